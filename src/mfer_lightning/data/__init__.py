@@ -1,0 +1,1 @@
+"""Faces: indices, readers, protocols, datasets, samplers, augmentation and Lightning datamodules."""

@@ -1,0 +1,89 @@
+"""The table of faces that a reader returns and everything else works on."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: The names of a dataset's own partitions.
+PARTITIONS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class FaceIndex:
+    """One row a face, as a dataset's files describe it, before any protocol is applied.
+
+    Args:
+        dataset: name of the dataset, e.g. ``"ferplus"``.
+        layout: what was found on disk, in words, e.g. ``"PNG folders with label.csv"``.
+        root: folder that the paths are relative to.
+        class_names: canonical emotion names in the dataset's own order, K of them.
+        path: (N,) str, relative to ``root``, separated by ``/``.
+        partition: (N,) str, the dataset's own partition of each face: train, val or test.
+        label: (N,) int64 index into ``class_names``; -1 where the dataset gives votes and no label.
+        votes: (N,V) int64 annotators' votes, or None.
+        vote_names: the V names of the vote columns.
+        group: (N,) int64; faces that must not be torn apart (one photo, one person) share a value. None: all apart.
+        box: (N,4) int64 face boxes x, y, width, height in pixels of the image, or None where images are faces already.
+        attributes: further columns of length N (``gender``, ``age``, ``skin``, ...), for results by subgroup.
+
+    Raises:
+        ValueError: where columns differ in length or hold illegal values.
+    """
+
+    dataset: str
+    layout: str
+    root: Path
+    class_names: tuple[str, ...]
+    path: NDArray[np.str_]
+    partition: NDArray[np.str_]
+    label: NDArray[np.int64]
+    votes: NDArray[np.int64] | None = None
+    vote_names: tuple[str, ...] = ()
+    group: NDArray[np.int64] | None = None
+    box: NDArray[np.int64] | None = None
+    attributes: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        n = len(self.path)
+        columns: dict[str, NDArray[Any] | None] = {
+            "partition": self.partition,
+            "label": self.label,
+            "votes": self.votes,
+            "group": self.group,
+            "box": self.box,
+            **self.attributes,
+        }
+        for name, column in columns.items():
+            if column is not None and len(column) != n:
+                raise ValueError(f"Expected column `{name}` to have {n} rows like `path`, but got {len(column)}.")
+        unknown = set(np.unique(self.partition).tolist()) - set(PARTITIONS)
+        if unknown:
+            raise ValueError(f"Expected `partition` to hold {PARTITIONS}, but got {sorted(unknown)}.")
+        if n and (self.label.min() < -1 or self.label.max() >= len(self.class_names)):
+            raise ValueError(
+                f"Expected `label` within [-1, {len(self.class_names) - 1}], "
+                f"but got {self.label.min()} to {self.label.max()}."
+            )
+        if self.votes is not None and self.votes.shape[1] != len(self.vote_names):
+            raise ValueError(f"Expected {self.votes.shape[1]} `vote_names`, but got {len(self.vote_names)}.")
+
+    def __len__(self) -> int:
+        return len(self.path)
+
+    def fingerprint(self) -> str:
+        """SHA-256 over paths, partitions, labels and votes: which data, in which order, a result was made of."""
+        digest = hashlib.sha256()
+        for column in (self.path, self.partition):
+            digest.update("\n".join(column.tolist()).encode())
+        for numbers in (self.label, self.votes):
+            if numbers is not None:
+                digest.update(np.ascontiguousarray(numbers, dtype="<i8").tobytes())
+        digest.update("\n".join(self.class_names).encode())
+        return digest.hexdigest()

@@ -1,0 +1,105 @@
+"""The vocabulary: emotions, the class order of each dataset, and the remapping between them.
+
+Class order is the commonest silent error of the field (a checkpoint trained with one order, evaluated with another).
+Nothing in this project therefore passes bare class indices between parts: an order is always a tuple of these names,
+and two orders meet only through :func:`remap`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+from mfer_lightning.errors import UserError
+
+#: Ekman's six, neutral and contempt, in the order of AffectNet's codes.
+EMOTIONS: tuple[str, ...] = (
+    "neutral",
+    "happiness",
+    "sadness",
+    "surprise",
+    "fear",
+    "disgust",
+    "anger",
+    "contempt",
+)
+
+#: The order in which each dataset numbers its classes; position = class index here (RAF-DB's own labels start at 1).
+CLASS_ORDERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "rafdb": ("surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral"),
+        "affectnet7": EMOTIONS[:7],
+        "affectnet8": EMOTIONS,
+        "ferplus": ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt"),
+        "facs": EMOTIONS,
+    }
+)
+
+#: Spellings met in folder names, csv files and other projects' checkpoints.
+ALIASES: Mapping[str, str] = MappingProxyType(
+    {
+        "neutrality": "neutral",
+        "natural": "neutral",
+        "calm": "neutral",
+        "happy": "happiness",
+        "joy": "happiness",
+        "sad": "sadness",
+        "surprised": "surprise",
+        "suprise": "surprise",
+        "fearful": "fear",
+        "afraid": "fear",
+        "disgusted": "disgust",
+        "angry": "anger",
+        "contemptuous": "contempt",
+    }
+)
+
+
+def canonical(name: str) -> str:
+    """Return the canonical emotion name of a spelling.
+
+    Args:
+        name: an emotion in any of the common spellings, any case.
+
+    Returns:
+        One of :data:`EMOTIONS`, or the name itself in lower case where it is none of them (a custom class).
+
+    Example:
+        >>> canonical("Happy"), canonical("Suprise"), canonical("boredom")
+        ('happiness', 'surprise', 'boredom')
+    """
+    key = name.strip().lower()
+    return ALIASES.get(key, key)
+
+
+def remap(source: Sequence[str], target: Sequence[str], drop: Sequence[str] = ()) -> list[int]:
+    """Map class indices of one order to another, by name.
+
+    Args:
+        source: class names in the order to map from, length S.
+        target: class names in the order to map to.
+        drop: source names that may be absent from the target; they map to -1.
+
+    Returns:
+        A list of S indices into ``target`` (-1 for a dropped class).
+
+    Raises:
+        UserError: where a source class has no counterpart and was not named in ``drop``, or an order repeats a name.
+
+    Example:
+        >>> remap(["anger", "joy"], ["happiness", "anger"])
+        [1, 0]
+    """
+    names = [canonical(n) for n in target]
+    wanted = [canonical(n) for n in source]
+    for order, which in ((names, "target"), (wanted, "source")):
+        if len(set(order)) != len(order):
+            raise UserError(f"The {which} class order repeats a name: {', '.join(order)}.")
+    dropped = {canonical(n) for n in drop}
+    missing = [n for n in wanted if n not in names and n not in dropped]
+    if missing:
+        raise UserError(
+            f"No counterpart for {', '.join(missing)} among the classes {', '.join(names)}. "
+            "Nothing is mapped silently: name the classes to leave out, or use a model with these classes."
+        )
+    return [names.index(n) if n in names else -1 for n in wanted]

@@ -1,0 +1,41 @@
+"""The one exception for mistakes that a user can mend.
+
+Anything raised as :class:`UserError` is printed as a single readable message without a traceback and ends the
+program with exit code 2 (``HYDRA_FULL_ERROR=1`` shows the traceback). Every other exception is a defect of ours.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """A mistake in the command line, the configuration or the data, with the way out in its message.
+
+    The message says what is wrong, where, what is legal and what to do.
+    """
+
+
+def nearest(name: str, legal: Iterable[str], n: int = 3) -> str:
+    """Say which legal names are nearest to a wrong one.
+
+    Args:
+        name: the name that was given.
+        legal: the names that would have been accepted.
+        n: how many suggestions at the most.
+
+    Returns:
+        ``"did you mean 'dsf'?"`` where something is near, else ``"legal: a, b, c"``.
+
+    Example:
+        >>> nearest("dfs", ["ce", "center", "lgm", "dsf"])
+        "did you mean 'dsf'?"
+        >>> nearest("zzz", ["ce", "lgm"])
+        'legal: ce, lgm'
+    """
+    options = list(legal)
+    close = difflib.get_close_matches(name, options, n=n, cutoff=0.5)
+    if close:
+        return "did you mean " + " or ".join(f"'{c}'" for c in close) + "?"
+    return "legal: " + ", ".join(options)
