@@ -1,0 +1,59 @@
+# Everything a developer does. `make` alone lists it. Each target sets up what it needs.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+ARGS ?=
+export NO_ALBUMENTATIONS_UPDATE = 1
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F':.*?## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+# Torch and torchvision must be a matching pair, so the tested versions are installed (constraints.txt). For a GPU,
+# install your own build first and then `pip install -e .`.
+$(STAMP): pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+.PHONY: setup
+setup: $(STAMP) ## make .venv and install the package with its development tools
+
+.PHONY: run
+run: $(STAMP) ## train MFER on the embedded synthetic faces (ARGS="loss=lgm seed=1" for options)
+	$(BIN)/python -m mfer_lightning $(ARGS)
+
+.PHONY: test
+test: $(STAMP) lint typecheck ## the quick tests, linting and types (minutes)
+	$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+
+.PHONY: test-all
+test-all: $(STAMP) ## every test, the slow ones too
+	$(BIN)/python -m pytest -m "slow or not slow" $(ARGS)
+
+.PHONY: lint
+lint: $(STAMP) ## style and the direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-cache
+
+.PHONY: typecheck
+typecheck: $(STAMP) ## strict types
+	$(BIN)/mypy
+
+.PHONY: format
+format: $(STAMP) ## format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.PHONY: wheel
+wheel: $(STAMP) ## build the wheel into dist/
+	$(BIN)/python -m build --wheel
+
+.PHONY: clean
+clean: ## remove everything that make has made (runs and data stay)
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -1,0 +1,61 @@
+"""Stops a run whose loss is no longer a number."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Callback
+from torch import Tensor
+
+from mfer_lightning.errors import UserError
+from mfer_lightning.module import FERModule
+
+
+class TrainingDivergedError(UserError):
+    """The loss became infinite or not a number."""
+
+
+class FiniteLossGuard(Callback):
+    """Stop at the first loss that is not finite, before it reaches the weights, and say where it happened.
+
+    On a GPU the loss is looked at every ``every`` batches and at the end of an epoch, because each look waits for the
+    device; the weights of the last checkpoint are good in any case, since none is written after a bad loss.
+
+    Args:
+        every: batches between two looks on a GPU; on the CPU every batch is looked at.
+
+    Raises:
+        TrainingDivergedError: naming epoch, step, rows of the batch and the last good checkpoint.
+    """
+
+    def __init__(self, every: int = 50) -> None:
+        self.every = every
+        self._bad: Tensor | None = None
+
+    def on_before_backward(self, trainer: L.Trainer, pl_module: L.LightningModule, loss: Tensor) -> None:
+        """Look at the loss."""
+        bad = ~torch.isfinite(loss.detach())
+        self._bad = bad if self._bad is None else self._bad | bad
+        if loss.device.type == "cpu" or trainer.global_step % self.every == 0:
+            self._check(trainer, pl_module)
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Look before the checkpoint of the epoch is written."""
+        self._check(trainer, pl_module)
+
+    def _check(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if self._bad is None or not bool(self._bad):
+            self._bad = None
+            return
+        assert isinstance(pl_module, FERModule)
+        rows: list[Any] = [] if pl_module.batch_index is None else pl_module.batch_index.tolist()
+        shown = ", ".join(map(str, rows[:16])) + (", ..." if len(rows) > 16 else "")
+        last = getattr(trainer.checkpoint_callback, "last_model_path", "") or "none yet"
+        raise TrainingDivergedError(
+            f"The loss is not a finite number in epoch {trainer.current_epoch}, step {trainer.global_step} "
+            f"(rows of the batch: {shown}). Last good checkpoint: {last}. "
+            "Try a smaller learning rate (optimizer.lr=...), a longer warm-up (scheduler.warmup_epochs=...), "
+            "a smaller loss.feature_weight, or float32 (trainer.precision=32-true)."
+        )

@@ -1,0 +1,91 @@
+"""metrics.csv: one row an epoch, appended, kept across resumption."""
+
+from __future__ import annotations
+
+import csv
+import io
+import time
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.callbacks import Callback
+
+from mfer_lightning.files import write_text
+from mfer_lightning.module import FERModule
+
+#: Columns that every run has, in this order; loss terms follow as they come.
+LEADING = ("epoch", "step", "lr", "seconds", "images_per_second")
+
+
+class History(Callback):
+    """Write one row an epoch to ``metrics.csv``, before the checkpoint of that epoch is written.
+
+    A resumed run drops the rows of epochs that it is about to repeat, and keeps all others. (Lightning's own
+    ``CSVLogger`` deletes the file.)
+
+    Args:
+        path: the file.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.rows: list[dict[str, Any]] = []
+        self._epoch_started = 0.0
+        self._images = 0
+
+    @property
+    def images_per_second(self) -> float | None:
+        """Median training throughput over the epochs, all devices together, or None before the first has ended."""
+        rates = sorted(float(r["images_per_second"]) for r in self.rows if r.get("images_per_second"))
+        return rates[len(rates) // 2] if rates else None
+
+    @property
+    def seconds(self) -> float:
+        """Time of all epochs together, validation included, over all starts of the run."""
+        return sum(float(r["seconds"]) for r in self.rows)
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Take over the rows of an earlier start of this run."""
+        if self.path.is_file():
+            with self.path.open(newline="", encoding="utf-8") as file:
+                old = list(csv.DictReader(file))
+            self.rows = [dict(r) for r in old if (r.get("epoch") or "").isdigit() and int(r["epoch"]) < trainer.current_epoch]
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Start the clock."""
+        self._epoch_started = time.perf_counter()
+        self._train_seconds = 0.0
+        self._images = 0
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Count images."""
+        self._images += len(batch["index"]) * trainer.world_size
+        self._train_seconds = time.perf_counter() - self._epoch_started
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Write the row of this epoch."""
+        assert isinstance(pl_module, FERModule)
+        row: dict[str, Any] = {
+            "epoch": trainer.current_epoch,
+            "step": trainer.global_step,
+            "lr": f"{max(g['lr'] for g in trainer.optimizers[0].param_groups):.6g}",
+            "seconds": f"{time.perf_counter() - self._epoch_started:.2f}",
+            "images_per_second": f"{self._images / max(self._train_seconds, 1e-9):.1f}",
+        }
+        row |= {k: f"{v:.6f}" for k, v in pl_module.train_means().items()}
+        evaluated = {k: v for k, v in trainer.callback_metrics.items() if k.startswith(("val/", "track_test/"))}
+        row |= {k: f"{float(v):.6f}" for k, v in sorted(evaluated.items())}
+        self.rows.append(row)
+        if trainer.is_global_zero:
+            self._write()
+
+    def _write(self) -> None:
+        names = list(LEADING) + [k for k in dict.fromkeys(k for r in self.rows for k in r) if k not in LEADING]
+        text = io.StringIO()
+        writer = csv.DictWriter(text, names, restval="", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.rows)
+        write_text(self.path, text.getvalue())

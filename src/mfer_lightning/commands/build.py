@@ -1,0 +1,159 @@
+"""The parts of a training run, built from its plain configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.strategies import DDPStrategy, Strategy
+
+from mfer_lightning.callbacks import EpochLines, FERProgressBar, FiniteLossGuard, History, WarmEMA
+from mfer_lightning.config.instantiate import instantiate
+from mfer_lightning.data.datamodules import FaceDataModule
+from mfer_lightning.errors import UserError
+from mfer_lightning.losses import Objective
+from mfer_lightning.module import FERModule
+from mfer_lightning.nn import MFER, Preprocess, load_weights
+from mfer_lightning.tracking.loggers import build_loggers
+
+Config = Mapping[str, Any]
+
+
+def build_datamodule(config: Config) -> FaceDataModule:
+    """Build the datamodule that ``dataset`` names, with the loader's, the augmentation's and the sampler's options."""
+    loader = config["loader"]
+    pin = loader["pin_memory"]
+    datamodule = instantiate(
+        config["dataset"],
+        where="dataset",
+        augment=_name_or_spec(config["augment"]),
+        sampler=config["sampler"]["name"],
+        batch_size=loader["batch_size"],
+        eval_batch_size=loader["eval_batch_size"],
+        num_workers=loader["num_workers"],
+        pin_memory=torch.cuda.is_available() if pin == "auto" else pin,
+        cache_dir=config["paths"]["cache"],
+        seed=config["seed"],
+        track_test=config["track_test"],
+    )
+    if not isinstance(datamodule, FaceDataModule):
+        raise UserError(f"dataset: `{config['dataset']['_target_']}` is not a FaceDataModule.")
+    return datamodule
+
+
+def build_module(config: Config, datamodule: FaceDataModule, metadata: Config) -> FERModule:
+    """Build network, objective and preprocessing, and load the initial weights that ``weights`` names."""
+    backbone = {k: v for k, v in config["backbone"].items() if v is not None}
+    network = MFER(backbone, datamodule.num_classes, attention=config["attention"], head=config["head"])
+    load_weights(network, config["weights"])
+    available = {
+        "num_classes": datamodule.num_classes,
+        "feature_dim": network.feature_dim,
+        "class_counts": datamodule.class_counts,
+    }
+    loss = config["loss"]
+    objective = Objective(
+        instantiate(loss["classification"], where="loss.classification", **available),
+        instantiate(loss["feature"], where="loss.feature", **available) if loss["feature"] else None,
+        loss["feature_weight"],
+    )
+    trainer = config["trainer"]
+    return FERModule(
+        network,
+        objective,
+        Preprocess(**config["preprocess"]),
+        class_names=datamodule.class_names,
+        optimizer=config["optimizer"],
+        scheduler=config["scheduler"],
+        metadata=metadata,
+        channels_last=trainer["channels_last"],
+        compile_network=trainer["compile"],
+    )
+
+
+def build_trainer(config: Config, run_dir: Any, monitor: str, history: History) -> L.Trainer:
+    """Build Lightning's Trainer with our callbacks and loggers."""
+    options = config["trainer"]
+    limits = {k: options[k] for k in ("limit_train_batches", "limit_val_batches") if options[k] is not None}
+    try:
+        return L.Trainer(
+            accelerator=options["accelerator"],
+            devices=options["devices"],
+            num_nodes=options["num_nodes"],
+            strategy=_strategy(options),
+            precision=precision(options),
+            max_epochs=options["max_epochs"],
+            accumulate_grad_batches=options["accumulate"],
+            gradient_clip_val=options["clip"],
+            deterministic="warn" if options["deterministic"] else None,
+            callbacks=build_callbacks(config, run_dir, monitor, history),
+            logger=build_loggers(config, run_dir) or False,
+            default_root_dir=str(run_dir),
+            num_sanity_val_steps=0,
+            use_distributed_sampler=False,  # our samplers know the ranks, and count each test face once
+            enable_model_summary=False,
+            log_every_n_steps=50,
+            **limits,
+        )
+    except Exception as error:  # Lightning raises MisconfigurationException, ValueError, RuntimeError, ...
+        raise UserError(f"trainer: {error}") from error
+
+
+def build_callbacks(config: Config, run_dir: Any, monitor: str, history: History) -> list[Callback]:
+    """Guard, history, averaging, checkpoints and progress, in the order in which they act at the end of an epoch."""
+    callbacks: list[Callback] = [FiniteLossGuard(), history]
+    if config["ema"]["name"] == "ema":
+        callbacks.append(WarmEMA(config["ema"]["decay"]))
+    callbacks.append(FERProgressBar() if interactive() else EpochLines())
+    callbacks.append(
+        ModelCheckpoint(
+            dirpath=str(run_dir / "checkpoints"),
+            filename="best",
+            monitor=f"val/{monitor}",
+            mode="max",
+            save_last=True,
+            save_on_train_epoch_end=True,
+            enable_version_counter=False,
+        )
+    )
+    return callbacks
+
+
+def interactive() -> bool:
+    """Whether output goes to a terminal that can redraw a progress bar."""
+    from rich.console import Console
+
+    return Console().is_terminal
+
+
+def precision(options: Config) -> str:
+    """Choose the arithmetic: bfloat16 where the hardware multiplies it natively, else float32.
+
+    Args:
+        options: the ``trainer`` node, with ``precision`` and ``accelerator``.
+
+    Returns:
+        A precision that Lightning knows.
+    """
+    if options["precision"] != "auto":
+        return str(options["precision"])
+    if options["accelerator"] in ("auto", "gpu", "cuda") and torch.cuda.is_available():
+        return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "16-mixed"
+    if options["accelerator"] in ("auto", "cpu") and torch.cpu._is_avx512_bf16_supported():
+        return "bf16-mixed"
+    return "32-true"
+
+
+def _strategy(options: Config) -> str | Strategy:
+    if options["strategy"] != "ddp":
+        return str(options["strategy"])
+    on_cpu = options["accelerator"] == "cpu"
+    return DDPStrategy(process_group_backend="gloo" if on_cpu else None, gradient_as_bucket_view=True)
+
+
+def _name_or_spec(node: Config) -> Any:
+    return node["name"] if set(node) == {"name"} else dict(node)
+

@@ -1,0 +1,178 @@
+"""The end of a training run: predictions, figures and ``result.json`` of its best checkpoint."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import numpy as np
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+from mfer_lightning.callbacks import History
+from mfer_lightning.data.datamodules import FaceDataModule
+from mfer_lightning.evaluation.metrics import evaluate
+from mfer_lightning.evaluation.predictions import Predictions
+from mfer_lightning.evaluation.schema import SCHEMA_VERSION, validate_result
+from mfer_lightning.figures.confusion import plot_confusion
+from mfer_lightning.figures.embedding import plot_embedding
+from mfer_lightning.figures.learning_curves import plot_learning_curves
+from mfer_lightning.figures.per_class import plot_per_class
+from mfer_lightning.figures.reliability import plot_reliability
+from mfer_lightning.files import atomic_path, write_json
+from mfer_lightning.inference.checkpoint import read_checkpoint
+from mfer_lightning.inference.collect import Outputs, collect
+from mfer_lightning.module import FERModule
+from mfer_lightning.nn.cost import count_gflops, count_parameters
+from mfer_lightning.report.terminal import print_result
+from mfer_lightning.tracking.provenance import git_state, hardware, peak_memory_bytes, versions
+
+log = logging.getLogger("mfer_lightning")
+
+
+def finish(
+    config: Mapping[str, Any],
+    run_dir: Path,
+    trainer: L.Trainer,
+    module: FERModule,
+    datamodule: FaceDataModule,
+    history: History,
+) -> float | None:
+    """Evaluate the selected checkpoint on val and test, and write everything that a finished run holds.
+
+    ``result.json`` is written last: a run that has one is finished.
+
+    Args:
+        config: plain resolved configuration.
+        run_dir: the run's folder.
+        trainer: has fitted ``module``.
+        module: receives the selected checkpoint's weights.
+        datamodule: is set up.
+        history: rows of ``metrics.csv``.
+
+    Returns:
+        The value of the selection metric on val (None where the protocol takes the last epoch).
+    """
+    selection = _select(trainer, module, datamodule)
+    tables: dict[str, Predictions] = {}
+    for split in ("val", "test"):
+        if len(datamodule.splits[split].rows) == 0:
+            continue
+        outputs = collect(trainer, module, datamodule.predict_dataloader(split), flip=config["evaluation"]["flip"])
+        tables[split] = _table(datamodule, split, outputs)
+        if trainer.is_global_zero:
+            tables[split].to_csv(run_dir / f"predictions_{split}.csv")
+            _write_features(run_dir / f"features_{split}.npz", outputs, tables[split])
+    if not trainer.is_global_zero:
+        return None
+    split = "test" if "test" in tables else "val"
+    result = _result(config, datamodule, module, history, tables[split], split, selection)
+    _draw(run_dir, result, tables[split], config)
+    write_json(run_dir / "result.json", result)
+    log.info("finished: %s", {k: result["metrics"][k] for k in ("accuracy", "mean_class_accuracy", "macro_f1")})
+    print_result(result, run_dir)
+    value: float | None = selection["value"]
+    return value
+
+
+def _select(trainer: L.Trainer, module: FERModule, datamodule: FaceDataModule) -> dict[str, Any]:
+    """Load the checkpoint that the protocol's rule selects into the module."""
+    protocol = datamodule.protocol
+    callback = trainer.checkpoint_callback
+    assert isinstance(callback, ModelCheckpoint)
+    selection: dict[str, Any] = {"rule": protocol.selection, "monitor": protocol.monitor, "split": "val"}
+    if protocol.takes_last_epoch:
+        checkpoint = read_checkpoint(callback.last_model_path)
+        selection |= {"monitor": None, "split": None, "value": None}
+    else:
+        checkpoint = read_checkpoint(callback.best_model_path)
+        score = callback.best_model_score
+        selection["value"] = None if score is None else float(score)
+    selection["epoch"] = int(checkpoint["epoch"])
+    module.load_state_dict(checkpoint["state_dict"])
+    return selection
+
+
+def _table(datamodule: FaceDataModule, split: str, outputs: Outputs) -> Predictions:
+    part, index = datamodule.splits[split], datamodule.index
+    order = np.argsort(part.rows)
+    if not np.array_equal(part.rows[order], outputs.index):
+        raise RuntimeError(f"The {split} split has {len(part.rows)} faces, but {len(outputs.index)} were predicted.")
+    return Predictions(
+        index=outputs.index,
+        path=index.path[outputs.index],
+        label=part.label[order],
+        logits=outputs.logits,
+        class_names=datamodule.class_names,
+        target=part.target[order],
+        votes=None if index.votes is None else index.votes[outputs.index],
+        vote_names=index.vote_names,
+    )
+
+
+def _write_features(path: Path, outputs: Outputs, table: Predictions) -> None:
+    with atomic_path(path) as temporary:
+        np.savez_compressed(
+            temporary, index=outputs.index, feature=outputs.feature.astype(np.float16), label=table.label
+        )
+
+
+def _result(
+    config: Mapping[str, Any],
+    datamodule: FaceDataModule,
+    module: FERModule,
+    history: History,
+    table: Predictions,
+    split: str,
+    selection: Mapping[str, Any],
+) -> dict[str, Any]:
+    evaluation = evaluate(table)
+    notes = [*evaluation["notes"], *datamodule.notes]
+    if split == "val":
+        notes.append("The test files are absent: these are selection figures on val, where the checkpoint was chosen.")
+    network = module.network
+    size = config["preprocess"]["size"] or datamodule.size
+    result = {
+        "schema_version": SCHEMA_VERSION,
+        "dataset": config["dataset"]["name"],
+        "protocol": datamodule.protocol.name,
+        "split": split,
+        "evaluation_set": datamodule.protocol.describe(split),
+        **evaluation,
+        "notes": notes,
+        "selection": dict(selection),
+        "seed": config["seed"],
+        "config": dict(config),
+        "data_hash": datamodule.data_hash,
+        "cost": {
+            "parameters": count_parameters(network),
+            "gflops": count_gflops(network, size),
+            "epochs": len(history.rows),
+            "seconds": history.seconds,
+            "images_per_second": history.images_per_second,
+            "peak_memory_bytes": peak_memory_bytes(),
+        },
+        "git": git_state(),
+        "versions": versions(),
+        "hardware": hardware(),
+    }
+    return dict(validate_result(result))
+
+
+def _draw(run_dir: Path, result: Mapping[str, Any], table: Predictions, config: Mapping[str, Any]) -> None:
+    figures, where = run_dir / "figures", f"{result['protocol']}, {result['split']}"
+    plot_learning_curves(run_dir / "metrics.csv", figures / "learning_curves.png", result["selection"]["epoch"])
+    plot_confusion(
+        result["confusion"], result["class_names"], figures / "confusion.png", f"Confusion matrix ({where})"
+    )
+    plot_per_class(result["per_class"], figures / "per_class.png", f"Recall of each class ({where})")
+    plot_reliability(table.probabilities, table.label, figures / "reliability.png")
+    points = int(config["evaluation"]["embedding_points"])
+    if points:
+        with np.load(run_dir / f"features_{result['split']}.npz") as stored:
+            feature = stored["feature"].astype(np.float32)
+        plot_embedding(
+            feature, table.label, table.class_names, figures / "embedding.png", max_points=points, seed=result["seed"]
+        )

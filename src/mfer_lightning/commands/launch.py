@@ -1,0 +1,125 @@
+"""From a verb's arguments to composed configurations: Hydra started, its complaints explained, sweeps kept going."""
+
+from __future__ import annotations
+
+import os
+import sys
+import uuid
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from mfer_lightning.config.explain import explain
+from mfer_lightning.config.location import config_dir
+from mfer_lightning.config.schema import Train
+from mfer_lightning.errors import UserError
+from mfer_lightning.sweep.identity import sweep_name
+from mfer_lightning.sweep.records import TOKEN, JobRecord, read_records
+
+#: One job: configuration, parent folder of its run, whether it belongs to a sweep -> its score, its folder, new or not.
+Job = Callable[[dict[str, Any], Path, bool], tuple[float | None, Path, bool]]
+
+
+def launch(config_name: str, job: Job, arguments: Sequence[str]) -> tuple[int, Path | None]:
+    """Compose the configuration and run a job, or the jobs of a sweep.
+
+    Args:
+        config_name: name of the primary configuration file, e.g. ``"train"``.
+        job: what to do with a composed configuration.
+        arguments: the command line after the verb.
+
+    Returns:
+        Exit code (0, or 1 where a job of a sweep failed) and the sweep's folder (None for a single run).
+
+    Raises:
+        UserError: for what the user can mend. Everything else is a defect and is raised as it is.
+    """
+    if any(a.startswith("--experimental-rerun") for a in arguments):
+        raise UserError("--experimental-rerun loads pickled files, which can execute code; it is not supported here.")
+    os.environ.setdefault(TOKEN, uuid.uuid4().hex)
+    _register(config_name, arguments)
+    sweep: list[Path] = []
+
+    def task(cfg: DictConfig) -> float | None:
+        settings = HydraConfig.get()
+        if settings.mode is not RunMode.MULTIRUN:
+            config = to_plain(cfg)
+            score, _, _ = job(config, run_parent(config), False)
+            return score
+        sweep_dir = Path(settings.sweep.dir)
+        if not sweep:
+            sweep.append(sweep_dir)
+        return _sweep_job(cfg, job, int(settings.job.num), tuple(settings.overrides.task), sweep_dir)
+
+    wanted = os.environ.get("HYDRA_FULL_ERROR")
+    argv = sys.argv
+    sys.argv = [argv[0], *arguments]
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra raise rather than print and exit: the message is ours to write
+    try:
+        hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=config_name)(task)()
+    except UserError:
+        raise
+    except Exception as error:
+        message = explain(error)
+        if message is None or wanted == "1":
+            raise
+        raise UserError(message) from error
+    finally:
+        sys.argv = argv
+        if wanted is None:
+            os.environ.pop("HYDRA_FULL_ERROR", None)
+        else:
+            os.environ["HYDRA_FULL_ERROR"] = wanted
+    if not sweep:
+        return 0, None
+    return int(any(r.status == "failed" for r in read_records(sweep[0]))), sweep[0]
+
+
+def to_plain(cfg: DictConfig) -> dict[str, Any]:
+    """Resolve a composed configuration into plain containers.
+
+    Raises:
+        UserError: for an interpolation that leads nowhere, or a value that is still missing.
+    """
+    try:
+        plain = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    except Exception as error:
+        raise UserError(explain(error) or str(error)) from error
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}
+
+
+def run_parent(config: dict[str, Any]) -> Path:
+    """Folder that a single run's own folder goes in."""
+    runs = Path(config["paths"]["runs"]).expanduser()
+    return runs / config["name"] if config.get("name") else runs
+
+
+def _register(config_name: str, arguments: Sequence[str]) -> None:
+    ConfigStore.instance().store(name=f"{config_name}_schema", node=Train, provider="mfer_lightning")
+
+    def sweep_dir(*, _root_: DictConfig) -> str:
+        return str(Path(_root_.paths.runs).expanduser() / (_root_.get("name") or sweep_name(arguments)))
+
+    OmegaConf.register_new_resolver("mfer.sweep_dir", sweep_dir, replace=True)
+
+
+def _sweep_job(cfg: DictConfig, job: Job, number: int, overrides: tuple[str, ...], sweep_dir: Path) -> float | None:
+    """Run one job of a sweep; a failure is recorded and does not stop the others."""
+    print(f"\n--- job {number}: {' '.join(overrides)}", flush=True)
+    folder = sweep_dir
+    try:
+        score, folder, new = job(to_plain(cfg), sweep_dir, True)
+        JobRecord(number, overrides, "done" if new else "skipped", str(folder)).write(sweep_dir)
+        return score
+    except Exception as error:
+        message = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        print(f"Error: {message}", file=sys.stderr, flush=True)
+        JobRecord(number, overrides, "failed", str(folder), message).write(sweep_dir)
+        return float("nan")

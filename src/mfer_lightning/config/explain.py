@@ -1,0 +1,95 @@
+"""Hydra's and OmegaConf's complaints, said again so that they help."""
+
+from __future__ import annotations
+
+import re
+
+from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from mfer_lightning.config.location import choices, config_dir, groups
+from mfer_lightning.errors import nearest
+
+#: Values at the top of the configuration that are neither groups nor nodes.
+TOP_LEVEL = ("name", "seed", "weights", "resume", "track_test", "paths", "preprocess", "loader", "evaluation")
+
+
+def explain(error: BaseException) -> str | None:
+    """Say what was wrong with the command line or a configuration file.
+
+    Args:
+        error: what was caught round composition or a job.
+
+    Returns:
+        One message with the nearest legal names, or None where the error is not about the configuration.
+    """
+    if isinstance(error, MissingConfigException):
+        return _missing_choice(error)
+    if isinstance(error, OverrideParseException):
+        return _unparsable(error)
+    if isinstance(error, OmegaConfBaseException):
+        return _bad_value(error)
+    if isinstance(error, ConfigCompositionException):
+        if isinstance(error.__cause__, OmegaConfBaseException):
+            return _bad_value(error.__cause__)
+        return _unknown_override(str(error))
+    if isinstance(error, HydraException):
+        return _first_line(str(error))
+    return None
+
+
+def _first_line(text: str) -> str:
+    return text.strip().splitlines()[0] if text.strip() else "the configuration could not be composed"
+
+
+def _missing_choice(error: MissingConfigException) -> str:
+    group, _, name = (error.missing_cfg_file or "").rpartition("/")
+    if group == "experiment" or (group and (config_dir() / group).is_dir()):
+        top = group.split("/")[0]
+        legal = choices(top)
+        wanted = f"{group}/{name}"[len(top) + 1 :]
+        return f"{top}={wanted}: there is no such choice. {_sentence(nearest(wanted, legal), legal)}"
+    return _first_line(str(error))
+
+
+def _sentence(hint: str, legal: list[str]) -> str:
+    hint = hint[0].upper() + hint[1:]
+    return hint if hint.startswith("Legal") else f"{hint} Legal: {', '.join(legal)}."
+
+
+def _unparsable(error: OverrideParseException) -> str:
+    text = error.override
+    if "=" not in text and re.fullmatch(r"[\w./-]+", text):
+        return f"`{text}` is neither a verb nor an option: options are written key=value, e.g. loss=dsf. See mfer --help."
+    return (
+        f"`{text}` cannot be understood: options are written key=value. Quote a value that holds spaces, commas, "
+        "brackets or = signs, e.g. 'paths.data=\"/my data\"'."
+    )
+
+
+def _unknown_override(text: str) -> str:
+    match = re.search(r"Could not override '([^']+)'", text)
+    if not match:
+        return _first_line(text)
+    key = match.group(1).split("@")[0]
+    legal = sorted({*groups(), *TOP_LEVEL})
+    return f"There is no option `{key}`. {_sentence(nearest(key, legal), legal)} See mfer --help."
+
+
+def _bad_value(error: OmegaConfBaseException) -> str:
+    key = getattr(error, "full_key", None) or getattr(error, "key", None)
+    parent = getattr(error, "parent_node", None)
+    first = _first_line(str(error.msg if getattr(error, "msg", None) else error))
+    if "not in" in first and isinstance(parent, DictConfig):
+        legal = [str(k) for k in parent]
+        leaf = str(getattr(error, "key", key))
+        return f"There is no option `{key}`. {_sentence(nearest(leaf, legal), legal)}"
+    found = re.search(r"Value '([^']*)' of type '\w+' could not be converted to (\w+)", first)
+    if found:
+        kind = {"Integer": "a whole number", "Float": "a number", "Boolean": "true or false"}.get(found[2], found[2])
+        return f"{key}={found[1]}: the value must be {kind}."
+    if "Missing mandatory value" in first:
+        return f"`{key}` has no value: set {key}=..."
+    return f"{key}: {first}" if key else first
+

@@ -1,0 +1,107 @@
+"""The one place that turns ``_target_`` into an object.
+
+Configuration comes from the command line, from files and from checkpoints, and none of them may name arbitrary code:
+a target must be a class of this package or of one of the few libraries whose classes the configuration is meant to name.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mfer_lightning.errors import UserError, nearest
+
+#: Modules whose public classes and functions a configuration may name.
+ALLOWED = (
+    "mfer_lightning.data.datamodules",
+    "mfer_lightning.losses",
+    "mfer_lightning.nn",
+    "mfer_lightning.optim",
+)
+
+
+def locate(target: str, where: str = "the configuration") -> Any:
+    """Import what a ``_target_`` names, if it is on the list.
+
+    Args:
+        target: dotted name, e.g. ``"mfer_lightning.losses.DSFLoss"``.
+        where: what to call the place it came from in an error message.
+
+    Returns:
+        The class or function.
+
+    Raises:
+        UserError: where the name is not on the list, or does not exist.
+
+    Example:
+        >>> locate("os.system")
+        Traceback (most recent call last):
+        ...
+        mfer_lightning.errors.UserError: the configuration names `os.system`, ...
+    """
+    module_name, _, name = target.rpartition(".")
+    if module_name not in ALLOWED or name.startswith("_"):
+        raise UserError(
+            f"{where} names `{target}`, which it may not: only names directly in {', '.join(ALLOWED)} can be built "
+            "from a configuration. Use your class from Python instead, or add it to one of these packages."
+        )
+    module = importlib.import_module(module_name)
+    public = list(getattr(module, "__all__", ()))
+    if name not in public:
+        raise UserError(f"{where} names `{target}`, which does not exist: {nearest(name, public)}")
+    return getattr(module, name)
+
+
+def instantiate(node: Mapping[str, Any], *, where: str = "the configuration", **available: Any) -> Any:
+    """Build the object that a configuration node describes.
+
+    Args:
+        node: plain mapping with ``_target_`` and keyword arguments; nested nodes with ``_target_`` are built first.
+        where: what to call the node in an error message, e.g. ``"loss.feature"``.
+        available: values that are known only at run time (``num_classes``, ``feature_dim``, ``class_counts`` ...);
+            those that the target's signature names, and the node does not set, are passed on.
+
+    Returns:
+        The object.
+
+    Raises:
+        UserError: for a target that is not allowed, an unknown argument, a missing one, or a value that it refuses.
+    """
+    if "_target_" not in node:
+        raise UserError(f"{where} has no `_target_`: it must name the class to build.")
+    target = locate(str(node["_target_"]), where)
+    arguments = {
+        key: _build(value, f"{where}.{key}", available)
+        for key, value in node.items()
+        if key not in ("_target_", "name")
+    }
+    parameters = inspect.signature(target).parameters
+    open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    legal = [n for n, p in parameters.items() if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    if "name" in node and "name" in legal:
+        arguments["name"] = node["name"]
+    for key in arguments:
+        if key not in legal and not open_ended:
+            raise UserError(f"{where} has no option `{key}`: {nearest(key, legal)}")
+    for key, value in available.items():
+        if key in legal and key not in arguments:
+            arguments[key] = value
+    missing = [n for n in legal if parameters[n].default is inspect.Parameter.empty and n not in arguments]
+    if missing:
+        raise UserError(f"{where} lacks a value for {', '.join(f'`{m}`' for m in missing)}. Set {where}.{missing[0]}=...")
+    try:
+        return target(**arguments)
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{where}: {error}") from error
+
+
+def _build(value: Any, where: str, available: Mapping[str, Any]) -> Any:
+    if isinstance(value, Mapping):
+        if "_target_" in value:
+            return instantiate(value, where=where, **available)
+        return {key: _build(item, f"{where}.{key}", available) for key, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_build(item, f"{where}[{i}]", available) for i, item in enumerate(value)]
+    return value

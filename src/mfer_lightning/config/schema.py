@@ -1,0 +1,175 @@
+"""Types and legal names of the configuration, checked by Hydra when it composes.
+
+YAML alone would take ``trainer.max_epochs=abc``; these dataclasses refuse it before anything starts. Nodes that belong to
+one class each (dataset, attention, head, loss) are free-form here and checked against the class's signature when it is
+built (:mod:`mfer_lightning.config.instantiate`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Optional
+
+from omegaconf import MISSING
+
+# OmegaConf reads these annotations at run time; Optional is the spelling that it knows on every Python we support.
+# ruff: noqa: UP045
+
+
+@dataclass
+class Paths:
+    """Where things are."""
+
+    data: str = MISSING
+    runs: str = MISSING
+    cache: Optional[str] = None
+
+
+@dataclass
+class Preprocess:
+    """What happens to a face between the file and the network."""
+
+    size: Optional[int] = 224
+    mean: Any = "imagenet"
+    std: Any = "imagenet"
+    interpolation: str = "bilinear"
+
+
+@dataclass
+class Loader:
+    """How faces are read."""
+
+    batch_size: int = 256
+    eval_batch_size: int = 256
+    num_workers: int = 4
+    pin_memory: Any = "auto"
+
+
+@dataclass
+class Evaluation:
+    """How the finished model is evaluated."""
+
+    flip: bool = False
+    embedding_points: int = 1500
+
+
+@dataclass
+class Backbone:
+    """A timm model and what is changed of it."""
+
+    name: str = MISSING
+    drop_path_rate: float = 0.0
+    stem: str = "default"
+    stem_stride: Optional[int] = None
+    norm: str = "layer"
+    options: Any = field(default_factory=dict)
+
+
+@dataclass
+class Named:
+    """A choice that is a name and nothing more."""
+
+    name: str = MISSING
+
+
+@dataclass
+class Loss:
+    """Classification loss and optional feature loss."""
+
+    name: str = MISSING
+    classification: Any = MISSING
+    feature: Any = None
+    feature_weight: float = 0.0
+
+
+@dataclass
+class Optimizer:
+    """Options of every optimiser; each takes those that it knows."""
+
+    name: str = MISSING
+    lr: float = MISSING
+    weight_decay: float = 0.0
+    betas: Optional[list[float]] = None
+    eps: Optional[float] = None
+    momentum: Optional[float] = None
+    nesterov: Optional[bool] = None
+    sam_rho: float = 0.0
+    sam_adaptive: bool = False
+    head_lr_scale: float = 1.0
+    center_lr_scale: float = 1.0
+    layer_decay: Optional[float] = None
+
+
+@dataclass
+class Scheduler:
+    """Options of every schedule; each takes those that it knows."""
+
+    name: str = MISSING
+    warmup_epochs: float = 0.0
+    gamma: Optional[float] = None
+    min_lr_ratio: Optional[float] = None
+    milestones: Optional[list[int]] = None
+
+
+@dataclass
+class Ema:
+    """Moving average of the weights."""
+
+    name: str = MISSING
+    decay: float = 0.999
+
+
+@dataclass
+class Trainer:
+    """Hardware, precision and length."""
+
+    accelerator: str = "auto"
+    devices: Any = 1
+    num_nodes: int = 1
+    strategy: str = "auto"
+    precision: str = "auto"
+    channels_last: bool = True
+    compile: bool = False
+    max_epochs: int = MISSING
+    accumulate: int = 1
+    clip: Optional[float] = 1.0
+    deterministic: bool = True
+    limit_train_batches: Any = None
+    limit_val_batches: Any = None
+
+
+@dataclass
+class Logger:
+    """Where curves go besides metrics.csv."""
+
+    name: str = MISSING
+    project: Optional[str] = None
+    entity: Optional[str] = None
+    mode: str = "auto"
+
+
+@dataclass
+class Train:
+    """Everything that ``mfer train`` reads."""
+
+    paths: Paths = field(default_factory=Paths)
+    dataset: Any = MISSING
+    backbone: Backbone = field(default_factory=Backbone)
+    attention: Any = MISSING
+    head: Any = MISSING
+    weights: str = "none"
+    loss: Loss = field(default_factory=Loss)
+    augment: Any = MISSING
+    sampler: Named = field(default_factory=Named)
+    optimizer: Optimizer = field(default_factory=Optimizer)
+    scheduler: Scheduler = field(default_factory=Scheduler)
+    ema: Ema = field(default_factory=Ema)
+    trainer: Trainer = field(default_factory=Trainer)
+    logger: Logger = field(default_factory=Logger)
+    preprocess: Preprocess = field(default_factory=Preprocess)
+    loader: Loader = field(default_factory=Loader)
+    evaluation: Evaluation = field(default_factory=Evaluation)
+    name: Optional[str] = None
+    seed: int = 0
+    resume: str = "auto"
+    track_test: bool = False

@@ -1,0 +1,39 @@
+"""Reading checkpoints without executing anything that they hold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mfer_lightning.errors import UserError
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """Read one of our checkpoints.
+
+    Only tensors and plain values are unpickled (``weights_only``): a file that holds anything else is refused.
+
+    Args:
+        path: a ``.ckpt`` file.
+
+    Returns:
+        The checkpoint: ``state_dict``, ``mfer`` (format, class names, network, preprocessing, protocol, ...) and more.
+
+    Raises:
+        UserError: where the file is missing, damaged, unsafe or not one of ours.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"No checkpoint at {path}. A run keeps them in <run>/checkpoints/: best.ckpt and last.ckpt.")
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise UserError(
+            f"{path} cannot be read as a checkpoint: it is damaged, or holds objects other than tensors and plain "
+            f"values, which are never loaded because they could execute code ({type(error).__name__})."
+        ) from error
+    if not isinstance(checkpoint, dict) or "mfer" not in checkpoint or "state_dict" not in checkpoint:
+        raise UserError(f"{path} is not a checkpoint of mfer_lightning: it has no `mfer` entry.")
+    return checkpoint

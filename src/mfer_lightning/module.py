@@ -1,0 +1,197 @@
+"""The LightningModule: preprocessing, network and objective joined for training, validation and prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor, nn
+from torchmetrics import MetricCollection
+from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score, MulticlassRecall
+
+from mfer_lightning.optim import build_optimizer, build_schedule, parameter_groups
+
+#: Version of the ``mfer`` entry of a checkpoint.
+CHECKPOINT_FORMAT = 1
+
+
+def build_metrics(num_classes: int) -> MetricCollection:
+    """Accuracy, mean-class accuracy (macro recall) and macro F1, as the field reports them.
+
+    Args:
+        num_classes: K.
+
+    Returns:
+        A collection that takes class scores (B,K) and labels (B,).
+    """
+    return MetricCollection(
+        {
+            "accuracy": MulticlassAccuracy(num_classes, average="micro", validate_args=False),
+            "mean_class_accuracy": MulticlassRecall(num_classes, average="macro", validate_args=False),
+            "macro_f1": MulticlassF1Score(num_classes, average="macro", validate_args=False),
+        }
+    )
+
+
+class FERModule(L.LightningModule):
+    """Trains a network on batches of aligned faces.
+
+    Batches are dicts of ``image`` uint8 (B,3,H,W), ``label`` int64 (B,), ``target`` float32 (B,K), ``index`` int64 (B,)
+    with -1 in rows that only pad a distributed evaluation.
+
+    Args:
+        network: maps normalised images (B,3,S,S) to ``feature``, ``logits`` and ``head_logits``.
+        objective: maps the network's output and the target (B,K) to named loss terms, ``total`` among them.
+        preprocess: maps uint8 images to normalised float images.
+        class_names: the K emotions in the network's order.
+        optimizer: options of :func:`mfer_lightning.optim.build_optimizer` and of the parameter groups (``name``, ``lr``,
+            ``weight_decay``, ``head_lr_scale``, ``center_lr_scale``, ``layer_decay``, ...); None values are left out.
+        scheduler: options of :func:`mfer_lightning.optim.build_schedule` (``name``, ``warmup_epochs``, ...).
+        metadata: plain values stored in each checkpoint beside the weights (dataset, protocol, configuration).
+        channels_last: memory format of images and convolution weights.
+        compile_network: run the network through ``torch.compile``.
+
+    Example:
+        >>> from mfer_lightning.losses import CrossEntropy, Objective
+        >>> from mfer_lightning.nn import MFER, Preprocess
+        >>> network = MFER({"name": "convnext_atto", "options": {"depths": [1, 1, 1, 1], "dims": [8, 16, 32, 64]}}, 2)
+        >>> module = FERModule(network, Objective(CrossEntropy()), Preprocess(size=32), class_names=("sadness", "joy"))
+        >>> module(torch.zeros(1, 3, 32, 32, dtype=torch.uint8))["logits"].shape
+        torch.Size([1, 2])
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        objective: nn.Module,
+        preprocess: nn.Module,
+        *,
+        class_names: Sequence[str],
+        optimizer: Mapping[str, Any] | None = None,
+        scheduler: Mapping[str, Any] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        channels_last: bool = True,
+        compile_network: bool = False,
+    ) -> None:
+        super().__init__()
+        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        self.network = network.to(memory_format=self.memory_format)  # type: ignore[call-overload]
+        self.objective = objective
+        self.preprocess = preprocess
+        self.class_names = tuple(class_names)
+        self.optimizer_options = {k: v for k, v in (optimizer or {"name": "adamw", "lr": 2.5e-4}).items() if v is not None}
+        self.scheduler_options = {k: v for k, v in (scheduler or {"name": "constant"}).items() if v is not None}
+        self.metadata = dict(metadata or {})
+        self.flip = False  # of predict_step
+        metrics = build_metrics(len(self.class_names))
+        # Looked up by the position of the evaluation loader: the second is the test set, with track_test only.
+        self.evaluation_metrics = nn.ModuleList([metrics.clone(prefix="val/"), metrics.clone(prefix="track_test/")])
+        self.batch_index: Tensor | None = None
+        self._sums: dict[str, Tensor] = {}
+        self._seen = 0
+        self._run = torch.compile(self.network) if compile_network else self.network
+
+    def forward(self, image: Tensor) -> dict[str, Any]:
+        """Run preprocessing and network.
+
+        Args:
+            image: uint8 (B,3,H,W), RGB.
+
+        Returns:
+            ``feature`` (B,D), ``logits`` (B,K), ``head_logits`` tuple of (B,K).
+        """
+        pixels = self.preprocess(image).contiguous(memory_format=self.memory_format)
+        output: dict[str, Any] = self._run(pixels)
+        return output
+
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
+        """Compute the loss of one batch; see :class:`mfer_lightning.losses.Objective` for its terms."""
+        self.batch_index = batch["index"]
+        terms = self.objective(self(batch["image"]), batch["target"])
+        n = len(batch["index"])
+        for name, value in terms.items():
+            self._sums[name] = self._sums.get(name, torch.zeros_like(value)) + value.detach() * n
+        self._seen += n
+        total: Tensor = terms["total"]
+        self.log("loss", total.detach(), on_step=True, on_epoch=False, prog_bar=True, logger=False)
+        return total
+
+    def on_train_epoch_start(self) -> None:
+        """Start the epoch's means anew."""
+        self._sums, self._seen = {}, 0
+
+    def train_means(self) -> dict[str, float]:
+        """Means of the loss terms over the faces of this epoch so far, over all ranks, as ``train/<term>``."""
+        means = {
+            f"train/{'loss' if name == 'total' else name}": self.trainer.strategy.reduce(total / max(self._seen, 1))
+            for name, total in self._sums.items()
+        }
+        return {name: float(value) for name, value in means.items()}
+
+    def on_train_epoch_end(self) -> None:
+        """Hand the epoch's means to the loggers."""
+        self.log_dict(self.train_means())
+
+    def validation_step(self, batch: dict[str, Tensor], batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Update the metrics with one batch, leaving out the rows that only pad it."""
+        output = self(batch["image"])
+        keep = batch["index"] >= 0
+        logits = output["logits"][keep].float()
+        metrics = self.evaluation_metrics[dataloader_idx]
+        metrics.update(logits, batch["label"][keep])  # type: ignore[operator]
+        if dataloader_idx == 0 and keep.any():
+            loss = -(batch["target"][keep] * logits.log_softmax(1)).sum(1).mean()
+            self.log("val/nll", loss, batch_size=int(keep.sum()), sync_dist=True, add_dataloader_idx=False)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the metrics of each evaluation set; those of the test set are recorded and never shown."""
+        for metrics in self.evaluation_metrics:
+            if any(m.update_called for m in metrics.values()):  # type: ignore[operator]
+                shown = metrics.prefix == "val/"
+                self.log_dict(metrics.compute(), prog_bar=shown)  # type: ignore[operator]
+                metrics.reset()  # type: ignore[operator]
+
+    def predict_step(self, batch: dict[str, Tensor], batch_idx: int, dataloader_idx: int = 0) -> dict[str, Tensor]:
+        """Return ``index`` (B,), ``logits`` (B,K) and ``feature`` (B,D) of one batch, computed in float32.
+
+        With ``flip`` set, logits and feature are the means over the faces and their mirror images.
+        """
+        with torch.autocast(self.device.type, enabled=False):
+            output = self(batch["image"])
+            logits, feature = output["logits"], output["feature"]
+            if self.flip:
+                mirrored = self(batch["image"].flip(-1))
+                logits = (logits + mirrored["logits"]) / 2
+                feature = (feature + mirrored["feature"]) / 2
+        return {"index": batch["index"], "logits": logits.float(), "feature": feature.float()}
+
+    def configure_optimizers(self) -> Any:
+        """Build the optimiser over named parameter groups and the schedule, which steps with every batch."""
+        options = dict(self.optimizer_options)
+        split = {k: options.pop(k) for k in ("head_lr_scale", "center_lr_scale", "layer_decay") if k in options}
+        groups = parameter_groups(
+            self.network,
+            self.objective,
+            lr=options["lr"],
+            weight_decay=options.get("weight_decay", 0.0),
+            **split,
+        )
+        optimizer = build_optimizer(groups, **options)
+        total = int(self.trainer.estimated_stepping_batches)
+        epochs = max(self.trainer.max_epochs or 1, 1)
+        schedule = build_schedule(
+            optimizer, total_steps=total, steps_per_epoch=max(total // epochs, 1), **self.scheduler_options
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Store what is needed to use the weights: network, preprocessing, class names, protocol, configuration."""
+        checkpoint["mfer"] = {
+            "format": CHECKPOINT_FORMAT,
+            "class_names": list(self.class_names),
+            "network": getattr(self.network, "config", None),
+            "preprocess": self.preprocess.to_config(),  # type: ignore[operator]
+            **self.metadata,
+        }

@@ -1,0 +1,45 @@
+"""What a network costs: parameters and arithmetic."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+
+def count_parameters(module: nn.Module) -> int:
+    """Count the parameters of a module, frozen ones included.
+
+    Example:
+        >>> count_parameters(nn.Linear(3, 2))
+        8
+    """
+    return sum(p.numel() for p in module.parameters())
+
+
+def count_gflops(network: nn.Module, size: int) -> float:
+    """Count the arithmetic of one forward pass over one image.
+
+    A multiply-add counts as one operation, as in the tables of the ConvNeXt, ResNet and Swin papers (ConvNeXt-Base at
+    224 pixels: 15.4). Only matrix products and convolutions are counted.
+
+    Args:
+        network: takes normalised images (B,3,S,S).
+        size: S in pixels.
+
+    Returns:
+        Thousand million multiply-adds.
+
+    Example:
+        >>> count_gflops(nn.Conv2d(3, 8, 1, bias=False), 100)
+        0.00024
+    """
+    device = next(network.parameters()).device
+    was_training = network.training
+    network.eval()
+    try:
+        with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+            network(torch.zeros(1, 3, size, size, device=device))
+    finally:
+        network.train(was_training)
+    return float(counter.get_total_flops()) / 2e9

@@ -1,0 +1,134 @@
+"""Which folder a run lives in.
+
+A run is named by what it is: dataset, backbone, loss, seed and a short hash of its resolved configuration, without what
+does not change its result (where files are, loggers, hardware). So the same command finds its run again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mfer_lightning.errors import UserError
+
+#: What does not belong to a run's identity. Dotted names; a whole node or one value.
+IRRELEVANT = (
+    "paths",
+    "logger",
+    "name",
+    "resume",
+    "dataset.root",
+    "trainer.accelerator",
+    "trainer.devices",
+    "trainer.num_nodes",
+    "trainer.strategy",
+    "loader.num_workers",
+    "loader.pin_memory",
+    "loader.eval_batch_size",
+    "evaluation.embedding_points",
+)
+
+
+def config_hash(config: Mapping[str, Any]) -> str:
+    """Hash a resolved configuration, without what does not change a run's result.
+
+    Args:
+        config: plain nested mapping.
+
+    Returns:
+        Eight hexadecimal digits.
+
+    Example:
+        >>> a = {"seed": 0, "paths": {"runs": "here"}}
+        >>> config_hash(a) == config_hash({"paths": {"runs": "there"}, "seed": 0})
+        True
+        >>> config_hash(a) == config_hash({**a, "seed": 1})
+        False
+    """
+    relevant = json.loads(json.dumps(config))
+    for dotted in IRRELEVANT:
+        *parents, leaf = dotted.split(".")
+        node = relevant
+        for parent in parents:
+            node = node.get(parent) or {}
+        node.pop(leaf, None)
+    return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def run_name(config: Mapping[str, Any]) -> str:
+    """Name a run by what it is.
+
+    Args:
+        config: plain resolved configuration of ``mfer train``.
+
+    Returns:
+        ``<dataset>-<backbone>-<attention>-<loss>-s<seed>-<hash>``.
+    """
+    parts = (
+        config["dataset"]["name"],
+        config["backbone"]["name"].split("/")[-1],
+        config["attention"]["name"],
+        config["loss"]["name"],
+        f"s{config['seed']}",
+        config_hash(config),
+    )
+    return "-".join(parts)
+
+
+def sweep_name(arguments: Sequence[str]) -> str:
+    """Name a sweep by its command line, so that the same command finds its sweep again.
+
+    Args:
+        arguments: the command line after the verb; its order, and where files are, do not matter.
+
+    Example:
+        >>> sweep_name(["-m", "loss=ce,dsf", "seed=0"]) == sweep_name(["seed=0", "loss=ce,dsf", "--multirun"])
+        True
+    """
+    relevant = sorted(a for a in arguments if not a.startswith(("-", "paths.", "logger", "hydra")))
+    return f"sweep-{hashlib.sha256(json.dumps(relevant).encode()).hexdigest()[:8]}"
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether a run folder holds a finished run: its ``result.json`` is the last file written."""
+    return (folder / "result.json").is_file()
+
+
+def claim_run_dir(parent: Path, name: str, *, resume: str, in_sweep: bool) -> Path:
+    """Choose and make the folder of a run.
+
+    Args:
+        parent: folder of runs.
+        name: the run's name.
+        resume: ``"auto"`` to continue an unfinished run of this name, ``"never"`` to start a fresh one beside it.
+        in_sweep: a sweep stays with the one folder of the name, finished or not; a single run never touches a finished
+            run, but starts a fresh one beside it (``name.2``, ``name.3``, ...).
+
+    Returns:
+        The folder, which exists.
+
+    Raises:
+        UserError: for an illegal ``resume``, or where the folder cannot be written to.
+    """
+    if resume not in ("auto", "never"):
+        raise UserError(f"resume={resume}: legal are auto (continue an unfinished run) and never (start a fresh one).")
+    folder, n = parent / name, 1
+    if not in_sweep:
+        while folder.exists() and (is_finished(folder) or resume == "never"):
+            n += 1
+            folder = parent / f"{name}.{n}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".probe-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise UserError(
+            f"Cannot write to the run folder {folder}: {error.strerror or error}. "
+            "Choose another place with paths.runs=<folder>."
+        ) from error
+    return folder

@@ -1,0 +1,92 @@
+"""What each job of a sweep left behind: one small file a job, read when the sweep ends."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from mfer_lightning.files import write_json
+
+#: Set by the launching process, inherited by its jobs: tells this sweep's records from those of an earlier start.
+TOKEN = "MFER_SWEEP_TOKEN"  # noqa: S105 - a name, not a secret
+
+
+@dataclass(frozen=True)
+class JobRecord:
+    """How one job of a sweep ended.
+
+    Args:
+        number: the job's number in the sweep, from 0.
+        overrides: the job's own command line, e.g. ``("loss=ce", "seed=0")``.
+        status: ``"done"``, ``"skipped"`` (was finished before) or ``"failed"``.
+        run_dir: the run's folder.
+        error: why it failed, in one message; None where it did not.
+        token: which start of the sweep this belongs to.
+    """
+
+    number: int
+    overrides: tuple[str, ...]
+    status: Literal["done", "skipped", "failed"]
+    run_dir: str
+    error: str | None = None
+    token: str = ""
+
+    def write(self, sweep_dir: Path) -> None:
+        """Write the record into the sweep's folder."""
+        write_json(sweep_dir / "jobs" / f"{self.number:04d}.json", {**asdict(self), "token": os.environ.get(TOKEN, "")})
+
+
+def read_records(sweep_dir: Path) -> list[JobRecord]:
+    """Read the records of the sweep that this process started, in the order of its jobs."""
+    records = []
+    for path in sorted((sweep_dir / "jobs").glob("*.json")):
+        data = json.loads(path.read_text(encoding="utf-8"))
+        if data["token"] == os.environ.get(TOKEN, ""):
+            records.append(JobRecord(**{**data, "overrides": tuple(data["overrides"])}))
+    return records
+
+
+def varied_axes(records: Sequence[JobRecord]) -> list[str]:
+    """Name the overrides whose value differs between jobs, in the order of the command line.
+
+    Example:
+        >>> jobs = [JobRecord(i, (f"loss={v}", "seed=0"), "done", "") for i, v in enumerate(("ce", "dsf"))]
+        >>> varied_axes(jobs)
+        ['loss']
+    """
+    values: dict[str, set[str]] = {}
+    for record in records:
+        for key, value in overrides_as_dict(record.overrides).items():
+            values.setdefault(key, set()).add(value)
+    return [key for key, seen in values.items() if len(seen) > 1]
+
+
+def overrides_as_dict(overrides: Sequence[str]) -> dict[str, str]:
+    """Split ``key=value`` overrides; Hydra's ``+`` and ``++`` before a key are left out."""
+    pairs = (o.lstrip("+").partition("=") for o in overrides if "=" in o)
+    return {key: value for key, _, value in pairs}
+
+
+def sweep_rows(records: Sequence[JobRecord]) -> list[dict[str, Any]]:
+    """Join the records of a sweep with the results of their runs.
+
+    Returns:
+        One dict a job: a value for each varied axis but the seed, ``seed``, ``status``, ``result`` (the content of
+        ``result.json``, or None), ``error``.
+    """
+    axes = [a for a in varied_axes(records) if a != "seed"]
+    rows: list[dict[str, Any]] = []
+    for record in records:
+        values = overrides_as_dict(record.overrides)
+        result: Mapping[str, Any] | None = None
+        path = Path(record.run_dir) / "result.json"
+        if record.status != "failed" and path.is_file():
+            result = json.loads(path.read_text(encoding="utf-8"))
+        row: dict[str, Any] = {axis: values.get(axis, "") for axis in axes}
+        row |= {"seed": values.get("seed"), "status": record.status, "result": result, "error": record.error}
+        rows.append(row)
+    return rows
