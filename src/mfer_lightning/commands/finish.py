@@ -83,7 +83,7 @@ def _select(trainer: L.Trainer, module: FERModule, datamodule: FaceDataModule) -
     callback = trainer.checkpoint_callback
     assert isinstance(callback, ModelCheckpoint)
     selection: dict[str, Any] = {"rule": protocol.selection, "monitor": protocol.monitor, "split": "val"}
-    if protocol.takes_last_epoch:
+    if protocol.val is None:
         checkpoint = read_checkpoint(callback.last_model_path)
         selection |= {"monitor": None, "split": None, "value": None}
     else:
@@ -110,6 +110,15 @@ def _table(datamodule: FaceDataModule, split: str, outputs: Outputs) -> Predicti
         votes=None if index.votes is None else index.votes[outputs.index],
         vote_names=index.vote_names,
     )
+
+
+def _evaluation_set(datamodule: FaceDataModule, split: str) -> str:
+    """Say in words what the figures of a split are measured on."""
+    protocol = datamodule.protocol
+    part = datamodule.splits[split]
+    partitions = " and ".join(sorted(set(datamodule.index.partition[part.rows].tolist())))
+    labels = {"label": "labels of the files"}.get(protocol.label_rule, f"{protocol.label_rule} labels")
+    return f"{len(part):,} faces of the dataset's {partitions} partition, {labels}; {protocol.note or protocol.selection}"
 
 
 def _write_features(path: Path, outputs: Outputs, table: Predictions) -> None:
@@ -139,7 +148,7 @@ def _result(
         "dataset": config["dataset"]["name"],
         "protocol": datamodule.protocol.name,
         "split": split,
-        "evaluation_set": datamodule.protocol.describe(split),
+        "evaluation_set": _evaluation_set(datamodule, split),
         **evaluation,
         "notes": notes,
         "selection": dict(selection),

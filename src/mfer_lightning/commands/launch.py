@@ -20,6 +20,7 @@ from mfer_lightning.config.location import config_dir
 from mfer_lightning.config.schema import Train
 from mfer_lightning.errors import UserError
 from mfer_lightning.sweep.identity import sweep_name
+from mfer_lightning.sweep.isolation import isolated_job
 from mfer_lightning.sweep.records import TOKEN, JobRecord, read_records
 
 #: One job: configuration, parent folder of its run, whether it belongs to a sweep -> its score, its folder, new or not.
@@ -115,7 +116,8 @@ def _sweep_job(cfg: DictConfig, job: Job, number: int, overrides: tuple[str, ...
     print(f"\n--- job {number}: {' '.join(overrides)}", flush=True)
     folder = sweep_dir
     try:
-        score, folder, new = job(to_plain(cfg), sweep_dir, True)
+        with isolated_job(overrides):
+            score, folder, new = job(to_plain(cfg), sweep_dir, True)
         JobRecord(number, overrides, "done" if new else "skipped", str(folder)).write(sweep_dir)
         return score
     except Exception as error:

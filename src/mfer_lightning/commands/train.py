@@ -24,6 +24,7 @@ from mfer_lightning.report.start import print_start
 from mfer_lightning.report.terminal import print_sweep
 from mfer_lightning.sweep.identity import claim_run_dir, is_finished, run_name
 from mfer_lightning.sweep.records import read_records, sweep_rows
+from mfer_lightning.tracking.loggers import close_loggers
 
 #: Handed from the first process of a distributed run to the others, which must not choose a folder of their own.
 RUN_DIR = "MFER_RUN_DIR"
@@ -102,14 +103,16 @@ def _train(config: dict[str, Any], run_dir: Path) -> float | None:
         print_start(config, datamodule, module, run_dir, precision(config["trainer"]), resumed=resume is not None)
     try:
         trainer.fit(module, datamodule=datamodule, ckpt_path=resume, weights_only=True)
+        if trainer.interrupted:
+            raise KeyboardInterrupt
+        return finish(config, run_dir, trainer, module, datamodule, history)
     except torch.OutOfMemoryError as error:
         raise UserError(
             f"Out of memory with loader.batch_size={config['loader']['batch_size']}. Use a smaller batch with "
             "trainer.accumulate=2 for the same steps, a smaller preprocess.size, or a smaller backbone."
         ) from error
-    if trainer.interrupted:
-        raise KeyboardInterrupt
-    return finish(config, run_dir, trainer, module, datamodule, history)
+    finally:
+        close_loggers(trainer.loggers)
 
 
 def _score(run_dir: Path) -> float | None:

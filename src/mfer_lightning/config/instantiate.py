@@ -77,9 +77,8 @@ def instantiate(node: Mapping[str, Any], *, where: str = "the configuration", **
         for key, value in node.items()
         if key not in ("_target_", "name")
     }
-    parameters = inspect.signature(target).parameters
-    open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-    legal = [n for n, p in parameters.items() if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    parameters, open_ended = keyword_parameters(target)
+    legal = list(parameters)
     if "name" in node and "name" in legal:
         arguments["name"] = node["name"]
     for key in arguments:
@@ -95,6 +94,37 @@ def instantiate(node: Mapping[str, Any], *, where: str = "the configuration", **
         return target(**arguments)
     except (ValueError, TypeError) as error:
         raise UserError(f"{where}: {error}") from error
+
+
+def keyword_parameters(target: Any) -> tuple[dict[str, inspect.Parameter], bool]:
+    """Collect the arguments that a class or function takes by keyword.
+
+    A class that passes ``**options`` on to its base class takes the base class's arguments as well.
+
+    Args:
+        target: class or function.
+
+    Returns:
+        Name -> parameter, and whether any other keyword is taken too.
+
+    Example:
+        >>> class Base:
+        ...     def __init__(self, *, size=1): ...
+        >>> class Own(Base):
+        ...     def __init__(self, *, colour="red", **options): ...
+        >>> list(keyword_parameters(Own)[0]), keyword_parameters(Own)[1]
+        (['colour', 'size'], False)
+    """
+    callables = [k.__dict__["__init__"] for k in target.__mro__ if "__init__" in k.__dict__] if isinstance(target, type) else [target]
+    found: dict[str, inspect.Parameter] = {}
+    for function in callables:
+        parameters = inspect.signature(function).parameters
+        for name, parameter in parameters.items():
+            if name != "self" and parameter.kind in (parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD):
+                found.setdefault(name, parameter)
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+            return found, False
+    return found, True
 
 
 def _build(value: Any, where: str, available: Mapping[str, Any]) -> Any:

@@ -29,6 +29,8 @@ class FaceIndex:
         label: (N,) int64 index into ``class_names``; -1 where the dataset gives votes and no label.
         votes: (N,V) int64 annotators' votes, or None.
         vote_names: the V names of the vote columns.
+        mixture: (N,K) float32, how much of each emotion a face truly shows, where that is known (rendered faces), or
+            None.
         group: (N,) int64; faces that must not be torn apart (one photo, one person) share a value. None: all apart.
         box: (N,4) int64 face boxes x, y, width, height in pixels of the image, or None where images are faces already.
         attributes: further columns of length N (``gender``, ``age``, ``skin``, ...), for results by subgroup.
@@ -46,6 +48,7 @@ class FaceIndex:
     label: NDArray[np.int64]
     votes: NDArray[np.int64] | None = None
     vote_names: tuple[str, ...] = ()
+    mixture: NDArray[np.float32] | None = None
     group: NDArray[np.int64] | None = None
     box: NDArray[np.int64] | None = None
     attributes: Mapping[str, NDArray[Any]] = field(default_factory=dict)
@@ -56,6 +59,7 @@ class FaceIndex:
             "partition": self.partition,
             "label": self.label,
             "votes": self.votes,
+            "mixture": self.mixture,
             "group": self.group,
             "box": self.box,
             **self.attributes,

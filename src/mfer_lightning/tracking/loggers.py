@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,13 @@ def _wandb(config: Mapping[str, Any], run_dir: Path) -> Logger:
         config=dict(config),
         mode=mode,
     )
+
+
+def close_loggers(loggers: Sequence[Logger]) -> None:
+    """Finish the runs that loggers have open, so that the next job of a sweep starts its own."""
+    for logger in loggers:
+        if type(logger).__name__ == "WandbLogger":
+            logger.experiment.finish()  # type: ignore[attr-defined]
 
 
 def _has_key() -> bool:

@@ -1,0 +1,239 @@
+"""The dataset of synthetic faces: which face is the i-th, and how to draw it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from mfer_lightning.data.facs.actions import PARTNERS, activation, as_mapping
+from mfer_lightning.data.facs.canvas import Image
+from mfer_lightning.data.facs.conditions import Conditions, sample_conditions
+from mfer_lightning.data.facs.identity import Identity, demographics, sample_identity
+from mfer_lightning.data.facs.render import render
+from mfer_lightning.data.facs.samples import FacsLabels, FacsSample
+from mfer_lightning.data.facs.stream import Stream, generator
+from mfer_lightning.data.facs.template import FloatArray
+from mfer_lightning.data.index import PARTITIONS
+from mfer_lightning.emotions import CLASS_ORDERS
+
+_CLASSES = CLASS_ORDERS["facs"]
+_GOLDEN = 0.6180339887498949
+# What a stream of random numbers is for. The numbers are part of the dataset: changing one changes every face.
+_PLAN, _PERSON, _EXPRESSION, _CONDITIONS, _DETAILS, _ORDER = range(1, 7)
+
+
+class FacsGenerator:
+    """An endless, reproducible source of synthetic faces that express emotions through action units.
+
+    Face i of a partition is a pure function of the arguments below, the partition and i: the same in every process and
+    whatever was asked for before.
+
+    Args:
+        size: side of the images in pixels, 24 to 512.
+        seed: of the whole dataset, 0 or more.
+        difficulty: in [0, 1]. Widens pose, position, scale, light, contrast, blur and noise, weakens expressions
+            (down to half their height at 1), adds asymmetry and stray movements, and enlarges occluders.
+        ambiguity: in [0, 1], the share of faces that mix two emotions, the dominant one with a weight of 0.6 to 0.9.
+        occlusion: in [0, 1], the share of faces partly hidden by a mask, scarf, hand, hair, box or sunglasses.
+        annotators: votes a face, 1 or more.
+        faces_per_identity: pictures of each person, 1 or more.
+        imbalance: ratio of the most frequent class to the least frequent one in the training partition, 1 or more; the
+            frequencies fall geometrically in the order of ``CLASS_ORDERS["facs"]``. Other partitions stay balanced.
+
+    Raises:
+        ValueError: where an argument is outside its range.
+
+    Example:
+        >>> faces = FacsGenerator(size=64, seed=1)
+        >>> sample = faces.sample("train", 5)
+        >>> sample.image.shape, bool((sample.image == faces.image("train", 5)).all())
+        ((64, 64, 3), True)
+        >>> int(sample.votes.sum()), round(float(sample.target.sum()), 3)
+        (10, 1.0)
+    """
+
+    def __init__(
+        self,
+        *,
+        size: int = 64,
+        seed: int = 0,
+        difficulty: float = 0.5,
+        ambiguity: float = 0.1,
+        occlusion: float = 0.03,
+        annotators: int = 10,
+        faces_per_identity: int = 8,
+        imbalance: float = 1.0,
+    ) -> None:
+        _check_whole("size", size, 24, 512)
+        _check_whole("seed", seed, 0, 2**63 - 1)
+        _check_whole("annotators", annotators, 1, 10_000)
+        _check_whole("faces_per_identity", faces_per_identity, 1, 1_000_000)
+        for name, share in (("difficulty", difficulty), ("ambiguity", ambiguity), ("occlusion", occlusion)):
+            if not 0.0 <= share <= 1.0:
+                raise ValueError(f"Expected argument `{name}` to be within [0, 1], but got {share}.")
+        if not 1.0 <= imbalance <= 1e6:
+            raise ValueError(f"Expected argument `imbalance` to be within [1, 1000000], but got {imbalance}.")
+        self.size = size
+        self.seed = seed
+        self.difficulty = difficulty
+        self.ambiguity = ambiguity
+        self.occlusion = occlusion
+        self.annotators = annotators
+        self.faces_per_identity = faces_per_identity
+        self.imbalance = imbalance
+        falling = imbalance ** (-np.arange(len(_CLASSES)) / (len(_CLASSES) - 1))
+        self._cumulative = {
+            part: np.cumsum(shares / shares.sum())[:-1].tolist()
+            for part, shares in zip(PARTITIONS, (falling, np.ones(8), np.ones(8)), strict=True)
+        }
+        self._offset = [generator(seed, _ORDER, code).random() for code in range(len(PARTITIONS))]
+
+    def sample(self, partition: str, i: int) -> FacsSample:
+        """Draw face i of a partition with all that is known of it.
+
+        Args:
+            partition: ``"train"``, ``"val"`` or ``"test"``.
+            i: number of the face, 0 or more.
+
+        Returns:
+            The sample.
+
+        Raises:
+            ValueError: where the partition is unknown or i is negative.
+        """
+        plan = self._plan(partition, i)
+        person, units, conditions = self._compose(plan)
+        attributes: dict[str, int | float | bool | str] = {
+            "skin": person.skin,
+            "age": person.age,
+            "occluded": plan.occluded,
+            "occluder": conditions.occluder or "none",
+            "ambiguous": plan.ambiguous,
+            "yaw": conditions.pose.yaw,
+            "pitch": conditions.pose.pitch,
+            "roll": conditions.pose.roll,
+            "glasses": person.glasses,
+            "beard": person.beard,
+            "hair": person.style,
+        }
+        return FacsSample(
+            image=self._draw(plan, person, units, conditions),
+            label=plan.label,
+            target=np.array(plan.target, dtype=np.float32),
+            votes=np.array(plan.votes, dtype=np.int64),
+            intensities=as_mapping(units),
+            identity=plan.identity,
+            attributes=attributes,
+        )
+
+    def image(self, partition: str, i: int) -> Image:
+        """Draw face i of a partition: (size, size, 3) uint8, RGB. Arguments and errors as in :meth:`sample`."""
+        plan = self._plan(partition, i)
+        return self._draw(plan, *self._compose(plan))
+
+    def label(self, partition: str, i: int) -> int:
+        """The label of face i of a partition, without drawing it. Arguments and errors as in :meth:`sample`."""
+        return self._plan(partition, i).label
+
+    def labels(self, partition: str, n: int) -> FacsLabels:
+        """Say what is known of the first n faces of a partition, without drawing them.
+
+        Args:
+            partition: as in :meth:`sample`.
+            n: how many, 0 or more.
+
+        Returns:
+            The columns, equal to what :meth:`sample` gives face by face.
+
+        Raises:
+            ValueError: where the partition is unknown or n is negative.
+        """
+        _check_whole("n", n, 0, 2**40)
+        plans = [self._plan(partition, i) for i in range(n)]
+        people: dict[int, tuple[int, int]] = {}
+        for plan in plans:
+            if plan.identity not in people:
+                people[plan.identity] = demographics(Stream(self.seed, _PERSON, plan.identity))
+        skin_age = np.array([people[plan.identity] for plan in plans], dtype=np.int64).reshape(n, 2)
+        return FacsLabels(
+            label=np.array([plan.label for plan in plans], dtype=np.int64),
+            target=np.array([plan.target for plan in plans], dtype=np.float32).reshape(n, len(_CLASSES)),
+            votes=np.array([plan.votes for plan in plans], dtype=np.int64).reshape(n, len(_CLASSES)),
+            identity=np.array([plan.identity for plan in plans], dtype=np.int64),
+            skin=skin_age[:, 0],
+            age=skin_age[:, 1],
+            occluded=np.array([plan.occluded for plan in plans], dtype=np.bool_),
+            ambiguous=np.array([plan.ambiguous for plan in plans], dtype=np.bool_),
+        )
+
+    def _plan(self, partition: str, i: int) -> _Plan:
+        if partition not in PARTITIONS:
+            raise ValueError(f"Expected argument `partition` to be one of {PARTITIONS}, but got {partition!r}.")
+        _check_whole("i", i, 0, 2**40)
+        code = PARTITIONS.index(partition)
+        # Every eight faces in a row hold one from each eighth of the classes' range: balanced classes are exactly so.
+        shuffled = (i * 5 + i // 8 * 3) % 8
+        place = (shuffled + (self._offset[code] + i // 8 * _GOLDEN) % 1.0) / 8
+        label = sum(place >= edge for edge in self._cumulative[partition])
+        number = i * len(PARTITIONS) + code
+        stream = Stream(self.seed, _PLAN, number)
+        target = [0.0] * len(_CLASSES)
+        ambiguous = stream.chance(self.ambiguity)
+        dominance = stream.uniform(0.6, 0.9) if ambiguous else 1.0
+        if ambiguous:
+            partners = PARTNERS[_CLASSES[label]]
+            other = stream.pick(list(partners), list(partners.values()))
+            target[_CLASSES.index(other)] = 1.0 - dominance
+        target[label] = dominance
+        votes = [0] * len(_CLASSES)
+        for _ in range(self.annotators):
+            votes[stream.pick(range(len(_CLASSES)), target)] += 1
+        return _Plan(
+            number=number,
+            identity=i // self.faces_per_identity * len(PARTITIONS) + code,
+            label=label,
+            target=tuple(target),
+            votes=tuple(votes),
+            ambiguous=ambiguous,
+            # Its own stream, so that more annotators do not hide other faces.
+            occluded=Stream(self.seed, _EXPRESSION, number).chance(self.occlusion),
+        )
+
+    def _compose(self, plan: _Plan) -> tuple[Identity, FloatArray, Conditions]:
+        person = _person(self.seed, plan.identity)
+        expression = Stream(self.seed, _EXPRESSION, plan.number)
+        expression.random()  # taken by the plan: whether the face is occluded
+        units = activation(expression, plan.target, self.difficulty)
+        circumstances = Stream(self.seed, _CONDITIONS, plan.number)
+        conditions = sample_conditions(circumstances, self.difficulty, plan.occluded, person.skin_color)
+        return person, units, conditions
+
+    def _draw(self, plan: _Plan, person: Identity, units: FloatArray, conditions: Conditions) -> Image:
+        return render(person, units, conditions, self.size, Stream(self.seed, _DETAILS, plan.number))
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """The decisions about a face that its labels depend on."""
+
+    number: int
+    identity: int
+    label: int
+    target: tuple[float, ...]
+    votes: tuple[int, ...]
+    ambiguous: bool
+    occluded: bool
+
+
+@lru_cache(maxsize=4096)
+def _person(seed: int, identity: int) -> Identity:
+    person = sample_identity(Stream(seed, _PERSON, identity))
+    person.traits.flags.writeable = False  # shared by all pictures of the person
+    return person
+
+
+def _check_whole(name: str, value: int, low: int, high: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not low <= value <= high:
+        raise ValueError(f"Expected argument `{name}` to be a whole number within [{low}, {high}], but got {value!r}.")

@@ -1,0 +1,76 @@
+"""Validation sets held out of a training set: stratified, never tearing a photo or a person apart, always the same."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mfer_lightning.data.seeding import name_order
+
+
+def holdout(
+    label: NDArray[np.int64],
+    names: Sequence[str],
+    fraction: float,
+    seed: int,
+    group: NDArray[np.int64] | None = None,
+) -> NDArray[np.bool_]:
+    """Choose the faces to hold out.
+
+    The choice depends on the faces' file names, their labels and the seed, not on the order of the rows, the folders
+    the files lie in, or the run: every copy of a dataset gives the same holdout.
+
+    Args:
+        label: (N,) classes; each class gives ``fraction`` of its faces, to the nearest face or group.
+        names: N file names or paths; folders, ending and an ``_aligned`` are left out of account.
+        fraction: the share to hold out, within (0, 1).
+        seed: which holdout.
+        group: (N,); faces of one group stay together. A group counts as its rarest class.
+
+    Returns:
+        (N,) bool, True where a face is held out.
+
+    Raises:
+        ValueError: where ``fraction`` is no share.
+
+    Example:
+        >>> held = holdout(np.array([0] * 10 + [1] * 20), [f"{i}.png" for i in range(30)], 0.1, seed=0)
+        >>> int(held[:10].sum()), int(held[10:].sum())
+        (1, 2)
+    """
+    if not 0 < fraction < 1:
+        raise ValueError(f"Expected argument `fraction` within (0, 1), but got {fraction}.")
+    n = len(label)
+    stems = [PurePosixPath(name).stem.removesuffix("_aligned") for name in names]
+    if len(set(stems)) < n:
+        stems = list(names)
+    order = name_order(stems, seed)
+    group = np.arange(n) if group is None else np.asarray(group)
+    _, member = np.unique(group, return_inverse=True)
+    size = np.bincount(member)
+
+    classes, counts = np.unique(label, return_counts=True)
+    rarity = np.full(int(classes.max(initial=0)) + 1, n + 1)
+    rarity[classes] = counts
+    group_class = np.full(len(size), -1, dtype=np.int64)
+    for row in sorted(range(n), key=lambda r: -rarity[label[r]]):  # the rarest writes last
+        group_class[member[row]] = label[row]
+
+    # A group's place in the random order is that of its first face.
+    _, first = np.unique(member[order], return_index=True)
+    places = np.argsort(first, kind="stable")
+    held_groups = np.zeros(len(size), dtype=bool)
+    for k in classes:
+        mine = places[group_class[places] == k]
+        quota = round(fraction * float(size[mine].sum()))
+        total = 0
+        for g in mine:
+            if total >= quota:
+                break
+            if total + size[g] - quota <= quota - total:  # nearer to the quota with it than without
+                held_groups[g] = True
+                total += int(size[g])
+    return held_groups[member]

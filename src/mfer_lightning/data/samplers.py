@@ -1,0 +1,153 @@
+"""Samplers that know ranks and epochs, and hand both to the dataset.
+
+They yield ``(epoch, position)`` keys: a dataset in a persistent worker cannot know the epoch otherwise, and the
+augmentation must depend on it. ``set_epoch`` is called by Lightning before each epoch, also after a resumption. The
+order of an epoch is a function of (seed, epoch) alone; rank r of W takes every W-th key of it, so that the batches of
+all ranks together are the batch that a single rank would see. Use with ``Trainer(use_distributed_sampler=False)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+import numpy as np
+import torch.distributed
+from numpy.typing import NDArray
+from torch.utils.data import Sampler
+
+from mfer_lightning.data.seeding import STREAM_ORDER, hashes, uniforms
+
+#: How often classes are drawn: as they come, equally, or as the square root of their counts.
+SAMPLERS = ("shuffle", "balanced", "sqrt")
+
+Key = tuple[int, int]
+
+
+def world(num_replicas: int | None = None, rank: int | None = None) -> tuple[int, int]:
+    """Return (number of ranks, this rank): as given, else torch.distributed's, else (1, 0)."""
+    running = torch.distributed.is_available() and torch.distributed.is_initialized()
+    if num_replicas is None:
+        num_replicas = torch.distributed.get_world_size() if running else 1
+    if rank is None:
+        rank = torch.distributed.get_rank() if running else 0
+    if not 0 <= rank < num_replicas:
+        raise ValueError(f"Expected argument `rank` within [0, {num_replicas - 1}], but got {rank}.")
+    return num_replicas, rank
+
+
+def class_weights(label: NDArray[np.int64], mode: str) -> NDArray[np.float64]:
+    """Return how often faces of each class are drawn relative to one another under a sampler.
+
+    Args:
+        label: (N,) classes.
+        mode: one of :data:`SAMPLERS`.
+
+    Returns:
+        (N,) probabilities that sum to 1.
+
+    Example:
+        >>> class_weights(np.array([0, 0, 0, 1]), "balanced").round(3).tolist()
+        [0.167, 0.167, 0.167, 0.5]
+    """
+    counts = np.bincount(label)
+    power = {"shuffle": 0.0, "sqrt": 0.5, "balanced": 1.0}[mode]
+    weight: NDArray[np.float64] = np.asarray(counts[label] ** -power, dtype=np.float64)
+    weight /= weight.sum()
+    return weight
+
+
+class TrainSampler(Sampler[Key]):
+    """The order of the training faces, anew each epoch.
+
+    ``shuffle``: every face once. ``balanced`` and ``sqrt``: as many draws as there are faces, with replacement; classes
+    come with equal frequency, or in proportion to the square root of their counts. (Systematic resampling: an epoch's
+    frequencies are within one draw of the exact ones, with less noise than independent draws.)
+
+    Args:
+        label: (N,) classes of the faces.
+        mode: one of :data:`SAMPLERS`.
+        seed: of the order.
+        num_replicas: number of ranks; None: torch.distributed's.
+        rank: this rank; None: torch.distributed's.
+
+    Raises:
+        ValueError: for an unknown mode or an illegal rank.
+
+    Example:
+        >>> sampler = TrainSampler(np.zeros(4, dtype=np.int64), seed=1)
+        >>> sampler.set_epoch(3)
+        >>> sorted(sampler)
+        [(3, 0), (3, 1), (3, 2), (3, 3)]
+    """
+
+    def __init__(
+        self,
+        label: NDArray[np.int64],
+        mode: Literal["shuffle", "balanced", "sqrt"] = "shuffle",
+        seed: int = 0,
+        num_replicas: int | None = None,
+        rank: int | None = None,
+    ) -> None:
+        if mode not in SAMPLERS:
+            raise ValueError(f"Expected argument `mode` to be one of {SAMPLERS}, but got {mode!r}.")
+        self.label = label
+        self.mode = mode
+        self.seed = seed
+        self.epoch = 0
+        self.num_replicas, self.rank = world(num_replicas, rank)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Say which epoch the next iteration is."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return (
+            len(self.label) // self.num_replicas
+        )  # equal on all ranks; the tail that would not fill a batch is left out
+
+    def order(self) -> NDArray[np.int64]:
+        """Return the epoch's order of positions for all ranks together, (N,) int64."""
+        n = len(self.label)
+        # Sorting by a hash of the position gives the same permutation whatever version of NumPy is installed.
+        positions = np.argsort(hashes(self.seed, self.epoch, np.arange(n), STREAM_ORDER), kind="stable")
+        if self.mode == "shuffle":
+            return positions
+        edges = np.cumsum(class_weights(self.label[positions], self.mode))
+        offset = uniforms(self.seed, self.epoch, -1, STREAM_ORDER)[0]
+        drawn = positions[np.searchsorted(edges, (np.arange(n) + offset) / n * edges[-1], side="right").clip(max=n - 1)]
+        mixed = np.argsort(hashes(self.seed, self.epoch, np.arange(n) + n, STREAM_ORDER), kind="stable")
+        return np.asarray(drawn[mixed], dtype=np.int64)
+
+    def __iter__(self) -> Iterator[Key]:
+        mine = self.order()[self.rank :: self.num_replicas][: len(self)]
+        return ((self.epoch, position) for position in mine.tolist())
+
+
+class EvalSampler(Sampler[Key]):
+    """Every face exactly once, in order, over all ranks.
+
+    Ranks must draw equally often. Where N is not divisible, the last ones get padding keys: negative positions, for
+    which the dataset returns ``index`` -1, so that metrics leave them out.
+
+    Args:
+        size: number of faces N.
+        num_replicas: number of ranks; None: torch.distributed's.
+        rank: this rank; None: torch.distributed's.
+
+    Example:
+        >>> [list(EvalSampler(3, num_replicas=2, rank=r)) for r in (0, 1)]
+        [[(0, 0), (0, 2)], [(0, 1), (0, -1)]]
+    """
+
+    def __init__(self, size: int, num_replicas: int | None = None, rank: int | None = None) -> None:
+        self.size = size
+        self.num_replicas, self.rank = world(num_replicas, rank)
+
+    def __len__(self) -> int:
+        return -(-self.size // self.num_replicas)
+
+    def __iter__(self) -> Iterator[Key]:
+        for turn in range(len(self)):
+            position = turn * self.num_replicas + self.rank
+            yield (0, position if position < self.size else -1)

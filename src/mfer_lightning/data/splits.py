@@ -1,0 +1,245 @@
+"""Splits: what a protocol and a training target make of an index."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mfer_lightning.data.holdout import holdout
+from mfer_lightning.data.index import FaceIndex
+from mfer_lightning.data.protocols import Protocol
+from mfer_lightning.data.targets import VOTE_RULES, Targets, targets_from_labels, targets_from_votes
+from mfer_lightning.errors import UserError, nearest
+
+#: What ``dataset.target`` may name.
+TARGET_RULES = ("label", *VOTE_RULES)
+
+
+@dataclass(frozen=True)
+class Split:
+    """Faces of one split.
+
+    Args:
+        rows: (n,) int64 rows of the index.
+        label: (n,) int64 hard labels.
+        target: (n,K) float32 targets.
+    """
+
+    rows: NDArray[np.int64]
+    label: NDArray[np.int64]
+    target: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Train, validation and test faces.
+
+    Args:
+        train: what is trained on.
+        val: what the checkpoint is selected on; empty where the protocol selects nothing.
+        test: what is reported; empty where its files are absent.
+        target_rule: the rule that made the training targets.
+        notes: what a user should know about them, in words.
+    """
+
+    train: Split
+    val: Split
+    test: Split
+    target_rule: str
+    notes: tuple[str, ...] = ()
+
+    def __getitem__(self, name: str) -> Split:
+        splits = {"train": self.train, "val": self.val, "test": self.test}
+        if name not in splits:
+            raise ValueError(f"Expected argument `name` to be one of {tuple(splits)}, but got {name!r}.")
+        return splits[name]
+
+    def fingerprint(self) -> str:
+        """SHA-256 over rows, labels and targets of all splits: which faces and which truth a result was made of."""
+        digest = hashlib.sha256()
+        for name in ("train", "val", "test"):
+            split = self[name]
+            digest.update(name.encode())
+            digest.update(np.ascontiguousarray(split.rows, dtype="<i8").tobytes())
+            digest.update(np.ascontiguousarray(split.label, dtype="<i8").tobytes())
+            digest.update(np.ascontiguousarray(split.target, dtype="<f4").tobytes())
+        return digest.hexdigest()
+
+
+def legal_rules(index: FaceIndex) -> tuple[str, ...]:
+    """Return the target rules that an index has the columns for."""
+    hard = ("label", "majority") if len(index) and bool((index.label >= 0).all()) else ()
+    soft = VOTE_RULES if index.votes is not None else ()
+    return tuple(dict.fromkeys(hard + soft))
+
+
+def apply_rule(index: FaceIndex, rule: str) -> Targets:
+    """Apply a label or target rule to all faces of an index.
+
+    Where the files give labels, they are what ``majority`` means. Where the true mixture of emotions is known
+    (``index.mixture``, rendered faces), it is what ``crossentropy`` and ``probability`` mean. Else the rules work on
+    votes.
+
+    Raises:
+        UserError: where there is no such rule, or the index has no column for it.
+    """
+    legal = legal_rules(index)
+    if rule not in legal:
+        if rule in TARGET_RULES:
+            why = "has labels and no votes" if index.votes is None else "has votes and no labels"
+            raise UserError(
+                f"dataset.target={rule} is not possible: {index.dataset} ({index.layout}) {why}. "
+                f"Possible: {', '.join(legal)}."
+            )
+        raise UserError(f"dataset.target={rule} is no target rule: {nearest(rule, legal)}")
+    if "label" in legal and rule in ("label", "majority"):
+        return targets_from_labels(index.label, len(index.class_names))
+    if index.mixture is not None and rule in ("crossentropy", "probability"):
+        return Targets(np.ones(len(index), dtype=bool), index.mixture, index.mixture.argmax(axis=1))
+    votes = cast("NDArray[np.int64]", index.votes)  # the rules that are left are legal with votes only
+    return targets_from_votes(votes, index.vote_names, index.class_names, rule)
+
+
+def make_splits(index: FaceIndex, protocol: Protocol, target_rule: str | None = None) -> Splits:
+    """Make the splits of a protocol.
+
+    Training faces are those for which the target rule has a target. Validation and test faces are those for which the
+    protocol has a label, whatever the training target; their target is the rule's where it has one, else one-hot.
+    Holdouts are the protocol's own (its seed), so runs of every seed share them, and are drawn among faces that both
+    the target rule and the protocol's label rule accept.
+
+    Args:
+        index: the faces.
+        protocol: the protocol; its class names must be the index's.
+        target_rule: the rule for training targets; None: the protocol's default.
+
+    Returns:
+        The splits, with notes on absent files and unexpected counts.
+
+    Raises:
+        UserError: where a split that must not be empty is, or a rule does not suit the index.
+        ValueError: where the classes differ.
+    """
+    protocol = protocol.with_classes(index.class_names)
+    if protocol.class_names != index.class_names:
+        raise ValueError(
+            f"Expected argument `index` with the classes {protocol.class_names} of {protocol.name}, "
+            f"but got {index.class_names}."
+        )
+    rule = target_rule or protocol.target
+    targets = apply_rule(index, rule)
+    truth = apply_rule(index, protocol.label_rule)
+    notes = count_notes(index, protocol, rule, targets, truth)
+
+    trained = np.isin(index.partition, protocol.train) & targets.keep
+    selected = np.zeros(len(index), dtype=bool)
+    if protocol.val == "holdout":
+        candidates = np.flatnonzero(np.isin(index.partition, protocol.train) & truth.keep)
+        held = holdout(
+            truth.label[candidates],
+            [str(path) for path in index.path[candidates]],
+            protocol.holdout_fraction,
+            protocol.holdout_seed,
+            None if index.group is None else index.group[candidates],
+        )
+        selected[candidates[held]] = True
+        apart = selected.copy()
+        if index.group is not None:  # a face that has no hard label may share a photo with one that was held out
+            apart = np.isin(index.group, np.unique(index.group[selected])) & np.isin(index.partition, protocol.train)
+        trained &= ~apart
+    elif protocol.val is not None:
+        selected = (index.partition == protocol.val) & truth.keep
+    tested = (index.partition == protocol.test) & truth.keep
+
+    if not tested.any():
+        _explain_absent_test(index, protocol, notes)
+    if not trained.any():
+        raise _empty("train", index, protocol, rule)
+    if protocol.val is not None and not selected.any():
+        raise _empty("val", index, protocol, protocol.label_rule)
+    evaluation = Targets(truth.keep, np.where(targets.keep[:, None], targets.target, one_hot(truth)), truth.label)
+    missing = np.flatnonzero(np.bincount(targets.label[trained], minlength=len(index.class_names)) == 0)
+    if len(missing):
+        notes.append(f"no training image of {', '.join(index.class_names[k] for k in missing)}")
+    return Splits(
+        train=_take(trained, targets),
+        val=_take(selected, evaluation),
+        test=_take(tested, evaluation),
+        target_rule=rule,
+        notes=tuple(notes),
+    )
+
+
+def one_hot(targets: Targets) -> NDArray[np.float32]:
+    """One-hot rows of the labels, 0 where there is none."""
+    return targets_from_labels(targets.label, targets.target.shape[1]).target
+
+
+def count_notes(index: FaceIndex, protocol: Protocol, rule: str, targets: Targets, truth: Targets) -> list[str]:
+    """Say where a copy holds other numbers of faces than a whole one.
+
+    Args:
+        index: the faces.
+        protocol: with the expected counts.
+        rule: the target rule.
+        targets: its result on the index.
+        truth: the result of the protocol's label rule.
+
+    Returns:
+        One sentence a difference; empty where all is as expected.
+    """
+    notes = []
+    found_by = {rule: targets, protocol.label_rule: truth}
+    for expected in protocol.expected:
+        result = found_by.get(expected.rule)
+        here = index.partition == expected.partition
+        if result is None or not index.layout.startswith(expected.layout) or not here.any():
+            continue
+        classes = np.bincount(result.label[here & result.keep], minlength=len(index.class_names))
+        whole = expected.count if isinstance(expected.count, int) else sum(expected.count)
+        if int(classes.sum()) != whole:
+            notes.append(
+                f"{expected.partition} holds {int(classes.sum()):,} images by the rule {expected.rule!r}, "
+                f"a whole copy {whole:,}"
+            )
+        elif isinstance(expected.count, tuple) and tuple(classes.tolist()) != expected.count:
+            notes.append(
+                f"{expected.partition} holds {_counts(index, classes.tolist())}; a whole copy "
+                f"{_counts(index, expected.count)}: is the class order right?"
+            )
+    return notes
+
+
+def _counts(index: FaceIndex, counts: tuple[int, ...] | list[int]) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in zip(index.class_names, counts, strict=True))
+
+
+def _explain_absent_test(index: FaceIndex, protocol: Protocol, notes: list[str]) -> None:
+    if protocol.val in (None, "test"):
+        raise UserError(
+            f"{protocol.name} cannot be measured: {index.root} has no {protocol.test} images, and the protocol "
+            f"has no validation set of its own ({protocol.selection}). Add the test images, or use another protocol."
+        )
+    notes.append("the test images are absent: figures are on val, on which the checkpoint was selected")
+
+
+def _empty(split: str, index: FaceIndex, protocol: Protocol, rule: str) -> UserError:
+    partitions = protocol.train if split == "train" or protocol.val == "holdout" else (str(protocol.val),)
+    counts = {p: int((index.partition == p).sum()) for p in ("train", "val", "test")}
+    return UserError(
+        f"The {split} split of {protocol.name} is empty: {index.root} ({index.layout}) holds "
+        f"{', '.join(f'{n:,} {p}' for p, n in counts.items())} images, and the split is made of "
+        f"{' + '.join(partitions)} by the rule {rule!r}. Add the missing images or choose another protocol."
+    )
+
+
+def _take(mask: NDArray[np.bool_], targets: Targets) -> Split:
+    rows = np.flatnonzero(mask).astype(np.int64)
+    return Split(rows, targets.label[rows].astype(np.int64), targets.target[rows].astype(np.float32))

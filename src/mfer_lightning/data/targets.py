@@ -1,0 +1,163 @@
+"""From annotators' votes to training targets, by the rules of the FERPlus paper.
+
+Paper: Barsoum, Zhang, Canton Ferrer, Zhang, "Training Deep Networks for Facial Expression Recognition with
+Crowd-Sourced Label Distribution", ICMI 2016 (arXiv 1608.01041). Original repository: microsoft/FERPlus.
+The rules are written anew and vectorised here from their published description; ``argmax`` (the label that SCN, DMUE
+and others report on) and ``votes`` (the plain distribution of votes) are additions. Columns are found by name, so the
+rules serve every dataset with votes: columns that are no class (``unknown``, ``NF``) count as votes against all
+classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: The rules that need votes, in the order in which help texts name them.
+VOTE_RULES = ("majority", "crossentropy", "probability", "multi", "argmax", "votes")
+
+
+class Targets(NamedTuple):
+    """What a rule makes of N faces.
+
+    Attributes:
+        keep: (N,) bool, which faces the rule has a target for.
+        target: (N,K) float32, the target. Rows sum to 1, except by ``multi``, whose rows hold a 1 for every accepted
+            class (a set, not a distribution). All 0 where the face is not kept.
+        label: (N,) int64, the class of the largest target (the first of equals), -1 where the face is not kept.
+    """
+
+    keep: NDArray[np.bool_]
+    target: NDArray[np.float32]
+    label: NDArray[np.int64]
+
+
+def targets_from_votes(
+    votes: NDArray[np.int64], vote_names: Sequence[str], class_names: Sequence[str], rule: str
+) -> Targets:
+    """Turn votes into targets by one rule.
+
+    For all rules but ``argmax`` and ``votes``, single votes are removed first; shares are of all votes that remain,
+    those for ``unknown`` and ``NF`` included.
+
+    - ``majority``: the top class, if it holds more than half of the votes.
+    - ``crossentropy``: classes from the top down, equals together, until three quarters of the votes are covered; an
+      ``unknown`` that comes up after a class ends the taking. Dropped where ``unknown`` comes first, where more than
+      three classes were taken, or where they hold no more than half of the votes. The target is their distribution.
+    - ``probability``: the same target, from which the dataset draws one class anew at each visit.
+    - ``multi``: every class with at least 30% of the votes, dropped as above; made for a max-over-targets loss.
+    - ``argmax``: the class with the most votes, whatever ``unknown`` got, the first of equals; nothing is dropped
+      (a face without any vote for a class becomes the first class, as in the published counts).
+    - ``votes``: the distribution of the votes over the classes; dropped where there are none.
+
+    Args:
+        votes: (N,V) votes.
+        vote_names: the V names of the columns.
+        class_names: the K classes; each must be a column.
+        rule: one of :data:`VOTE_RULES`.
+
+    Returns:
+        Keep mask, targets and labels.
+
+    Raises:
+        ValueError: for an unknown rule, a wrong shape, negative votes, or a class without a column.
+
+    Example:
+        >>> votes = np.array([[6, 3, 1], [5, 5, 0], [2, 2, 6]])
+        >>> result = targets_from_votes(votes, ["neutral", "anger", "unknown"], ["neutral", "anger"], "crossentropy")
+        >>> result.keep.tolist(), result.target[0].round(3).tolist()
+        ([True, True, False], [0.667, 0.333])
+    """
+    if rule not in VOTE_RULES:
+        raise ValueError(f"Expected argument `rule` to be one of {VOTE_RULES}, but got {rule!r}.")
+    votes = np.asarray(votes)
+    if votes.ndim != 2 or votes.shape[1] != len(vote_names):
+        raise ValueError(f"Expected argument `votes` of shape (N, {len(vote_names)}), but got {votes.shape}.")
+    if votes.size and votes.min() < 0:
+        raise ValueError(f"Expected argument `votes` to hold no negative count, but got {votes.min()}.")
+    absent = [name for name in class_names if name not in vote_names]
+    if absent:
+        raise ValueError(f"Expected argument `vote_names` to name every class, but {absent} are not among them.")
+    order = [list(vote_names).index(name) for name in class_names]
+    order += [column for column in range(len(vote_names)) if column not in order]
+    return _from_counts(votes[:, order].astype(np.float64), len(class_names), rule)
+
+
+def targets_from_labels(label: NDArray[np.int64], num_classes: int) -> Targets:
+    """Turn hard labels into one-hot targets; faces labelled -1 are not kept.
+
+    Args:
+        label: (N,) labels in [-1, K-1].
+        num_classes: K.
+
+    Returns:
+        Keep mask, targets and labels.
+
+    Example:
+        >>> targets_from_labels(np.array([1, -1]), 2).target.tolist()
+        [[0.0, 1.0], [0.0, 0.0]]
+    """
+    keep = label >= 0
+    target = np.zeros((len(label), num_classes), dtype=np.float32)
+    target[np.flatnonzero(keep), label[keep]] = 1.0
+    return Targets(keep, target, label.astype(np.int64))
+
+
+def _from_counts(votes: NDArray[np.float64], k: int, rule: str) -> Targets:
+    """Apply a rule to (N,V) votes whose first ``k`` columns are the classes."""
+    if rule == "argmax":
+        return targets_from_labels(votes[:, :k].argmax(axis=1).astype(np.int64), k)
+    if rule == "votes":
+        taken = votes[:, :k]
+        keep = taken.sum(axis=1) > 0
+        return _normalised(taken, keep)
+
+    votes = np.where(votes <= 1, 0.0, votes)
+    total = votes.sum(axis=1)
+    if rule == "majority":
+        top = votes.argmax(axis=1)
+        keep = (votes.max(axis=1, initial=0.0) > 0.5 * total) & (top < k)
+        return targets_from_labels(np.where(keep, top, -1), k)
+    if rule == "multi":
+        taken = np.where((votes >= 0.3 * total[:, None]) & (votes > 0), votes, 0.0)
+        keep = taken.argmax(axis=1) < k
+    else:
+        taken, keep = _from_the_top(votes, total, k)
+    few = (taken > 0).sum(axis=1) <= 3
+    keep = keep & few & (taken.sum(axis=1) > 0.5 * total)
+    if rule == "multi":
+        accepted = np.where(keep[:, None], taken[:, :k] > 0, False).astype(np.float32)
+        return Targets(keep, accepted, np.where(keep, taken[:, :k].argmax(axis=1), -1))
+    return _normalised(taken[:, :k], keep)
+
+
+def _from_the_top(
+    votes: NDArray[np.float64], total: NDArray[np.float64], k: int
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Take classes from the top down until three quarters of the votes are covered: (taken, unknown did not win)."""
+    left = votes.copy()
+    taken = np.zeros_like(votes)
+    legal = np.ones(len(votes), dtype=bool)
+    active = total > 0
+    for _ in range(votes.shape[1]):
+        top = left.max(axis=1)
+        active &= (taken.sum(axis=1) < 0.75 * total) & (top > 0)
+        if not active.any():
+            break
+        level = (left == top[:, None]) & active[:, None]  # equals enter together
+        taken[:, :k] = np.where(level[:, :k], votes[:, :k], taken[:, :k])
+        left[level] = 0.0
+        rejected = level[:, k:].any(axis=1)
+        legal &= ~(rejected & ~(taken > 0).any(axis=1))  # unknown came before any class
+        active &= ~rejected
+    return taken, legal
+
+
+def _normalised(taken: NDArray[np.float64], keep: NDArray[np.bool_]) -> Targets:
+    taken = np.where(keep[:, None], taken, 0.0)
+    total = taken.sum(axis=1, keepdims=True)
+    target = np.divide(taken, total, out=np.zeros_like(taken), where=total > 0).astype(np.float32)
+    return Targets(keep, target, np.where(keep, taken.argmax(axis=1), -1))

@@ -1,0 +1,145 @@
+"""From a table of predictions to every figure of a result."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import log_softmax, softmax, xlogy
+from sklearn.metrics import cohen_kappa_score, confusion_matrix, precision_recall_fscore_support
+
+from mfer_lightning.emotions import canonical
+from mfer_lightning.evaluation.calibration import expected_calibration_error
+from mfer_lightning.evaluation.predictions import PADDING, Predictions
+from mfer_lightning.evaluation.schema import ClassFigures, Evaluation
+
+
+def evaluate(predictions: Predictions) -> Evaluation:
+    """Measure a table of predictions.
+
+    ========================  ==========================================================================
+    accuracy                  share of right predictions
+    mean_class_accuracy       mean of the classes' recalls
+    macro_f1, weighted_f1     mean of the classes' F1, each alike or by its number of samples
+    top2_accuracy             share of labels among the two largest logits
+    cohen_kappa               agreement beyond chance; None where labels and predictions are one same class
+    nll                       mean negative log-likelihood of the label, in nats
+    brier                     mean over samples of ``sum_k (p_k - [k = label])^2``, within [0, 2]
+    ece                       expected calibration error, 15 bins of equal mass
+    kl_to_votes               mean of ``KL(votes || p)`` in nats, where votes or soft targets exist
+    cross_entropy_to_votes    mean of ``-sum_k votes_k log p_k`` in nats, likewise
+    ========================  ==========================================================================
+
+    A class without samples has no recall and no F1: both are None, and the means leave it out. A class that is never
+    predicted has precision 0, as in scikit-learn. Padding rows and rows without a label are not counted; everything
+    left out is said in ``notes``.
+
+    Args:
+        predictions: the table; at least one row must have a label.
+
+    Returns:
+        Plain lists, dicts and numbers, ready for JSON. Rows of ``confusion`` are the truth, columns the predictions.
+
+    Raises:
+        ValueError: where no row has a label.
+
+    Example:
+        >>> logits = [[2, 0], [0, 1], [3, 0], [0, 1]]
+        >>> table = Predictions([0, 1, 2, 3], ["a", "b", "c", "d"], [0, 0, 0, 1], logits, ("anger", "fear"))
+        >>> found = evaluate(table)
+        >>> found["metrics"]["accuracy"], round(found["metrics"]["mean_class_accuracy"], 3), found["confusion"]
+        (0.75, 0.833, [[2, 1], [0, 1]])
+    """
+    notes: list[str] = []
+    real = predictions.select(predictions.index != PADDING)
+    table = real.select(real.label >= 0)
+    if not len(table):
+        raise ValueError(f"Expected argument `predictions` to hold labels, but none of {len(real)} rows has one.")
+    if len(table) < len(real):
+        notes.append(f"{len(real) - len(table)} rows without a label are left out.")
+
+    names = table.class_names
+    classes = np.arange(len(names))
+    label, pred = table.label, table.pred
+    logits = table.logits.astype(np.float64)
+    log_p, p = log_softmax(logits, axis=1), softmax(logits, axis=1)
+    rows = np.arange(len(table))
+    onehot = np.eye(len(names))[label]
+
+    precision, recall, f1, count = precision_recall_fscore_support(label, pred, labels=classes, zero_division=0.0)
+    present, predicted = count > 0, np.bincount(pred, minlength=len(names)) > 0
+    if not present.all():
+        absent = ", ".join(name for name, here in zip(names, present, strict=True) if not here)
+        notes.append(f"No samples of {absent}: no recall, and left out of the means over classes.")
+    if (present & ~predicted).any():
+        silent = ", ".join(name for name, odd in zip(names, present & ~predicted, strict=True) if odd)
+        notes.append(f"Never predicted: {silent} (precision counts as 0).")
+
+    degenerate = present.sum() == 1 and (present == predicted).all()
+    metrics: dict[str, float | None] = {
+        "accuracy": float((pred == label).mean()),
+        "mean_class_accuracy": float(recall[present].mean()),
+        "macro_f1": float(f1[present].mean()),
+        "weighted_f1": float(np.average(f1, weights=count)),
+        "top2_accuracy": float((_rank(table.logits, label) < 2).mean()),
+        "cohen_kappa": None if degenerate else float(cohen_kappa_score(label, pred)),
+        "nll": float(-log_p[rows, label].mean()),
+        "brier": float(((p - onehot) ** 2).sum(axis=1).mean()),
+        "ece": expected_calibration_error(p, label),
+    }
+    opinion = _annotators(table, notes)
+    if opinion is not None:
+        q, has = opinion
+        # from log p, which stays finite where p itself has become 0
+        metrics["kl_to_votes"] = float((xlogy(q, q) - q * log_p[has]).sum(axis=1).mean())
+        metrics["cross_entropy_to_votes"] = float(-(q * log_p[has]).sum(axis=1).mean())
+
+    per_class: dict[str, ClassFigures] = {}
+    for k, name in enumerate(names):
+        per_class[name] = {
+            "n": int(count[k]),
+            "precision": float(precision[k]) if present[k] or predicted[k] else None,
+            "recall": float(recall[k]) if present[k] else None,
+            "f1": float(f1[k]) if present[k] else None,
+        }
+    return {
+        "class_names": list(names),
+        "n": len(table),
+        "metrics": metrics,
+        "per_class": per_class,
+        "confusion": confusion_matrix(label, pred, labels=classes).tolist(),
+        "notes": notes,
+    }
+
+
+def _rank(logits: NDArray[np.float32], label: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Give the place of the label among the logits, 0 the largest; of equal logits the first comes first, as in pred.
+
+    scikit-learn's top-k accuracy breaks ties the other way round and treats two classes as a special case.
+    """
+    own = logits[np.arange(len(label)), label][:, None]
+    earlier = np.arange(logits.shape[1])[None, :] < label[:, None]
+    rank: NDArray[np.int64] = ((logits > own) | ((logits == own) & earlier)).sum(axis=1)
+    return rank
+
+
+def _annotators(table: Predictions, notes: list[str]) -> tuple[NDArray[np.float64], NDArray[np.bool_]] | None:
+    """Give the annotators' distributions over the classes (M,K), and a mask (N,) of the rows that have one."""
+    if table.votes is not None:
+        columns = {canonical(name): votes for name, votes in zip(table.vote_names, table.votes.T, strict=True)}
+        nobody = np.zeros(len(table), dtype=np.int64)
+        weights = np.stack([columns.get(canonical(n), nobody) for n in table.class_names], axis=1).astype(np.float64)
+        elsewhere = sorted(set(columns) - {canonical(name) for name in table.class_names})
+        if elsewhere:
+            notes.append(f"Votes for {', '.join(elsewhere)} are left out of kl_to_votes and cross_entropy_to_votes.")
+    elif table.target is not None and ((table.target > 0).sum(axis=1) > 1).any():
+        weights = table.target.astype(np.float64)
+        notes.append("No votes are stored: kl_to_votes and cross_entropy_to_votes refer to the soft targets.")
+    else:
+        return None  # one class a row is the label again, whose cross-entropy is nll
+    total = weights.sum(axis=1)
+    has = total > 0
+    if not has.any():
+        return None
+    if not has.all():
+        notes.append(f"{int((~has).sum())} rows without votes for a class are left out of the comparison with votes.")
+    return weights[has] / total[has, None], has

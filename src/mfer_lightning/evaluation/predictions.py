@@ -1,0 +1,194 @@
+"""The table of predictions: what a model said about each face of a split, and all that evaluation ever sees of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import softmax
+
+#: The index of a row that only fills up a batch of distributed evaluation.
+PADDING = -1
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """One row a face: where it came from, what it is, and the logits a model gave it.
+
+    Columns are converted to the types below. Logits and targets are kept as float32, the precision of networks and
+    batches, and everything derived from them is computed in float64.
+
+    Args:
+        index: (N,) int64 row in the FaceIndex; -1 marks a padding row, which :meth:`merge` removes.
+        path: (N,) str, where the face lies, relative to the dataset's root.
+        label: (N,) int64 index into ``class_names``; -1 where the label is not known.
+        logits: (N,K) float32, finite.
+        class_names: the K classes in the order of the logits.
+        target: (N,K) float32 soft target distributions, or None.
+        votes: (N,V) int64 annotators' votes, or None.
+        vote_names: the V names of the vote columns (may hold more than the K classes: ``unknown``, ``NF``).
+
+    Raises:
+        ValueError: where columns differ in length or hold illegal values.
+
+    Example:
+        >>> table = Predictions([7], ["a.png"], [1], [[0.0, 1.0]], ("anger", "fear"))
+        >>> table.pred.tolist(), table.probabilities.round(3).tolist()
+        ([1], [[0.269, 0.731]])
+    """
+
+    index: NDArray[np.int64]
+    path: NDArray[np.str_]
+    label: NDArray[np.int64]
+    logits: NDArray[np.float32]
+    class_names: tuple[str, ...]
+    target: NDArray[np.float32] | None = None
+    votes: NDArray[np.int64] | None = None
+    vote_names: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        names = tuple(self.class_names)
+        self._set("class_names", names)
+        self._set("vote_names", tuple(self.vote_names))
+        for kind in ("class_names", "vote_names"):
+            if len(set(getattr(self, kind))) != len(getattr(self, kind)):
+                raise ValueError(f"Expected argument `{kind}` to name each once, but got {getattr(self, kind)}.")
+        n = len(self.index)
+        self._convert("index", np.int64, (n,))
+        self._convert("path", np.str_, (n,))
+        self._convert("label", np.int64, (n,))
+        self._convert("logits", np.float32, (n, len(names)))
+        if self.target is not None:
+            self._convert("target", np.float32, (n, len(names)))
+        if self.votes is not None:
+            self._convert("votes", np.int64, (n, len(self.vote_names)))
+        elif self.vote_names:
+            raise ValueError(f"Expected argument `votes` with the vote_names {self.vote_names}, but got None.")
+        if n and self.index.min() < PADDING:
+            raise ValueError(f"Expected argument `index` to be at least {PADDING}, but got {self.index.min()}.")
+        if n and (self.label.min() < -1 or self.label.max() >= len(names)):
+            raise ValueError(
+                f"Expected argument `label` within [-1, {len(names) - 1}], "
+                f"but got {self.label.min()} to {self.label.max()}."
+            )
+        for column in ("logits", "target"):
+            values = getattr(self, column)
+            if values is not None and not np.isfinite(values).all():
+                row = int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0])
+                raise ValueError(f"Expected argument `{column}` to be finite, but row {row} is {values[row].tolist()}.")
+        if self.target is not None and (self.target < 0).any():
+            raise ValueError(f"Expected argument `target` to be at least 0, but got {self.target.min()}.")
+        if self.votes is not None and (self.votes < 0).any():
+            raise ValueError(f"Expected argument `votes` to be at least 0, but got {self.votes.min()}.")
+
+    def _set(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)  # the way to complete a frozen dataclass
+
+    def _convert(self, name: str, dtype: Any, shape: tuple[int, ...]) -> None:
+        column = np.asarray(getattr(self, name), dtype=dtype)
+        if column.size == 0 and shape[0] == 0:
+            column = column.reshape(shape)
+        if column.shape != shape:
+            raise ValueError(f"Expected argument `{name}` to be of shape {shape}, but got {column.shape}.")
+        self._set(name, column)
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    @property
+    def probabilities(self) -> NDArray[np.float64]:
+        """(N,K) float64 softmax of the logits."""
+        result: NDArray[np.float64] = softmax(self.logits.astype(np.float64), axis=1)
+        return result
+
+    @property
+    def pred(self) -> NDArray[np.int64]:
+        """(N,) int64 class of the largest logit; of equal ones the first."""
+        result: NDArray[np.int64] = self.logits.argmax(axis=1)
+        return result
+
+    def select(self, rows: NDArray[Any]) -> Predictions:
+        """Return the rows that a mask (N,) bool or positions (M,) int name, in that order."""
+        return Predictions(
+            index=self.index[rows],
+            path=self.path[rows],
+            label=self.label[rows],
+            logits=self.logits[rows],
+            class_names=self.class_names,
+            target=None if self.target is None else self.target[rows],
+            votes=None if self.votes is None else self.votes[rows],
+            vote_names=self.vote_names,
+        )
+
+    @classmethod
+    def merge(cls, parts: Sequence[Predictions]) -> Predictions:
+        """Join batches or ranks into one table: padding rows out, each face once, in the order of the index.
+
+        Where a face occurs more than once (a distributed sampler repeats some), its first row is kept.
+
+        Args:
+            parts: at least one table; all of the same classes and columns.
+
+        Returns:
+            The table, sorted by ``index``, each index once and none of them -1.
+
+        Raises:
+            ValueError: where parts differ in classes or columns, or give one face two labels or paths.
+        """
+        if not parts:
+            raise ValueError("Expected argument `parts` to hold at least one table, but got none.")
+        first = parts[0]
+        for part in parts[1:]:
+            for name in ("class_names", "vote_names"):
+                if getattr(part, name) != getattr(first, name):
+                    raise ValueError(
+                        f"Expected argument `parts` to agree in {name}, "
+                        f"but got {getattr(first, name)} and {getattr(part, name)}."
+                    )
+            for name in ("target", "votes"):
+                if (getattr(part, name) is None) != (getattr(first, name) is None):
+                    raise ValueError(f"Expected argument `parts` to agree in having `{name}`, but some have none.")
+        joined = cls(
+            index=np.concatenate([p.index for p in parts]),
+            path=np.concatenate([p.path for p in parts]),
+            label=np.concatenate([p.label for p in parts]),
+            logits=np.concatenate([p.logits for p in parts]),
+            class_names=first.class_names,
+            target=None if first.target is None else np.concatenate([p.target for p in parts if p.target is not None]),
+            votes=None if first.votes is None else np.concatenate([p.votes for p in parts if p.votes is not None]),
+            vote_names=first.vote_names,
+        )
+        joined = joined.select(joined.index != PADDING)
+        _, kept, back = np.unique(joined.index, return_index=True, return_inverse=True)
+        torn = (joined.label != joined.label[kept][back]) | (joined.path != joined.path[kept][back])
+        if torn.any():
+            raise ValueError(
+                f"Expected argument `parts` to give each face one label and path, "
+                f"but got two for index {int(joined.index[torn][0])}."
+            )
+        return joined.select(kept)
+
+    def to_csv(self, path: str | Path) -> None:
+        """Write the table as :mod:`mfer_lightning.evaluation.predictions_csv` describes, whole or not at all."""
+        from mfer_lightning.evaluation.predictions_csv import write_predictions
+
+        write_predictions(self, path)
+
+    @classmethod
+    def from_csv(cls, path: str | Path, class_names: Sequence[str] | None = None) -> Predictions:
+        """Read a table that :meth:`to_csv` wrote.
+
+        Args:
+            path: the file.
+            class_names: the class order that the caller relies on; None takes the file's own.
+
+        Raises:
+            UserError: where the file is missing, is no such table, or holds another class order or illegal values.
+        """
+        from mfer_lightning.evaluation.predictions_csv import read_predictions
+
+        return read_predictions(path, class_names)

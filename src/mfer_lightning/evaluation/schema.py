@@ -1,0 +1,163 @@
+"""The schema of ``result.json``: what every finished run says about itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypedDict, cast
+
+from mfer_lightning.emotions import canonical
+
+SCHEMA_VERSION = 1
+
+#: The sets a figure can be measured on. Figures on ``val`` are selection figures: the checkpoint was chosen there.
+SPLITS = ("test", "val")
+
+#: Metrics that every result has; ``kl_to_votes`` and ``cross_entropy_to_votes`` join them where votes exist.
+METRICS = (
+    "accuracy",
+    "mean_class_accuracy",
+    "macro_f1",
+    "weighted_f1",
+    "top2_accuracy",
+    "cohen_kappa",
+    "nll",
+    "brier",
+    "ece",
+)
+
+
+class ClassFigures(TypedDict):
+    """The figures of one class; None where undefined (a class without samples has no recall)."""
+
+    n: int
+    precision: float | None
+    recall: float | None
+    f1: float | None
+
+
+class Evaluation(TypedDict):
+    """What :func:`mfer_lightning.evaluation.metrics.evaluate` finds in a table of predictions."""
+
+    class_names: list[str]
+    n: int
+    metrics: dict[str, float | None]
+    per_class: dict[str, ClassFigures]
+    confusion: list[list[int]]
+    notes: list[str]
+
+
+class Selection(TypedDict):
+    """Which checkpoint was chosen, how and where."""
+
+    rule: str
+    monitor: str | None
+    split: str | None
+    epoch: int | None
+    value: float | None
+
+
+class Result(Evaluation):
+    """A whole ``result.json``."""
+
+    schema_version: int
+    dataset: str
+    protocol: str
+    split: str
+    evaluation_set: str
+    selection: Selection
+    seed: int
+    config: dict[str, Any]
+    cost: dict[str, Any]
+    git: dict[str, Any] | None
+    versions: dict[str, Any]
+    hardware: dict[str, Any]
+
+
+_TYPES: dict[str, type | tuple[type, ...]] = {
+    "schema_version": int,
+    "dataset": str,
+    "protocol": str,
+    "split": str,
+    "evaluation_set": str,
+    "class_names": (list, tuple),
+    "n": int,
+    "metrics": Mapping,
+    "per_class": Mapping,
+    "confusion": (list, tuple),
+    "notes": (list, tuple),
+    "selection": Mapping,
+    "seed": int,
+    "config": Mapping,
+    "cost": Mapping,
+    "git": (Mapping, type(None)),
+    "versions": Mapping,
+    "hardware": Mapping,
+}
+
+
+def validate_result(result: Mapping[str, Any]) -> Result:
+    """Check that a result is whole and agrees with itself.
+
+    Args:
+        result: what was read from a ``result.json``, or is about to be written there.
+
+    Returns:
+        The same object, typed.
+
+    Raises:
+        ValueError: naming everything that is missing or wrong, all at once.
+
+    Example:
+        >>> validate_result({"schema_version": 99})
+        Traceback (most recent call last):
+        ...
+        ValueError: Not a result: schema_version is 99, this version reads 1.
+    """
+    if not isinstance(result, Mapping):
+        raise ValueError(f"Not a result: expected a mapping, but got {type(result).__name__}.")
+    version = result.get("schema_version")
+    if version is not None and version != SCHEMA_VERSION:
+        raise ValueError(f"Not a result: schema_version is {version}, this version reads {SCHEMA_VERSION}.")
+    problems = [f"{key} is missing" for key in _TYPES if key not in result]
+    for key, types in _TYPES.items():
+        if key in result and (not isinstance(result[key], types) or isinstance(result[key], bool)):
+            problems.append(f"{key} is of type {type(result[key]).__name__}")
+    if not problems:
+        problems = _disagreements(result)
+    if problems:
+        raise ValueError(f"Not a result: {'; '.join(problems)}.")
+    return cast(Result, result)
+
+
+def _disagreements(result: Mapping[str, Any]) -> list[str]:
+    problems = []
+    names = list(result["class_names"])
+    if result["split"] not in SPLITS:
+        problems.append(f"split is {result['split']!r}, legal: {', '.join(SPLITS)}")
+    dataset, at, rule = result["protocol"].partition("@")
+    if not (dataset and at and rule):
+        problems.append(f"protocol is {result['protocol']!r}, expected <dataset>@<rule>")
+    if not names or len({canonical(str(name)) for name in names}) != len(names):
+        problems.append(f"class_names repeats a class or is empty: {names}")
+    problems += [f"metrics.{name} is missing" for name in METRICS if name not in result["metrics"]]
+    problems += [
+        f"metrics.{name} is {value!r}"
+        for name, value in result["metrics"].items()
+        if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float)) or value != value)
+    ]
+    if list(result["per_class"]) != names:
+        problems.append(f"per_class has {list(result['per_class'])}, class_names {names}")
+    else:
+        problems += [
+            f"per_class.{name} lacks {figure}"
+            for name, figures in result["per_class"].items()
+            for figure in ClassFigures.__annotations__
+            if figure not in figures
+        ]
+    rows = [list(row) for row in result["confusion"]]
+    if [len(row) for row in rows] != [len(names)] * len(names):
+        problems.append(f"confusion is not {len(names)} x {len(names)}")
+    elif sum(map(sum, rows)) != result["n"]:
+        problems.append(f"confusion sums to {sum(map(sum, rows))}, n is {result['n']}")
+    problems += [f"selection.{key} is missing" for key in Selection.__annotations__ if key not in result["selection"]]
+    return problems

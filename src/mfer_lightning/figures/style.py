@@ -1,0 +1,118 @@
+"""One look for every figure: fonts, colours, and the way a figure becomes a file.
+
+Figures are made through matplotlib's objects, never through pyplot, whose global state would leak figures in long
+runs and clash with a notebook's own. The colours are Okabe and Ito's, which colour-blind readers can tell apart, and
+every class has a marker as well; an emotion keeps both in every figure and every dataset.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import matplotlib as mpl
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from mfer_lightning.emotions import canonical
+from mfer_lightning.files import atomic_path
+
+INK = "#222222"
+BLUE = "#0072B2"
+ORANGE = "#D55E00"
+GREEN = "#009E73"
+
+#: Colour and marker of each emotion.
+_EMOTION_STYLES = {
+    "neutral": ("#7A7A7A", "o"),
+    "happiness": ("#E69F00", "^"),
+    "sadness": ("#0072B2", "v"),
+    "surprise": ("#56B4E9", "s"),
+    "fear": ("#CC79A7", "D"),
+    "disgust": ("#009E73", "P"),
+    "anger": ("#D55E00", "X"),
+    "contempt": ("#1A1A1A", "*"),
+}
+_OTHER_STYLES = tuple(_EMOTION_STYLES.values())
+_MORE_MARKERS = "<>hpd8H"
+
+_RC = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],  # comes with matplotlib, so that figures are the same everywhere
+    "font.size": 10,
+    "axes.titlesize": 11,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 10,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": "#8C8C8C",
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#E6E6E6",
+    "grid.linewidth": 0.8,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "xtick.labelsize": 9,
+    "ytick.labelsize": 9,
+    "text.color": INK,
+    "legend.fontsize": 9,
+    "legend.frameon": False,
+    "lines.linewidth": 1.8,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+}
+
+
+@contextmanager
+def new_figure(path: str | Path, width: float, height: float) -> Iterator[Figure]:
+    """Give an empty figure that becomes the PNG file ``path``, whole or not at all, when the block ends.
+
+    Args:
+        path: the file to write.
+        width: inches; the file has 150 pixels for each.
+        height: inches.
+
+    Raises:
+        UserError: where the file cannot be written.
+    """
+    with mpl.rc_context(_RC):
+        figure = Figure(
+            figsize=(width, height),
+            dpi=150,
+        )
+        figure.set_layout_engine("constrained", w_pad=0.1, h_pad=0.1)
+        canvas = FigureCanvasAgg(figure)
+        yield figure
+        with atomic_path(path) as temporary:
+            # no software version inside: equal data give equal files
+            canvas.print_figure(str(temporary), format="png", dpi=150, metadata={"Software": None})
+
+
+def class_styles(class_names: Sequence[str]) -> list[tuple[str, str]]:
+    """Give a colour and a marker for each class: an emotion's own, or for other classes one that is still free.
+
+    Example:
+        >>> class_styles(["anger", "boredom"])
+        [('#D55E00', 'X'), ('#7A7A7A', 'o')]
+    """
+    names = [canonical(name) for name in class_names]
+    taken = {_EMOTION_STYLES[name] for name in names if name in _EMOTION_STYLES}
+    free = [style for style in _OTHER_STYLES if style not in taken]
+    # past eight classes colours come round again, with other markers
+    free += [(colour, marker) for marker in _MORE_MARKERS for colour, _ in _OTHER_STYLES]
+    spare = iter(free * (1 + len(names) // len(free)))
+    return [_EMOTION_STYLES[name] if name in _EMOTION_STYLES else next(spare) for name in names]
+
+
+def percent(value: float, digits: int = 1) -> str:
+    """Write a share as a percentage.
+
+    Example:
+        >>> percent(0.9137)
+        '91.4%'
+    """
+    return f"{100 * value:.{digits}f}%"

@@ -1,0 +1,31 @@
+"""Losses: classification losses on logits, feature losses on the pooled feature, and the objective that joins them.
+
+Pure torch. Classification losses are ``(logits (B,K), target (B,K)) -> scalar``; feature losses are
+``(feature (B,D), target (B,K)) -> {"total": scalar, part: scalar, ...}``, divided by D.
+"""
+
+from __future__ import annotations
+
+from mfer_lightning.losses.balanced_softmax import BalancedSoftmax
+from mfer_lightning.losses.center import CenterLoss
+from mfer_lightning.losses.classification import CrossEntropy
+from mfer_lightning.losses.dsf import DSFLoss
+from mfer_lightning.losses.focal import FocalLoss
+from mfer_lightning.losses.lgm import LGMLoss
+from mfer_lightning.losses.metric_learning import MetricLearningLoss
+from mfer_lightning.losses.multi_target import MultiTargetLoss
+from mfer_lightning.losses.objective import Objective
+from mfer_lightning.losses.weights import class_weights_from_counts
+
+__all__ = [
+    "BalancedSoftmax",
+    "CenterLoss",
+    "CrossEntropy",
+    "DSFLoss",
+    "FocalLoss",
+    "LGMLoss",
+    "MetricLearningLoss",
+    "MultiTargetLoss",
+    "Objective",
+    "class_weights_from_counts",
+]

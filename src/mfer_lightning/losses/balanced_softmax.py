@@ -1,0 +1,65 @@
+"""Balanced softmax, also known as logit adjustment: learn on an imbalanced set as if the classes were balanced.
+
+Papers: Ren et al., "Balanced Meta-Softmax for Long-Tailed Visual Recognition", NeurIPS 2020, arXiv 2007.10740
+(original code: github.com/jiawei-ren/BalancedMetaSoftmax); Menon et al., "Long-tail learning via logit adjustment",
+ICLR 2021, arXiv 2007.07314, the same loss with a strength tau. What differs: soft targets and label smoothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from mfer_lightning.losses.checks import TargetKind, check_logits, check_number
+from mfer_lightning.losses.classification import cross_entropy
+from mfer_lightning.losses.weights import check_class_counts
+
+
+class BalancedSoftmax(nn.Module):
+    """Cross-entropy over ``logits + tau * log prior``, the prior being the class frequencies of the training set.
+
+    The prediction is made from the logits themselves, without the prior, and so fits a balanced evaluation set (such
+    as AffectNet's). The prior belongs to the training set: on a set with other frequencies the loss is not a
+    likelihood, so compare models by the metrics instead.
+
+    Args:
+        class_counts: K counts > 0 of the training set, in class order.
+        tau: strength >= 0; 1 is balanced softmax, 0 is cross-entropy.
+        label_smoothing: eps within [0, 1].
+
+    Raises:
+        ValueError: where an argument is out of range, a class has no face, or K is not that of the logits.
+
+    Example:
+        >>> loss = BalancedSoftmax(class_counts=[90, 10])
+        >>> round(loss(torch.zeros(1, 2), torch.tensor([[1.0, 0.0]])).exp().item(), 4)  # 1 / 0.9
+        1.1111
+    """
+
+    target_kind: TargetKind = "distribution"
+    log_prior: Tensor
+
+    def __init__(self, class_counts: Sequence[int], tau: float = 1.0, label_smoothing: float = 0.0) -> None:
+        super().__init__()
+        counts = torch.tensor(check_class_counts(class_counts), dtype=torch.float64)
+        self.register_buffer("log_prior", (counts / counts.sum()).log().float(), persistent=False)
+        self.tau = check_number("tau", tau, 0.0)
+        self.label_smoothing = check_number("label_smoothing", label_smoothing, 0.0, 1.0)
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Return the mean loss of logits (B,K) against target distributions (B,K), a scalar."""
+        check_logits(logits, target)
+        if logits.shape[1] != len(self.log_prior):
+            raise ValueError(
+                f"Expected argument `logits` to have {len(self.log_prior)} classes like `class_counts`, "
+                f"but got {logits.shape[1]}."
+            )
+        dtype = torch.promote_types(logits.dtype, torch.float32)
+        adjusted = logits.to(dtype) + self.tau * self.log_prior.to(dtype)
+        return cross_entropy(adjusted, target, label_smoothing=self.label_smoothing)
+
+    def extra_repr(self) -> str:
+        """Name the settings where the module is printed."""
+        return f"tau={self.tau}, label_smoothing={self.label_smoothing}"

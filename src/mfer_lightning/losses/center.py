@@ -1,0 +1,69 @@
+"""Center loss: pull each feature towards the centre of its class.
+
+Paper: Wen, Zhang, Li, Qiao, "A Discriminative Feature Learning Approach for Deep Face Recognition", ECCV 2016
+(original code: github.com/ydwen/caffe-face). What differs: the paper moves the centres by a rule of its own,
+``delta c_k = sum_{y=k} (c_k - f) / (1 + n_k)`` with rate alpha; here they follow the loss's gradient with their own
+learning rate, so that distributed training averages them; the loss is divided by the feature's width D; targets may
+be soft (each centre pulls with the target's weight).
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from mfer_lightning.losses.centers import CenterLossBase, squared_distances
+from mfer_lightning.losses.checks import at_least_float32, check_feature, no_autocast
+
+
+def center_loss(feature: Tensor, target: Tensor, centers: Tensor) -> Tensor:
+    """Mean of ``1/2 sum_k t_k ||f - c_k||^2 / D``; for a hard label ``1/2 ||f - c_y||^2 / D``.
+
+    Stationary where each centre is the target-weighted mean of the features, and, where features are free, at 0.
+
+    Args:
+        feature: (B,D).
+        target: (B,K) distributions.
+        centers: (K,D).
+
+    Returns:
+        Scalar >= 0, float32 or wider.
+
+    Raises:
+        ValueError: where the shapes do not fit.
+
+    Example:
+        >>> import torch
+        >>> center_loss(torch.tensor([[1.0, 1.0]]), torch.tensor([[1.0, 0.0]]), torch.zeros(2, 2))
+        tensor(0.5000)
+    """
+    check_feature(feature, target, *centers.shape)
+    with no_autocast(feature):
+        feature, target, centers = at_least_float32(feature, target, centers)
+        distances = squared_distances(feature, centers) / feature.shape[1]
+        return 0.5 * (target * distances).sum(dim=1).mean()
+
+
+class CenterLoss(CenterLossBase):
+    """Center loss (Wen et al., ECCV 2016), divided by the feature's width.
+
+    Args:
+        num_classes: K >= 2.
+        feature_dim: D >= 1.
+        init_std: standard deviation of the starting centres; 0 starts all at the origin.
+
+    Example:
+        >>> import torch
+        >>> loss = CenterLoss(num_classes=7, feature_dim=64)
+        >>> feature = torch.randn(5, 64)
+        >>> target = torch.eye(7)[:5]
+        >>> loss.init_centers(feature, target)
+        >>> loss(feature, target)["total"].item()
+        0.0
+    """
+
+    def __init__(self, num_classes: int, feature_dim: int, init_std: float = 0.1) -> None:
+        super().__init__(num_classes, feature_dim, init_std)
+
+    def forward(self, feature: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """Return ``{"total"}``, the loss of features (B,D) under target distributions (B,K)."""
+        return {"total": center_loss(feature, target, self.centers)}

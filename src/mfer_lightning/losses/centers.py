@@ -1,0 +1,88 @@
+"""Class centres: the parameter, its initialisation from data, and distances to it. Shared by center, LGM and DSF."""
+
+from __future__ import annotations
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from mfer_lightning.losses.checks import TargetKind, at_least_float32, check_count, check_feature, check_number
+
+
+def squared_distances(feature: Tensor, centers: Tensor, precision: Tensor | None = None) -> Tensor:
+    """Squared distances ``sum_i precision_ki (f_bi - c_ki)^2`` between features and centres.
+
+    The differences are formed one by one: the cheaper ``|f|^2 - 2 f.c + |c|^2`` loses all digits where features lie
+    far from the origin and near to a centre. Memory is B*K*D numbers, small for the few classes of this field.
+
+    Args:
+        feature: (B,D).
+        centers: (K,D).
+        precision: (K,D) inverse variances, or None for ones.
+
+    Returns:
+        (B,K), >= 0. Differentiable everywhere (no square root).
+
+    Example:
+        >>> squared_distances(torch.zeros(1, 2), torch.tensor([[3.0, 4.0], [0.0, 1.0]]))
+        tensor([[25.,  1.]])
+    """
+    squares = (feature.unsqueeze(1) - centers.unsqueeze(0)).square()
+    if precision is not None:
+        squares = squares * precision
+    return squares.sum(dim=-1)
+
+
+class CenterLossBase(nn.Module):
+    """A feature loss with one learnable centre a class, ``centers`` (K,D).
+
+    The centres are learned by gradient like any parameter (so that DistributedDataParallel averages them), in a
+    parameter group of their own without weight decay (:func:`mfer_lightning.optim.parameter_groups`). They start as
+    independent normal numbers, or from data through :meth:`init_centers`.
+
+    Args:
+        num_classes: K >= 2.
+        feature_dim: D >= 1.
+        init_std: standard deviation of each coordinate of the starting centres, >= 0.
+
+    Raises:
+        ValueError: where an argument is out of range.
+    """
+
+    target_kind: TargetKind = "distribution"
+
+    def __init__(self, num_classes: int, feature_dim: int, init_std: float) -> None:
+        super().__init__()
+        self.num_classes = check_count("num_classes", num_classes, 2)
+        self.feature_dim = check_count("feature_dim", feature_dim)
+        self.centers = nn.Parameter(torch.empty(num_classes, feature_dim))
+        nn.init.normal_(self.centers, std=check_number("init_std", init_std, 0.0))
+
+    @torch.no_grad()
+    def init_centers(self, feature: Tensor, target: Tensor) -> None:
+        """Set each centre to the mean feature of its class, weighted by the target.
+
+        Where a process group is running the sums are taken over all ranks: call it on every rank, each with its own
+        part of the data. A class without any weight keeps the centre it has.
+
+        Args:
+            feature: (N,D) features.
+            target: (N,K) distributions.
+
+        Raises:
+            ValueError: where shapes do not fit or a feature is not finite.
+        """
+        check_feature(feature, target, self.num_classes, self.feature_dim)
+        feature, target = (t.to(self.centers.device, torch.float64) for t in at_least_float32(feature, target))
+        if not bool(torch.isfinite(feature).all()):
+            raise ValueError("Expected argument `feature` to be finite, but got NaN or infinity.")
+        packed = torch.cat([target.T @ feature, target.sum(dim=0).unsqueeze(1)], dim=1)
+        if dist.is_available() and dist.is_initialized():
+            dist.all_reduce(packed)
+        total, mass = packed[:, :-1], packed[:, -1:]
+        means = (total / mass.clamp_min(torch.finfo(torch.float64).tiny)).to(self.centers.dtype)
+        self.centers.copy_(torch.where(mass > 0, means, self.centers))
+
+    def extra_repr(self) -> str:
+        """Name the sizes where the module is printed."""
+        return f"num_classes={self.num_classes}, feature_dim={self.feature_dim}"

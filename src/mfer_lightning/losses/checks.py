@@ -1,0 +1,144 @@
+"""What all losses check and how they compute: shapes, kinds of target, and float32 under autocast."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from mfer_lightning.errors import UserError
+
+#: What a row of the target may be: a distribution, one class, or a set of classes (all entries > 0 belong to it).
+TargetKind = Literal["distribution", "one-hot", "multi-hot"]
+
+
+def check_number(name: str, value: float, low: float, high: float = float("inf"), *, open_low: bool = False) -> float:
+    """Refuse a hyper-parameter that is not a finite number within ``[low, high]`` (``(low, high]`` where ``open_low``).
+
+    Example:
+        >>> check_number("margin", -1.0, 0.0)
+        Traceback (most recent call last):
+            ...
+        ValueError: Expected argument `margin` to be a number within [0.0, inf], but got -1.0.
+    """
+    number = float(value)
+    # Written so that NaN, which compares false with everything, is refused.
+    if (number > low if open_low else number >= low) and number <= high and math.isfinite(number):
+        return number
+    bracket = "(" if open_low else "["
+    raise ValueError(f"Expected argument `{name}` to be a number within {bracket}{low}, {high}], but got {value!r}.")
+
+
+def check_choice(name: str, value: str, legal: tuple[str, ...]) -> str:
+    """Refuse a named option that is none of the legal ones.
+
+    Example:
+        >>> check_choice("covariance", "full", ("identity", "diagonal"))
+        Traceback (most recent call last):
+            ...
+        ValueError: Expected argument `covariance` to be one of ('identity', 'diagonal'), but got 'full'.
+    """
+    if value not in legal:
+        raise ValueError(f"Expected argument `{name}` to be one of {legal}, but got {value!r}.")
+    return value
+
+
+def check_count(name: str, value: int, low: int = 1) -> int:
+    """Refuse a size that is not a whole number of at least ``low``."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < low:
+        raise ValueError(f"Expected argument `{name}` to be an integer >= {low}, but got {value!r}.")
+    return value
+
+
+def check_logits(logits: Tensor, target: Tensor) -> None:
+    """Check that logits and target are both (B,K), B >= 1.
+
+    Raises:
+        ValueError: where they are not. Hard labels of shape (B,) are named, being the likeliest cause.
+    """
+    if logits.ndim != 2 or logits.shape[0] == 0:
+        raise ValueError(f"Expected argument `logits` to have shape (B, K), B >= 1, but got {tuple(logits.shape)}.")
+    _check_target(target, logits.shape[0], logits.shape[1])
+
+
+def check_feature(feature: Tensor, target: Tensor, num_classes: int, feature_dim: int) -> None:
+    """Check that a feature is (B,D) and its target (B,K), B >= 1.
+
+    Raises:
+        ValueError: where they are not.
+    """
+    if feature.ndim != 2 or feature.shape[1] != feature_dim or feature.shape[0] == 0:
+        raise ValueError(
+            f"Expected argument `feature` to have shape (B, {feature_dim}), B >= 1, but got {tuple(feature.shape)}."
+        )
+    _check_target(target, feature.shape[0], num_classes)
+
+
+def _check_target(target: Tensor, batch: int, num_classes: int) -> None:
+    if target.shape != (batch, num_classes) or not target.is_floating_point():
+        hint = " Turn labels into targets with `F.one_hot(label, K).float()`." if target.ndim == 1 else ""
+        raise ValueError(
+            f"Expected argument `target` to be a floating tensor of shape ({batch}, {num_classes}), "
+            f"but got {target.dtype} of shape {tuple(target.shape)}.{hint}"
+        )
+
+
+def check_target_kind(target: Tensor, kind: TargetKind, loss: str, tolerance: float = 1e-3) -> None:
+    """Check the values of a target. It reads them, hence waits for the device: call it once, not every step.
+
+    Args:
+        target: (B,K).
+        kind: what the loss takes; a one-hot target is a distribution, and both are sets of classes.
+        loss: name of the loss, for the message.
+        tolerance: how far a row's sum may lie from 1.
+
+    Raises:
+        UserError: where the target is not of that kind, saying which settings fit.
+
+    Example:
+        >>> check_target_kind(torch.tensor([[0.5, 0.5]]), "distribution", "CrossEntropy")
+        >>> check_target_kind(torch.tensor([[1.0, 1.0]]), "distribution", "CrossEntropy")
+        Traceback (most recent call last):
+            ...
+        mfer_lightning.errors.UserError: CrossEntropy takes targets that are distributions over the classes, ...
+    """
+    target = target.detach()
+    legal = bool((target >= 0).all()) and bool(torch.isfinite(target).all())
+    if kind == "multi-hot":
+        if not (legal and bool((target > 0).any(dim=1).all())):
+            raise UserError(
+                f"{loss} takes targets that name at least one class a face (entries >= 0, one or more > 0), "
+                "but got a row that does not. Use dataset.target=multi, or another loss."
+            )
+        return
+    if not (legal and bool(((target.sum(dim=1) - 1).abs() <= tolerance).all())):
+        raise UserError(
+            f"{loss} takes targets that are distributions over the classes, entries >= 0 that sum to 1, but got a "
+            "row that is none. Targets of several classes at once (dataset.target=multi) need MultiTargetLoss."
+        )
+    if kind == "one-hot" and not bool((target.amax(dim=1) >= 1 - tolerance).all()):
+        raise UserError(
+            f"{loss} takes hard labels only, but got a soft target. Train on hard labels (for example "
+            "dataset.target=majority, without mixup and cutmix), or choose a loss that takes soft targets: "
+            "ce, focal, center, lgm, dsf."
+        )
+
+
+def at_least_float32(*tensors: Tensor) -> tuple[Tensor, ...]:
+    """Bring tensors to one floating type that is float32 or wider (float64 stays, for gradcheck).
+
+    Example:
+        >>> [t.dtype for t in at_least_float32(torch.zeros(1, dtype=torch.bfloat16), torch.zeros(1))]
+        [torch.float32, torch.float32]
+    """
+    dtype = torch.float32
+    for tensor in tensors:
+        dtype = torch.promote_types(dtype, tensor.dtype)
+    return tuple(tensor.to(dtype) for tensor in tensors)
+
+
+def no_autocast(tensor: Tensor) -> torch.autocast:
+    """Give the context that switches autocast off on a tensor's device: losses are computed in float32."""
+    return torch.autocast(device_type=tensor.device.type, enabled=False)

@@ -1,0 +1,55 @@
+"""Joining batches over ranks with a gradient, for losses over pairs."""
+
+from __future__ import annotations
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+class _GatherRows(torch.autograd.Function):
+    """Concatenate rows over ranks; the gradient of a row is the sum of what all ranks' losses say about it."""
+
+    @staticmethod
+    def forward(ctx: torch.autograd.function.FunctionCtx, rows: Tensor, sizes: list[int]) -> Tensor:
+        start = sum(sizes[: dist.get_rank()])
+        ctx.window = (start, start + sizes[dist.get_rank()])  # type: ignore[attr-defined]
+        padded = rows.new_zeros(max(sizes), *rows.shape[1:])
+        padded[: len(rows)] = rows
+        parts = [torch.empty_like(padded) for _ in sizes]
+        dist.all_gather(parts, padded)
+        return torch.cat([part[:size] for part, size in zip(parts, sizes, strict=True)])
+
+    @staticmethod
+    def backward(ctx: torch.autograd.function.FunctionCtx, *gradients: Tensor) -> tuple[Tensor, None]:
+        total = gradients[0].contiguous().clone()
+        dist.all_reduce(total)
+        start, end = ctx.window  # type: ignore[attr-defined]
+        return total[start:end], None
+
+
+def gather_rows(*tensors: Tensor) -> tuple[Tensor, ...]:
+    """Concatenate the rows of each tensor over all ranks, in rank order, keeping gradients.
+
+    Every rank computes the loss of the joined batch. Backward sums the ranks' gradients, and
+    DistributedDataParallel then averages over ranks, so that a parameter's gradient is that of one process with the
+    joined batch. Batches of different sizes are joined rightly. Without a process group, tensors are returned as
+    they are.
+
+    Args:
+        *tensors: (B, ...) each, B equal among them on a rank; it may differ between ranks.
+
+    Returns:
+        As many tensors (sum of B over ranks, ...).
+
+    Example:
+        >>> gather_rows(torch.ones(2, 3))[0].shape
+        torch.Size([2, 3])
+    """
+    if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
+        return tensors
+    size = torch.tensor([len(tensors[0])], device=tensors[0].device)
+    gathered = [torch.empty_like(size) for _ in range(dist.get_world_size())]
+    dist.all_gather(gathered, size)
+    sizes = [int(n) for n in gathered]
+    return tuple(_GatherRows.apply(tensor, sizes) for tensor in tensors)

@@ -1,0 +1,152 @@
+r"""Large-margin Gaussian mixture loss: classify by the likelihood of Gaussian classes, and fit them.
+
+Paper: Wan, Zhong, Li, Chen, "Rethinking Feature Distribution for Loss Functions in Image Classification",
+CVPR 2018, arXiv 1803.02988 (original code: github.com/WeitaoVan/L-GM-loss). What differs: here it is a loss beside
+the heads' cross-entropy, as MFER compares it, so its own logits are not the prediction; it is divided by the
+feature's width D; targets may be soft; and the learned variances have a floor, without which a class whose features
+collapse in one direction drives ``log|Lambda|``, hence the loss, to minus infinity.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mfer_lightning.losses.centers import CenterLossBase, squared_distances
+from mfer_lightning.losses.checks import at_least_float32, check_choice, check_feature, check_number, no_autocast
+
+
+def lgm_loss(
+    feature: Tensor,
+    target: Tensor,
+    centers: Tensor,
+    variance: Tensor | None = None,
+    *,
+    margin: float = 0.1,
+    likelihood_weight: float = 0.1,
+) -> dict[str, Tensor]:
+    r"""Large-margin Gaussian mixture loss over D.
+
+    With ``d_k = 1/2 (f - mu_k)^T Lambda_k^-1 (f - mu_k)`` and ``h_k = 1/2 log|Lambda_k|``::
+
+        classification = -1/(BD) sum_b sum_k t_k log softmax_k(-(1 + margin t_k) d_k - h_k)
+        likelihood     =  1/(BD) sum_b sum_k t_k (d_k + h_k)
+        total          = classification + likelihood_weight * likelihood
+
+    For a hard label that is the paper's loss; a soft target shares the margin out among its classes.
+
+    Args:
+        feature: (B,D).
+        target: (B,K) distributions.
+        centers: (K,D) means mu.
+        variance: (K,D) diagonals of Lambda, > 0, or None for the identity.
+        margin: alpha >= 0.
+        likelihood_weight: lambda >= 0.
+
+    Returns:
+        Scalars ``total``, ``classification`` and ``likelihood``. The likelihood may be negative with variances < 1.
+
+    Raises:
+        ValueError: where the shapes do not fit.
+
+    Example:
+        >>> terms = lgm_loss(torch.tensor([[1.0, 0.0]]), torch.tensor([[1.0, 0.0]]), torch.eye(2), margin=0.0)
+        >>> {name: round(value.item(), 4) for name, value in terms.items()}
+        {'total': 0.1566, 'classification': 0.1566, 'likelihood': 0.0}
+    """
+    check_feature(feature, target, *centers.shape)
+    width = feature.shape[1]
+    with no_autocast(feature):
+        feature, target, centers = at_least_float32(feature, target, centers)
+        if variance is None:
+            distances = 0.5 * squared_distances(feature, centers)
+            half_log_det = feature.new_zeros(len(centers))
+        else:
+            variance = variance.to(feature.dtype)
+            distances = 0.5 * squared_distances(feature, centers, variance.reciprocal())
+            half_log_det = 0.5 * variance.log().sum(dim=1)
+        logits = -(1 + margin * target) * distances - half_log_det
+        classification = -(target * F.log_softmax(logits, dim=1)).sum(dim=1).mean() / width
+        likelihood = (target * (distances + half_log_det)).sum(dim=1).mean() / width
+    return {
+        "total": classification + likelihood_weight * likelihood,
+        "classification": classification,
+        "likelihood": likelihood,
+    }
+
+
+class LGMLoss(CenterLossBase):
+    """Large-margin Gaussian mixture loss (Wan et al., CVPR 2018), divided by the feature's width.
+
+    Args:
+        num_classes: K >= 2.
+        feature_dim: D >= 1.
+        covariance: ``identity``, or ``diagonal`` for learned variances ``floor + exp(log_variance)``, 1 at the start.
+        margin: alpha >= 0; the paper uses 0.1 to 1.
+        likelihood_weight: lambda >= 0; the paper uses 0.01 to 0.1.
+        variance_floor: the smallest variance of ``diagonal``, within (0, 1). It bounds the loss from below by
+            ``likelihood_weight / 2 * log(variance_floor)``.
+        init_std: standard deviation of the starting centres.
+
+    Raises:
+        ValueError: where an argument is out of range.
+
+    Example:
+        >>> loss = LGMLoss(num_classes=7, feature_dim=64, covariance="diagonal")
+        >>> sorted(loss(torch.randn(5, 64), torch.eye(7)[:5]))
+        ['classification', 'likelihood', 'total']
+    """
+
+    log_variance: nn.Parameter | None
+
+    def __init__(
+        self,
+        num_classes: int,
+        feature_dim: int,
+        covariance: str = "identity",
+        margin: float = 0.1,
+        likelihood_weight: float = 0.1,
+        variance_floor: float = 1e-2,
+        init_std: float = 0.1,
+    ) -> None:
+        super().__init__(num_classes, feature_dim, init_std)
+        self.covariance = check_choice("covariance", covariance, ("identity", "diagonal"))
+        self.margin = check_number("margin", margin, 0.0)
+        self.likelihood_weight = check_number("likelihood_weight", likelihood_weight, 0.0)
+        self.variance_floor = check_number("variance_floor", variance_floor, 0.0, 0.999, open_low=True)
+        if covariance == "diagonal":
+            start = math.log(1 - self.variance_floor)
+            self.log_variance = nn.Parameter(torch.full((num_classes, feature_dim), start))
+        else:
+            self.register_parameter("log_variance", None)
+
+    @property
+    def variance(self) -> Tensor | None:
+        """Variances (K,D), at least ``variance_floor``; None for the identity."""
+        if self.log_variance is None:
+            return None
+        # Beyond e^20 a variance makes its class irrelevant anyway; the cap keeps exp finite.
+        return self.variance_floor + self.log_variance.clamp(max=20.0).exp()
+
+    def forward(self, feature: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """Return ``total``, ``classification``, ``likelihood`` for features (B,D) and target distributions (B,K)."""
+        with no_autocast(feature):
+            variance = self.variance
+        return lgm_loss(
+            feature,
+            target,
+            self.centers,
+            variance,
+            margin=self.margin,
+            likelihood_weight=self.likelihood_weight,
+        )
+
+    def extra_repr(self) -> str:
+        """Name the settings where the module is printed."""
+        return (
+            f"{super().extra_repr()}, covariance={self.covariance}, margin={self.margin}, "
+            f"likelihood_weight={self.likelihood_weight}"
+        )

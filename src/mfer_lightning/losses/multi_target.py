@@ -1,0 +1,74 @@
+"""Max-over-targets loss of FERPlus: being right about any one of a face's emotions is being right.
+
+Paper: Barsoum, Zhang, Canton Ferrer, Zhang, "Training Deep Networks for Facial Expression Recognition with
+Crowd-Sourced Label Distribution", ICMI 2016, arXiv 1608.01041, scheme "multi-label learning" (original code:
+github.com/microsoft/FERPlus). What differs: optional label smoothing of the chosen class.
+"""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mfer_lightning.losses.checks import TargetKind, at_least_float32, check_logits, check_number, no_autocast
+
+
+def multi_target_loss(logits: Tensor, target: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
+    r"""Mean of ``-log max_{k: t_k > 0} softmax(logits)_k``.
+
+    Only the likeliest of a face's classes receives a gradient, so the network may choose among them.
+
+    Args:
+        logits: (B,K).
+        target: (B,K) sets of classes: k belongs to it where the entry is > 0, whatever its value.
+        label_smoothing: eps within [0, 1] of the cross-entropy towards the chosen class.
+
+    Returns:
+        Scalar >= 0, float32 or wider. Infinite where a row names no class.
+
+    Raises:
+        ValueError: where the shapes do not fit.
+
+    Example:
+        >>> import torch
+        >>> logits = torch.tensor([[0.0, 2.0, 0.0]])
+        >>> multi_target_loss(logits, torch.tensor([[1.0, 1.0, 0.0]])).item() == \
+        ...     multi_target_loss(logits, torch.tensor([[0.0, 1.0, 0.0]])).item()
+        True
+    """
+    check_logits(logits, target)
+    with no_autocast(logits):
+        logits, target = at_least_float32(logits, target)
+        log_p = F.log_softmax(logits, dim=-1)
+        chosen = log_p.masked_fill(target <= 0, float("-inf")).max(dim=-1).values
+        return -((1 - label_smoothing) * chosen + label_smoothing * log_p.mean(dim=-1)).mean()
+
+
+class MultiTargetLoss(nn.Module):
+    """Max-over-targets loss (Barsoum et al., ICMI 2016). Targets are sets of classes, a hard label one of size 1.
+
+    Args:
+        label_smoothing: eps within [0, 1].
+
+    Raises:
+        ValueError: where an argument is out of range.
+
+    Example:
+        >>> import torch
+        >>> MultiTargetLoss()(torch.zeros(1, 4), torch.tensor([[1.0, 1.0, 0.0, 0.0]])).exp()
+        tensor(4.)
+    """
+
+    target_kind: TargetKind = "multi-hot"
+
+    def __init__(self, label_smoothing: float = 0.0) -> None:
+        super().__init__()
+        self.label_smoothing = check_number("label_smoothing", label_smoothing, 0.0, 1.0)
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Return the mean loss of logits (B,K) against sets of classes (B,K), a scalar."""
+        return multi_target_loss(logits, target, label_smoothing=self.label_smoothing)
+
+    def extra_repr(self) -> str:
+        """Name the settings where the module is printed."""
+        return f"label_smoothing={self.label_smoothing}"

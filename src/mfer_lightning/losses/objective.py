@@ -1,0 +1,131 @@
+"""The objective: the classification loss on every head, plus a weighted feature loss."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeGuard
+
+import torch
+from torch import Tensor, nn
+
+from mfer_lightning.losses.checks import check_number, check_target_kind
+
+
+class Objective(nn.Module):
+    """What is minimised: the sum over heads of the classification loss, plus ``feature_weight`` times a feature loss.
+
+    As MFER's published code does, the heads' losses are summed (not averaged), and the summed logits ``logits`` have
+    no loss of their own.
+
+    Args:
+        classification: a loss ``(logits (B,K), target (B,K)) -> scalar``, e.g. :class:`CrossEntropy`.
+        feature: a loss ``(feature (B,D), target (B,K)) -> scalar or {"total": scalar, ...}``, e.g.
+            :class:`DSFLoss`, or None.
+        feature_weight: weight >= 0 of the feature loss. As feature losses are divided by D, one weight serves every
+            width; the weight 1e-3 that was published for 1,024 dimensions corresponds to about 1.
+
+    Raises:
+        ValueError: where the weight is not legal.
+
+    Example:
+        >>> from mfer_lightning.losses import CrossEntropy, DSFLoss
+        >>> objective = Objective(CrossEntropy(), DSFLoss(num_classes=3, feature_dim=8), feature_weight=0.3)
+        >>> logits = torch.zeros(4, 3)
+        >>> output = {"feature": torch.randn(4, 8), "logits": 2 * logits, "head_logits": (logits, logits)}
+        >>> terms = objective(output, torch.eye(3)[[0, 1, 2, 0]])
+        >>> sorted(terms)
+        ['classification', 'feature', 'feature_balance', 'feature_distance', 'total']
+        >>> bool(terms["total"] == terms["classification"] + 0.3 * terms["feature"])
+        True
+    """
+
+    def __init__(
+        self, classification: nn.Module, feature: nn.Module | None = None, feature_weight: float = 1.0
+    ) -> None:
+        super().__init__()
+        self.classification = classification
+        self.feature = feature
+        self.feature_weight = check_number("feature_weight", feature_weight, 0.0)
+        self._values_checked = False
+
+    def forward(self, output: Mapping[str, Any], target: Tensor) -> dict[str, Tensor]:
+        """Compute the loss terms of a network's output.
+
+        The values of the targets (whether they are distributions, one-hot, ...) are checked on the first batch only,
+        since reading them waits for the device.
+
+        Args:
+            output: ``feature`` (B,D), needed with a feature loss, and ``head_logits``, one or more (B,K).
+            target: (B,K).
+
+        Returns:
+            Scalars: ``total`` (the one to minimise), ``classification``, and with a feature loss ``feature``
+            (unweighted) and its parts ``feature_<part>``.
+
+        Raises:
+            UserError: where a loss cannot take targets of this kind.
+            ValueError: where the output lacks a part or shapes do not fit.
+        """
+        heads = output.get("head_logits")
+        if not _is_tensors(heads) or len(heads) == 0:
+            raise ValueError(
+                "Expected argument `output` to hold `head_logits`, one or more tensors (B, K), "
+                f"but got {type(heads).__name__} {'of length 0' if heads is not None else ''}".rstrip()
+                + ". Without a head there is nothing to classify."
+            )
+        if not self._values_checked:
+            self._check_values(target)
+            self._values_checked = True
+        classification = torch.stack([self.classification(logits, target) for logits in heads]).sum()
+        terms = {"total": classification, "classification": classification}
+        if self.feature is not None:
+            feature = output.get("feature")
+            if not isinstance(feature, Tensor):
+                raise ValueError(
+                    f"Expected argument `output` to hold `feature`, a tensor (B, D) for {type(self.feature).__name__}, "
+                    f"but got {type(feature).__name__}."
+                )
+            parts = self.feature(feature, self._feature_target(target))
+            if isinstance(parts, Tensor):
+                parts = {"total": parts}
+            terms["feature"] = parts["total"]
+            terms.update({f"feature_{name}": value for name, value in parts.items() if name != "total"})
+            terms["total"] = classification + self.feature_weight * parts["total"]
+        return terms
+
+    def init_centers(self, feature: Tensor, target: Tensor) -> bool:
+        """Set the feature loss's centres to the class means of data, where it has centres.
+
+        Args:
+            feature: (N,D).
+            target: (N,K) distributions.
+
+        Returns:
+            Whether there was something to set.
+        """
+        initialise = getattr(self.feature, "init_centers", None)
+        if initialise is None:
+            return False
+        initialise(feature, target)
+        return True
+
+    def _feature_target(self, target: Tensor) -> Tensor:
+        """Give the feature loss a distribution: of a set of classes, the even one."""
+        if getattr(self.classification, "target_kind", None) != "multi-hot":
+            return target
+        members = (target > 0).to(target.dtype)
+        return members / members.sum(dim=1, keepdim=True)
+
+    def _check_values(self, target: Tensor) -> None:
+        for loss, values in ((self.classification, target), (self.feature, self._feature_target(target))):
+            kind = getattr(loss, "target_kind", None)
+            if kind is not None:
+                check_target_kind(values, kind, type(loss).__name__)
+
+    def extra_repr(self) -> str:
+        """Name the weight where the module is printed."""
+        return f"feature_weight={self.feature_weight}"
+
+
+def _is_tensors(value: object) -> TypeGuard[Sequence[Tensor]]:
+    return isinstance(value, Sequence) and all(isinstance(item, Tensor) for item in value)

@@ -1,0 +1,72 @@
+"""Class weights: from counts to weights, and from the user's numbers to a checked tensor."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from mfer_lightning.losses.checks import check_choice, check_number
+
+
+def class_weights_from_counts(
+    class_counts: Sequence[int], scheme: str = "inverse", beta: float = 0.999
+) -> tuple[float, ...]:
+    """Turn training counts into class weights whose mean, over the faces of the training set, is 1.
+
+    With that mean the size of the loss, hence the meaning of a learning rate and of ``feature_weight``, does not
+    change with the scheme.
+
+    Args:
+        class_counts: K counts >= 1 of the training set.
+        scheme: ``inverse`` (1 / n), ``sqrt`` (1 / sqrt n), or ``effective`` (the effective number of samples of
+            Cui et al., CVPR 2019, arXiv 1901.05555: (1 - beta) / (1 - beta^n)).
+        beta: of ``effective``, within [0, 1).
+
+    Returns:
+        K weights.
+
+    Raises:
+        ValueError: where a class has no face or an argument is not legal.
+
+    Example:
+        >>> [round(w, 2) for w in class_weights_from_counts([90, 10])]
+        [0.56, 5.0]
+    """
+    check_choice("scheme", scheme, ("inverse", "sqrt", "effective"))
+    counts = check_class_counts(class_counts)
+    if scheme == "inverse":
+        raw = [1 / n for n in counts]
+    elif scheme == "sqrt":
+        raw = [1 / math.sqrt(n) for n in counts]
+    else:
+        if check_number("beta", beta, 0.0, 1.0) == 1:
+            raise ValueError("Expected argument `beta` to be a number within [0, 1), but got 1.")
+        raw = [(1 - beta) / (1 - beta**n) for n in counts]
+    mean = sum(n * w for n, w in zip(counts, raw, strict=True)) / sum(counts)
+    return tuple(w / mean for w in raw)
+
+
+def check_class_counts(class_counts: Sequence[int]) -> tuple[float, ...]:
+    """Refuse counts with a class that has no face: its weight, or the log of its prior, would be infinite."""
+    counts = tuple(float(n) for n in class_counts)
+    if len(counts) < 2 or not all(math.isfinite(n) and n > 0 for n in counts):
+        raise ValueError(
+            f"Expected argument `class_counts` to be at least 2 counts > 0, one a class, but got {tuple(class_counts)}."
+        )
+    return counts
+
+
+def class_weight_buffer(class_weights: Sequence[float] | None) -> Tensor | None:
+    """Check class weights and make them a float32 tensor (K,), or None where there are none."""
+    if class_weights is None:
+        return None
+    weights = tuple(float(w) for w in class_weights)
+    if len(weights) < 2 or not all(math.isfinite(w) and w >= 0 for w in weights) or sum(weights) == 0:
+        raise ValueError(
+            "Expected argument `class_weights` to be at least 2 numbers >= 0 that are not all 0, one a class, "
+            f"but got {tuple(class_weights)}."
+        )
+    return torch.tensor(weights, dtype=torch.float32)

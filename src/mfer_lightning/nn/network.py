@@ -1,0 +1,114 @@
+"""MFER: backbone with attention, and head.
+
+Paper: Xu, Li, Yang, He, Luo: MFER, IEEE Transactions on Affective Computing 2024, doi 10.1109/TAFFC.2024.3458464.
+The defaults are the paper's network as the authors' public code builds it; docs/method.md lists each choice.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, TypedDict
+
+import torch
+from torch import Tensor, nn
+
+from mfer_lightning.errors import UserError
+from mfer_lightning.nn.attention import ATTENTIONS, build_attention
+from mfer_lightning.nn.backbone import Backbone, resolve_backbone
+from mfer_lightning.nn.head import HEADS, build_head
+from mfer_lightning.nn.options import Spec, resolve
+
+
+class Output(TypedDict):
+    """What the network returns: feature (B,D), logits (B,K), head_logits a tuple of (B,K)."""
+
+    feature: Tensor
+    logits: Tensor
+    head_logits: tuple[Tensor, ...]
+
+
+class MFER(nn.Module):
+    """Facial expression network: timm backbone, DS attention after some stages, multiscale heads.
+
+    Args:
+        backbone: a timm model's name, or a mapping: ``name``, ``drop_path_rate`` (None: 0.25 for ConvNeXt-Base, else
+            timm's default), ``stem`` (``"default"`` or ``"small"``, for small faces), ``stem_stride`` (of the small
+            stem; None: half the original), ``norm`` of the pooled feature (``"layer"``, the paper's, or ``"none"``),
+            ``options`` (a mapping for timm's constructor, e.g. ``{"depths": [2, 2, 6, 2]}``).
+        num_classes: number of classes K.
+        attention: a name of :data:`~mfer_lightning.nn.attention.ATTENTIONS`, or a mapping with ``name`` and options:
+            ``stages`` (from 1), ``kernel_size``, ``reduction``, ``norm_order``, ``residual``, ``static``, ``branches``.
+        head: ``"multiscale"`` or ``"linear"``, or a mapping: ``groups``, ``scales``, ``grouping``.
+        in_chans: channels of the images.
+
+    Attributes:
+        feature_dim: width D of the feature.
+        num_classes: K.
+        config: a plain dict from which ``MFER(**config)`` builds the same network; fit for JSON and checkpoints.
+        backbone: the :class:`~mfer_lightning.nn.backbone.Backbone`.
+        head: the head.
+
+    Raises:
+        UserError: for unknown names and options, and for backbones that cannot carry the attention.
+
+    Example:
+        >>> net = MFER({"name": "convnext_atto", "options": {"depths": [1, 1, 1, 1], "dims": [8, 16, 24, 32]}}, 7)
+        >>> out = net(torch.zeros(2, 3, 64, 64))
+        >>> out["feature"].shape, out["logits"].shape, len(out["head_logits"])
+        (torch.Size([2, 32]), torch.Size([2, 7]), 3)
+    """
+
+    def __init__(
+        self,
+        backbone: Spec = "convnext_base",
+        num_classes: int = 7,
+        *,
+        attention: Spec = "ds",
+        head: Spec = "multiscale",
+        in_chans: int = 3,
+    ) -> None:
+        super().__init__()
+        attention_config = resolve("attention", attention, ATTENTIONS)
+        self.config: dict[str, Any] = {
+            "backbone": resolve_backbone(backbone),
+            "num_classes": num_classes,
+            "attention": attention_config,
+            "head": resolve("head", head, HEADS),
+            "in_chans": in_chans,
+        }
+        self.num_classes = num_classes
+        stages = attention_config.get("stages", [])
+        if not isinstance(stages, list) or len(set(stages)) != len(stages):
+            raise UserError(f"Attention option `stages` must be a list of different stage numbers, not {stages!r}.")
+        self.backbone = Backbone(
+            self.config["backbone"],
+            in_chans=in_chans,
+            attend={number: partial(build_attention, attention_config) for number in stages},
+        )
+        self.feature_dim = self.backbone.feature_dim
+        self.head = build_head(self.config["head"], self.feature_dim, num_classes)
+
+    def forward(self, image: Tensor) -> Output:
+        """Classify normalised faces.
+
+        Args:
+            image: float (B,C,H,W), as :class:`~mfer_lightning.nn.preprocess.Preprocess` returns it.
+
+        Returns:
+            ``feature`` (B,D), ``logits`` (B,K), the sum of the heads', and ``head_logits``, one (B,K) a head.
+
+        Raises:
+            ValueError: for integer images, which were not normalised.
+        """
+        if not image.is_floating_point():
+            raise ValueError(
+                f"Expected argument `image` to hold normalised floats, but got {image.dtype}. "
+                "Pass it through Preprocess."
+            )
+        feature = self.backbone(image)
+        head_logits = self.head(feature)
+        # Summed in float32 at least: under autocast the heads speak bfloat16, whose rounding a sum would add up.
+        logits = head_logits[0]
+        if len(head_logits) > 1:
+            logits = torch.stack(head_logits).sum(0, dtype=torch.promote_types(logits.dtype, torch.float32))
+        return {"feature": feature, "logits": logits, "head_logits": head_logits}

@@ -1,0 +1,98 @@
+"""Turning ``"ds"`` or ``{"name": "ds", "kernel_size": 5}`` into one complete, plain, checked mapping."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mfer_lightning.errors import UserError, nearest
+
+#: A part of the network as a user names it: a name, or a mapping with ``name`` and options.
+Spec = str | Mapping[str, Any]
+
+
+def plain(value: Any) -> Any:
+    """Copy a value into plain containers: mappings become dicts, tuples and other sequences become lists.
+
+    Args:
+        value: nested mappings and sequences over str, int, float, bool and None.
+
+    Returns:
+        The same content, fit for JSON and for checkpoints that load with ``weights_only=True``.
+
+    Raises:
+        UserError: where something else is inside.
+
+    Example:
+        >>> plain({"depths": (2, 2), "act_layer": "gelu"})
+        {'depths': [2, 2], 'act_layer': 'gelu'}
+    """
+    if value is None or isinstance(value, (str, bool, int, float)):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    # Not `list | tuple` alone: a ListConfig is neither, and is what comes in when a composed config is passed on.
+    if hasattr(value, "__iter__") and hasattr(value, "__len__") and not isinstance(value, (bytes, set)):
+        return [plain(item) for item in value]
+    raise UserError(
+        f"An option of the network is {value!r} ({type(value).__name__}). "
+        "Options must be text, numbers, true/false, null, lists or mappings, since they are stored in checkpoints."
+    )
+
+
+def resolve(kind: str, spec: Spec, choices: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Complete a part's specification with its defaults.
+
+    Args:
+        kind: what is being chosen, for messages, e.g. ``"attention"``.
+        spec: a name, or a mapping with ``name`` and options.
+        choices: name -> its options with their defaults.
+
+    Returns:
+        A plain dict: ``name`` and every option of that name.
+
+    Raises:
+        UserError: for an unknown name or option, with the nearest legal ones.
+
+    Example:
+        >>> resolve("head", {"name": "multiscale", "scales": 2}, {"multiscale": {"groups": 4, "scales": 3}})
+        {'name': 'multiscale', 'groups': 4, 'scales': 2}
+    """
+    name, given = split(kind, spec)
+    if name not in choices:
+        raise UserError(f"Unknown {kind} '{name}': {nearest(name, choices)}")
+    legal = choices[name]
+    check_options(kind, name, given, legal)
+    return {"name": name, **plain(legal), **given}
+
+
+def split(kind: str, spec: Spec) -> tuple[str, dict[str, Any]]:
+    """Split a specification into its name and its plain options.
+
+    Raises:
+        UserError: where it is neither a name nor a mapping with one.
+
+    Example:
+        >>> split("head", "linear")
+        ('linear', {})
+    """
+    if isinstance(spec, str):
+        return spec, {}
+    if not isinstance(spec, Mapping) or not isinstance(spec.get("name"), str):
+        raise UserError(
+            f"Say which {kind} you want by its name, or by a mapping with `name` and options. Got {spec!r}."
+        )
+    options: dict[str, Any] = plain(spec)
+    return options.pop("name"), options
+
+
+def check_options(kind: str, name: str, given: Mapping[str, Any], legal: Mapping[str, Any]) -> None:
+    """Refuse options that a choice does not have.
+
+    Raises:
+        UserError: naming the first unknown option and the nearest legal ones.
+    """
+    for option in given:
+        if option not in legal:
+            hint = nearest(option, legal) if legal else "it takes none"
+            raise UserError(f"The {kind} '{name}' has no option '{option}': {hint}")

@@ -1,0 +1,172 @@
+"""From uint8 faces to what the network sees: the one place where resizing and normalisation happen."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mfer_lightning.errors import UserError, nearest
+from mfer_lightning.nn.options import plain
+
+#: Named normalisations: (mean, std) of RGB in 0..1.
+NORMALISATIONS: Mapping[str, tuple[tuple[float, float, float], tuple[float, float, float]]] = MappingProxyType(
+    {
+        "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+        "half": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+        "none": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
+    }
+)
+_INTERPOLATIONS = ("bilinear", "bicubic")
+_COLOURS = ("RGB", "BGR")
+
+
+class Preprocess(nn.Module):
+    """Resize, scale to 0..1, normalise; on the device of the images, in float32.
+
+    It travels with the checkpoint, so that evaluation, prediction and export see faces as training did. Its buffers
+    are not part of the state dict: its :meth:`to_config` is what is stored.
+
+    Args:
+        size: side of the square output in pixels; None keeps the images' own size. Images that are not square are
+            squeezed, not cropped: faces come aligned and square.
+        mean: of each channel in 0..1, in the order of ``colour``, or a name of :data:`NORMALISATIONS`.
+        std: of each channel, above 0, or a name.
+        interpolation: ``"bilinear"`` or ``"bicubic"``.
+        antialias: low-pass filter before shrinking, as PIL does and OpenCV does not.
+        colour: the channel order that the network wants. Images always come in as RGB.
+        alignment: name and version of the face alignment that the images went through, or None. Stored, not applied.
+        channels_last: return the output in channels_last memory, which convolutions prefer on many devices.
+
+    Raises:
+        ValueError: for arguments outside their range.
+
+    Example:
+        >>> preprocess = Preprocess(size=224, mean="half", std="half")
+        >>> out = preprocess(torch.full((2, 3, 48, 48), 255, dtype=torch.uint8))
+        >>> out.shape, out.max().item()
+        (torch.Size([2, 3, 224, 224]), 1.0)
+        >>> Preprocess.from_config(preprocess.to_config()).to_config() == preprocess.to_config()
+        True
+    """
+
+    shift: Tensor
+    scale: Tensor
+
+    def __init__(
+        self,
+        *,
+        size: int | None = 224,
+        mean: str | Sequence[float] = "imagenet",
+        std: str | Sequence[float] = "imagenet",
+        interpolation: str = "bilinear",
+        antialias: bool = True,
+        colour: str = "RGB",
+        alignment: str | None = None,
+        channels_last: bool = False,
+    ) -> None:
+        super().__init__()
+        if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
+            raise ValueError(f"Expected argument `size` to be a positive integer or None, but got {size!r}.")
+        for name, value, legal in (("interpolation", interpolation, _INTERPOLATIONS), ("colour", colour, _COLOURS)):
+            if value not in legal:
+                raise ValueError(f"Expected argument `{name}` to be one of {legal}, but got {value!r}.")
+        if alignment is not None and not isinstance(alignment, str):
+            raise ValueError(f"Expected argument `alignment` to be a name or None, but got {alignment!r}.")
+        self.size = size
+        self.interpolation = interpolation
+        self.antialias = bool(antialias)
+        self.colour = colour
+        self.alignment = alignment
+        self.channels_last = bool(channels_last)
+        self._mean = _three("mean", mean, 0)
+        self._std = _three("std", std, 1)
+        if min(self._std) <= 0:
+            raise ValueError(f"Expected argument `std` to hold numbers above 0, but got {self._std}.")
+        # In units of 0..255, so that normalising is one subtraction and one multiplication.
+        self.register_buffer("shift", 255 * torch.tensor(self._mean).view(3, 1, 1), persistent=False)
+        self.register_buffer("scale", 1 / (255 * torch.tensor(self._std).view(3, 1, 1)), persistent=False)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Prepare a batch.
+
+        Args:
+            image: uint8 (B,3,H,W), RGB.
+
+        Returns:
+            float32 (B,3,size,size), or (B,3,H,W) without ``size``, normalised, channels in the order of ``colour``.
+
+        Raises:
+            ValueError: where the batch is not uint8 (B,3,H,W): floats would be normalised twice.
+        """
+        if image.dtype != torch.uint8:
+            raise ValueError(
+                f"Expected argument `image` to be uint8 in 0..255, but got {image.dtype}. "
+                "Preprocess normalises; give it the images as they were read."
+            )
+        if image.dim() != 4 or image.shape[1] != 3:
+            raise ValueError(f"Expected argument `image` of shape (B, 3, H, W), but got {tuple(image.shape)}.")
+        if self.colour == "BGR":
+            image = image.flip(1)
+        memory = torch.channels_last if self.channels_last else torch.contiguous_format
+        x = image.to(torch.float32, memory_format=memory)
+        if self.size is not None and x.shape[-2:] != (self.size, self.size):
+            x = F.interpolate(
+                x, (self.size, self.size), mode=self.interpolation, align_corners=False, antialias=self.antialias
+            )
+            if self.interpolation == "bicubic":
+                x = x.clamp_(0, 255)  # cubic weights overshoot at edges, beyond what a pixel can be
+        return x.sub_(self.shift).mul_(self.scale).contiguous(memory_format=memory)
+
+    def to_config(self) -> dict[str, Any]:
+        """Return the arguments as a plain dict, fit for JSON and checkpoints."""
+        return {
+            "size": self.size,
+            "mean": list(self._mean),
+            "std": list(self._std),
+            "interpolation": self.interpolation,
+            "antialias": self.antialias,
+            "colour": self.colour,
+            "alignment": self.alignment,
+            "channels_last": self.channels_last,
+        }
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Preprocess:
+        """Build from what :meth:`to_config` returned.
+
+        Raises:
+            UserError: for unknown keys or values outside their range, as a damaged checkpoint may hold.
+        """
+        legal = tuple(cls().to_config())
+        for key in config:
+            if key not in legal:
+                raise UserError(f"Preprocessing has no option '{key}': {nearest(str(key), legal)}")
+        try:
+            return cls(**plain(config))
+        except (ValueError, TypeError) as error:
+            raise UserError(f"Preprocessing: {error}") from error
+
+    def extra_repr(self) -> str:
+        """The arguments."""
+        return ", ".join(f"{key}={value!r}" for key, value in self.to_config().items())
+
+
+def _three(name: str, value: str | Sequence[float], part: int) -> tuple[float, float, float]:
+    if isinstance(value, str):
+        if value not in NORMALISATIONS:
+            raise ValueError(
+                f"Expected argument `{name}` to be three numbers or one of {tuple(NORMALISATIONS)}, but got {value!r}."
+            )
+        return NORMALISATIONS[value][part]
+    numbers = tuple(float(v) for v in value)
+    if len(numbers) != 3 or not all(math.isfinite(v) and 0 <= v <= 1 for v in numbers):
+        raise ValueError(
+            f"Expected argument `{name}` to be three numbers in 0..1 (not in 0..255), one a channel, but got {value!r}."
+        )
+    return numbers

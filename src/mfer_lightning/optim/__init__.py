@@ -1,0 +1,11 @@
+"""Optimisation: parameter groups, optimizers, sharpness-aware minimisation, schedules, mixup. Pure torch and timm."""
+
+from __future__ import annotations
+
+from mfer_lightning.optim.groups import parameter_groups
+from mfer_lightning.optim.mixup import Mixup
+from mfer_lightning.optim.optimizers import build_optimizer
+from mfer_lightning.optim.sam import SAM
+from mfer_lightning.optim.schedules import build_schedule
+
+__all__ = ["SAM", "Mixup", "build_optimizer", "build_schedule", "parameter_groups"]

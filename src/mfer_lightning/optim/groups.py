@@ -1,0 +1,127 @@
+"""Parameter groups: who is decayed, and at which learning rate."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from mfer_lightning.optim.layers import layer_scales
+
+#: Parameters of the network under this prefix are the heads'.
+HEAD_PREFIX = "head."
+
+
+def parameter_groups(
+    network: nn.Module,
+    objective: nn.Module | None = None,
+    *,
+    lr: float,
+    weight_decay: float,
+    head_lr_scale: float = 1.0,
+    center_lr_scale: float = 1.0,
+    layer_decay: float | None = None,
+) -> list[dict[str, Any]]:
+    """Sort every trainable parameter into named groups for an optimizer.
+
+    - Vectors are not decayed: biases, the weights of norms, ConvNeXt's layer-scale gamma; nor what the backbone
+      itself excludes (timm's ``no_weight_decay``: position embeddings and the like).
+    - Parameters of the objective (class centres, covariances, proxies) form the group ``centers``, never decayed:
+      decay would pull centres to the origin, against the loss that places them.
+    - Heads have their own rate, ``lr * head_lr_scale``.
+    - ``layer_decay`` d < 1 multiplies the rate of the backbone's layer i of n by ``d ** (n - 1 - i)`` (Bao et al.,
+      BEiT, ICLR 2022, arXiv 2106.08254; layers as timm's ``group_matcher`` counts them). What was added to the
+      pre-trained backbone (attention) starts from scratch and keeps the full rate, as heads do.
+
+    Args:
+        network: the model. Head parameters are those named ``head.*``; everything else is backbone.
+        objective: the objective or loss, for its learnable parameters, or None.
+        lr: base learning rate, > 0.
+        weight_decay: >= 0.
+        head_lr_scale: >= 0.
+        center_lr_scale: >= 0.
+        layer_decay: within (0, 1], or None for 1.
+
+    Returns:
+        Groups with ``name``, ``params``, ``lr``, ``weight_decay``. Each trainable parameter is in exactly one; frozen
+        ones are in none; empty groups are left out.
+
+    Raises:
+        ValueError: where an argument is out of range, nothing is trainable, or the objective holds a parameter of
+            the network.
+
+    Example:
+        >>> network = nn.Sequential()
+        >>> network.backbone, network.head = nn.Linear(4, 4), nn.Linear(4, 2)
+        >>> groups = parameter_groups(network, lr=0.1, weight_decay=0.05, head_lr_scale=10.0)
+        >>> [(g["name"], g["lr"], g["weight_decay"]) for g in groups]
+        [('backbone', 0.1, 0.05), ('backbone_no_decay', 0.1, 0.0), ('head', 1.0, 0.05), ('head_no_decay', 1.0, 0.0)]
+    """
+    _check("lr", lr, positive=True)
+    for name, value in (
+        ("weight_decay", weight_decay),
+        ("head_lr_scale", head_lr_scale),
+        ("center_lr_scale", center_lr_scale),
+    ):
+        _check(name, value)
+    if layer_decay is not None and not 0 < layer_decay <= 1:
+        raise ValueError(f"Expected argument `layer_decay` to be None or within (0, 1], but got {layer_decay!r}.")
+
+    scales = layer_scales(network, layer_decay) if layer_decay is not None and layer_decay < 1 else {}
+    excluded = _excluded_from_decay(network)
+    groups: dict[str, dict[str, Any]] = {}
+    seen: set[int] = set()
+    for name, parameter in network.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        seen.add(id(parameter))
+        decayed = parameter.ndim > 1 and name not in excluded
+        if plain_name(name).startswith(HEAD_PREFIX):
+            group, scale = "head", head_lr_scale
+        elif name in scales:
+            layer, scale = scales[name]
+            group = f"backbone_layer{layer:02d}"
+        else:
+            group, scale = "backbone", 1.0
+        if not decayed:
+            group += "_no_decay"
+        decay = weight_decay if decayed else 0.0
+        groups.setdefault(group, {"name": group, "params": [], "lr": lr * scale, "weight_decay": decay})
+        groups[group]["params"].append(parameter)
+    ordered = sorted(groups.values(), key=lambda g: (g["name"].startswith("head"), g["name"]))
+
+    centers = [] if objective is None else [p for p in objective.parameters() if p.requires_grad]
+    if any(id(p) in seen for p in centers):
+        raise ValueError("Expected argument `objective` to hold no parameter of `network`, but they share one.")
+    if centers:
+        ordered.append({"name": "centers", "params": centers, "lr": lr * center_lr_scale, "weight_decay": 0.0})
+    if not ordered:
+        raise ValueError("Expected argument `network` to have trainable parameters, but all are frozen.")
+    return ordered
+
+
+def plain_name(name: str) -> str:
+    """Drop what torch.compile puts before a parameter's name."""
+    return name.replace("_orig_mod.", "")
+
+
+def _excluded_from_decay(network: nn.Module) -> set[str]:
+    """Collect the full names of what modules themselves exclude from decay (timm's ``no_weight_decay``)."""
+    excluded: set[str] = set()
+    parameters = {name for name, _ in network.named_parameters()}
+    for prefix, module in network.named_modules():
+        rule = getattr(module, "no_weight_decay", None)
+        if not callable(rule):
+            continue
+        own = {n for n in parameters if n.startswith(f"{prefix}." if prefix else "")}
+        for pattern in rule():
+            # timm gives full names or their last parts ("relative_position_bias_table").
+            excluded |= {n for n in own if n == pattern or n.endswith(f".{pattern}")}
+    return excluded
+
+
+def _check(name: str, value: float, *, positive: bool = False) -> None:
+    if not (value > 0 if positive else value >= 0) or value == float("inf"):
+        raise ValueError(
+            f"Expected argument `{name}` to be a finite number {'> 0' if positive else '>= 0'}, but got {value!r}."
+        )

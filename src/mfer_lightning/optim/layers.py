@@ -1,0 +1,65 @@
+"""Which layer of a timm backbone a parameter belongs to, also where attention was put between its stages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from timm.models import group_parameters
+from torch import nn
+
+
+def layer_scales(network: nn.Module, layer_decay: float) -> dict[str, tuple[int, float]]:
+    """Give each parameter of the pre-trained backbone its layer and the factor of its learning rate.
+
+    Layers are counted by timm's ``group_matcher``, from the stem (0) to the last (n - 1). Its patterns know timm's
+    own parameter names, and put whatever they do not know silently into the last layer. A backbone that attention was
+    put into has other names; it must say what they were (``timm_name``, see :class:`mfer_lightning.nn.Backbone`).
+
+    Args:
+        network: a module that is, or holds, a timm model, or a backbone with ``timm_name`` around one.
+        layer_decay: d within (0, 1).
+
+    Returns:
+        Full parameter name -> (layer i, ``d ** (n - 1 - i)``). Parameters that timm does not know are absent.
+
+    Raises:
+        ValueError: where no module of the network has a ``group_matcher``.
+
+    Example:
+        >>> import timm
+        >>> model = timm.create_model("resnet10t", num_classes=0)
+        >>> scales = layer_scales(model, 0.5)
+        >>> scales["conv1.0.weight"], scales["layer4.0.conv1.weight"]
+        ((0, 0.0625), (4, 1.0))
+    """
+    modules = dict(network.named_modules())
+    timm_path = next(
+        (path for path, module in modules.items() if callable(getattr(module, "group_matcher", None))), None
+    )
+    if timm_path is None:
+        raise ValueError(
+            "Expected argument `network` to hold a timm model with `group_matcher` for `layer_decay`, but it has none: "
+            "leave `layer_decay` at None."
+        )
+    translator = next((path for path, module in modules.items() if hasattr(module, "timm_name")), None)
+    path = timm_path if translator is None else translator
+    prefix = f"{path}." if path else ""
+    original = {}
+    for name, _ in modules[path].named_parameters():
+        known = name if translator is None else modules[path].timm_name(name)
+        if known is not None:
+            original[prefix + name] = known
+    matcher = modules[timm_path].group_matcher(coarse=False)
+    layers = group_parameters(_Names(original.values()), matcher, reverse=True)
+    last = max(layers.values())
+    return {name: (layers[known], layer_decay ** (last - layers[known])) for name, known in original.items()}
+
+
+class _Names:
+    """What timm's ``group_parameters`` needs of a module: names, to be grouped."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._names = tuple(names)
+
+    def named_parameters(self) -> Iterator[tuple[str, None]]:
+        return ((name, None) for name in self._names)

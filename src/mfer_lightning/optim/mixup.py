@@ -1,0 +1,125 @@
+"""Mixup and CutMix through timm, for batches with soft targets and of any size.
+
+Papers: Zhang et al., "mixup: Beyond Empirical Risk Minimization", ICLR 2018, arXiv 1710.09412; Yun et al., "CutMix",
+ICCV 2019, arXiv 1905.04899. The mixing is timm's (`timm.data.Mixup`); what differs: it takes soft targets and odd
+batches, and can be seeded by step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from timm.data import Mixup as TimmMixup
+from torch import Tensor
+
+
+class Mixup:
+    """Mix each image of a batch with another, and their targets alike.
+
+    For the float images that come out of the preprocessing; integer images are refused, since their mixtures would
+    be rounded. Label smoothing is left to the loss.
+
+    Args:
+        mixup_alpha: Beta parameter of mixup, >= 0; 0 is off.
+        cutmix_alpha: Beta parameter of CutMix, >= 0; 0 is off.
+        prob: probability that a batch (or an element) is mixed, within [0, 1].
+        switch_prob: probability of CutMix where both are on, within [0, 1].
+        mode: draw the proportion for each ``batch``, ``pair`` or ``elem``.
+        seed: of the proportions and boxes, where a ``step`` is given.
+
+    Raises:
+        ValueError: where an argument is not legal.
+
+    Example:
+        >>> mixup = Mixup(mixup_alpha=0.2, cutmix_alpha=0.0)
+        >>> batch = {"image": torch.rand(3, 3, 8, 8), "target": torch.eye(4)[:3], "label": torch.arange(3)}
+        >>> mixed = mixup(batch, step=0)
+        >>> mixed["target"].shape, bool(torch.allclose(mixed["target"].sum(dim=1), torch.ones(3)))
+        (torch.Size([3, 4]), True)
+    """
+
+    def __init__(
+        self,
+        mixup_alpha: float = 0.2,
+        cutmix_alpha: float = 1.0,
+        prob: float = 1.0,
+        switch_prob: float = 0.5,
+        mode: str = "batch",
+        seed: int = 0,
+    ) -> None:
+        for name, value in (("mixup_alpha", mixup_alpha), ("cutmix_alpha", cutmix_alpha)):
+            if not 0 <= value < float("inf"):
+                raise ValueError(f"Expected argument `{name}` to be a finite number >= 0, but got {value!r}.")
+        if mixup_alpha == 0 and cutmix_alpha == 0:
+            raise ValueError("Expected argument `mixup_alpha` or `cutmix_alpha` to be > 0, but got 0 for both.")
+        for name, value in (("prob", prob), ("switch_prob", switch_prob)):
+            if not 0 <= value <= 1:
+                raise ValueError(f"Expected argument `{name}` to be a number within [0, 1], but got {value!r}.")
+        if mode not in ("batch", "pair", "elem"):
+            raise ValueError(f"Expected argument `mode` to be one of ('batch', 'pair', 'elem'), but got {mode!r}.")
+        self.seed = seed
+        self._timm = TimmMixup(
+            mixup_alpha=mixup_alpha,
+            cutmix_alpha=cutmix_alpha,
+            prob=prob,
+            switch_prob=switch_prob,
+            mode=mode,
+            label_smoothing=0.0,
+        )
+
+    def __call__(self, batch: Mapping[str, Any], step: int | None = None, rank: int = 0) -> dict[str, Any]:
+        """Return the batch with ``image`` and ``target`` mixed; everything else, ``label`` included, stays.
+
+        Args:
+            batch: ``image`` floating (B,3,H,W) and ``target`` (B,K); left as they are.
+            step: training step. With it the draw depends on (seed, step, rank) alone, hence survives resumption;
+                without it, NumPy's global stream is used.
+            rank: of the process, so that ranks draw differently.
+
+        Returns:
+            A new batch.
+
+        Raises:
+            ValueError: where images are not floating or counts differ.
+        """
+        image, target = batch["image"], batch["target"]
+        if not image.is_floating_point():
+            raise ValueError(
+                f"Expected `image` to be floating, as preprocessing returns it, but got {image.dtype}: mix afterwards."
+            )
+        if target.ndim != 2 or len(target) != len(image):
+            raise ValueError(f"Expected `target` to have shape ({len(image)}, K), but got {tuple(target.shape)}.")
+        with _numpy_seed(None if step is None else (self.seed, step, rank)):
+            mixed, shares = self._mix(image)
+        return {**batch, "image": mixed, "target": shares.to(target) @ target}
+
+    def _mix(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Return mixed images and the share (B,B) of each sample in each mixture."""
+        count = len(image)
+        # timm pairs sample i with n-1-i, and insists on an even n: an odd batch lends its first sample a twin.
+        padded = torch.cat([image, image[:1]]) if count % 2 else image.clone()
+        samples = torch.arange(len(padded), device=image.device)
+        self._timm.num_classes = len(padded)  # each sample a class: the mixed "target" holds the shares
+        mixed, shares = self._timm(padded, samples)
+        shares = shares.float()
+        if count % 2:
+            shares[:, 0] += shares[:, count]
+        return mixed[:count], shares[:count, :count]
+
+
+@contextmanager
+def _numpy_seed(entropy: tuple[int, ...] | None) -> Iterator[None]:
+    """Seed NumPy's global stream, which timm draws from, and put it back afterwards."""
+    if entropy is None:
+        yield
+        return
+    state = np.random.get_state()  # noqa: NPY002
+    np.random.seed(np.random.SeedSequence(entropy).generate_state(4))  # noqa: NPY002
+    try:
+        yield
+    finally:
+        np.random.set_state(state)  # noqa: NPY002

@@ -1,0 +1,133 @@
+"""Sharpness-aware minimisation, around any optimizer.
+
+Papers: Foret, Kleiner, Mobahi, Neyshabur, "Sharpness-Aware Minimization for Efficiently Improving Generalization",
+ICLR 2021, arXiv 2010.01412 (original code: github.com/google-research/sam); the adaptive variant: Kwon et al., ASAM,
+ICML 2021, arXiv 2102.11600. What differs: on several ranks the perturbation follows the averaged gradient, the same
+on all of them, where the paper perturbs each worker by its own ("m-sharpness").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+
+class SAM(Optimizer):
+    r"""Step along the gradient taken at the worst point near by: ``w + e``, ``e = rho g / ||g||`` over all parameters.
+
+    The adaptive variant scales by the weights, ``e = rho w^2 g / || |w| g ||``, and does not depend on how a layer is
+    scaled. Each step evaluates the closure twice, so training costs twice as much.
+
+    ``step`` needs a closure that clears the gradients, computes the loss and calls backward; Lightning's automatic
+    optimisation passes such a one. While the closure runs for the second time :attr:`perturbed` is true, so that a
+    module can leave out logging and the update of batch statistics. Gradients must be whole at each call: no
+    accumulation over batches and no loss scaling (float16).
+
+    The groups and the state are the base optimizer's own, so schedules and checkpoints work as with the base alone.
+
+    Args:
+        base: the optimizer that makes the step.
+        rho: radius > 0; 0.05 is usual, ten times as much for the adaptive variant.
+        adaptive: use ASAM.
+
+    Raises:
+        ValueError: where ``rho`` is not > 0.
+
+    Example:
+        >>> w = torch.nn.Parameter(torch.tensor([1.0]))
+        >>> optimizer = SAM(torch.optim.SGD([w], lr=0.1), rho=0.5)
+        >>> def closure():
+        ...     optimizer.zero_grad()
+        ...     loss = (w**2).sum()
+        ...     loss.backward()
+        ...     return loss
+        >>> _ = optimizer.step(closure)  # gradient 2 at 1, so the step's is 2 * 1.5 = 3
+        >>> w.data
+        tensor([0.7000])
+    """
+
+    def __init__(self, base: Optimizer, rho: float = 0.05, adaptive: bool = False) -> None:
+        if not 0 < rho < float("inf"):
+            raise ValueError(f"Expected argument `rho` to be a finite number > 0, but got {rho!r}.")
+        super().__init__(base.param_groups, base.defaults)
+        self.base = base
+        self.rho = rho
+        self.adaptive = adaptive
+        self.perturbed = False
+        self._share()
+
+    def _share(self) -> None:
+        # One list of groups and one state for both: a schedule that sets a rate here sets it there.
+        self.param_groups = self.base.param_groups
+        self.state = self.base.state
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Evaluate the closure here and at the perturbed point, and step from here with the second gradient.
+
+        Args:
+            closure: clears gradients, computes the loss, calls backward, returns the loss.
+
+        Returns:
+            What the closure returned at the unperturbed point.
+
+        Raises:
+            ValueError: without a closure.
+        """
+        if closure is None:
+            raise ValueError("Expected argument `closure` to be a function for SAM, which evaluates the loss twice.")
+        with torch.enable_grad():
+            loss = closure()
+        origin = self._perturb()
+        self.perturbed = True
+        try:
+            with torch.enable_grad():
+                closure()
+        finally:
+            self.perturbed = False
+            with torch.no_grad():
+                for parameter, value in origin:
+                    parameter.copy_(value)  # the saved value, not a subtraction: exactly where we were
+        self.base.step()
+        return loss
+
+    @torch.no_grad()
+    def _perturb(self) -> list[tuple[Tensor, Tensor]]:
+        """Move to the perturbed point; return parameters with their values before."""
+        moved = [p for group in self.param_groups for p in group["params"] if p.grad is not None]
+        if not moved:
+            return []
+        device = moved[0].device
+        scaled = [p.grad * p.abs() if self.adaptive else p.grad for p in moved]
+        norm = torch.stack([g.float().norm().to(device) for g in scaled]).norm()
+        scale = self.rho / (norm + 1e-12)
+        origin = []
+        for parameter, gradient in zip(moved, scaled, strict=True):
+            origin.append((parameter, parameter.clone()))
+            direction = gradient * parameter.abs() if self.adaptive else gradient
+            parameter.add_(direction * scale.to(device=direction.device, dtype=direction.dtype))
+        return origin
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Clear the gradients of all parameters."""
+        self.base.zero_grad(set_to_none=set_to_none)
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a group to the base optimizer."""
+        # Optimizer.__init__ adds the base's groups here before there is a base; from then on the lists are one.
+        if hasattr(self, "base"):
+            self.base.add_param_group(param_group)
+        else:
+            super().add_param_group(param_group)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the base optimizer's state: SAM itself has none."""
+        return self.base.state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Load the base optimizer's state."""
+        self.base.load_state_dict(state_dict)
+        self._share()  # loading gave the base new objects

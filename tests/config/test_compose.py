@@ -1,0 +1,86 @@
+"""Every choice of every group composes, and who wins over whom."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+from hydra import compose, initialize_config_dir
+from hydra.core.config_store import ConfigStore
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+
+from mfer_lightning.config.location import choices, config_dir, groups
+from mfer_lightning.config.schema import Train
+
+ALL = [(group, name) for group in groups() for name in choices(group)]
+
+
+def composed(*overrides: str) -> dict:
+    ConfigStore.instance().store(name="train_schema", node=Train)
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        config = OmegaConf.to_container(compose("train", list(overrides)), resolve=True, throw_on_missing=True)
+    assert isinstance(config, dict)
+    return config
+
+
+@pytest.mark.parametrize(("group", "name"), ALL, ids=[f"{g}={n}" for g, n in ALL])
+def test_every_choice_composes_without_a_missing_value(group: str, name: str) -> None:
+    config = composed(f"{group}={name}")
+    if group not in ("experiment", "debug", "trainer"):
+        assert config[group]["name"]
+
+
+@pytest.mark.parametrize("name", choices("experiment"))
+def test_an_experiment_composes_under_multirun_style_overrides(name: str) -> None:
+    assert composed(f"experiment={name}", "seed=3", "loss=lgm")["loss"]["name"] == "lgm"
+
+
+def test_the_paper_s_network_is_the_default_for_real_datasets() -> None:
+    config = composed("dataset=affectnet8", "loss=dsf")
+    assert config["backbone"] == {
+        "name": "convnext_base",
+        "drop_path_rate": 0.25,
+        "stem": "default",
+        "stem_stride": None,
+        "norm": "layer",
+        "options": {},
+    }
+    assert config["preprocess"]["size"] == 224
+    assert config["attention"]["name"] == "ds"
+    assert config["attention"]["stages"] == [3, 4]
+    assert config["head"] == {"name": "multiscale", "groups": 4, "scales": 3, "grouping": "prefix"}
+    assert config["loss"]["classification"]["label_smoothing"] == 0.1
+
+
+def test_the_embedded_dataset_brings_a_small_network_but_keeps_the_paper_s_parts() -> None:
+    config = composed()
+    assert config["dataset"]["name"] == "facs"
+    assert config["preprocess"]["size"] == 64
+    assert config["backbone"]["name"].startswith("convnext")
+    assert (config["attention"]["name"], config["head"]["name"], config["loss"]["name"]) == ("ds", "multiscale", "dsf")
+
+
+def test_the_command_line_wins_over_experiment_and_experiment_over_dataset() -> None:
+    assert composed("dataset=facs")["backbone"]["name"] == "convnext_atto"
+    assert composed("experiment=ferplus_small")["backbone"]["name"] == "resnet18"
+    assert composed("experiment=ferplus_small", "dataset=facs")["backbone"]["name"] == "resnet18"
+    config = composed("experiment=ferplus_small", "backbone=convnext_tiny", "optimizer.lr=0.5")
+    assert config["backbone"]["name"] == "convnext_tiny"
+    assert config["optimizer"]["lr"] == 0.5
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["trainer.max_epochs=abc", "seed=x", "loader.batch_size=2.5", "trainer.max_epoch=3", "optimizer.lr=fast"],
+)
+def test_wrong_types_and_names_do_not_compose(override: str) -> None:
+    with pytest.raises(HydraException):
+        composed(override)
+
+
+def test_every_config_file_says_at_its_head_what_it_is() -> None:
+    for path in config_dir().rglob("*.yaml"):
+        lines = path.read_text(encoding="utf-8").splitlines()
+        comments = [line for line in lines[:3] if line.startswith("# ") and "@package" not in line]
+        assert comments, f"{path.name} has no comment at its head"
+        yaml.safe_load("\n".join(lines))

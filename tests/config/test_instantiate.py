@@ -1,0 +1,60 @@
+"""Only listed targets can be built, and every complaint names the option."""
+
+from __future__ import annotations
+
+import pytest
+
+from mfer_lightning.config.instantiate import instantiate, locate
+from mfer_lightning.errors import UserError
+from mfer_lightning.losses import CrossEntropy, DSFLoss
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "os.system",
+        "builtins.eval",
+        "subprocess.Popen",
+        "mfer_lightning.losses.objective.torch",
+        "mfer_lightning.losses._private",
+        "mfer_lightning.config.instantiate.importlib",
+        "mfer_lightning.nn.nope",
+        "DSFLoss",
+        "",
+    ],
+)
+def test_a_target_outside_the_list_is_refused(target: str) -> None:
+    with pytest.raises(UserError, match="names"):
+        locate(target)
+
+
+def test_values_known_only_at_run_time_are_filled_in_where_the_signature_names_them() -> None:
+    loss = instantiate(
+        {"_target_": "mfer_lightning.losses.DSFLoss", "temperature": 0.5}, num_classes=3, feature_dim=8, unknown=1
+    )
+    assert isinstance(loss, DSFLoss)
+    assert loss.centers.shape == (3, 8)
+    assert isinstance(instantiate({"_target_": "mfer_lightning.losses.CrossEntropy"}, num_classes=3), CrossEntropy)
+
+
+def test_an_unknown_option_names_the_nearest() -> None:
+    node = {"_target_": "mfer_lightning.losses.DSFLoss", "temperatur": 0.5}
+    with pytest.raises(UserError, match=r"loss\.feature has no option `temperatur`: did you mean 'temperature'"):
+        instantiate(node, where="loss.feature", num_classes=3, feature_dim=8)
+
+
+def test_a_missing_value_and_a_refused_value_are_named() -> None:
+    with pytest.raises(UserError, match=r"loss\.feature lacks a value for `feature_dim`"):
+        instantiate({"_target_": "mfer_lightning.losses.DSFLoss"}, where="loss.feature", num_classes=3)
+    with pytest.raises(UserError, match=r"loss\.feature: .*temperature"):
+        instantiate(
+            {"_target_": "mfer_lightning.losses.DSFLoss", "temperature": -1.0},
+            where="loss.feature",
+            num_classes=3,
+            feature_dim=8,
+        )
+
+
+def test_a_node_without_target_is_refused() -> None:
+    with pytest.raises(UserError, match="_target_"):
+        instantiate({"temperature": 1.0})

@@ -1,0 +1,113 @@
+"""Mixup: what the image says was mixed is what the target says.
+
+Each image is filled with its own number, coded as one channel a sample; the mean over pixels of a mixed image is then
+the share of each sample in it, whether images were blended or boxes were pasted.
+"""
+# ruff: noqa: NPY002 (timm draws from NumPy's global stream, which is what is tested)
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from mfer_lightning.optim import Mixup
+
+
+def coded(count, size=16):
+    image = torch.eye(count)[:, :, None, None].expand(count, count, size, size).contiguous()
+    return {"image": image, "target": torch.eye(count), "label": torch.arange(count), "index": torch.arange(count)}
+
+
+MODES = ["batch", "pair", "elem"]
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 8])
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("alphas", [(0.8, 0.0), (0.0, 1.0), (0.8, 1.0)])
+def test_targets_hold_the_shares_of_the_images(count, mode, alphas):
+    mixup = Mixup(mixup_alpha=alphas[0], cutmix_alpha=alphas[1], mode=mode)
+    for step in range(4):
+        mixed = mixup(coded(count), step=step)
+        assert mixed["image"].shape == (count, count, 16, 16)
+        torch.testing.assert_close(mixed["target"], mixed["image"].mean((2, 3)))
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_something_is_mixed(mode):
+    mixed = Mixup(mixup_alpha=1.0, cutmix_alpha=1.0, mode=mode)(coded(8), step=1)
+    assert (mixed["target"].amax(1) < 0.999).any()
+
+
+def test_soft_targets_are_mixed_by_the_same_shares():
+    batch = coded(5)
+    batch["target"] = torch.rand(5, 3).softmax(1)
+    mixed = Mixup(mixup_alpha=1.0, cutmix_alpha=0.0)(batch, step=3)
+    shares = mixed["image"].mean((2, 3))
+    torch.testing.assert_close(mixed["target"], shares @ batch["target"])
+    torch.testing.assert_close(mixed["target"].sum(1), torch.ones(5))
+
+
+def test_the_batch_given_is_left_as_it_was_and_the_rest_passes_through():
+    batch = coded(6)
+    before = {key: value.clone() for key, value in batch.items()}
+    mixed = Mixup(mixup_alpha=1.0)(batch, step=0)
+    for key, value in before.items():
+        assert torch.equal(batch[key], value)
+    assert mixed["label"] is batch["label"]
+    assert mixed["index"] is batch["index"]
+
+
+def test_prob_zero_changes_nothing():
+    batch = coded(5)
+    mixed = Mixup(prob=0.0)(batch, step=0)
+    assert torch.equal(mixed["image"], batch["image"])
+    assert torch.equal(mixed["target"], batch["target"])
+
+
+def test_a_step_draws_the_same_whatever_was_drawn_before():
+    mixup = Mixup(seed=7)
+    first = mixup(coded(6), step=5)["target"]
+    np.random.rand(3)
+    mixup(coded(4), step=6)
+    assert torch.equal(Mixup(seed=7)(coded(6), step=5)["target"], first)
+    others = [Mixup(seed=8)(coded(6), step=5), mixup(coded(6), step=6), mixup(coded(6), step=5, rank=1)]
+    for other in others:
+        assert not torch.equal(other["target"], first)
+
+
+def test_the_global_stream_is_left_alone_by_a_seeded_step():
+    np.random.seed(0)
+    expected = np.random.rand(2).tolist()
+    np.random.seed(0)
+    found = [np.random.rand()]
+    Mixup()(coded(4), step=1)
+    assert [*found, np.random.rand()] == expected
+
+
+def test_integer_images_are_refused():
+    batch = coded(4)
+    batch["image"] = (batch["image"] * 255).byte()
+    with pytest.raises(ValueError, match="floating"):
+        Mixup()(batch, step=0)
+
+
+def test_targets_must_fit():
+    with pytest.raises(ValueError, match="target"):
+        Mixup()({**coded(4), "target": torch.eye(3)}, step=0)
+
+
+@pytest.mark.parametrize(
+    ("options", "argument"),
+    [
+        ({"mixup_alpha": -1.0}, "mixup_alpha"),
+        ({"cutmix_alpha": float("inf")}, "cutmix_alpha"),
+        ({"mixup_alpha": 0.0, "cutmix_alpha": 0.0}, "mixup_alpha"),
+        ({"prob": 1.5}, "prob"),
+        ({"switch_prob": -0.5}, "switch_prob"),
+        ({"mode": "half"}, "mode"),
+    ],
+)
+def test_wrong_arguments_are_named(options, argument):
+    with pytest.raises(ValueError, match=rf"Expected argument `{argument}`"):
+        Mixup(**options)

@@ -1,0 +1,86 @@
+"""A run is named by what it is, and never touches a finished one."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import pytest
+
+from mfer_lightning.errors import UserError
+from mfer_lightning.sweep.identity import claim_run_dir, config_hash, run_name, sweep_name
+
+CONFIG = {
+    "dataset": {"name": "facs", "root": "here"},
+    "backbone": {"name": "convnext_atto"},
+    "attention": {"name": "ds"},
+    "loss": {"name": "dsf"},
+    "trainer": {"max_epochs": 3, "devices": 1, "accelerator": "cpu"},
+    "loader": {"batch_size": 8, "num_workers": 0},
+    "logger": {"name": "csv"},
+    "paths": {"runs": "runs"},
+    "seed": 0,
+}
+
+
+def changed(dotted: str, value: object) -> dict:
+    config: dict = copy.deepcopy(CONFIG)
+    *parents, leaf = dotted.split(".")
+    node = config
+    for parent in parents:
+        node = node[parent]
+    node[leaf] = value
+    return config
+
+
+@pytest.mark.parametrize(
+    ("dotted", "value"),
+    [("paths.runs", "x"), ("trainer.devices", 2), ("loader.num_workers", 4), ("logger.name", "wandb"), ("dataset.root", "y")],
+)
+def test_places_loggers_and_hardware_do_not_change_the_identity(dotted: str, value: object) -> None:
+    assert config_hash(changed(dotted, value)) == config_hash(CONFIG)
+
+
+@pytest.mark.parametrize(
+    ("dotted", "value"), [("seed", 1), ("trainer.max_epochs", 4), ("loader.batch_size", 16), ("loss.name", "ce")]
+)
+def test_whatever_changes_the_result_changes_the_identity(dotted: str, value: object) -> None:
+    assert config_hash(changed(dotted, value)) != config_hash(CONFIG)
+
+
+def test_the_hash_leaves_the_configuration_as_it_was() -> None:
+    before = copy.deepcopy(CONFIG)
+    config_hash(CONFIG)
+    assert before == CONFIG
+
+
+def test_the_name_says_what_the_run_is() -> None:
+    assert run_name(CONFIG).startswith("facs-convnext_atto-ds-dsf-s0-")
+
+
+def test_an_unfinished_run_is_found_again_and_a_finished_one_is_never_touched(tmp_path: Path) -> None:
+    first = claim_run_dir(tmp_path, "a", resume="auto", in_sweep=False)
+    assert claim_run_dir(tmp_path, "a", resume="auto", in_sweep=False) == first
+    assert claim_run_dir(tmp_path, "a", resume="never", in_sweep=False) == tmp_path / "a.2"
+    (first / "result.json").write_text("{}")
+    assert claim_run_dir(tmp_path, "a", resume="auto", in_sweep=False) == tmp_path / "a.2"
+    (tmp_path / "a.2" / "result.json").write_text("{}")
+    assert claim_run_dir(tmp_path, "a", resume="auto", in_sweep=False) == tmp_path / "a.3"
+    assert claim_run_dir(tmp_path, "a", resume="auto", in_sweep=True) == first
+
+
+def test_a_run_folder_that_cannot_be_made_is_one_message(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"Cannot write to the run folder .* paths\.runs"):
+        claim_run_dir(tmp_path / "file", "a", resume="auto", in_sweep=False)
+
+
+def test_an_illegal_resume_names_the_legal_values(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="auto .*never"):
+        claim_run_dir(tmp_path, "a", resume="yes", in_sweep=False)
+
+
+def test_a_sweep_is_named_by_its_overrides_alone() -> None:
+    name = sweep_name(["-m", "loss=ce,dsf", "seed=0,1"])
+    assert sweep_name(["seed=0,1", "loss=ce,dsf", "--multirun", "paths.runs=x", "logger=wandb"]) == name
+    assert sweep_name(["-m", "loss=ce", "seed=0,1"]) != name

@@ -1,0 +1,104 @@
+"""House rules that no linter knows: small files, commented choices, nothing of one machine, nothing heavy."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+MAX_LINES = 320
+MAX_BYTES = 1_000_000
+SCANNED = ("src", "conf", "docs", "notebooks", "benchmarks")
+
+#: Absolute folders of somebody's machine; a web address or a relative path with such a part is none.
+MACHINE_PATH = re.compile(r"(?<![\w.~}*-])/(?:work|root|tmp|home/\w+)/")
+
+
+def machine_paths(text: str) -> list[str]:
+    """Return ``line: text`` for every line that names a machine's folder."""
+    return [f"{n}: {line.strip()}" for n, line in enumerate(text.splitlines(), 1) if MACHINE_PATH.search(line)]
+
+
+def has_head_comment(text: str) -> bool:
+    """Whether a YAML file opens with a comment in words; Hydra's ``# @package`` directive says nothing to a reader."""
+    head = []
+    for line in text.splitlines():
+        if not line.startswith("#"):
+            break
+        head.append(line.lstrip("# ").strip())
+    return any(line and not line.startswith("@package") for line in head)
+
+
+@pytest.fixture(scope="module")
+def tracked() -> list[Path]:
+    """Every file under version control that is present."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a checkout: there is no list of tracked files")
+    listing = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True).stdout
+    return [path for name in listing.decode().split("\0") if name and (path := ROOT / name).is_file()]
+
+
+def test_source_files_stay_small():
+    lengths = {
+        str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines())
+        for path in sorted((ROOT / "src").rglob("*.py"))
+    }
+    assert lengths
+    assert not {name: n for name, n in lengths.items() if n > MAX_LINES}
+
+
+def test_no_machine_paths(tracked):
+    found = {}
+    for path in tracked:
+        name = path.relative_to(ROOT)
+        if name.parts[0] not in SCANNED and name.name != "README.md":
+            continue
+        data = path.read_bytes()
+        if b"\0" not in data and (lines := machine_paths(data.decode("utf-8"))):
+            found[str(name)] = lines
+    assert not found
+
+
+def test_every_choice_is_commented_at_its_head():
+    choices = sorted((ROOT / "conf").rglob("*.yaml"))
+    assert choices
+    assert not [
+        str(path.relative_to(ROOT)) for path in choices if not has_head_comment(path.read_text(encoding="utf-8"))
+    ]
+    assert not list((ROOT / "conf").rglob("*.yml"))  # Hydra finds only .yaml
+
+
+def test_no_heavy_files(tracked):
+    sizes = {str(path.relative_to(ROOT)): path.stat().st_size for path in tracked}
+    assert not {name: size for name, size in sizes.items() if size >= MAX_BYTES}
+
+
+@pytest.mark.parametrize("folder", ["work", "root", "tmp", "home/someone"])
+@pytest.mark.parametrize("line", ["data: /{}/sets", 'root = "/{}/x"', "(see /{}/a.txt)", "--out=/{}/b", "file:///{}/c"])
+def test_a_machine_path_is_seen(line, folder):
+    assert machine_paths("first\n" + line.format(folder)) == ["2: " + line.format(folder)]
+
+
+@pytest.mark.parametrize(
+    "line", ["https://example.org/work/x", "runs/tmp/x", "${paths.root}/tmp/x", "~/work/x", "./root/"]
+)
+def test_addresses_and_relative_paths_are_none(line):
+    assert not machine_paths(line)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("# The plain loss.\nname: ce\n", True),
+        ("# @package _global_\n# A quick look.\nname: x\n", True),
+        ("# @package _global_\nname: x\n", False),
+        ("name: ce # the plain loss\n", False),
+        ("#\n\nname: ce\n", False),
+        ("", False),
+    ],
+)
+def test_what_counts_as_a_head_comment(text, said):
+    assert has_head_comment(text) is said

@@ -1,0 +1,91 @@
+"""What importing costs and promises: a light top level, modules that stand alone, documented public names."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import mfer_lightning
+
+PACKAGE = Path(mfer_lightning.__file__).parent
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+# Heavy libraries stay loaded between two modules; our own are forgotten, so each module finds a house in which
+# nobody has imported anything before it. That shows circular imports and imports that lean on a neighbour's.
+SURVEY = """
+import importlib, inspect, json, sys, traceback
+
+report = {"failed": {}, "undocumented": [], "absent": []}
+for name in json.load(sys.stdin):
+    for loaded in [m for m in sys.modules if m.partition(".")[0] == "mfer_lightning"]:
+        del sys.modules[loaded]
+    try:
+        module = importlib.import_module(name)
+    except BaseException:
+        report["failed"][name] = traceback.format_exc(limit=-3)
+        continue
+    for public in getattr(module, "__all__", ()):
+        try:
+            value = getattr(module, public)
+        except Exception as error:
+            report["absent"].append(f"{name}.{public}: {error!r}")
+            continue
+        if inspect.isclass(value):
+            text = vars(value).get("__doc__") or ""  # not a parent's
+            generated = text.startswith(value.__name__ + "(")  # a dataclass or named tuple that nobody documented
+            described = bool(text.strip()) and not generated
+        elif inspect.isroutine(value):
+            described = bool((value.__doc__ or "").strip())
+        else:
+            continue  # constants and submodules
+        if not described:
+            report["undocumented"].append(f"{name}.{public}")
+json.dump(report, open(sys.argv[1], "w"))
+"""
+
+
+def module_names() -> list[str]:
+    parts = [path.relative_to(PACKAGE.parent).with_suffix("").parts for path in FILES]
+    return [".".join(p[:-1] if p[-1] == "__init__" else p) for p in parts]
+
+
+def test_the_top_level_imports_nothing_heavy():
+    # In seconds this is the difference between a prompt answer to --help and one that needs patience.
+    code = "import sys; before = set(sys.modules); import mfer_lightning; print(*set(sys.modules) - before)"
+    out = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    loaded = {name.partition(".")[0] for name in out.split()}
+    assert "mfer_lightning" in loaded
+    heavy = {"torch", "torchvision", "lightning", "hydra", "omegaconf", "numpy", "timm", "albumentations", "wandb"}
+    assert not loaded & heavy
+
+
+def test_every_folder_of_modules_is_a_package():
+    folders = {path.parent for path in FILES}
+    assert not [str(f.relative_to(PACKAGE)) for f in folders if not (f / "__init__.py").is_file()]
+
+
+@pytest.fixture(scope="module")
+def survey(tmp_path_factory) -> dict:
+    names = module_names()
+    target = tmp_path_factory.mktemp("survey") / "report.json"
+    done = subprocess.run(
+        [sys.executable, "-c", SURVEY, str(target)], input=json.dumps(names), text=True, capture_output=True
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(target.read_text())
+
+
+@pytest.mark.slow  # it loads torch, Lightning, timm, Albumentations and the rest once
+def test_every_module_imports_on_its_own(survey):
+    assert not survey["failed"], "\n".join(f"{name}\n{trace}" for name, trace in survey["failed"].items())
+
+
+@pytest.mark.slow
+def test_every_public_name_exists_and_is_documented(survey):
+    wrong = [f"absent: {name}" for name in survey["absent"]]
+    wrong += [f"without a docstring: {name}" for name in survey["undocumented"]]
+    assert not wrong, "\n".join(wrong)
