@@ -31,7 +31,7 @@ def test_hashes_equal_the_published_mixer() -> None:
 def test_numbers_are_uniform_and_uncorrelated_along_every_coordinate() -> None:
     rows = np.arange(4000)
     base = uniforms(0, 0, rows)
-    assert 0 <= base.min()
+    assert base.min() >= 0
     assert base.max() < 1
     assert np.abs(np.histogram(base, 10, (0, 1))[0] - 400).max() < 80
     for other in (uniforms(1, 0, rows), uniforms(0, 1, rows), uniforms(0, 0, rows + 1), uniforms(0, 0, rows, 1)):

@@ -78,8 +78,8 @@ class TestHoldout:
 class TestProtocols:
     def test_the_promised_ones_exist(self) -> None:
         promised = (
-            "rafdb@holdout rafdb@paper affectnet7@native affectnet8@native ferplus@majority ferplus@argmax8 ferplus@ran "
-            "ferplus@dev facs@native folder@native folder@holdout"
+            "rafdb@holdout rafdb@paper affectnet7@native affectnet8@native ferplus@majority ferplus@argmax8 "
+            "ferplus@ran ferplus@dev facs@native folder@native folder@holdout"
         )
         assert set(PROTOCOLS) == set(promised.split())
 
@@ -233,7 +233,11 @@ class TestSplits:
 class TestCounts:
     PROTOCOL = replace(
         get_protocol("rafdb"),
-        expected=(Expected("train", "label", (20,) * 7), Expected("test", "label", 7), Expected("test", "majority", 99)),
+        expected=(
+            Expected("train", "label", (20,) * 7),
+            Expected("test", "label", 7),
+            Expected("test", "majority", 99),
+        ),
     )
 
     def notes(self, train: list[int], test: list[int]) -> list[str]:

@@ -50,9 +50,12 @@ def write_ferplus(
 
 
 def write_ferplus_pair(
-    root: Path, counts: Mapping[str, int] = {"train": 24, "val": 8, "test": 8}, seed: int = 0, unnamed: Sequence[int] = (3,)
+    root: Path,
+    counts: Mapping[str, int] = {"train": 24, "val": 8, "test": 8},
+    seed: int = 0,
+    unnamed: Sequence[int] = (3,),
 ) -> np.ndarray:
-    """Write ``fer2013.csv`` and ``fer2013new.csv``; returns the (N,48,48) pixels of all rows, the unnamed ones included."""
+    """Write ``fer2013.csv`` and ``fer2013new.csv``; returns the (N,48,48) pixels of all rows, unnamed ones included."""
     rng = np.random.default_rng(seed)
     root.mkdir(parents=True, exist_ok=True)
     old, new, images = ["emotion,pixels,Usage"], ["Usage,Image name,neutral,happiness,...,unknown,NF"], []

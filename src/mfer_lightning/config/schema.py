@@ -62,7 +62,7 @@ class Backbone:
     stem: str = "default"
     stem_stride: Optional[int] = None
     norm: str = "layer"
-    options: Any = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass

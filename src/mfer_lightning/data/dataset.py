@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -105,11 +104,6 @@ def draw(target: NDArray[np.float32], uniform: NDArray[np.float64]) -> tuple[NDA
     edges = np.cumsum(target, axis=1, dtype=np.float64)
     label = (uniform[:, None] * edges[:, -1:] >= edges).sum(axis=1).astype(np.int64)
     return label, np.eye(target.shape[1], dtype=np.float32)[label]
-
-
-def one_thread(worker: int) -> None:
-    """Keep a worker process to one CPU: there are several of them, and the training beside them."""
-    cv2.setNumThreads(1)
 
 
 def as_is(batch: Any) -> Any:

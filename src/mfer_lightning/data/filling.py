@@ -40,8 +40,9 @@ def fill(source: ImageSource, rows: NDArray[np.int64], path: Path, shape: tuple[
     if count <= 1 or len(rows) < PARALLEL_FROM or multiprocessing.current_process().daemon:
         _fill_part(source, rows, path, shape, 0, len(rows))
         return
-    # Forking shares the source without pickling it. OpenCV's threads do not survive a fork, and a child that then touches
-    # the pool waits for ever: it is taken down here first (one thread a process is what we want in any case).
+    # Forking shares the source without pickling it. OpenCV's threads do not survive a fork; a child that then touches
+    # the pool waits for ever or crashes: it is taken down here first. There is a process a CPU in any case.
+    threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     context: Any = multiprocessing.get_context("fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn")
     edges = np.linspace(0, len(rows), count + 1).astype(int).tolist()
@@ -74,6 +75,7 @@ def fill(source: ImageSource, rows: NDArray[np.int64], path: Path, shape: tuple[
             process.terminate()
             process.join()
             connection.close()
+        cv2.setNumThreads(threads)
 
 
 def _fill_in_child(

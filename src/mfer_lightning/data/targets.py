@@ -68,7 +68,7 @@ def targets_from_votes(
     Example:
         >>> votes = np.array([[6, 3, 1], [5, 5, 0], [2, 2, 6]])
         >>> result = targets_from_votes(votes, ["neutral", "anger", "unknown"], ["neutral", "anger"], "crossentropy")
-        >>> result.keep.tolist(), result.target[0].round(3).tolist()
+        >>> result.keep.tolist(), [round(float(share), 3) for share in result.target[0]]
         ([True, True, False], [0.667, 0.333])
     """
     if rule not in VOTE_RULES:

@@ -137,7 +137,7 @@ class DSAttention(nn.Module):
         return torch.addcmul(_at_least_float32(self._query(maps)), key, image)
 
     def _query(self, maps: Tensor) -> Tensor:
-        query: Tensor = self.attn(maps).permute(0, 2, 3, 1)
+        query: Tensor = conv_within_map(self.attn, maps).permute(0, 2, 3, 1)
         query = self.norm(F.gelu(query)) if self.norm_order == "gelu_norm" else F.gelu(self.norm(query))
         return query  # noqa: RET504  # named for its type: modules return Any
 
@@ -191,7 +191,7 @@ class ConvControl(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (B,C,H,W) or (B,H,W,C), as ``layout`` says, to the same shape and memory format."""
         maps, tokens = _views(x, self.layout)
-        local = self.conv(maps).permute(0, 2, 3, 1)
+        local = conv_within_map(self.conv, maps).permute(0, 2, 3, 1)
         local = self.norm(F.gelu(local)) if self.norm_order == "gelu_norm" else F.gelu(self.norm(local))
         change: Tensor = self.project(local) + self.bottleneck(tokens)
         return x + (change.permute(0, 3, 1, 2) if self.layout == "NCHW" else change)
@@ -216,6 +216,29 @@ def build_attention(config: Mapping[str, Any], dim: int, layout: str) -> nn.Modu
         return DSAttention(dim, layout=layout, **options, **_FIXED.get(name, {}))
     except (ValueError, TypeError) as error:
         raise UserError(f"Attention '{name}': {error}") from error
+
+
+def conv_within_map(conv: nn.Conv2d, maps: Tensor) -> Tensor:
+    """Convolve with those taps of a kernel that can meet a position of the map.
+
+    On a map of H positions a tap more than H - 1 away from the centre only ever meets padding. Leaving such taps out
+    changes nothing in the result and saves arithmetic (a 7x7 kernel on a 2x2 map has 9 useful taps of 49). It also
+    keeps clear of a defect of oneDNN: its bfloat16 weight gradient of a 7x7 convolution on 2x2 maps reads memory that
+    was never written, and is often not finite (torch 2.14.1, CPU; tests/nn/test_attention.py).
+
+    Args:
+        conv: a convolution of stride 1 that keeps the size of the map.
+        maps: (B,C,H,W).
+
+    Returns:
+        What ``conv(maps)`` returns.
+    """
+    half = conv.kernel_size[0] // 2
+    rows, columns = min(half, maps.shape[2] - 1), min(half, maps.shape[3] - 1)
+    if rows == half and columns == half:
+        return conv(maps)  # type: ignore[no-any-return]
+    weight = conv.weight[:, :, half - rows : half + rows + 1, half - columns : half + columns + 1]
+    return F.conv2d(maps, weight, conv.bias, padding=(rows, columns), groups=conv.groups)
 
 
 def _bottleneck(dim: int, reduction: int) -> nn.Sequential:

@@ -76,7 +76,11 @@ def test_no_test_faces_is_possible() -> None:
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"train_size": 0}, "dataset.train_size=0"), ({"difficulty": 2}, "difficulty"), ({"target": "soft"}, "target=soft")],
+    [
+        ({"train_size": 0}, "dataset.train_size=0"),
+        ({"difficulty": 2}, "difficulty"),
+        ({"target": "soft"}, "target=soft"),
+    ],
 )
 def test_mistakes(options: dict, message: str) -> None:
     with pytest.raises(UserError, match=message):

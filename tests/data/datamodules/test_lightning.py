@@ -106,7 +106,13 @@ def test_two_ranks_train_on_the_same_batches_and_test_each_face_once(tmp_path: P
     results = {}
     for ranks in (1, 2):
         script = tmp_path / f"run{ranks}.py"
-        fields = {"tests": str(ROOT / "tests"), "here": __file__, "ranks": ranks, "folder": str(tmp_path), "root": str(root)}
+        fields = {
+            "tests": str(ROOT / "tests"),
+            "here": __file__,
+            "ranks": ranks,
+            "folder": str(tmp_path),
+            "root": str(root),
+        }
         script.write_text(textwrap.dedent(TWO_RANKS.format(**fields)))
         environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
         done = subprocess.run(

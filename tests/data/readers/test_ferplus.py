@@ -111,12 +111,20 @@ class TestMistakes:
         with pytest.raises(UserError) as error:
             read_ferplus(tmp_path / "nowhere")
         message = str(error.value)
-        for part in ("nowhere", "does not exist", "FER2013Train", "fer2013new.csv", "Microsoft", "Kaggle", "paths.data"):
+        for part in (
+            "nowhere",
+            "does not exist",
+            "FER2013Train",
+            "fer2013new.csv",
+            "Microsoft",
+            "Kaggle",
+            "paths.data",
+        ):
             assert part in message
 
     def test_another_dataset_in_the_folder(self, tmp_path: Path) -> None:
         (tmp_path / "EmoLabel").mkdir()
-        with pytest.raises(UserError, match="holds none of them. It holds: EmoLabel"):
+        with pytest.raises(UserError, match=r"holds none of them\. It holds: EmoLabel"):
             read_ferplus(tmp_path)
 
     def test_a_file_instead_of_the_folder(self, tmp_path: Path) -> None:
@@ -156,7 +164,7 @@ class TestMistakes:
     def test_all_images_missing_is_counted(self, tree: Path) -> None:
         for file in (tree / "FER2013Train").glob("*.png"):
             file.unlink()
-        with pytest.raises(UserError, match="8 of the 8 images .* and 3 more"):
+        with pytest.raises(UserError, match=r"8 of the 8 images .* and 3 more"):
             read_ferplus(tree)
 
     @pytest.mark.skipif(hasattr(os, "geteuid") and os.geteuid() == 0, reason="the superuser may read everything")

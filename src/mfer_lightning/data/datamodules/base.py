@@ -17,10 +17,11 @@ from torch.utils.data import DataLoader
 
 from mfer_lightning.data.augment import build_augment
 from mfer_lightning.data.cache import default_cache_dir
-from mfer_lightning.data.dataset import FaceDataset, as_is, one_thread
+from mfer_lightning.data.dataset import FaceDataset, as_is
 from mfer_lightning.data.index import FaceIndex
 from mfer_lightning.data.noise import NoiseManifest, flip_labels
 from mfer_lightning.data.protocols import Protocol, get_protocol
+from mfer_lightning.data.readers.common import unreadable
 from mfer_lightning.data.samplers import SAMPLERS, EvalSampler, TrainSampler, world
 from mfer_lightning.data.sources import FileSource, ImageSource
 from mfer_lightning.data.splits import Split, Splits, make_splits
@@ -184,7 +185,10 @@ class FaceDataModule(L.LightningDataModule, ABC):
             self._open(name)
 
     def _read(self) -> None:
-        self.index = self.read()
+        try:
+            self.index = self.read()
+        except OSError as error:  # a folder on the way that may not be entered, a disk that went away
+            raise unreadable(Path(error.filename or self.root), error) from error
         self.protocol = self.choose_protocol(self.index).with_classes(self.index.class_names)
         self.splits = make_splits(self.index, self.protocol, self.target)
         notes = list(self.splits.notes)
@@ -278,7 +282,9 @@ class FaceDataModule(L.LightningDataModule, ABC):
     def _loader(
         self, dataset: FaceDataset, sampler: TrainSampler | EvalSampler, batch_size: int, drop_last: bool
     ) -> DataLoader[Any]:
-        cv2.setNumThreads(1)  # before workers are forked: OpenCV's threads do not survive a fork, and would be waited for
+        cv2.setNumThreads(
+            1
+        )  # before workers are forked: OpenCV's threads do not survive a fork, and would be waited for
         return DataLoader(
             dataset,
             batch_size=batch_size,
@@ -288,7 +294,6 @@ class FaceDataModule(L.LightningDataModule, ABC):
             pin_memory=self.pin_memory,
             persistent_workers=self.num_workers > 0,
             collate_fn=as_is,
-            worker_init_fn=one_thread,
         )
 
     def _world(self) -> tuple[int, int]:

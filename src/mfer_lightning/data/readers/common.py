@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
+from mfer_lightning.data.readers.layouts import SIGNATURES
 from mfer_lightning.errors import UserError
 
 #: File name endings that are taken for images where a folder is listed.
@@ -22,6 +23,7 @@ def missing_dataset(name: str, root: Path, looked_for: Sequence[str], how_to_get
         looked_for: the files or folders that would have been recognised, one a layout.
         how_to_get: where the official copy comes from, in words.
     """
+    root = root.absolute()
     where = "does not exist" if not root.exists() else "is not a folder" if not root.is_dir() else "holds none of them"
     found = ""
     if root.is_dir():
@@ -29,7 +31,7 @@ def missing_dataset(name: str, root: Path, looked_for: Sequence[str], how_to_get
             names = sorted(entry.name for entry in root.iterdir())
         except OSError as error:
             raise unreadable(root, error) from error
-        found = " It holds: " + (some(names, 6) if names else "nothing") + "."
+        found = " It holds: " + (some(names, 6) if names else "nothing") + "." + _looks_like(name, root, names)
     return UserError(
         f"{name} was not found: {root} {where}.{found}\n"
         f"Looked for: {'; or '.join(looked_for)}.\n"
@@ -37,6 +39,26 @@ def missing_dataset(name: str, root: Path, looked_for: Sequence[str], how_to_get
         "If it lies elsewhere, say paths.data=<folder that holds the datasets> (or set MFER_DATA), "
         "or dataset.root=<the dataset's own folder>."
     )
+
+
+def signature(folder: Path) -> tuple[str, str] | None:
+    """Return which dataset a folder looks like: what people call it and the choice of ``dataset=``; None: like none."""
+    try:
+        entries = {entry.name for entry in folder.iterdir()}
+    except OSError:
+        return None  # a guess to help with: whoever needs the folder reports why it cannot be read
+    return next((dataset for marks, dataset in SIGNATURES.items() if entries.intersection(marks)), None)
+
+
+def _looks_like(name: str, root: Path, entries: Sequence[str]) -> str:
+    known = signature(root)
+    if known is not None and known[0] == name:
+        return " It looks like an incomplete copy."
+    for folder in (root, *(root / entry for entry in entries[:20])):
+        known = signature(folder)
+        if known is not None:
+            return f" {folder} looks like {known[0]}: say dataset={known[1]} dataset.root={folder}."
+    return ""
 
 
 def unreadable(path: Path, error: OSError) -> UserError:
@@ -79,13 +101,23 @@ def read_csv(path: Path) -> Iterator[tuple[int, list[str]]]:
     Raises:
         UserError: where the file cannot be read, is no text, is empty, or is no csv.
     """
-    reader = csv.reader(read_lines(path), strict=True)
+    line, empty = 0, True
     try:
-        for fields in reader:
-            if any(field.strip() for field in fields):
-                yield reader.line_num, fields
+        with path.open(encoding="utf-8-sig", newline="") as file:  # row by row: lists may have hundreds of megabytes
+            reader = csv.reader(file, strict=True)
+            for fields in reader:
+                line = reader.line_num
+                if any(field.strip() for field in fields):
+                    empty = False
+                    yield line, fields
     except csv.Error as error:
-        raise UserError(f"{path}, line {reader.line_num}: not a csv row ({error}). Fetch the file anew.") from error
+        raise UserError(f"{path}, line {line + 1}: not a csv row ({error}). Fetch the file anew.") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not a text file. Fetch it anew.") from error
+    except OSError as error:
+        raise unreadable(path, error) from error
+    if empty:
+        raise UserError(f"{path} is empty. Fetch it anew: it should name the images and their labels.")
 
 
 def malformed(path: Path, line: int, expected: str, got: object) -> UserError:
@@ -144,6 +176,19 @@ def files_in(folder: Path) -> set[str]:
         return set()
     except OSError as error:
         raise unreadable(folder, error) from error
+
+
+def first_file(root: Path, names: Sequence[str]) -> Path | None:
+    """Return the first of several files, given relative to a folder, that is there.
+
+    Raises:
+        UserError: where a folder on the way may not be read.
+    """
+    for name in names:
+        folder, _, file = name.rpartition("/")
+        if file in files_in(root / folder):
+            return root / name
+    return None
 
 
 def missing_images(root: Path, paths: Iterable[str]) -> list[str]:
