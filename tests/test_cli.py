@@ -65,7 +65,9 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("arguments", "message"), WRONG, ids=[" ".join(a) for a, _ in WRONG])
-def test_a_wrong_command_line_is_one_message_and_exit_code_2(arguments: list[str], message: str, tmp_path: Path) -> None:
+def test_a_wrong_command_line_is_one_message_and_exit_code_2(
+    arguments: list[str], message: str, tmp_path: Path
+) -> None:
     done = mfer(*arguments, cwd=tmp_path)
     assert done.returncode == 2, done.stderr
     assert re.search(message, done.stderr), done.stderr

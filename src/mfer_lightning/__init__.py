@@ -8,13 +8,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mfer_lightning.inference.load import load_model
     from mfer_lightning.nn.network import MFER
 
 __version__ = "0.1.0"
-__all__ = ["MFER", "__version__", "load_model"]
+__all__ = ["MFER", "__version__"]
 
-_HOMES = {"MFER": "mfer_lightning.nn.network", "load_model": "mfer_lightning.inference.load"}
+_HOMES = {"MFER": "mfer_lightning.nn.network"}
 
 
 def __getattr__(name: str) -> Any:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score, MulticlassRecall
 
-from mfer_lightning.optim import build_optimizer, build_schedule, parameter_groups
+from mfer_lightning.optim import Mixup, build_optimizer, build_schedule, parameter_groups
 
 #: Version of the ``mfer`` entry of a checkpoint.
 CHECKPOINT_FORMAT = 1
@@ -46,9 +46,11 @@ class FERModule(L.LightningModule):
         objective: maps the network's output and the target (B,K) to named loss terms, ``total`` among them.
         preprocess: maps uint8 images to normalised float images.
         class_names: the K emotions in the network's order.
-        optimizer: options of :func:`mfer_lightning.optim.build_optimizer` and of the parameter groups (``name``, ``lr``,
-            ``weight_decay``, ``head_lr_scale``, ``center_lr_scale``, ``layer_decay``, ...); None values are left out.
+        optimizer: options of :func:`mfer_lightning.optim.build_optimizer` and of the parameter groups (``name``,
+            ``lr``, ``weight_decay``, ``head_lr_scale``, ``center_lr_scale``, ``layer_decay``, ...); None
+            values are left out.
         scheduler: options of :func:`mfer_lightning.optim.build_schedule` (``name``, ``warmup_epochs``, ...).
+        mixup: mixes the faces of a training batch after preprocessing; None: no mixing.
         metadata: plain values stored in each checkpoint beside the weights (dataset, protocol, configuration).
         channels_last: memory format of images and convolution weights.
         compile_network: run the network through ``torch.compile``.
@@ -71,18 +73,22 @@ class FERModule(L.LightningModule):
         class_names: Sequence[str],
         optimizer: Mapping[str, Any] | None = None,
         scheduler: Mapping[str, Any] | None = None,
+        mixup: Mixup | None = None,
         metadata: Mapping[str, Any] | None = None,
         channels_last: bool = True,
         compile_network: bool = False,
     ) -> None:
         super().__init__()
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
-        self.network = network.to(memory_format=self.memory_format)  # type: ignore[call-overload]
+        self.network = network.to(memory_format=self.memory_format)
         self.objective = objective
         self.preprocess = preprocess
         self.class_names = tuple(class_names)
-        self.optimizer_options = {k: v for k, v in (optimizer or {"name": "adamw", "lr": 2.5e-4}).items() if v is not None}
+        self.optimizer_options = {
+            k: v for k, v in (optimizer or {"name": "adamw", "lr": 2.5e-4}).items() if v is not None
+        }
         self.scheduler_options = {k: v for k, v in (scheduler or {"name": "constant"}).items() if v is not None}
+        self.mixup = mixup
         self.metadata = dict(metadata or {})
         self.flip = False  # of predict_step
         metrics = build_metrics(len(self.class_names))
@@ -102,19 +108,26 @@ class FERModule(L.LightningModule):
         Returns:
             ``feature`` (B,D), ``logits`` (B,K), ``head_logits`` tuple of (B,K).
         """
-        pixels = self.preprocess(image).contiguous(memory_format=self.memory_format)
-        output: dict[str, Any] = self._run(pixels)
+        return self._network(self.preprocess(image))
+
+    def _network(self, pixels: Tensor) -> dict[str, Any]:
+        output: dict[str, Any] = self._run(pixels.contiguous(memory_format=self.memory_format))
         return output
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         """Compute the loss of one batch; see :class:`mfer_lightning.losses.Objective` for its terms."""
         self.batch_index = batch["index"]
-        terms = self.objective(self(batch["image"]), batch["target"])
+        mixed = {**batch, "image": self.preprocess(batch["image"])}
+        if self.mixup is not None:
+            mixed = self.mixup(mixed, step=self.global_step, rank=self.global_rank)
+        terms: dict[str, Tensor] = self.objective(self._network(mixed["image"]), mixed["target"])
+        if getattr(self.trainer.optimizers[0], "perturbed", False):
+            return terms["total"]  # the second pass of SAM, at another point: not to be counted
         n = len(batch["index"])
         for name, value in terms.items():
             self._sums[name] = self._sums.get(name, torch.zeros_like(value)) + value.detach() * n
         self._seen += n
-        total: Tensor = terms["total"]
+        total = terms["total"]
         self.log("loss", total.detach(), on_step=True, on_epoch=False, prog_bar=True, logger=False)
         return total
 

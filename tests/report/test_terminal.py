@@ -77,7 +77,7 @@ class TestResult:
         assert lines(text, "neutral") == ["neutral 50 90.00 90.00 90.00"]
         assert lines(text, "contempt") == ["contempt 0 – – –"]
         assert lines(text, "Cohen") == ["Cohen's kappa 0.8000"]
-        assert "Checkpoint: best, epoch 14, val/accuracy 0.8000." in text
+        assert "Checkpoint: best, epoch 15, val/accuracy 0.8000." in text
         assert "No samples of surprise" in text
         assert "selection figure" not in text
 

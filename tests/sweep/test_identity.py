@@ -35,7 +35,13 @@ def changed(dotted: str, value: object) -> dict:
 
 @pytest.mark.parametrize(
     ("dotted", "value"),
-    [("paths.runs", "x"), ("trainer.devices", 2), ("loader.num_workers", 4), ("logger.name", "wandb"), ("dataset.root", "y")],
+    [
+        ("paths.runs", "x"),
+        ("trainer.devices", 2),
+        ("loader.num_workers", 4),
+        ("logger.name", "wandb"),
+        ("dataset.root", "y"),
+    ],
 )
 def test_places_loggers_and_hardware_do_not_change_the_identity(dotted: str, value: object) -> None:
     assert config_hash(changed(dotted, value)) == config_hash(CONFIG)
@@ -76,7 +82,7 @@ def test_a_run_folder_that_cannot_be_made_is_one_message(tmp_path: Path) -> None
 
 
 def test_an_illegal_resume_names_the_legal_values(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="auto .*never"):
+    with pytest.raises(UserError, match=r"auto .*never"):
         claim_run_dir(tmp_path, "a", resume="yes", in_sweep=False)
 
 

@@ -10,7 +10,9 @@ import pytest
 from mfer_lightning.sweep.records import TOKEN, JobRecord, read_records, sweep_rows, varied_axes
 
 
-def test_records_come_back_in_order_and_only_those_of_this_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_records_come_back_in_order_and_only_those_of_this_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(TOKEN, "old")
     JobRecord(2, ("loss=ce",), "failed", "x", "boom").write(tmp_path)
     monkeypatch.setenv(TOKEN, "new")

@@ -50,7 +50,9 @@ class History(Callback):
         if self.path.is_file():
             with self.path.open(newline="", encoding="utf-8") as file:
                 old = list(csv.DictReader(file))
-            self.rows = [dict(r) for r in old if (r.get("epoch") or "").isdigit() and int(r["epoch"]) < trainer.current_epoch]
+            self.rows = [
+                dict(r) for r in old if (r.get("epoch") or "").isdigit() and int(r["epoch"]) < trainer.current_epoch
+            ]
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Start the clock."""

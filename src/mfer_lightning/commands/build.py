@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import lightning as L
@@ -17,6 +18,7 @@ from mfer_lightning.errors import UserError
 from mfer_lightning.losses import Objective
 from mfer_lightning.module import FERModule
 from mfer_lightning.nn import MFER, Preprocess, load_weights
+from mfer_lightning.optim import Mixup
 from mfer_lightning.tracking.loggers import build_loggers
 
 Config = Mapping[str, Any]
@@ -68,14 +70,25 @@ def build_module(config: Config, datamodule: FaceDataModule, metadata: Config) -
         class_names=datamodule.class_names,
         optimizer=config["optimizer"],
         scheduler=config["scheduler"],
+        mixup=_mixup(config),
         metadata=metadata,
         channels_last=trainer["channels_last"],
         compile_network=trainer["compile"],
     )
 
 
-def build_trainer(config: Config, run_dir: Any, monitor: str, history: History) -> L.Trainer:
-    """Build Lightning's Trainer with our callbacks and loggers."""
+def build_trainer(config: Config, run_dir: Path, monitor: str | None, history: History) -> L.Trainer:
+    """Build Lightning's Trainer with our callbacks and loggers.
+
+    Args:
+        config: plain resolved configuration.
+        run_dir: the run's folder.
+        monitor: the validation metric that selects the checkpoint; None: the last epoch's is taken.
+        history: writes ``metrics.csv``.
+
+    Raises:
+        UserError: where Lightning refuses the combination.
+    """
     options = config["trainer"]
     limits = {k: options[k] for k in ("limit_train_batches", "limit_val_batches") if options[k] is not None}
     try:
@@ -95,6 +108,7 @@ def build_trainer(config: Config, run_dir: Any, monitor: str, history: History) 
             num_sanity_val_steps=0,
             use_distributed_sampler=False,  # our samplers know the ranks, and count each test face once
             enable_model_summary=False,
+            enable_progress_bar=interactive(),
             log_every_n_steps=50,
             **limits,
         )
@@ -102,7 +116,7 @@ def build_trainer(config: Config, run_dir: Any, monitor: str, history: History) 
         raise UserError(f"trainer: {error}") from error
 
 
-def build_callbacks(config: Config, run_dir: Any, monitor: str, history: History) -> list[Callback]:
+def build_callbacks(config: Config, run_dir: Path, monitor: str | None, history: History) -> list[Callback]:
     """Guard, history, averaging, checkpoints and progress, in the order in which they act at the end of an epoch."""
     callbacks: list[Callback] = [FiniteLossGuard(), history]
     if config["ema"]["name"] == "ema":
@@ -112,7 +126,7 @@ def build_callbacks(config: Config, run_dir: Any, monitor: str, history: History
         ModelCheckpoint(
             dirpath=str(run_dir / "checkpoints"),
             filename="best",
-            monitor=f"val/{monitor}",
+            monitor=None if monitor is None else f"val/{monitor}",
             mode="max",
             save_last=True,
             save_on_train_epoch_end=True,
@@ -129,14 +143,14 @@ def interactive() -> bool:
     return Console().is_terminal
 
 
-def precision(options: Config) -> str:
+def precision(options: Config) -> Any:
     """Choose the arithmetic: bfloat16 where the hardware multiplies it natively, else float32.
 
     Args:
         options: the ``trainer`` node, with ``precision`` and ``accelerator``.
 
     Returns:
-        A precision that Lightning knows.
+        A precision that Lightning knows (a string).
     """
     if options["precision"] != "auto":
         return str(options["precision"])
@@ -145,6 +159,11 @@ def precision(options: Config) -> str:
     if options["accelerator"] in ("auto", "cpu") and torch.cpu._is_avx512_bf16_supported():
         return "bf16-mixed"
     return "32-true"
+
+
+def _mixup(config: Config) -> Mixup | None:
+    options = {k: v for k, v in config["mixup"].items() if k != "name"}
+    return None if config["mixup"]["name"] == "none" else Mixup(**options, seed=config["seed"])
 
 
 def _strategy(options: Config) -> str | Strategy:
@@ -156,4 +175,3 @@ def _strategy(options: Config) -> str | Strategy:
 
 def _name_or_spec(node: Config) -> Any:
     return node["name"] if set(node) == {"name"} else dict(node)
-

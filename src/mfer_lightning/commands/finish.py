@@ -10,6 +10,7 @@ from typing import Any
 import lightning as L
 import numpy as np
 from lightning.pytorch.callbacks import ModelCheckpoint
+from numpy.typing import NDArray
 
 from mfer_lightning.callbacks import History
 from mfer_lightning.data.datamodules import FaceDataModule
@@ -83,7 +84,7 @@ def _select(trainer: L.Trainer, module: FERModule, datamodule: FaceDataModule) -
     callback = trainer.checkpoint_callback
     assert isinstance(callback, ModelCheckpoint)
     selection: dict[str, Any] = {"rule": protocol.selection, "monitor": protocol.monitor, "split": "val"}
-    if protocol.val is None:
+    if protocol.takes_last_epoch:
         checkpoint = read_checkpoint(callback.last_model_path)
         selection |= {"monitor": None, "split": None, "value": None}
     else:
@@ -112,20 +113,15 @@ def _table(datamodule: FaceDataModule, split: str, outputs: Outputs) -> Predicti
     )
 
 
-def _evaluation_set(datamodule: FaceDataModule, split: str) -> str:
-    """Say in words what the figures of a split are measured on."""
-    protocol = datamodule.protocol
-    part = datamodule.splits[split]
-    partitions = " and ".join(sorted(set(datamodule.index.partition[part.rows].tolist())))
-    labels = {"label": "labels of the files"}.get(protocol.label_rule, f"{protocol.label_rule} labels")
-    return f"{len(part):,} faces of the dataset's {partitions} partition, {labels}; {protocol.note or protocol.selection}"
-
-
 def _write_features(path: Path, outputs: Outputs, table: Predictions) -> None:
     with atomic_path(path) as temporary:
-        np.savez_compressed(
-            temporary, index=outputs.index, feature=outputs.feature.astype(np.float16), label=table.label
-        )
+        np.savez_compressed(temporary, index=outputs.index, feature=_half(outputs.feature), label=table.label)
+
+
+def _half(feature: NDArray[np.float32]) -> NDArray[np.float16]:
+    """Halve the file: three digits are plenty for figures. What lies beyond float16's range is clipped."""
+    limit = float(np.finfo(np.float16).max)
+    return feature.clip(-limit, limit).astype(np.float16)
 
 
 def _result(
@@ -139,16 +135,14 @@ def _result(
 ) -> dict[str, Any]:
     evaluation = evaluate(table)
     notes = [*evaluation["notes"], *datamodule.notes]
-    if split == "val":
-        notes.append("The test files are absent: these are selection figures on val, where the checkpoint was chosen.")
     network = module.network
-    size = config["preprocess"]["size"] or datamodule.size
+    size = int(config["preprocess"]["size"] or datamodule.size or 224)
     result = {
         "schema_version": SCHEMA_VERSION,
         "dataset": config["dataset"]["name"],
         "protocol": datamodule.protocol.name,
         "split": split,
-        "evaluation_set": _evaluation_set(datamodule, split),
+        "evaluation_set": datamodule.protocol.describe(split),
         **evaluation,
         "notes": notes,
         "selection": dict(selection),
@@ -173,13 +167,11 @@ def _result(
 def _draw(run_dir: Path, result: Mapping[str, Any], table: Predictions, config: Mapping[str, Any]) -> None:
     figures, where = run_dir / "figures", f"{result['protocol']}, {result['split']}"
     plot_learning_curves(run_dir / "metrics.csv", figures / "learning_curves.png", result["selection"]["epoch"])
-    plot_confusion(
-        result["confusion"], result["class_names"], figures / "confusion.png", f"Confusion matrix ({where})"
-    )
+    plot_confusion(result["confusion"], result["class_names"], figures / "confusion.png", f"Confusion matrix ({where})")
     plot_per_class(result["per_class"], figures / "per_class.png", f"Recall of each class ({where})")
     plot_reliability(table.probabilities, table.label, figures / "reliability.png")
     points = int(config["evaluation"]["embedding_points"])
-    if points:
+    if points >= len(table.class_names):
         with np.load(run_dir / f"features_{result['split']}.npz") as stored:
             feature = stored["feature"].astype(np.float32)
         plot_embedding(

@@ -46,13 +46,18 @@ def launch(config_name: str, job: Job, arguments: Sequence[str]) -> tuple[int, P
     os.environ.setdefault(TOKEN, uuid.uuid4().hex)
     _register(config_name, arguments)
     sweep: list[Path] = []
+    refused: list[UserError] = []
 
     def task(cfg: DictConfig) -> float | None:
         settings = HydraConfig.get()
         if settings.mode is not RunMode.MULTIRUN:
-            config = to_plain(cfg)
-            score, _, _ = job(config, run_parent(config), False)
-            return score
+            try:
+                config = to_plain(cfg)
+                score, _, _ = job(config, run_parent(config), False)
+                return score
+            except UserError as error:  # kept for below: Hydra would print lines of its own above the message
+                refused.append(error)
+                return None
         sweep_dir = Path(settings.sweep.dir)
         if not sweep:
             sweep.append(sweep_dir)
@@ -77,6 +82,8 @@ def launch(config_name: str, job: Job, arguments: Sequence[str]) -> tuple[int, P
             os.environ.pop("HYDRA_FULL_ERROR", None)
         else:
             os.environ["HYDRA_FULL_ERROR"] = wanted
+    if refused:
+        raise refused[0]
     if not sweep:
         return 0, None
     return int(any(r.status == "failed" for r in read_records(sweep[0]))), sweep[0]

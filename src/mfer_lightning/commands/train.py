@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
+import shutil
 import sys
 import warnings
 from collections.abc import Sequence
@@ -75,6 +77,10 @@ def train(config: dict[str, Any], parent: Path, in_sweep: bool) -> tuple[float |
     try:
         with _LogFile(run_dir / "log.txt"):
             return _train(config, run_dir), run_dir, True
+    except UserError:
+        if not inherited and not in_sweep:
+            _remove_if_nothing_was_trained(run_dir)
+        raise
     finally:
         if not inherited:
             os.environ.pop(RUN_DIR, None)
@@ -95,7 +101,7 @@ def _train(config: dict[str, Any], run_dir: Path) -> float | None:
     }
     module = build_module(config, datamodule, metadata)
     history = History(run_dir / "metrics.csv")
-    trainer = build_trainer(config, run_dir, protocol.monitor, history)
+    trainer = build_trainer(config, run_dir, None if protocol.takes_last_epoch else protocol.monitor, history)
     last = run_dir / "checkpoints" / "last.ckpt"
     resume = str(last) if config["resume"] == "auto" and last.is_file() else None
     if trainer.is_global_zero:
@@ -115,15 +121,21 @@ def _train(config: dict[str, Any], run_dir: Path) -> float | None:
         close_loggers(trainer.loggers)
 
 
-def _score(run_dir: Path) -> float | None:
-    import json
+def _remove_if_nothing_was_trained(run_dir: Path) -> None:
+    """Take away the folder of a run that was refused before its first epoch; whatever was trained stays."""
+    if {f.name for f in run_dir.iterdir()} <= {"log.txt", "config.yaml"}:
+        shutil.rmtree(run_dir)
+        if not any(run_dir.parent.iterdir()):
+            run_dir.parent.rmdir()
 
+
+def _score(run_dir: Path) -> float | None:
     value = json.loads((run_dir / "result.json").read_text(encoding="utf-8"))["selection"]["value"]
     return None if value is None else float(value)
 
 
 class _LogFile:
-    """While open, what libraries and we log, and all warnings, go to ``log.txt`` and leave the screen to the figures."""
+    """While open, what libraries and we log, and all warnings, go to ``log.txt``: the screen is for the figures."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -132,7 +144,9 @@ class _LogFile:
         os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
         self.handler = logging.FileHandler(self.path, encoding="utf-8")
         self.handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
-        self.loggers = [logging.getLogger(n) for n in ("mfer_lightning", "lightning", "lightning.pytorch", "lightning.fabric")]
+        self.loggers = [
+            logging.getLogger(n) for n in ("mfer_lightning", "lightning", "lightning.pytorch", "lightning.fabric")
+        ]
         self.before = [(x.handlers[:], x.propagate, x.level) for x in self.loggers]
         for x in self.loggers:
             x.handlers, x.propagate = [self.handler], False

@@ -61,7 +61,9 @@ def _sentence(hint: str, legal: list[str]) -> str:
 def _unparsable(error: OverrideParseException) -> str:
     text = error.override
     if "=" not in text and re.fullmatch(r"[\w./-]+", text):
-        return f"`{text}` is neither a verb nor an option: options are written key=value, e.g. loss=dsf. See mfer --help."
+        return (
+            f"`{text}` is neither a verb nor an option: options are written key=value, e.g. loss=dsf. See mfer --help."
+        )
     return (
         f"`{text}` cannot be understood: options are written key=value. Quote a value that holds spaces, commas, "
         "brackets or = signs, e.g. 'paths.data=\"/my data\"'."
@@ -92,4 +94,3 @@ def _bad_value(error: OmegaConfBaseException) -> str:
     if "Missing mandatory value" in first:
         return f"`{key}` has no value: set {key}=..."
     return f"{key}: {first}" if key else first
-

@@ -1,7 +1,7 @@
 """The one place that turns ``_target_`` into an object.
 
 Configuration comes from the command line, from files and from checkpoints, and none of them may name arbitrary code:
-a target must be a class of this package or of one of the few libraries whose classes the configuration is meant to name.
+a target must be a public class of one of the packages of ours that the configuration is meant to name.
 """
 
 from __future__ import annotations
@@ -89,7 +89,9 @@ def instantiate(node: Mapping[str, Any], *, where: str = "the configuration", **
             arguments[key] = value
     missing = [n for n in legal if parameters[n].default is inspect.Parameter.empty and n not in arguments]
     if missing:
-        raise UserError(f"{where} lacks a value for {', '.join(f'`{m}`' for m in missing)}. Set {where}.{missing[0]}=...")
+        raise UserError(
+            f"{where} lacks a value for {', '.join(f'`{m}`' for m in missing)}. Set {where}.{missing[0]}=..."
+        )
     try:
         return target(**arguments)
     except (ValueError, TypeError) as error:
@@ -115,7 +117,11 @@ def keyword_parameters(target: Any) -> tuple[dict[str, inspect.Parameter], bool]
         >>> list(keyword_parameters(Own)[0]), keyword_parameters(Own)[1]
         (['colour', 'size'], False)
     """
-    callables = [k.__dict__["__init__"] for k in target.__mro__ if "__init__" in k.__dict__] if isinstance(target, type) else [target]
+    callables = (
+        [k.__dict__["__init__"] for k in target.__mro__ if "__init__" in k.__dict__]
+        if isinstance(target, type)
+        else [target]
+    )
     found: dict[str, inspect.Parameter] = {}
     for function in callables:
         parameters = inspect.signature(function).parameters

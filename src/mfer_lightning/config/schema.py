@@ -1,8 +1,8 @@
 """Types and legal names of the configuration, checked by Hydra when it composes.
 
-YAML alone would take ``trainer.max_epochs=abc``; these dataclasses refuse it before anything starts. Nodes that belong to
-one class each (dataset, attention, head, loss) are free-form here and checked against the class's signature when it is
-built (:mod:`mfer_lightning.config.instantiate`).
+YAML alone would take ``trainer.max_epochs=abc``; these dataclasses refuse it before anything starts. Nodes that
+belong to one class each (dataset, attention, head, loss) are free-form here and checked against the class's signature
+when it is built (:mod:`mfer_lightning.config.instantiate`).
 """
 
 from __future__ import annotations
@@ -112,6 +112,17 @@ class Scheduler:
 
 
 @dataclass
+class Mixup:
+    """Mixing of faces within a batch."""
+
+    name: str = MISSING
+    mixup_alpha: float = 0.0
+    cutmix_alpha: float = 0.0
+    prob: float = 1.0
+    switch_prob: float = 0.5
+
+
+@dataclass
 class Ema:
     """Moving average of the weights."""
 
@@ -161,6 +172,7 @@ class Train:
     loss: Loss = field(default_factory=Loss)
     augment: Any = MISSING
     sampler: Named = field(default_factory=Named)
+    mixup: Mixup = field(default_factory=Mixup)
     optimizer: Optimizer = field(default_factory=Optimizer)
     scheduler: Scheduler = field(default_factory=Scheduler)
     ema: Ema = field(default_factory=Ema)

@@ -36,7 +36,7 @@ def print_start(
         console: where to print; None: the terminal.
     """
     console = console or Console()
-    network, size = module.network, config["preprocess"]["size"] or datamodule.size
+    network, size = module.network, int(config["preprocess"]["size"] or datamodule.size or 224)
     counts = {name: len(datamodule.splits[name].rows) for name in ("train", "val", "test")}
     faces = ", ".join(f"{name} {n:,}" for name, n in counts.items() if n)
     parts = {name: count_parameters(child) for name, child in network.named_children()}

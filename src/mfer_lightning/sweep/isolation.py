@@ -12,7 +12,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 #: What a distributed job leaves in the environment, which would make the next one believe it is a child of it.
-LEFTOVERS = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "GROUP_RANK", "RANK", "PL_GLOBAL_SEED")
+LEFTOVERS = (
+    "LOCAL_RANK",
+    "NODE_RANK",
+    "WORLD_SIZE",
+    "MASTER_ADDR",
+    "MASTER_PORT",
+    "GROUP_RANK",
+    "RANK",
+    "PL_GLOBAL_SEED",
+)
 
 
 @contextmanager
