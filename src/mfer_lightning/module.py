@@ -11,10 +11,14 @@ from torch import Tensor, nn
 from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score, MulticlassRecall
 
+from mfer_lightning.errors import UserError
 from mfer_lightning.optim import Mixup, build_optimizer, build_schedule, parameter_groups
 
 #: Version of the ``mfer`` entry of a checkpoint.
 CHECKPOINT_FORMAT = 1
+
+#: Longest warm-up as a share of the run.
+MAX_WARMUP = 0.2
 
 
 def build_metrics(num_classes: int) -> MetricCollection:
@@ -184,20 +188,26 @@ class FERModule(L.LightningModule):
         """Build the optimiser over named parameter groups and the schedule, which steps with every batch."""
         options = dict(self.optimizer_options)
         split = {k: options.pop(k) for k in ("head_lr_scale", "center_lr_scale", "layer_decay") if k in options}
-        groups = parameter_groups(
-            self.network,
-            self.objective,
-            lr=options["lr"],
-            weight_decay=options.get("weight_decay", 0.0),
-            **split,
-        )
-        optimizer = build_optimizer(groups, **options)
         total = int(self.trainer.estimated_stepping_batches)
         epochs = max(self.trainer.max_epochs or 1, 1)
-        schedule = build_schedule(
-            optimizer, total_steps=total, steps_per_epoch=max(total // epochs, 1), **self.scheduler_options
-        )
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        schedule = dict(self.scheduler_options)
+        if "warmup_epochs" in schedule:  # a run of one epoch is not to be all warm-up
+            schedule["warmup_epochs"] = min(schedule["warmup_epochs"], MAX_WARMUP * epochs)
+        try:
+            groups = parameter_groups(
+                self.network,
+                self.objective,
+                lr=options["lr"],
+                weight_decay=options.get("weight_decay", 0.0),
+                **split,
+            )
+            optimizer = build_optimizer(groups, **options)
+            scheduler = build_schedule(
+                optimizer, total_steps=total, steps_per_epoch=max(total // epochs, 1), **schedule
+            )
+        except (TypeError, ValueError) as error:
+            raise UserError(f"optimizer or scheduler: {error}") from error
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Store what is needed to use the weights: network, preprocessing, class names, protocol, configuration."""

@@ -1,0 +1,49 @@
+"""The real command line over tiny data, in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mfer_lightning.cli import main
+
+#: A network and a dataset so small that a run takes two seconds.
+TINY = (
+    "backbone.stem=default",
+    "backbone.drop_path_rate=0.0",
+    "backbone.options={depths:[1,1,1,1],dims:[8,16,24,32]}",
+    "attention.kernel_size=3",
+    "preprocess.size=32",
+    "dataset.size=32",
+    "loader.batch_size=16",
+    "loader.num_workers=0",
+    "trainer.max_epochs=2",
+    "trainer.accelerator=cpu",
+    "evaluation.embedding_points=40",
+)
+#: The embedded dataset, with a test split that no batch size divides.
+FACS = (*TINY, "dataset.train_size=64", "dataset.val_size=24", "dataset.test_size=37")
+
+Mfer = Callable[..., int]
+
+
+@pytest.fixture
+def mfer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mfer:
+    """Run the command line in a folder of its own and return its exit code."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str) -> int:
+        with pytest.raises(SystemExit) as stop:
+            main(arguments)
+        return int(stop.value.code or 0)
+
+    return run
+
+
+def only_run(folder: Path) -> Path:
+    """The one run in a folder of runs."""
+    runs = [f for f in folder.iterdir() if f.is_dir()]
+    assert len(runs) == 1, runs
+    return runs[0]

@@ -1,0 +1,219 @@
+"""`mfer train` end to end: what a finished run holds, what a second one does, what failures say."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from commands.conftest import FACS, TINY, Mfer, only_run
+from data.trees import write_ferplus
+from PIL import Image
+
+from mfer_lightning.data.datamodules import FaceDataModule
+from mfer_lightning.evaluation.metrics import evaluate
+from mfer_lightning.evaluation.predictions import Predictions
+from mfer_lightning.evaluation.schema import validate_result
+from mfer_lightning.inference.checkpoint import read_checkpoint
+from mfer_lightning.module import FERModule
+from mfer_lightning.nn import MFER
+
+
+def result_of(run: Path) -> dict:
+    return json.loads((run / "result.json").read_text(encoding="utf-8"))
+
+
+def test_a_finished_run_holds_every_file_of_the_contract(
+    mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    assert mfer(*FACS) == 0
+    run = only_run(tmp_path / "runs")
+    for name in (
+        "config.yaml",
+        "checkpoints/best.ckpt",
+        "checkpoints/last.ckpt",
+        "metrics.csv",
+        "result.json",
+        "predictions_val.csv",
+        "predictions_test.csv",
+        "features_val.npz",
+        "features_test.npz",
+        "figures/learning_curves.png",
+        "figures/confusion.png",
+        "figures/embedding.png",
+        "log.txt",
+    ):
+        assert (run / name).stat().st_size > 0, name
+    leftovers = [f.name for f in run.rglob("*") if f.name.startswith(".")]
+    assert not leftovers
+
+    result = result_of(run)
+    validate_result(result)
+    assert (result["protocol"], result["split"], result["n"], result["seed"]) == ("facs@native", "test", 37, 0)
+    assert result["config"] == yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
+    assert result["cost"]["parameters"] == sum(p.numel() for p in MFER(**network_of(run)).parameters())
+
+    table = Predictions.from_csv(run / "predictions_test.csv")
+    assert len(table) == 37
+    assert evaluate(table)["metrics"]["accuracy"] == pytest.approx(result["metrics"]["accuracy"], abs=1e-12)
+    with np.load(run / "features_test.npz") as features:
+        assert features["feature"].shape == (37, 32)
+        np.testing.assert_array_equal(features["label"], table.label)
+    for figure in (run / "figures").glob("*.png"):
+        with Image.open(figure) as image:
+            assert min(image.size) >= 300
+
+    said = capsys.readouterr().out
+    assert str(run.name) in said.replace("\n", "")
+    assert "facs@native" in said
+
+
+def network_of(run: Path) -> dict:
+    return read_checkpoint(run / "checkpoints" / "best.ckpt")["mfer"]["network"]
+
+
+def test_the_best_checkpoint_rebuilds_the_predictions_without_the_run(mfer: Mfer, tmp_path: Path) -> None:
+    assert mfer(*FACS, "ema=none") == 0
+    run = only_run(tmp_path / "runs")
+    checkpoint = read_checkpoint(run / "checkpoints" / "best.ckpt")
+    stored = checkpoint["mfer"]
+    assert stored["class_names"][0] == "neutral"
+    assert stored["protocol"] == "facs@native"
+    network = MFER(**stored["network"]).eval()
+    weights = {k.removeprefix("network."): v for k, v in checkpoint["state_dict"].items() if k.startswith("network.")}
+    network.load_state_dict(weights)
+
+    from mfer_lightning.commands.build import build_datamodule
+    from mfer_lightning.nn import Preprocess
+
+    datamodule: FaceDataModule = build_datamodule(stored["config"])
+    datamodule.setup("test")
+    preprocess = Preprocess.from_config(stored["preprocess"])
+    with torch.inference_mode():
+        parts = [(b["index"], network(preprocess(b["image"]))["logits"]) for b in datamodule.test_dataloader()]
+    logits = torch.cat([p[1] for p in parts])[torch.cat([p[0] for p in parts]).argsort()]
+    np.testing.assert_allclose(logits, Predictions.from_csv(run / "predictions_test.csv").logits, atol=1e-5)
+
+
+def test_metrics_csv_has_a_row_an_epoch_with_the_loss_terms_and_the_validation_figures(
+    mfer: Mfer, tmp_path: Path
+) -> None:
+    assert mfer(*FACS, "loss=dsf") == 0
+    run = only_run(tmp_path / "runs")
+    with (run / "metrics.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["0", "1"]
+    for name in ("train/loss", "train/classification", "train/feature", "val/accuracy", "val/mean_class_accuracy"):
+        assert all(np.isfinite(float(row[name])) for row in rows), name
+    selection = result_of(run)["selection"]
+    best = max(rows, key=lambda row: float(row["val/accuracy"]))
+    assert float(best["val/accuracy"]) == pytest.approx(selection["value"], abs=1e-6)
+
+
+def test_the_same_command_twice_gives_the_same_figures_in_a_folder_beside(mfer: Mfer, tmp_path: Path) -> None:
+    assert mfer(*FACS, "trainer.max_epochs=1") == 0
+    first = only_run(tmp_path / "runs")
+    before = {f: f.read_bytes() for f in first.rglob("*") if f.is_file()}
+    assert mfer(*FACS, "trainer.max_epochs=1") == 0
+    second = tmp_path / "runs" / f"{first.name}.2"
+    assert result_of(second)["metrics"] == result_of(first)["metrics"]
+    assert (second / "predictions_test.csv").read_bytes() == before[first / "predictions_test.csv"]
+    assert {f: f.read_bytes() for f in first.rglob("*") if f.is_file()} == before, "a finished run is never touched"
+
+
+def test_an_interrupted_run_is_continued_to_the_same_weights(
+    mfer: Mfer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert mfer(*FACS, "name=whole") == 0
+    calls = []
+
+    def interrupt(self: FERModule) -> None:
+        calls.append(self.current_epoch)
+        if self.current_epoch == 1:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FERModule, "on_train_epoch_start", interrupt)
+        assert mfer(*FACS, "name=cut") == 130
+    cut = only_run(tmp_path / "runs" / "cut")
+    assert calls == [0, 1]
+    assert not (cut / "result.json").exists()
+    assert mfer(*FACS, "name=cut") == 0
+    whole = only_run(tmp_path / "runs" / "whole")
+    assert only_run(tmp_path / "runs" / "cut") == cut
+    ours, theirs = (torch.load(r / "checkpoints/last.ckpt", weights_only=True)["state_dict"] for r in (cut, whole))
+    for name, value in theirs.items():
+        assert torch.equal(ours[name], value), name
+    with (cut / "metrics.csv").open(newline="") as file:
+        assert [row["epoch"] for row in csv.DictReader(file)] == ["0", "1"]
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        "loss=ce",
+        "loss=center",
+        "loss=lgm",
+        "loss=focal",
+        "loss=balanced_softmax",
+        "attention=none",
+        "attention=ds_depthwise",
+        "head=linear",
+        "optimizer=sgd",
+        "optimizer=sam",
+        "scheduler=step",
+        "sampler=balanced",
+        "mixup=default",
+        "augment=strong",
+        "ema=none",
+        "evaluation.flip=true",
+        "track_test=true",
+        "dataset.target=probability",
+    ],
+)
+def test_each_choice_trains(choice: str, mfer: Mfer, tmp_path: Path) -> None:
+    assert mfer(*FACS, choice, "trainer.max_epochs=1", "dataset.train_size=32", "evaluation.embedding_points=0") == 0
+    assert result_of(only_run(tmp_path / "runs"))["split"] == "test"
+
+
+def test_ferplus_without_test_files_trains_and_says_that_its_figures_are_selection_figures(
+    mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    write_ferplus(tmp_path / "data" / "ferplus", {"train": 64, "val": 24})
+    options = ("dataset=ferplus", "backbone=convnext_tiny", *TINY)
+    assert mfer(*options) == 0
+    result = result_of(only_run(tmp_path / "runs"))
+    assert (result["protocol"], result["split"]) == ("ferplus@majority", "val")
+    assert "selection figure" in capsys.readouterr().out
+    votes = [c for c in header(only_run(tmp_path / "runs") / "predictions_val.csv") if c.startswith("votes_")]
+    assert len(votes) == 10
+
+
+def header(path: Path) -> list[str]:
+    with path.open(newline="") as file:
+        return next(csv.reader(file))
+
+
+def test_a_loss_that_is_not_a_number_stops_with_epoch_step_and_rows(
+    mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    assert mfer(*FACS, "optimizer.lr=1e38", "trainer.clip=null", "ema=none", "trainer.precision=32-true") == 2
+    error = capsys.readouterr().err
+    assert "not a finite number in epoch" in error
+    assert "rows of the batch" in error
+    assert "optimizer.lr" in error
+
+
+def test_an_unwritable_run_folder_is_one_message(mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    (tmp_path / "file").write_text("")
+    assert mfer(*FACS, "paths.runs=file/runs") == 2
+    assert "paths.runs" in capsys.readouterr().err
+
+
+def test_a_refused_run_leaves_no_folder_behind(mfer: Mfer, tmp_path: Path) -> None:
+    assert mfer(*FACS, "backbone.name=convnext_bse") == 2
+    assert not (tmp_path / "runs").exists()
