@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         code = _run(list(sys.argv[1:] if arguments is None else arguments))
     except UserError as error:
-        if os.environ.get("HYDRA_FULL_ERROR", "") == "1":
+        if os.environ.get("MFER_FULL_ERROR", os.environ.get("HYDRA_FULL_ERROR", "")) == "1":
             raise
         print(f"Error: {error}", file=sys.stderr)
         code = 2

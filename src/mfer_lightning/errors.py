@@ -9,6 +9,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+#: More names than this are not listed in a message.
+MOST_NAMES = 24
+
 
 class UserError(Exception):
     """A mistake in the command line, the configuration or the data, with the way out in its message.
@@ -38,4 +41,6 @@ def nearest(name: str, legal: Iterable[str], n: int = 3) -> str:
     close = difflib.get_close_matches(name, options, n=n, cutoff=0.5)
     if close:
         return "did you mean " + " or ".join(f"'{c}'" for c in close) + "?"
+    if len(options) > MOST_NAMES:
+        return f"legal: {', '.join(options[:MOST_NAMES])}, ... ({len(options):,} in all)"
     return "legal: " + ", ".join(options)

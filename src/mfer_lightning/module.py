@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,8 +18,10 @@ from mfer_lightning.optim import Mixup, build_optimizer, build_schedule, paramet
 #: Version of the ``mfer`` entry of a checkpoint.
 CHECKPOINT_FORMAT = 1
 
-#: Longest warm-up as a share of the run.
-MAX_WARMUP = 0.2
+#: Warm-up of a run that is no longer than the warm-up it was to have, as a share of it.
+SHORT_WARMUP = 0.2
+
+log = logging.getLogger("mfer_lightning")
 
 
 def build_metrics(num_classes: int) -> MetricCollection:
@@ -101,7 +104,8 @@ class FERModule(L.LightningModule):
         self.batch_index: Tensor | None = None
         self._sums: dict[str, Tensor] = {}
         self._seen = 0
-        self._run = torch.compile(self.network) if compile_network else self.network
+        if compile_network:
+            self.network.compile()  # in place: names in the state dict stay as they are
 
     def forward(self, image: Tensor) -> dict[str, Any]:
         """Run preprocessing and network.
@@ -115,7 +119,7 @@ class FERModule(L.LightningModule):
         return self._network(self.preprocess(image))
 
     def _network(self, pixels: Tensor) -> dict[str, Any]:
-        output: dict[str, Any] = self._run(pixels.contiguous(memory_format=self.memory_format))
+        output: dict[str, Any] = self.network(pixels.contiguous(memory_format=self.memory_format))
         return output
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
@@ -123,7 +127,8 @@ class FERModule(L.LightningModule):
         self.batch_index = batch["index"]
         mixed = {**batch, "image": self.preprocess(batch["image"])}
         if self.mixup is not None:
-            mixed = self.mixup(mixed, step=self.global_step, rank=self.global_rank)
+            step = self.current_epoch * int(self.trainer.num_training_batches) + batch_idx
+            mixed = self.mixup(mixed, step=step, rank=self.global_rank)
         terms: dict[str, Tensor] = self.objective(self._network(mixed["image"]), mixed["target"])
         if getattr(self.trainer.optimizers[0], "perturbed", False):
             return terms["total"]  # the second pass of SAM, at another point: not to be counted
@@ -191,8 +196,9 @@ class FERModule(L.LightningModule):
         total = int(self.trainer.estimated_stepping_batches)
         epochs = max(self.trainer.max_epochs or 1, 1)
         schedule = dict(self.scheduler_options)
-        if "warmup_epochs" in schedule:  # a run of one epoch is not to be all warm-up
-            schedule["warmup_epochs"] = min(schedule["warmup_epochs"], MAX_WARMUP * epochs)
+        if schedule.get("warmup_epochs", 0) >= epochs:
+            log.warning("The run of %d epochs is too short for its warm-up; a fifth of it is warm-up.", epochs)
+            schedule["warmup_epochs"] = SHORT_WARMUP * epochs
         try:
             groups = parameter_groups(
                 self.network,

@@ -160,7 +160,6 @@ def test_an_interrupted_run_is_continued_to_the_same_weights(
         "loss=lgm",
         "loss=focal",
         "loss=balanced_softmax",
-        "attention=none",
         "attention=ds_depthwise",
         "head=linear",
         "optimizer=sgd",

@@ -40,7 +40,6 @@ def changed(dotted: str, value: object) -> dict:
         ("trainer.devices", 2),
         ("loader.num_workers", 4),
         ("logger.name", "wandb"),
-        ("dataset.root", "y"),
     ],
 )
 def test_places_loggers_and_hardware_do_not_change_the_identity(dotted: str, value: object) -> None:
@@ -52,6 +51,14 @@ def test_places_loggers_and_hardware_do_not_change_the_identity(dotted: str, val
 )
 def test_whatever_changes_the_result_changes_the_identity(dotted: str, value: object) -> None:
     assert config_hash(changed(dotted, value)) != config_hash(CONFIG)
+
+
+def test_another_folder_is_another_dataset_but_the_data_folder_may_move() -> None:
+    def at(data: str, root: str) -> str:
+        return config_hash({**CONFIG, "paths": {"data": data}, "dataset": {"name": "folder", "root": root}})
+
+    assert at("here", "here/folder") == at("/there", "/there/folder")
+    assert at("here", "a") != at("here", "b")
 
 
 def test_the_hash_leaves_the_configuration_as_it_was() -> None:

@@ -1,8 +1,17 @@
 """What hangs on the training loop: checkpoints, averaging, history, guards and what the user sees."""
 
+from mfer_lightning.callbacks.checkpoint import RunCheckpoint
 from mfer_lightning.callbacks.ema import WarmEMA
 from mfer_lightning.callbacks.guard import FiniteLossGuard, TrainingDivergedError
 from mfer_lightning.callbacks.history import History
 from mfer_lightning.callbacks.progress import EpochLines, FERProgressBar
 
-__all__ = ["EpochLines", "FERProgressBar", "FiniteLossGuard", "History", "TrainingDivergedError", "WarmEMA"]
+__all__ = [
+    "EpochLines",
+    "FERProgressBar",
+    "FiniteLossGuard",
+    "History",
+    "RunCheckpoint",
+    "TrainingDivergedError",
+    "WarmEMA",
+]

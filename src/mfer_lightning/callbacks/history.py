@@ -30,7 +30,7 @@ class History(Callback):
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self.rows: list[dict[str, Any]] = []
+        self.rows: list[dict[str, Any]] = self._read()
         self._epoch_started = 0.0
         self._images = 0
 
@@ -47,12 +47,13 @@ class History(Callback):
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Take over the rows of an earlier start of this run."""
-        if self.path.is_file():
-            with self.path.open(newline="", encoding="utf-8") as file:
-                old = list(csv.DictReader(file))
-            self.rows = [
-                dict(r) for r in old if (r.get("epoch") or "").isdigit() and int(r["epoch"]) < trainer.current_epoch
-            ]
+        self.rows = [row for row in self.rows if int(row["epoch"]) < trainer.current_epoch]
+
+    def _read(self) -> list[dict[str, Any]]:
+        if not self.path.is_file():
+            return []
+        with self.path.open(newline="", encoding="utf-8") as file:
+            return [dict(row) for row in csv.DictReader(file) if (row.get("epoch") or "").isdigit()]
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Start the clock."""

@@ -9,6 +9,8 @@ import lightning as L
 from lightning.pytorch.callbacks import Callback, RichProgressBar
 from lightning.pytorch.callbacks.progress.rich_progress import RichProgressBarTheme
 
+from mfer_lightning.module import FERModule
+
 #: What is shown, and its short name; the rest is in metrics.csv.
 SHOWN = {"loss": "loss", "val/accuracy": "val acc", "val/mean_class_accuracy": "val mean-class"}
 
@@ -42,9 +44,10 @@ class EpochLines(Callback):
         self._started = time.perf_counter()
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Print the line."""
-        if not trainer.is_global_zero:
-            return
-        figures = "  ".join(f"{k} {v}" for k, v in shown_metrics(trainer.progress_bar_metrics).items())
+        """Print the line, with the mean loss of the epoch."""
+        assert isinstance(pl_module, FERModule)
+        metrics = {**trainer.progress_bar_metrics, "loss": pl_module.train_means()["train/loss"]}
+        figures = "  ".join(f"{k} {v}" for k, v in shown_metrics(metrics).items())
         seconds = time.perf_counter() - self._started
-        print(f"epoch {trainer.current_epoch + 1:3d}/{trainer.max_epochs}  {figures}  {seconds:6.0f} s", flush=True)
+        if trainer.is_global_zero:
+            print(f"epoch {trainer.current_epoch + 1:3d}/{trainer.max_epochs}  {figures}  {seconds:6.0f} s", flush=True)

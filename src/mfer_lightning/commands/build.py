@@ -8,11 +8,11 @@ from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.strategies import DDPStrategy, Strategy
 
-from mfer_lightning.callbacks import EpochLines, FERProgressBar, FiniteLossGuard, History, WarmEMA
-from mfer_lightning.config.instantiate import instantiate
+from mfer_lightning.callbacks import EpochLines, FERProgressBar, FiniteLossGuard, History, RunCheckpoint, WarmEMA
+from mfer_lightning.config.instantiate import described, instantiate
 from mfer_lightning.data.datamodules import FaceDataModule
 from mfer_lightning.errors import UserError
 from mfer_lightning.losses import Objective
@@ -49,7 +49,8 @@ def build_datamodule(config: Config) -> FaceDataModule:
 def build_module(config: Config, datamodule: FaceDataModule, metadata: Config) -> FERModule:
     """Build network, objective and preprocessing, and load the initial weights that ``weights`` names."""
     backbone = {k: v for k, v in config["backbone"].items() if v is not None}
-    network = MFER(backbone, datamodule.num_classes, attention=config["attention"], head=config["head"])
+    with described("network"):
+        network = MFER(backbone, datamodule.num_classes, attention=config["attention"], head=config["head"])
     load_weights(network, config["weights"])
     available = {
         "num_classes": datamodule.num_classes,
@@ -57,20 +58,23 @@ def build_module(config: Config, datamodule: FaceDataModule, metadata: Config) -
         "class_counts": datamodule.class_counts,
     }
     loss = config["loss"]
-    objective = Objective(
-        instantiate(loss["classification"], where="loss.classification", **available),
-        instantiate(loss["feature"], where="loss.feature", **available) if loss["feature"] else None,
-        loss["feature_weight"],
-    )
+    classification = instantiate(loss["classification"], where="loss.classification", **available)
+    feature = instantiate(loss["feature"], where="loss.feature", **available) if loss["feature"] else None
+    with described("loss"):
+        objective = Objective(classification, feature, loss["feature_weight"])
+    with described("preprocess"):
+        preprocess = Preprocess(**config["preprocess"])
+    with described("mixup"):
+        mixup = _mixup(config)
     trainer = config["trainer"]
     return FERModule(
         network,
         objective,
-        Preprocess(**config["preprocess"]),
+        preprocess,
         class_names=datamodule.class_names,
         optimizer=config["optimizer"],
         scheduler=config["scheduler"],
-        mixup=_mixup(config),
+        mixup=mixup,
         metadata=metadata,
         channels_last=trainer["channels_last"],
         compile_network=trainer["compile"],
@@ -122,17 +126,7 @@ def build_callbacks(config: Config, run_dir: Path, monitor: str | None, history:
     if config["ema"]["name"] == "ema":
         callbacks.append(WarmEMA(config["ema"]["decay"]))
     callbacks.append(FERProgressBar() if interactive() else EpochLines())
-    callbacks.append(
-        ModelCheckpoint(
-            dirpath=str(run_dir / "checkpoints"),
-            filename="best",
-            monitor=None if monitor is None else f"val/{monitor}",
-            mode="max",
-            save_last=True,
-            save_on_train_epoch_end=True,
-            enable_version_counter=False,
-        )
-    )
+    callbacks.append(RunCheckpoint(run_dir / "checkpoints", None if monitor is None else f"val/{monitor}"))
     return callbacks
 
 

@@ -83,12 +83,13 @@ def _select(trainer: L.Trainer, module: FERModule, datamodule: FaceDataModule) -
     protocol = datamodule.protocol
     callback = trainer.checkpoint_callback
     assert isinstance(callback, ModelCheckpoint)
+    folder = Path(str(callback.dirpath))
     selection: dict[str, Any] = {"rule": protocol.selection, "monitor": protocol.monitor, "split": "val"}
     if protocol.takes_last_epoch:
-        checkpoint = read_checkpoint(callback.last_model_path)
+        checkpoint = read_checkpoint(folder / "last.ckpt")
         selection |= {"monitor": None, "split": None, "value": None}
     else:
-        checkpoint = read_checkpoint(callback.best_model_path)
+        checkpoint = read_checkpoint(folder / "best.ckpt")
         score = callback.best_model_score
         selection["value"] = None if score is None else float(score)
     selection["epoch"] = int(checkpoint["epoch"])

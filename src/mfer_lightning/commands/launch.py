@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,10 +19,17 @@ from omegaconf import DictConfig, OmegaConf
 from mfer_lightning.config.explain import explain
 from mfer_lightning.config.location import config_dir
 from mfer_lightning.config.schema import Train
-from mfer_lightning.errors import UserError
+from mfer_lightning.errors import UserError, nearest
 from mfer_lightning.sweep.identity import sweep_name
 from mfer_lightning.sweep.isolation import isolated_job
 from mfer_lightning.sweep.records import TOKEN, JobRecord, read_records
+
+#: Hydra's flags, without and with a value.
+PLAIN_FLAGS = ("-m", "--multirun", "--resolve", "--hydra-help", "--run", "-r")
+VALUE_FLAGS = ("--cfg", "-c", "--package", "-p", "--config-dir", "-cd", "--info", "-i")
+
+#: What the user set HYDRA_FULL_ERROR to: inherited by further ranks, where that variable itself is ours.
+FULL_ERROR = "MFER_FULL_ERROR"
 
 #: One job: configuration, parent folder of its run, whether it belongs to a sweep -> its score, its folder, new or not.
 Job = Callable[[dict[str, Any], Path, bool], tuple[float | None, Path, bool]]
@@ -61,11 +69,13 @@ def launch(config_name: str, job: Job, arguments: Sequence[str]) -> tuple[int, P
         sweep_dir = Path(settings.sweep.dir)
         if not sweep:
             sweep.append(sweep_dir)
-        return _sweep_job(cfg, job, int(settings.job.num), tuple(settings.overrides.task), sweep_dir)
+        return _sweep_job(cfg, job, int(settings.job.num), tuple(settings.overrides.task), sweep_dir, flags)
 
     wanted = os.environ.get("HYDRA_FULL_ERROR")
+    os.environ.setdefault(FULL_ERROR, wanted or "")
     argv = sys.argv
-    sys.argv = [argv[0], *arguments]
+    flags, overrides = split_flags(arguments)
+    sys.argv = [argv[0], *flags, *overrides]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra raise rather than print and exit: the message is ours to write
     try:
         hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=config_name)(task)()
@@ -73,7 +83,7 @@ def launch(config_name: str, job: Job, arguments: Sequence[str]) -> tuple[int, P
         raise
     except Exception as error:
         message = explain(error)
-        if message is None or wanted == "1":
+        if message is None or os.environ[FULL_ERROR] == "1":
             raise
         raise UserError(message) from error
     finally:
@@ -87,6 +97,41 @@ def launch(config_name: str, job: Job, arguments: Sequence[str]) -> tuple[int, P
     if not sweep:
         return 0, None
     return int(any(r.status == "failed" for r in read_records(sweep[0]))), sweep[0]
+
+
+def split_flags(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Put Hydra's flags before the overrides, wherever they stood.
+
+    Args:
+        arguments: the command line after the verb.
+
+    Returns:
+        Flags with their values, and overrides.
+
+    Raises:
+        UserError: for a flag that Hydra does not know.
+
+    Example:
+        >>> split_flags(["seed=0", "-m", "loss=ce,dsf", "--cfg", "job"])
+        (['-m', '--cfg', 'job'], ['seed=0', 'loss=ce,dsf'])
+    """
+    flags: list[str] = []
+    overrides: list[str] = []
+    rest = list(arguments)
+    while rest:
+        word = rest.pop(0)
+        name = word.partition("=")[0]
+        if not word.startswith("-"):
+            overrides.append(word)
+        elif name in PLAIN_FLAGS:
+            flags.append(word)
+        elif name in VALUE_FLAGS:
+            flags.append(word)
+            if "=" not in word and rest:
+                flags.append(rest.pop(0))
+        else:
+            raise UserError(f"There is no flag {name}: {nearest(name, [*PLAIN_FLAGS, *VALUE_FLAGS])}")
+    return flags, overrides
 
 
 def to_plain(cfg: DictConfig) -> dict[str, Any]:
@@ -118,17 +163,24 @@ def _register(config_name: str, arguments: Sequence[str]) -> None:
     OmegaConf.register_new_resolver("mfer.sweep_dir", sweep_dir, replace=True)
 
 
-def _sweep_job(cfg: DictConfig, job: Job, number: int, overrides: tuple[str, ...], sweep_dir: Path) -> float | None:
+def _sweep_job(
+    cfg: DictConfig, job: Job, number: int, overrides: tuple[str, ...], sweep_dir: Path, flags: Sequence[str]
+) -> float | None:
     """Run one job of a sweep; a failure is recorded and does not stop the others."""
     print(f"\n--- job {number}: {' '.join(overrides)}", flush=True)
     folder = sweep_dir
     try:
-        with isolated_job(overrides):
+        with isolated_job(overrides, [f for f in flags if f not in ("-m", "--multirun")]):
             score, folder, new = job(to_plain(cfg), sweep_dir, True)
         JobRecord(number, overrides, "done" if new else "skipped", str(folder)).write(sweep_dir)
         return score
+    except KeyboardInterrupt:
+        JobRecord(number, overrides, "failed", str(folder), "interrupted").write(sweep_dir)
+        raise
     except Exception as error:
         message = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        if os.environ.get(FULL_ERROR) == "1":
+            traceback.print_exc()
         print(f"Error: {message}", file=sys.stderr, flush=True)
         JobRecord(number, overrides, "failed", str(folder), message).write(sweep_dir)
         return float("nan")

@@ -9,6 +9,7 @@ import shutil
 import sys
 import warnings
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,19 @@ import lightning as L
 import torch
 import yaml
 
-from mfer_lightning.callbacks import History
+from mfer_lightning.callbacks import History, TrainingDivergedError
 from mfer_lightning.commands.build import build_datamodule, build_module, build_trainer, precision
+from mfer_lightning.commands.check import check_config
 from mfer_lightning.commands.finish import finish
 from mfer_lightning.commands.launch import launch
 from mfer_lightning.errors import UserError
 from mfer_lightning.files import write_text
+from mfer_lightning.inference.checkpoint import read_checkpoint
+from mfer_lightning.nn.cost import count_gflops
 from mfer_lightning.report.start import print_start
 from mfer_lightning.report.terminal import print_sweep
 from mfer_lightning.sweep.identity import claim_run_dir, is_finished, run_name
+from mfer_lightning.sweep.lock import run_lock
 from mfer_lightning.sweep.records import read_records, sweep_rows
 from mfer_lightning.tracking.loggers import close_loggers
 
@@ -65,21 +70,27 @@ def train(config: dict[str, Any], parent: Path, in_sweep: bool) -> tuple[float |
     Raises:
         UserError: for whatever the user can mend.
     """
+    check_config(config)
     inherited = os.environ.get(RUN_DIR)
+    made_parent = not parent.exists()
     if inherited:
         run_dir = Path(inherited)
     else:
         run_dir = claim_run_dir(parent, run_name(config), resume=config["resume"], in_sweep=in_sweep)
+    if in_sweep and not inherited:
+        _refuse_a_second_job(parent, run_dir)
     if in_sweep and not inherited and is_finished(run_dir):
         print(f"Finished before: {run_dir}", flush=True)
         return _score(run_dir), run_dir, False
     os.environ[RUN_DIR] = str(run_dir)
     try:
-        with _LogFile(run_dir / "log.txt"):
+        with nullcontext() if inherited else run_lock(run_dir), _LogFile(run_dir / "log.txt"):
             return _train(config, run_dir), run_dir, True
+    except TrainingDivergedError:
+        raise  # its log is evidence
     except UserError:
         if not inherited and not in_sweep:
-            _remove_if_nothing_was_trained(run_dir)
+            _remove_if_nothing_was_trained(run_dir, parent if made_parent else None)
         raise
     finally:
         if not inherited:
@@ -96,6 +107,7 @@ def _train(config: dict[str, Any], run_dir: Path) -> float | None:
     metadata = {
         "dataset": config["dataset"]["name"],
         "protocol": protocol.name,
+        "data_hash": datamodule.data_hash,
         "config": config,
         "flip": config["evaluation"]["flip"],
     }
@@ -103,15 +115,22 @@ def _train(config: dict[str, Any], run_dir: Path) -> float | None:
     history = History(run_dir / "metrics.csv")
     trainer = build_trainer(config, run_dir, None if protocol.takes_last_epoch else protocol.monitor, history)
     last = run_dir / "checkpoints" / "last.ckpt"
-    resume = str(last) if config["resume"] == "auto" and last.is_file() else None
+    resume = _resumable(last, datamodule.data_hash) if config["resume"] == "auto" else None
+    size = int(config["preprocess"]["size"] or datamodule.size or 224)
+    try:
+        count_gflops(module.network, size)
+    except (RuntimeError, ValueError) as error:
+        raise UserError(f"preprocess.size={size}: the network cannot take faces of this size ({error}).") from error
     if trainer.is_global_zero:
         write_text(run_dir / "config.yaml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
         print_start(config, datamodule, module, run_dir, precision(config["trainer"]), resumed=resume is not None)
     try:
         trainer.fit(module, datamodule=datamodule, ckpt_path=resume, weights_only=True)
-        if trainer.interrupted:
-            raise KeyboardInterrupt
         return finish(config, run_dir, trainer, module, datamodule, history)
+    except SystemExit as stop:  # what Lightning makes of Ctrl-C
+        if trainer.interrupted:
+            raise KeyboardInterrupt from stop
+        raise
     except torch.OutOfMemoryError as error:
         raise UserError(
             f"Out of memory with loader.batch_size={config['loader']['batch_size']}. Use a smaller batch with "
@@ -121,12 +140,38 @@ def _train(config: dict[str, Any], run_dir: Path) -> float | None:
         close_loggers(trainer.loggers)
 
 
-def _remove_if_nothing_was_trained(run_dir: Path) -> None:
+def _refuse_a_second_job(sweep_dir: Path, run_dir: Path) -> None:
+    for record in read_records(sweep_dir):
+        if record.run_dir == str(run_dir) and record.status != "failed":
+            raise UserError(
+                f"This job and job {record.number} of the sweep ({' '.join(record.overrides)}) are the same run, "
+                f"{run_dir.name}: places, loggers and hardware do not belong to a run's identity. Vary something else, "
+                "or run them as two sweeps with name=..."
+            )
+
+
+def _remove_if_nothing_was_trained(run_dir: Path, parent: Path | None) -> None:
     """Take away the folder of a run that was refused before its first epoch; whatever was trained stays."""
     if {f.name for f in run_dir.iterdir()} <= {"log.txt", "config.yaml"}:
         shutil.rmtree(run_dir)
-        if not any(run_dir.parent.iterdir()):
-            run_dir.parent.rmdir()
+        if parent is not None and not any(parent.iterdir()):
+            parent.rmdir()
+
+
+def _resumable(last: Path, data_hash: str) -> str | None:
+    """Return the checkpoint to continue from, after a look at whether it can be; None where there is none."""
+    if not last.is_file():
+        return None
+    try:
+        stored = read_checkpoint(last)["mfer"].get("data_hash")
+    except UserError as error:
+        raise UserError(f"The run cannot be continued: {error} Start a fresh run with resume=never.") from error
+    if stored != data_hash:
+        raise UserError(
+            f"The data have changed since {last.parent.parent} was started: other faces, labels or splits. "
+            "Start a fresh run with resume=never."
+        )
+    return str(last)
 
 
 def _score(run_dir: Path) -> float | None:
@@ -161,7 +206,8 @@ class _LogFile:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
         if error is not None:
-            log.error("ended by %s: %s", kind.__name__ if kind else "", error)
+            trace = None if isinstance(error, (UserError, KeyboardInterrupt)) else error
+            log.error("ended by %s: %s", kind.__name__ if kind else "", error, exc_info=trace)
         for x, (handlers, propagate, level) in zip(self.loggers, self.before, strict=True):
             x.handlers, x.propagate = handlers, propagate
             x.setLevel(level)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from mfer_lightning.errors import UserError, nearest
@@ -92,10 +93,45 @@ def instantiate(node: Mapping[str, Any], *, where: str = "the configuration", **
         raise UserError(
             f"{where} lacks a value for {', '.join(f'`{m}`' for m in missing)}. Set {where}.{missing[0]}=..."
         )
-    try:
+    for key, value in arguments.items():
+        if key in node and key in parameters:
+            _check_type(f"{where}.{key}", value, parameters[key])
+    with described(where):
         return target(**arguments)
+
+
+@contextmanager
+def described(where: str) -> Iterator[None]:
+    """Turn what a constructor says of a wrong value into the user's error, naming the place.
+
+    Args:
+        where: the node of the configuration, e.g. ``"preprocess"``.
+
+    Raises:
+        UserError: in place of ValueError and TypeError.
+    """
+    try:
+        yield
     except (ValueError, TypeError) as error:
         raise UserError(f"{where}: {error}") from error
+
+
+_TYPES: Mapping[str, tuple[tuple[type, ...], str]] = {
+    "int": ((int,), "a whole number"),
+    "float": ((int, float), "a number"),
+    "str": ((str,), "text"),
+    "bool": ((bool,), "true or false"),
+}
+
+
+def _check_type(where: str, value: Any, parameter: inspect.Parameter) -> None:
+    """Check a value against a plain annotation (int, float, str, bool, each with ``| None``); leave others alone."""
+    words = [w.strip() for w in str(parameter.annotation).split("|")]
+    if (value is None and "None" in words) or any(w not in _TYPES and w != "None" for w in words):
+        return
+    kinds = [_TYPES[w] for w in words if w in _TYPES]
+    if not any(isinstance(value, k) and (isinstance(value, bool) <= (bool in k)) for k, _ in kinds):
+        raise UserError(f"{where}={value}: the value must be {' or '.join(name for _, name in kinds)}.")
 
 
 def keyword_parameters(target: Any) -> tuple[dict[str, inspect.Parameter], bool]:

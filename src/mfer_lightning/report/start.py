@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from mfer_lightning.data.datamodules import FaceDataModule
@@ -44,7 +45,7 @@ def print_start(
     table.add_column(style="bold", no_wrap=True)
     table.add_column()
     table.add_row("data", f"{datamodule.protocol.name}: {faces} faces, {datamodule.num_classes} classes")
-    table.add_row("layout", datamodule.index.layout)
+    table.add_row("layout", escape(datamodule.index.layout))
     table.add_row(
         "network",
         f"{config['backbone']['name']} + {config['attention']['name']} attention + {config['head']['name']} head, "
@@ -52,7 +53,7 @@ def print_start(
         f"({', '.join(f'{k} {v / 1e6:.2f}' for k, v in parts.items() if v)}), "
         f"{count_gflops(network, size):.3g} GFLOPs at {size} px",
     )
-    table.add_row("weights", "from scratch" if config["weights"] == "none" else str(config["weights"]))
+    table.add_row("weights", "from scratch" if config["weights"] == "none" else escape(str(config["weights"])))
     table.add_row("loss", f"{config['loss']['name']}" + _weight(config["loss"]))
     table.add_row(
         "training",
@@ -60,10 +61,10 @@ def print_start(
         f"{config['optimizer']['name']} {config['optimizer']['lr']:g}, {config['scheduler']['name']}, {precision}, "
         f"seed {config['seed']}",
     )
-    table.add_row("run", f"{run_dir}{' (continued)' if resumed else ''}")
+    table.add_row("run", escape(f"{run_dir}{' (continued)' if resumed else ''}"))
     console.print(table, highlight=False, soft_wrap=False)
     for note in datamodule.notes:
-        console.print(f"[yellow]note[/yellow] {note}", highlight=False)
+        console.print(f"[yellow]note[/yellow] {escape(note)}", highlight=False)
 
 
 def _weight(loss: Mapping[str, Any]) -> str:

@@ -21,7 +21,6 @@ IRRELEVANT = (
     "logger",
     "name",
     "resume",
-    "dataset.root",
     "trainer.accelerator",
     "trainer.devices",
     "trainer.num_nodes",
@@ -50,6 +49,9 @@ def config_hash(config: Mapping[str, Any]) -> str:
         False
     """
     relevant = json.loads(json.dumps(config))
+    dataset = relevant.get("dataset") or {}
+    if "root" in dataset:  # where the data folder is does not matter; which dataset in it does
+        dataset["root"] = str(dataset["root"]).removeprefix(str(relevant.get("paths", {}).get("data", "")))
     for dotted in IRRELEVANT:
         *parents, leaf = dotted.split(".")
         node = relevant

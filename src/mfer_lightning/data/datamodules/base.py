@@ -251,6 +251,8 @@ class FaceDataModule(L.LightningDataModule, ABC):
     def val_dataloader(self) -> DataLoader[Any] | list[DataLoader[Any]]:
         """Validation faces, each once; with ``track_test`` a list with the test faces second. Empty without val."""
         names: tuple[SplitName, ...] = ("val", "test") if self.track_test else ("val",)
+        if len(self.splits.val) == 0:  # a test set in the place of val would be taken for it
+            return []
         loaders = [self.predict_dataloader(name) for name in names if len(self.splits[name])]
         return loaders[0] if len(loaders) == 1 else loaders
 

@@ -1,0 +1,46 @@
+"""One process at a time in a run's folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mfer_lightning.errors import UserError
+
+try:
+    import fcntl
+except ImportError:  # Windows: no lock, as before
+    fcntl = None  # type: ignore[assignment]
+
+
+@contextmanager
+def run_lock(run_dir: Path) -> Iterator[None]:
+    """Hold a run's folder for the duration of a block. The lock ends with the process, however that ends.
+
+    Args:
+        run_dir: the run's folder, which exists.
+
+    Raises:
+        UserError: where another process holds it.
+    """
+    path = run_dir / ".lock"
+    with path.open("a+") as file:
+        if fcntl is not None:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                file.seek(0)
+                raise UserError(
+                    f"{run_dir} is in use by another process ({file.read().strip() or 'pid unknown'}). "
+                    "Wait for it, stop it, or start a fresh run beside it with resume=never."
+                ) from error
+        file.seek(0)
+        file.truncate()
+        file.write(f"pid {os.getpid()}")
+        file.flush()
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
