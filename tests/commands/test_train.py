@@ -216,3 +216,49 @@ def test_an_unwritable_run_folder_is_one_message(mfer: Mfer, tmp_path: Path, cap
 def test_a_refused_run_leaves_no_folder_behind(mfer: Mfer, tmp_path: Path) -> None:
     assert mfer(*FACS, "backbone.name=convnext_bse") == 2
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_damaged_checkpoint_is_one_message_with_the_way_out(
+    mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    assert mfer(*FACS, "trainer.max_epochs=1") == 0
+    run = only_run(tmp_path / "runs")
+    (run / "result.json").unlink()
+    (run / "checkpoints" / "last.ckpt").write_bytes(b"half a file")
+    capsys.readouterr()
+    assert mfer(*FACS, "trainer.max_epochs=1") == 2
+    assert "resume=never" in capsys.readouterr().err
+    assert (run / "checkpoints" / "best.ckpt").is_file()
+
+
+def test_a_checkpoint_of_ours_serves_as_initial_weights(mfer: Mfer, tmp_path: Path) -> None:
+    assert mfer(*FACS, "trainer.max_epochs=1") == 0
+    best = only_run(tmp_path / "runs") / "checkpoints" / "best.ckpt"
+    prefixes = {name.split(".")[0] for name in read_checkpoint(best)["state_dict"]}
+    assert prefixes <= {"network", "objective", "preprocess", "evaluation_metrics"}
+    assert mfer(*FACS, "trainer.max_epochs=1", f"weights={best}", "name=second") == 0
+
+
+def test_continuing_after_training_and_before_the_result_keeps_the_cost(mfer: Mfer, tmp_path: Path) -> None:
+    assert mfer(*FACS) == 0
+    run = only_run(tmp_path / "runs")
+    before = result_of(run)
+    (run / "result.json").unlink()
+    assert mfer(*FACS) == 0
+    after = result_of(only_run(tmp_path / "runs"))
+    assert after["metrics"] == before["metrics"]
+    assert after["cost"]["epochs"] == 2
+    assert after["cost"]["seconds"] == pytest.approx(before["cost"]["seconds"])
+
+
+def test_changed_data_are_not_trained_on_by_an_unfinished_run(
+    mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    options = ("dataset=ferplus", "backbone=convnext_tiny", *TINY, "trainer.max_epochs=1")
+    write_ferplus(tmp_path / "data" / "ferplus", {"train": 64, "val": 24})
+    assert mfer(*options) == 0
+    (only_run(tmp_path / "runs") / "result.json").unlink()
+    label = tmp_path / "data" / "ferplus" / "FER2013Train" / "label.csv"
+    label.write_text("\n".join(label.read_text().splitlines()[:-1]) + "\n")
+    assert mfer(*options) == 2
+    assert "data have changed" in capsys.readouterr().err
