@@ -99,7 +99,7 @@ def help_text() -> str:
         "  --version         print the version",
         "",
         "Examples:",
-        "  mfer                                               synthetic faces, nothing to download, minutes on a CPU",
+        "  mfer                                               synthetic faces, nothing to download, minutes",
         "  mfer dataset=affectnet8 loss=dsf trainer=ddp       the paper's network on AffectNet",
         "  mfer experiment=ferplus_small paths.data=/datasets FERPlus from scratch on a CPU",
     ]

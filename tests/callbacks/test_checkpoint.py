@@ -10,13 +10,13 @@ from mfer_lightning.callbacks import RunCheckpoint
 
 
 def test_the_state_of_another_place_is_rebased(tmp_path: Path) -> None:
-    old = RunCheckpoint(tmp_path / "old", "val/accuracy")
+    old = RunCheckpoint(tmp_path / "old", "best", "val/accuracy")
     old.best_model_path = str(tmp_path / "old" / "best.ckpt")
     old.best_model_score = torch.tensor(0.8)
     old.best_k_models = {old.best_model_path: torch.tensor(0.8)}
     old.kth_best_model_path = old.best_model_path
     old.last_model_path = str(tmp_path / "old" / "last.ckpt")
-    new = RunCheckpoint(tmp_path / "new", "val/accuracy")
+    new = RunCheckpoint(tmp_path / "new", "best", "val/accuracy")
     new.load_state_dict(old.state_dict())
     assert new.best_model_score == torch.tensor(0.8)
     assert Path(new.best_model_path) == tmp_path / "new" / "best.ckpt"

@@ -200,7 +200,7 @@ def header(path: Path) -> list[str]:
 def test_a_loss_that_is_not_a_number_stops_with_epoch_step_and_rows(
     mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    assert mfer(*FACS, "optimizer.lr=1e38", "trainer.clip=null", "ema=none", "trainer.precision=32-true") == 2
+    assert mfer(*FACS, "optimizer.lr=1e30", "trainer.clip=null", "ema=none", "trainer.precision=32-true") == 2
     error = capsys.readouterr().err
     assert "not a finite number in epoch" in error
     assert "rows of the batch" in error

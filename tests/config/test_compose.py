@@ -5,18 +5,17 @@ from __future__ import annotations
 import pytest
 import yaml
 from hydra import compose, initialize_config_dir
-from hydra.core.config_store import ConfigStore
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
 from mfer_lightning.config.location import choices, config_dir, groups
-from mfer_lightning.config.schema import Train
+from mfer_lightning.config.schema import register
 
 ALL = [(group, name) for group in groups() for name in choices(group)]
 
 
 def composed(*overrides: str) -> dict:
-    ConfigStore.instance().store(name="train_schema", node=Train)
+    register("train_schema")
     with initialize_config_dir(str(config_dir()), version_base="1.3"):
         config = OmegaConf.to_container(compose("train", list(overrides)), resolve=True, throw_on_missing=True)
     assert isinstance(config, dict)
@@ -61,12 +60,17 @@ def test_the_embedded_dataset_brings_a_small_network_but_keeps_the_paper_s_parts
 
 
 def test_the_command_line_wins_over_experiment_and_experiment_over_dataset() -> None:
-    assert composed("dataset=facs")["backbone"]["name"] == "convnext_atto"
+    assert composed("dataset=facs")["backbone"]["options"]["dims"] == [32, 64, 96, 160]
     assert composed("experiment=ferplus_small")["backbone"]["name"] == "resnet18"
     assert composed("experiment=ferplus_small", "dataset=facs")["backbone"]["name"] == "resnet18"
     config = composed("experiment=ferplus_small", "backbone=convnext_tiny", "optimizer.lr=0.5")
     assert config["backbone"]["name"] == "convnext_tiny"
     assert config["optimizer"]["lr"] == 0.5
+
+
+def test_options_of_timm_s_constructors_are_open() -> None:
+    config = composed("dataset=ferplus", "backbone=convnext_tiny", "backbone.options={depths:[1,1,1,1],dims:[8,8,8,8]}")
+    assert config["backbone"]["options"] == {"depths": [1, 1, 1, 1], "dims": [8, 8, 8, 8]}
 
 
 @pytest.mark.parametrize(

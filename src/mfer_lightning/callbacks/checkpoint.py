@@ -9,7 +9,10 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 
 
 class RunCheckpoint(ModelCheckpoint):
-    """``best.ckpt`` by a validation metric (or of the last epoch) and ``last.ckpt``, at the end of each epoch.
+    """One checkpoint of a run, written at the end of an epoch: the best by a validation metric, or the last.
+
+    A run has two of these callbacks, ``best`` and ``last``. (Lightning's own ``save_last`` writes ``last.ckpt`` only in
+    epochs that improved the best one, so that a run would resume at the best epoch and not at the last: 2.6.6.)
 
     Differs from Lightning's in that a run may be moved or mounted elsewhere between two starts: the folder it is in
     now is where its checkpoints are, and the best figure so far stays known. (Lightning forgets it when the absolute
@@ -17,19 +20,24 @@ class RunCheckpoint(ModelCheckpoint):
 
     Args:
         folder: the run's folder of checkpoints.
+        name: of the file, without ``.ckpt``.
         monitor: the validation metric that selects, higher is better; None: the last epoch.
     """
 
-    def __init__(self, folder: str | Path, monitor: str | None) -> None:
+    def __init__(self, folder: str | Path, name: str, monitor: str | None = None) -> None:
         super().__init__(
             dirpath=str(folder),
-            filename="best",
+            filename=name,
             monitor=monitor,
             mode="max",
-            save_last=True,
             save_on_train_epoch_end=True,
             enable_version_counter=False,
         )
+
+    @property
+    def state_key(self) -> str:
+        """Name of this callback's state in a checkpoint."""
+        return f"RunCheckpoint[{self.filename}]"
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over the state of an earlier start, wherever the run lay then."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback
@@ -61,7 +63,9 @@ class FiniteLossGuard(Callback):
         index = getattr(getattr(trainer, "datamodule", None), "index", None)
         names = [str(row) if index is None else f"{row} ({index.path[row]})" for row in rows[:SHOWN_ROWS]]
         shown = ", ".join(names) + (", ..." if len(rows) > SHOWN_ROWS else "")
-        last = getattr(trainer.checkpoint_callback, "last_model_path", "") or "none yet"
+        folder = getattr(trainer.checkpoint_callback, "dirpath", None)
+        path = Path(folder) / "last.ckpt" if folder else None
+        last = path if path is not None and path.is_file() else "none yet"
         return (
             f"{what} in epoch {trainer.current_epoch + 1}, step {trainer.global_step} "
             f"(rows of the batch: {shown}). Last good checkpoint: {last}. "

@@ -126,7 +126,9 @@ def build_callbacks(config: Config, run_dir: Path, monitor: str | None, history:
     if config["ema"]["name"] == "ema":
         callbacks.append(WarmEMA(config["ema"]["decay"]))
     callbacks.append(FERProgressBar() if interactive() else EpochLines())
-    callbacks.append(RunCheckpoint(run_dir / "checkpoints", None if monitor is None else f"val/{monitor}"))
+    folder = run_dir / "checkpoints"
+    callbacks.append(RunCheckpoint(folder, "best", None if monitor is None else f"val/{monitor}"))
+    callbacks.append(RunCheckpoint(folder, "last"))
     return callbacks
 
 

@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import hydra
-from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from mfer_lightning.config.explain import explain
 from mfer_lightning.config.location import config_dir
-from mfer_lightning.config.schema import Train
+from mfer_lightning.config.schema import register
 from mfer_lightning.errors import UserError, nearest
 from mfer_lightning.sweep.identity import sweep_name
 from mfer_lightning.sweep.isolation import isolated_job
@@ -51,7 +50,7 @@ def launch(config_name: str, job: Job, arguments: Sequence[str]) -> tuple[int, P
     """
     if any(a.startswith("--experimental-rerun") for a in arguments):
         raise UserError("--experimental-rerun loads pickled files, which can execute code; it is not supported here.")
-    os.environ.setdefault(TOKEN, uuid.uuid4().hex)
+    os.environ[TOKEN] = uuid.uuid4().hex
     _register(config_name, arguments)
     sweep: list[Path] = []
     refused: list[UserError] = []
@@ -155,7 +154,7 @@ def run_parent(config: dict[str, Any]) -> Path:
 
 
 def _register(config_name: str, arguments: Sequence[str]) -> None:
-    ConfigStore.instance().store(name=f"{config_name}_schema", node=Train, provider="mfer_lightning")
+    register(f"{config_name}_schema")
 
     def sweep_dir(*, _root_: DictConfig) -> str:
         return str(Path(_root_.paths.runs).expanduser() / (_root_.get("name") or sweep_name(arguments)))

@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
-from omegaconf import MISSING
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING, OmegaConf
 
 # OmegaConf reads these annotations at run time; Optional is the spelling that it knows on every Python we support.
 # ruff: noqa: UP045
@@ -185,3 +186,14 @@ class Train:
     seed: int = 0
     resume: str = "auto"
     track_test: bool = False
+
+
+def register(name: str) -> None:
+    """Store the schema where Hydra finds it.
+
+    Args:
+        name: what the primary configuration file's defaults list calls it, e.g. ``"train_schema"``.
+    """
+    node = OmegaConf.structured(Train)
+    OmegaConf.set_struct(node.backbone.options, False)  # whatever timm's constructors take
+    ConfigStore.instance().store(name=name, node=node, provider="mfer_lightning")
