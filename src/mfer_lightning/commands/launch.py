@@ -71,7 +71,9 @@ def launch(config_name: str, job: Job, arguments: Sequence[str]) -> tuple[int, P
         return _sweep_job(cfg, job, int(settings.job.num), tuple(settings.overrides.task), sweep_dir, flags)
 
     wanted = os.environ.get("HYDRA_FULL_ERROR")
-    os.environ.setdefault(FULL_ERROR, wanted or "")
+    inherited = os.environ.get(FULL_ERROR)
+    os.environ[FULL_ERROR] = inherited if inherited is not None else wanted or ""
+    full = os.environ[FULL_ERROR] == "1"
     argv = sys.argv
     flags, overrides = split_flags(arguments)
     sys.argv = [argv[0], *flags, *overrides]
@@ -82,15 +84,16 @@ def launch(config_name: str, job: Job, arguments: Sequence[str]) -> tuple[int, P
         raise
     except Exception as error:
         message = explain(error)
-        if message is None or os.environ[FULL_ERROR] == "1":
+        if message is None or full:
             raise
         raise UserError(message) from error
     finally:
         sys.argv = argv
-        if wanted is None:
-            os.environ.pop("HYDRA_FULL_ERROR", None)
-        else:
-            os.environ["HYDRA_FULL_ERROR"] = wanted
+        for name, value in (("HYDRA_FULL_ERROR", wanted), (FULL_ERROR, inherited)):
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
     if refused:
         raise refused[0]
     if not sweep:

@@ -1,4 +1,4 @@
-"""The quick start's task has the right difficulty: linear models fail on it. (That networks succeed, `make run` shows.)"""
+"""The quick start's task has the right difficulty: linear models fail on it (networks do not: `make run`)."""
 
 from __future__ import annotations
 
