@@ -1,0 +1,197 @@
+"""One training run: faces in, a trained network, its test figures and everything about them out."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import sys
+import warnings
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+import yaml
+
+from mfer_lightning.callbacks import History, TrainingDivergedError
+from mfer_lightning.commands.build import build_datamodule, build_module, build_trainer, precision
+from mfer_lightning.commands.check import check_config
+from mfer_lightning.commands.finish import finish
+from mfer_lightning.errors import UserError
+from mfer_lightning.files import write_text
+from mfer_lightning.inference.checkpoint import read_checkpoint
+from mfer_lightning.nn.cost import count_gflops
+from mfer_lightning.report.start import print_start
+from mfer_lightning.sweep.identity import claim_run_dir, is_finished, run_name
+from mfer_lightning.sweep.lock import run_lock
+from mfer_lightning.sweep.records import read_records
+from mfer_lightning.tracking.loggers import close_loggers
+
+#: Handed from the first process of a distributed run to the others, which must not choose a folder of their own.
+RUN_DIR = "MFER_RUN_DIR"
+
+log = logging.getLogger("mfer_lightning")
+
+
+def train(config: dict[str, Any], parent: Path, in_sweep: bool) -> tuple[float | None, Path, bool]:
+    """Train one network and test it.
+
+    Args:
+        config: plain resolved configuration.
+        parent: folder that the run's folder goes in.
+        in_sweep: whether this is a job of a sweep, which skips a finished run rather than start a second one.
+
+    Returns:
+        The value of the selection metric (None where this rank does not know it), the run's folder, and whether
+        anything was run.
+
+    Raises:
+        UserError: for whatever the user can mend.
+    """
+    check_config(config)
+    inherited = os.environ.get(RUN_DIR)
+    made_parent = not parent.exists()
+    if inherited:
+        run_dir = Path(inherited)
+    else:
+        run_dir = claim_run_dir(parent, run_name(config), resume=config["resume"], in_sweep=in_sweep)
+    if in_sweep and not inherited:
+        _refuse_a_second_job(parent, run_dir)
+    if in_sweep and not inherited and is_finished(run_dir):
+        print(f"Finished before: {run_dir}", flush=True)
+        return _score(run_dir), run_dir, False
+    os.environ[RUN_DIR] = str(run_dir)
+    try:
+        with nullcontext() if inherited else run_lock(run_dir), _LogFile(run_dir / "log.txt"):
+            return _train(config, run_dir), run_dir, True
+    except TrainingDivergedError:
+        raise  # its log is evidence
+    except UserError:
+        if not inherited and not in_sweep:
+            _remove_if_nothing_was_trained(run_dir, parent if made_parent else None)
+        raise
+    finally:
+        if not inherited:
+            os.environ.pop(RUN_DIR, None)
+
+
+def _train(config: dict[str, Any], run_dir: Path) -> float | None:
+    torch.set_flush_denormal(True)  # denormal numbers slow a CPU several times over and mean nothing here
+    L.seed_everything(config["seed"], workers=True, verbose=False)
+    datamodule = build_datamodule(config)
+    datamodule.prepare_data()
+    datamodule.setup("fit")
+    protocol = datamodule.protocol
+    metadata = {
+        "dataset": config["dataset"]["name"],
+        "protocol": protocol.name,
+        "data_hash": datamodule.data_hash,
+        "config": config,
+        "flip": config["evaluation"]["flip"],
+    }
+    module = build_module(config, datamodule, metadata)
+    history = History(run_dir / "metrics.csv")
+    trainer = build_trainer(config, run_dir, None if protocol.takes_last_epoch else protocol.monitor, history)
+    last = run_dir / "checkpoints" / "last.ckpt"
+    resume = _resumable(last, datamodule.data_hash) if config["resume"] == "auto" else None
+    size = int(config["preprocess"]["size"] or datamodule.size or 224)
+    try:
+        count_gflops(module.network, size)
+    except (RuntimeError, ValueError) as error:
+        raise UserError(f"preprocess.size={size}: the network cannot take faces of this size ({error}).") from error
+    if trainer.is_global_zero:
+        write_text(run_dir / "config.yaml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+        print_start(config, datamodule, module, run_dir, precision(config["trainer"]), resumed=resume is not None)
+    try:
+        trainer.fit(module, datamodule=datamodule, ckpt_path=resume, weights_only=True)
+        return finish(config, run_dir, trainer, module, datamodule, history)
+    except SystemExit as stop:  # what Lightning makes of Ctrl-C
+        if trainer.interrupted:
+            raise KeyboardInterrupt from stop
+        raise
+    except torch.OutOfMemoryError as error:
+        raise UserError(
+            f"Out of memory with loader.batch_size={config['loader']['batch_size']}. Use a smaller batch with "
+            "trainer.accumulate=2 for the same steps, a smaller preprocess.size, or a smaller backbone."
+        ) from error
+    finally:
+        close_loggers(trainer.loggers)
+
+
+def _refuse_a_second_job(sweep_dir: Path, run_dir: Path) -> None:
+    for record in read_records(sweep_dir):
+        if record.run_dir == str(run_dir) and record.status != "failed":
+            raise UserError(
+                f"This job and job {record.number} of the sweep ({' '.join(record.overrides)}) are the same run, "
+                f"{run_dir.name}: places, loggers and hardware do not belong to a run's identity. Vary something else, "
+                "or run them as two sweeps with name=..."
+            )
+
+
+def _remove_if_nothing_was_trained(run_dir: Path, parent: Path | None) -> None:
+    """Take away the folder of a run that was refused before its first epoch; whatever was trained stays."""
+    if {f.name for f in run_dir.iterdir()} <= {"log.txt", "config.yaml"}:
+        shutil.rmtree(run_dir)
+        if parent is not None and not any(parent.iterdir()):
+            parent.rmdir()
+
+
+def _resumable(last: Path, data_hash: str) -> str | None:
+    """Return the checkpoint to continue from, after a look at whether it can be; None where there is none."""
+    if not last.is_file():
+        return None
+    try:
+        stored = read_checkpoint(last)["mfer"].get("data_hash")
+    except UserError as error:
+        raise UserError(f"The run cannot be continued: {error} Start a fresh run with resume=never.") from error
+    if stored != data_hash:
+        raise UserError(
+            f"The data have changed since {last.parent.parent} was started: other faces, labels or splits. "
+            "Start a fresh run with resume=never."
+        )
+    return str(last)
+
+
+def _score(run_dir: Path) -> float | None:
+    value = json.loads((run_dir / "result.json").read_text(encoding="utf-8"))["selection"]["value"]
+    return None if value is None else float(value)
+
+
+class _LogFile:
+    """While open, what libraries and we log, and all warnings, go to ``log.txt``: the screen is for the figures."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __enter__(self) -> _LogFile:
+        os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+        self.handler = logging.FileHandler(self.path, encoding="utf-8")
+        self.handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
+        self.loggers = [
+            logging.getLogger(n) for n in ("mfer_lightning", "lightning", "lightning.pytorch", "lightning.fabric")
+        ]
+        self.before = [(x.handlers[:], x.propagate, x.level) for x in self.loggers]
+        for x in self.loggers:
+            x.handlers, x.propagate = [self.handler], False
+            x.setLevel(logging.INFO)
+        logging.captureWarnings(True)
+        self.warnings = logging.getLogger("py.warnings")
+        self.warnings.addHandler(self.handler)
+        self.warnings.propagate = False
+        warnings.filterwarnings("default")
+        log.info("started: %s", " ".join(sys.argv[1:]))
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        if error is not None:
+            trace = None if isinstance(error, (UserError, KeyboardInterrupt)) else error
+            log.error("ended by %s: %s", kind.__name__ if kind else "", error, exc_info=trace)
+        for x, (handlers, propagate, level) in zip(self.loggers, self.before, strict=True):
+            x.handlers, x.propagate = handlers, propagate
+            x.setLevel(level)
+        self.warnings.removeHandler(self.handler)
+        logging.captureWarnings(False)
+        self.handler.close()
