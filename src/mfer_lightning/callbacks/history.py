@@ -10,12 +10,19 @@ from typing import Any
 
 import lightning as L
 from lightning.pytorch.callbacks import Callback
+from torch.optim import Optimizer
 
 from mfer_lightning.files import write_text
 from mfer_lightning.module import FERModule
 
 #: Columns that every run has, in this order; loss terms follow as they come.
 LEADING = ("epoch", "step", "lr", "seconds", "images_per_second")
+
+
+def network_rate(optimizer: Optimizer) -> float:
+    """Return the network's learning rate: the largest of its groups, without the centres of a feature loss."""
+    groups = [g for g in optimizer.param_groups if g.get("name") != "centers"]
+    return float(max(g["lr"] for g in groups))
 
 
 class History(Callback):
@@ -74,7 +81,7 @@ class History(Callback):
         row: dict[str, Any] = {
             "epoch": trainer.current_epoch,
             "step": trainer.global_step,
-            "lr": f"{max(g['lr'] for g in trainer.optimizers[0].param_groups):.6g}",
+            "lr": f"{network_rate(trainer.optimizers[0]):.6g}",
             "seconds": f"{time.perf_counter() - self._epoch_started:.2f}",
             "images_per_second": f"{self._images / max(self._train_seconds, 1e-9):.1f}",
         }

@@ -28,7 +28,7 @@ from mfer_lightning.inference.collect import Outputs, collect
 from mfer_lightning.module import FERModule
 from mfer_lightning.nn.cost import count_gflops, count_parameters
 from mfer_lightning.report.terminal import print_result
-from mfer_lightning.tracking.provenance import git_state, hardware, peak_memory_bytes, versions
+from mfer_lightning.tracking.provenance import hardware, peak_memory_bytes, versions
 
 log = logging.getLogger("mfer_lightning")
 
@@ -158,7 +158,7 @@ def _result(
             "images_per_second": history.images_per_second,
             "peak_memory_bytes": peak_memory_bytes(),
         },
-        "git": git_state(),
+        "git": module.metadata["git"],
         "versions": versions(),
         "hardware": hardware(),
     }

@@ -29,6 +29,7 @@ from mfer_lightning.sweep.identity import claim_run_dir, is_finished, run_name
 from mfer_lightning.sweep.lock import run_lock
 from mfer_lightning.sweep.records import read_records
 from mfer_lightning.tracking.loggers import close_loggers
+from mfer_lightning.tracking.provenance import git_state
 
 #: Handed from the first process of a distributed run to the others, which must not choose a folder of their own.
 RUN_DIR = "MFER_RUN_DIR"
@@ -89,6 +90,7 @@ def _train(config: dict[str, Any], run_dir: Path) -> float | None:
         "dataset": config["dataset"]["name"],
         "protocol": protocol.name,
         "data_hash": datamodule.data_hash,
+        "git": git_state(),  # now: the checkout may change while the run trains
         "config": config,
         "flip": config["evaluation"]["flip"],
     }
