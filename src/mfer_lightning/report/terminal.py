@@ -105,7 +105,7 @@ def print_sweep(rows: Sequence[Mapping[str, Any]], console: Console | None = Non
     if tables:
         console.print(
             "Mean ± sample standard deviation over seeds, in per cent. A difference of this size between two "
-            "settings may still be chance: the report tests it.",
+            "settings may still be chance.",
             style="dim",
         )
     _print_failures(failed, axes, console)
