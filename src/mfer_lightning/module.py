@@ -9,7 +9,7 @@ from typing import Any
 import lightning as L
 import torch
 from torch import Tensor, nn
-from torchmetrics import MetricCollection
+from torchmetrics import MeanMetric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score, MulticlassRecall
 
 from mfer_lightning.errors import UserError
@@ -101,6 +101,7 @@ class FERModule(L.LightningModule):
         metrics = build_metrics(len(self.class_names))
         # Looked up by the position of the evaluation loader: the second is the test set, with track_test only.
         self.evaluation_metrics = nn.ModuleList([metrics.clone(prefix="val/"), metrics.clone(prefix="track_test/")])
+        self.validation_nll = MeanMetric()  # over faces, whatever ranks and batches they came in
         self.batch_index: Tensor | None = None
         self._sums: dict[str, Tensor] = {}
         self._seen = 0
@@ -164,8 +165,7 @@ class FERModule(L.LightningModule):
         metrics = self.evaluation_metrics[dataloader_idx]
         metrics.update(logits, batch["label"][keep])  # type: ignore[operator]
         if dataloader_idx == 0 and keep.any():
-            loss = -(batch["target"][keep] * logits.log_softmax(1)).sum(1).mean()
-            self.log("val/nll", loss, batch_size=int(keep.sum()), sync_dist=True, add_dataloader_idx=False)
+            self.validation_nll.update(-(batch["target"][keep] * logits.log_softmax(1)).sum(1))
 
     def on_validation_epoch_end(self) -> None:
         """Log the metrics of each evaluation set; those of the test set are recorded and never shown."""
@@ -174,6 +174,9 @@ class FERModule(L.LightningModule):
                 shown = metrics.prefix == "val/"
                 self.log_dict(metrics.compute(), prog_bar=shown)  # type: ignore[operator]
                 metrics.reset()  # type: ignore[operator]
+        if self.validation_nll.update_called:
+            self.log("val/nll", self.validation_nll.compute())
+            self.validation_nll.reset()
 
     def predict_step(self, batch: dict[str, Tensor], batch_idx: int, dataloader_idx: int = 0) -> dict[str, Tensor]:
         """Return ``index`` (B,), ``logits`` (B,K) and ``feature`` (B,D) of one batch, computed in float32.

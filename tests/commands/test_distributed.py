@@ -1,0 +1,63 @@
+"""Two ranks on the CPU give what one gives: the same losses, the same figures, every face counted once."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from commands.conftest import FACS, only_run
+
+OPTIONS = (*FACS, "trainer.precision=32-true", "dataset.val_size=41", "evaluation.embedding_points=0")
+
+
+def run(tmp_path: Path, trainer: str, *more: str) -> subprocess.CompletedProcess[str]:
+    arguments = [a for a in OPTIONS if not a.startswith("trainer.accelerator")]
+    return subprocess.run(
+        [sys.executable, "-m", "mfer_lightning", *more, *arguments, f"trainer={trainer}", f"name={trainer}"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        timeout=300,
+    )
+
+
+@pytest.mark.slow
+def test_two_ranks_equal_one_with_the_joined_batch(tmp_path: Path) -> None:
+    rows, results = {}, {}
+    for trainer in ("cpu", "ddp_cpu"):
+        done = run(tmp_path, trainer)
+        assert done.returncode == 0, done.stderr
+        folder = only_run(tmp_path / "runs" / trainer)
+        with (folder / "metrics.csv").open(newline="") as file:
+            rows[trainer] = list(csv.DictReader(file))
+        results[trainer] = json.loads((folder / "result.json").read_text())
+    assert results["cpu"]["n"] == results["ddp_cpu"]["n"] == 37
+    assert results["ddp_cpu"]["metrics"]["nll"] == pytest.approx(results["cpu"]["metrics"]["nll"], abs=1e-4)
+    assert len(rows["cpu"]) == len(rows["ddp_cpu"]) == 2
+    for one, two in zip(rows["cpu"], rows["ddp_cpu"], strict=True):
+        for name in one:
+            if name.startswith(("train/", "val/")):
+                assert float(two[name]) == pytest.approx(float(one[name]), abs=1e-4), name
+
+
+@pytest.mark.slow
+def test_a_sweep_of_two_rank_jobs_trains_each_job_once_in_a_folder_of_its_own(tmp_path: Path) -> None:
+    done = run(tmp_path, "ddp_cpu", "-m", "seed=0,1", "loss=ce")
+    assert done.returncode == 0, done.stderr
+    runs = sorted(f.parent for f in (tmp_path / "runs" / "ddp_cpu").glob("*/result.json"))
+    assert len(runs) == 2
+    assert {json.loads((r / "result.json").read_text())["seed"] for r in runs} == {0, 1}
+
+
+@pytest.mark.slow
+def test_a_user_s_error_on_two_ranks_shows_no_traceback(tmp_path: Path) -> None:
+    done = run(tmp_path, "ddp_cpu", "optimizer.lr=1e30", "ema=none", "trainer.clip=null")
+    assert done.returncode != 0
+    assert "not a finite number" in done.stderr or "not finite numbers" in done.stderr
+    assert "Traceback" not in done.stderr
