@@ -86,6 +86,8 @@ class FERModule(L.LightningModule):
         compile_network: bool = False,
     ) -> None:
         super().__init__()
+        if mixup is not None and getattr(getattr(objective, "classification", None), "target_kind", "") == "multi-hot":
+            raise UserError("Mixup weighs classes and the multi-target loss takes sets of them: use mixup=none.")
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.network = network.to(memory_format=self.memory_format)
         self.objective = objective

@@ -262,3 +262,23 @@ def test_changed_data_are_not_trained_on_by_an_unfinished_run(
     label.write_text("\n".join(label.read_text().splitlines()[:-1]) + "\n")
     assert mfer(*options) == 2
     assert "data have changed" in capsys.readouterr().err
+
+
+def test_weights_of_another_class_order_give_new_heads_and_say_so(
+    mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    assert mfer(*FACS, "trainer.max_epochs=1") == 0
+    best = only_run(tmp_path / "runs") / "checkpoints" / "best.ckpt"
+    write_ferplus(tmp_path / "data" / "ferplus", {"train": 64, "val": 24})
+    options = ("dataset=ferplus", "backbone=convnext_tiny", *TINY, "trainer.max_epochs=1", "name=second")
+    stem = "backbone.options={depths:[1,1,1,1],dims:[8,16,24,32],stem_type:overlap_tiered,ls_init_value:1.0}"
+    capsys.readouterr()
+    assert mfer(*options, stem, f"weights={best}") == 0
+    assert "new heads" in capsys.readouterr().out
+
+
+def test_mixup_and_the_multi_target_loss_are_refused_together(
+    mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    assert mfer(*FACS, "mixup=default", "loss=multi_target", "dataset.target=multi") == 2
+    assert "mixup=none" in capsys.readouterr().err

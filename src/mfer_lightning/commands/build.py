@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import lightning as L
 import torch
@@ -15,6 +15,7 @@ from mfer_lightning.callbacks import EpochLines, FERProgressBar, FiniteLossGuard
 from mfer_lightning.config.instantiate import described, instantiate
 from mfer_lightning.data.datamodules import FaceDataModule
 from mfer_lightning.errors import UserError
+from mfer_lightning.inference.checkpoint import read_checkpoint
 from mfer_lightning.losses import Objective
 from mfer_lightning.module import FERModule
 from mfer_lightning.nn import MFER, Preprocess, load_weights
@@ -51,7 +52,10 @@ def build_module(config: Config, datamodule: FaceDataModule, metadata: Config) -
     backbone = {k: v for k, v in config["backbone"].items() if v is not None}
     with described("network"):
         network = MFER(backbone, datamodule.num_classes, attention=config["attention"], head=config["head"])
-    load_weights(network, config["weights"])
+    with described("weights"):
+        report = load_weights(network, config["weights"], head=_head_choice(config["weights"], datamodule.class_names))
+    if config["weights"] != "none":
+        print(f"weights: {report}", flush=True)
     available = {
         "num_classes": datamodule.num_classes,
         "feature_dim": network.feature_dim,
@@ -155,6 +159,17 @@ def precision(options: Config) -> Any:
     if options["accelerator"] in ("auto", "cpu") and torch.cpu._is_avx512_bf16_supported():
         return "bf16-mixed"
     return "32-true"
+
+
+def _head_choice(weights: str, class_names: Sequence[str]) -> Literal["load", "new"]:
+    """Whether the heads of a checkpoint of ours fit: only where its classes are the same in the same order."""
+    if not weights.endswith(".ckpt"):
+        return "load"
+    stored = tuple(read_checkpoint(weights)["mfer"]["class_names"])
+    if stored == tuple(class_names):
+        return "load"
+    print(f"weights: trained on the classes {', '.join(stored)}, which are not this dataset's: new heads.", flush=True)
+    return "new"
 
 
 def _mixup(config: Config) -> Mixup | None:

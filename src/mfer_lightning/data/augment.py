@@ -153,7 +153,13 @@ class Augment:
             seeds = hashes(seed, epoch, rows, STREAM_AUGMENT)
             for i, number in enumerate(seeds.tolist()):
                 _reseed(generator, python_random, number)
-                images[i] = compose(image=images[i])["image"]
+                image = compose(image=images[i])["image"]
+                if image.dtype != np.uint8 or image.shape != images[i].shape:
+                    raise UserError(
+                        f"augment.transforms must give uint8 images of {images[i].shape}, but gave {image.dtype} of "
+                        f"{image.shape}: normalising and resizing belong to `preprocess`."
+                    )
+                images[i] = image
         return images
 
     def _warp(self, images: NDArray[np.uint8], seed: int, epoch: NDArray[np.int64], rows: NDArray[np.int64]) -> None:

@@ -82,11 +82,11 @@ class FaceIndex:
         return len(self.path)
 
     def fingerprint(self) -> str:
-        """SHA-256 over paths, partitions, labels and votes: which data, in which order, a result was made of."""
+        """SHA-256 over paths, partitions, labels, votes and boxes: which data, in which order, a result was made of."""
         digest = hashlib.sha256()
         for column in (self.path, self.partition):
             digest.update("\n".join(column.tolist()).encode())
-        for numbers in (self.label, self.votes):
+        for numbers in (self.label, self.votes, self.box):
             if numbers is not None:
                 digest.update(np.ascontiguousarray(numbers, dtype="<i8").tobytes())
         digest.update("\n".join(self.class_names).encode())

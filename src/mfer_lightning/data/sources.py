@@ -7,6 +7,8 @@ a tag and cuts 16-bit pictures off at white. Everything here ends as upright 8-b
 from __future__ import annotations
 
 import hashlib
+import struct
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -14,13 +16,13 @@ from typing import Protocol, runtime_checkable
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from mfer_lightning.data.index import FaceIndex
 from mfer_lightning.errors import UserError
 
 #: Counts changes of decoding or resizing, so that caches made by an older way are made anew.
-DECODER_VERSION = 1
+DECODER_VERSION = 2
 
 
 @runtime_checkable
@@ -68,16 +70,40 @@ def decode(path: Path) -> NDArray[np.uint8]:
             raise UserError(f"{path} is empty (0 bytes): the copy is broken. Unpack or download this file anew.")
         with Image.open(path) as image:
             image.seek(0)
-            return _to_rgb(ImageOps.exif_transpose(image))
+            return _to_rgb(_upright(image))
     except FileNotFoundError as error:
         raise UserError(f"{path} is missing. Unpack the images anew, or remove its row from the list.") from error
     except UnidentifiedImageError as error:
         raise UserError(f"{path} is no image that can be read. Unpack or download this file anew.") from error
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+    except (OSError, SyntaxError, ValueError, EOFError, *_DAMAGE, Image.DecompressionBombError) as error:
         # What PIL raises for damage: OSError for cut-off files, SyntaxError and ValueError for broken headers.
         raise UserError(
             f"{path} is damaged or cut off ({error}). Unpack or download this file anew, or remove its row."
         ) from error
+
+
+#: What broken headers make PIL raise besides.
+_DAMAGE = (struct.error, zlib.error, IndexError, TypeError, KeyError, OverflowError)
+
+_ORIENTATION = 0x0112
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Turn a photo as its EXIF tag says; PIL's own function writes the other tags anew and fails on odd ones."""
+    try:
+        turn = _TURNS.get(image.getexif().get(_ORIENTATION, 1))
+    except Exception:  # tags that cannot be read say nothing about the pixels
+        turn = None
+    return image if turn is None else image.transpose(turn)
 
 
 def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:
@@ -85,6 +111,8 @@ def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:
         # 16 and 32 bit grey: PIL's own conversion cuts off at 255. The file's depth is not kept in mode I, so what does
         # not fit in 8 bits is taken for 16.
         values = np.asarray(image).astype(np.float64)
+        if not np.isfinite(values).all():
+            raise ValueError("its pixels are not all numbers")
         if image.mode == "F" and values.max(initial=0.0) <= 1.0:
             values = values * 255.0
         elif values.max(initial=0.0) > 255 or image.mode.startswith("I;16"):

@@ -158,6 +158,12 @@ def make_splits(index: FaceIndex, protocol: Protocol, target_rule: str | None = 
         selected = (index.partition == protocol.val) & truth.keep
     tested = (index.partition == protocol.test) & truth.keep
 
+    if index.group is not None and protocol.val != protocol.test:
+        leaked = trained & np.isin(index.group, np.unique(index.group[tested]))
+        if leaked.any():
+            trained &= ~leaked
+            notes.append(f"{int(leaked.sum()):,} training faces share a photo or person with test and were left out")
+
     if not tested.any():
         _explain_absent_test(index, protocol, notes)
     if not trained.any():

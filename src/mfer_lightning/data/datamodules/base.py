@@ -217,9 +217,7 @@ class FaceDataModule(L.LightningDataModule, ABC):
             if len(self.splits[name])
         }
         self.train_dataset, self.val_dataset, self.test_dataset = (datasets.get(n) for n in ("train", "val", "test"))
-        identity = (
-            f"{self.index.fingerprint()} {self.protocol.name} {self.protocol.version} {self.splits.fingerprint()}"
-        )
+        identity = f"{self.index.fingerprint()} {self.protocol.name} {self.protocol.version} {self.splits.fingerprint()} {self.size}"
         self.data_hash = hashlib.sha256(identity.encode()).hexdigest()
         self.notes = tuple(notes)
 

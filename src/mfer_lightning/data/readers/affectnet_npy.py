@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
@@ -61,7 +62,7 @@ def read_annotations(root: Path, folder: str, codes: int) -> Iterator[tuple[str,
 def _parse(content: bytes, file: Path, codes: int) -> int:
     try:
         value = np.load(io.BytesIO(content), allow_pickle=False)
-    except (ValueError, OSError, EOFError, SyntaxError) as error:
+    except (ValueError, OSError, EOFError, SyntaxError, OverflowError, MemoryError, zipfile.BadZipFile) as error:
         raise UserError(
             f"{file} is no NumPy file with one code ({error}). It may be cut off: unpack the annotations anew."
         ) from error

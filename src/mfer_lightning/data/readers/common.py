@@ -138,7 +138,7 @@ def check_name(name: str, path: Path, line: int) -> str:
             f"{path}, line {line}: the image name {name!r} points outside the dataset's folder. "
             "Names in a list must be relative and must not climb with '..'."
         )
-    return plain
+    return str(PurePosixPath(plain)) if plain else plain  # one spelling a file: `./a.png` and `a.png` are one image
 
 
 def check_unique(names: Sequence[str], lines: Sequence[int], path: Path) -> None:
