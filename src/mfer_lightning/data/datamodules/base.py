@@ -217,7 +217,8 @@ class FaceDataModule(L.LightningDataModule, ABC):
             if len(self.splits[name])
         }
         self.train_dataset, self.val_dataset, self.test_dataset = (datasets.get(n) for n in ("train", "val", "test"))
-        identity = f"{self.index.fingerprint()} {self.protocol.name} {self.protocol.version} {self.splits.fingerprint()} {self.size}"
+        rules = f"{self.protocol.name} {self.protocol.version}"
+        identity = f"{self.index.fingerprint()} {rules} {self.splits.fingerprint()} {self.size}"
         self.data_hash = hashlib.sha256(identity.encode()).hexdigest()
         self.notes = tuple(notes)
 
