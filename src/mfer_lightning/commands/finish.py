@@ -26,7 +26,7 @@ from mfer_lightning.files import atomic_path, write_json
 from mfer_lightning.inference.checkpoint import read_checkpoint
 from mfer_lightning.inference.collect import Outputs, collect
 from mfer_lightning.module import FERModule
-from mfer_lightning.nn.cost import count_gflops, count_parameters
+from mfer_lightning.nn.cost import count_parameters
 from mfer_lightning.report.terminal import print_result
 from mfer_lightning.tracking.provenance import hardware, peak_memory_bytes, versions
 
@@ -40,6 +40,7 @@ def finish(
     module: FERModule,
     datamodule: FaceDataModule,
     history: History,
+    gflops: float,
 ) -> float | None:
     """Evaluate the selected checkpoint on val and test, and write everything that a finished run holds.
 
@@ -52,6 +53,7 @@ def finish(
         module: receives the selected checkpoint's weights.
         datamodule: is set up.
         history: rows of ``metrics.csv``.
+        gflops: the network's arithmetic for one face.
 
     Returns:
         The value of the selection metric on val (None where the protocol takes the last epoch).
@@ -69,7 +71,7 @@ def finish(
     if not trainer.is_global_zero:
         return None
     split = "test" if "test" in tables else "val"
-    result = _result(config, datamodule, module, history, tables[split], split, selection)
+    result = _result(config, datamodule, module, history, gflops, tables[split], split, selection)
     _draw(run_dir, result, tables[split], config)
     write_json(run_dir / "result.json", result)
     log.info("finished: %s", {k: result["metrics"][k] for k in ("accuracy", "mean_class_accuracy", "macro_f1")})
@@ -130,6 +132,7 @@ def _result(
     datamodule: FaceDataModule,
     module: FERModule,
     history: History,
+    gflops: float,
     table: Predictions,
     split: str,
     selection: Mapping[str, Any],
@@ -137,7 +140,6 @@ def _result(
     evaluation = evaluate(table)
     notes = [*evaluation["notes"], *datamodule.notes]
     network = module.network
-    size = int(config["preprocess"]["size"] or datamodule.size or 224)
     result = {
         "schema_version": SCHEMA_VERSION,
         "dataset": config["dataset"]["name"],
@@ -152,7 +154,7 @@ def _result(
         "data_hash": datamodule.data_hash,
         "cost": {
             "parameters": count_parameters(network),
-            "gflops": count_gflops(network, size),
+            "gflops": gflops,
             "epochs": len(history.rows),
             "seconds": history.seconds,
             "images_per_second": history.images_per_second,

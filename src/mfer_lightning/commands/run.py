@@ -101,15 +101,17 @@ def _train(config: dict[str, Any], run_dir: Path) -> float | None:
     resume = _resumable(last, datamodule.data_hash) if config["resume"] == "auto" else None
     size = int(config["preprocess"]["size"] or datamodule.size or 224)
     try:
-        count_gflops(module.network, size)
+        gflops = count_gflops(module.network, size)
     except (RuntimeError, ValueError) as error:
         raise UserError(f"preprocess.size={size}: the network cannot take faces of this size ({error}).") from error
     if trainer.is_global_zero:
         write_text(run_dir / "config.yaml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
-        print_start(config, datamodule, module, run_dir, precision(config["trainer"]), resumed=resume is not None)
+        print_start(
+            config, datamodule, module, run_dir, precision(config["trainer"]), size, gflops, resumed=resume is not None
+        )
     try:
         trainer.fit(module, datamodule=datamodule, ckpt_path=resume, weights_only=True)
-        return finish(config, run_dir, trainer, module, datamodule, history)
+        return finish(config, run_dir, trainer, module, datamodule, history, gflops)
     except SystemExit as stop:  # what Lightning makes of Ctrl-C
         if trainer.interrupted:
             raise KeyboardInterrupt from stop

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from mfer_lightning.data.datamodules import FaceDataModule
 from mfer_lightning.module import FERModule
-from mfer_lightning.nn.cost import count_gflops, count_parameters
+from mfer_lightning.nn.cost import count_parameters
 
 
 def print_start(
@@ -21,6 +21,8 @@ def print_start(
     module: FERModule,
     run_dir: Path,
     precision: str,
+    size: int,
+    gflops: float,
     *,
     resumed: bool = False,
     console: Console | None = None,
@@ -33,11 +35,13 @@ def print_start(
         module: the network and its objective.
         run_dir: where the run is written to.
         precision: the arithmetic in use, e.g. ``"bf16-mixed"``.
+        size: pixels of the faces that the network sees.
+        gflops: its arithmetic for one of them.
         resumed: whether the run continues an unfinished one.
         console: where to print; None: the terminal.
     """
     console = console or Console()
-    network, size = module.network, int(config["preprocess"]["size"] or datamodule.size or 224)
+    network = module.network
     counts = {name: len(datamodule.splits[name].rows) for name in ("train", "val", "test")}
     faces = ", ".join(f"{name} {n:,}" for name, n in counts.items() if n)
     parts = {name: count_parameters(child) for name, child in network.named_children()}
@@ -51,7 +55,7 @@ def print_start(
         f"{config['backbone']['name']} + {config['attention']['name']} attention + {config['head']['name']} head, "
         f"{count_parameters(network) / 1e6:.2f} M parameters "
         f"({', '.join(f'{k} {v / 1e6:.2f}' for k, v in parts.items() if v)}), "
-        f"{count_gflops(network, size):.3g} GFLOPs at {size} px",
+        f"{gflops:.3g} GFLOPs at {size} px",
     )
     table.add_row("weights", "from scratch" if config["weights"] == "none" else escape(str(config["weights"])))
     table.add_row("loss", f"{config['loss']['name']}" + _weight(config["loss"]))
