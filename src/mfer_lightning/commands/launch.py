@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from mfer_lightning.config.explain import explain
 from mfer_lightning.config.location import config_dir
-from mfer_lightning.config.schema import register
+from mfer_lightning.config.schema import Train, register
 from mfer_lightning.errors import UserError, nearest
 from mfer_lightning.sweep.identity import sweep_name
 from mfer_lightning.sweep.isolation import isolated_job
@@ -51,7 +51,8 @@ def launch(config_name: str, job: Job, arguments: Sequence[str]) -> tuple[int, P
     if any(a.startswith("--experimental-rerun") for a in arguments):
         raise UserError("--experimental-rerun loads pickled files, which can execute code; it is not supported here.")
     os.environ[TOKEN] = uuid.uuid4().hex
-    _register(config_name, arguments)
+    flags, overrides = split_flags(arguments)
+    _register_sweep_dir(arguments)
     sweep: list[Path] = []
     refused: list[UserError] = []
 
@@ -70,12 +71,64 @@ def launch(config_name: str, job: Job, arguments: Sequence[str]) -> tuple[int, P
             sweep.append(sweep_dir)
         return _sweep_job(cfg, job, int(settings.job.num), tuple(settings.overrides.task), sweep_dir, flags)
 
+    _compose(config_name, Train, task, flags, overrides)
+    if refused:
+        raise refused[0]
+    if not sweep:
+        return 0, None
+    return int(any(r.status == "failed" for r in read_records(sweep[0]))), sweep[0]
+
+
+def run_verb(
+    config_name: str, schema: type, job: Callable[[dict[str, Any]], int | None], arguments: Sequence[str]
+) -> int:
+    """Compose the configuration of a verb other than ``train`` and do its job.
+
+    With ``-m`` the job is done for each combination of the comma-separated values, in this process, one after the
+    other; one that fails with a mistake of the user's is said and does not stop the others.
+
+    Args:
+        config_name: name of the primary configuration file, e.g. ``"evaluate"``; the file's defaults list begins with
+            ``<config_name>_schema``.
+        schema: dataclass of the legal options and their types.
+        job: takes the plain resolved configuration; returns an exit code, None meaning 0.
+        arguments: the command line after the verb.
+
+    Returns:
+        Exit code: the job's own, or 1 where a job of several failed.
+
+    Raises:
+        UserError: for what the user can mend.
+    """
+    flags, overrides = split_flags(arguments)
+    codes: list[int] = []
+    refused: list[UserError] = []
+
+    def task(cfg: DictConfig) -> None:
+        try:
+            codes.append(job(to_plain(cfg)) or 0)
+        except UserError as error:  # kept for below: Hydra would print lines of its own above the message
+            refused.append(error)
+            codes.append(1)
+            if HydraConfig.get().mode is RunMode.MULTIRUN:
+                print(f"Error: {error}", file=sys.stderr, flush=True)
+
+    _compose(config_name, schema, task, flags, overrides)
+    if len(codes) == 1 and refused:
+        raise refused[0]
+    return codes[0] if len(codes) == 1 else int(any(codes))
+
+
+def _compose(
+    config_name: str, schema: type, task: Callable[[DictConfig], Any], flags: Sequence[str], overrides: Sequence[str]
+) -> None:
+    """Let Hydra compose the configuration and call the task; say again what Hydra complains of."""
+    register(f"{config_name}_schema", schema)
     wanted = os.environ.get("HYDRA_FULL_ERROR")
     inherited = os.environ.get(FULL_ERROR)
     os.environ[FULL_ERROR] = inherited if inherited is not None else wanted or ""
     full = os.environ[FULL_ERROR] == "1"
     argv = sys.argv
-    flags, overrides = split_flags(arguments)
     sys.argv = [argv[0], *flags, *overrides]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra raise rather than print and exit: the message is ours to write
     try:
@@ -83,7 +136,7 @@ def launch(config_name: str, job: Job, arguments: Sequence[str]) -> tuple[int, P
     except UserError:
         raise
     except Exception as error:
-        message = explain(error)
+        message = explain(error, schema)
         if message is None or full:
             raise
         raise UserError(message) from error
@@ -94,11 +147,6 @@ def launch(config_name: str, job: Job, arguments: Sequence[str]) -> tuple[int, P
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
-    if refused:
-        raise refused[0]
-    if not sweep:
-        return 0, None
-    return int(any(r.status == "failed" for r in read_records(sweep[0]))), sweep[0]
 
 
 def split_flags(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -156,9 +204,7 @@ def run_parent(config: dict[str, Any]) -> Path:
     return runs / config["name"] if config.get("name") else runs
 
 
-def _register(config_name: str, arguments: Sequence[str]) -> None:
-    register(f"{config_name}_schema")
-
+def _register_sweep_dir(arguments: Sequence[str]) -> None:
     def sweep_dir(*, _root_: DictConfig) -> str:
         return str(Path(_root_.paths.runs).expanduser() / (_root_.get("name") or sweep_name(arguments)))
 

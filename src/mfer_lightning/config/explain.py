@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import re
+from dataclasses import fields
 
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from mfer_lightning.config.location import choices, config_dir, groups
+from mfer_lightning.config.location import choices, config_dir
+from mfer_lightning.config.schema import Train
 from mfer_lightning.errors import nearest
 
-#: Values at the top of the configuration that are neither groups nor nodes.
-TOP_LEVEL = ("name", "seed", "weights", "resume", "track_test", "paths", "preprocess", "loader", "evaluation")
+#: Groups of recipes, which are no option of any schema.
+RECIPES = ("experiment", "debug")
 
 
-def explain(error: BaseException) -> str | None:
+def explain(error: BaseException, schema: type = Train) -> str | None:
     """Say what was wrong with the command line or a configuration file.
 
     Args:
         error: what was caught round composition or a job.
+        schema: dataclass of the verb's options.
 
     Returns:
         One message with the nearest legal names, or None where the error is not about the configuration.
@@ -33,7 +36,7 @@ def explain(error: BaseException) -> str | None:
     if isinstance(error, ConfigCompositionException):
         if isinstance(error.__cause__, OmegaConfBaseException):
             return _bad_value(error.__cause__)
-        return _unknown_override(str(error))
+        return _unknown_override(str(error), schema)
     if isinstance(error, HydraException):
         return _first_line(str(error))
     return None
@@ -70,12 +73,13 @@ def _unparsable(error: OverrideParseException) -> str:
     )
 
 
-def _unknown_override(text: str) -> str:
+def _unknown_override(text: str, schema: type) -> str:
     match = re.search(r"Could not override '([^']+)'", text)
     if not match:
         return _first_line(text)
     key = match.group(1).split("@")[0]
-    legal = sorted({*groups(), *TOP_LEVEL})
+    options = {f.name for f in fields(schema)}
+    legal = sorted(options | {r for r in RECIPES if schema is Train})
     return f"There is no option `{key}`. {_sentence(nearest(key, legal), legal)} See mfer --help."
 
 

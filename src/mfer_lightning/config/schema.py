@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from hydra.core.config_store import ConfigStore
-from omegaconf import MISSING, OmegaConf
+from omegaconf import MISSING, DictConfig, OmegaConf
 
 # OmegaConf reads these annotations at run time; Optional is the spelling that it knows on every Python we support.
 # ruff: noqa: UP045
@@ -188,12 +188,14 @@ class Train:
     track_test: bool = False
 
 
-def register(name: str) -> None:
-    """Store the schema where Hydra finds it.
+def register(name: str, schema: type = Train) -> None:
+    """Store a schema where Hydra finds it.
 
     Args:
         name: what the primary configuration file's defaults list calls it, e.g. ``"train_schema"``.
+        schema: dataclass of the options of a verb.
     """
-    node = OmegaConf.structured(Train)
-    OmegaConf.set_struct(node.backbone.options, False)  # whatever timm's constructors take
+    node = OmegaConf.structured(schema)
+    if "backbone" in node and isinstance(node.backbone, DictConfig):
+        OmegaConf.set_struct(node.backbone.options, False)  # whatever timm's constructors take
     ConfigStore.instance().store(name=name, node=node, provider="mfer_lightning")
