@@ -1,0 +1,53 @@
+"""Which file is meant by a run, a folder or a file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from mfer_lightning.errors import UserError
+
+
+def checkpoint_path(where: str | Path) -> Path:
+    """Find the checkpoint that a run or a path stands for.
+
+    Args:
+        where: a run's folder (its selected checkpoint is meant: ``best.ckpt``, or ``last.ckpt`` where the protocol
+            takes the last epoch), a run's ``checkpoints`` folder, or a checkpoint file.
+
+    Returns:
+        The file, which exists.
+
+    Raises:
+        UserError: where there is none.
+    """
+    path = Path(where).expanduser()
+    if path.is_file():
+        return path
+    if not path.is_dir():
+        raise UserError(
+            f"There is no {path}. Give a run's folder (runs/<run>) or a checkpoint file (<run>/checkpoints/best.ckpt)."
+        )
+    folder = path if path.name == "checkpoints" else path / "checkpoints"
+    names = ("last.ckpt", "best.ckpt") if _takes_last(folder.parent) else ("best.ckpt", "last.ckpt")
+    for name in names:
+        if (folder / name).is_file():
+            return folder / name
+    runs = sorted(f.parent.parent.name for f in path.glob("*/checkpoints/best.ckpt"))
+    hint = f" It holds the runs {', '.join(runs[:5])}: name one of them." if runs else ""
+    raise UserError(f"{path} holds no checkpoint (checkpoints/best.ckpt).{hint}")
+
+
+def run_folder(checkpoint: Path) -> Path | None:
+    """Return the run that a checkpoint file belongs to, None where it lies elsewhere."""
+    run = checkpoint.parent.parent
+    return run if checkpoint.parent.name == "checkpoints" and (run / "config.yaml").is_file() else None
+
+
+def _takes_last(run: Path) -> bool:
+    """Whether the run's protocol selects nothing; unfinished runs do not say, and have a best so far where it does."""
+    try:
+        selection = json.loads((run / "result.json").read_text(encoding="utf-8"))["selection"]
+        return selection["split"] is None
+    except (OSError, ValueError, KeyError, TypeError):
+        return False

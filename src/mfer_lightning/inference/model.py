@@ -1,0 +1,217 @@
+"""A trained model, ready to use: network, preprocessing, class names and where it came from, in one object."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mfer_lightning.config.instantiate import locate
+from mfer_lightning.errors import UserError, nearest
+from mfer_lightning.inference.checkpoint import read_checkpoint
+from mfer_lightning.inference.locate import checkpoint_path
+from mfer_lightning.nn import MFER, Preprocess
+
+#: Names that the format of a checkpoint or an export must have.
+REQUIRED = ("format", "class_names", "network", "preprocess")
+
+#: The newest format that this version reads.
+NEWEST_FORMAT = 1
+
+
+class FERModel(nn.Module):
+    """Network and preprocessing of a trained model, in evaluation mode, in float32.
+
+    Args:
+        network: maps normalised images to feature and logits.
+        preprocess: maps uint8 faces to normalised images.
+        class_names: the K emotions in the network's order.
+        metadata: what else its checkpoint says: dataset, protocol, configuration, data hash, git.
+        source: the file it came from, for messages.
+
+    Example:
+        >>> network = MFER({"name": "convnext_atto", "options": {"depths": [1, 1, 1, 1], "dims": [8, 16, 32, 64]}}, 2)
+        >>> model = FERModel(network, Preprocess(size=32), ("sadness", "happiness"))
+        >>> model(torch.zeros(3, 3, 48, 48, dtype=torch.uint8))["logits"].shape
+        torch.Size([3, 2])
+    """
+
+    def __init__(
+        self,
+        network: MFER,
+        preprocess: Preprocess,
+        class_names: Sequence[str],
+        metadata: Mapping[str, Any] | None = None,
+        source: Path | None = None,
+    ) -> None:
+        super().__init__()
+        self.network = network.eval()
+        self.preprocess = preprocess
+        self.class_names = tuple(class_names)
+        self.metadata = dict(metadata or {})
+        self.source = source
+        self.eval()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.network.parameters()).device
+
+    def train(self, mode: bool = True) -> FERModel:
+        """Stay in evaluation mode: predictions must not depend on who else is in the batch."""
+        if mode:
+            raise UserError("A loaded model is for prediction. To train from its weights: mfer weights=<checkpoint>.")
+        super().train(False)
+        return self
+
+    def forward(self, faces: Tensor, *, flip: bool = False) -> dict[str, Tensor]:
+        """Classify aligned faces.
+
+        Args:
+            faces: uint8 (B,3,H,W), RGB, on any device.
+            flip: average logits and features with those of the mirrored faces.
+
+        Returns:
+            ``logits`` (B,K) and ``feature`` (B,D), float32, on the model's device.
+        """
+        with torch.inference_mode(), torch.autocast(self.device.type, enabled=False):
+            faces = faces.to(self.device)
+            output = self._run(faces)
+            if flip:
+                mirrored = self._run(faces.flip(-1))
+                output = {name: (value + mirrored[name]) / 2 for name, value in output.items()}
+            return output
+
+    def _run(self, faces: Tensor) -> dict[str, Tensor]:
+        pixels = self.preprocess(faces).contiguous(memory_format=torch.channels_last)
+        output = self.network(pixels)
+        return {name: output[name].float() for name in ("logits", "feature")}
+
+    def batches(self, faces: Tensor, size: int = 64, *, flip: bool = False) -> Iterator[dict[str, Tensor]]:
+        """Classify many faces, ``size`` at a time."""
+        for start in range(0, len(faces), size):
+            yield self(faces[start : start + size], flip=flip)
+
+
+def read_model(where: str | Path, device: str = "auto") -> FERModel:
+    """Load the model of a run or a checkpoint, without executing anything that the file holds.
+
+    Args:
+        where: a run's folder, or a checkpoint file.
+        device: ``"auto"`` (a GPU where there is one), or a torch device, e.g. ``"cpu"`` or ``"cuda:1"``.
+
+    Returns:
+        The model, in evaluation mode.
+
+    Raises:
+        UserError: where there is no checkpoint, or it is damaged, unsafe, of a newer format, or disagrees with itself.
+    """
+    path = checkpoint_path(where)
+    checkpoint = read_checkpoint(path)
+    stored = {
+        name.removeprefix("network."): value
+        for name, value in checkpoint["state_dict"].items()
+        if name.startswith("network.")
+    }
+    return build_model(checkpoint["mfer"], stored, path).to(choose_device(device))
+
+
+def build_model(description: Mapping[str, Any], weights: Mapping[str, Tensor], source: Path) -> FERModel:
+    """Build a model from what a file says of it.
+
+    Shapes are compared before anything of their size is allocated: a file cannot ask for more memory than it brings.
+
+    Args:
+        description: ``class_names``, ``network``, ``preprocess``, and whatever is to become the metadata.
+        weights: name in the network -> tensor; exactly the network's.
+        source: the file, for messages.
+
+    Raises:
+        UserError: where the parts are missing or disagree.
+    """
+    missing = [key for key in REQUIRED if key not in description]
+    if missing:
+        raise UserError(f"{source} does not describe a model: it lacks {', '.join(missing)}.")
+    if not isinstance(description["format"], int) or description["format"] > NEWEST_FORMAT:
+        raise UserError(
+            f"{source} is of format {description['format']}; this version reads up to {NEWEST_FORMAT}. "
+            "Install a newer mfer_lightning."
+        )
+    check_targets(description.get("config"), source)
+    names = description["class_names"]
+    if not isinstance(names, (list, tuple)) or not all(isinstance(n, str) and n for n in names):
+        raise UserError(f"{source} does not describe a model: its class names are {names!r}.")
+    config = description["network"]
+    if not isinstance(config, Mapping) or config.get("num_classes") != len(names):
+        raise UserError(f"{source} does not describe a model: {len(names)} class names, network {config!r}.")
+    try:
+        with torch.device("meta"):
+            network = MFER(**config)
+        _compare({name: value.shape for name, value in network.state_dict().items()}, weights, source)
+        if _has_hidden_buffers(network):  # which the weights do not bring: they must be computed
+            network = MFER(**config)
+        preprocess = Preprocess.from_config(description["preprocess"])
+    except (UserError, TypeError, ValueError, AttributeError, RuntimeError, AssertionError) as error:
+        message = str(error)
+        raise UserError(message if str(source) in message else f"{source} cannot be used: {message}") from error
+    network.load_state_dict({k: v.clone() for k, v in weights.items()}, assign=True)
+    network.requires_grad_(False)
+    network.to(memory_format=torch.channels_last)
+    metadata = {k: v for k, v in description.items() if k not in ("network", "preprocess", "class_names")}
+    return FERModel(network, preprocess, names, metadata, source)
+
+
+def check_targets(config: Any, source: Path) -> None:
+    """Refuse a stored configuration that names code outside the whitelist, though nothing of it would be called.
+
+    Raises:
+        UserError: naming the target.
+    """
+    if isinstance(config, Mapping):
+        for key, value in config.items():
+            if key == "_target_":
+                locate(str(value), f"the configuration stored in {source}")
+            else:
+                check_targets(value, source)
+    elif isinstance(config, (list, tuple)):
+        for value in config:
+            check_targets(value, source)
+
+
+def choose_device(name: str) -> torch.device:
+    """Choose the device to predict on.
+
+    Raises:
+        UserError: for one that torch does not know, or that is not here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f"device={name} cannot be used here ({str(error).splitlines()[0]}). Try device=cpu.") from error
+    return device
+
+
+def _has_hidden_buffers(network: nn.Module) -> bool:
+    """Whether there are buffers that are not part of the state dict (Swin's position indices, for one)."""
+    return bool({name for name, _ in network.named_buffers()} - set(network.state_dict()))
+
+
+def _compare(expected: Mapping[str, torch.Size], weights: Mapping[str, Tensor], source: Path) -> None:
+    wrong = [
+        f"{name} is {tuple(weights[name].shape)}, expected {tuple(shape)}"
+        for name, shape in expected.items()
+        if name in weights and weights[name].shape != shape
+    ]
+    wrong += [f"{name} is missing" for name in expected if name not in weights]
+    wrong += [f"{name} is not the network's ({nearest(name, expected)})" for name in weights if name not in expected]
+    if wrong:
+        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+        raise UserError(
+            f"{source}: the weights do not fit the network that it describes: {'; '.join(wrong[:3])}{more}."
+        )
