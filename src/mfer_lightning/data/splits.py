@@ -107,7 +107,12 @@ def apply_rule(index: FaceIndex, rule: str) -> Targets:
     return targets_from_votes(votes, index.vote_names, index.class_names, rule)
 
 
-def make_splits(index: FaceIndex, protocol: Protocol, target_rule: str | None = None) -> Splits:
+def make_splits(
+    index: FaceIndex,
+    protocol: Protocol,
+    target_rule: str | None = None,
+    needed: tuple[str, ...] = ("train", "val"),
+) -> Splits:
     """Make the splits of a protocol.
 
     Training faces are those for which the target rule has a target. Validation and test faces are those for which the
@@ -119,6 +124,8 @@ def make_splits(index: FaceIndex, protocol: Protocol, target_rule: str | None = 
         index: the faces.
         protocol: the protocol; its class names must be the index's.
         target_rule: the rule for training targets; None: the protocol's default.
+        needed: splits that must not be empty; training needs train, and val where the protocol selects. Evaluation
+            needs neither: a copy may hold the test files alone.
 
     Returns:
         The splits, with notes on absent files and unexpected counts.
@@ -166,13 +173,13 @@ def make_splits(index: FaceIndex, protocol: Protocol, target_rule: str | None = 
 
     if not tested.any():
         _explain_absent_test(index, protocol, notes)
-    if not trained.any():
+    if "train" in needed and not trained.any():
         raise _empty("train", index, protocol, rule)
-    if protocol.val is not None and not selected.any():
+    if "val" in needed and protocol.val is not None and not selected.any():
         raise _empty("val", index, protocol, protocol.label_rule)
     evaluation = Targets(truth.keep, np.where(targets.keep[:, None], targets.target, one_hot(truth)), truth.label)
     missing = np.flatnonzero(np.bincount(targets.label[trained], minlength=len(index.class_names)) == 0)
-    if len(missing):
+    if len(missing) and trained.any():
         notes.append(f"no training image of {', '.join(index.class_names[k] for k in missing)}")
     return Splits(
         train=_take(trained, targets),

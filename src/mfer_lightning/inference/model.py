@@ -116,7 +116,8 @@ def read_model(where: str | Path, device: str = "auto") -> FERModel:
         for name, value in checkpoint["state_dict"].items()
         if name.startswith("network.")
     }
-    return build_model(checkpoint["mfer"], stored, path).to(choose_device(device))
+    description = {**checkpoint["mfer"], "epoch": checkpoint.get("epoch")}
+    return build_model(description, stored, path).to(choose_device(device))
 
 
 def build_model(description: Mapping[str, Any], weights: Mapping[str, Tensor], source: Path) -> FERModel:

@@ -53,13 +53,37 @@ def print_result(result: Mapping[str, Any], run_dir: str | Path, console: Consol
     if result["split"] == "val":
         console.print(f"[bold yellow]Note:[/] {_NOT_A_TEST}.")
     console.print()
-    console.print(_class_table(result))
-    console.print(_overall_table(result))
-    for note in result["notes"]:
-        console.print(f"[bold]Note:[/] {escape(note)}")
+    _print_figures(result, console)
     console.print(escape(_selection(result["selection"])))
     console.print()
     _print_places(Path(run_dir), console)
+
+
+def print_evaluation(
+    evaluation: Mapping[str, Any], title: str, folder: str | Path, console: Console | None = None
+) -> None:
+    """Print figures that were made from a table of predictions alone.
+
+    Args:
+        evaluation: of :func:`mfer_lightning.evaluation.metrics.evaluate`.
+        title: what was evaluated.
+        folder: where the results lie.
+        console: where to print; None is the terminal.
+    """
+    console = console or Console()
+    console.print()
+    console.print(f"[bold]{escape(title)}[/]: {evaluation['n']:,} faces")
+    console.print()
+    _print_figures(evaluation, console)
+    console.print()
+    _print_places(Path(folder), console)
+
+
+def _print_figures(evaluation: Mapping[str, Any], console: Console) -> None:
+    console.print(_class_table(evaluation))
+    console.print(_overall_table(evaluation))
+    for note in evaluation["notes"]:
+        console.print(f"[bold]Note:[/] {escape(note)}")
 
 
 def print_sweep(rows: Sequence[Mapping[str, Any]], console: Console | None = None) -> None:

@@ -173,7 +173,7 @@ class FaceDataModule(L.LightningDataModule, ABC):
             UserError: for whatever is wrong with the files.
         """
         if not self.data_hash:
-            self._read()
+            self._read(needed=() if stage in ("test", "predict") else ("train", "val"))
         needed: dict[str | None, tuple[SplitName, ...]] = {
             "fit": ("train", "val", "test") if self.track_test else ("train", "val"),
             "validate": ("val",),
@@ -184,13 +184,13 @@ class FaceDataModule(L.LightningDataModule, ABC):
         for name in needed.get(stage, ()):
             self._open(name)
 
-    def _read(self) -> None:
+    def _read(self, needed: tuple[str, ...]) -> None:
         try:
             self.index = self.read()
         except OSError as error:  # a folder on the way that may not be entered, a disk that went away
             raise unreadable(Path(error.filename or self.root), error) from error
         self.protocol = self.choose_protocol(self.index).with_classes(self.index.class_names)
-        self.splits = make_splits(self.index, self.protocol, self.target)
+        self.splits = make_splits(self.index, self.protocol, self.target, needed)
         notes = list(self.splits.notes)
         if self.label_noise:
             train = self.splits.train

@@ -1,0 +1,41 @@
+"""The figures that every evaluated split gets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mfer_lightning.evaluation.predictions import Predictions
+from mfer_lightning.figures.confusion import plot_confusion
+from mfer_lightning.figures.embedding import plot_embedding
+from mfer_lightning.figures.per_class import plot_per_class
+from mfer_lightning.figures.reliability import plot_reliability
+
+
+def draw_figures(folder: Path, result: Mapping[str, Any], table: Predictions, embedding_points: int) -> None:
+    """Draw confusion matrix, recall of each class, reliability and embedding into ``folder/figures``.
+
+    Args:
+        folder: holds ``features_<split>.npz`` of the same faces.
+        result: what ``result.json`` is to hold.
+        table: the predictions that it was made of.
+        embedding_points: faces in the embedding; with fewer than there are classes it is left out.
+    """
+    figures, where = folder / "figures", f"{result['protocol']}, {result['split']}"
+    plot_confusion(result["confusion"], result["class_names"], figures / "confusion.png", f"Confusion matrix ({where})")
+    plot_per_class(result["per_class"], figures / "per_class.png", f"Recall of each class ({where})")
+    plot_reliability(table.probabilities, table.label, figures / "reliability.png")
+    if embedding_points >= len(table.class_names):
+        with np.load(folder / f"features_{result['split']}.npz") as stored:
+            feature = stored["feature"].astype(np.float32)
+        plot_embedding(
+            feature,
+            table.label,
+            table.class_names,
+            figures / "embedding.png",
+            max_points=embedding_points,
+            seed=result["seed"],
+        )

@@ -1,0 +1,52 @@
+"""Types of the options of ``mfer evaluate``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Optional
+
+# OmegaConf reads these annotations at run time; Optional is the spelling that it knows on every Python we support.
+# ruff: noqa: UP045
+
+
+@dataclass
+class Places:
+    """Where things are."""
+
+    data: Optional[str] = None
+    runs: str = "runs"
+    cache: Optional[str] = None
+
+
+@dataclass
+class Reading:
+    """How faces are read."""
+
+    eval_batch_size: int = 64
+    num_workers: int = 2
+
+
+@dataclass
+class Figures:
+    """What is drawn."""
+
+    embedding_points: int = 1500
+
+
+@dataclass
+class Evaluate:
+    """Everything that ``mfer evaluate`` reads."""
+
+    checkpoint: Optional[str] = None
+    predictions: Optional[str] = None
+    dataset_name: Optional[str] = None
+    split: str = "test"
+    drop: list[str] = field(default_factory=list)
+    flip: Optional[bool] = None
+    calibrate: bool = False
+    suite: str = "none"
+    device: str = "auto"
+    output: Optional[str] = None
+    paths: Places = field(default_factory=Places)
+    loader: Reading = field(default_factory=Reading)
+    evaluation: Figures = field(default_factory=Figures)

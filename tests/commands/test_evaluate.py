@@ -1,0 +1,169 @@
+"""`mfer evaluate`: the model of a run measured again, elsewhere, in views, and from its predictions alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from commands.conftest import TINY, only_run
+from data.layout_trees import write_rafdb
+
+from mfer_lightning.cli import main
+from mfer_lightning.evaluation.predictions import Predictions
+from mfer_lightning.evaluation.schema import validate_result
+
+SMALL = ("dataset.train_size=32", "dataset.val_size=24", "dataset.test_size=37")
+
+
+def mfer(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    return int(stop.value.code or 0)
+
+
+def result_in(folder: Path) -> dict:
+    return json.loads((folder / "result.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of the tiniest network on the embedded dataset."""
+    runs = tmp_path_factory.mktemp("evaluate") / "runs"
+    assert mfer(*TINY, *SMALL, "trainer.max_epochs=1", f"paths.runs={runs}", "evaluation.embedding_points=0") == 0
+    return only_run(runs)
+
+
+def evaluate(run: Path, *arguments: str) -> int:
+    return mfer(
+        "evaluate",
+        f"checkpoint={run}",
+        "loader.num_workers=0",
+        "device=cpu",
+        "evaluation.embedding_points=0",
+        *arguments,
+    )
+
+
+def test_evaluating_a_run_again_gives_the_figures_of_its_training(trained: Path, tmp_path: Path) -> None:
+    assert evaluate(trained, f"output={tmp_path}") == 0
+    found, first = result_in(tmp_path), result_in(trained)
+    validate_result(found)
+    for key in ("protocol", "split", "n", "class_names", "confusion", "seed", "config", "data_hash"):
+        assert found[key] == first[key], key
+    assert found["metrics"] == pytest.approx(first["metrics"], abs=1e-6)
+    assert found["model"]["trained_on"] == "facs@native"
+    mine = Predictions.from_csv(tmp_path / "predictions_test.csv")
+    theirs = Predictions.from_csv(trained / "predictions_test.csv")
+    np.testing.assert_array_equal(mine.path, theirs.path)
+    np.testing.assert_allclose(mine.logits, theirs.logits, atol=1e-4)
+    assert (tmp_path / "figures" / "confusion.png").stat().st_size > 0
+
+
+def test_results_lie_in_the_run_under_the_name_of_what_was_measured(trained: Path) -> None:
+    before = (trained / "result.json").read_bytes()
+    assert evaluate(trained, "split=val", "flip=true") == 0
+    folder = trained / "evaluations" / "facs@native-val-flip"
+    assert (result_in(folder)["split"], result_in(folder)["model"]["flip"]) == ("val", True)
+    assert (trained / "result.json").read_bytes() == before
+
+
+def test_a_view_of_fewer_classes_is_marked_and_smaller(trained: Path, tmp_path: Path) -> None:
+    assert evaluate(trained, "drop=[contempt]", f"output={tmp_path}") == 0
+    found, whole = result_in(tmp_path), result_in(trained)
+    assert found["protocol"] == "facs@native-without-contempt"
+    assert "contempt" not in found["class_names"]
+    assert found["n"] == whole["n"] - whole["per_class"]["contempt"]["n"]
+    assert "left out as asked: contempt" in found["notes"][0]
+
+
+def test_another_dataset_is_met_by_emotion_name(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    write_rafdb(tmp_path / "data" / "raf-db", train=0, test=28)  # a copy of the test files alone
+    onto = ("dataset=rafdb", f"paths.data={tmp_path / 'data'}", f"output={tmp_path / 'out'}")
+    assert evaluate(trained, *onto) == 2
+    assert "the model alone has contempt" in capsys.readouterr().err
+    assert evaluate(trained, *onto, "drop=[contempt]") == 0
+    found = result_in(tmp_path / "out")
+    assert found["protocol"] == "rafdb@holdout-without-contempt"
+    assert found["class_names"] == ["surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral"]
+    table = Predictions.from_csv(tmp_path / "out" / "predictions_test.csv")
+    assert found["n"] == len(table) == 28
+    assert {p.split("/")[-1].split("_")[0] for p in table.path} == {"test"}
+
+
+def test_training_faces_are_called_that(trained: Path, tmp_path: Path) -> None:
+    assert evaluate(trained, "split=train", f"output={tmp_path}") == 0
+    assert "trained on these faces" in result_in(tmp_path)["notes"][0]
+
+
+def test_a_temperature_fitted_on_val_does_not_hurt_on_val_and_changes_no_prediction(
+    trained: Path, tmp_path: Path
+) -> None:
+    assert evaluate(trained, "split=val", "calibrate=true", f"output={tmp_path}") == 0
+    figures = result_in(tmp_path)["calibration"]
+    assert figures["temperature"] > 0
+    assert figures["after"]["nll"] <= figures["before"]["nll"] + 1e-9
+
+
+def test_predictions_alone_give_the_same_figures(trained: Path, tmp_path: Path) -> None:
+    table = trained / "predictions_test.csv"
+    assert mfer("evaluate", f"predictions={table}", f"output={tmp_path}") == 0
+    found = json.loads((tmp_path / "evaluation.json").read_text())
+    assert found["metrics"] == pytest.approx(result_in(trained)["metrics"], abs=1e-6)
+    assert mfer("evaluate", f"predictions={table}", f"output={tmp_path / 'view'}", "drop=[contempt]") == 0
+    view = json.loads((tmp_path / "view" / "evaluation.json").read_text())
+    assert len(view["class_names"]) == 7
+    assert view["n"] == found["n"] - found["per_class"]["contempt"]["n"]
+
+
+def test_a_sweep_evaluates_each_combination(trained: Path, capsys: pytest.CaptureFixture) -> None:
+    assert evaluate(trained, "-m", "split=val,test") == 0
+    out = capsys.readouterr().out
+    assert "split val" in out
+    assert "split test" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((), "Say what to evaluate"),
+        (("checkpoint=nothing",), "There is no nothing"),
+        (("checkpoint={run}", "split=tset"), "did you mean 'test'"),
+        (("checkpoint={run}", "dataset=rafbd"), "Did you mean 'rafdb'"),
+        (("checkpoint={run}", "dataset=rafdb"), "RAF-DB was not found"),
+        (("checkpoint={run}", "dataset.protocol=nope"), "no protocol of facs"),
+        (("checkpoint={run}", "dataset.sizee=3"), "has no option `sizee`"),
+        (("checkpoint={run}", "drop=[joyful]"), "neither the model nor the dataset"),
+        (("checkpoint={run}", "suite=robust"), "did you mean 'robustness'"),
+        (("checkpoint={run}", "device=gpu9"), "cannot be used here"),
+        (("checkpoint={run}", "loader.eval_batch_size=0"), "must be at least 1"),
+        (("checkpoint={run}", "seed=1"), "There is no option `seed`"),
+        (("checkpoint={run}", "flip=maybe"), "flip"),
+        (("predictions=nothing.csv",), "nothing.csv"),
+        (("predictions={run}/predictions_test.csv", "suite=robustness"), "needs a model"),
+        (("checkpoint={run}/config.yaml",), "cannot be read as a checkpoint"),
+    ],
+)
+def test_a_mistake_is_one_message(
+    arguments: tuple[str, ...], words: str, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    said = [a.format(run=trained) for a in arguments]
+    assert mfer("evaluate", *said, f"paths.data={tmp_path}", f"output={tmp_path / 'out'}") == 2
+    err = capsys.readouterr().err
+    assert words in err
+    assert "Traceback" not in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_swapped_class_names_change_the_figures_and_never_go_unseen_by_name(trained: Path, tmp_path: Path) -> None:
+    """What a checkpoint calls its logits is what they are compared with: a swap of two names swaps their columns."""
+    checkpoint = torch.load(trained / "checkpoints" / "best.ckpt", weights_only=True)
+    names = checkpoint["mfer"]["class_names"]
+    names[1], names[2] = names[2], names[1]
+    torch.save(checkpoint, tmp_path / "swapped.ckpt")
+    assert evaluate(tmp_path / "swapped.ckpt", f"output={tmp_path / 'out'}") == 0
+    mine = Predictions.from_csv(tmp_path / "out" / "predictions_test.csv")
+    theirs = Predictions.from_csv(trained / "predictions_test.csv")
+    np.testing.assert_allclose(mine.logits[:, [0, 2, 1, *range(3, 8)]], theirs.logits, atol=1e-4)
