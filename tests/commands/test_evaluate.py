@@ -118,11 +118,15 @@ def test_predictions_alone_give_the_same_figures(trained: Path, tmp_path: Path) 
     assert view["n"] == found["n"] - found["per_class"]["contempt"]["n"]
 
 
-def test_a_sweep_evaluates_each_combination(trained: Path, capsys: pytest.CaptureFixture) -> None:
+def test_a_sweep_evaluates_each_combination_and_leaves_nothing_beside_the_results(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
     assert evaluate(trained, "-m", "split=val,test") == 0
     out = capsys.readouterr().out
     assert "split val" in out
     assert "split test" in out
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

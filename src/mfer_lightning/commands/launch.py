@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 import traceback
 import uuid
 from collections.abc import Callable, Sequence
@@ -113,7 +114,8 @@ def run_verb(
             if HydraConfig.get().mode is RunMode.MULTIRUN:
                 print(f"Error: {error}", file=sys.stderr, flush=True)
 
-    _compose(config_name, schema, task, flags, overrides)
+    with tempfile.TemporaryDirectory() as scratch:  # Hydra writes a multirun.yaml for a sweep, which nobody here needs
+        _compose(config_name, schema, task, flags, [*overrides, f"hydra.sweep.dir={scratch}"])
     if len(codes) == 1 and refused:
         raise refused[0]
     return codes[0] if len(codes) == 1 else int(any(codes))
