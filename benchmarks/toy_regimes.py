@@ -117,9 +117,9 @@ def draw(path: Path, panels: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray 
             if centers is not None:
                 axis.scatter(*centers.T, s=90, c="black", marker="+", linewidths=1.6, label="centre", zorder=3)
             axis.set_title(
-                f"{REGIMES[regime]}\n{figures['accuracy']:.1f}%  spread {figures['spread']:.2f}  "
-                f"distance {figures['distance']:.2f}",
-                fontsize=9,
+                f"{REGIMES[regime]}\n{figures['accuracy']:.1f}%, spread {figures['spread']:.2f}, "
+                f"distance {figures['distance']:.1f}",
+                fontsize=8,
             )
             axis.set_aspect("equal", adjustable="datalim")
             axis.tick_params(labelsize=7)

@@ -91,6 +91,19 @@ def test_released_layout_without_heads_keeps_the_models_heads(tmp_path):
     torch.testing.assert_close(source(image())["feature"], target(image())["feature"])
 
 
+def test_released_weights_without_heads_are_loaded_with_a_warning_or_refused(tmp_path):
+    source, target = network(), network()
+    before = {name: t.clone() for name, t in target.state_dict().items()}
+    with pytest.raises(UserError, match=r"holds no heads.*cannot classify"):
+        load_released_weights(target, released(source, heads=False), require_heads=True)
+    assert all(torch.equal(before[name], t) for name, t in target.state_dict().items())
+    with pytest.warns(UserWarning, match="its logits mean nothing"):
+        load_released_weights(target, released(source, heads=False))
+    torch.testing.assert_close(source(image())["feature"], target(image())["feature"])
+    load_released_weights(target, released(source), require_heads=True)
+    torch.testing.assert_close(source(image())["logits"], target(image())["logits"])
+
+
 @pytest.mark.parametrize("wrap", ["plain", "model", "state_dict", "module.", "compiled"])
 def test_wrappings_are_taken_off(tmp_path, wrap):
     source, target = network(), network()

@@ -1,5 +1,6 @@
 """What hangs on the training loop: checkpoints, averaging, history, guards and what the user sees."""
 
+from mfer_lightning.callbacks.centers import CentersFromData
 from mfer_lightning.callbacks.checkpoint import RunCheckpoint
 from mfer_lightning.callbacks.ema import WarmEMA
 from mfer_lightning.callbacks.guard import FiniteLossGuard, TrainingDivergedError
@@ -7,6 +8,7 @@ from mfer_lightning.callbacks.history import History
 from mfer_lightning.callbacks.progress import EpochLines, FERProgressBar
 
 __all__ = [
+    "CentersFromData",
     "EpochLines",
     "FERProgressBar",
     "FiniteLossGuard",

@@ -11,7 +11,15 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.strategies import DDPStrategy, Strategy
 
-from mfer_lightning.callbacks import EpochLines, FERProgressBar, FiniteLossGuard, History, RunCheckpoint, WarmEMA
+from mfer_lightning.callbacks import (
+    CentersFromData,
+    EpochLines,
+    FERProgressBar,
+    FiniteLossGuard,
+    History,
+    RunCheckpoint,
+    WarmEMA,
+)
 from mfer_lightning.config.instantiate import described, instantiate
 from mfer_lightning.data.datamodules import FaceDataModule
 from mfer_lightning.errors import UserError
@@ -129,6 +137,8 @@ def build_callbacks(config: Config, run_dir: Path, monitor: str | None, history:
     callbacks: list[Callback] = [FiniteLossGuard(), history]
     if config["ema"]["name"] == "ema":
         callbacks.append(WarmEMA(config["ema"]["decay"]))
+    if config["loss"]["centers_from_data"]:
+        callbacks.append(CentersFromData())
     callbacks.append(FERProgressBar() if interactive() else EpochLines())
     folder = run_dir / "checkpoints"
     callbacks.append(RunCheckpoint(folder, "best", None if monitor is None else f"val/{monitor}"))

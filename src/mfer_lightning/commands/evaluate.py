@@ -52,6 +52,5 @@ def _check(config: dict[str, Any]) -> None:
     if config["predictions"] is not None:
         for option, untouched in (("suite", "none"), ("calibrate", False), ("dataset_name", None)):
             if config[option] != untouched:
-                raise UserError(
-                    f"{option.partition('_')[0]}={config[option]} needs a model: give checkpoint=... and not predictions=..."
-                )
+                name = option.partition("_")[0]
+                raise UserError(f"{name}={config[option]} needs a model: give checkpoint=..., not predictions=...")

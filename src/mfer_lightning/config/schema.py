@@ -81,6 +81,7 @@ class Loss:
     classification: Any = MISSING
     feature: Any = None
     feature_weight: float = 0.0
+    centers_from_data: bool = False
 
 
 @dataclass

@@ -9,8 +9,8 @@ from mfer_lightning.emotions import canonical
 
 SCHEMA_VERSION = 1
 
-#: The sets a figure can be measured on. Figures on ``val`` are selection figures: the checkpoint was chosen there; those
-#: on ``train`` say how well the training faces are known by heart.
+#: The sets a figure can be measured on. Figures on ``val`` are selection figures: the checkpoint was chosen there;
+#: those on ``train`` say how well the training faces are known by heart.
 SPLITS = ("test", "val", "train")
 
 #: Metrics that every result has; ``kl_to_votes`` and ``cross_entropy_to_votes`` join them where votes exist.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,18 +82,25 @@ def load_weights(model: MFER, weights: str | Path, *, head: str = "load") -> Loa
     return _load(model, state, _layout(model, state), str(weights), head)
 
 
-def load_released_weights(model: MFER, weights: str | Path | Mapping[str, Tensor]) -> MFER:
+def load_released_weights(
+    model: MFER, weights: str | Path | Mapping[str, Tensor], *, require_heads: bool = False
+) -> MFER:
     """Load a checkpoint in the layout of the authors' released code, strictly.
 
     Args:
         model: a network like the checkpoint's, e.g. ``MFER()``; changed in place, and only if everything fits.
-        weights: a file, or its state dict. The heads ``msc.{0,1,2}`` may be absent; the model's own then stay.
+        weights: a file, or its state dict. The heads ``msc.{0,1,2}`` may be absent: the model's own then stay as they
+            are, and a warning says so.
+        require_heads: refuse weights without heads, which cannot classify.
 
     Returns:
         The model.
 
     Raises:
         UserError: where it is not that layout, or any tensor is missing, superfluous or of another shape.
+
+    Warns:
+        UserWarning: where the heads keep the values that they have.
     """
     state = read_state(weights) if isinstance(weights, (str, Path)) else tensors_of(weights, "the state dict")
     source = str(weights) if isinstance(weights, (str, Path)) else "the state dict"
@@ -101,7 +109,19 @@ def load_released_weights(model: MFER, weights: str | Path | Mapping[str, Tensor
             f"{source} is not in the layout of the released MFER code (downsample_layers.*, stages.*, attention as "
             f"the last block of a stage, norm); it begins with {listed(state)}. Other layouts: load_weights."
         )
+    headless = not any(name.startswith("msc.") for name in state)
+    if headless and require_heads:
+        raise UserError(
+            f"{source} holds no heads (msc.*): it can be trained from, and cannot classify. "
+            "Fine-tune it first: mfer weights=<file>."
+        )
     _load(model, state, _layout(model, state), source)
+    if headless:
+        warnings.warn(
+            f"{source} holds no heads (msc.*): the model's own stay as they are, and its logits mean nothing "
+            "until they are trained.",
+            stacklevel=2,
+        )
     return model
 
 

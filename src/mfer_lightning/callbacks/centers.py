@@ -1,0 +1,51 @@
+"""Centres of a feature loss that start where the classes are."""
+
+from __future__ import annotations
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Callback
+from torch import Tensor
+
+from mfer_lightning.module import FERModule
+
+
+class CentersFromData(Callback):
+    """Set the centres to the mean feature of each class before the first step, from a part of the training faces.
+
+    The faces are the first ones of the first epoch's order, augmented as there, so that they are a fair sample whatever
+    order the files are in. The network is as it starts (fresh or pre-trained), in evaluation mode. All ranks share the
+    sums. A run that is resumed keeps the centres it has learned, and a loss without centres is left alone.
+
+    Args:
+        faces: how many, over all ranks, at least one batch.
+
+    Raises:
+        ValueError: where ``faces`` is below 1.
+    """
+
+    def __init__(self, faces: int = 4096) -> None:
+        if faces < 1:
+            raise ValueError(f"Expected argument `faces` to be at least 1, but got {faces}.")
+        self.faces = faces
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Set the centres, at the very beginning of a run only."""
+        assert isinstance(pl_module, FERModule)
+        if trainer.global_step > 0 or getattr(pl_module.objective.feature, "init_centers", None) is None:
+            return
+        features: list[Tensor] = []
+        targets: list[Tensor] = []
+        seen = 0
+        was_training = pl_module.network.training
+        pl_module.network.eval()
+        with torch.no_grad():
+            for batch in trainer.datamodule.train_dataloader():  # type: ignore[attr-defined]
+                image, target = (batch[name].to(pl_module.device) for name in ("image", "target"))
+                features.append(pl_module(image)["feature"].float())
+                targets.append(target)
+                seen += len(target) * trainer.world_size
+                if seen >= self.faces:
+                    break
+            pl_module.objective.init_centers(torch.cat(features), torch.cat(targets))  # type: ignore[operator]
+        pl_module.network.train(was_training)
