@@ -16,6 +16,7 @@ from mfer_lightning.errors import UserError, nearest
 #: Verb -> what it does; each is a module of :mod:`mfer_lightning.commands` with a function ``main(arguments) -> int``.
 VERBS = {
     "train": "train a network on a dataset, and test it with the best checkpoint (the default verb)",
+    "align": "find the faces in photos and put them on a named template",
     "evaluate": "measure a checkpoint, or a table of predictions, on any dataset and split",
 }
 

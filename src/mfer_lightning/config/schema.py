@@ -199,4 +199,6 @@ def register(name: str, schema: type = Train) -> None:
     node = OmegaConf.structured(schema)
     if "backbone" in node and isinstance(node.backbone, DictConfig):
         OmegaConf.set_struct(node.backbone.options, False)  # whatever timm's constructors take
+    if "detector" in node:
+        OmegaConf.set_struct(node.detector, False)  # each detector has options of its own
     ConfigStore.instance().store(name=name, node=node, provider="mfer_lightning")

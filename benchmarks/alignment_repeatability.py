@@ -1,0 +1,78 @@
+"""How repeatable alignment is: one portrait, turned and scaled, its landmarks mapped into one crop.
+
+    python benchmarks/alignment_repeatability.py       # scikit-image's portrait (skimage.data.astronaut); a minute
+
+For every rotation and scale the portrait is transformed, its face detected, and the five landmarks taken back to the
+original photo and from there into the crop that the original's own detection defines. Deviations are in percent of the
+crop's side: the largest distance of any landmark between any two of the transforms, and from the original's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+import numpy as np
+from skimage.data import astronaut
+
+from mfer_lightning.align import Aligner, build_detector, transform_points, warp
+from mfer_lightning.align.geometry import invert
+
+ANGLES = (-30, -20, -10, 0, 10, 20, 30)
+SCALES = (0.5, 0.75, 1.0, 1.5, 2.0)
+
+
+def turned(photo: np.ndarray, angle: float, scale: float) -> tuple[np.ndarray, np.ndarray]:
+    """Turn and scale a photo about its middle onto a canvas that holds all of it, and the matrix that did it."""
+    height, width = photo.shape[:2]
+    a = np.deg2rad(angle)
+    turn = scale * np.array([[np.cos(a), -np.sin(a)], [np.sin(a), np.cos(a)]])
+    corners = np.array([[0, 0], [width, 0], [0, height], [width, height]]) @ turn.T
+    low, high = corners.min(0), corners.max(0)
+    matrix = np.column_stack([turn, -low])
+    return warp(photo, matrix, int(high[0] - low[0]), int(high[1] - low[1])), matrix
+
+
+def measure(steps: int, photo: np.ndarray) -> tuple[dict[str, float], float, np.ndarray]:
+    """Return deviations (percent of the crop), seconds a photo, and how far each landmark is off the template."""
+    aligner = Aligner(build_detector("mtcnn"), refine=steps)
+    reference = aligner.align(photo)[0]
+    placed, seconds, missed = [], [], 0
+    for angle in ANGLES:
+        for scale in SCALES:
+            picture, matrix = turned(photo, angle, scale)
+            start = time.perf_counter()
+            found = aligner.align(picture)
+            seconds.append(time.perf_counter() - start)
+            if not found:
+                missed += 1
+                continue
+            back = transform_points(invert(matrix), found[0].detection.landmarks)
+            placed.append(transform_points(reference.matrix, back))
+    points = np.stack(placed)  # (transforms, 5, 2)
+    pairs = np.linalg.norm(points[:, None] - points[None], axis=-1) * 100 / aligner.height
+    own = transform_points(reference.matrix, reference.detection.landmarks)
+    off = np.linalg.norm(points - own, axis=-1) * 100 / aligner.height
+    template = np.linalg.norm(own - aligner.points, axis=1) * 100 / aligner.height
+    figures = {"largest": pairs.max(), "mean": off.mean(), "missed": missed}
+    return figures, float(np.median(seconds)), template
+
+
+def main() -> None:
+    """Print one line for each number of refinement steps."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, nargs="+", default=[0, 1, 2, 3])
+    args = parser.parse_args()
+    photo = astronaut()
+    print(f"{len(ANGLES) * len(SCALES)} transforms: {ANGLES} degrees x {SCALES}; percent of the crop's side")
+    for steps in args.steps:
+        figures, seconds, template = measure(steps, photo)
+        print(
+            f"refine={steps}: largest deviation between two {figures['largest']:.2f}%, mean from the original "
+            f"{figures['mean']:.2f}%, not found {figures['missed']:.0f}, {seconds * 1e3:.0f} ms a photo; "
+            f"off the template {', '.join(f'{v:.1f}' for v in template)}%"
+        )
+
+
+if __name__ == "__main__":
+    main()

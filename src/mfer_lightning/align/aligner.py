@@ -1,0 +1,120 @@
+"""From a photo to aligned faces."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mfer_lightning.align.detection import Detection, Detector
+from mfer_lightning.align.geometry import Matrix, similarity, transform_points, warp
+from mfer_lightning.align.refine import refine
+from mfer_lightning.align.templates import Template, get_template
+
+#: Which faces of a photo are taken.
+CHOICES = ("largest", "surest", "central", "all")
+
+
+@dataclass(frozen=True)
+class AlignedFace:
+    """A face on its template.
+
+    Args:
+        image: (height,width,3) uint8 RGB.
+        detection: where it was in the photo.
+        matrix: (2,3) from the photo's pixels to the face's.
+        residual: root mean square distance of the five landmarks from the template's points, as a share of the crop's
+            height: what a similarity transform cannot make fit.
+    """
+
+    image: NDArray[np.uint8]
+    detection: Detection
+    matrix: Matrix
+    residual: float
+
+
+class Aligner:
+    """Detects faces and puts them on a template by a similarity transform.
+
+    Args:
+        detector: finds faces; see :func:`~mfer_lightning.align.detectors.build_detector`.
+        template: a name of :data:`~mfer_lightning.align.templates.TEMPLATES`.
+        size: height of the crops in pixels; None: the template's own.
+        margin: further border, as a share of the template's size.
+        faces: which faces of a photo, of :data:`CHOICES`.
+        refine: how often each face is looked at again (:mod:`mfer_lightning.align.refine`).
+        border: how pixels outside of the photo are filled: black, edge, mirror.
+        detector_name: what to call the detector in :meth:`to_config`.
+
+    Raises:
+        UserError: for an unknown template.
+        ValueError: where an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        detector: Detector,
+        *,
+        template: str = "face-evolve-112",
+        size: int | None = None,
+        margin: float = 0.0,
+        faces: str = "largest",
+        refine: int = 2,
+        border: str = "black",
+        detector_name: str = "mtcnn",
+    ) -> None:
+        if faces not in CHOICES:
+            raise ValueError(f"Expected argument `faces` to be one of {CHOICES}, but got {faces!r}.")
+        if refine < 0:
+            raise ValueError(f"Expected argument `refine` to be at least 0, but got {refine}.")
+        self.detector = detector
+        self.template: Template = get_template(template)
+        self.points, self.width, self.height = self.template.scaled(size or self.template.height, margin)
+        self.margin = margin
+        self.faces = faces
+        self.refine = refine
+        self.border = border
+        self.detector_name = detector_name
+
+    def detect(self, image: NDArray[np.uint8]) -> list[Detection]:
+        """Find every face of an (H,W,3) RGB photo, its landmarks refined."""
+        return [refine(self.detector, image, face, self.refine) for face in self.detector.detect(image)]
+
+    def align(self, image: NDArray[np.uint8]) -> list[AlignedFace]:
+        """Align the faces of an (H,W,3) RGB photo: the chosen one, or all of them; empty where there is none."""
+        found = self.choose(self.detector.detect(image), image.shape[1], image.shape[0])
+        return [self.crop(image, refine(self.detector, image, face, self.refine)) for face in found]
+
+    def choose(self, found: list[Detection], width: int, height: int) -> list[Detection]:
+        """Choose among the faces of a photo of this size as ``faces`` says."""
+        if self.faces == "all" or not found:
+            return found
+        centre = np.array([width / 2, height / 2])
+
+        def distance(face: Detection) -> float:
+            x, y, w, h = face.box
+            return float(np.hypot(*(np.array([x + w / 2, y + h / 2]) - centre)))
+
+        key = {"largest": lambda d: -d.area, "surest": lambda d: -d.score, "central": distance}[self.faces]
+        return [min(found, key=key)]
+
+    def crop(self, image: NDArray[np.uint8], face: Detection) -> AlignedFace:
+        """Put one face of a photo on the template."""
+        matrix = similarity(face.landmarks, self.points)
+        off = transform_points(matrix, face.landmarks) - self.points
+        residual = float(np.sqrt((off**2).sum(1).mean()) / self.height)
+        return AlignedFace(warp(image, matrix, self.width, self.height, self.border), face, matrix, residual)
+
+    def to_config(self) -> dict[str, Any]:
+        """Plain values that say how faces were aligned; they travel with datasets and checkpoints."""
+        return {
+            "template": self.template.identity,
+            "width": self.width,
+            "height": self.height,
+            "margin": self.margin,
+            "detector": self.detector_name,
+            "refine": self.refine,
+            "border": self.border,
+        }

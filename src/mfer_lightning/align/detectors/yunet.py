@@ -1,0 +1,50 @@
+"""YuNet (Wu et al., Machine Intelligence Research 2023) through OpenCV's FaceDetectorYN; the user brings the model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mfer_lightning.align.detection import Detection
+from mfer_lightning.errors import UserError
+
+
+class YuNetDetector:
+    """YuNet.
+
+    Args:
+        model: the ``face_detection_yunet_*.onnx`` file of the OpenCV model zoo.
+        min_score: faces below this confidence are not reported, 0 to 1.
+
+    Raises:
+        UserError: where the model is missing or cannot be read.
+    """
+
+    def __init__(self, model: str | Path | None = None, min_score: float = 0.9) -> None:
+        if model is None or not Path(model).expanduser().is_file():
+            given = "none given" if model is None else f"no {model}"
+            raise UserError(
+                f"The detector yunet needs its model file ({given}): download "
+                "face_detection_yunet from the OpenCV model zoo and say detector.model=<file>."
+            )
+        try:
+            self._net = cv2.FaceDetectorYN.create(str(Path(model).expanduser()), "", (320, 320), min_score)
+        except cv2.error as error:
+            raise UserError(
+                f"{model} cannot be read as a YuNet model ({str(error).strip().splitlines()[-1]})."
+            ) from error
+
+    def detect(self, image: NDArray[np.uint8]) -> list[Detection]:
+        """Find the faces of an (H,W,3) RGB picture, the surest first."""
+        height, width = image.shape[:2]
+        self._net.setInputSize((width, height))
+        _, rows = self._net.detect(np.ascontiguousarray(image[:, :, ::-1]))
+        found = []
+        for row in [] if rows is None else np.asarray(rows, dtype=np.float64):
+            # OpenCV gives the person's right eye first, which is the left one in the picture.
+            landmarks = row[4:14].reshape(5, 2)
+            found.append(Detection((row[0], row[1], row[2], row[3]), landmarks, float(row[14])))
+        return sorted(found, key=lambda d: -d.score)

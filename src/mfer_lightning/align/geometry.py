@@ -1,0 +1,105 @@
+"""Similarity transforms between points, and pictures warped by them.
+
+Umeyama: Least-squares estimation of transformation parameters between two point patterns, IEEE TPAMI 13(4), 1991.
+Pixels are counted from the centre of the first one: a point (0, 0) is the middle of the top left pixel.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Points = NDArray[np.float64]
+Matrix = NDArray[np.float64]
+Image = NDArray[np.uint8]
+
+#: How pixels outside of the photo are filled.
+BORDERS = {"black": cv2.BORDER_CONSTANT, "edge": cv2.BORDER_REPLICATE, "mirror": cv2.BORDER_REFLECT_101}
+
+
+def similarity(source: Points, target: Points) -> Matrix:
+    """Find the rotation, uniform scale and shift that bring points nearest to others, in the least-squares sense.
+
+    A mirror image is never used: where the points ask for one, the best proper rotation is returned.
+
+    Args:
+        source: (N,2) points x, y, N >= 2, not all the same.
+        target: (N,2) where they should go.
+
+    Returns:
+        (2,3) matrix M, with ``target ~ M[:, :2] @ source + M[:, 2]``.
+
+    Raises:
+        ValueError: where shapes differ, a number is not finite, or all source points are the same.
+
+    Example:
+        >>> similarity(np.array([[0.0, 0], [1, 0]]), np.array([[2.0, 0], [2, 2]])).round(6)
+        array([[ 0., -2.,  2.],
+               [ 2.,  0.,  0.]])
+    """
+    a, b = np.asarray(source, dtype=np.float64), np.asarray(target, dtype=np.float64)
+    if a.shape != b.shape or a.ndim != 2 or a.shape[1] != 2 or len(a) < 2:
+        raise ValueError(f"Expected `source` and `target` of one shape (N, 2), N >= 2, but got {a.shape}, {b.shape}.")
+    if not (np.isfinite(a).all() and np.isfinite(b).all()):
+        raise ValueError("Expected `source` and `target` to be finite.")
+    mean_a, mean_b = a.mean(0), b.mean(0)
+    x, y = a - mean_a, b - mean_b
+    variance = float((x**2).sum())
+    if variance <= 1e-12:
+        raise ValueError("Expected argument `source` to hold different points, but all are the same.")
+    # In the plane, the best rotation and scale are one complex number: sum(conj(x) y) / sum(|x|^2).
+    real, imaginary = float((x * y).sum()) / variance, float((x[:, 0] * y[:, 1] - x[:, 1] * y[:, 0]).sum()) / variance
+    turn = np.array([[real, -imaginary], [imaginary, real]])
+    return np.column_stack([turn, mean_b - turn @ mean_a])
+
+
+def invert(matrix: Matrix) -> Matrix:
+    """Invert a (2,3) affine matrix."""
+    inverse = np.linalg.inv(matrix[:, :2])
+    return np.column_stack([inverse, -inverse @ matrix[:, 2]])
+
+
+def transform_points(matrix: Matrix, points: Points) -> Points:
+    """Apply a (2,3) matrix to (N,2) points."""
+    moved: Points = np.asarray(points, dtype=np.float64) @ matrix[:, :2].T + matrix[:, 2]
+    return moved
+
+
+def warp(image: Image, matrix: Matrix, width: int, height: int, border: str = "black") -> Image:
+    """Resample a picture under a similarity transform.
+
+    Where the picture shrinks it is low-pass filtered first, so that nothing aliases.
+
+    Args:
+        image: (H,W,3) uint8.
+        matrix: (2,3), from the picture's pixels to the output's.
+        width: of the output.
+        height: of the output.
+        border: of :data:`BORDERS`: what lies outside of the photo.
+
+    Returns:
+        (height,width,3) uint8.
+
+    Raises:
+        ValueError: for an unknown border.
+    """
+    if border not in BORDERS:
+        raise ValueError(f"Expected argument `border` to be one of {tuple(BORDERS)}, but got {border!r}.")
+    scale = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
+    if scale < 1:
+        image, matrix = _shrunk(image, matrix, scale)
+    out = cv2.warpAffine(
+        image, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=BORDERS[border], borderValue=(0, 0, 0)
+    )
+    return np.asarray(out, dtype=np.uint8)
+
+
+def _shrunk(image: Image, matrix: Matrix, scale: float) -> tuple[Image, Matrix]:
+    """Shrink by averaging as far as the transform shrinks, and give the transform from there."""
+    height, width = image.shape[:2]
+    small = (max(1, round(width * scale)), max(1, round(height * scale)))
+    shrunk = np.asarray(cv2.resize(image, small, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    ratio = np.array([small[0] / width, small[1] / height])
+    back = np.column_stack([np.diag(1 / ratio), 0.5 / ratio - 0.5])  # pixel centres, from small to large
+    return shrunk, np.column_stack([matrix[:, :2] @ back[:, :2], matrix[:, :2] @ back[:, 2] + matrix[:, 2]])

