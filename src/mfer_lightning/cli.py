@@ -17,6 +17,7 @@ from mfer_lightning.errors import UserError, nearest
 VERBS = {
     "train": "train a network on a dataset, and test it with the best checkpoint (the default verb)",
     "align": "find the faces in photos and put them on a named template",
+    "data": "examine a copy of a dataset: counts, damage, duplicates, leakage, class order",
     "evaluate": "measure a checkpoint, or a table of predictions, on any dataset and split",
 }
 
@@ -34,6 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         print(f"Error: {error}", file=sys.stderr)
         code = 2
+    except BrokenPipeError:  # who was reading has read enough: `mfer ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
     except KeyboardInterrupt:
         print("Stopped. The same command continues an unfinished run.", file=sys.stderr)
         code = 130

@@ -6,13 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import hydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import OmegaConf
 
-from mfer_lightning.config.explain import explain
+from mfer_lightning.commands.compose import compose_train
 from mfer_lightning.config.instantiate import instantiate
-from mfer_lightning.config.schema import Train, register
 from mfer_lightning.data.datamodules import FaceDataModule
 from mfer_lightning.errors import UserError
 
@@ -60,18 +57,9 @@ def dataset_config(
         for override in parsed:
             config[override.key_or_group.removeprefix("dataset.")] = override.value()
         return config
-    register("train_schema", Train)
     own = [f"dataset={name}", *options, *([f"paths.data={_quoted(data)}"] if data is not None else [])]
-    try:
-        node = hydra.compose("train", own).dataset
-        plain = OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
-    except Exception as error:
-        message = explain(error)
-        if message is None:
-            raise
-        raise UserError(message) from error
-    assert isinstance(plain, dict)
-    return {str(k): v for k, v in plain.items()}
+    composed: dict[str, Any] = compose_train(own)["dataset"]
+    return composed
 
 
 def open_dataset(config: Mapping[str, Any], loader: Mapping[str, Any], cache: str | None) -> FaceDataModule:

@@ -1,0 +1,82 @@
+"""``mfer data``: the doctor. Examines what a training with the same options would use."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, fields
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from mfer_lightning.commands.launch import run_verb
+from mfer_lightning.config.schema_data import Data
+from mfer_lightning.errors import UserError, nearest
+
+IMAGES = ("all", "sample", "none")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run ``mfer data``.
+
+    Args:
+        arguments: the command line after the verb.
+
+    Returns:
+        Exit code: 0 healthy, 1 usable with warnings, 2 unusable.
+    """
+    words = ["json=true" if a == "--json" else a for a in arguments]
+    own = {f.name for f in fields(Data)}
+    mine = [w for w in words if w.startswith("-") or w.lstrip("+").partition("=")[0] in own or "=" not in w]
+    return run_verb("data", Data, partial(_examine, options=[w for w in words if w not in mine]), mine)
+
+
+def _examine(config: dict[str, Any], options: Sequence[str]) -> int:
+    if config["images"] not in IMAGES:
+        raise UserError(f"images={config['images']}: {nearest(config['images'], IMAGES)}")
+    if config["faces"] < 1:
+        raise UserError(f"faces={config['faces']}: the value must be at least 1.")
+    sheet = config["sheet"]
+    if sheet not in (None, "none") and Path(sheet).suffix.lower() != ".png":
+        raise UserError(f"sheet={sheet}: the contact sheet is a .png file.")
+
+    from rich.progress import Progress
+
+    from mfer_lightning.commands.build import build_datamodule
+    from mfer_lightning.commands.compose import compose_train
+    from mfer_lightning.data.doctor import examine
+    from mfer_lightning.report.doctor import as_json, print_examination
+
+    train = compose_train(options)
+    datamodule = build_datamodule(train)
+    try:
+        datamodule.prepare_data()
+        datamodule.setup("predict")
+    except UserError as error:
+        if not config["json"]:
+            raise
+        print(json.dumps({"exit_code": 2, "findings": [asdict_error(str(error))]}, indent=2))
+        return 2
+    with Progress(transient=True, disable=config["json"] or not sys.stderr.isatty()) as bar:
+        task = bar.add_task("images", total=None)
+        found = examine(datamodule, config["images"], lambda n: bar.advance(task, n))
+    path = None
+    if sheet != "none" and found.scan is not None and len(found.scan):
+        from mfer_lightning.data.doctor.sheet import sheet_rows
+        from mfer_lightning.figures.contact_sheet import plot_contact_sheet
+
+        path = Path(sheet) if sheet else Path(train["paths"]["runs"]).expanduser() / "data" / f"{found.dataset}.png"
+        plot_contact_sheet(sheet_rows(datamodule, found, config["faces"]), path, f"{found.protocol}: {found.layout}")
+    if config["json"]:
+        print(json.dumps({**as_json(found), "sheet": None if path is None else str(path)}, indent=2))
+    else:
+        print_examination(found, path)
+    return found.exit_code
+
+
+def asdict_error(message: str) -> dict[str, Any]:
+    """Say a refusal of the reader's as a finding."""
+    from mfer_lightning.data.doctor import Finding
+
+    return asdict(Finding("unusable", "error", message))

@@ -1,0 +1,6 @@
+"""The doctor: what a copy of a dataset is, whether it is whole, and what figures on it will mean."""
+
+from mfer_lightning.data.doctor.examine import Examination, examine
+from mfer_lightning.data.doctor.findings import Finding
+
+__all__ = ["Examination", "Finding", "examine"]

@@ -1,0 +1,93 @@
+"""Pictures that occur twice: the same pixels, or nearly the same look."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mfer_lightning.data.doctor.images import Scan
+
+#: Bits of the perceptual hash in which near duplicates may differ.
+MOST_BITS = 4
+#: Bands of the hash: of more bands than differing bits, one is equal.
+BANDS = (13, 13, 13, 13, 12)
+#: Least correlation of the thumbnails of near duplicates: aligned faces share their coarse layout, hashes alone are not
+#: enough.
+LEAST_CORRELATION = 0.98
+#: Rows of one hash bucket that are compared with one another; larger ones are flat pictures.
+LARGEST_BUCKET = 2000
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Pairs of positions in a scan, the first below the second.
+
+    Args:
+        first: (P,) positions.
+        second: (P,) positions.
+        exact: (P,) whether the pixels are equal.
+    """
+
+    first: NDArray[np.int64]
+    second: NDArray[np.int64]
+    exact: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+
+def find_duplicates(scan: Scan) -> Pairs:
+    """Find the pairs of images that are the same, or look the same.
+
+    Equal pixels are found by hash. Near ones differ in at most :data:`MOST_BITS` bits of the perceptual hash and
+    correlate by :data:`LEAST_CORRELATION`; candidates are those that share a band of the hash, so that the time is far
+    from quadratic.
+
+    Args:
+        scan: of the images.
+
+    Returns:
+        The pairs, each once.
+    """
+    same = _pairs_in_groups(scan.exact)
+    flat = scan.std < 1.0  # a black picture looks like every other black picture
+    candidates = [same]
+    shift = 0
+    for width in BANDS:
+        band = (scan.perceptual >> np.uint64(shift)) & np.uint64(2**width - 1)
+        shift += width
+        found = _pairs_in_groups(np.where(flat, np.uint64(2**width) + np.arange(len(scan), dtype=np.uint64), band))
+        if len(found):
+            bits = np.bitwise_count(scan.perceptual[found[:, 0]] ^ scan.perceptual[found[:, 1]])
+            candidates.append(found[bits <= MOST_BITS])
+    pairs = np.unique(np.concatenate(candidates), axis=0) if candidates else np.zeros((0, 2), dtype=np.int64)
+    exact = scan.exact[pairs[:, 0]] == scan.exact[pairs[:, 1]]
+    alike = exact | (_correlation(scan, pairs) >= LEAST_CORRELATION)
+    pairs, exact = pairs[alike], exact[alike]
+    return Pairs(pairs[:, 0], pairs[:, 1], exact)
+
+
+def _pairs_in_groups(key: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """All pairs (P,2) of positions with equal keys."""
+    order = np.argsort(key, kind="stable")
+    _, start, count = np.unique(key[order], return_index=True, return_counts=True)
+    parts = [np.zeros((0, 2), dtype=np.int64)]
+    for begin, size in zip(start[count > 1].tolist(), count[count > 1].tolist(), strict=True):
+        if size <= LARGEST_BUCKET:
+            members = np.sort(order[begin : begin + size])
+            i, j = np.triu_indices(size, k=1)
+            parts.append(np.stack([members[i], members[j]], axis=1))
+    return np.concatenate(parts)
+
+
+def _correlation(scan: Scan, pairs: NDArray[np.int64]) -> NDArray[np.float64]:
+    found = np.empty(len(pairs))
+    for begin in range(0, len(pairs), 50_000):
+        part = pairs[begin : begin + 50_000]
+        a, b = (scan.thumbnail[part[:, side]].reshape(len(part), -1).astype(np.float64) for side in (0, 1))
+        a, b = a - a.mean(1, keepdims=True), b - b.mean(1, keepdims=True)
+        norm = np.sqrt((a**2).sum(1) * (b**2).sum(1))
+        found[begin : begin + len(part)] = (a * b).sum(1) / np.maximum(norm, 1e-9)
+    return found

@@ -1,0 +1,128 @@
+"""The examination: from a datamodule to findings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mfer_lightning.data.datamodules import FaceDataModule
+from mfer_lightning.data.doctor.duplicates import Pairs, find_duplicates
+from mfer_lightning.data.doctor.findings import EXIT_CODES, Finding
+from mfer_lightning.data.doctor.images import Scan, scan
+from mfer_lightning.data.doctor.looks import duplicate_findings, image_findings
+from mfer_lightning.data.doctor.splits import split_findings
+
+#: Which images are read.
+IMAGES = ("all", "sample", "none")
+SAMPLE = 2000
+
+
+@dataclass(frozen=True)
+class Examination:
+    """Everything the doctor has to say.
+
+    Args:
+        dataset: its name.
+        layout: what was found on disk.
+        root: its folder.
+        protocol: ``dataset@protocol``.
+        class_names: K of them.
+        counts: split -> faces of each class.
+        looks: sizes and colours in numbers.
+        findings: what was found, the worst first.
+        scan: of the images, or None.
+        pairs: of duplicates, or None.
+    """
+
+    dataset: str
+    layout: str
+    root: str
+    protocol: str
+    class_names: tuple[str, ...]
+    counts: dict[str, list[int]]
+    looks: dict[str, Any]
+    findings: tuple[Finding, ...]
+    scan: Scan | None = field(default=None, repr=False)
+    pairs: Pairs | None = field(default=None, repr=False)
+
+    @property
+    def exit_code(self) -> int:
+        """0 healthy, 1 usable with warnings, 2 unusable."""
+        return max((EXIT_CODES[f.severity] for f in self.findings), default=0)
+
+
+def examine(
+    datamodule: FaceDataModule, images: str = "all", progress: Callable[[int], None] | None = None
+) -> Examination:
+    """Examine a dataset.
+
+    Args:
+        datamodule: has read its labels (``setup("predict")``).
+        images: ``"all"``, a seeded ``"sample"`` of 2,000, or ``"none"`` to read none.
+        progress: called with 1 after each image.
+
+    Returns:
+        What was found. Nothing is written.
+
+    Raises:
+        ValueError: for an unknown value of ``images``.
+    """
+    if images not in IMAGES:
+        raise ValueError(f"Expected argument `images` to be one of {IMAGES}, but got {images!r}.")
+    index, splits = datamodule.index, datamodule.splits
+    findings = split_findings(datamodule)
+    looked: Scan | None = None
+    pairs: Pairs | None = None
+    looks: dict[str, Any] = {}
+    rows = rows_to_read(len(index), images)
+    if len(rows):
+        looked = scan(datamodule.make_source(index), rows, progress)
+        findings += image_findings(looked, index)
+        pairs = find_duplicates(looked)
+        findings += duplicate_findings(looked, pairs, datamodule)
+        looks = numbers(looked)
+    order = {"error": 0, "warning": 1, "info": 2}
+    names = ("train", "val", "test")
+    counts = {s: np.bincount(splits[s].label, minlength=len(index.class_names)).tolist() for s in names}
+    return Examination(
+        dataset=datamodule.dataset,
+        layout=index.layout,
+        root=str(index.root),
+        protocol=datamodule.protocol.name,
+        class_names=index.class_names,
+        counts=counts,
+        looks=looks,
+        findings=tuple(sorted(findings, key=lambda f: order[f.severity])),
+        scan=looked,
+        pairs=pairs,
+    )
+
+
+def rows_to_read(count: int, images: str) -> NDArray[np.int64]:
+    """Choose the rows whose images are read."""
+    if images == "none":
+        return np.zeros(0, dtype=np.int64)
+    rows = np.arange(count)
+    if images == "sample" and count > SAMPLE:
+        rows = np.sort(np.random.default_rng(0).choice(rows, SAMPLE, replace=False))
+    return rows
+
+
+def numbers(looked: Scan) -> dict[str, Any]:
+    """Sum up sizes and colours."""
+    if not len(looked):
+        return {}
+    sizes, count = np.unique(looked.size, axis=0, return_counts=True)
+    top = np.argsort(-count)[:5]
+    return {
+        "images": len(looked),
+        "sizes": {f"{sizes[i][1]}x{sizes[i][0]}": int(count[i]) for i in top},
+        "different_sizes": len(sizes),
+        "grey": int(looked.grey.sum()),
+        "mean": [round(float(v) / 255, 4) for v in looked.mean.mean(0)],
+        "mean_contrast": round(float(looked.std.mean()) / 255, 4),
+    }

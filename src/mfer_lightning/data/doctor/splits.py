@@ -1,0 +1,119 @@
+"""Findings on counts, classes and splits: what the label files say, without a look at the images."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mfer_lightning.data.datamodules import FaceDataModule
+from mfer_lightning.data.doctor.findings import Finding
+from mfer_lightning.data.doctor.orders import suspect_order
+from mfer_lightning.data.splits import apply_rule
+
+#: Largest class over smallest, from which a balanced sampler is worth a thought.
+IMBALANCE = 10.0
+
+
+def split_findings(datamodule: FaceDataModule) -> list[Finding]:
+    """Look at splits, classes, counts and groups.
+
+    Args:
+        datamodule: has read its labels.
+
+    Returns:
+        What was found.
+    """
+    index, splits, protocol = datamodule.index, datamodule.splits, datamodule.protocol
+    findings = []
+    if not len(splits.train):
+        findings.append(
+            Finding(
+                "no-train", "error", "There is not one training face.", "Unpack the training images beside the rest."
+            )
+        )
+    if protocol.val is not None and not len(splits.val):
+        findings.append(
+            Finding(
+                "no-val", "error", f"{protocol.name} selects on val, and there is not one face for it.", "Add them."
+            )
+        )
+    if not len(splits.test):
+        findings.append(
+            Finding(
+                "no-test",
+                "warning",
+                f"The test files are absent ({protocol.describe('test')}): training works, and its figures are "
+                "selection figures on val.",
+                "Add them to report a test figure.",
+            )
+        )
+    findings += [Finding("note", "warning", f"{note[0].upper()}{note[1:]}.") for note in _telling(datamodule)]
+    findings += _classes(datamodule)
+    findings += _orders(datamodule)
+    if index.group is not None:
+        for a, b in (("train", "val"), ("train", "test"), ("val", "test")):
+            shared = np.intersect1d(index.group[splits[a].rows], index.group[splits[b].rows])
+            if len(shared) and not (a == "val" and protocol.val == protocol.test):
+                findings.append(
+                    Finding("shared-groups", "warning", f"{len(shared):,} photos or people are in both {a} and {b}.")
+                )
+    return findings
+
+
+def _telling(datamodule: FaceDataModule) -> list[str]:
+    """The splits' notes, without those that have findings of their own."""
+    return [n for n in datamodule.notes if n and "no training image of" not in n and "test images are absent" not in n]
+
+
+def _classes(datamodule: FaceDataModule) -> list[Finding]:
+    findings = []
+    names = datamodule.index.class_names
+    for split in ("train", "val", "test"):
+        counts = np.bincount(datamodule.splits[split].label, minlength=len(names))
+        empty = [names[k] for k in np.flatnonzero(counts == 0)] if counts.sum() else []
+        if empty:
+            findings.append(
+                Finding(
+                    f"empty-class-{split}",
+                    "warning",
+                    f"{split} has not one face of {', '.join(empty)}.",
+                    "Such a class cannot be learned." if split == "train" else "Its recall cannot be measured.",
+                )
+            )
+        if split == "train" and counts.sum() and not empty and counts.max() >= IMBALANCE * counts.min():
+            ratio = counts.max() / counts.min()
+            findings.append(
+                Finding(
+                    "imbalance",
+                    "info",
+                    f"Training classes are {ratio:.0f}:1 apart ({names[int(counts.argmax())]} {counts.max():,}, "
+                    f"{names[int(counts.argmin())]} {counts.min():,}).",
+                    "Consider sampler=balanced or sampler=sqrt, and read mean-class accuracy.",
+                )
+            )
+    return findings
+
+
+def _orders(datamodule: FaceDataModule) -> list[Finding]:
+    index, protocol = datamodule.index, datamodule.protocol
+    findings = []
+    for expected in protocol.expected:
+        if isinstance(expected.count, int) or not index.layout.startswith(expected.layout):
+            continue
+        here = index.partition == expected.partition
+        if not here.any():
+            continue
+        result = apply_rule(index, expected.rule)
+        counts = np.bincount(result.label[here & result.keep], minlength=len(index.class_names))
+        order = suspect_order(counts.tolist(), expected.count)
+        if order is not None:
+            names = index.class_names
+            words = ", ".join(f"{names[k]} has the count of {names[j]}" for k, j in enumerate(order) if k != j)
+            findings.append(
+                Finding(
+                    "class-order",
+                    "warning",
+                    f"The classes of {expected.partition} seem to be numbered in another order: {words}.",
+                    "Look at the contact sheet before anything else.",
+                )
+            )
+    return findings

@@ -1,0 +1,58 @@
+"""A sheet of faces for the user's eyes: some of each class, and what looked odd."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mfer_lightning.figures.style import new_figure
+
+#: Side of a face on the sheet, in pixels.
+SIDE = 64
+
+
+def plot_contact_sheet(rows: Sequence[tuple[str, Sequence[NDArray[np.uint8]]]], path: str | Path, title: str) -> None:
+    """Draw rows of faces with their names.
+
+    Args:
+        rows: a name and (H,W,3) uint8 faces, each; rows may differ in length.
+        path: the PNG file to write.
+        title: above the sheet.
+
+    Raises:
+        ValueError: where there is no face at all.
+        UserError: where the file cannot be written.
+    """
+    columns = max((len(faces) for _, faces in rows), default=0)
+    if columns == 0:
+        raise ValueError("Expected argument `rows` to hold faces, but got none.")
+    canvas = np.full((SIDE * len(rows), SIDE * columns, 3), 255, dtype=np.uint8)
+    for i, (_, faces) in enumerate(rows):
+        for j, face in enumerate(faces):
+            canvas[i * SIDE : (i + 1) * SIDE, j * SIDE : (j + 1) * SIDE] = fit(face)
+    with new_figure(path, 1.9 + 0.55 * columns, 0.6 + 0.55 * len(rows)) as figure:
+        axis = figure.subplots()
+        axis.imshow(canvas, interpolation="nearest")
+        axis.set_yticks(SIDE * (np.arange(len(rows)) + 0.5), [f"{name}" for name, _ in rows])
+        axis.set_xticks([])
+        axis.tick_params(length=0)
+        axis.grid(visible=False)
+        for spine in axis.spines.values():
+            spine.set_visible(False)
+        axis.set_title(title)
+
+
+def fit(face: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Fit a picture into a square of the sheet without changing its shape."""
+    height, width = face.shape[:2]
+    scale = SIDE / max(height, width)
+    h, w = max(1, round(height * scale)), max(1, round(width * scale))
+    out = np.full((SIDE, SIDE, 3), 255, dtype=np.uint8)
+    top, left = (SIDE - h) // 2, (SIDE - w) // 2
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    out[top : top + h, left : left + w] = cv2.resize(face, (w, h), interpolation=how)
+    return out
