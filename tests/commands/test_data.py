@@ -1,0 +1,147 @@
+"""`mfer data`: verdicts and exit codes on whole and broken copies; nothing is written into a dataset."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from commands.conftest import Mfer
+from data.layout_trees import write_class_folders, write_rafdb
+from data.trees import write_ferplus
+
+
+def findings(capsys: pytest.CaptureFixture) -> dict[str, dict]:
+    return {f["code"]: f for f in json.loads(capsys.readouterr().out)["findings"]}
+
+
+@pytest.fixture
+def ferplus(tmp_path: Path) -> Path:
+    return write_ferplus(tmp_path / "data" / "ferplus")
+
+
+WHERE = ("dataset=ferplus", "paths.data=data")
+
+
+def test_the_embedded_dataset_is_healthy(mfer: Mfer, capsys: pytest.CaptureFixture) -> None:
+    few = ("dataset.train_size=64", "dataset.val_size=16", "dataset.test_size=16", "dataset.size=32")
+    assert mfer("data", *few) == 0
+    out = capsys.readouterr().out
+    assert "Verdict: healthy" in out
+    assert Path("runs/data/facs.png").stat().st_size > 0
+
+
+def test_nothing_is_written_into_the_dataset(mfer: Mfer, ferplus: Path) -> None:
+    before = sorted((f, f.stat().st_mtime_ns) for f in ferplus.rglob("*"))
+    assert mfer("data", *WHERE, "sheet=out/sheet.png") == 1
+    assert sorted((f, f.stat().st_mtime_ns) for f in ferplus.rglob("*")) == before
+    assert Path("out/sheet.png").is_file()
+
+
+def test_the_same_picture_in_train_and_test_is_leakage_and_other_labels_are_noise(
+    mfer: Mfer, ferplus: Path, capsys: pytest.CaptureFixture
+) -> None:
+    shutil.copy(ferplus / "FER2013Train" / "fer0000003.png", ferplus / "FER2013Test" / "fer0000084.png")
+    shutil.copy(ferplus / "FER2013Train" / "fer0000008.png", ferplus / "FER2013Train" / "fer0000009.png")
+    assert mfer("data", *WHERE, "--json") == 1
+    found = findings(capsys)
+    assert "1 faces of test" in found["duplicates-train-test"]["message"]
+    assert "fer0000003.png" in found["duplicates-train-test"]["examples"][0]
+    assert "different labels" in found["duplicates-labels"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda f: f.write_bytes(f.read_bytes()[:60]), "damaged or cut off"),
+        (lambda f: f.write_bytes(b""), "empty (0 bytes)"),
+        (lambda f: f.write_text("no picture"), "no image that can be read"),
+    ],
+    ids=["truncated", "zero bytes", "text"],
+)
+def test_an_image_that_cannot_be_read_makes_a_copy_unusable(
+    damage: object, words: str, mfer: Mfer, ferplus: Path, capsys: pytest.CaptureFixture
+) -> None:
+    damage(ferplus / "FER2013Train" / "fer0000005.png")  # type: ignore[operator]
+    assert mfer("data", *WHERE, "--json") == 2
+    found = findings(capsys)["unreadable"]
+    assert words in found["message"]
+    assert found["examples"] == ["FER2013Train/fer0000005.png"]
+
+
+def test_a_reader_that_refuses_is_code_2_with_its_message(mfer: Mfer, capsys: pytest.CaptureFixture) -> None:
+    assert mfer("data", "dataset=rafdb", "paths.data=nowhere") == 2
+    assert "RAF-DB was not found" in capsys.readouterr().err
+    assert mfer("data", "dataset=rafdb", "paths.data=nowhere", "--json") == 2
+    assert "RAF-DB was not found" in findings(capsys)["unusable"]["message"]
+
+
+def test_another_dataset_in_the_folder_is_code_2(mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    write_ferplus(tmp_path / "data" / "raf-db")
+    assert mfer("data", "dataset=rafdb", "paths.data=data") == 2
+    assert "FERPlus" in capsys.readouterr().err or "not found" in capsys.readouterr().err
+
+
+def test_a_list_that_names_a_face_twice_is_refused_by_its_line(
+    mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    root = write_rafdb(tmp_path / "data" / "raf-db", train=140)
+    names = root / "EmoLabel" / "list_patition_label.txt"
+    names.write_text(names.read_text() + "train_00001.jpg 3\n")
+    assert mfer("data", "dataset=rafdb", "paths.data=data") == 2
+    assert "train_00001.jpg" in capsys.readouterr().err
+
+
+def test_an_empty_class_and_a_flat_picture_are_warnings(
+    mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    import cv2
+    import numpy as np
+
+    root = write_class_folders(tmp_path / "data", {"train": 70, "val": 14, "test": 14}, ("anger", "fear", "joy"))
+    (root / "train" / "sadness").mkdir()
+    cv2.imwrite(str(root / "train" / "anger" / "000.png"), np.zeros((20, 20, 3), dtype=np.uint8))
+    assert mfer("data", "dataset=folder", "dataset.root=data", "--json") == 1
+    found = findings(capsys)
+    assert found["flat"]["examples"] == ["train/anger/000.png"]
+    assert "tiny" in found
+    assert any("sadness" in f["message"] for code, f in found.items() if code.startswith("empty-class"))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_folder_that_may_not_be_read_is_code_2(mfer: Mfer, ferplus: Path, capsys: pytest.CaptureFixture) -> None:
+    (ferplus / "FER2013Train").chmod(0)
+    try:
+        assert mfer("data", *WHERE) == 2
+    finally:
+        (ferplus / "FER2013Train").chmod(0o755)
+    assert "cannot be read" in capsys.readouterr().err
+
+
+def test_options_of_training_are_examined_too(mfer: Mfer, ferplus: Path, capsys: pytest.CaptureFixture) -> None:
+    assert mfer("data", *WHERE, "dataset.protocol=dev", "--json", "images=none") == 1
+    assert json.loads(capsys.readouterr().out)["protocol"] == "ferplus@dev"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("images=some",), "images=some"),
+        (("faces=0",), "at least 1"),
+        (("sheet=a.jpg",), "a .png file"),
+        (("dataset=rafbd",), "Did you mean 'rafdb'"),
+        (("dataset.protocol=none",), "no protocol of facs"),
+        (("optimizer=adamx",), "Did you mean 'adamw'"),
+        (("--jsn",), "no flag --jsn"),
+    ],
+)
+def test_a_mistake_is_one_message(
+    arguments: tuple[str, ...], words: str, mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    assert mfer("data", *arguments) == 2
+    err = capsys.readouterr().err
+    assert words in err
+    assert "Traceback" not in err
+    assert not list(tmp_path.iterdir())
