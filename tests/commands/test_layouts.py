@@ -52,18 +52,19 @@ LAYOUTS = {
         "affectnet8", "affectnet", write_affectnet_npy, "npy", "affectnet8@native", 24, quick=True
     ),
     "affectnet7, npy with valid_set": Layout(
-        "affectnet7", "affectnet", lambda r: write_affectnet_npy(r, val_folder="valid_set"), "npy", "affectnet7@native", 21
+        "affectnet7", "affectnet", lambda r: write_affectnet_npy(r, val_folder="valid_set"), "npy",
+        "affectnet7@native", 21,
     ),
     "affectnet8, ImageFolder copy": Layout(
-        "affectnet8", "affectnet", lambda r: write_class_folders(r, {"train": 240, "val": 24}), "class", "affectnet8@native",
-        24,
+        "affectnet8", "affectnet", lambda r: write_class_folders(r, {"train": 240, "val": 24}), "class",
+        "affectnet8@native", 24,
     ),
     "ferplus, PNG folders": Layout(
         "ferplus", "ferplus", lambda r: write_ferplus(r), "PNG folders", "ferplus@majority", 16, quick=True
     ),
     "ferplus, csv pair": Layout(
-        "ferplus", "ferplus", lambda r: write_ferplus_pair(r, {"train": 64, "val": 16, "test": 16}), "fer2013", "ferplus@majority",
-        16,
+        "ferplus", "ferplus", lambda r: write_ferplus_pair(r, {"train": 64, "val": 16, "test": 16}), "fer2013",
+        "ferplus@majority", 16,
     ),
     "folder, classes": Layout(
         "folder", "folder", lambda r: write_class_folders(r, {"train": 70, "val": 14, "test": 14}, SEVEN), "class",

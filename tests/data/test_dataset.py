@@ -52,7 +52,7 @@ def test_all_faces_are_seen_and_epochs_differ(reference: dict) -> None:
     assert drawn[0] != drawn[1]
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [0, 2, 4])
 def test_workers_change_nothing(ferplus_root: Path, reference: dict, workers: int) -> None:
     assert_same(visits(module(ferplus_root, num_workers=workers).train_dataloader(), [0, 1, 2]), reference)
 

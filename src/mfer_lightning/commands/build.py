@@ -24,7 +24,7 @@ from mfer_lightning.config.instantiate import described, instantiate
 from mfer_lightning.data.datamodules import FaceDataModule
 from mfer_lightning.errors import UserError
 from mfer_lightning.inference.checkpoint import read_checkpoint
-from mfer_lightning.losses import Objective
+from mfer_lightning.losses import Objective, class_weights_from_counts
 from mfer_lightning.module import FERModule
 from mfer_lightning.nn import MFER, Preprocess, load_weights
 from mfer_lightning.optim import Mixup
@@ -70,7 +70,9 @@ def build_module(config: Config, datamodule: FaceDataModule, metadata: Config) -
         "class_counts": datamodule.class_counts,
     }
     loss = config["loss"]
-    classification = instantiate(loss["classification"], where="loss.classification", **available)
+    classification = instantiate(
+        _weighted(loss["classification"], datamodule), where="loss.classification", **available
+    )
     feature = instantiate(loss["feature"], where="loss.feature", **available) if loss["feature"] else None
     with described("loss"):
         objective = Objective(classification, feature, loss["feature_weight"])
@@ -169,6 +171,20 @@ def precision(options: Config) -> Any:
     if options["accelerator"] in ("auto", "cpu") and torch.cpu._is_avx512_bf16_supported():
         return "bf16-mixed"
     return "32-true"
+
+
+def _weighted(node: Config, datamodule: FaceDataModule) -> dict[str, Any]:
+    """Put numbers in the place of a scheme of class weights, from the training set's counts."""
+    scheme = node.get("class_weights")
+    if not isinstance(scheme, str):
+        return dict(node)
+    with described("loss.classification.class_weights"):
+        if scheme != "none":
+            empty = [n for n, c in zip(datamodule.class_names, datamodule.class_counts, strict=True) if c == 0]
+            if empty:
+                raise ValueError(f"{scheme} is not possible: there is no training face of {', '.join(empty)}.")
+        weights = None if scheme == "none" else class_weights_from_counts(datamodule.class_counts, scheme)
+    return {**node, "class_weights": None if weights is None else list(weights)}
 
 
 def _head_choice(weights: str, class_names: Sequence[str]) -> Literal["load", "new"]:

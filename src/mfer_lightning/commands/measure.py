@@ -25,6 +25,7 @@ from mfer_lightning.inference.collect import Outputs, write_features
 from mfer_lightning.inference.locate import run_folder
 from mfer_lightning.inference.model import FERModel, read_model
 from mfer_lightning.inference.split import SplitName, predict_split, tabulate
+from mfer_lightning.memory import keep_freed_memory
 from mfer_lightning.nn.cost import count_gflops, count_parameters
 from mfer_lightning.report.terminal import print_result
 from mfer_lightning.tracking.provenance import git_state, hardware, peak_memory_bytes, versions
@@ -43,6 +44,7 @@ def evaluate_checkpoint(config: Mapping[str, Any], options: Sequence[str] = ()) 
     Raises:
         UserError: for whatever the user can mend.
     """
+    keep_freed_memory()
     model = read_model(config["checkpoint"], config["device"])
     stored = model.metadata.get("config")
     spec = dataset_config(config["dataset_name"], options, stored, config["paths"]["data"])

@@ -23,6 +23,7 @@ from mfer_lightning.commands.finish import finish
 from mfer_lightning.errors import UserError
 from mfer_lightning.files import write_text
 from mfer_lightning.inference.checkpoint import read_checkpoint
+from mfer_lightning.memory import keep_freed_memory
 from mfer_lightning.nn.cost import count_gflops
 from mfer_lightning.report.start import print_start
 from mfer_lightning.sweep.identity import claim_run_dir, is_finished, run_name
@@ -80,6 +81,7 @@ def train(config: dict[str, Any], parent: Path, in_sweep: bool) -> tuple[float |
 
 
 def _train(config: dict[str, Any], run_dir: Path) -> float | None:
+    keep_freed_memory()
     torch.set_flush_denormal(True)  # denormal numbers slow a CPU several times over and mean nothing here
     L.seed_everything(config["seed"], workers=True, verbose=False)
     datamodule = build_datamodule(config)
@@ -106,6 +108,8 @@ def _train(config: dict[str, Any], run_dir: Path) -> float | None:
         raise UserError(f"preprocess.size={size}: the network cannot take faces of this size ({error}).") from error
     if trainer.is_global_zero:
         write_text(run_dir / "config.yaml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+        if datamodule.noise_manifest is not None:
+            datamodule.noise_manifest.write(run_dir / "label_noise.json")
         print_start(
             config, datamodule, module, run_dir, precision(config["trainer"]), size, gflops, resumed=resume is not None
         )
@@ -137,7 +141,7 @@ def _refuse_a_second_job(sweep_dir: Path, run_dir: Path) -> None:
 
 def _remove_if_nothing_was_trained(run_dir: Path, parent: Path | None) -> None:
     """Take away the folder of a run that was refused before its first epoch; whatever was trained stays."""
-    if {f.name for f in run_dir.iterdir()} <= {"log.txt", "config.yaml"}:
+    if {f.name for f in run_dir.iterdir()} <= {"log.txt", "config.yaml", "label_noise.json"}:
         shutil.rmtree(run_dir)
         if parent is not None and not any(parent.iterdir()):
             parent.rmdir()

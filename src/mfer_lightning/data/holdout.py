@@ -24,7 +24,8 @@ def holdout(
     the files lie in, or the run: every copy of a dataset gives the same holdout.
 
     Args:
-        label: (N,) classes; each class gives ``fraction`` of its faces, to the nearest face or group.
+        label: (N,) classes; each class gives ``fraction`` of its faces, to the nearest face or group, and at least one
+            where it has two.
         names: N file names or paths; folders, ending and an ``_aligned`` are left out of account.
         fraction: the share to hold out, within (0, 1).
         seed: which holdout.
@@ -66,6 +67,8 @@ def holdout(
     for k in classes:
         mine = places[group_class[places] == k]
         quota = round(fraction * float(size[mine].sum()))
+        if quota == 0 and len(mine) > 1:  # a class of few faces gives one group, or its recall could never be measured
+            quota = 1
         total = 0
         for g in mine:
             if total >= quota:

@@ -115,13 +115,26 @@ class Preprocess(nn.Module):
             image = image.flip(1)
         memory = torch.channels_last if self.channels_last else torch.contiguous_format
         x = image.to(torch.float32, memory_format=memory)
-        if self.size is not None and x.shape[-2:] != (self.size, self.size):
-            x = F.interpolate(
-                x, (self.size, self.size), mode=self.interpolation, align_corners=False, antialias=self.antialias
-            )
+        if self.size is None or x.shape[-2:] == (self.size, self.size):
+            return x.sub_(self.shift).mul_(self.scale).contiguous(memory_format=memory)
+        if max(x.shape[-2:]) <= self.size:
+            # Resizing is a weighted mean, so normalising may come first, where there are fewer pixels. A filter
+            # against aliasing does nothing to a picture that grows, and its kernel is the slower one; but torch's two
+            # bicubic kernels differ in shape (a = -0.5, as in PIL, with the filter, else -0.75).
+            antialias = self.antialias and self.interpolation == "bicubic"
+            x = self._resize(x.sub_(self.shift).mul_(self.scale), antialias)
+            if self.interpolation == "bicubic":
+                x = torch.clamp(x, (0 - self.shift) * self.scale, (255 - self.shift) * self.scale)
+        else:
+            x = self._resize(x, antialias=self.antialias)
             if self.interpolation == "bicubic":
                 x = x.clamp_(0, 255)  # cubic weights overshoot at edges, beyond what a pixel can be
-        return x.sub_(self.shift).mul_(self.scale).contiguous(memory_format=memory)
+            x = x.sub_(self.shift).mul_(self.scale)
+        return x.contiguous(memory_format=memory)
+
+    def _resize(self, x: Tensor, antialias: bool) -> Tensor:
+        size = (self.size, self.size)
+        return F.interpolate(x, size, mode=self.interpolation, align_corners=False, antialias=antialias)
 
     def to_config(self) -> dict[str, Any]:
         """Return the arguments as a plain dict, fit for JSON and checkpoints."""

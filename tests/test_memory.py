@@ -1,0 +1,47 @@
+"""Freed memory is kept where that can be asked for, and nowhere else."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from mfer_lightning.memory import keep_freed_memory
+
+
+@pytest.mark.parametrize("name", ["MALLOC_TRIM_THRESHOLD_", "LD_PRELOAD"])
+def test_a_users_own_allocator_is_left_alone(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "1")
+    assert not keep_freed_memory()
+
+
+def test_other_systems_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert not keep_freed_memory()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc")
+def test_a_freed_block_is_used_again_without_new_pages() -> None:
+    """Page faults of twenty blocks of 32 MB one after the other, in a process that keeps them and in one that does not."""
+    code = """
+import resource, sys
+from mfer_lightning.memory import keep_freed_memory
+if sys.argv[1] == "keep" and not keep_freed_memory():
+    sys.exit(77)
+import numpy as np
+np.ones(2**22)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(20):
+    np.ones(2**22)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+    faults = {}
+    for how in ("keep", "give back"):
+        env = {k: v for k, v in os.environ.items() if not k.startswith("MALLOC_")}
+        done = subprocess.run([sys.executable, "-c", code, how], capture_output=True, text=True, env=env, check=False)
+        if done.returncode == 77:
+            pytest.skip("another C library")
+        faults[how] = int(done.stdout)
+    assert faults["keep"] * 5 < faults["give back"]
