@@ -24,7 +24,7 @@ def test_other_systems_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc")
 def test_a_freed_block_is_used_again_without_new_pages() -> None:
-    """Page faults of twenty blocks of 32 MB one after the other, in a process that keeps them and in one that does not."""
+    """Page faults of twenty blocks of 32 MB one after the other, in a process that keeps them and one that does not."""
     code = """
 import resource, sys
 from mfer_lightning.memory import keep_freed_memory

@@ -1,7 +1,7 @@
 """Memory that is given back is asked for again at the next step: better to keep it.
 
 glibc returns every large block to the system when it is freed, and the system clears its pages before handing them out
-again. For tensors of some tens of megabytes that costs more than most of what is done with them (docs/performance.md).
+again. For batches of images, some tens of megabytes each, that costs more than resizing them (benchmarks/loader.py).
 """
 
 from __future__ import annotations

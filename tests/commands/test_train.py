@@ -282,3 +282,28 @@ def test_mixup_and_the_multi_target_loss_are_refused_together(
 ) -> None:
     assert mfer(*FACS, "mixup=default", "loss=multi_target", "dataset.target=multi") == 2
     assert "mixup=none" in capsys.readouterr().err
+
+
+def test_label_noise_and_class_weights_are_options_and_the_noise_is_written_down(mfer: Mfer, tmp_path: Path) -> None:
+    options = ("dataset.label_noise=0.25", "loss.classification.class_weights=sqrt", "trainer.max_epochs=1")
+    assert mfer(*FACS, *options, "evaluation.embedding_points=0") == 0
+    run = only_run(tmp_path / "runs")
+    noise = json.loads((run / "label_noise.json").read_text(encoding="utf-8"))
+    assert len(noise["flips"]) == 16
+    assert noise["sha256"][:12] in " ".join(result_of(run)["notes"])
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ("dataset.label_noise=1.5", "`label_noise` within [0, 1)"),
+        ("loss.classification.class_weights=heavy", "class_weights: Expected argument `scheme`"),
+        ("loss.classification.class_weights=[1,2]", "2 numbers for 8 classes"),
+    ],
+)
+def test_illegal_noise_and_weights_are_refused(
+    option: str, words: str, mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    assert mfer(*FACS, option) == 2
+    assert words in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()

@@ -176,3 +176,24 @@ def test_the_real_dataset_gives_the_published_counts() -> None:
             here = index.partition == partition
             if here.any():
                 assert int((keep & here).sum()) == count, (rule, partition)
+
+
+def test_the_same_votes_as_a_csv_pair_give_the_same_counts(tmp_path: Path) -> None:
+    """The published pair disagrees with the folders on 1,602 images; the rules themselves must not."""
+    root = real_ferplus()
+    if root is None:
+        pytest.skip("FERPlus is not on this machine (MFER_DATA/ferplus or data/ferplus)")
+    folders = read_ferplus(root)
+    usage = {"train": "Training", "val": "PublicTest", "test": "PrivateTest"}
+    old, new = ["emotion,pixels,Usage"], ["Usage,Image name," + ",".join(folders.vote_names)]
+    for partition, path, votes in zip(folders.partition, folders.path, folders.votes.tolist(), strict=True):
+        old.append(f"0,0,{usage[partition]}")
+        new.append(f"{usage[partition]},{path.split('/')[-1]}," + ",".join(map(str, votes)))
+    (tmp_path / "fer2013.csv").write_text("\n".join(old) + "\n")
+    (tmp_path / "fer2013new.csv").write_text("\n".join(new) + "\n")
+    pair = read_ferplus(tmp_path)
+    assert "fer2013new.csv" in pair.layout or "pair" in pair.layout
+    for rule, counts in PUBLISHED.items():
+        keep = targets_from_votes(pair.votes, pair.vote_names, pair.class_names, rule).keep
+        for partition, count in zip(("train", "val"), counts, strict=False):
+            assert int((keep & (pair.partition == partition)).sum()) == count, (rule, partition)

@@ -57,7 +57,7 @@ def test_all_that_is_missing_is_said_at_once() -> None:
         (("schema_version",), 2, "schema_version is 2, this version reads 1"),
         (("seed",), "0", "seed is of type str"),
         (("n",), True, "n is of type bool"),
-        (("split",), "train", "split is 'train', legal: test, val"),
+        (("split",), "dev", "split is 'dev', legal: test, val, train"),
         (("protocol",), "folder", "expected <dataset>@<rule>"),
         (("class_names",), ["anger", "fear", "fear"], "class_names repeats"),
         (("metrics", "accuracy"), float("nan"), "metrics.accuracy is nan"),

@@ -177,6 +177,11 @@ def _weighted(node: Config, datamodule: FaceDataModule) -> dict[str, Any]:
     """Put numbers in the place of a scheme of class weights, from the training set's counts."""
     scheme = node.get("class_weights")
     if not isinstance(scheme, str):
+        if scheme is not None and len(scheme) != datamodule.num_classes:
+            raise UserError(
+                f"loss.classification.class_weights has {len(scheme)} numbers for {datamodule.num_classes} classes "
+                f"({', '.join(datamodule.class_names)}): give one a class, in this order."
+            )
         return dict(node)
     with described("loss.classification.class_weights"):
         if scheme != "none":

@@ -12,7 +12,6 @@ from mfer_lightning.config.schema_evaluate import Evaluate
 from mfer_lightning.errors import UserError, nearest
 
 SPLITS = ("test", "val", "train")
-SUITES = ("none", "robustness")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -46,11 +45,10 @@ def _check(config: dict[str, Any]) -> None:
         raise UserError(
             "Say what to evaluate: checkpoint=<a run's folder or a .ckpt file>, or predictions=<predictions_*.csv>."
         )
-    for option, legal in (("split", SPLITS), ("suite", SUITES)):
-        if config[option] not in legal:
-            raise UserError(f"{option}={config[option]}: {nearest(config[option], legal)}")
+    if config["split"] not in SPLITS:
+        raise UserError(f"split={config['split']}: {nearest(config['split'], SPLITS)}")
     if config["predictions"] is not None:
-        for option, untouched in (("suite", "none"), ("calibrate", False), ("dataset_name", None)):
+        for option, untouched in (("calibrate", False), ("dataset_name", None)):
             if config[option] != untouched:
                 name = option.partition("_")[0]
                 raise UserError(f"{name}={config[option]} needs a model: give checkpoint=..., not predictions=...")

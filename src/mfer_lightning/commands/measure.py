@@ -65,10 +65,6 @@ def evaluate_checkpoint(config: Mapping[str, Any], options: Sequence[str] = ()) 
     table.to_csv(folder / f"predictions_{split}.csv")
     write_features(folder / f"features_{split}.npz", outputs.index[kept], outputs.feature[kept], table.label)
     draw_figures(folder, result, table, int(config["evaluation"]["embedding_points"]))
-    if config["suite"] == "robustness":
-        from mfer_lightning.commands.robustness import run_robustness
-
-        result["robustness"] = run_robustness(model, datamodule, split, match, table, folder)
     write_json(folder / "result.json", dict(validate_result(result)))
     print_result(result, folder)
     return folder

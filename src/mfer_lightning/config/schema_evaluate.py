@@ -44,7 +44,6 @@ class Evaluate:
     drop: list[str] = field(default_factory=list)
     flip: Optional[bool] = None
     calibrate: bool = False
-    suite: str = "none"
     device: str = "auto"
     output: Optional[str] = None
     paths: Places = field(default_factory=Places)

@@ -18,7 +18,7 @@ from mfer_lightning.losses.checks import (
     check_number,
     no_autocast,
 )
-from mfer_lightning.losses.weights import class_weight_buffer
+from mfer_lightning.losses.weights import check_class_weights, class_weight_buffer
 
 
 def smooth(target: Tensor, label_smoothing: float) -> Tensor:
@@ -64,6 +64,7 @@ def cross_entropy(
         logits, target = at_least_float32(logits, target)
         weighted = smooth(target, label_smoothing)
         if class_weights is not None:
+            check_class_weights(class_weights, logits)
             weighted = weighted * class_weights.to(weighted.dtype)
         return -(weighted * F.log_softmax(logits, dim=-1)).sum(dim=-1).mean()
 

@@ -21,7 +21,7 @@ from mfer_lightning.losses.checks import (
     no_autocast,
 )
 from mfer_lightning.losses.classification import smooth
-from mfer_lightning.losses.weights import class_weight_buffer
+from mfer_lightning.losses.weights import check_class_weights, class_weight_buffer
 
 
 def focal_loss(
@@ -61,6 +61,7 @@ def focal_loss(
         rest = (-torch.expm1(log_p)).clamp_min(torch.finfo(log_p.dtype).tiny)
         weighted = smooth(target, label_smoothing)
         if class_weights is not None:
+            check_class_weights(class_weights, logits)
             weighted = weighted * class_weights.to(weighted.dtype)
         return -(weighted * rest.pow(gamma) * log_p).sum(dim=-1).mean()
 

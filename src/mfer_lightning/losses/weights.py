@@ -70,3 +70,12 @@ def class_weight_buffer(class_weights: Sequence[float] | None) -> Tensor | None:
             f"but got {tuple(class_weights)}."
         )
     return torch.tensor(weights, dtype=torch.float32)
+
+
+def check_class_weights(class_weights: Tensor, logits: Tensor) -> None:
+    """Refuse weights (K,) of another number of classes than logits (B,K)."""
+    if class_weights.shape != logits.shape[1:]:
+        raise ValueError(
+            f"Expected argument `class_weights` to hold {logits.shape[1]} weights, one a class, "
+            f"but got {tuple(class_weights.shape)}."
+        )

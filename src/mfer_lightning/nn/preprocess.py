@@ -133,6 +133,7 @@ class Preprocess(nn.Module):
         return x.contiguous(memory_format=memory)
 
     def _resize(self, x: Tensor, antialias: bool) -> Tensor:
+        assert self.size is not None
         size = (self.size, self.size)
         return F.interpolate(x, size, mode=self.interpolation, align_corners=False, antialias=antialias)
 
