@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from mfer_lightning.errors import UserError
+
+#: Names that :func:`atomic_path` gives: a dot, the stem, a dash, eight letters of ``tempfile``, the suffix.
+_TEMPORARY = re.compile(r"\..+-[a-z0-9_]{8}(\.\w+)?")
 
 
 @contextmanager
@@ -56,6 +60,23 @@ def atomic_path(target: str | Path) -> Iterator[Path]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: str | Path) -> list[Path]:
+    """Remove what a killed process left of files that it was writing with :func:`atomic_path`.
+
+    Call it only where no other process writes into the folder.
+
+    Args:
+        folder: searched with everything below it.
+
+    Returns:
+        The files that were removed.
+    """
+    left = [f for f in Path(folder).rglob(".*") if f.is_file() and _TEMPORARY.fullmatch(f.name)]
+    for file in left:
+        file.unlink(missing_ok=True)
+    return left
 
 
 def write_text(target: str | Path, text: str) -> None:

@@ -307,3 +307,8 @@ def test_illegal_noise_and_weights_are_refused(
     assert mfer(*FACS, option) == 2
     assert words in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()
+
+
+def test_more_processes_than_cores_are_refused(mfer: Mfer, capsys: pytest.CaptureFixture) -> None:
+    assert mfer(*FACS, "trainer.devices=999") == 2
+    assert "at most" in capsys.readouterr().err

@@ -1,18 +1,22 @@
 """What hangs on the training loop: checkpoints, averaging, history, guards and what the user sees."""
 
+from mfer_lightning.callbacks.atomic_io import AtomicCheckpointIO
 from mfer_lightning.callbacks.centers import CentersFromData
 from mfer_lightning.callbacks.checkpoint import RunCheckpoint
 from mfer_lightning.callbacks.ema import WarmEMA
 from mfer_lightning.callbacks.guard import FiniteLossGuard, TrainingDivergedError
 from mfer_lightning.callbacks.history import History
+from mfer_lightning.callbacks.interruption import Interruption
 from mfer_lightning.callbacks.progress import EpochLines, FERProgressBar
 
 __all__ = [
+    "AtomicCheckpointIO",
     "CentersFromData",
     "EpochLines",
     "FERProgressBar",
     "FiniteLossGuard",
     "History",
+    "Interruption",
     "RunCheckpoint",
     "TrainingDivergedError",
     "WarmEMA",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -12,11 +13,13 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.strategies import DDPStrategy, Strategy
 
 from mfer_lightning.callbacks import (
+    AtomicCheckpointIO,
     CentersFromData,
     EpochLines,
     FERProgressBar,
     FiniteLossGuard,
     History,
+    Interruption,
     RunCheckpoint,
     WarmEMA,
 )
@@ -28,6 +31,7 @@ from mfer_lightning.losses import Objective, class_weights_from_counts
 from mfer_lightning.module import FERModule
 from mfer_lightning.nn import MFER, Preprocess, load_weights
 from mfer_lightning.optim import Mixup
+from mfer_lightning.tracking.curves import EpochCurves
 from mfer_lightning.tracking.loggers import build_loggers
 
 Config = Mapping[str, Any]
@@ -108,6 +112,7 @@ def build_trainer(config: Config, run_dir: Path, monitor: str | None, history: H
         UserError: where Lightning refuses the combination.
     """
     options = config["trainer"]
+    _check_devices(options)
     limits = {k: options[k] for k in ("limit_train_batches", "limit_val_batches") if options[k] is not None}
     try:
         return L.Trainer(
@@ -121,6 +126,7 @@ def build_trainer(config: Config, run_dir: Path, monitor: str | None, history: H
             gradient_clip_val=options["clip"],
             deterministic="warn" if options["deterministic"] else None,
             callbacks=build_callbacks(config, run_dir, monitor, history),
+            plugins=[AtomicCheckpointIO()],
             logger=build_loggers(config, run_dir) or False,
             default_root_dir=str(run_dir),
             num_sanity_val_steps=0,
@@ -130,13 +136,26 @@ def build_trainer(config: Config, run_dir: Path, monitor: str | None, history: H
             log_every_n_steps=50,
             **limits,
         )
+    except UserError:
+        raise
     except Exception as error:  # Lightning raises MisconfigurationException, ValueError, RuntimeError, ...
         raise UserError(f"trainer: {error}") from error
 
 
+def _check_devices(options: Config) -> None:
+    """Refuse more processes than a machine has cores: on the CPU each device is one, and Lightning starts them all."""
+    devices, cores = options["devices"], os.cpu_count() or 1
+    on_cpu = options["accelerator"] == "cpu" or (options["accelerator"] == "auto" and not torch.cuda.is_available())
+    if on_cpu and str(devices).isdigit() and int(devices) > cores:
+        raise UserError(
+            f"trainer.devices={devices}: on the CPU each device is a process of its own, and this machine has {cores} "
+            f"cores. The value must be at most {cores}."
+        )
+
+
 def build_callbacks(config: Config, run_dir: Path, monitor: str | None, history: History) -> list[Callback]:
     """Guard, history, averaging, checkpoints and progress, in the order in which they act at the end of an epoch."""
-    callbacks: list[Callback] = [FiniteLossGuard(), history]
+    callbacks: list[Callback] = [FiniteLossGuard(), history, EpochCurves(lambda: history.rows[-1])]
     if config["ema"]["name"] == "ema":
         callbacks.append(WarmEMA(config["ema"]["decay"]))
     if config["loss"]["centers_from_data"]:
@@ -145,6 +164,7 @@ def build_callbacks(config: Config, run_dir: Path, monitor: str | None, history:
     folder = run_dir / "checkpoints"
     callbacks.append(RunCheckpoint(folder, "best", None if monitor is None else f"val/{monitor}"))
     callbacks.append(RunCheckpoint(folder, "last"))
+    callbacks.append(Interruption(folder))
     return callbacks
 
 

@@ -13,6 +13,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from numpy.typing import NDArray
 
 from mfer_lightning.callbacks import History
+from mfer_lightning.commands.track import publish_result
 from mfer_lightning.data.datamodules import FaceDataModule
 from mfer_lightning.evaluation.metrics import evaluate
 from mfer_lightning.evaluation.predictions import Predictions
@@ -73,6 +74,7 @@ def finish(
     split = "test" if "test" in tables else "val"
     result = _result(config, datamodule, module, history, gflops, tables[split], split, selection)
     _draw(run_dir, result, tables[split], config)
+    publish_result(trainer.loggers, run_dir, result, tables, datamodule)
     write_json(run_dir / "result.json", result)
     log.info("finished: %s", {k: result["metrics"][k] for k in ("accuracy", "mean_class_accuracy", "macro_f1")})
     print_result(result, run_dir)

@@ -17,11 +17,13 @@ import torch
 import yaml
 
 from mfer_lightning.callbacks import History, TrainingDivergedError
+from mfer_lightning.callbacks.interruption import NAME as INTERRUPTED
 from mfer_lightning.commands.build import build_datamodule, build_module, build_trainer, precision
 from mfer_lightning.commands.check import check_config
 from mfer_lightning.commands.finish import finish
+from mfer_lightning.commands.track import run_facts
 from mfer_lightning.errors import UserError
-from mfer_lightning.files import write_text
+from mfer_lightning.files import remove_leftovers, write_text
 from mfer_lightning.inference.checkpoint import read_checkpoint
 from mfer_lightning.memory import keep_freed_memory
 from mfer_lightning.nn.cost import count_gflops
@@ -29,7 +31,7 @@ from mfer_lightning.report.start import print_start
 from mfer_lightning.sweep.identity import claim_run_dir, is_finished, run_name
 from mfer_lightning.sweep.lock import run_lock
 from mfer_lightning.sweep.records import read_records
-from mfer_lightning.tracking.loggers import close_loggers
+from mfer_lightning.tracking.lifetime import tracked
 from mfer_lightning.tracking.provenance import git_state
 
 #: Handed from the first process of a distributed run to the others, which must not choose a folder of their own.
@@ -68,6 +70,8 @@ def train(config: dict[str, Any], parent: Path, in_sweep: bool) -> tuple[float |
     os.environ[RUN_DIR] = str(run_dir)
     try:
         with nullcontext() if inherited else run_lock(run_dir), _LogFile(run_dir / "log.txt"):
+            if not inherited:
+                remove_leftovers(run_dir)
             return _train(config, run_dir), run_dir, True
     except TrainingDivergedError:
         raise  # its log is evidence
@@ -114,10 +118,12 @@ def _train(config: dict[str, Any], run_dir: Path) -> float | None:
             config, datamodule, module, run_dir, precision(config["trainer"]), size, gflops, resumed=resume is not None
         )
     try:
-        trainer.fit(module, datamodule=datamodule, ckpt_path=resume, weights_only=True)
-        return finish(config, run_dir, trainer, module, datamodule, history, gflops)
+        with tracked(trainer.loggers, run_facts(config, datamodule, module, gflops)):
+            trainer.fit(module, datamodule=datamodule, ckpt_path=resume, weights_only=True)
+            (run_dir / "checkpoints" / INTERRUPTED).unlink(missing_ok=True)  # the run went on and past it
+            return finish(config, run_dir, trainer, module, datamodule, history, gflops)
     except SystemExit as stop:  # what Lightning makes of Ctrl-C
-        if trainer.interrupted:
+        if trainer.interrupted and stop.code == 1:
             raise KeyboardInterrupt from stop
         raise
     except torch.OutOfMemoryError as error:
@@ -125,8 +131,6 @@ def _train(config: dict[str, Any], run_dir: Path) -> float | None:
             f"Out of memory with loader.batch_size={config['loader']['batch_size']}. Use a smaller batch with "
             "trainer.accumulate=2 for the same steps, a smaller preprocess.size, or a smaller backbone."
         ) from error
-    finally:
-        close_loggers(trainer.loggers)
 
 
 def _refuse_a_second_job(sweep_dir: Path, run_dir: Path) -> None:

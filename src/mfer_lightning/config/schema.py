@@ -159,6 +159,8 @@ class Logger:
     project: Optional[str] = None
     entity: Optional[str] = None
     mode: str = "auto"
+    images: bool = True
+    checkpoints: bool = True
 
 
 @dataclass

@@ -1,1 +1,1 @@
-"""Where curves go besides metrics.csv."""
+"""Where curves and results go besides the run's folder, and what a result was made with."""

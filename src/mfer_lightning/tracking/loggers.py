@@ -3,30 +3,34 @@
 from __future__ import annotations
 
 import importlib.util
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch.loggers import Logger
 
 from mfer_lightning.errors import UserError, nearest
+from mfer_lightning.tracking import names
+from mfer_lightning.tracking.account import wandb_mode
 
 LOGGERS = ("csv", "none", "wandb", "tensorboard")
 
+#: W&B takes no longer ones.
+_LONGEST_TAG = 64
+
 
 def build_loggers(config: Mapping[str, Any], run_dir: Path) -> list[Logger]:
-    """Build the loggers that ``logger`` names.
+    """Build the loggers that ``logger`` names. Nothing is started and nothing written yet.
 
     Args:
         config: plain resolved configuration.
-        run_dir: the run's folder; its parent's name is the group of the run.
+        run_dir: the run's folder.
 
     Returns:
         None, or one logger.
 
     Raises:
-        UserError: for an unknown name, an unknown mode, or a missing package.
+        UserError: for an unknown name, an unknown mode, a missing package, or ``logger.mode=online`` without a key.
     """
     options = config["logger"]
     name = options["name"]
@@ -35,44 +39,29 @@ def build_loggers(config: Mapping[str, Any], run_dir: Path) -> list[Logger]:
     if name == "tensorboard":
         if importlib.util.find_spec("tensorboard") is None:
             raise UserError("logger=tensorboard needs TensorBoard: pip install 'mfer_lightning[tensorboard]'.")
-        from lightning.pytorch.loggers import TensorBoardLogger
+        from mfer_lightning.tracking.tensorboard_run import RunTensorBoardLogger
 
-        return [TensorBoardLogger(str(run_dir), name="tensorboard", version="")]
+        return [RunTensorBoardLogger(run_dir, config, images=options["images"])]
     if name == "wandb":
         return [_wandb(config, run_dir)]
     raise UserError(f"logger.name={name}: {nearest(name, LOGGERS)}")
 
 
 def _wandb(config: Mapping[str, Any], run_dir: Path) -> Logger:
-    from lightning.pytorch.loggers import WandbLogger
+    from mfer_lightning.tracking.wandb_run import RunWandbLogger
 
     options = config["logger"]
-    mode = options["mode"]
-    if mode not in ("auto", "online", "offline", "disabled"):
-        raise UserError(f"logger.mode={mode}: legal are auto, online, offline, disabled.")
-    if mode == "auto":
-        mode = "online" if _has_key() else "offline"
-    return WandbLogger(
-        name=run_dir.name,
-        save_dir=str(run_dir),
+    if not options["project"]:
+        raise UserError("logger.project is empty: name the project at W&B, e.g. logger.project=mfer_lightning.")
+    parts = (config["dataset"], config["loss"], config["backbone"], config["attention"])
+    return RunWandbLogger(
+        run_dir,
+        config,
         project=options["project"],
         entity=options["entity"],
-        group=run_dir.parent.name,
-        tags=[config["dataset"]["name"], config["loss"]["name"], config["backbone"]["name"]],
-        config=dict(config),
-        mode=mode,
+        group=names.run_group(config, run_dir),
+        tags=list(dict.fromkeys(str(part["name"])[:_LONGEST_TAG] for part in parts)),
+        mode=wandb_mode(options["mode"]),
+        images=options["images"],
+        checkpoints=options["checkpoints"],
     )
-
-
-def close_loggers(loggers: Sequence[Logger]) -> None:
-    """Finish the runs that loggers have open, so that the next job of a sweep starts its own."""
-    for logger in loggers:
-        if type(logger).__name__ == "WandbLogger":
-            logger.experiment.finish()  # type: ignore[attr-defined]
-
-
-def _has_key() -> bool:
-    if os.environ.get("WANDB_API_KEY"):
-        return True
-    netrc = Path(os.environ.get("NETRC", "~/.netrc")).expanduser()
-    return netrc.is_file() and "wandb" in netrc.read_text(encoding="utf-8", errors="ignore")

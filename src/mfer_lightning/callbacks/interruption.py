@@ -1,0 +1,116 @@
+"""SIGTERM: what a cluster sends before it takes a machine away. The state is saved, and the run ends with code 143."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Callback
+
+from mfer_lightning.files import atomic_path
+
+#: Seconds that a step may take to its end before the state is saved in the middle of it.
+PATIENCE = 5.0
+
+#: Name of the file that the state goes to: resumption does not start from it (it starts at the last end of an epoch, so
+#: that it stays exact), but it can be evaluated.
+NAME = "interrupted.ckpt"
+
+
+class Interruption(Callback):
+    """On SIGTERM, save the state at the end of the running step, or after :data:`PATIENCE`, and exit with code 143.
+
+    Lightning's own handler broadcasts from within the signal, where another collective may be under way, and leaves the
+    exit code at 0 or 1; this one takes its place while the loops run. Further ranks wait for the first, which ends
+    them.
+
+    Args:
+        folder: the run's folder of checkpoints.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.path = Path(folder) / NAME
+        self.received: int | None = None
+        self._trainer: L.Trainer | None = None
+        self._training = False
+
+    def listen(self) -> None:
+        """Handle SIGTERM from now on. Only a process's main thread can; elsewhere nothing is done."""
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self._on_signal)
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Take the place of Lightning's handler."""
+        self._trainer, self._training = trainer, True
+        self.listen()
+
+    def on_predict_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Take the place of Lightning's handler."""
+        self._trainer = trainer
+        self.listen()
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Leave, where the signal has come."""
+        self._leave_if_asked()
+
+    def on_validation_batch_end(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Leave, where the signal has come."""
+        self._leave_if_asked()
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Leave, where the signal has come; what follows has its checkpoints."""
+        self._leave_if_asked()
+        self._training = False
+
+    def _on_signal(self, signum: int, frame: FrameType | None) -> None:
+        self.received = signum
+        if not self._training:
+            self._say("")
+            self._end()
+        signal.signal(signal.SIGALRM, self._on_alarm)
+        first = self._trainer is None or self._trainer.is_global_zero
+        signal.setitimer(signal.ITIMER_REAL, PATIENCE if first else 2 * PATIENCE)
+
+    def _on_alarm(self, signum: int, frame: FrameType | None) -> None:
+        if self._trainer is not None and not self._trainer.is_global_zero:
+            os._exit(128 + signal.SIGTERM)  # the first rank is gone, and a collective may be waiting for it
+        self._leave_if_asked()
+
+    def _leave_if_asked(self) -> None:
+        if self.received is None or self._trainer is None or not self._trainer.is_global_zero:
+            return
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        self._training = False  # a second signal ends at once
+        checkpoint = self._trainer._checkpoint_connector.dump_checkpoint(weights_only=False)
+        with atomic_path(self.path) as path:
+            torch.save(checkpoint, path)
+        self._say(f" The state is in {self.path};")
+        self._end()
+
+    def _say(self, where: str) -> None:
+        if self._trainer is None or self._trainer.is_global_zero:
+            words = f"Stopped by SIGTERM.{where} the same command goes on from the last whole epoch."
+            print(words.replace(". the", ". The"), file=sys.stderr, flush=True)
+
+    def _end(self) -> None:
+        launcher = None if self._trainer is None else self._trainer.strategy.launcher
+        if launcher is not None:
+            launcher.kill(signal.SIGKILL)  # the ranks that this process started
+        raise SystemExit(128 + signal.SIGTERM)

@@ -1,0 +1,82 @@
+"""``mfer dashboard``: the ablation workspaces and report at W&B, built as code from finished runs."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mfer_lightning.commands.launch import run_verb
+from mfer_lightning.config.schema_dashboard import Dashboard
+from mfer_lightning.errors import UserError
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run ``mfer dashboard``.
+
+    Args:
+        arguments: the command line after the verb.
+
+    Returns:
+        Exit code: 0.
+    """
+    return run_verb("dashboard", Dashboard, _dashboard, arguments)
+
+
+def _dashboard(config: dict[str, Any]) -> int:
+    folders = _folders(config["runs"])
+    if importlib.util.find_spec("wandb_workspaces") is None:
+        raise UserError("mfer dashboard needs W&B's workspaces: pip install 'mfer_lightning[dashboard]'.")
+    from mfer_lightning.commands.setting import setting
+    from mfer_lightning.files import write_json
+    from mfer_lightning.tracking.account import has_key
+    from mfer_lightning.tracking.dashboards.definition import build_dashboard
+    from mfer_lightning.tracking.dashboards.publish import publish_dashboard
+    from mfer_lightning.tracking.dashboards.runs import by_protocol, read_runs
+
+    runs = read_runs(folders, setting)
+    entity = config["entity"] or _logged_under(runs, "entity") or ""
+    project = config["project"] or _logged_under(runs, "project") or "mfer_lightning"
+    title = config["title"] or f"Ablation: {', '.join(Path(folder).resolve().name for folder in folders)}"
+    output = Path(config["output"] or Path(folders[0]) / "dashboard.json").expanduser()
+    if config["publish"]:
+        if not entity:
+            raise UserError("publish=true needs entity=<your user or team at W&B>.")
+        if not has_key():
+            raise UserError("publish=true needs a key: run `wandb login` or set WANDB_API_KEY.")
+
+    write_json(output, build_dashboard(runs, entity, project, title).to_dict())
+    groups = by_protocol(runs)
+    print(f"{len(runs)} finished runs under {', '.join(f'{p} ({s})' for p, s in groups)}")
+    missing = [run.folder.name for run in runs if not run.at_wandb]
+    if missing:
+        print(
+            f"{len(missing)} of them were not logged to W&B (logger=csv or the like): the panels will lack them, the "
+            f"tables have them. E.g. {missing[0]}"
+        )
+    print(f"Definition: {output}")
+    if config["publish"]:
+        for address in publish_dashboard(build_dashboard(runs, entity, project, title, online=True)):
+            print(f"Published: {address}")
+        return 0
+    print("Nothing was sent. To publish, upload the runs, then the dashboard:")
+    for folder in dict.fromkeys(run.folder.parent for run in runs if run.at_wandb):
+        print(f"  wandb sync {folder}/*/wandb/offline-run-*")
+    said = f"runs=[{','.join(folders)}]" if len(folders) > 1 else f"runs={folders[0]}"
+    print(f"  mfer dashboard {said} entity={entity or '<user or team>'} project={project} publish=true")
+    return 0
+
+
+def _folders(runs: Any) -> list[str]:
+    if isinstance(runs, str) and runs:
+        return [runs]
+    if isinstance(runs, list) and runs and all(isinstance(folder, str) and folder for folder in runs):
+        return list(runs)
+    raise UserError("Say which runs: runs=<a sweep, a run or a folder of runs>, or runs=[<folder>,<folder>].")
+
+
+def _logged_under(runs: Sequence[Any], what: str) -> str | None:
+    """Entity or project of the runs, where they agree on one."""
+    found = {run.config["logger"].get(what) for run in runs if run.at_wandb}
+    return str(found.pop()) if len(found) == 1 and None not in found else None

@@ -1,0 +1,1 @@
+"""The ablation dashboard at W&B, built as code from finished runs."""

@@ -1,0 +1,249 @@
+"""The dashboard as code: for each protocol a workspace, and one report over all of them.
+
+Needs the extra ``dashboard``. Building is offline; only :mod:`mfer_lightning.tracking.dashboards.publish` uses the
+network.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import wandb_workspaces.expr as expr
+import wandb_workspaces.reports.v2 as wr
+import wandb_workspaces.workspaces as ws
+
+from mfer_lightning.tracking import names
+from mfer_lightning.tracking.dashboards import tables
+from mfer_lightning.tracking.dashboards.charts import BAR_FIELDS, CHARTS, HEAT_FIELDS
+from mfer_lightning.tracking.dashboards.runs import FinishedRun, by_protocol
+
+#: Version of the definition's file.
+SCHEMA_VERSION = 1
+
+#: Figures of the reported split that get bars.
+BARS = ("accuracy", "mean_class_accuracy", "macro_f1", "nll", "ece")
+#: Curves that get a panel; the feature loss joins them where a run has one.
+CURVES = ("val/accuracy", "val/mean_class_accuracy", "val/nll", "train/loss")
+#: Panels of a report are laid out on a grid of so many columns.
+_GRID = 24
+
+_HOW_TO_READ = (
+    "Checkpoints are chosen on val; a test figure chooses nothing here, and the best runs are the best on val. Bars "
+    "are means over the runs of one setting, which differ in their seed alone; whiskers and bands are their standard "
+    "deviation. A difference of that size between two settings may be chance. Figures of different protocols are never "
+    "put together."
+)
+_SELECTION_FIGURES = (
+    "These are figures on val, on which the checkpoints were chosen: selection figures, not test figures."
+)
+
+
+@dataclass
+class Dashboard:
+    """A dashboard that is built and not yet published.
+
+    Args:
+        entity: user or team at W&B; empty where the definition is made without one.
+        project: at W&B.
+        workspaces: one a protocol.
+        report: over all protocols.
+    """
+
+    entity: str
+    project: str
+    workspaces: list[ws.Workspace] = field(default_factory=list)
+    report: wr.Report | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the definition as plain containers: what would be sent to W&B, word for word."""
+        assert self.report is not None
+        report = self.report._to_model()
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "entity": self.entity,
+            "project": self.project,
+            "workspaces": [_plain(workspace._to_model()) for workspace in self.workspaces],
+            "report": _plain(report),
+            "charts": {name: {"title": title, "spec": spec} for name, (title, spec) in CHARTS.items()},
+        }
+
+
+def build_dashboard(
+    runs: Sequence[FinishedRun], entity: str, project: str, title: str, *, online: bool = False
+) -> Dashboard:
+    """Build workspaces and report for finished runs.
+
+    Args:
+        runs: at least one.
+        entity: user or team at W&B; may be empty where ``online`` is not set.
+        project: at W&B.
+        title: of the report; the workspaces are called after it and their protocol.
+        online: name entity and project in every set of runs, which W&B is then asked about; without it they are those
+            of the report.
+    """
+    dashboard = Dashboard(entity, project)
+    blocks: list[Any] = [wr.TableOfContents(), wr.CalloutBlock(text=_HOW_TO_READ)]
+    for (protocol, split), members in by_protocol(runs).items():
+        dashboard.workspaces.append(_workspace(members, protocol, split, entity, project, title))
+        where = {"entity": entity, "project": project} if online else {}
+        blocks += _chapter(members, protocol, split, entity, where)
+    dashboard.report = wr.Report(
+        entity=entity,
+        project=project,
+        title=title[:128],
+        description=f"{len(runs)} runs; made by mfer dashboard",
+        blocks=blocks,
+        width="fluid",
+    )
+    return dashboard
+
+
+def _workspace(
+    runs: Sequence[FinishedRun], protocol: str, split: str, entity: str, project: str, title: str
+) -> ws.Workspace:
+    layout = ws.SectionLayoutSettings(columns=2, rows=2)
+    sections = [
+        ws.Section(name=name, panels=panels, is_open=place < 3, layout_settings=layout)
+        for place, (name, panels) in enumerate(_panels(runs, split, entity).items())
+    ]
+    return ws.Workspace(
+        entity=entity,
+        project=project,
+        name=f"{title}: {protocol}, {split}",
+        sections=sections,
+        settings=ws.WorkspaceSettings(x_axis=names.EPOCH, max_runs=100, sort_panels_alphabetically=False),
+        runset_settings=ws.RunsetSettings(
+            filters=_filters(runs, protocol, split),
+            order=[expr.Ordering(expr.Summary(names.SELECTION_VALUE), ascending=False)],
+            pinned_columns=_columns(split),
+        ),
+    )
+
+
+def _chapter(runs: Sequence[FinishedRun], protocol: str, split: str, entity: str, where: dict[str, str]) -> list[Any]:
+    runset = wr.Runset(
+        name=f"{protocol}, {split}",
+        filters=_filters(runs, protocol, split),
+        order=[wr.OrderBy(wr.SummaryMetric(names.SELECTION_VALUE), ascending=False)],
+        pinned_columns=_columns(split),
+        **where,
+    )
+    first = runs[0].result
+    said = f"{first['evaluation_set']}: {first['n']:,} faces, {len(first['class_names'])} classes. {len(runs)} runs."
+    blocks: list[Any] = [wr.H1(text=f"{protocol}, {split}"), wr.P(text=said)]
+    if split == "val":
+        blocks.append(wr.CalloutBlock(text=_SELECTION_FIGURES))
+    texts = {
+        "Loss by backbone": f"Accuracy %, mean ± standard deviation (runs):\n\n{tables.loss_by_backbone(runs)}",
+        "Settings": tables.by_setting(runs),
+        "Classes": f"Mean recall %:\n\n{tables.class_recalls(runs)}",
+        "Best runs": f"Ranked on val:\n\n{tables.best_runs(runs)}",
+    }
+    panels = _panels(runs, split, entity)
+    for name in dict.fromkeys([*texts, *panels]):
+        blocks.append(wr.H2(text=name))
+        if name in texts:
+            blocks.append(wr.MarkdownBlock(text=texts[name]))
+        if name in panels:
+            blocks.append(wr.PanelGrid(runsets=[runset], panels=_laid_out(panels[name]), hide_run_sets=True))
+    blocks.append(wr.PanelGrid(runsets=[runset], panels=[wr.RunComparer(layout=wr.Layout(0, 0, _GRID, 10))]))
+    return blocks
+
+
+def _panels(runs: Sequence[FinishedRun], split: str, entity: str) -> dict[str, list[Any]]:
+    """The panels by section, asking only for what these runs log."""
+    grouped = {"groupby": wr.Config(names.SETTING), "groupby_aggfunc": "mean"}
+    curves = [*CURVES]
+    if any(run.config["loss"].get("feature") for run in runs):
+        curves.append(names.FEATURE_LOSS)
+    pictures = [names.picture(name) for name in names.FIGURES]
+    if any(run.config["evaluation"]["embedding_points"] for run in runs):
+        pictures.append(names.picture(names.EMBEDDING))
+    if any(run.config["logger"].get("images") for run in runs):
+        pictures.append(names.EXAMPLE_GRID)
+    classes = dict.fromkeys(name for run in runs for name in run.result["class_names"])
+    accuracy = names.figure(split, "accuracy")
+    cells = {(run.loss, run.backbone) for run in runs}
+    # where loss and backbone do not say all, bars over them would take other differences for the seeds'
+    apart = {} if len(cells) == len({run.setting for run in runs}) else {"loss": names.SETTING}
+    return {
+        "Loss by backbone": [
+            _chart("mfer-loss-by-backbone", names.figure_table(split), {**BAR_FIELDS, **apart}, entity)
+        ],
+        "Settings": [
+            wr.BarPlot(
+                title=f"{split} {metric.replace('_', ' ')}",
+                metrics=[names.figure(split, metric)],
+                groupby_rangefunc="stddev",
+                **grouped,
+            )
+            for metric in BARS
+        ],
+        "Classes": [
+            _chart("mfer-class-recall", names.class_table(split), HEAT_FIELDS, entity),
+            wr.BarPlot(
+                title="recall of each class",
+                metrics=[names.recall(split, name) for name in classes],
+                groupby_rangefunc="stddev",
+                **grouped,
+            ),
+        ],
+        "Curves": [
+            wr.LinePlot(title=name, x=names.EPOCH, y=[name], groupby_rangefunc="stddev", **grouped) for name in curves
+        ],
+        "Cost": [
+            wr.ScatterPlot(
+                title="accuracy against arithmetic",
+                x=wr.SummaryMetric(f"{names.COST_PREFIX}gflops"),
+                y=wr.SummaryMetric(accuracy),
+            ),
+            wr.BarPlot(
+                title="faces a second in training",
+                metrics=[f"{names.COST_PREFIX}images_per_second"],
+                groupby_rangefunc="stddev",
+                **grouped,
+            ),
+        ],
+        "Pictures": [wr.MediaBrowser(title=name, media_keys=[name], num_columns=2) for name in pictures],
+    }
+
+
+def _chart(name: str, table: str, fields: dict[str, str], entity: str) -> Any:
+    return wr.CustomChart(
+        query={"summaryTable": {"tableKey": table}},
+        chart_name=f"{entity}/{name}" if entity else name,
+        chart_fields=dict(fields),
+    )
+
+
+def _filters(runs: Sequence[FinishedRun], protocol: str, split: str) -> expr.And:
+    """Only runs of one protocol; and only of these runs' sweeps, where all belong to one."""
+    wanted = {names.PROTOCOL: protocol, names.SPLIT: split}
+    # W&B keeps every key of a configuration in an envelope called value
+    found: list[Any] = [expr.Config(f"{key}.value").isin([value]) for key, value in wanted.items()]
+    groups = dict.fromkeys(run.group for run in runs)
+    if None not in groups:
+        found.append(expr.Metric("Group").isin(list(groups)))
+    return expr.And(*found)
+
+
+def _columns(split: str) -> list[str]:
+    config = [f"config:{names.SETTING}.value", "config:loss.value.name", "config:backbone.value.name"]
+    summary = [names.SELECTION_VALUE, *(names.figure(split, metric) for metric in tables.METRICS)]
+    return ["run:displayName", *config, "config:seed.value", *(f"summary:{name}" for name in summary)]
+
+
+def _laid_out(panels: Sequence[Any]) -> list[Any]:
+    """Two panels side by side, or one over the whole width."""
+    width = _GRID if len(panels) == 1 else _GRID // 2
+    for place, panel in enumerate(panels):
+        panel.layout = wr.Layout(x=(place % 2) * width, y=place // 2 * 10, w=width, h=10)
+    return list(panels)
+
+
+def _plain(model: Any) -> dict[str, Any]:
+    plain: dict[str, Any] = json.loads(model.model_dump_json(by_alias=True, exclude_none=True))
+    return plain

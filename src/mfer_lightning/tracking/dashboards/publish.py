@@ -1,0 +1,51 @@
+"""Sending a dashboard to W&B: charts first, since workspaces and report refer to them."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import requests
+import wandb
+
+from mfer_lightning.errors import UserError
+from mfer_lightning.tracking.dashboards.charts import CHARTS
+from mfer_lightning.tracking.dashboards.definition import Dashboard
+
+
+def publish_dashboard(dashboard: Dashboard) -> list[str]:
+    """Save charts, workspaces and report at W&B.
+
+    Args:
+        dashboard: built with ``online=True``.
+
+    Returns:
+        The addresses of the workspaces and, last, of the report.
+
+    Raises:
+        UserError: where W&B cannot be reached or refuses.
+    """
+    assert dashboard.report is not None
+    try:
+        api: Any = wandb.Api()
+        for name, (title, spec) in CHARTS.items():
+            with contextlib.suppress(wandb.Error):  # there since an earlier time
+                api.create_custom_chart(
+                    entity=dashboard.entity,
+                    name=name,
+                    display_name=title,
+                    spec_type="vega2",
+                    access="private",
+                    spec=spec,
+                )
+        addresses = []
+        for workspace in dashboard.workspaces:
+            workspace.save()
+            addresses.append(str(workspace.url))
+        dashboard.report.save()
+        return [*addresses, str(dashboard.report.url)]
+    except (wandb.Error, requests.RequestException, OSError, ValueError) as error:
+        raise UserError(
+            f"The dashboard could not be published: {error} Check entity={dashboard.entity} and "
+            f"project={dashboard.project}, and that the runs are uploaded (`wandb sync`)."
+        ) from error

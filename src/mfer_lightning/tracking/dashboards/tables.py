@@ -1,0 +1,94 @@
+"""The tables of the report in Markdown: computed from the results, so that they say the same wherever they are read."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Sequence
+
+from mfer_lightning.tracking.dashboards.runs import FinishedRun
+
+#: Figure -> heading.
+METRICS = {"accuracy": "accuracy", "mean_class_accuracy": "mean class", "macro_f1": "macro F1"}
+
+
+def spread(values: Sequence[float | None]) -> str:
+    """Write shares as mean and sample standard deviation in per cent, and how many there were.
+
+    Example:
+        >>> spread([0.90, 0.92]), spread([0.9]), spread([]), spread([None, 0.9])
+        ('91.00 ± 1.41 (2)', '90.00 (1)', '–', '90.00 (1)')
+    """
+    known = [100 * value for value in values if value is not None]
+    if not known:
+        return "–"
+    mean = f"{statistics.fmean(known):.2f}"
+    return f"{mean} ± {statistics.stdev(known):.2f} ({len(known)})" if len(known) > 1 else f"{mean} ({len(known)})"
+
+
+def loss_by_backbone(runs: Sequence[FinishedRun], metric: str = "accuracy") -> str:
+    """Table of losses (rows) and backbones (columns): mean, spread over seeds, number of runs.
+
+    A cell whose runs differ in more than their seed has no spread over seeds, and says how many settings it holds.
+    """
+    losses, backbones = _unique(run.loss for run in runs), _unique(run.backbone for run in runs)
+    rows = []
+    for loss in losses:
+        cells = []
+        for backbone in backbones:
+            mine = [run for run in runs if (run.loss, run.backbone) == (loss, backbone)]
+            settings = _unique(run.setting for run in mine)
+            told = spread([run.metric(metric) for run in mine])
+            cells.append(told if len(settings) <= 1 else f"{len(settings)} settings, see below")
+        rows.append([loss, *cells])
+    return markdown(["loss", *backbones], rows)
+
+
+def by_setting(runs: Sequence[FinishedRun]) -> str:
+    """Table of settings: mean, spread over seeds and number of runs for each of the main figures."""
+    rows = []
+    for setting in _unique(run.setting for run in runs):
+        mine = [run for run in runs if run.setting == setting]
+        rows.append([setting, *(spread([run.metric(name) for run in mine]) for name in METRICS)])
+    return markdown(["setting", *(f"{title} %" for title in METRICS.values())], rows)
+
+
+def class_recalls(runs: Sequence[FinishedRun]) -> str:
+    """Table of settings (rows) and classes (columns): mean recall in per cent."""
+    classes = _unique(name for run in runs for name in run.result["class_names"])
+    rows = []
+    for setting in _unique(run.setting for run in runs):
+        cells = []
+        for name in classes:
+            found = [r.result["per_class"].get(name, {}).get("recall") for r in runs if r.setting == setting]
+            known = [100 * value for value in found if value is not None]
+            cells.append(f"{statistics.fmean(known):.1f}" if known else "–")
+        rows.append([setting, *cells])
+    return markdown(["setting", *classes], rows)
+
+
+def best_runs(runs: Sequence[FinishedRun], limit: int = 10) -> str:
+    """Table of the runs that did best on val, where checkpoints are chosen; the reported figures stand beside it."""
+    ranked = sorted(runs, key=lambda run: _selection(run) or 0.0, reverse=True)
+    rows = []
+    for run in ranked[:limit]:
+        chosen = _selection(run)
+        value = "–" if chosen is None else f"{100 * chosen:.2f}"
+        figures = [run.metric(name) for name in METRICS]
+        shown = ["–" if figure is None else f"{100 * figure:.2f}" for figure in figures]
+        rows.append([run.folder.name, run.setting, str(run.seed), value, *shown])
+    return markdown(["run", "setting", "seed", "val %", *(f"{title} %" for title in METRICS.values())], rows)
+
+
+def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Write a Markdown table; a bar inside a cell is escaped."""
+    lines = [list(head), ["---"] * len(head), *[list(row) for row in rows]]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def _selection(run: FinishedRun) -> float | None:
+    value = run.result["selection"]["value"]
+    return None if value is None else float(value)
+
+
+def _unique(values: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(values))

@@ -1,0 +1,106 @@
+"""What a finished run hands to its loggers, whichever they are."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mfer_lightning.evaluation.predictions import Predictions
+from mfer_lightning.tracking import names
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Faces that the model was surest of, rightly and wrongly.
+
+    Args:
+        grid: PNG with all of them.
+        rows: positions in the table of predictions, (M,).
+        kinds: ``"right"`` or ``"wrong"``, one a row.
+        faces: uint8 images (H,W,3), one a row.
+    """
+
+    grid: Path
+    rows: NDArray[np.int64]
+    kinds: Sequence[str]
+    faces: Sequence[NDArray[np.uint8]]
+
+
+@dataclass(frozen=True)
+class Publication:
+    """A finished run.
+
+    Args:
+        result: what ``result.json`` holds.
+        table: the predictions that its figures were made of.
+        val_metrics: the selected checkpoint's figures on val; empty where val is the reported split or there is none.
+        setting: everything but the seed, in short.
+        figures: name -> PNG.
+        curves: rows of ``metrics.csv``.
+        checkpoint: the selected checkpoint; None: not to be handed over.
+        examples: faces; None: not to be handed over.
+    """
+
+    result: Mapping[str, Any]
+    table: Predictions
+    val_metrics: Mapping[str, float | None]
+    setting: str
+    figures: Mapping[str, Path] = field(default_factory=dict)
+    curves: Sequence[Mapping[str, Any]] = ()
+    checkpoint: Path | None = None
+    examples: Examples | None = None
+
+    def summary(self) -> dict[str, float]:
+        """Single figures of the run, by the names of :mod:`mfer_lightning.tracking.names`; undefined ones left out."""
+        result, split = self.result, self.result["split"]
+        found: dict[str, Any] = {names.figure("val", metric): value for metric, value in self.val_metrics.items()}
+        found |= {names.figure(split, metric): value for metric, value in result["metrics"].items()}
+        found |= {names.recall(split, name): figures["recall"] for name, figures in result["per_class"].items()}
+        found |= {f"{names.COST_PREFIX}{what}": value for what, value in result["cost"].items()}
+        found[names.FACES] = result["n"]
+        found[names.SELECTION_VALUE] = result["selection"]["value"]
+        found[names.SELECTION_EPOCH] = result["selection"]["epoch"]
+        return {name: value for name, value in found.items() if _is_number(value)}
+
+    def figure_row(self) -> list[Any]:
+        """The one row of the table of figures (:data:`~mfer_lightning.tracking.names.FIGURE_COLUMNS`)."""
+        config = self.result["config"]
+        parts = [config[part]["name"] for part in ("loss", "backbone", "attention")]
+        figures = [self.result["metrics"].get(name) for name in names.TABLE_METRICS]
+        return [self.setting, *parts, self.result["seed"], *figures]
+
+    def class_rows(self) -> list[list[Any]]:
+        """The table of classes (:data:`~mfer_lightning.tracking.names.CLASS_COLUMNS`)."""
+        config = self.result["config"]
+        about = [self.setting, config["loss"]["name"], config["backbone"]["name"], self.result["seed"]]
+        return [
+            [name, f["n"], f["precision"], f["recall"], f["f1"], *about] for name, f in self.result["per_class"].items()
+        ]
+
+    def test_curves(self) -> dict[str, list[tuple[int, float]]]:
+        """Per-epoch test figures that ``track_test=true`` recorded, name -> (epoch, value) pairs."""
+        curves: dict[str, list[tuple[int, float]]] = {}
+        for row in self.curves:
+            for name, value in row.items():
+                if name.startswith(names.HIDDEN_PREFIX) and value not in (None, ""):
+                    curves.setdefault(name, []).append((int(row[names.EPOCH]), float(value)))
+        return curves
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """Read ``metrics.csv``; a file that is not there has no rows."""
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

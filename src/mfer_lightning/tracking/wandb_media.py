@@ -1,0 +1,92 @@
+"""Tables, pictures and artifacts of a finished run as W&B's own objects."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from mfer_lightning.tracking import names
+from mfer_lightning.tracking.publication import Examples, Publication
+
+#: Characters that W&B allows in the name of an artifact, and how many.
+_NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9_.-]")
+_LONGEST_NAME = 128
+
+
+def media(publication: Publication) -> dict[str, Any]:
+    """Make what is logged in one row at the end of a run.
+
+    Args:
+        publication: the finished run.
+
+    Returns:
+        Name -> W&B object: the table of classes, the confusion matrix as an interactive chart, the figures of the run's
+        folder, test figures by epoch where they were recorded, and examples where they may be handed over.
+    """
+    import wandb
+
+    result, table = publication.result, publication.table
+    split, class_names = result["split"], list(result["class_names"])
+    known = table.label >= 0
+    row: dict[str, Any] = {
+        names.figure_table(split): wandb.Table(columns=list(names.FIGURE_COLUMNS), data=[publication.figure_row()]),
+        names.class_table(split): wandb.Table(columns=list(names.CLASS_COLUMNS), data=publication.class_rows()),
+        names.confusion(split): wandb.plot.confusion_matrix(
+            y_true=table.label[known].tolist(),
+            preds=table.pred[known].tolist(),
+            class_names=class_names,
+            title=f"Confusion matrix ({result['protocol']}, {split})",
+        ),
+    }
+    row |= {names.picture(name): wandb.Image(str(path)) for name, path in publication.figures.items()}
+    curves = publication.test_curves()
+    if curves:
+        data = [[name, epoch, value] for name, curve in curves.items() for epoch, value in curve]
+        row[names.HIDDEN_PREFIX + "by_epoch"] = wandb.Table(columns=["metric", names.EPOCH, "value"], data=data)
+    if publication.examples is not None:
+        row[names.EXAMPLE_GRID] = wandb.Image(str(publication.examples.grid))
+        row[names.EXAMPLE_TABLE] = _example_table(publication, publication.examples)
+    return row
+
+
+def _example_table(publication: Publication, examples: Examples) -> Any:
+    import wandb
+
+    table = publication.table
+    class_names = list(table.class_names)
+    rows = wandb.Table(columns=[*names.EXAMPLE_COLUMNS, *(f"p_{name}" for name in class_names)])
+    for row, kind, face in zip(examples.rows, examples.kinds, examples.faces, strict=True):
+        p = table.probabilities[row]
+        true, said = class_names[table.label[row]], class_names[table.pred[row]]
+        rows.add_data(wandb.Image(face), kind, true, said, float(p.max()), str(table.path[row]), *map(float, p))
+    return rows
+
+
+def checkpoint_artifact(publication: Publication, name: str) -> Any:
+    """Make the artifact of the selected checkpoint.
+
+    The file is uploaded from where it lies; W&B keeps no copy of it on this machine.
+
+    Args:
+        publication: the finished run, with a checkpoint.
+        name: of the run.
+    """
+    import wandb
+
+    assert publication.checkpoint is not None
+    result = publication.result
+    artifact = wandb.Artifact(
+        _NOT_IN_A_NAME.sub("-", name)[:_LONGEST_NAME],
+        type="model",
+        description=f"{result['evaluation_set']}; {result['selection']['rule']}",
+        metadata={
+            "protocol": result["protocol"],
+            "split": result["split"],
+            "epoch": result["selection"]["epoch"],
+            "class_names": list(result["class_names"]),
+            **publication.summary(),
+        },
+    )
+    path = publication.checkpoint.resolve()
+    artifact.add_file(str(path), name=path.name, policy="immutable", skip_cache=True)
+    return artifact

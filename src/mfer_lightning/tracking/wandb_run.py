@@ -1,0 +1,215 @@
+"""A run at Weights & Biases: one per run folder, silent, never in the way of the training."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from lightning.fabric.loggers.logger import rank_zero_experiment
+from lightning.pytorch.loggers import WandbLogger
+from lightning.pytorch.utilities import rank_zero_only
+
+from mfer_lightning.errors import UserError
+from mfer_lightning.files import write_text
+from mfer_lightning.tracking import names
+from mfer_lightning.tracking.publication import Publication
+
+log = logging.getLogger("mfer_lightning")
+
+#: Where a run folder keeps the id of its W&B run.
+ID_FILE = "wandb_id.txt"
+#: Seconds that the end of a run waits for its upload; what is not up by then stays on disk for ``wandb sync``.
+UPLOAD_SECONDS = 600.0
+
+
+def read_id(run_dir: Path) -> str | None:
+    """Read the W&B id of a run folder: made at its first start and kept there, so that a resumed run goes on.
+
+    It is random rather than a hash of the folder's name: W&B refuses an id whose run was deleted, and two people's runs
+    of one configuration in one project are two runs.
+    """
+    path = run_dir / ID_FILE
+    return path.read_text(encoding="utf-8").strip() or None if path.is_file() else None
+
+
+class RunWandbLogger(WandbLogger):
+    """Lightning's W&B logger for one run folder, with epochs as the axis and one row an epoch.
+
+    Differs from Lightning's in that
+
+    - nothing is printed and nothing asked; where W&B cannot be reached when the run starts, the run is logged offline;
+    - an error of W&B while the run goes on is written to ``log.txt`` once, and the run goes on without it;
+    - per-epoch test figures (``track_test=true``) are held back until the run has ended;
+    - neither the caller's source code nor the state of the caller's git repository is stored.
+
+    Args:
+        run_dir: the run's folder.
+        config: plain resolved configuration.
+        project: at W&B.
+        entity: user or team at W&B; None: the user's default.
+        group: the sweep's name, or None.
+        tags: at most 64 characters each.
+        mode: ``online``, ``offline`` or ``disabled``.
+        images: whether faces may be handed over.
+        checkpoints: whether the selected checkpoint is handed over.
+    """
+
+    def __init__(
+        self,
+        run_dir: Path,
+        config: Mapping[str, Any],
+        *,
+        project: str,
+        entity: str | None,
+        group: str | None,
+        tags: list[str],
+        mode: str,
+        images: bool,
+        checkpoints: bool,
+    ) -> None:
+        super().__init__(
+            name=run_dir.name,
+            save_dir=str(run_dir.resolve()),  # W&B's own process may have been started in another folder
+            project=project,
+            entity=entity,
+            group=group,
+            job_type="train",
+            tags=tags,
+            config=dict(config),
+            mode=mode,
+            reinit="create_new",
+        )
+        self.run_dir = run_dir
+        self.images = images
+        self.checkpoints = checkpoints
+        self._failed = False
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> Any:
+        """The W&B run, started when first asked for; on other ranks than the first something that does nothing."""
+        if self._experiment is None:
+            known = read_id(self.run_dir)
+            self._experiment = self._open(known or _new_id())
+            if known is None:
+                write_text(self.run_dir / ID_FILE, f"{self._experiment.id}\n")
+            self._experiment.define_metric(names.EPOCH, hidden=True)
+            self._experiment.define_metric("*", step_metric=names.EPOCH, step_sync=True)
+        return self._experiment
+
+    def _open(self, name: str) -> Any:
+        import wandb
+        from wandb.errors import AuthenticationError, CommError, UsageError
+
+        quiet = {
+            "silent": True,
+            "console": "off",
+            "save_code": False,
+            "disable_code": True,
+            "disable_git": True,
+            "finish_timeout": UPLOAD_SECONDS,  # newer versions only
+        }
+        settings = wandb.Settings(**{k: v for k, v in quiet.items() if k in wandb.Settings.model_fields})
+        options = {**self._wandb_init, "id": name, "settings": settings}
+        options.pop("anonymous", None)
+        wandb.setup(settings=wandb.Settings(silent=True))  # the login, which comes first, reads no other settings
+        try:
+            return wandb.init(**options)
+        except (AuthenticationError, UsageError) as error:
+            raise UserError(
+                f"W&B refuses the run: {_first_line(error)} Log in with `wandb login`, or use logger.mode=offline."
+            ) from error
+        except CommError as error:
+            if "permission" in str(error).lower() or "not found" in str(error).lower():
+                raise UserError(
+                    f"W&B refuses the run: {_first_line(error)} Check logger.entity={options['entity']} and "
+                    f"logger.project={options['project']}."
+                ) from error
+            message = f"W&B cannot be reached ({_first_line(error)}): this run is logged offline."
+        except TimeoutError as error:
+            message = f"W&B cannot be reached ({_first_line(error)}): this run is logged offline."
+        log.warning(message)
+        print(message, flush=True)
+        if wandb.run is None:
+            wandb.teardown()  # its process holds on to the id of the run that could not be started
+        else:  # the caller's own run, which is not ours to end
+            options["id"] = _new_id()
+        return wandb.init(**{**options, "mode": "offline"})
+
+    @rank_zero_only
+    def start(self, facts: Mapping[str, Any]) -> None:
+        """Start the W&B run and add to its configuration what only the built run knows.
+
+        Raises:
+            UserError: where W&B refuses the run.
+        """
+        run = self.experiment
+        self._quietly(lambda: run.config.update(dict(facts), allow_val_change=True))
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Log figures of a training step, without those that are held back until the run has ended."""
+        shown = {name: value for name, value in metrics.items() if not name.startswith(names.HIDDEN_PREFIX)}
+        run = self.experiment
+        self._quietly(lambda: run.log(shown, step=step))
+
+    @rank_zero_only
+    def publish(self, publication: Publication) -> None:
+        """Log what a finished run has: figures, tables, pictures, and the selected checkpoint."""
+        run = self.experiment
+        self._quietly(lambda: self._publish(run, publication))
+
+    def _publish(self, run: Any, publication: Publication) -> None:
+        from mfer_lightning.tracking.wandb_media import checkpoint_artifact, media
+
+        run.config.update({names.SPLIT: publication.result["split"]}, allow_val_change=True)
+        run.log(media(publication))
+        run.summary.update(publication.summary())
+        if publication.checkpoint is not None:
+            run.log_artifact(checkpoint_artifact(publication, self.run_dir.name), aliases=["best"])
+
+    @rank_zero_only
+    def finish(self, code: int, *, preempted: bool = False) -> None:
+        """End the W&B run.
+
+        Args:
+            code: 0 where the run finished.
+            preempted: whether it was stopped from outside and will be continued.
+        """
+        run, self._experiment = self._experiment, None
+        if run is None:
+            return
+        if preempted:
+            self._quietly(run.mark_preempting)
+        offline = run.offline
+        url = None if offline else run.url
+        self._quietly(lambda: run.finish(exit_code=code))
+        # W&B leaves temporary folders to the end of the process, where Python would complain of them on the screen
+        warnings.filterwarnings("ignore", message="Implicitly cleaning up", category=ResourceWarning)
+        if code == 0 and offline:
+            print(f"W&B, offline: upload with  wandb sync {self.run_dir}/wandb/offline-run-*", flush=True)
+        elif code == 0 and url:
+            print(f"W&B: {url}", flush=True)
+
+    def _quietly(self, action: Callable[[], Any]) -> None:
+        """Do something with W&B; a failure is written to the log once, and does not stop the run."""
+        try:
+            action()
+        except Exception as error:
+            if not self._failed:
+                log.warning("W&B failed, and the run goes on without it: %s", error, exc_info=True)
+                print(f"W&B failed, and the run goes on without it ({_first_line(error)}).", flush=True)
+            self._failed = True
+
+
+def _new_id() -> str:
+    return uuid.uuid4().hex[:12]
+
+
+def _first_line(error: BaseException) -> str:
+    text = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return text if text.endswith((".", "!", "?")) else text + "."

@@ -1,0 +1,50 @@
+"""The report's tables: mean and spread over seeds, and nothing mixed that differs in more."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mfer_lightning.tracking.dashboards.runs import FinishedRun
+from mfer_lightning.tracking.dashboards.tables import best_runs, by_setting, class_recalls, loss_by_backbone
+
+
+def run(
+    loss: str, seed: int, accuracy: float, val: float | None, recall: float | None = 0.5, more: str = ""
+) -> FinishedRun:
+    result = {
+        "seed": seed,
+        "class_names": ["joy", "fear"],
+        "metrics": {"accuracy": accuracy, "mean_class_accuracy": accuracy, "macro_f1": None},
+        "per_class": {"joy": {"recall": recall}, "fear": {"recall": None}},
+        "selection": {"value": val},
+        "config": {"loss": {"name": loss}, "backbone": {"name": "atto"}, "logger": {"name": "csv"}},
+    }
+    return FinishedRun(Path(f"{loss}-{seed}{more}"), result, f"{loss} atto{more}")
+
+
+RUNS = [run("ce", 0, 0.80, 0.7, 0.4), run("ce", 1, 0.84, 0.9, 0.6), run("dsf", 0, 0.90, 0.8)]
+
+
+def rows(table: str) -> list[list[str]]:
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
+
+
+def test_a_cell_of_loss_and_backbone_is_mean_and_spread_over_the_seeds() -> None:
+    assert rows(loss_by_backbone(RUNS))[2:] == [["ce", "82.00 ± 2.83 (2)"], ["dsf", "90.00 (1)"]]
+
+
+def test_runs_that_differ_in_more_than_their_seed_are_not_averaged() -> None:
+    mixed = [*RUNS, run("ce", 0, 0.1, 0.1, more=" none")]
+    assert rows(loss_by_backbone(mixed))[2] == ["ce", "2 settings, see below"]
+    assert [row[0] for row in rows(by_setting(mixed))[2:]] == ["ce atto", "dsf atto", "ce atto none"]
+
+
+def test_undefined_figures_stay_undefined() -> None:
+    assert rows(by_setting(RUNS))[2] == ["ce atto", "82.00 ± 2.83 (2)", "82.00 ± 2.83 (2)", "–"]
+    assert rows(class_recalls(RUNS))[2] == ["ce atto", "50.0", "–"]
+
+
+def test_the_best_runs_are_the_best_on_val_not_on_test() -> None:
+    ranked = rows(best_runs([*RUNS, run("last", 0, 0.99, None)], limit=4))[2:]
+    assert [row[0] for row in ranked] == ["ce-1", "dsf-0", "ce-0", "last-0"]
+    assert ranked[-1][3] == "–"
