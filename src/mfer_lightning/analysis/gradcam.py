@@ -45,8 +45,8 @@ def explain(
         faces: uint8 (B,3,H,W), RGB, on any device.
         classes: (B,) class of each face, as an index into the model's ``class_names``; None: the predicted one.
         stage: after which stage of the backbone (from 1), its attention included; None: see :func:`default_stage`.
-        method: ``"gradcam"``; ``"hirescam"`` (Draelos and Carin 2020) or ``"layercam"`` (Jiang et al. 2021), which weigh
-            each position by itself.
+        method: ``"gradcam"``; ``"hirescam"`` (Draelos and Carin 2020) or ``"layercam"`` (Jiang et al. 2021), which
+            weigh each position by itself.
         batch_size: faces at a time; memory as in training.
 
     Returns:
