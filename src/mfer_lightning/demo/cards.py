@@ -6,6 +6,7 @@ import base64
 import io
 from collections.abc import Mapping
 from html import escape
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,27 +26,10 @@ ACCENT = "#0072B2"
 CAVEAT = (
     "These are shares that the model gives to the way a face looks, learned from labels that people gave to photos. "
     "They do not say what somebody feels. People show the same feeling differently, annotators disagree, and models "
-    "do worse on people and situations that their training photos lacked. Do not decide anything about a person by them."
+    "do worse on people and situations that their training photos lacked. Decide nothing about a person by them."
 )
 
-STYLE = """
-<style>
-.mfer { font-family: system-ui, sans-serif; line-height: 1.45; }
-.mfer figure { margin: 0; } .mfer figcaption { font-size: .8rem; opacity: .75; margin-top: .25rem; }
-.mfer .photo img { max-width: 100%; height: auto; border-radius: 6px; display: block; }
-.mfer .faces { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 23rem), 1fr)); gap: 1rem; }
-.mfer .card { border: 1px solid rgba(128,128,128,.35); border-radius: 8px; padding: .9rem; }
-.mfer .card h3 { margin: 0 0 .6rem; font-size: 1.05rem; }
-.mfer .pair { display: flex; gap: .75rem; flex-wrap: wrap; margin-bottom: .75rem; }
-.mfer .pair img { width: 9rem; height: 9rem; object-fit: contain; border-radius: 4px; image-rendering: auto; }
-.mfer .bars { display: grid; grid-template-columns: max-content 1fr max-content; gap: .2rem .6rem; font-size: .9rem; }
-.mfer .bar { align-self: center; height: .7rem; background: rgba(128,128,128,.2); border-radius: 3px; }
-.mfer .bar span { display: block; height: 100%; background: COLOUR; border-radius: 3px; min-width: 1px; }
-.mfer .share { font-variant-numeric: tabular-nums; text-align: right; }
-.mfer .doubt, .mfer .problem { border-left: 3px solid #E69F00; padding-left: .6rem; margin: .6rem 0 0; font-size: .9rem; }
-.mfer .note { font-size: .85rem; opacity: .8; margin: .75rem 0 0; }
-</style>
-""".replace("COLOUR", ACCENT)
+STYLE = f"<style>{(Path(__file__).parent / 'cards.css').read_text(encoding='utf-8')}</style>"
 
 
 def card_page(found: Examination) -> str:
@@ -61,7 +45,9 @@ def card_page(found: Examination) -> str:
     if found.photo is not None:
         parts.append(_photo(found))
     if found.prediction.status == NO_FACE:
-        parts.append("<p class='problem' role='status'>No face was found. A face should be upright and not too small.</p>")
+        parts.append(
+            "<p class='problem' role='status'>No face was found. A face should be upright and not too small.</p>"
+        )
     elif found.prediction.status != OK:
         reason = escape(found.prediction.message or found.prediction.status)
         parts.append(f"<p class='problem' role='status'>This file cannot be shown: {reason}.</p>")
@@ -110,8 +96,8 @@ def _card(view: FaceView) -> str:
 
 def _bars(shares: Mapping[str, float]) -> str:
     rows = [
-        f"<span>{escape(name)}</span><span class='bar' aria-hidden='true'><span style='width:{100 * share:.1f}%'></span>"
-        f"</span><span class='share'>{100 * share:.1f}%</span>"
+        f"<span>{escape(name)}</span><span class='bar' aria-hidden='true'>"
+        f"<span style='width:{100 * share:.1f}%'></span></span><span class='share'>{100 * share:.1f}%</span>"
         for name, share in sorted(shares.items(), key=lambda item: -item[1])
     ]
     return f"<div class='bars'>{''.join(rows)}</div>"

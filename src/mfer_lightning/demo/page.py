@@ -35,19 +35,11 @@ def build_page(model: Predictor, folder: Path, explain: Explain | None, max_pixe
     """
     gr = _gradio(folder)
 
-    class Photo(gr.Image):  # type: ignore[misc, name-defined]
-        """An upload that is handed on as a file: what it holds is looked at by our own reader, with its own bounds."""
-
-        def preprocess(self, payload: Any) -> str | None:
-            return None if payload is None else payload.path
-
     def show(photo: str | None, aligned: bool, overlay: bool) -> tuple[Any, str]:
         if photo is None:
             return gr.skip(), gr.skip()
         try:
-            found = examine(
-                model, photo, aligned=aligned, explain=explain if overlay else None, max_pixels=max_pixels
-            )
+            found = examine(model, photo, aligned=aligned, explain=explain if overlay else None, max_pixels=max_pixels)
         finally:
             forget(photo, folder)
         return gr.update(value=None), card_page(found)
@@ -58,9 +50,8 @@ def build_page(model: Predictor, folder: Path, explain: Explain | None, max_pixe
         gr.Markdown(f"# Facial expressions\n{_described(model)}")
         with gr.Row():
             with gr.Column(scale=1, min_width=280):
-                photo = Photo(
-                    label="Photo", sources=["upload", "webcam", "clipboard"], type="filepath", image_mode=None, height=280
-                )
+                photo = gr.Image(label="Photo", sources=["upload", "webcam", "clipboard"], type="filepath", height=280)
+                photo.preprocess = _path  # what a file holds is looked at by our own reader, with its own bounds
                 aligned = gr.Checkbox(False, label="It is one face, aligned already")
                 overlay = gr.Checkbox(
                     explain is not None, label="Show what speaks for the emotion", visible=explain is not None
@@ -68,12 +59,15 @@ def build_page(model: Predictor, folder: Path, explain: Explain | None, max_pixe
                 clear = gr.Button("Clear")
             with gr.Column(scale=2, min_width=320):
                 result = gr.HTML(HINT, elem_id="result")
-        # Once a photo was read the input is emptied, which must not start another round: `input` would not either.
-        photo.upload(show, [photo, aligned, overlay], [photo, result], api_name="examine", concurrency_limit=1)
-        photo.input(show, [photo, aligned, overlay], [photo, result], api_name=False, concurrency_limit=1)
+        # `input` is said of what a person does: an upload, a camera's picture, a paste; not of our emptying it.
+        photo.input(show, [photo, aligned, overlay], [photo, result], api_name="examine", concurrency_limit=1)
         clear.click(lambda: (None, HINT), None, [photo, result], api_name=False)
     page.mfer_theme = theme
     return page
+
+
+def _path(payload: Any) -> str | None:
+    return None if payload is None else str(payload.path)
 
 
 def _described(model: Predictor) -> str:

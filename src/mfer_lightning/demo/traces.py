@@ -1,8 +1,8 @@
 """The folder in which the web server keeps an upload for the moment that it needs it, and how nothing stays there.
 
 The server writes an uploaded file before our code sees it. So it gets a folder of its own, readable by its user alone;
-each file is deleted as soon as it was read, the folder when the page ends, and the folder of a page that was killed when
-the next one starts.
+each file is deleted as soon as it was read, the folder when the page ends, and the folder of a page that was killed
+when the next one starts.
 """
 
 from __future__ import annotations
