@@ -121,11 +121,25 @@ class DSAttention(nn.Module):
         """
         maps, tokens = _views(x, self.layout)
         value = self.value(tokens)
-        weights = F.softmax(self._score(maps, tokens).flatten(1, 2), dim=1).to(value.dtype).view_as(value)
-        change = weights * value
+        change = self._weights(maps, tokens).to(value.dtype) * value
         if self.layout == "NCHW":
             change = change.permute(0, 3, 1, 2)
         return x + change if self.residual else _like(change, x)
+
+    def weights(self, x: Tensor) -> Tensor:
+        """Return what a map is weighed with, for looking at; :meth:`forward` computes the same.
+
+        Args:
+            x: as :meth:`forward` takes it.
+
+        Returns:
+            (B,C,H,W), at least float32, in either layout; each channel sums to 1 over its positions.
+        """
+        return self._weights(*_views(x, self.layout)).permute(0, 3, 1, 2)
+
+    def _weights(self, maps: Tensor, tokens: Tensor) -> Tensor:
+        score = self._score(maps, tokens)
+        return F.softmax(score.flatten(1, 2), dim=1).view_as(score)
 
     def _score(self, maps: Tensor, tokens: Tensor) -> Tensor:
         # In half precision K * X can overflow, and the exponentials of 196 positions lose their tail: float32 here.

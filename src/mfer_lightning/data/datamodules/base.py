@@ -13,11 +13,13 @@ from typing import Any, Literal, cast
 import cv2
 import lightning as L
 import numpy as np
+from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
+from mfer_lightning.data.alignment import read_alignment
 from mfer_lightning.data.augment import build_augment
 from mfer_lightning.data.cache import default_cache_dir
-from mfer_lightning.data.dataset import FaceDataset, as_is
+from mfer_lightning.data.dataset import Change, FaceDataset, as_is
 from mfer_lightning.data.index import FaceIndex
 from mfer_lightning.data.noise import NoiseManifest, flip_labels
 from mfer_lightning.data.protocols import Protocol, get_protocol
@@ -41,7 +43,8 @@ class FaceDataModule(L.LightningDataModule, ABC):
 
     After :meth:`setup` there are ``index`` (what the reader found), ``splits`` (what the protocol made of it),
     ``class_names``, ``num_classes``, ``class_counts`` (K training faces by class), ``protocol``, ``size`` (pixels of
-    the stored images' side), ``data_hash``, ``notes`` (what a user should know, in sentences), ``noise_manifest``, and
+    the stored images' side), ``data_hash``, ``notes`` (what a user should know, in sentences), ``noise_manifest``,
+    ``alignment`` (what ``mfer align`` wrote beside the faces, None where there is nothing), and
     ``train_dataset``, ``val_dataset``, ``test_dataset`` (None where the split is empty).
 
     Args:
@@ -129,6 +132,7 @@ class FaceDataModule(L.LightningDataModule, ABC):
         self.noise_manifest: NoiseManifest | None = None
         self.data_hash = ""
         self.notes: tuple[str, ...] = ()
+        self.alignment: dict[str, Any] | None = None
         self.train_dataset: FaceDataset | None = None
         self.val_dataset: FaceDataset | None = None
         self.test_dataset: FaceDataset | None = None
@@ -191,7 +195,8 @@ class FaceDataModule(L.LightningDataModule, ABC):
             raise unreadable(Path(error.filename or self.root), error) from error
         self.protocol = self.choose_protocol(self.index).with_classes(self.index.class_names)
         self.splits = make_splits(self.index, self.protocol, self.target, needed)
-        notes = list(self.splits.notes)
+        self.alignment, doubts = read_alignment(self.index)
+        notes = [*self.splits.notes, *doubts]
         if self.label_noise:
             train = self.splits.train
             paths = [str(path) for path in self.index.path[train.rows]]
@@ -259,11 +264,18 @@ class FaceDataModule(L.LightningDataModule, ABC):
         """Test faces, each once."""
         return self.predict_dataloader("test")
 
-    def predict_dataloader(self, split: SplitName = "test") -> DataLoader[Any]:
+    def predict_dataloader(
+        self,
+        split: SplitName = "test",
+        positions: NDArray[np.int64] | None = None,
+        change: Change | None = None,
+    ) -> DataLoader[Any]:
         """Faces of a split, each once and without augmentation.
 
         Args:
             split: which.
+            positions: which of its faces, counted within the split, and in which order; None: all.
+            change: what to do to them on the way, in the processes that read; None: nothing.
 
         Raises:
             UserError: where the split is empty.
@@ -276,7 +288,9 @@ class FaceDataModule(L.LightningDataModule, ABC):
             )
         self._open(split)
         ranks, rank = self._world()
-        plain = FaceDataset(self._store, Split(rows.rows, rows.label, rows.target), None, self.seed)
+        chosen = slice(None) if positions is None else positions
+        faces = Split(rows.rows[chosen], rows.label[chosen], rows.target[chosen])
+        plain = FaceDataset(self._store, faces, change, self.seed)
         size = max(1, self.eval_batch_size // ranks)
         return self._loader(plain, EvalSampler(len(plain), ranks, rank), size, drop_last=False)
 
