@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 #: Corrections of Satterthwaite's degrees of freedom for few seeds; see :func:`effective_degrees_of_freedom`.
-SEEDS_ALIKE, SEEDS_SKEWED, SEEDS_UNEQUAL, SEEDS_IMAGES = -0.6, 4.0, 2.0, 1.0
+SEEDS_ALIKE, SEEDS_SKEWED, SEEDS_UNEQUAL, SEEDS_IMAGES = -1.0, 4.0, 2.0, 0.7
 #: Least of 1 / degrees of freedom: beyond a hundred thousand they no longer matter.
 _LEAST_INVERSE = 1e-5
 
@@ -53,12 +53,11 @@ def seed_figures(correct: NDArray[np.bool_], strata: NDArray[np.int64]) -> NDArr
     Returns:
         (S,) figures.
     """
-    return _by_stratum(correct, strata).mean(axis=1)
+    figures: NDArray[np.float64] = _by_stratum(correct, strata).mean(axis=1)
+    return figures
 
 
-def variance_components(
-    a: NDArray[np.bool_], b: NDArray[np.bool_], strata: NDArray[np.int64]
-) -> Components:
+def variance_components(a: NDArray[np.bool_], b: NDArray[np.bool_], strata: NDArray[np.int64]) -> Components:
     """Estimate the parts of the variance of mean(a) - mean(b).
 
     A stratum of a single image says nothing of the spread over images; it is given the mean of the others'.
@@ -107,8 +106,8 @@ def effective_degrees_of_freedom(components: Components, seeds_a: int, seeds_b: 
     3 to 10 seeds, spreads up to threefold and any part of images is small:
 
     .. math::
-        w_A w_B [-0.6/(\nu_A\nu_B) + 4 (w_A - w_B)(1/\nu_A - 1/\nu_B) + 2 (1/\nu_A - 1/\nu_B)^2]
-        + w_I (w_A/\nu_A^2 + w_B/\nu_B^2).
+        w_A w_B [-1/(\nu_A\nu_B) + 4 (w_A - w_B)(1/\nu_A - 1/\nu_B) + 2 (1/\nu_A - 1/\nu_B)^2]
+        + 0.7 w_I (w_A/\nu_A^2 + w_B/\nu_B^2).
 
     Returns:
         f, at least 1; infinity is never returned.
@@ -128,7 +127,8 @@ def _by_stratum(correct: NDArray[np.bool_], strata: NDArray[np.int64]) -> NDArra
     """Give each seed's share of right answers in each stratum, (S,K)."""
     n = np.bincount(strata)
     if len(n) == 1:
-        return correct.mean(axis=1, keepdims=True)
+        whole: NDArray[np.float64] = correct.mean(axis=1, keepdims=True)
+        return whole
     return np.stack([np.bincount(strata, weights=row) for row in correct]) / n
 
 

@@ -20,10 +20,10 @@ class Setting:
         images: in the test set, drawn anew each time.
         seeds: of method a and of method b.
         accuracy: expected share of right answers of method b.
-        spread: standard deviation over seeds of the two methods' accuracy on endlessly many images, as shares; on a test
-            set the seeds' accuracies spread further, by what is luck in single images.
-        heterogeneity: standard deviation of the difficulties, at least 0: at 0 all images are alike, at 3 most are always
-            right or always wrong.
+        spread: standard deviation over seeds of a's and b's accuracy on endlessly many images, as shares; on a test set
+            the seeds' accuracies spread further, by what is luck in single images.
+        heterogeneity: standard deviation of the difficulties, at least 0: at 0 all images are alike, at 3 most are
+            always right or always wrong.
         interaction: standard deviation of each method's own part of the difficulties, at least 0.
         difference: expected accuracy of a less that of b, as a share.
     """
@@ -68,7 +68,7 @@ def expected_spread(setting: Setting) -> tuple[float, float]:
 
     Example:
         >>> [round(100 * s, 2) for s in expected_spread(Setting(images=3000, spread=(0.004, 0.0)))]
-        [0.5, 0.3]
+        [0.51, 0.32]
     """
     scale = _scale(setting)
     found = []
