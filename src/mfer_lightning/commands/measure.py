@@ -19,11 +19,12 @@ from mfer_lightning.evaluation.calibration import expected_calibration_error, fi
 from mfer_lightning.evaluation.metrics import evaluate
 from mfer_lightning.evaluation.predictions import Predictions
 from mfer_lightning.evaluation.schema import SCHEMA_VERSION, validate_result
+from mfer_lightning.evaluation.uncertainty import annotator_figures, metric_intervals
 from mfer_lightning.files import write_json
 from mfer_lightning.inference.classes import ClassMatch
 from mfer_lightning.inference.collect import Outputs, write_features
 from mfer_lightning.inference.model import FERModel
-from mfer_lightning.inference.split import SplitName, predict_split, tabulate
+from mfer_lightning.inference.split import SplitName, groups_of, predict_split, tabulate
 from mfer_lightning.nn.cost import count_gflops, count_parameters
 from mfer_lightning.report.terminal import print_result
 from mfer_lightning.tracking.provenance import git_state, hardware, peak_memory_bytes, versions
@@ -91,6 +92,8 @@ def _result(
         "split": split,
         "evaluation_set": datamodule.protocol.describe(split),
         **evaluation,
+        "intervals": metric_intervals(table, groups_of(datamodule, table)),
+        "annotators": annotator_figures(table),
         "notes": [*notes, *datamodule.notes],
         "selection": {
             "rule": origin.selection if origin else "as the checkpoint was made",
