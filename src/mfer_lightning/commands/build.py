@@ -36,6 +36,7 @@ from mfer_lightning.module import FERModule
 from mfer_lightning.nn import MFER, Preprocess, load_weights
 from mfer_lightning.optim import Mixup
 from mfer_lightning.sweep.ranks import external_environment
+from mfer_lightning.sweep.slurm import requeue_command
 from mfer_lightning.tracking.curves import EpochCurves
 from mfer_lightning.tracking.loggers import build_loggers
 
@@ -186,7 +187,7 @@ def build_callbacks(config: Config, run_dir: Path, monitor: str | None, history:
     folder = run_dir / "checkpoints"
     callbacks.append(RunCheckpoint(folder, "best", None if monitor is None else f"val/{monitor}"))
     callbacks.append(RunCheckpoint(folder, "last"))
-    callbacks.append(Interruption(folder))
+    callbacks.append(Interruption(folder, requeue_command()))
     return callbacks
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import tempfile
 import uuid
@@ -87,6 +88,7 @@ def _launch_sweep(config_name: str, job: Job, flags: list[str], overrides: list[
     kept = [f for f in flags if f not in ("-m", "--multirun")]
     quoted = str(sweep.folder).replace("\\", "\\\\").replace("'", "\\'")
     more = [f"hydra.sweep.dir='{quoted}'"]  # where it is composed anew, in other processes, as well
+    made = [folder for folder in (sweep.folder, *sweep.folder.parents) if not folder.exists()]
     with ExitStack() as held:
         if sweep.study is not None:
             sweep.folder.mkdir(parents=True, exist_ok=True)
@@ -97,10 +99,11 @@ def _launch_sweep(config_name: str, job: Job, flags: list[str], overrides: list[
             more += told
         if not sweep.in_this_process:
             held.enter_context(stoppable())
-        task = SweepTask(job, sweep.folder, tuple(kept), search=sweep.study is not None)
+        task = SweepTask(job, sweep.folder, tuple(kept))
         try:
             _compose(config_name, Train, task, ["-m", *kept], [*overrides, *more])
         except UserError:
+            _remove_empty(made)
             raise
         except Exception as error:
             if not read_records(sweep.folder):
@@ -108,6 +111,13 @@ def _launch_sweep(config_name: str, job: Job, flags: list[str], overrides: list[
             if not (sweep.study is not None and isinstance(error, ValueError)):  # Optuna's, where no trial has a result
                 print(f"Error: the sweep ended early: {_first_line(error)}", file=sys.stderr, flush=True)
     return int(not all(r.has_result for r in read_records(sweep.folder))), sweep
+
+
+def _remove_empty(made: Sequence[Path]) -> None:
+    """Take away the folders of a sweep that was refused: Hydra writes its multirun.yaml before it looks at the jobs."""
+    for folder in made:
+        if {f.name for f in folder.iterdir()} <= {"multirun.yaml"}:
+            shutil.rmtree(folder)
 
 
 def _first_line(error: Exception) -> str:
@@ -138,7 +148,7 @@ def config_dirs(flags: Sequence[str]) -> list[str]:
         ['mine', 'yours']
     """
     names = ("--config-dir", "-cd")
-    pairs = zip(flags, [*flags[1:], ""], strict=True)
+    pairs = zip(flags, [*flags, ""][1:], strict=True)
     return [f.partition("=")[2] or following for f, following in pairs if f.partition("=")[0] in names]
 
 

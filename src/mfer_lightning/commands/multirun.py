@@ -230,13 +230,11 @@ class SweepTask:
         job: what a job is.
         folder: of the sweep.
         flags: the command line's flags, without ``-m``.
-        search: whether a job without a score is a failure.
     """
 
     job: Job
     folder: Path
     flags: tuple[str, ...]
-    search: bool
     token: str = field(default_factory=lambda: os.environ.get(TOKEN, ""))
     full_error: str = field(default_factory=lambda: os.environ.get(FULL_ERROR, ""))
     process: int = field(default_factory=os.getpid)
@@ -277,6 +275,12 @@ class SweepTask:
         except KeyboardInterrupt:
             end("failed", self.folder, "interrupted")
             raise
+        except SystemExit as stop:  # SIGTERM
+            if (
+                os.getpid() == self.process or "SUBMITIT_FOLDER" in os.environ
+            ):  # submitit may put it into its queue again
+                raise
+            return end("failed", self.folder, f"stopped (exit code {stop.code}); the same command continues it"), None
         except Exception as error:
             message = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
             if self.full_error == "1" or os.getpid() != self.process:  # its log file takes it

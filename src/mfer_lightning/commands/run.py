@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import shutil
 import sys
 import warnings
@@ -79,6 +80,7 @@ def train(config: dict[str, Any], parent: Path, in_sweep: bool) -> tuple[float |
         os.environ[RUN_DIR] = str(run_dir)
         try:
             with _LogFile(run_dir / "log.txt"):
+                _check_same_run(run_name(config), run_dir)
                 return _train(config, run_dir), run_dir, True
         except TrainingDivergedError:
             raise  # its log is evidence
@@ -138,6 +140,14 @@ def _train(config: dict[str, Any], run_dir: Path) -> float | None:
             f"Out of memory with loader.batch_size={config['loader']['batch_size']}. Use a smaller batch with "
             "trainer.accumulate=2 for the same steps, a smaller preprocess.size, or a smaller backbone."
         ) from error
+
+
+def _check_same_run(name: str, run_dir: Path) -> None:
+    """Say in the log what this process is to train, and stop where it is not what the run's first process trains."""
+    rank = next((os.environ[n] for n in ("RANK", "LOCAL_RANK", "SLURM_PROCID") if n in os.environ), "0")
+    log.info("process %d, rank %s: %s", os.getpid(), rank, name)
+    if not re.fullmatch(re.escape(name) + r"(\.\d+)?", run_dir.name):
+        raise RuntimeError(f"Rank {rank} was told to train {name}, and the first one {run_dir.name}.")
 
 
 def _refuse_a_second_job(sweep_dir: Path, run_dir: Path) -> None:

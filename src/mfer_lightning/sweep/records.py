@@ -99,8 +99,16 @@ def sweep_rows(records: Sequence[JobRecord]) -> list[dict[str, Any]]:
         path = Path(record.run_dir) / "result.json"
         if record.has_result and path.is_file():
             result = json.loads(path.read_text(encoding="utf-8"))
-        row: dict[str, Any] = {axis: values.get(axis, "") for axis in axes}
+        row: dict[str, Any] = {axis: _short(values.get(axis, "")) for axis in axes}
         row |= {"seed": values.get("seed"), "status": record.status, "result": result}
         row["error"] = CUT_OFF if record.status == "running" else record.error
         rows.append(row)
     return rows
+
+
+def _short(value: str) -> str:
+    """Write a number that a sampler drew with six digits, which fit into a table."""
+    try:
+        return value if len(value) <= 10 else f"{float(value):.6g}"
+    except ValueError:
+        return value

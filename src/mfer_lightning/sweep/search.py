@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -96,7 +97,9 @@ def take_up_study(storage: str | None, name: str | None, direction: str) -> Prog
     cut = [t for t in study.trials if t.state is TrialState.RUNNING]
     for trial in cut:
         if trial.params:
-            study.enqueue_trial(trial.params)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # "experimental", in all versions that the plugin takes
+                study.enqueue_trial(trial.params)
         study.tell(trial.number, state=TrialState.FAIL)
     return _progress(study)
 
