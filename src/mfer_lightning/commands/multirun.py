@@ -52,12 +52,14 @@ class Study:
         name: of the study.
         direction: ``"maximize"`` or ``"minimize"``.
         wanted: results that it is to hold.
+        seed: of the sampler, at the study's first start; None for a sampler without one.
     """
 
     storage: str | None
     name: str | None
     direction: str
     wanted: int
+    seed: int | None
 
 
 @dataclass(frozen=True)
@@ -149,7 +151,8 @@ def plan_sweep(config_name: str, overrides: Sequence[str], config_dirs: Sequence
     if search:
         sweeper = config.hydra.sweeper
         direction = getattr(sweeper.direction, "name", sweeper.direction)
-        study = Study(sweeper.storage, sweeper.study_name, str(direction), int(sweeper.n_trials))
+        seed = int(sweeper.sampler.seed or 0) if "seed" in sweeper.sampler else None
+        study = Study(sweeper.storage, sweeper.study_name, str(direction), int(sweeper.n_trials), seed)
     return Sweep(Path(config.hydra.sweep.dir), str(launcher._target_).rpartition(".")[2], study)
 
 
@@ -213,6 +216,8 @@ def continue_study(sweep: Sweep) -> tuple[Progress, list[str]]:
     sweep.folder.mkdir(parents=True, exist_ok=True)
     progress = take_up_study(study.storage, study.name, study.direction)
     overrides = [f"hydra.sweeper.n_trials={max(study.wanted - progress.done, 0)}"]
+    if study.seed is not None:  # a sampler that begins anew must not propose the same trials again
+        overrides.append(f"hydra.sweeper.sampler.seed={study.seed + progress.started}")
     if progress.started:
         print(
             f"The study holds {progress.done} of {study.wanted} results"
