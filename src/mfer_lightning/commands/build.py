@@ -9,6 +9,10 @@ from typing import Any, Literal
 
 import lightning as L
 import torch
+from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.strategies import DDPStrategy, Strategy
 
@@ -31,6 +35,8 @@ from mfer_lightning.losses import Objective, class_weights_from_counts
 from mfer_lightning.module import FERModule
 from mfer_lightning.nn import MFER, Preprocess, load_weights
 from mfer_lightning.optim import Mixup
+from mfer_lightning.sweep.ranks import external_environment
+from mfer_lightning.sweep.slurm import requeue_command
 from mfer_lightning.tracking.curves import EpochCurves
 from mfer_lightning.tracking.loggers import build_loggers
 
@@ -115,8 +121,9 @@ def build_trainer(config: Config, run_dir: Path, monitor: str | None, history: H
     options = config["trainer"]
     _check_devices(options)
     limits = {k: options[k] for k in ("limit_train_batches", "limit_val_batches") if options[k] is not None}
+    environment = _environment(options)
     try:
-        return L.Trainer(
+        trainer = L.Trainer(
             accelerator=options["accelerator"],
             devices=options["devices"],
             num_nodes=options["num_nodes"],
@@ -127,7 +134,7 @@ def build_trainer(config: Config, run_dir: Path, monitor: str | None, history: H
             gradient_clip_val=options["clip"],
             deterministic="warn" if options["deterministic"] else None,
             callbacks=build_callbacks(config, run_dir, monitor, history),
-            plugins=[AtomicCheckpointIO()],
+            plugins=[AtomicCheckpointIO(), *([] if environment is None else [environment])],
             logger=build_loggers(config, run_dir) or False,
             default_root_dir=str(run_dir),
             num_sanity_val_steps=0,
@@ -137,10 +144,26 @@ def build_trainer(config: Config, run_dir: Path, monitor: str | None, history: H
             log_every_n_steps=50,
             **limits,
         )
+        if environment is not None:
+            environment.validate_settings(trainer.num_devices, trainer.num_nodes)
+        return trainer
     except UserError:
         raise
     except Exception as error:  # Lightning raises MisconfigurationException, ValueError, RuntimeError, ...
         raise UserError(f"trainer: {error}") from error
+
+
+def _environment(options: Config) -> ClusterEnvironment | None:
+    """Say who starts the further ranks, where Lightning would not find it out as we need it; None: it does."""
+    external = external_environment()
+    if external is not None or not SLURMEnvironment.detect() or TorchElasticEnvironment.detect():
+        return external
+    if options["num_nodes"] > 1:
+        raise UserError(
+            f"trainer.num_nodes={options['num_nodes']}, but SLURM has started one task: start the command with srun, "
+            "one task a GPU (--nodes, --ntasks-per-node)."
+        )
+    return LightningEnvironment()  # one task, which starts the ranks itself, as on a workstation
 
 
 def _check_devices(options: Config) -> None:
@@ -165,7 +188,7 @@ def build_callbacks(config: Config, run_dir: Path, monitor: str | None, history:
     folder = run_dir / "checkpoints"
     callbacks.append(RunCheckpoint(folder, "best", None if monitor is None else f"val/{monitor}"))
     callbacks.append(RunCheckpoint(folder, "last"))
-    callbacks.append(Interruption(folder))
+    callbacks.append(Interruption(folder, requeue_command()))
     return callbacks
 
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import shutil
 import sys
 import warnings
-from contextlib import nullcontext
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
 import yaml
+from hydra.core.hydra_config import HydraConfig
 
 from mfer_lightning.align.provenance import describe_alignment
 from mfer_lightning.callbacks import History, TrainingDivergedError
@@ -31,6 +33,7 @@ from mfer_lightning.nn.cost import count_gflops
 from mfer_lightning.report.start import print_start
 from mfer_lightning.sweep.identity import claim_run_dir, is_finished, run_name
 from mfer_lightning.sweep.lock import run_lock
+from mfer_lightning.sweep.ranks import decide_together, is_first_rank
 from mfer_lightning.sweep.records import read_records
 from mfer_lightning.tracking.lifetime import tracked
 from mfer_lightning.tracking.provenance import git_state
@@ -58,31 +61,37 @@ def train(config: dict[str, Any], parent: Path, in_sweep: bool) -> tuple[float |
     """
     check_config(config)
     inherited = os.environ.get(RUN_DIR)
+    leads = not inherited and is_first_rank()
     made_parent = not parent.exists()
-    if inherited:
-        run_dir = Path(inherited)
-    else:
-        run_dir = claim_run_dir(parent, run_name(config), resume=config["resume"], in_sweep=in_sweep)
-    if in_sweep and not inherited:
-        _refuse_a_second_job(parent, run_dir)
-    if in_sweep and not inherited and is_finished(run_dir):
-        print(f"Finished before: {run_dir}", flush=True)
-        return _score(run_dir), run_dir, False
-    os.environ[RUN_DIR] = str(run_dir)
-    try:
-        with nullcontext() if inherited else run_lock(run_dir), _LogFile(run_dir / "log.txt"):
+    with ExitStack() as held:
+
+        def choose() -> str:
+            folder = claim_run_dir(parent, run_name(config), resume=config["resume"], in_sweep=in_sweep)
+            if in_sweep:
+                _refuse_a_second_job(parent, folder)
+            if not (in_sweep and is_finished(folder)):
+                held.enter_context(run_lock(folder))
+                remove_leftovers(folder)
+            return str(folder)
+
+        run_dir = Path(inherited or decide_together(choose))
+        if in_sweep and not inherited and is_finished(run_dir):
+            print(f"Finished before: {run_dir}", flush=True)
+            return _score(run_dir), run_dir, False
+        os.environ[RUN_DIR] = str(run_dir)
+        try:
+            with _LogFile(run_dir / "log.txt"):
+                _check_same_run(run_name(config), run_dir)
+                return _train(config, run_dir), run_dir, True
+        except TrainingDivergedError:
+            raise  # its log is evidence
+        except UserError:
+            if leads and not in_sweep:
+                _remove_if_nothing_was_trained(run_dir, parent if made_parent else None)
+            raise
+        finally:
             if not inherited:
-                remove_leftovers(run_dir)
-            return _train(config, run_dir), run_dir, True
-    except TrainingDivergedError:
-        raise  # its log is evidence
-    except UserError:
-        if not inherited and not in_sweep:
-            _remove_if_nothing_was_trained(run_dir, parent if made_parent else None)
-        raise
-    finally:
-        if not inherited:
-            os.environ.pop(RUN_DIR, None)
+                os.environ.pop(RUN_DIR, None)
 
 
 def _train(config: dict[str, Any], run_dir: Path) -> float | None:
@@ -135,9 +144,19 @@ def _train(config: dict[str, Any], run_dir: Path) -> float | None:
         ) from error
 
 
+def _check_same_run(name: str, run_dir: Path) -> None:
+    """Say in the log what this process is to train, and stop where it is not what the run's first process trains."""
+    rank = next((os.environ[n] for n in ("RANK", "LOCAL_RANK", "SLURM_PROCID") if n in os.environ), "0")
+    log.info("process %d, rank %s: %s", os.getpid(), rank, name)
+    if not re.fullmatch(re.escape(name) + r"(\.\d+)?", run_dir.name):
+        raise RuntimeError(f"Rank {rank} was told to train {name}, and the first one {run_dir.name}.")
+
+
 def _refuse_a_second_job(sweep_dir: Path, run_dir: Path) -> None:
+    """Refuse two jobs that differ in what does not belong to a run. The very same job twice is but skipped."""
+    mine = tuple(HydraConfig.get().overrides.task)
     for record in read_records(sweep_dir):
-        if record.run_dir == str(run_dir) and record.status != "failed":
+        if record.run_dir == str(run_dir) and record.has_result and record.overrides != mine:
             raise UserError(
                 f"This job and job {record.number} of the sweep ({' '.join(record.overrides)}) are the same run, "
                 f"{run_dir.name}: places, loggers and hardware do not belong to a run's identity. Vary something else, "
@@ -147,7 +166,7 @@ def _refuse_a_second_job(sweep_dir: Path, run_dir: Path) -> None:
 
 def _remove_if_nothing_was_trained(run_dir: Path, parent: Path | None) -> None:
     """Take away the folder of a run that was refused before its first epoch; whatever was trained stays."""
-    if {f.name for f in run_dir.iterdir()} <= {"log.txt", "config.yaml", "label_noise.json"}:
+    if {f.name for f in run_dir.iterdir()} <= {".lock", "log.txt", "config.yaml", "label_noise.json"}:
         shutil.rmtree(run_dir)
         if parent is not None and not any(parent.iterdir()):
             parent.rmdir()

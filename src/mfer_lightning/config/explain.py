@@ -14,7 +14,7 @@ from mfer_lightning.config.schema import Train
 from mfer_lightning.errors import nearest
 
 #: Groups of recipes, which are no option of any schema.
-RECIPES = ("experiment", "debug")
+RECIPES = ("experiment", "debug", "sweep", "launcher")
 
 
 def explain(error: BaseException, schema: type = Train) -> str | None:
