@@ -11,9 +11,9 @@ from types import FrameType
 from typing import Any
 
 import lightning as L
-import torch
 from lightning.pytorch.callbacks import Callback
 
+from mfer_lightning.callbacks.atomic_io import write_checkpoint
 from mfer_lightning.files import atomic_path
 
 #: Seconds that a step may take to its end before the state is saved in the middle of it.
@@ -100,7 +100,7 @@ class Interruption(Callback):
         self._training = False  # a second signal ends at once
         checkpoint = self._trainer._checkpoint_connector.dump_checkpoint(weights_only=False)
         with atomic_path(self.path) as path:
-            torch.save(checkpoint, path)
+            write_checkpoint(checkpoint, path)
         self._say(f" The state is in {self.path};")
         self._end()
 

@@ -20,7 +20,11 @@ from mfer_lightning.callbacks import History, TrainingDivergedError
 from mfer_lightning.callbacks.interruption import NAME as INTERRUPTED
 from mfer_lightning.commands.build import build_datamodule, build_module, build_trainer, precision
 from mfer_lightning.commands.check import check_config
+from mfer_lightning.commands.combinations import idle_options
 from mfer_lightning.commands.finish import finish
+from mfer_lightning.commands.ranks import stop_ranks
+from mfer_lightning.commands.rehearsal import rehearse
+from mfer_lightning.commands.space import check_space
 from mfer_lightning.commands.track import run_facts
 from mfer_lightning.errors import UserError
 from mfer_lightning.files import remove_leftovers, write_text
@@ -32,7 +36,7 @@ from mfer_lightning.sweep.identity import claim_run_dir, is_finished, run_name
 from mfer_lightning.sweep.lock import run_lock
 from mfer_lightning.sweep.records import read_records
 from mfer_lightning.tracking.lifetime import tracked
-from mfer_lightning.tracking.provenance import git_state
+from mfer_lightning.tracking.provenance import PATCH, git_state
 
 #: Handed from the first process of a distributed run to the others, which must not choose a folder of their own.
 RUN_DIR = "MFER_RUN_DIR"
@@ -72,9 +76,12 @@ def train(config: dict[str, Any], parent: Path, in_sweep: bool) -> tuple[float |
         with nullcontext() if inherited else run_lock(run_dir), _LogFile(run_dir / "log.txt"):
             if not inherited:
                 remove_leftovers(run_dir)
+                rehearse(config)
             return _train(config, run_dir), run_dir, True
-    except TrainingDivergedError:
-        raise  # its log is evidence
+    except TrainingDivergedError:  # its log is evidence
+        if inherited:
+            raise SystemExit(0) from None  # all ranks have stopped, and the first one says why
+        raise
     except UserError:
         if not inherited and not in_sweep:
             _remove_if_nothing_was_trained(run_dir, parent if made_parent else None)
@@ -96,7 +103,7 @@ def _train(config: dict[str, Any], run_dir: Path) -> float | None:
         "dataset": config["dataset"]["name"],
         "protocol": protocol.name,
         "data_hash": datamodule.data_hash,
-        "git": git_state(),  # now: the checkout may change while the run trains
+        "git": git_state(run_dir),  # now: the checkout may change while the run trains
         "config": config,
         "flip": config["evaluation"]["flip"],
     }
@@ -111,6 +118,9 @@ def _train(config: dict[str, Any], run_dir: Path) -> float | None:
     except (RuntimeError, ValueError) as error:
         raise UserError(f"preprocess.size={size}: the network cannot take faces of this size ({error}).") from error
     if trainer.is_global_zero:
+        check_space(config, run_dir, module, datamodule)
+        for idle in idle_options(config):
+            print(f"Note: {idle}.", flush=True)
         write_text(run_dir / "config.yaml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
         if datamodule.noise_manifest is not None:
             datamodule.noise_manifest.write(run_dir / "label_noise.json")
@@ -120,8 +130,13 @@ def _train(config: dict[str, Any], run_dir: Path) -> float | None:
     try:
         with tracked(trainer.loggers, run_facts(config, datamodule, module, gflops)):
             trainer.fit(module, datamodule=datamodule, ckpt_path=resume, weights_only=True)
+            if config["trainer"]["fast_dev_run"]:
+                return _nothing_kept(run_dir, trainer)
             (run_dir / "checkpoints" / INTERRUPTED).unlink(missing_ok=True)  # the run went on and past it
             return finish(config, run_dir, trainer, module, datamodule, history, gflops)
+    except UserError:
+        stop_ranks(trainer)
+        raise
     except SystemExit as stop:  # what Lightning makes of Ctrl-C
         if trainer.interrupted and stop.code == 1:
             raise KeyboardInterrupt from stop
@@ -131,6 +146,13 @@ def _train(config: dict[str, Any], run_dir: Path) -> float | None:
             f"Out of memory with loader.batch_size={config['loader']['batch_size']}. Use a smaller batch with "
             "trainer.accumulate=2 for the same steps, a smaller preprocess.size, or a smaller backbone."
         ) from error
+
+
+def _nothing_kept(run_dir: Path, trainer: L.Trainer) -> None:
+    """End a run of one batch, which has no checkpoint that could be evaluated."""
+    if trainer.is_global_zero:
+        shutil.rmtree(run_dir)
+        print("One batch of training and one of validation went through. Nothing was kept.", flush=True)
 
 
 def _refuse_a_second_job(sweep_dir: Path, run_dir: Path) -> None:
@@ -145,7 +167,7 @@ def _refuse_a_second_job(sweep_dir: Path, run_dir: Path) -> None:
 
 def _remove_if_nothing_was_trained(run_dir: Path, parent: Path | None) -> None:
     """Take away the folder of a run that was refused before its first epoch; whatever was trained stays."""
-    if {f.name for f in run_dir.iterdir()} <= {"log.txt", "config.yaml", "label_noise.json"}:
+    if {f.name for f in run_dir.iterdir()} <= {"log.txt", "config.yaml", "label_noise.json", PATCH, "profile"}:
         shutil.rmtree(run_dir)
         if parent is not None and not any(parent.iterdir()):
             parent.rmdir()

@@ -25,6 +25,7 @@ IRRELEVANT = (
     "trainer.devices",
     "trainer.num_nodes",
     "trainer.strategy",
+    "trainer.profiler",
     "loader.num_workers",
     "loader.pin_memory",
     "loader.eval_batch_size",
