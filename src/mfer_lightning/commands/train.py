@@ -23,11 +23,13 @@ def main(arguments: Sequence[str]) -> int:
     """
     code, sweep_dir = launch("train", _train, arguments)
     if sweep_dir is not None:
+        from mfer_lightning.commands.report import report_on_sweep
         from mfer_lightning.report.terminal import print_sweep
         from mfer_lightning.sweep.records import read_records, sweep_rows
 
         print_sweep(sweep_rows(read_records(sweep_dir)))
         print(f"Sweep: {sweep_dir}")
+        report_on_sweep(sweep_dir, arguments)
     return code
 
 

@@ -53,6 +53,7 @@ _PANEL_RC = RC | {
     "ytick.labelsize": 8.5,
     "legend.fontsize": 8.5,
     "lines.linewidth": 1.6,
+    "text.parse_math": False,  # names are names, whatever signs they hold
     "svg.fonttype": "none",  # letters stay letters: sharp, searchable, in the page's font
     "svg.hashsalt": "mfer",  # equal drawings give equal files
 }
@@ -106,6 +107,9 @@ def themed(svg: str) -> str:
     """
     body = svg[svg.index("<svg") :]
     body = re.sub(r"<metadata>.*?</metadata>\s*", "", body, flags=re.DOTALL)
+    body = re.sub(
+        r"<style type=\"text/css\">.*?</style>\s*", "", body, flags=re.DOTALL
+    )  # would hold for the whole page
     body = re.sub(r"<!--.*?-->\s*", "", body, flags=re.DOTALL)
     body = re.sub(r'\s<g id="patch_1">.*?</g>', "", body, count=1, flags=re.DOTALL)  # the figure's white background
     head, _, rest = body.partition(">")

@@ -47,7 +47,7 @@ def ablation_tables(section: Section, metric: str, asked: Sequence[str] = ()) ->
 
 def _crossed(methods: Sequence[Method], places: tuple[int, int]) -> bool:
     rows, columns = (len({m.values[i] for m in methods}) for i in places)
-    return 1 < rows and 1 < columns <= MOST_COLUMNS and 2 * len(methods) >= rows * columns
+    return rows > 1 and 1 < columns <= MOST_COLUMNS and 2 * len(methods) >= rows * columns
 
 
 def _ablation(
