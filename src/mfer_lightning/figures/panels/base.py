@@ -48,6 +48,7 @@ _PANEL_RC = RC | {
     "axes.titlesize": 9.5,
     "axes.labelsize": 9,
     "axes.edgecolor": AXIS,
+    "axes.facecolor": "none",  # the page shows through, light or dark
     "grid.color": GRID,
     "xtick.labelsize": 8.5,
     "ytick.labelsize": 8.5,

@@ -62,7 +62,7 @@ def plot_dots(
             axes.axvline(baseline, color=AXIS, linewidth=1, linestyle="--", zorder=1)
         for place, dot in enumerate(dots):
             _line(axes, place, dot, BLUE if dot.verdict else INK, "o")
-            axes.plot(dot.seeds, [place] * len(dot.seeds), ".", color=QUIET, markersize=4, alpha=0.8, zorder=4)
+            axes.plot(dot.seeds, [place + 0.24] * len(dot.seeds), ".", color=QUIET, markersize=4, zorder=4)
         _finish(axes, [dot.label for dot in dots], title, unit)
     return panel.svg
 
@@ -102,7 +102,7 @@ def _line(axes: Axes, place: int, dot: Dot, colour: str, marker: str) -> None:
 
 def _finish(axes: Axes, labels: Sequence[str], title: str, unit: str) -> None:
     """Write labels above their lines, where they cost no width."""
-    axes.set_ylim(len(labels) - 0.6, -0.75)
+    axes.set_ylim(len(labels) - 0.55, -0.75)
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
     axes.grid(visible=False, axis="y")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MultipleLocator, PercentFormatter
 from numpy.typing import NDArray
 
 from mfer_lightning.evaluation.calibration import reliability
@@ -56,6 +56,7 @@ def plot_small_reliability(
         axes.set_xlim(low, 1)
         axes.set_ylim(low, 1)
         for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(MultipleLocator(0.2 if low < 0.6 else 0.1))
             axis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=""))
         axes.set_xlabel("confidence (%)")
         axes.set_ylabel("accuracy (%)")

@@ -111,7 +111,7 @@ def cost_table(section: Section) -> Table:
     machines = dict.fromkeys(_machine(run.result.get("hardware")) for run in section.runs)
     caption = f"Means over seeds, on {'; '.join(machines)}."
     caption += " Times on different or shared machines do not compare." if len(section.runs) > 1 else ""
-    return Table("cost", "Cost", columns, tuple(rows), caption, tuple(data))
+    return Table("cost", "What each method costs", columns, tuple(rows), caption, tuple(data))
 
 
 def optimism_table(section: Section) -> tuple[Table | None, list[str]]:
