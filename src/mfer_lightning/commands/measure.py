@@ -56,7 +56,9 @@ def evaluate_checkpoint(config: Mapping[str, Any], options: Sequence[str] = ()) 
         result["calibration"] = _calibration(model, datamodule, match, table, flip)
 
     table.to_csv(folder / f"predictions_{split}.csv")
-    write_features(folder / f"features_{split}.npz", outputs.index[kept], outputs.feature[kept], table.label)
+    rows = outputs.index[kept]
+    attributes = {name: values[rows] for name, values in datamodule.index.attributes.items()}
+    write_features(folder / f"features_{split}.npz", rows, outputs.feature[kept], table.label, attributes)
     draw_figures(folder, result, table, int(config["evaluation"]["embedding_points"]))
     write_json(folder / "result.json", dict(validate_result(result)))
     print_result(result, folder)

@@ -24,12 +24,13 @@ def main(arguments: Sequence[str]) -> int:
     """
     code, sweep = launch("train", _train, arguments)
     if sweep is not None:
-        _end_sweep(sweep)
+        _end_sweep(sweep, arguments)
     return code
 
 
-def _end_sweep(sweep: Sweep) -> None:
+def _end_sweep(sweep: Sweep, arguments: Sequence[str]) -> None:
     """Say what came of a sweep. Called once, in the process that launched it, when its jobs have ended."""
+    from mfer_lightning.commands.report import report_on_sweep
     from mfer_lightning.report.search import print_search
     from mfer_lightning.report.terminal import print_sweep
     from mfer_lightning.sweep.records import read_records, sweep_rows
@@ -55,6 +56,7 @@ def _end_sweep(sweep: Sweep) -> None:
             run_dir=best.run_dir,
         )
     print(f"Sweep: {sweep.folder}")
+    report_on_sweep(sweep.folder, arguments)
 
 
 def _train(config: dict[str, Any], parent: Path, in_sweep: bool) -> tuple[float | None, Path, bool]:

@@ -212,6 +212,7 @@ class Train:
     seed: int = 0
     resume: str = "auto"
     track_test: bool = False
+    report: bool = True
 
 
 def register(name: str, schema: type = Train) -> None:

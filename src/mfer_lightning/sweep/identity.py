@@ -21,6 +21,7 @@ IRRELEVANT = (
     "logger",
     "name",
     "resume",
+    "report",
     "trainer.accelerator",
     "trainer.devices",
     "trainer.num_nodes",
