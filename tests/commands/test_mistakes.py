@@ -1,7 +1,7 @@
 """Mistakes on the command line: each is answered at once, by one message that helps, with exit code 2.
 
-One mistake a line: the arguments as they are typed, then words that the message must hold. ``{photos}`` is a folder with
-a picture in it, ``{file}`` a file of text, ``{empty}`` an empty folder.
+One mistake a line: the arguments as they are typed, then words that the message must hold. ``{photos}`` is a folder
+with a picture in it, ``{file}`` a file of text, ``{empty}`` an empty folder.
 """
 
 from __future__ import annotations
@@ -67,7 +67,6 @@ MISTAKES: list[tuple[str, ...]] = [
     ("loss.feature=5", "loss.feature=5", "a mapping"),
     ("paths.runs=", "paths.runs= has no value"),
     ("weights=", "weights= has no value"),
-    ("-m seed=0,x", "seed=x", "whole number"),
     # numbers out of range
     ("trainer.max_epochs=-3", "trainer.max_epochs=-3", "at least 1"),
     ("loader.batch_size=0", "loader.batch_size=0", "at least 1"),
@@ -109,7 +108,7 @@ MISTAKES: list[tuple[str, ...]] = [
     ("loss=ce loss.centers_from_data=true", "loss.centers_from_data", "loss=ce has none"),
     ("freeze=backbone", "random weights", "weights=imagenet"),
     ("freeze=backbone weights={file} freeze.epochs=500", "freeze.epochs=500", "12 epochs", "null"),
-    ("attention=ds backbone.name=vit_tiny_patch16_224 backbone.options={}", "vit_tiny_patch16_224", "attention"),
+    ("dataset=rafdb backbone.name=vit_tiny_patch16_224", "vit_tiny_patch16_224", "attention"),
     # places
     ("weights=missing.ckpt", "weights=missing.ckpt: there is no such file", "imagenet"),
     ("name=../../x", "name=../../x", "'..'"),
