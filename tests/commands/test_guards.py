@@ -145,7 +145,7 @@ def test_a_run_that_the_disk_has_no_room_for_does_not_begin(
     monkeypatch.setattr(shutil, "disk_usage", lambda place: SimpleNamespace(total=10**12, used=0, free=9_000_000))
     assert mfer(*FEW, "trainer.max_epochs=1", "name=cold") == 2
     message = capsys.readouterr().err
-    assert "too full for the run: it needs 16." in message
+    assert "too full for the run: it needs 18." in message
     assert "9.0 MB free" in message
     assert not [f for f in (tmp_path / "runs" / "cold").rglob("*") if f.is_file()]
 

@@ -55,12 +55,13 @@ def test_a_frozen_backbone_stays_and_then_learns_and_resuming_at_the_boundary_is
         assert mfer(*options, "name=whole") == 0
     assert seen == [(0, True), (1, True), (2, False)]
 
-    def interrupt(self: FERModule) -> None:
-        if self.current_epoch == cut_at:
-            raise KeyboardInterrupt
-        begin(self)
-
     for cut_at in (1, 2):  # resumed at the boundary and after it
+
+        def interrupt(self: FERModule, epoch: int = cut_at) -> None:
+            if self.current_epoch == epoch:
+                raise KeyboardInterrupt
+            begin(self)
+
         with monkeypatch.context() as patch:
             patch.setattr(FERModule, "on_train_epoch_start", interrupt)
             assert mfer(*options, "name=cut") == 130
@@ -104,7 +105,8 @@ def test_a_profiler_leaves_its_report_in_the_run_and_the_run_its_name(mfer: Mfer
 
 
 def test_a_network_can_learn_two_batches_by_heart(mfer: Mfer, tmp_path: Path) -> None:
-    assert mfer(*FACS, "trainer.max_epochs=60", "debug=overfit", "loader.batch_size=8") == 0
+    options = ("debug=overfit", "loader.batch_size=8", "optimizer.lr=4e-3", "evaluation.embedding_points=0")
+    assert mfer(*FACS, "trainer.max_epochs=60", *options) == 0
     run = only_run(tmp_path / "runs")
     losses = [float(row["train/classification"]) for row in rows_of(run)]
     assert losses[0] > 3
