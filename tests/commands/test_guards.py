@@ -171,7 +171,7 @@ def test_a_disk_that_is_really_full(
         begin(self)
         if self.current_epoch == 1:
             with ballast.open("wb") as file:
-                file.write(bytes(shutil.disk_usage(small_disk).free - 40_000))
+                file.write(bytes(shutil.disk_usage(small_disk).free))
 
     options = (*FEW, f"paths.runs={small_disk / 'runs'}")
     with monkeypatch.context() as patch:
@@ -180,7 +180,7 @@ def test_a_disk_that_is_really_full(
     message = capsys.readouterr().err
     assert "Free some space and give the same command again" in message
     assert "Traceback" not in message
-    assert "Logging error" not in message
+    assert message.count("rror") == 1, message
     run = only_run(small_disk / "runs")
     assert read_checkpoint(run / "checkpoints" / "last.ckpt")["epoch"] == 0
     ballast.unlink()
