@@ -97,9 +97,10 @@ def doubt_class_order(
         if len(pairs) == 2
         else f"the order of the classes {', '.join(pairs)} looks wrong"
     )
+    said = said[0].upper() + said[1:]
     message = (
-        f"Warning: {what}: {said}. Put right, accuracy would be {accuracy_if:.1%}, not {accuracy:.1%}. "
-        "Compare the class order of the checkpoint with that of the dataset."
+        f"Check the class order: {what}. {said}. Put right, accuracy would be {accuracy_if:.1%}, not {accuracy:.1%}. "
+        "Compare the names in the checkpoint with those of the dataset."
     )
     return ClassOrderDoubt(pairs, accuracy, accuracy_if, message)
 
