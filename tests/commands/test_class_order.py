@@ -36,7 +36,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 path = folder / "data" / "folder" / part / name / f"{i}.png"
                 path.parent.mkdir(parents=True, exist_ok=True)
                 assert cv2.imwrite(str(path), picture)
-    options = ("trainer.max_epochs=6", "optimizer.lr=0.003", "track_test=true", "evaluation.embedding_points=0")
+    options = ("trainer.max_epochs=3", "optimizer.lr=0.003", "track_test=true", "evaluation.embedding_points=0")
     where = (f"paths.runs={folder / 'runs'}", f"paths.data={folder / 'data'}")
     assert mfer("dataset=folder", *TINY, *options, *where, "loss=ce", "augment=none", "ema=none") == 0
     return only_run(folder / "runs")
