@@ -250,6 +250,6 @@ def _print_failures(failed: Sequence[Mapping[str, Any]], axes: Sequence[str], co
     console.print()
     console.print(f"[bold red]{len(failed)} job{'s' * (len(failed) != 1)} without a result:[/]")
     for row in failed:
-        named = [f"{axis}={row[axis]}" for axis in (*axes, "seed") if axis in row]
+        named = [f"{axis}={row[axis]}" for axis in (*axes, "seed") if row.get(axis) is not None]
         reason = str(row.get("error") or f"status {row.get('status', 'unknown')}, no reason was recorded")
         console.print(f"  {escape(' '.join(named))}: {escape(' '.join(reason.split()))}")
