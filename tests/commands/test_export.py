@@ -76,6 +76,7 @@ def test_a_second_export_is_refused_or_replaces_the_first(
     assert (onnx / "model.onnx").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_where_the_data_are_not_at_hand_drawn_faces_stand_in_and_it_is_said(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:

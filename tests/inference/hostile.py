@@ -76,7 +76,7 @@ def pickled(thing: Callable[[Path], Any], zipped: bool) -> Writer:
 
 
 def zip_bomb(folder: Path, forms: Forms) -> Path:
-    zeros = bytes(300_000_000)
+    zeros = bytes(200_000_000)
     return rewritten(
         forms.checkpoint,
         folder / "x.ckpt",
