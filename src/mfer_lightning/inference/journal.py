@@ -29,6 +29,7 @@ class Journal:
         folder: the output folder, made where missing.
         settings: plain values; a folder that was begun with others is refused.
         class_names: of the model.
+        video: the lines are frames.
         afresh: drop what an earlier start wrote.
 
     Raises:
@@ -36,11 +37,17 @@ class Journal:
     """
 
     def __init__(
-        self, folder: Path, settings: Mapping[str, Any], class_names: Sequence[str], *, afresh: bool = False
+        self,
+        folder: Path,
+        settings: Mapping[str, Any],
+        class_names: Sequence[str],
+        *,
+        video: bool = False,
+        afresh: bool = False,
     ) -> None:
         self.folder = folder
         self.path = folder / LINES
-        self.class_names = tuple(class_names)
+        self._columns = columns(class_names, video=video)
         self._file: IO[str] | None = None
         stored = folder / SETTINGS
         if stored.is_file():
@@ -117,7 +124,7 @@ class Journal:
         """Write ``predictions.csv``: one row a face, or one that says why there is none."""
         table = self.folder / TABLE
         with atomic_path(table) as path, path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, columns(self.class_names), restval="", lineterminator="\n")
+            writer = csv.DictWriter(file, self._columns, restval="", lineterminator="\n")
             writer.writeheader()
             for prediction in self.predictions():
                 writer.writerows(prediction.rows())

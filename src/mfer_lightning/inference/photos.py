@@ -135,7 +135,7 @@ def pictures(source: Any, *, colour: str = "RGB", most_pixels: int = MOST_PIXELS
     if colour not in COLOURS:
         raise ValueError(f"Expected argument `colour` to be one of {COLOURS}, but got {colour!r}.")
     if isinstance(source, (str, Path)):
-        for path in find_photos(source).photos:
+        for path in find_photos(source).paths:
             yield read_photo(path, most_pixels)
     elif isinstance(source, (bytes, bytearray)):
         yield _decode(io.BytesIO(source), None, most_pixels)
