@@ -27,6 +27,9 @@ _DEFAULTS: Mapping[str, Any] = {
 }
 _STEMS = ("default", "small")
 _NORMS = ("layer", "none")
+_NETWORKS_OWN = frozenset(["pretrained", "num_classes", "in_chans", "features_only"])
+#: By these timm would open other files, and a description of a network may come out of a file that nobody trusts.
+_FILES = frozenset(["checkpoint_path", "pretrained_cfg", "pretrained_cfg_overlay", "cache_dir"])
 #: The paper trains ConvNeXt-Base with this rate; other models keep timm's default unless told otherwise.
 _PAPER_DROP_PATH = 0.25
 
@@ -210,7 +213,7 @@ def create_timm_model(config: Mapping[str, Any], *, in_chans: int = 3, pretraine
         options.update(small_stem_options(family, config["stem_stride"], options))
     if config["drop_path_rate"] is not None:
         options["drop_path_rate"] = config["drop_path_rate"]
-    reserved = {"pretrained", "num_classes", "in_chans", "features_only"} & set(options)
+    reserved = (_NETWORKS_OWN | _FILES) & set(options)
     if reserved:
         raise UserError(f"Backbone '{name}': `options` may not set {', '.join(sorted(reserved))}, the network does.")
     try:
