@@ -15,7 +15,6 @@ import inspect
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -81,20 +80,30 @@ class MTCNNDetector:
 
 
 class _ClassicNet:
-    """One of the three networks, run by the engine that pads rightly; it takes float32 alone."""
+    """A network on small windows, run by the engine that pads rightly, one window at a time.
+
+    That engine takes float32 alone, crashes where a batch grows, and is no faster with one.
+    """
 
     def __init__(self, path: Path) -> None:
         engine = getattr(cv2.dnn, "ENGINE_CLASSIC", None)  # None: an OpenCV that has no other
         self._net = cv2.dnn.readNetFromONNX(str(path), *([] if engine is None else [engine]))
+        self._windows: NDArray[np.float32] = np.zeros((0, 0, 0, 3), np.float32)
 
-    def setInput(self, blob: NDArray[np.float64]) -> None:  # noqa: N802 (OpenCV's name)
-        self._net.setInput(blob.astype(np.float32))
+    def setInput(self, windows: NDArray[np.float64]) -> None:  # noqa: N802 (OpenCV's name)
+        self._windows = np.ascontiguousarray(windows, dtype=np.float32)
 
-    def forward(self, names: Sequence[str]) -> Any:
-        return self._net.forward(names)
+    def forward(self, names: Sequence[str]) -> list[NDArray[np.float32]]:
+        rows: list[list[NDArray[np.float32]]] = [[] for _ in names]
+        for i in range(len(self._windows)):
+            self._net.setInput(self._windows[i : i + 1])
+            for column, out in zip(rows, self._net.forward(names), strict=True):
+                column.append(np.array(out, dtype=np.float32).reshape(1, -1))  # a copy: the next window overwrites it
+        return [np.concatenate(column) for column in rows]
 
 
 def _use_classic_engine(net: object) -> None:
+    """Exchange the second and third network; the first has no such pooling, and its pictures differ in size."""
     folder = Path(inspect.getfile(type(net))).parent
-    for name in ("pnet", "rnet", "onet"):
+    for name in ("rnet", "onet"):
         setattr(net, f"_{name}", _ClassicNet(folder / f"{name}.onnx"))

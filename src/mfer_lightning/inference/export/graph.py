@@ -86,7 +86,7 @@ def write_graph(model: FERModel, path: Path, size: int) -> None:
                 output_names=list(OUTPUTS),
                 dynamo=True,
                 opset_version=OPSET,
-                dynamic_shapes={INPUT: {axis: torch.export.Dim.DYNAMIC for axis in free}},
+                dynamic_shapes={INPUT: dict.fromkeys(free, torch.export.Dim.DYNAMIC)},
                 external_data=False,
                 verbose=False,
             )
