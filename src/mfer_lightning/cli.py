@@ -19,6 +19,7 @@ VERBS = {
     "align": "find the faces in photos and put them on a named template",
     "data": "examine a copy of a dataset: counts, damage, duplicates, leakage, class order",
     "evaluate": "measure a checkpoint, or a table of predictions, on any dataset and split",
+    "predict": "find the faces in photos, a video or a camera's pictures, and say their emotions",
     "export": "write a trained model for others: weights in the Hugging Face layout, or an ONNX file",
     "dashboard": "build the ablation workspaces and report at W&B from finished runs",
 }

@@ -81,7 +81,8 @@ def build_module(config: Config, datamodule: FaceDataModule, metadata: Config) -
     with described("loss"):
         objective = Objective(classification, feature, loss["feature_weight"])
     with described("preprocess"):
-        preprocess = Preprocess(**config["preprocess"])
+        grey = datamodule.train_dataset is not None and datamodule.train_dataset.is_grey()
+        preprocess = Preprocess(**config["preprocess"], grey=grey, alignment=metadata["alignment"]["template"])
     with described("mixup"):
         mixup = _mixup(config)
     trainer = config["trainer"]

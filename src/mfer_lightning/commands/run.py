@@ -16,6 +16,7 @@ import lightning as L
 import torch
 import yaml
 
+from mfer_lightning.align.provenance import describe_alignment
 from mfer_lightning.callbacks import History, TrainingDivergedError
 from mfer_lightning.callbacks.interruption import NAME as INTERRUPTED
 from mfer_lightning.commands.build import build_datamodule, build_module, build_trainer, precision
@@ -96,6 +97,7 @@ def _train(config: dict[str, Any], run_dir: Path) -> float | None:
         "dataset": config["dataset"]["name"],
         "protocol": protocol.name,
         "data_hash": datamodule.data_hash,
+        "alignment": describe_alignment(datamodule.alignment, config["dataset"]["name"], config["dataset"].get("size")),
         "git": git_state(),  # now: the checkout may change while the run trains
         "config": config,
         "flip": config["evaluation"]["flip"],

@@ -203,7 +203,7 @@ def build_model(description: Mapping[str, Any], weights: Mapping[str, Tensor], s
         _compare(network.state_dict(), weights, source)
         if check_tables(network, source):  # which the weights do not bring: they must be computed
             network = MFER(**config)
-        preprocess = Preprocess.from_config(description["preprocess"])
+        preprocess = Preprocess.from_config(_with_grey(description))
     except (UserError, TypeError, ValueError, AttributeError, RuntimeError, AssertionError) as error:
         message = str(error)
         raise UserError(message if str(source) in message else f"{source} cannot be used: {message}") from error
@@ -213,6 +213,11 @@ def build_model(description: Mapping[str, Any], weights: Mapping[str, Tensor], s
     network.to(memory_format=torch.channels_last)
     metadata = {k: v for k, v in description.items() if k not in ("network", "preprocess", "class_names")}
     return FERModel(network, preprocess, names, metadata, source)
+
+
+def _with_grey(description: Mapping[str, Any]) -> dict[str, Any]:
+    """Say that FERPlus is grey in place of checkpoints from before it was stored."""
+    return {"grey": description.get("dataset") == "ferplus", **description["preprocess"]}
 
 
 def check_targets(config: Any, source: Path) -> None:

@@ -15,6 +15,7 @@ import lightning as L
 import numpy as np
 from torch.utils.data import DataLoader
 
+from mfer_lightning.data.alignment import read_alignment
 from mfer_lightning.data.augment import build_augment
 from mfer_lightning.data.cache import default_cache_dir
 from mfer_lightning.data.dataset import FaceDataset, as_is
@@ -41,7 +42,8 @@ class FaceDataModule(L.LightningDataModule, ABC):
 
     After :meth:`setup` there are ``index`` (what the reader found), ``splits`` (what the protocol made of it),
     ``class_names``, ``num_classes``, ``class_counts`` (K training faces by class), ``protocol``, ``size`` (pixels of
-    the stored images' side), ``data_hash``, ``notes`` (what a user should know, in sentences), ``noise_manifest``, and
+    the stored images' side), ``data_hash``, ``notes`` (what a user should know, in sentences), ``noise_manifest``,
+    ``alignment`` (what ``mfer align`` wrote beside the faces, None where there is nothing), and
     ``train_dataset``, ``val_dataset``, ``test_dataset`` (None where the split is empty).
 
     Args:
@@ -129,6 +131,7 @@ class FaceDataModule(L.LightningDataModule, ABC):
         self.noise_manifest: NoiseManifest | None = None
         self.data_hash = ""
         self.notes: tuple[str, ...] = ()
+        self.alignment: dict[str, Any] | None = None
         self.train_dataset: FaceDataset | None = None
         self.val_dataset: FaceDataset | None = None
         self.test_dataset: FaceDataset | None = None
@@ -191,7 +194,8 @@ class FaceDataModule(L.LightningDataModule, ABC):
             raise unreadable(Path(error.filename or self.root), error) from error
         self.protocol = self.choose_protocol(self.index).with_classes(self.index.class_names)
         self.splits = make_splits(self.index, self.protocol, self.target, needed)
-        notes = list(self.splits.notes)
+        self.alignment, doubts = read_alignment(self.index)
+        notes = [*self.splits.notes, *doubts]
         if self.label_noise:
             train = self.splits.train
             paths = [str(path) for path in self.index.path[train.rows]]
