@@ -64,10 +64,11 @@ def test_faces_of_any_size_are_resized_as_the_checkpoint_resizes_them(
 
 
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
-@pytest.mark.parametrize("colour", ["RGB", "BGR"])
+@pytest.mark.parametrize("colour", ["RGB", "BGR", "grey"])
 @pytest.mark.parametrize("shape", [(20, 30), (32, 32), (50, 70)])
 def test_the_graph_prepares_faces_as_preprocess_does(interpolation: str, colour: str, shape: tuple[int, int]) -> None:
-    preprocess = Preprocess(size=32, interpolation=interpolation, colour=colour, mean="imagenet", std="imagenet")
+    said = {"grey": True} if colour == "grey" else {"colour": colour}
+    preprocess = Preprocess(size=32, interpolation=interpolation, mean="imagenet", std="imagenet", **said)
     network = MFER({"name": "resnet18"}, 2, attention="none", head="linear").eval()
     seen: list[torch.Tensor] = []
     network.forward = lambda x: seen.append(x) or {"logits": x.mean((2, 3)), "feature": x.mean((2, 3))}  # type: ignore
