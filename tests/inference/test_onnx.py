@@ -15,7 +15,7 @@ from PIL import Image
 
 from mfer_lightning.errors import UserError
 from mfer_lightning.inference.export.graph import FaceGraph
-from mfer_lightning.inference.export.onnx_file import save_onnx
+from mfer_lightning.inference.export.onnx_file import annotate, save_onnx
 from mfer_lightning.inference.export.parity import random_faces
 from mfer_lightning.inference.export.quantise import quantise
 from mfer_lightning.inference.model import FERModel, build_model
@@ -218,6 +218,7 @@ def test_quantised_weights_take_less_room_and_say_nearly_the_same(
     path = tmp_path / "model.onnx"
     path.write_bytes((forms.onnx / "model.onnx").read_bytes())
     quantise(path)
+    annotate(path, forms.model, SIZE, "int8")
     small = OnnxModel(path)
     expected = torch_probabilities(forms.model, faces)
     difference = np.abs(small.predict(faces).probabilities - expected).max()
@@ -225,7 +226,7 @@ def test_quantised_weights_take_less_room_and_say_nearly_the_same(
     import onnx
 
     kinds = {n.op_type for n in onnx.load(str(path)).graph.node}
-    assert {"MatMulInteger", "DynamicQuantizeLinear"} <= kinds
+    assert {"MatMulInteger", "ConvInteger", "DynamicQuantizeLinear"} <= kinds
 
 
 @pytest.mark.slow
