@@ -218,9 +218,13 @@ def test_what_is_a_camera(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_video_appears_whole_or_not_at_all(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="Cannot write"), video_writer(tmp_path / "a.mp4", 5.0, 64, 48) as write:
-        write(np.zeros((48, 64, 3), np.uint8))
-        raise OSError(28, "No space left on device")
+    def fill_the_disk() -> None:
+        with video_writer(tmp_path / "a.mp4", 5.0, 64, 48) as write:
+            write(np.zeros((48, 64, 3), np.uint8))
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(UserError, match="Cannot write"):
+        fill_the_disk()
     assert list(tmp_path.iterdir()) == []
     with video_writer(tmp_path / "a.mp4", 5.0, 64, 48) as write:
         write(np.zeros((24, 32, 3), np.uint8))
