@@ -10,14 +10,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 from align.conftest import photo
 from commands.conftest import FACS, TINY, only_run
 from data.trees import write_ferplus
 from inference.predict.conftest import save_run
+from PIL import Image
 
 from mfer_lightning import load_model
 from mfer_lightning.align import DETECTORS
 from mfer_lightning.align.provenance import build_stored_aligner, describe_alignment
+from mfer_lightning.data.facs import FacsGenerator
 from mfer_lightning.emotions import EMOTIONS
 from mfer_lightning.errors import UserError
 from mfer_lightning.inference.checkpoint import read_checkpoint
@@ -94,8 +97,6 @@ def test_prediction_on_stored_faces_is_what_evaluation_said_of_them(mfer: Mfer, 
     """The faces of the embedded dataset, written as files and predicted, against predictions_test.csv."""
     assert mfer(*FACS, *QUIET) == 0
     run = only_run(tmp_path / "runs")
-    from mfer_lightning.data.facs import FacsGenerator
-
     config = read_checkpoint(run / "checkpoints" / "best.ckpt")["mfer"]["config"]["dataset"]
     generator = FacsGenerator(size=config["size"], seed=config["data_seed"], difficulty=config["difficulty"])
     with (run / "predictions_test.csv").open(newline="") as file:
@@ -121,8 +122,6 @@ def test_a_model_of_grey_faces_sees_grey_faces(mfer: Mfer, tmp_path: Path) -> No
     model = load_model(only_run(tmp_path / "runs"), "cpu")
     assert "approximation" in model.notes[0]
     colour = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
-    from PIL import Image
-
     grey = np.asarray(Image.fromarray(colour).resize((32, 32)).convert("L"))
     small = np.asarray(Image.fromarray(colour).resize((32, 32)))
     (one,), (other,) = model.predict(small, aligned=True).faces, model.predict(grey, aligned=True).faces
@@ -133,10 +132,8 @@ def test_a_checkpoint_from_before_says_what_is_assumed(tmp_path: Path) -> None:
     run = save_run(tmp_path / "old", alignment=None, dataset="ferplus", config={"dataset": {"size": 48}})
     stored = read_checkpoint(run / "checkpoints" / "best.ckpt")
     del stored["mfer"]["preprocess"]["grey"]
-    import torch
-
-    torch.save(stored, run / "checkpoints" / "best.ckpt")
-    model = load_model(run, "cpu")
+    torch.save(stored, tmp_path / "older.ckpt")
+    model = load_model(tmp_path / "older.ckpt", "cpu")
     assert model.classifier.model.preprocess.grey
     assert model.alignment["template"] == "ferplus-48@1"
     assert model.alignment["height"] == 48
