@@ -13,6 +13,7 @@ from mfer_lightning.errors import UserError, nearest
 if TYPE_CHECKING:
     from mfer_lightning.inference.export.parity import Faces
     from mfer_lightning.inference.model import FERModel
+    from mfer_lightning.inference.split import SplitName
 
 FORMATS = ("safetensors", "onnx")
 QUANTISATIONS = ("none", "int8")
@@ -123,7 +124,7 @@ def _validation_faces(config: dict[str, Any], model: FERModel) -> tuple[Faces | 
     try:
         spec = dataset_config(None, (), model.metadata.get("config"), config["paths"]["data"])
         datamodule = open_dataset(spec, config["loader"], config["paths"]["cache"])
-        split = "val" if len(datamodule.splits.val) else "test"
+        split: SplitName = "val" if len(datamodule.splits.val) else "test"
         match = match_classes(model.class_names, datamodule.class_names)
         batches, labels = [], []
         for batch in datamodule.predict_dataloader(split):

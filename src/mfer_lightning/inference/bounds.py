@@ -99,8 +99,7 @@ def parts_at_most(weights: int, source: Path) -> Iterator[None]:
         left[kind] -= 1
         if left[kind] < 0:
             raise UserError(
-                f"{source} cannot be used: the network that it describes has many more {kind} than the file has weights "
-                f"({weights})."
+                f"{source} cannot be used: its network has many more {kind} than the file has weights ({weights})."
             )
 
     hooks = (

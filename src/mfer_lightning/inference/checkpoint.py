@@ -37,7 +37,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             f"{path} cannot be read as a checkpoint: it is damaged, or holds objects other than tensors and plain "
             f"values, which are never loaded because they could execute code ({type(error).__name__})."
         ) from error
-    parts = [checkpoint.get(key) for key in ("mfer", "state_dict")] if isinstance(checkpoint, dict) else [None]
-    if not all(isinstance(part, dict) for part in parts):
+    whole = isinstance(checkpoint, dict) and all(isinstance(checkpoint.get(k), dict) for k in ("mfer", "state_dict"))
+    if not whole:
         raise UserError(f"{path} is not a checkpoint of mfer_lightning: it has no `mfer` entry.")
-    return checkpoint
+    found: dict[str, Any] = checkpoint
+    return found

@@ -200,7 +200,7 @@ def build_model(description: Mapping[str, Any], weights: Mapping[str, Tensor], s
     try:
         with torch.device("meta"), parts_at_most(len(weights), source):
             network = MFER(**config)
-        _compare({name: value.shape for name, value in network.state_dict().items()}, weights, source)
+        _compare(network.state_dict(), weights, source)
         if check_tables(network, source):  # which the weights do not bring: they must be computed
             network = MFER(**config)
         preprocess = Preprocess.from_config(_with_grey(description))
@@ -264,11 +264,16 @@ def _own(weight: Tensor) -> Tensor:
     return weight.to(torch.float32, copy=True) if weight.is_floating_point() else weight.clone()
 
 
-def _compare(expected: Mapping[str, torch.Size], weights: Mapping[str, Tensor], source: Path) -> None:
+def _compare(expected: Mapping[str, Tensor], weights: Mapping[str, Tensor], source: Path) -> None:
     wrong = [
-        f"{name} is {tuple(weights[name].shape)}, expected {tuple(shape)}"
-        for name, shape in expected.items()
-        if name in weights and weights[name].shape != shape
+        f"{name} is {tuple(weights[name].shape)}, expected {tuple(value.shape)}"
+        for name, value in expected.items()
+        if name in weights and weights[name].shape != value.shape
+    ]
+    wrong += [
+        f"{name} is {weights[name].dtype}, expected {value.dtype}"
+        for name, value in expected.items()
+        if name in weights and weights[name].is_floating_point() != value.is_floating_point()
     ]
     wrong += [f"{name} is missing" for name in expected if name not in weights]
     wrong += [f"{name} is not the network's ({nearest(name, expected)})" for name in weights if name not in expected]

@@ -154,7 +154,7 @@ class OnnxModel:
         if flip:
             mirrored = self._session_run(np.ascontiguousarray(planes[..., ::-1]))
             logits, feature = ((a + b) / 2 for a, b in zip(outputs[1:], mirrored[1:], strict=True))
-            outputs = (_softmax(logits), logits, feature)
+            outputs = (_softmax(logits), logits.astype(np.float32), feature.astype(np.float32))
         self._check_answers(outputs[0], len(faces))
         return outputs
 
@@ -225,7 +225,7 @@ def _installed_memory() -> int:
         return 2 * _MOST_MEMORY
 
 
-def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+def _softmax(logits: NDArray[Any]) -> NDArray[np.float32]:
     shifted = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
     result: NDArray[np.float32] = (shifted / shifted.sum(axis=1, keepdims=True)).astype(np.float32)
     return result

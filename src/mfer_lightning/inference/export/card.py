@@ -27,12 +27,13 @@ _LIMITS = """\
 The model sorts *pictures of faces* by the expression that observers would name. It was made for research on facial
 expression recognition, and for tools in which a wrong answer costs little and a person can correct it.
 
-- **An expression is not an emotion.** What a face shows depends on situation, culture and person; the same feeling shows
-  in many ways, and the same face can mean many things (Barrett et al., *Psychological Science in the Public Interest*
-  2019). The labels are opinions of annotators, who often disagree with each other.
+- **An expression is not an emotion.** What a face shows depends on situation, culture and person; the same feeling
+  shows in many ways, and the same face can mean many things (Barrett et al., *Psychological Science in the Public
+  Interest* 2019). The labels are opinions of annotators, who often disagree with each other.
 - **Not for decisions about people**: hiring, schooling, policing, border control, insurance, credit, diagnosis, lie
-  detection. Emotion recognition at work and in education is prohibited in the European Union (Regulation (EU) 2024/1689,
-  Article 5(1)(f)), except for medical and safety reasons; elsewhere it may be regulated too. Have your use checked.
+  detection. Emotion recognition at work and in education is prohibited in the European Union (Regulation (EU)
+  2024/1689, Article 5(1)(f)), except for medical and safety reasons; elsewhere it may be regulated too. Have your use
+  checked.
 - **Errors are not spread evenly.** The datasets of the field hold mostly posed or acted faces from the web and
   over-represent some groups of age, gender and origin. The per-class table below shows which expressions it confuses;
   how well it does on the people that you have in mind must be measured on them.
@@ -159,7 +160,8 @@ def _figures(results: list[Mapping[str, Any]]) -> str:
 def _row(result: Mapping[str, Any], name: str) -> str:
     show = _share if name in _SHARES else lambda v: f"{v:.4f}"
     ends = interval(result, name)
-    return f"| {_SHOWN[name]} | {show(result['metrics'][name])} | {'-' if ends is None else ' to '.join(map(show, ends))} |"
+    between = "-" if ends is None else " to ".join(map(show, ends))
+    return f"| {_SHOWN[name]} | {show(result['metrics'][name])} | {between} |"
 
 
 def _share(value: float | None) -> str:

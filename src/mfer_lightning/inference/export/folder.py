@@ -53,7 +53,7 @@ def whole_folder(target: str | Path, *, replace: bool = False) -> Iterator[Path]
             shutil.rmtree(old)
     except OSError as error:
         raise UserError(
-            f"Cannot write {target}: {error.strerror or error}. Free some space or choose another folder with output=..."
+            f"Cannot write {target}: {error.strerror or error}. Free some space or name another folder (output=...)."
         ) from error
     finally:
         if temporary is not None:

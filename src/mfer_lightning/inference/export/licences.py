@@ -8,7 +8,9 @@ from types import MappingProxyType
 #: Beginning of a dataset's name -> its terms.
 NOTES: Mapping[str, str] = MappingProxyType(
     {
-        "rafdb": "RAF-DB is for non-commercial research only, on request from its authors; images must not be passed on.",
+        "rafdb": (
+            "RAF-DB is for non-commercial research only, on request from its authors; images must not be passed on."
+        ),
         "affectnet": (
             "AffectNet is for non-commercial research only, on request from its authors; images must not be passed on."
         ),
