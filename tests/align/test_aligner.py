@@ -38,7 +38,9 @@ def test_a_photo_without_a_face_gives_none() -> None:
     assert Aligner(SquareDetector()).align(photo()) == []
 
 
-@pytest.mark.parametrize("options", [{"faces": "first"}, {"refine": -1}, {"size": 4}, {"margin": 3.0}])
+@pytest.mark.parametrize(
+    "options", [{"faces": "first"}, {"border": "pink"}, {"refine": -1}, {"size": 4}, {"margin": 3.0}]
+)
 def test_illegal_options_are_refused(options: dict) -> None:
     with pytest.raises(ValueError, match="Expected argument"):
         Aligner(SquareDetector(), **options)

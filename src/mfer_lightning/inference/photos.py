@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import stat
 import warnings
 from collections.abc import Iterable, Iterator
@@ -96,7 +97,9 @@ def _decode(file: Any, name: str | None, most_pixels: int) -> Picture:
                     return _too_large(name, width, height, most_pixels // heavy)
                 return of_image(to_rgb(image), name)
     except Image.DecompressionBombError as error:
-        return Picture(name, status=TOO_LARGE, message=f"it was not decoded: {error}")
+        count = next(iter(re.findall(r"\d{6,}", str(error))), "")
+        pixels = f"{int(count):,} pixels" if count else "its pixels"
+        return Picture(name, status=TOO_LARGE, message=f"{pixels} are more than the {most_pixels:,} that are decoded")
     except UnidentifiedImageError:
         return Picture(name, status=NOT_AN_IMAGE, message="its content is no image that can be read")
     except MemoryError:

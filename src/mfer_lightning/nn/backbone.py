@@ -14,6 +14,7 @@ import timm
 from torch import Tensor, nn
 
 from mfer_lightning.errors import UserError, nearest
+from mfer_lightning.nn.convolution import speed_up_depthwise
 from mfer_lightning.nn.options import Spec, check_options, split
 from mfer_lightning.nn.probe import Stage, prune_unused, run_on_meta, trace
 from mfer_lightning.nn.stems import shrink_stem, small_stem_options
@@ -136,6 +137,7 @@ class Backbone(nn.Module):
             self._wrap(stage.module, make(stage.channels, stage.layout))
         if attend:
             run_on_meta(self.model, name, in_chans, layout.size)  # the model must still run with its stages wrapped
+        speed_up_depthwise(self.model)
         self.norm = nn.LayerNorm(self.feature_dim, eps=1e-6) if config["norm"] == "layer" else nn.Identity()
 
     def forward(self, image: Tensor) -> Tensor:

@@ -42,7 +42,7 @@ def make(folder: Path, portrait: np.ndarray) -> dict[str, tuple[str, int]]:
 
 def _formats(folder: Path, portrait: np.ndarray) -> dict[str, tuple[str, int]]:
     image = Image.fromarray(portrait)
-    for ending in ("jpg", "png", "bmp", "webp", "tif", "ppm", "jp2"):
+    for ending in ("jpg", "png", "bmp", "webp", "tif", "ppm", "jp2", "avif"):
         image.save(folder / f"plain.{ending}")
     image.convert("CMYK").save(folder / "cmyk.jpg", quality=95)
     image.quantize(64).save(folder / "palette.png")
@@ -54,7 +54,7 @@ def _formats(folder: Path, portrait: np.ndarray) -> dict[str, tuple[str, int]]:
     clear.save(folder / "alpha.png")
     blank = Image.new("RGB", image.size, "white")
     image.save(folder / "moving.gif", save_all=True, append_images=[blank, blank], duration=100)
-    names = [f"plain.{e}" for e in ("jpg", "png", "bmp", "webp", "tif", "ppm", "jp2")]
+    names = [f"plain.{e}" for e in ("jpg", "png", "bmp", "webp", "tif", "ppm", "jp2", "avif")]
     names += ["cmyk.jpg", "palette.png", "grey.png", "deep.png", "alpha.png", "moving.gif"]
     return dict.fromkeys(names, ("ok", 1))
 

@@ -82,7 +82,7 @@ def test_a_turned_photo_gives_what_the_upright_one_gives(mixed: tuple) -> None:
     boxes = {line["key"]: line["faces"][0]["box"] for line in lines(output) if line["key"].startswith("turned")}
     assert len(boxes) == 8
     for box in boxes.values():
-        assert box == pytest.approx(boxes["turned1.jpg"], abs=6)
+        assert box == pytest.approx(boxes["turned1.jpg"], abs=12)  # of 89 x 113, at any of 8 places
 
 
 def test_formats_agree_where_no_pixel_was_lost(mixed: tuple) -> None:
@@ -218,7 +218,7 @@ def test_a_bomb_is_refused_by_its_header_with_little_memory(tmp_path: Path) -> N
         "import resource, sys; resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30))\n"
         "from pathlib import Path\nfrom mfer_lightning.inference.photos import read_photo\n"
         "picture = read_photo(Path(sys.argv[1]))\n"
-        "assert picture.status == 'too large' and '50,000 x 50,000' in picture.message, picture\n"
+        "assert picture.status == 'too large' and '2,500,000,000 pixels' in picture.message, picture\n"
         "assert read_photo(Path(sys.argv[1]), 10**12).status in ('too large', 'unreadable')"  # memory ends: said
     )
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}

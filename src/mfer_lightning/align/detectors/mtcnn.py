@@ -15,6 +15,7 @@ import inspect
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from threading import Lock
 
 import cv2
 import numpy as np
@@ -56,6 +57,7 @@ class MTCNNDetector:
             ) from error
         self.max_side = max_side
         self.min_score = min_score
+        self._lock = Lock()  # OpenCV's networks hold what they compute: one picture at a time
         self._net = MTCNN(min_face_size=min_face)
         _use_classic_engine(self._net)
 
@@ -69,7 +71,9 @@ class MTCNNDetector:
         if min(image.shape[:2]) < 12:  # smaller than the network's window
             return []
         found = []
-        for face in self._net.detect_faces(image):
+        with self._lock:
+            faces = self._net.detect_faces(image)
+        for face in faces:
             points = np.array([face["keypoints"][name] for name in LANDMARKS], dtype=np.float64)
             box = tuple(float(v) / scale for v in face["box"])
             landmarks = (points + 0.5) / scale - 0.5
