@@ -134,7 +134,7 @@ def _is_table(item: Table | Group) -> bool:
 
 
 def _environment(autoescape: bool) -> jinja2.Environment:
-    return jinja2.Environment(
+    return jinja2.Environment(  # noqa: S701 - Markdown and LaTeX have escapes of their own
         loader=jinja2.PackageLoader("mfer_lightning.report.pages"),
         autoescape=autoescape,
         undefined=jinja2.StrictUndefined,
