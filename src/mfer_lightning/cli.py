@@ -19,6 +19,7 @@ VERBS = {
     "align": "find the faces in photos and put them on a named template",
     "data": "examine a copy of a dataset: counts, damage, duplicates, leakage, class order",
     "evaluate": "measure a checkpoint, or a table of predictions, on any dataset and split",
+    "predict": "find the faces in photos, a video or a camera's pictures, and say their emotions",
     "report": "tables, figures and verdicts from finished runs: which differences are real",
     "export": "write a trained model for others: weights in the Hugging Face layout, or an ONNX file",
     "demo": "serve a local web page on which a trained model looks at photos",

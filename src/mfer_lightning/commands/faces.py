@@ -9,6 +9,7 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from mfer_lightning.commands.compose import compose_train
+from mfer_lightning.commands.quoting import quoted
 from mfer_lightning.config.instantiate import instantiate
 from mfer_lightning.data.datamodules import FaceDataModule
 from mfer_lightning.errors import UserError
@@ -57,7 +58,7 @@ def dataset_config(
         for override in parsed:
             config[override.key_or_group.removeprefix("dataset.")] = override.value()
         return config
-    own = [f"dataset={name}", *options, *([f"paths.data={_quoted(data)}"] if data is not None else [])]
+    own = [f"dataset={name}", *options, *([f"paths.data={quoted(str(Path(data)))}"] if data is not None else [])]
     composed: dict[str, Any] = compose_train(own)["dataset"]
     return composed
 
@@ -84,9 +85,3 @@ def open_dataset(config: Mapping[str, Any], loader: Mapping[str, Any], cache: st
     datamodule.prepare_data()
     datamodule.setup("predict")
     return datamodule
-
-
-def _quoted(value: str) -> str:
-    """Quote a path for Hydra's grammar."""
-    escaped = str(Path(value)).replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
