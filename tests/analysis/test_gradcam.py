@@ -12,7 +12,7 @@ from analysis.conftest import FAMILIES, NAMES, build
 from torch import Tensor, nn
 
 from mfer_lightning.analysis.attention import attention_maps
-from mfer_lightning.analysis.gradcam import activation_maps, explain, target_layer
+from mfer_lightning.analysis.gradcam import activation_maps, explain, stage_of, target_layer
 from mfer_lightning.errors import UserError
 from mfer_lightning.inference.model import FERModel
 from mfer_lightning.nn import MFER, Preprocess
@@ -101,9 +101,11 @@ def test_the_deepest_stage_with_a_map_worth_looking_at_is_taken() -> None:
     model = build("convnext")
     stages = model.network.backbone.stages
     modules = [model.network.backbone.model.get_submodule(s.module) for s in stages]
-    assert target_layer(model, 224)[0] is modules[3]
-    assert target_layer(model, 64)[0] is modules[2]
-    assert target_layer(model, 64, stage=4)[0] is modules[3]
+    faces = torch.zeros(1, 3, 48, 48, dtype=torch.uint8)
+    assert stage_of(model, faces) == 3  # 64 pixels, whatever the size of the faces
+    assert stage_of(model, faces, stage=4) == 4
+    assert [target_layer(model, n)[0] for n in (1, 2, 3, 4)] == modules
+    assert [m.__class__.__name__ for m in modules[2:]] == ["AttendedStage"] * 2
 
 
 def test_it_works_within_inference_mode(faces: Tensor) -> None:
