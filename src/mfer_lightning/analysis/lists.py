@@ -7,10 +7,11 @@ from the user's copy, and never shipped.
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -116,7 +117,7 @@ def match_list(name: str, names: Sequence[str], paths: Sequence[str], measured: 
     repeated = 0
     for entry in names:
         text = _name([field for field in _BETWEEN.split(entry) if field] or [""])
-        key = "/".join((*PurePosixPath(text.replace("\\", "/").lower()).parts[:-1], _stem(text)))
+        key = "/".join((*_folders(text), _stem(text)))
         if key in seen:
             repeated += 1
             continue
@@ -148,25 +149,26 @@ def _name(fields: Sequence[str]) -> str:
 
 
 def _is_image(text: str) -> bool:
-    return PurePosixPath(text).suffix.lower() in IMAGE_SUFFIXES
+    return posixpath.splitext(text)[1].lower() in IMAGE_SUFFIXES
+
+
+def _folders(path: str) -> list[str]:
+    return [part for part in path.replace("\\", "/").lower().split("/")[:-1] if part not in ("", ".", "..")]
 
 
 def _stem(path: str) -> str:
-    name = PurePosixPath(path.replace("\\", "/").lower())
-    return (name.stem if _is_image(name.name) else name.name).removesuffix("_aligned")
+    name = path.replace("\\", "/").lower().rpartition("/")[2]
+    stem, ending = posixpath.splitext(name)
+    return (stem if ending in IMAGE_SUFFIXES else name).removesuffix("_aligned")
 
 
 def _one(text: str, rows: Sequence[int], paths: Sequence[str]) -> int | None:
     """Choose among faces of one name by their folders, the nearest first; None where they cannot tell."""
-    folders = list(PurePosixPath(text.replace("\\", "/").lower()).parts[:-1])
+    folders = _folders(text)
     candidates = list(rows)
     for back in range(1, len(folders) + 1):
         if len(candidates) < 2:
             break
-        nearer = [
-            row
-            for row in candidates
-            if [p.lower() for p in PurePosixPath(paths[row]).parts[:-1]][-back:] == folders[-back:]
-        ]
+        nearer = [row for row in candidates if _folders(paths[row])[-back:] == folders[-back:]]
         candidates = nearer or candidates
     return candidates[0] if len(candidates) == 1 else None

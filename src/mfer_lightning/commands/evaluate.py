@@ -64,7 +64,7 @@ def _check(config: dict[str, Any]) -> None:
     if config["calibrate"] and suite != "standard":
         raise UserError(f"calibrate=true belongs to suite=standard, not to suite={suite}.")
     if config["predictions"] is not None:
-        for option, untouched in (("calibrate", False), ("dataset_name", None), ("suite", "standard")):
+        for option, untouched in (("dataset_name", None), ("flip", None), ("suite", "standard")):
             if config[option] != untouched:
-                name = option.partition("_")[0]
+                name = option.removesuffix("_name")
                 raise UserError(f"{name}={config[option]} needs a model: give checkpoint=..., not predictions=...")

@@ -190,6 +190,7 @@ def _write(
         "dataset": subject.spec.get("name", subject.datamodule.dataset),
         "protocol": subject.protocol,
         "split": subject.split,
+        "evaluation_set": subject.evaluation_set,
         "options": dict(wished),
         "stage": stage,
         "faces": shown,

@@ -126,7 +126,7 @@ def _complete(
         "dataset": subject.spec.get("name", datamodule.dataset),
         "protocol": subject.protocol,
         "split": split,
-        "evaluation_set": datamodule.protocol.describe(split),
+        "evaluation_set": subject.evaluation_set,
         "class_names": list(subject.match.names),
         "n_of_split": whole,
         **card,
