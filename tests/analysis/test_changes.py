@@ -1,4 +1,4 @@
-"""What the robustness suite does to faces: nothing where it should do nothing, more at each severity, always the same."""
+"""What the robustness suite does to faces: nothing where it should, more at each severity, always the same."""
 
 from __future__ import annotations
 
@@ -140,6 +140,23 @@ def test_a_low_resolution_keeps_no_more_than_its_pixels() -> None:
     lines = np.zeros((1, 48, 48, 3), dtype=np.uint8)
     lines[:, :, ::2] = 255
     assert np.ptp(apply(Change("resolution", 24), lines)) == 0  # each of its pixels is a black and a white one
+
+
+@pytest.mark.parametrize(
+    "kind", ["pixelate", "resolution", "defocus_blur", "motion_blur", "zoom_blur", "larger", "smaller"]
+)
+def test_what_is_not_to_move_a_face_does_not_move_it(kind: str) -> None:
+    """The middle of a blot stays where it was: where it moved, a blur would be a misalignment as well."""
+    blot = np.zeros((1, 48, 48, 3), dtype=np.uint8)
+    blot[:, 14:34, 14:34] = 200
+    ys, xs = np.mgrid[:48, :48]
+    for severity in SEVERITIES:
+        amount = (
+            {1: 40, 2: 32, 3: 25, 4: 17, 5: 12}[severity] if kind == "resolution" else TABLES[kind].amount(severity, 48)
+        )
+        out = apply(Change(kind, amount), blot)[0, :, :, 0].astype(float)
+        middle = (out * xs).sum() / out.sum(), (out * ys).sum() / out.sum()
+        assert middle == pytest.approx((23.5, 23.5), abs=0.15), amount
 
 
 def test_a_moved_crop_is_filled_as_alignment_fills_it() -> None:

@@ -44,12 +44,21 @@ def test_ferplus_and_affectnet_names_match(tmp_path: Path) -> None:
     found = match_list("pose30", names_of(tmp_path, "3/fer0032222.png 3\n"), ferplus, np.array([0, 1]))
     assert found.rows.tolist() == [1]
     affectnet = ["Manually_Annotated_Images/103/29a3.jpg", "Manually_Annotated_Images/71/29a3.JPG"]
-    found = match_list("pose45", names_of(tmp_path, "subDirectory_filePath\n71/29a3.jpg\n"), affectnet, np.array([0, 1]))
+    found = match_list(
+        "pose45", names_of(tmp_path, "subDirectory_filePath\n71/29a3.jpg\n"), affectnet, np.array([0, 1])
+    )
     assert found.rows.tolist() == [1]  # one name in two folders: the folder decides
 
 
 def test_missing_foreign_and_repeated_names_are_counted_and_said() -> None:
-    names = ["test_0001.jpg", "test_0001_aligned.jpg", "train_00002.jpg", "fer0001.png", "test_9999.jpg", "test_0002.jpg"]
+    names = [
+        "test_0001.jpg",
+        "test_0001_aligned.jpg",
+        "train_00002.jpg",
+        "fer0001.png",
+        "test_9999.jpg",
+        "test_0002.jpg",
+    ]
     found = match_list("occlusion", names, RAFDB, TEST)
     assert found.rows.tolist() == [4, 5]
     assert (found.listed, found.repeated) == (5, 1)

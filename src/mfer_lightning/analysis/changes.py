@@ -137,7 +137,8 @@ def pixelate(face: Face, amount: float, rng: Rng, border: str) -> Face:
     height, width = face.shape[:2]
     small = (max(1, int(width * amount)), max(1, int(height * amount)))
     shrunk = cv2.resize(face, small, interpolation=cv2.INTER_AREA)
-    return np.asarray(cv2.resize(shrunk, (width, height), interpolation=cv2.INTER_NEAREST), dtype=np.uint8)
+    # OpenCV's plain nearest neighbour measures from the pixels' corners, and would move the face as well.
+    return np.asarray(cv2.resize(shrunk, (width, height), interpolation=cv2.INTER_NEAREST_EXACT), dtype=np.uint8)
 
 
 def resolution(face: Face, amount: float, rng: Rng, border: str) -> Face:

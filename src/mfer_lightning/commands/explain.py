@@ -160,7 +160,9 @@ def _write(
     attention: Sequence[AttentionMaps],
 ) -> None:
     folder, where = subject.folder, f"{subject.protocol}, {subject.split}"
-    title = f"{METHODS[wished['method']]} after stage {stage}: {_words(wished)} ({where})"
+    title = (
+        f"{METHODS[wished['method']].replace('GradCAM', 'Grad-CAM')} after stage {stage}: {_words(wished)} ({where})"
+    )
     plot_saliency(examples, folder / "figures" / "gradcam.png", title)
     if attention:
         plot_attention(

@@ -120,9 +120,7 @@ def _amount(value: float) -> str:
         >>> _amount(0.0537), _amount(343.27), _amount(24), _amount(1.15)
         ('.054', '343', '24', '1.15')
     """
-    if value == round(value):
-        return f"{value:.0f}"
-    text = f"{value:.3g}" if abs(value) < 1 else f"{value:.3g}" if abs(value) < 10 else f"{value:.0f}"
+    text = f"{value:.2g}" if abs(value) < 1 else f"{value:.3g}" if abs(value) < 10 else f"{value:.0f}"
     return text.removeprefix("0")
 
 

@@ -77,7 +77,7 @@ def plot_saliency(examples: Sequence[Explained], path: str | Path, title: str = 
     columns = min(COLUMNS, len(examples))
     blocks = [examples[i : i + columns] for i in range(0, len(examples), columns)]
     layers = 1 + max(len(example.maps) for example in examples)
-    with new_figure(path, 0.3 + 1.32 * columns, 0.75 + len(blocks) * (0.3 + 1.5 * layers)) as figure:
+    with new_figure(path, 0.3 + 1.32 * columns, 0.6 + len(blocks) * (0.25 + 1.36 * layers)) as figure:
         figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
         grid = figure.subplots(layers * len(blocks), columns, squeeze=False)
         for axes in grid.ravel():

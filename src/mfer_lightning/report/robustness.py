@@ -13,8 +13,6 @@ from rich.table import Table
 
 from mfer_lightning.report.terminal import print_places
 
-_MEANS = {"corruptions": "mean corruption", "resolution": "mean low-resolution", "misalignments": "mean misalignment"}
-
 
 def print_robustness(card: Mapping[str, Any], folder: str | Path, console: Console | None = None) -> None:
     """Print a robustness card: accuracy by change and severity, means, flip, batch and lists.
@@ -35,9 +33,8 @@ def print_robustness(card: Mapping[str, Any], folder: str | Path, console: Conso
     if card["curves"]:
         console.print(_table(card))
     console.print(f"clean accuracy {_interval(clean['accuracy'], clean['low'], clean['high'])} (Wilson)")
-    for name, words in _MEANS.items():
-        if name in card["summary"]:
-            console.print(_mean(words, card["summary"][name]))
+    if card["summary"]:
+        console.print(_means(card["summary"]))
     flip = card["flip"]
     console.print(
         f"mirrored: {100 * flip['equal']:.1f}% of predictions are the same; "
@@ -105,12 +102,16 @@ def _kind(kind: str, curve: Mapping[str, Any]) -> str:
     return words
 
 
-def _mean(words: str, figures: Mapping[str, Any]) -> str:
-    accuracy, relative = figures["accuracy"], figures["relative"]
-    text = f"{words} accuracy {_interval(accuracy['value'], accuracy['low'], accuracy['high'])}"
-    if relative is not None:
-        text += f", of the clean one {_interval(relative['value'], relative['low'], relative['high'])}"
-    return text if figures["whole"] else f"{text} (of {len(figures['kinds'])} kinds)"
+def _means(summary: Mapping[str, Any]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("mean over")
+    table.add_column("accuracy (95%)", justify="right")
+    table.add_column("share of the clean one (95%)", justify="right")
+    for name, figures in summary.items():
+        words = name if figures["whole"] else f"{name}, {len(figures['kinds'])} of them"
+        cells = [figures["accuracy"], figures["relative"]]
+        table.add_row(words, *("–" if c is None else _interval(c["value"], c["low"], c["high"]) for c in cells))
+    return table
 
 
 def _interval(value: float, low: float, high: float) -> str:
