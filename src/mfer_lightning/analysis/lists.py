@@ -87,7 +87,7 @@ def match_list(name: str, names: Sequence[str], paths: Sequence[str], measured: 
     """Find the faces that a list names.
 
     Folders, ending, upper and lower case and RAF-DB's ``_aligned`` are left out of account, unless several faces would
-    then be meant: folders decide between them.
+    then be meant: folders decide between them, or which of them is measured.
 
     Args:
         name: what the user calls the list.
@@ -122,7 +122,10 @@ def match_list(name: str, names: Sequence[str], paths: Sequence[str], measured: 
             repeated += 1
             continue
         seen.add(key)
-        found = _one(text, by_stem.get(_stem(text), []), paths)
+        candidates = by_stem.get(_stem(text), [])
+        found = _one(text, candidates, paths)
+        if found is None:  # several faces of that name: the one that is measured, if only one is
+            found = _one(text, [row for row in candidates if row in here], paths)
         if found is None:
             unknown.append(text)
         elif found not in here:
@@ -138,7 +141,9 @@ def match_list(name: str, names: Sequence[str], paths: Sequence[str], measured: 
             f"lists.{name}: none of its {len(seen):,} names is a face measured here ({first}{like}). "
             "Is it the list of this dataset, and of this split?"
         )
-    return FaceList(name, len(seen), repeated, np.array(sorted(rows), dtype=np.int64), tuple(elsewhere), tuple(unknown))
+    listed = len(rows) + len(elsewhere) + len(unknown)
+    measured_rows = np.array(sorted(rows), dtype=np.int64)
+    return FaceList(name, listed, repeated, measured_rows, tuple(elsewhere), tuple(unknown))
 
 
 def _name(fields: Sequence[str]) -> str:
