@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from mfer_lightning.commands.faces import split_dataset_options
+from mfer_lightning.commands.faces import each_combination, split_dataset_options
 from mfer_lightning.commands.launch import run_verb
 from mfer_lightning.config.schema_evaluate import Evaluate
 from mfer_lightning.errors import UserError, nearest
@@ -25,7 +25,12 @@ def main(arguments: Sequence[str]) -> int:
         Exit code: 0, or 1 where one of several evaluations failed.
     """
     rest, options = split_dataset_options(arguments)
-    return run_verb("evaluate", Evaluate, partial(_evaluate, options=options), rest)
+    several = any(argument in ("-m", "--multirun") for argument in rest)
+    codes = [
+        run_verb("evaluate", Evaluate, partial(_evaluate, options=chosen), rest)
+        for chosen in each_combination(options, several)
+    ]
+    return codes[0] if len(codes) == 1 else int(any(codes))
 
 
 def _evaluate(config: dict[str, Any], options: Sequence[str]) -> int:
