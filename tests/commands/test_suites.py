@@ -84,6 +84,8 @@ def test_a_quick_card_says_that_it_is_one(trained: Path, tmp_path: Path, capsys:
     arguments = ("suite=robustness", "robustness.kinds=[jpeg]", "robustness.limit=16", "robustness.batch=false")
     assert evaluate(trained, *arguments, f"output={tmp_path}") == 0
     card = card_in(tmp_path)
+    assert evaluate(trained, *arguments, f"output={tmp_path / 'workers'}", "loader.num_workers=2") == 0
+    assert card_in(tmp_path / "workers")["curves"] == card["curves"]  # whoever changes the faces
     assert card["n"] == pytest.approx(16, abs=4)
     assert card["n_of_split"] == 37
     assert f"quick: {card['n']} of 37 faces, stratified (robustness.limit)" in card["notes"]
@@ -120,6 +122,7 @@ def test_a_card_broken_off_goes_on_and_nothing_stands_there_half(
     assert not (again / "unfinished").exists()
 
 
+@pytest.mark.slow
 def test_a_view_of_fewer_classes_and_the_mirror_have_cards_too(trained: Path) -> None:
     more = ("drop=[contempt]", "flip=true", "robustness.kinds=[shift]", "split=val")
     assert evaluate(trained, "suite=robustness", *more) == 0
@@ -153,6 +156,7 @@ def test_the_worst_mistakes_are_explained(trained: Path, capsys: pytest.CaptureF
     assert "surest mistakes" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [("explain.choice=sample",), ("explain.choice=surest",)])
 def test_other_choices_of_faces(options: tuple[str, ...], trained: Path, tmp_path: Path) -> None:
     assert evaluate(trained, "suite=explain", *options, "explain.count=6", f"output={tmp_path}") == 0

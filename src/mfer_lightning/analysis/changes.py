@@ -39,8 +39,9 @@ class Change:
 
     Example:
         >>> faces = np.full((1, 8, 8, 3), 100, dtype=np.uint8)
-        >>> Change("contrast", 0.5)(faces, 0, np.zeros(1, np.int64), np.zeros(1, np.int64)).max()
-        100
+        >>> out = Change("darkness", 0.2)(faces, 0, np.zeros(1, np.int64), np.zeros(1, np.int64))
+        >>> int(out.max())
+        49
     """
 
     def __init__(self, kind: str, amount: float, seed: int = 0, border: str = "black") -> None:

@@ -87,7 +87,11 @@ def dataset_config(
             config[override.key_or_group.removeprefix("dataset.")] = override.value()
         return config
     # "++": whatever the dataset's class takes, whether conf/dataset names it or not; it refuses what it does not know.
-    own = [f"dataset={name}", *(f"++{option}" for option in options), *([f"paths.data={_quoted(data)}"] if data is not None else [])]
+    own = [
+        f"dataset={name}",
+        *(f"++{option}" for option in options),
+        *([f"paths.data={_quoted(data)}"] if data is not None else []),
+    ]
     composed: dict[str, Any] = compose_train(own)["dataset"]
     return composed
 
