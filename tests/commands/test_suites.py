@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -178,6 +179,16 @@ def test_chosen_rows_and_a_chosen_emotion(trained: Path, tmp_path: Path) -> None
     assert [face["predicted"] for face in card["faces"]] == [table.class_names[table.pred[i]] for i in (20, 3)]
     assert {face["explained"] for face in card["faces"]} == {"happiness"}
     assert card["stage"] == 2
+
+
+def test_without_the_package_nothing_is_predicted_first(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, "pytorch_grad_cam", None)
+    monkeypatch.setattr(Passes, "run", lambda *a, **o: pytest.fail("faces were predicted"))
+    assert evaluate(trained, "suite=explain", f"output={tmp_path / 'out'}") == 2
+    assert "pip install 'mfer_lightning[cam]'" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

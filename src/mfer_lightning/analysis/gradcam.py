@@ -182,6 +182,15 @@ def _channels_first(output: Tensor) -> Tensor:
     return output.permute(0, 3, 1, 2)
 
 
+def require_package() -> None:
+    """Make sure that grad-cam is there, before anything takes time.
+
+    Raises:
+        UserError: where it is not.
+    """
+    _library()
+
+
 def _library() -> tuple[Any, Callable[[int], Any]]:
     try:
         import pytorch_grad_cam

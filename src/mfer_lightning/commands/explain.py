@@ -15,7 +15,7 @@ from scipy.special import softmax
 from torch import Tensor
 
 from mfer_lightning.analysis.attention import AttentionMaps, attention_maps
-from mfer_lightning.analysis.gradcam import METHODS, explain, stage_of
+from mfer_lightning.analysis.gradcam import METHODS, explain, require_package, stage_of
 from mfer_lightning.analysis.passes import Faces, Passes, choose_faces
 from mfer_lightning.commands.subject import Subject, describe_model, open_subject
 from mfer_lightning.emotions import canonical
@@ -48,6 +48,7 @@ def explain_checkpoint(config: Mapping[str, Any], options: Sequence[str] = ()) -
     """
     wished = config["explain"]
     _check(wished)
+    require_package()
     subject = open_subject(config, options, suffix="-explain")
     target = _target(wished["target"], subject)
     faces, logits = _chosen(subject, wished)
