@@ -10,7 +10,6 @@ from typing import Any
 import lightning as L
 import numpy as np
 from lightning.pytorch.callbacks import ModelCheckpoint
-from numpy.typing import NDArray
 
 from mfer_lightning.callbacks import History
 from mfer_lightning.commands.track import publish_result
@@ -18,14 +17,16 @@ from mfer_lightning.data.datamodules import FaceDataModule
 from mfer_lightning.evaluation.metrics import evaluate
 from mfer_lightning.evaluation.predictions import Predictions
 from mfer_lightning.evaluation.schema import SCHEMA_VERSION, validate_result
+from mfer_lightning.evaluation.uncertainty import annotator_figures, metric_intervals
 from mfer_lightning.figures.confusion import plot_confusion
 from mfer_lightning.figures.embedding import plot_embedding
 from mfer_lightning.figures.learning_curves import plot_learning_curves
 from mfer_lightning.figures.per_class import plot_per_class
 from mfer_lightning.figures.reliability import plot_reliability
-from mfer_lightning.files import atomic_path, write_json
+from mfer_lightning.files import write_json
 from mfer_lightning.inference.checkpoint import read_checkpoint
-from mfer_lightning.inference.collect import Outputs, collect
+from mfer_lightning.inference.collect import Outputs, collect, write_features
+from mfer_lightning.inference.split import groups_of
 from mfer_lightning.module import FERModule
 from mfer_lightning.nn.cost import count_parameters
 from mfer_lightning.report.terminal import print_result
@@ -68,7 +69,9 @@ def finish(
         tables[split] = _table(datamodule, split, outputs)
         if trainer.is_global_zero:
             tables[split].to_csv(run_dir / f"predictions_{split}.csv")
-            _write_features(run_dir / f"features_{split}.npz", outputs, tables[split])
+            attributes = {name: values[outputs.index] for name, values in datamodule.index.attributes.items()}
+            features = run_dir / f"features_{split}.npz"
+            write_features(features, outputs.index, outputs.feature, tables[split].label, attributes)
     if not trainer.is_global_zero:
         return None
     split = "test" if "test" in tables else "val"
@@ -118,17 +121,6 @@ def _table(datamodule: FaceDataModule, split: str, outputs: Outputs) -> Predicti
     )
 
 
-def _write_features(path: Path, outputs: Outputs, table: Predictions) -> None:
-    with atomic_path(path) as temporary:
-        np.savez_compressed(temporary, index=outputs.index, feature=_half(outputs.feature), label=table.label)
-
-
-def _half(feature: NDArray[np.float32]) -> NDArray[np.float16]:
-    """Halve the file: three digits are plenty for figures. What lies beyond float16's range is clipped."""
-    limit = float(np.finfo(np.float16).max)
-    return feature.clip(-limit, limit).astype(np.float16)
-
-
 def _result(
     config: Mapping[str, Any],
     datamodule: FaceDataModule,
@@ -149,6 +141,8 @@ def _result(
         "split": split,
         "evaluation_set": datamodule.protocol.describe(split),
         **evaluation,
+        "intervals": metric_intervals(table, groups_of(datamodule, table)),
+        "annotators": annotator_figures(table),
         "notes": notes,
         "selection": dict(selection),
         "seed": config["seed"],

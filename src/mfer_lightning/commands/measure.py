@@ -17,9 +17,10 @@ from mfer_lightning.errors import UserError
 from mfer_lightning.evaluation.metrics import evaluate
 from mfer_lightning.evaluation.predictions import Predictions
 from mfer_lightning.evaluation.schema import SCHEMA_VERSION, validate_result
+from mfer_lightning.evaluation.uncertainty import annotator_figures, metric_intervals
 from mfer_lightning.files import write_json
 from mfer_lightning.inference.collect import Outputs, write_features
-from mfer_lightning.inference.split import SplitName, predict_split, tabulate
+from mfer_lightning.inference.split import SplitName, groups_of, predict_split, tabulate
 from mfer_lightning.nn.cost import count_gflops, count_parameters
 from mfer_lightning.report.terminal import print_result
 from mfer_lightning.tracking.provenance import git_state, hardware, peak_memory_bytes, versions
@@ -50,7 +51,9 @@ def evaluate_checkpoint(config: Mapping[str, Any], options: Sequence[str] = ()) 
         result["calibration"] = calibration(_fitted(subject), table)
 
     table.to_csv(folder / f"predictions_{split}.csv")
-    write_features(folder / f"features_{split}.npz", outputs.index[kept], outputs.feature[kept], table.label)
+    rows = outputs.index[kept]
+    attributes = {name: values[rows] for name, values in subject.datamodule.index.attributes.items()}
+    write_features(folder / f"features_{split}.npz", rows, outputs.feature[kept], table.label, attributes)
     draw_figures(folder, result, table, int(config["evaluation"]["embedding_points"]))
     write_json(folder / "result.json", dict(validate_result(result)))
     print_result(result, folder)
@@ -81,6 +84,8 @@ def _result(subject: Subject, table: Predictions, seconds: float) -> dict[str, A
         "split": split,
         "evaluation_set": subject.evaluation_set,
         **evaluation,
+        "intervals": metric_intervals(table, groups_of(datamodule, table)),
+        "annotators": annotator_figures(table),
         "notes": [*notes, *datamodule.notes],
         "selection": {
             "rule": origin.selection if origin else "as the checkpoint was made",

@@ -10,6 +10,7 @@ from mfer_lightning.commands.calibrate import calibration, val_beside
 from mfer_lightning.commands.draw import draw_figures
 from mfer_lightning.evaluation.metrics import evaluate
 from mfer_lightning.evaluation.predictions import Predictions
+from mfer_lightning.evaluation.uncertainty import annotator_figures, metric_intervals
 from mfer_lightning.files import write_json
 from mfer_lightning.inference.classes import ClassMatch, match_classes
 from mfer_lightning.report.terminal import print_evaluation
@@ -32,7 +33,11 @@ def evaluate_predictions(config: Mapping[str, Any]) -> Path:
     match = match_classes(table.class_names, table.class_names, config["drop"])
     names = table.class_names
     table = _view(table, match)
-    found: dict[str, Any] = dict(evaluate(table))
+    found: dict[str, Any] = {
+        **evaluate(table),
+        "intervals": metric_intervals(table),
+        "annotators": annotator_figures(table),
+    }
     if config["calibrate"]:
         found["calibration"] = calibration(_view(val_beside(path, names), match), table)
     folder = Path(config["output"]).expanduser() if config["output"] else path.parent / f"{path.stem}{match.mark}"

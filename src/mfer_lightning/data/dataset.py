@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from mfer_lightning.data.pixels import has_no_colour
 from mfer_lightning.data.seeding import STREAM_TARGET, uniforms
 from mfer_lightning.data.splits import Split
 from mfer_lightning.data.store import ImageStore
@@ -54,6 +55,11 @@ class FaceDataset(Dataset[dict[str, Tensor]]):
 
     def __len__(self) -> int:
         return len(self.split)
+
+    def is_grey(self) -> bool:
+        """Whether the images have no colour, by a look at 64 of them; their partition must be open."""
+        rows = self.split.rows
+        return has_no_colour(self.store.fetch(rows[:: -(-len(rows) // 64)]))
 
     def __getitem__(self, key: Key) -> dict[str, Tensor]:
         """Return one face: ``image`` uint8 (3,H,W), ``label`` and ``index`` int64 (), ``target`` float32 (K,)."""

@@ -60,19 +60,36 @@ def reliability(probabilities: NDArray[np.floating], label: NDArray[np.integer],
     p, y = _checked(probabilities, label, "probabilities")
     confidence = p.max(axis=1)
     right = p.argmax(axis=1) == y
-    n = len(y)
+    place = equal_mass_bins(confidence, bins)
+    count = np.bincount(place)
+    return Reliability(
+        count=count,
+        confidence=np.bincount(place, weights=confidence) / count,
+        accuracy=np.bincount(place, weights=right) / count,
+    )
+
+
+def equal_mass_bins(confidence: NDArray[np.float64], bins: int = 15) -> NDArray[np.int64]:
+    """Put samples into bins of equal mass, as :func:`reliability` describes.
+
+    Args:
+        confidence: (N,), N above 0.
+        bins: at most so many.
+
+    Returns:
+        (N,) the bin of each, from 0 in the order of confidence; none of them empty.
+
+    Example:
+        >>> equal_mass_bins(np.array([0.9, 0.2, 0.8, 0.2]), bins=4).tolist()
+        [2, 0, 1, 0]
+    """
+    n = len(confidence)
     # the first sample of every bin but the first; np.array_split's sizes, which differ by one at the most
     starts = np.cumsum([len(part) for part in np.array_split(np.arange(n), bins)])[:-1]
     edges = np.unique(np.sort(confidence)[starts[starts < n]])
     place = np.searchsorted(edges, confidence, side="right")
-    count = np.bincount(place, minlength=len(edges) + 1)
-    filled = count > 0
-    count = count[filled]
-    return Reliability(
-        count=count,
-        confidence=np.bincount(place, weights=confidence)[filled] / count,
-        accuracy=np.bincount(place, weights=right)[filled] / count,
-    )
+    numbered: NDArray[np.int64] = np.unique(place, return_inverse=True)[1].reshape(-1)
+    return numbered
 
 
 def expected_calibration_error(

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.special import log_softmax, softmax, xlogy
 from sklearn.metrics import cohen_kappa_score, confusion_matrix, precision_recall_fscore_support
 
-from mfer_lightning.emotions import canonical
 from mfer_lightning.evaluation.calibration import expected_calibration_error
+from mfer_lightning.evaluation.class_order import doubt_class_order
+from mfer_lightning.evaluation.facewise import annotators, face_values
 from mfer_lightning.evaluation.predictions import PADDING, Predictions
 from mfer_lightning.evaluation.schema import ClassFigures, Evaluation
 
@@ -31,7 +30,8 @@ def evaluate(predictions: Predictions) -> Evaluation:
 
     A class without samples has no recall and no F1: both are None, and the means leave it out. A class that is never
     predicted has precision 0, as in scikit-learn. Padding rows and rows without a label are not counted; everything
-    left out is said in ``notes``.
+    left out is said in ``notes``, and so is a confusion matrix that looks as if classes had each other's names
+    (:mod:`.class_order`).
 
     Args:
         predictions: the table; at least one row must have a label.
@@ -60,10 +60,7 @@ def evaluate(predictions: Predictions) -> Evaluation:
     names = table.class_names
     classes = np.arange(len(names))
     label, pred = table.label, table.pred
-    logits = table.logits.astype(np.float64)
-    log_p, p = log_softmax(logits, axis=1), softmax(logits, axis=1)
-    rows = np.arange(len(table))
-    onehot = np.eye(len(names))[label]
+    means = {name: float(values[counted].mean()) for name, (values, counted) in face_values(table).items()}
 
     precision, recall, f1, count = precision_recall_fscore_support(label, pred, labels=classes, zero_division=0.0)
     present, predicted = count > 0, np.bincount(pred, minlength=len(names)) > 0
@@ -80,19 +77,21 @@ def evaluate(predictions: Predictions) -> Evaluation:
         "mean_class_accuracy": float(recall[present].mean()),
         "macro_f1": float(f1[present].mean()),
         "weighted_f1": float(np.average(f1, weights=count)),
-        "top2_accuracy": float((_rank(table.logits, label) < 2).mean()),
+        "top2_accuracy": means["top2_accuracy"],
         "cohen_kappa": None if degenerate else float(cohen_kappa_score(label, pred)),
-        "nll": float(-log_p[rows, label].mean()),
-        "brier": float(((p - onehot) ** 2).sum(axis=1).mean()),
-        "ece": expected_calibration_error(p, label),
+        "nll": means["nll"],
+        "brier": means["brier"],
+        "ece": expected_calibration_error(table.probabilities, label),
     }
-    opinion = _annotators(table, notes)
-    if opinion is not None:
-        q, has = opinion
-        # from log p, which stays finite where p itself has become 0
-        metrics["kl_to_votes"] = float((xlogy(q, q) - q * log_p[has]).sum(axis=1).mean())
-        metrics["cross_entropy_to_votes"] = float(-(q * log_p[has]).sum(axis=1).mean())
+    annotators(table, notes)
+    for name in ("kl_to_votes", "cross_entropy_to_votes"):
+        if name in means:
+            metrics[name] = means[name]
 
+    confusion = confusion_matrix(label, pred, labels=classes)
+    doubt = doubt_class_order(confusion, names)
+    if doubt is not None:
+        notes.append(doubt.message)
     per_class: dict[str, ClassFigures] = {}
     for k, name in enumerate(names):
         per_class[name] = {
@@ -106,40 +105,6 @@ def evaluate(predictions: Predictions) -> Evaluation:
         "n": len(table),
         "metrics": metrics,
         "per_class": per_class,
-        "confusion": confusion_matrix(label, pred, labels=classes).tolist(),
+        "confusion": confusion.tolist(),
         "notes": notes,
     }
-
-
-def _rank(logits: NDArray[np.float32], label: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Give the place of the label among the logits, 0 the largest; of equal logits the first comes first, as in pred.
-
-    scikit-learn's top-k accuracy breaks ties the other way round and treats two classes as a special case.
-    """
-    own = logits[np.arange(len(label)), label][:, None]
-    earlier = np.arange(logits.shape[1])[None, :] < label[:, None]
-    rank: NDArray[np.int64] = ((logits > own) | ((logits == own) & earlier)).sum(axis=1)
-    return rank
-
-
-def _annotators(table: Predictions, notes: list[str]) -> tuple[NDArray[np.float64], NDArray[np.bool_]] | None:
-    """Give the annotators' distributions over the classes (M,K), and a mask (N,) of the rows that have one."""
-    if table.votes is not None:
-        columns = {canonical(name): votes for name, votes in zip(table.vote_names, table.votes.T, strict=True)}
-        nobody = np.zeros(len(table), dtype=np.int64)
-        weights = np.stack([columns.get(canonical(n), nobody) for n in table.class_names], axis=1).astype(np.float64)
-        elsewhere = sorted(set(columns) - {canonical(name) for name in table.class_names})
-        if elsewhere:
-            notes.append(f"Votes for {', '.join(elsewhere)} are left out of kl_to_votes and cross_entropy_to_votes.")
-    elif table.target is not None and ((table.target > 0).sum(axis=1) > 1).any():
-        weights = table.target.astype(np.float64)
-        notes.append("No votes are stored: kl_to_votes and cross_entropy_to_votes refer to the soft targets.")
-    else:
-        return None  # one class a row is the label again, whose cross-entropy is nll
-    total = weights.sum(axis=1)
-    has = total > 0
-    if not has.any():
-        return None
-    if not has.all():
-        notes.append(f"{int((~has).sum())} rows without votes for a class are left out of the comparison with votes.")
-    return weights[has] / total[has, None], has

@@ -9,13 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfer_lightning.evaluation.compactness import compactness
-from mfer_lightning.figures.style import class_styles, new_figure
+from mfer_lightning.figures.style import MARKER_SIZES, class_styles, new_figure
 
 METHODS = ("tsne", "pca")
 #: PCA comes before t-SNE: distances in more dimensions cost time and are mostly noise.
 _PCA_DIMENSIONS = 30
-#: Area of some markers, so that all look equally large.
-_SIZES = {"*": 2.2, "P": 1.5, "X": 1.4, "^": 1.2, "v": 1.2}
 
 
 def stratified_subset(label: NDArray[np.integer], limit: int, seed: int = 0) -> NDArray[np.int64]:
@@ -152,7 +150,7 @@ def plot_embedding(
                 axes.scatter(
                     points[mine, 0],
                     points[mine, 1],
-                    s=20 * _SIZES.get(marker, 1.0),
+                    s=20 * MARKER_SIZES.get(marker, 1.0),
                     c=colour,
                     marker=marker,
                     alpha=0.75,
@@ -162,7 +160,7 @@ def plot_embedding(
         for k, name in enumerate(class_names):
             colour, marker = styles[k]
             axes.scatter(
-                [], [], s=45 * _SIZES.get(marker, 1.0), c=colour, marker=marker, label=f"{name} ({count[k]:,})"
+                [], [], s=45 * MARKER_SIZES.get(marker, 1.0), c=colour, marker=marker, label=f"{name} ({count[k]:,})"
             )
         axes.set_xticks([])
         axes.set_yticks([])

@@ -36,8 +36,10 @@ _EMOTION_STYLES = {
 }
 _OTHER_STYLES = tuple(_EMOTION_STYLES.values())
 _MORE_MARKERS = "<>hpd8H"
+#: Area of some markers, so that all look equally large.
+MARKER_SIZES = {"*": 2.2, "P": 1.5, "X": 1.4, "^": 1.2, "v": 1.2}
 
-_RC = {
+RC = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],  # comes with matplotlib, so that figures are the same everywhere
     "font.size": 10,
@@ -79,7 +81,7 @@ def new_figure(path: str | Path, width: float, height: float) -> Iterator[Figure
     Raises:
         UserError: where the file cannot be written.
     """
-    with mpl.rc_context(_RC):
+    with mpl.rc_context(RC):
         figure = Figure(
             figsize=(width, height),
             dpi=150,

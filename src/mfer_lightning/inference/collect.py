@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,12 +62,21 @@ def collect(trainer: L.Trainer, module: FERModule, loader: DataLoader[Any], *, f
 
 
 def write_features(
-    path: Path, index: NDArray[np.int64], feature: NDArray[np.float32], label: NDArray[np.int64]
+    path: Path,
+    index: NDArray[np.int64],
+    feature: NDArray[np.float32],
+    label: NDArray[np.int64],
+    attributes: Mapping[str, NDArray[Any]] | None = None,
 ) -> None:
-    """Write ``features_<split>.npz``: ``index`` (N,), ``feature`` (N,D) in float16, ``label`` (N,).
+    """Write ``features_<split>.npz``: ``index`` (N,), ``feature`` (N,D) in float16, ``label`` (N,), attributes (N,).
 
     Half precision halves the file, and three digits are plenty for figures; what lies beyond its range is clipped.
+    What the dataset says of each face (``attribute_skin``, ...) stands beside it, so that figures can be made by
+    subgroup without the dataset.
     """
     limit = float(np.finfo(np.float16).max)
+    further = {f"attribute_{name}": values for name, values in (attributes or {}).items()}
     with atomic_path(path) as temporary:
-        np.savez_compressed(temporary, index=index, feature=feature.clip(-limit, limit).astype(np.float16), label=label)
+        np.savez_compressed(
+            temporary, index=index, feature=feature.clip(-limit, limit).astype(np.float16), label=label, **further
+        )

@@ -106,3 +106,9 @@ def tabulate(
         vote_names=index.vote_names,
     )
     return table, keep
+
+
+def groups_of(datamodule: FaceDataModule, table: Predictions) -> NDArray[np.int64] | None:
+    """Give which faces of a table belong together (one photo, one person), (N,); None where the dataset has none."""
+    group = datamodule.index.group
+    return None if group is None else group[table.index]

@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mfer_lightning.errors import UserError
+from mfer_lightning.nn.convolution import convolve_taps, taps_pay
 
 _LAYOUTS = ("NCHW", "NHWC")
 _NORM_ORDERS = ("gelu_norm", "norm_gelu")
@@ -247,6 +248,8 @@ def conv_within_map(conv: nn.Conv2d, maps: Tensor) -> Tensor:
     Returns:
         What ``conv(maps)`` returns.
     """
+    if taps_pay(conv, maps):
+        return convolve_taps(maps, conv.weight, conv.bias)
     half = conv.kernel_size[0] // 2
     rows, columns = min(half, maps.shape[2] - 1), min(half, maps.shape[3] - 1)
     if rows == half and columns == half:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mfer_lightning.errors import UserError
-from mfer_lightning.evaluation.schema import validate_result
+from mfer_lightning.evaluation.runs import is_training, read_result, result_files
 from mfer_lightning.tracking import names
 
 
@@ -79,12 +78,9 @@ def read_runs(folders: Sequence[str], setting: Callable[[Mapping[str, Any]], str
     """
     found: dict[Path, FinishedRun] = {}
     for name in folders:
-        root = Path(name).expanduser()
-        if not root.is_dir():
-            raise UserError(f"There is no folder {root}: runs=<a run, a sweep or a folder of runs>.")
-        paths = [p for p in sorted(root.rglob("result.json")) if (p.parent / "config.yaml").is_file()]
+        paths = [path for path in result_files(name) if is_training(path.parent)]
         if not paths:
-            raise UserError(f"{root} holds no finished run: a finished run has a result.json and a config.yaml.")
+            raise UserError(f"{name} holds no finished run: a finished run has a result.json and a config.yaml.")
         for path in paths:
             if path.resolve() not in found:
                 result = _read(path)
@@ -94,11 +90,11 @@ def read_runs(folders: Sequence[str], setting: Callable[[Mapping[str, Any]], str
 
 def _read(path: Path) -> Mapping[str, Any]:
     try:
-        result = validate_result(json.loads(path.read_text(encoding="utf-8")))
+        result = read_result(path)
         for node in ("loss", "backbone", "attention", "logger", "paths"):
             result["config"][node]
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read: {error}") from error
+    except ValueError as error:
+        raise UserError(f"{path} cannot be read: its folder {error}.") from error
     except (KeyError, TypeError) as error:
         raise UserError(f"{path} cannot be read: its configuration has no node {error}.") from error
     return result

@@ -1,0 +1,33 @@
+"""Which differences are real: seeds, bootstrap intervals, two checkpoints, two methods, many methods, optimism.
+
+Two questions are kept apart. *Are these two checkpoints different?* is a question about two fixed networks, answered on
+one set of images (:mod:`.checkpoints`). *Are these two methods different?* is a question about what training them again
+would give, and needs several seeds of each (:mod:`.methods`). ``docs/statistics.md`` holds derivations and measured
+error rates.
+"""
+
+from mfer_lightning.evaluation.statistics.bootstrap import BOOTSTRAPPED, bootstrap_interval, bootstrap_intervals
+from mfer_lightning.evaluation.statistics.checkpoints import CheckpointComparison, compare_checkpoints
+from mfer_lightning.evaluation.statistics.methods import MethodComparison, compare_methods
+from mfer_lightning.evaluation.statistics.multiple import compare_against_baseline, holm
+from mfer_lightning.evaluation.statistics.optimism import OptimismGap, optimism_gap
+from mfer_lightning.evaluation.statistics.pairing import correct_matrix, same_images
+from mfer_lightning.evaluation.statistics.seeds import SeedSummary, summarise_seeds
+
+__all__ = [
+    "BOOTSTRAPPED",
+    "CheckpointComparison",
+    "MethodComparison",
+    "OptimismGap",
+    "SeedSummary",
+    "bootstrap_interval",
+    "bootstrap_intervals",
+    "compare_against_baseline",
+    "compare_checkpoints",
+    "compare_methods",
+    "correct_matrix",
+    "holm",
+    "optimism_gap",
+    "same_images",
+    "summarise_seeds",
+]

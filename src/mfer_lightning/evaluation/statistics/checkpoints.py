@@ -1,0 +1,89 @@
+"""Are two *checkpoints* different? Two fixed networks on the same images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from scipy import stats
+
+from mfer_lightning.evaluation.predictions import Predictions
+from mfer_lightning.evaluation.statistics.bootstrap import paired_difference_interval
+from mfer_lightning.evaluation.statistics.pairing import same_images
+
+
+@dataclass(frozen=True)
+class CheckpointComparison:
+    """Checkpoint a against checkpoint b on the same images. It says nothing about the methods they came from.
+
+    Args:
+        n: number of images.
+        only_a: how many a alone got right.
+        only_b: how many b alone got right.
+        difference: a's accuracy less b's, as a share.
+        low: lower end of the paired bootstrap interval of the difference.
+        high: its upper end.
+        p_exact: McNemar's exact p-value, two-sided; never errs too often, often too seldom.
+        p_mid: its mid-p value, which the verdict goes by.
+        verdict: "better" (a above b), "worse" or "tie".
+    """
+
+    n: int
+    only_a: int
+    only_b: int
+    difference: float
+    low: float
+    high: float
+    p_exact: float
+    p_mid: float
+    verdict: Literal["better", "worse", "tie"]
+
+
+def mcnemar(only_a: int, only_b: int) -> tuple[float, float]:
+    """Give McNemar's exact and mid-p values, two-sided, of how many images either of two models alone got right.
+
+    Without a difference, the images that only one gets right go to either with probability 1/2. The mid-p value counts
+    half the probability of the outcome itself (Fagerland, Lydersen and Laake, BMC Medical Research Methodology 2013).
+
+    Example:
+        >>> [round(p, 4) for p in mcnemar(1, 5)]
+        [0.2188, 0.125]
+    """
+    if only_a < 0 or only_b < 0:
+        raise ValueError(f"Expected arguments `only_a` and `only_b` to be at least 0, but got {only_a} and {only_b}.")
+    n, smaller = only_a + only_b, min(only_a, only_b)
+    if n == 0:
+        return 1.0, 1.0
+    tail = float(stats.binom.cdf(smaller, n, 0.5))
+    exact = min(1.0, 2 * tail)
+    if only_a == only_b:  # the outcome lies in both tails
+        return 1.0, 1.0 - float(stats.binom.pmf(smaller, n, 0.5)) / 2
+    return exact, 2 * tail - float(stats.binom.pmf(smaller, n, 0.5))
+
+
+def compare_checkpoints(
+    a: Predictions, b: Predictions, confidence: float = 0.95, resamples: int = 2000, seed: int = 0
+) -> CheckpointComparison:
+    """Compare two checkpoints on the same images: McNemar's test and a paired bootstrap of the accuracies' difference.
+
+    Args:
+        a: predictions of the first.
+        b: predictions of the second; the same images with the same labels, in any order.
+        confidence: coverage of the interval; the verdict tests at 1 - confidence.
+        resamples: of the bootstrap, at least 1.
+        seed: of the bootstrap.
+
+    Raises:
+        ValueError: where the images or labels are not the same, or an argument is not legal.
+    """
+    first, second = same_images([a, b])
+    right_a, right_b = first.pred == first.label, second.pred == second.label
+    only_a, only_b = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
+    low, high = paired_difference_interval(right_a, right_b, first.label, confidence, resamples, seed)
+    p_exact, p_mid = mcnemar(only_a, only_b)
+    verdict: Literal["better", "worse", "tie"] = "tie"
+    if p_mid < 1 - confidence:
+        verdict = "better" if only_a > only_b else "worse"
+    difference = float(np.mean(right_a) - np.mean(right_b))
+    return CheckpointComparison(len(first), only_a, only_b, difference, low, high, p_exact, p_mid, verdict)

@@ -1,0 +1,155 @@
+"""Are two *methods* different? What several seeds of each say, on one set of images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+from scipy.optimize import brentq
+
+from mfer_lightning.evaluation.statistics.components import (
+    effective_degrees_of_freedom,
+    seed_figures,
+    variance_components,
+)
+
+Verdict = Literal["better", "worse", "tie", "undecided"]
+MethodMetric = Literal["accuracy", "mean_class_accuracy"]
+
+#: With fewer seeds on either side, nothing is known about the spread over seeds, and the verdict is "undecided".
+MIN_SEEDS = 3
+#: The power that ``smallest_detectable`` is given for.
+POWER = 0.8
+
+
+@dataclass(frozen=True)
+class MethodComparison:
+    """Method a against method b. Differences are a minus b, as shares (0.01 is one point).
+
+    Args:
+        difference: mean over a's seeds less mean over b's.
+        low: lower end of the interval of the difference; None where undecided.
+        high: its upper end; None where undecided.
+        p_value: two-sided, of no difference; None where undecided.
+        seeds_a: number of a's seeds.
+        seeds_b: number of b's seeds.
+        degrees_of_freedom: effective, of the t distribution that the test uses; None where undecided.
+        smallest_detectable: smallest true difference that would have been found with 80% power, given this test set and
+            these seeds; None where undecided.
+        verdict: "better" (a above b), "worse", "tie" (no difference could be shown: read it beside
+            ``smallest_detectable``) or "undecided" (fewer than 3 seeds on either side).
+        name: what a is called, where the comparison was made by :func:`.multiple.compare_against_baseline`.
+        baseline: what b is called, likewise.
+        adjusted_p_value: Holm-adjusted over the family of comparisons, likewise; then ``verdict`` goes by it.
+    """
+
+    difference: float
+    low: float | None
+    high: float | None
+    p_value: float | None
+    seeds_a: int
+    seeds_b: int
+    degrees_of_freedom: float | None
+    smallest_detectable: float | None
+    verdict: Verdict
+    name: str | None = None
+    baseline: str | None = None
+    adjusted_p_value: float | None = None
+
+
+def compare_methods(
+    correct_a: NDArray[np.bool_],
+    correct_b: NDArray[np.bool_],
+    labels: NDArray[np.integer] | None = None,
+    metric: MethodMetric = "accuracy",
+    confidence: float = 0.95,
+) -> MethodComparison:
+    """Compare two methods by what several seeds of each got right on the same images.
+
+    Args:
+        correct_a: (seeds, images) bool, what each seed of method a got right.
+        correct_b: (seeds, images) bool, likewise of method b; images in the same order.
+        labels: (images,) the true classes; needed for ``mean_class_accuracy``.
+        metric: ``"accuracy"`` or ``"mean_class_accuracy"``.
+        confidence: coverage of the interval; the verdict tests at 1 - confidence.
+
+    Returns:
+        The comparison, a against b.
+
+    Raises:
+        ValueError: where shapes disagree or an argument is not legal.
+    """
+    a, b, strata = _checked(correct_a, correct_b, labels, metric, confidence)
+    seeds_a, seeds_b = len(a), len(b)
+    difference = float(seed_figures(a, strata).mean() - seed_figures(b, strata).mean())
+    if min(seeds_a, seeds_b) < MIN_SEEDS:
+        return MethodComparison(difference, None, None, None, seeds_a, seeds_b, None, None, "undecided")
+    components = variance_components(a, b, strata)
+    freedom = effective_degrees_of_freedom(components, seeds_a, seeds_b)
+    error = components.total**0.5
+    critical = float(stats.t.isf((1 - confidence) / 2, freedom))
+    # without any error, all seeds and all images say the same
+    p_value = float(2 * stats.t.sf(abs(difference) / error, freedom)) if error > 0 else float(difference == 0)
+    verdict: Verdict = "tie"
+    if p_value < 1 - confidence:
+        verdict = "better" if difference > 0 else "worse"
+    return MethodComparison(
+        difference=difference,
+        low=difference - critical * error,
+        high=difference + critical * error,
+        p_value=p_value,
+        seeds_a=seeds_a,
+        seeds_b=seeds_b,
+        degrees_of_freedom=freedom,
+        smallest_detectable=_noncentrality(float(f"{freedom:.3g}"), confidence) * error,
+        verdict=verdict,
+    )
+
+
+@lru_cache(maxsize=4096)
+def _noncentrality(freedom: float, confidence: float) -> float:
+    """Give the true difference, in standard errors, that the two-sided t test finds with 80% power."""
+    critical = stats.t.isf((1 - confidence) / 2, freedom)
+
+    def lacking(shift: float) -> float:
+        # the other tail adds nothing to a power of 80%; for small freedom nct fails far out, a t around it does not
+        return float(stats.nct.sf(critical, freedom, shift)) - POWER
+
+    start = float(critical + stats.t.ppf(POWER, freedom))
+    return float(brentq(lacking, 0.2 * start, 2 * start, xtol=1e-4))
+
+
+def _checked(
+    correct_a: NDArray[np.bool_],
+    correct_b: NDArray[np.bool_],
+    labels: NDArray[np.integer] | None,
+    metric: str,
+    confidence: float,
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.int64]]:
+    """Check the arguments; give both tables of right answers and the strata, whose shares the figure is the mean of."""
+    a, b = np.asarray(correct_a), np.asarray(correct_b)
+    for name, x in (("correct_a", a), ("correct_b", b)):
+        if x.ndim != 2 or 0 in x.shape or x.dtype != np.bool_:
+            raise ValueError(
+                f"Expected argument `{name}` to be bool of shape (seeds, images), but got {x.dtype} of {x.shape}."
+            )
+    n = a.shape[1]
+    if b.shape[1] != n:
+        raise ValueError(f"Expected argument `correct_b` to hold the {n} images of a, but got {b.shape[1]}.")
+    if n < 2:
+        raise ValueError("Expected arguments `correct_a` and `correct_b` to hold at least 2 images, but got 1.")
+    if not 0 < confidence < 1:
+        raise ValueError(f"Expected argument `confidence` between 0 and 1, but got {confidence}.")
+    if metric == "accuracy":
+        return a, b, np.zeros(n, dtype=np.int64)
+    if metric != "mean_class_accuracy":
+        raise ValueError(f"Expected argument `metric` to be accuracy or mean_class_accuracy, but got {metric!r}.")
+    if labels is None or np.shape(labels) != (n,):
+        shape = None if labels is None else np.shape(labels)
+        raise ValueError(f"Expected argument `labels` of shape ({n},) for mean_class_accuracy, but got {shape}.")
+    _, strata = np.unique(np.asarray(labels), return_inverse=True)
+    return a, b, strata.reshape(-1).astype(np.int64)

@@ -1,0 +1,80 @@
+"""Many comparisons at once: the more one makes, the more turn out by chance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mfer_lightning.evaluation.statistics.methods import MethodComparison, MethodMetric, Verdict, compare_methods
+
+
+def holm(p_values: Sequence[float]) -> NDArray[np.float64]:
+    """Adjust p-values by Holm's step-down procedure: with all of them below alpha, at most alpha errs in the family.
+
+    Holm, A simple sequentially rejective multiple test procedure, Scandinavian Journal of Statistics 1979.
+
+    Args:
+        p_values: the M p-values, each within [0, 1], in any order.
+
+    Returns:
+        (M,) the adjusted p-values, in the same order, each at least its own.
+
+    Raises:
+        ValueError: where a value lies outside [0, 1].
+
+    Example:
+        >>> holm([0.01, 0.04, 0.03]).round(2).tolist()
+        [0.03, 0.06, 0.06]
+    """
+    p = np.asarray(p_values, dtype=np.float64)
+    if p.ndim != 1 or not ((p >= 0) & (p <= 1)).all():
+        raise ValueError(f"Expected argument `p_values` to be a list of numbers within [0, 1], but got {p.tolist()}.")
+    order = np.argsort(p, kind="stable")
+    adjusted = np.empty(len(p))
+    adjusted[order] = np.minimum(np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)), 1.0)
+    return adjusted
+
+
+def compare_against_baseline(
+    runs_by_method: Mapping[str, NDArray[np.bool_]],
+    baseline: str,
+    labels: NDArray[np.integer] | None = None,
+    metric: MethodMetric = "accuracy",
+    confidence: float = 0.95,
+) -> list[MethodComparison]:
+    """Compare every method of a sweep against one of them, with Holm's correction over all that can be decided.
+
+    Args:
+        runs_by_method: name -> (seeds, images) bool, all over the same images (see :func:`.pairing.correct_matrix`).
+        baseline: one of the names.
+        labels: as for :func:`.methods.compare_methods`.
+        metric: likewise.
+        confidence: likewise; the chance of any false verdict in the family is at most 1 - confidence.
+
+    Returns:
+        One comparison a method but the baseline, in the order given, with ``name``, ``baseline`` and
+        ``adjusted_p_value``; verdicts go by the adjusted p-value. Intervals stay those of the single comparison.
+
+    Raises:
+        ValueError: where the baseline is not among the names, or an argument is not legal.
+    """
+    if baseline not in runs_by_method:
+        raise ValueError(f"Expected argument `baseline` to be one of {sorted(runs_by_method)}, but got {baseline!r}.")
+    found = [
+        replace(
+            compare_methods(runs, runs_by_method[baseline], labels, metric, confidence), name=name, baseline=baseline
+        )
+        for name, runs in runs_by_method.items()
+        if name != baseline
+    ]
+    decided = [i for i, comparison in enumerate(found) if comparison.p_value is not None]
+    adjusted = holm([found[i].p_value or 0.0 for i in decided])
+    for i, p in zip(decided, adjusted.tolist(), strict=True):
+        verdict: Verdict = "tie"
+        if p < 1 - confidence:
+            verdict = "better" if found[i].difference > 0 else "worse"
+        found[i] = replace(found[i], adjusted_p_value=p, verdict=verdict)
+    return found

@@ -1,0 +1,78 @@
+"""The optimism gap: how much higher a figure would look had its epoch been chosen on the test set."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mfer_lightning.errors import UserError
+
+#: How many epochs at the end of training are averaged.
+LAST = 5
+
+
+@dataclass(frozen=True)
+class OptimismGap:
+    """Test accuracy of one run under three rules of choosing its epoch, as shares.
+
+    Args:
+        val_selected: at the epoch that the validation set chose: the honest figure.
+        best_on_test: the highest over all epochs: what choosing on the test set reports.
+        mean_of_last_five: mean over the last five epochs (fewer where there are fewer): needs no choice at all.
+        gap: ``best_on_test - val_selected``, never below 0.
+    """
+
+    val_selected: float
+    best_on_test: float
+    mean_of_last_five: float
+    gap: float
+
+
+def optimism_gap(
+    history: str | Path | Sequence[Mapping[str, Any]], selection_epoch: int, metric: str = "accuracy"
+) -> OptimismGap | None:
+    """Measure the optimism gap of a run that recorded its test figures each epoch (``track_test=true``).
+
+    Args:
+        history: the run's ``metrics.csv``, or its rows.
+        selection_epoch: the epoch that was selected on val, counted from 0 as in ``metrics.csv``
+            (``result["selection"]["epoch"]``).
+        metric: which of the recorded test figures.
+
+    Returns:
+        The gap; None where the run did not record ``track_test/<metric>``.
+
+    Raises:
+        UserError: where the file cannot be read or holds no such epoch.
+
+    Example:
+        >>> rows = [{"epoch": i, "track_test/accuracy": v} for i, v in enumerate((0.5, 0.7, 0.6))]
+        >>> gap = optimism_gap(rows, selection_epoch=2)
+        >>> gap.val_selected, gap.best_on_test, round(gap.mean_of_last_five, 3), round(gap.gap, 3)
+        (0.6, 0.7, 0.6, 0.1)
+    """
+    rows = _read(Path(history)) if isinstance(history, (str, Path)) else history
+    column = f"track_test/{metric}"
+    found = {int(row["epoch"]): float(row[column]) for row in rows if row.get(column) not in (None, "")}
+    if not found:
+        return None
+    if selection_epoch not in found:
+        raise UserError(
+            f"No {column} for the selected epoch {selection_epoch}: recorded are epochs {min(found)} to {max(found)}."
+        )
+    last = [found[epoch] for epoch in sorted(found)[-LAST:]]
+    best, chosen = max(found.values()), found[selection_epoch]
+    return OptimismGap(chosen, best, sum(last) / len(last), best - chosen)
+
+
+def _read(path: Path) -> list[dict[str, str]]:
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return [row for row in csv.DictReader(file) if (row.get("epoch") or "").isdigit()]
+    except FileNotFoundError:
+        raise UserError(f"No metrics at {path}. A run writes metrics.csv, one row an epoch.") from None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"Cannot read {path}: {error}.") from error

@@ -1,0 +1,79 @@
+"""Tables of predictions brought onto the same images, face by face."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mfer_lightning.evaluation.predictions import PADDING, Predictions
+
+
+def same_images(tables: Sequence[Predictions]) -> list[Predictions]:
+    """Bring tables of one split into one order, without padding rows and rows that have no label.
+
+    Faces are met by their path where every table names each of its faces by a path of its own, else by their index.
+
+    Args:
+        tables: at least one; all of the same classes.
+
+    Returns:
+        The tables, row i of each the same face with the same label.
+
+    Raises:
+        ValueError: where classes, faces or labels differ, saying how.
+
+    Example:
+        >>> a = Predictions([0, 1], ["a", "b"], [0, 1], [[1, 0], [0, 1]], ("anger", "fear"))
+        >>> b = Predictions([9, 4], ["b", "a"], [1, 0], [[1, 0], [0, 1]], ("anger", "fear"))
+        >>> [table.path.tolist() for table in same_images([a, b])]
+        [['a', 'b'], ['a', 'b']]
+    """
+    if not tables:
+        raise ValueError("Expected argument `tables` to hold at least one table, but got none.")
+    labelled = [t.select((t.index != PADDING) & (t.label >= 0)) for t in tables]
+    first = labelled[0]
+    if not len(first):
+        raise ValueError("Expected argument `tables` to hold labels, but the first table has none.")
+    by_path = all(len(np.unique(t.path)) == len(t) for t in labelled)
+    ordered = [t.select(np.argsort(t.path if by_path else t.index, kind="stable")) for t in labelled]
+    first = ordered[0]
+    for number, table in enumerate(ordered[1:], start=2):
+        if table.class_names != first.class_names:
+            raise ValueError(
+                f"Expected argument `tables` to agree in class_names, but table 1 has {', '.join(first.class_names)} "
+                f"and table {number} {', '.join(table.class_names)}."
+            )
+        names, others = (first.path, table.path) if by_path else (first.index, table.index)
+        if not np.array_equal(names, others):
+            alone = np.setxor1d(names, others)
+            raise ValueError(
+                f"Expected argument `tables` to hold the same faces, but tables 1 ({len(first)} faces) and {number} "
+                f"({len(table)} faces) differ in {len(alone)}, the first {alone[0] if len(alone) else 'repeated'}."
+            )
+        torn = first.label != table.label
+        if torn.any():
+            row = int(np.flatnonzero(torn)[0])
+            raise ValueError(
+                f"Expected argument `tables` to agree in labels, but tables 1 and {number} differ in {int(torn.sum())} "
+                f"of {len(first)}, the first at {names[row]}: the label files differ."
+            )
+    return ordered
+
+
+def correct_matrix(tables: Sequence[Predictions]) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+    """Say which faces each of several runs got right: what :func:`.methods.compare_methods` compares.
+
+    Args:
+        tables: one table of predictions a seed, of the same images (see :func:`same_images`).
+
+    Returns:
+        ``correct`` (seeds, images) bool and ``labels`` (images,) int64. To compare methods, call this once with the
+        runs of all of them and cut the rows apart, so that all share one order of images.
+
+    Raises:
+        ValueError: where the tables are not of the same images.
+    """
+    ordered = same_images(tables)
+    return np.stack([t.pred == t.label for t in ordered]), ordered[0].label

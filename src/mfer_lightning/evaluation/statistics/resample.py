@@ -1,0 +1,74 @@
+"""Resamples of a test set that keep its class counts: of its counts where a metric needs no more, else of its faces."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: Faces times resamples that are held at once.
+_BLOCK = 2_000_000
+
+
+def resample_cells(
+    cells: NDArray[np.integer], strata: NDArray[np.integer], resamples: int, rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """Draw how often each kind of outcome occurs when faces are drawn anew, within each stratum as many as there are.
+
+    Drawing n faces with replacement and counting their outcomes is one multinomial draw, so this costs nothing that
+    grows with the number of faces.
+
+    Args:
+        cells: (S,C) how many faces of each stratum had each outcome.
+        strata: (S,) their sums, each at least 0.
+        resamples: R, how many to draw.
+        rng: where the randomness comes from.
+
+    Returns:
+        (R,S,C) counts; those of a stratum sum to its number of faces.
+    """
+    drawn = np.zeros((resamples, *cells.shape), dtype=np.int64)
+    for s, n in enumerate(strata):
+        if n:
+            drawn[:, s] = rng.multinomial(int(n), cells[s] / n, size=resamples)
+    return drawn
+
+
+def resample_weights(
+    strata: NDArray[np.integer], groups: NDArray[np.integer] | None, resamples: int, rng: np.random.Generator
+) -> Iterator[NDArray[np.float64]]:
+    """Draw how often each face occurs when faces, or whole groups of them, are drawn anew within their strata.
+
+    Args:
+        strata: (N,) the stratum of each face, from 0.
+        groups: (N,) faces that share a value are drawn together, or None. A group that spans strata is drawn in the
+            stratum of most of its faces; then a resample's counts of classes vary a little.
+        resamples: R, how many to draw.
+        rng: where the randomness comes from.
+
+    Yields:
+        (r,N) weights in blocks whose r sum to R.
+    """
+    if groups is None:
+        unit, home = np.arange(len(strata)), np.asarray(strata)
+    else:
+        _, unit = np.unique(groups, return_inverse=True)
+        votes = np.zeros((unit.max() + 1, int(np.max(strata)) + 1), dtype=np.int64)
+        np.add.at(votes, (unit, strata), 1)
+        home = votes.argmax(axis=1)
+    order = np.argsort(home, kind="stable")
+    sizes = np.bincount(home)
+    starts = np.cumsum(sizes) - sizes
+    units, block = len(home), max(1, _BLOCK // len(home))
+    # position p of a resample draws from the stratum that p lies in
+    low, span = np.repeat(starts, sizes), np.repeat(sizes, sizes)
+    for first in range(0, resamples, block):
+        r = min(block, resamples - first)
+        drawn = low + (rng.random((r, units), dtype=np.float32) * span).astype(np.int64)
+        np.minimum(drawn, low + span - 1, out=drawn)  # a float32 just below 1, times the span, can round up to it
+        drawn += np.arange(r)[:, None] * units
+        sorted_weights = np.bincount(drawn.ravel(), minlength=r * units).reshape(r, units)
+        weights = np.empty((r, units))
+        weights[:, order] = sorted_weights
+        yield weights if groups is None else weights[:, unit]

@@ -1,0 +1,125 @@
+"""A panel: drawn once, kept as SVG in the page's own colours and as PNG."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib as mpl
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+
+from mfer_lightning.figures.style import INK, RC
+from mfer_lightning.files import atomic_path
+
+#: Inches; on a page 346 pixels, which fits the narrowest telephones.
+WIDTH = 3.6
+
+PAPER = "#fefefe"  # white, but told apart from the white of letters on dark cells
+QUIET = "#6b6b6b"
+AXIS = "#8c8c8c"
+GRID = "#e6e6e6"
+
+#: Colour in the drawing -> the page's custom property, lighter on a dark page. The colours are Okabe and Ito's.
+PAGE_COLOURS = {
+    INK: "--ink",
+    PAPER: "--paper",
+    QUIET: "--quiet",
+    AXIS: "--axis",
+    GRID: "--grid",
+    "#0072b2": "--blue",
+    "#d55e00": "--orange",
+    "#009e73": "--green",
+    "#cc79a7": "--pink",
+    "#e69f00": "--yellow",
+    "#56b4e9": "--sky",
+    "#7a7a7a": "--grey",
+    "#1a1a1a": "--black",
+}
+
+_PANEL_RC = RC | {
+    "font.size": 9,
+    "axes.titlesize": 9.5,
+    "axes.labelsize": 9,
+    "axes.edgecolor": AXIS,
+    "axes.facecolor": "none",  # the page shows through, light or dark
+    "grid.color": GRID,
+    "xtick.labelsize": 8.5,
+    "ytick.labelsize": 8.5,
+    "legend.fontsize": 8.5,
+    "lines.linewidth": 1.6,
+    "text.parse_math": False,  # names are names, whatever signs they hold
+    "svg.fonttype": "none",  # letters stay letters: sharp, searchable, in the page's font
+    "svg.hashsalt": "mfer",  # equal drawings give equal files
+}
+
+
+@dataclass
+class Panel:
+    """A panel while it is drawn (``figure``) and afterwards (``svg``)."""
+
+    figure: Figure
+    svg: str = ""
+
+
+@contextmanager
+def draw_panel(path: str | Path | None, height: float, width: float = WIDTH) -> Iterator[Panel]:
+    """Give an empty panel that is written when the block ends.
+
+    Args:
+        path: PNG to write, whole or not at all; None writes none.
+        height: inches.
+        width: inches.
+
+    Yields:
+        The panel; its ``svg`` is there after the block.
+
+    Raises:
+        UserError: where the file cannot be written.
+    """
+    with mpl.rc_context(_PANEL_RC):
+        figure = Figure(figsize=(width, height), dpi=150)
+        figure.set_layout_engine("constrained", w_pad=0.04, h_pad=0.04)
+        panel = Panel(figure)
+        canvas = FigureCanvasAgg(figure)
+        yield panel
+        if path is not None:
+            with atomic_path(path) as temporary:
+                canvas.print_figure(str(temporary), format="png", dpi=200, metadata={"Software": None})
+        text = io.StringIO()
+        FigureCanvasSVG(figure).print_svg(text, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+        panel.svg = themed(text.getvalue())
+
+
+def themed(svg: str) -> str:
+    """Make an SVG file part of a page: the page's colours and font, names of its own, no background.
+
+    Args:
+        svg: a file of matplotlib's.
+
+    Returns:
+        The ``<svg>`` element, without width and height, so that it takes the width of its place.
+    """
+    body = svg[svg.index("<svg") :]
+    body = re.sub(r"<metadata>.*?</metadata>\s*", "", body, flags=re.DOTALL)
+    body = re.sub(
+        r"<style type=\"text/css\">.*?</style>\s*", "", body, flags=re.DOTALL
+    )  # would hold for the whole page
+    body = re.sub(r"<!--.*?-->\s*", "", body, flags=re.DOTALL)
+    body = re.sub(r'\s<g id="patch_1">.*?</g>', "", body, count=1, flags=re.DOTALL)  # the figure's white background
+    head, _, rest = body.partition(">")
+    box = re.search(r'viewBox="([^"]+)"', head)
+    rest = re.sub(r"font: ([^;\"]*?)(\d[\d.]*px) [^;\"]*", r"font: \1\2 var(--sans)", rest)
+    rest = re.sub(r"font-family: [^;\"]*", "font-family: var(--sans)", rest)
+    for colour, name in PAGE_COLOURS.items():
+        rest = re.sub(re.escape(colour), f"var({name})", rest, flags=re.IGNORECASE)
+    mark = hashlib.sha256(rest.encode()).hexdigest()[:6]
+    rest = re.sub(r'\bid="', f'id="f{mark}-', rest)
+    rest = re.sub(r'(href="|url\()#', rf"\1#f{mark}-", rest)
+    return f'<svg viewBox="{box[1] if box else "0 0 1 1"}" xmlns:xlink="http://www.w3.org/1999/xlink">{rest}'.strip()

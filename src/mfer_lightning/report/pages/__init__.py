@@ -1,0 +1,1 @@
+"""How a report looks: figures, the web page, Markdown, LaTeX and CSV, written from :mod:`..study` alone."""

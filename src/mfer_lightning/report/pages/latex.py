@@ -1,0 +1,59 @@
+"""Text for LaTeX: whatever a name holds, the document compiles."""
+
+from __future__ import annotations
+
+import unicodedata
+
+_SPECIAL = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "[": "{[}",
+    "]": "{]}",
+    '"': r"\textquotedbl{}",
+    "`": r"\textasciigrave{}",
+    "±": r"$\pm$",
+    "−": r"$-$",
+    "×": r"$\times$",
+    "·": r"$\cdot$",
+    "▲": r"$\blacktriangle$",
+    "▼": r"$\blacktriangledown$",
+    "●": r"$\bullet$",
+    "◆": r"$\blacklozenge$",
+    "–": "--",
+    "—": "---",
+    "’": "'",
+    "…": r"\ldots{}",
+}
+
+
+def latex(text: object) -> str:
+    r"""Write text so that pdflatex takes it literally.
+
+    Letters beyond Latin ones, which the standard fonts do not have, become question marks.
+
+    Example:
+        >>> latex("5% ± 1_a")
+        '5\\% $\\pm$ 1\\_a'
+    """
+    found = []
+    for character in unicodedata.normalize("NFC", str(text)):
+        if character in _SPECIAL:
+            found.append(_SPECIAL[character])
+        elif character.isspace():
+            found.append(" ")
+        elif " " <= character <= "~" or "À" <= character <= "ÿ":
+            found.append(character)
+        else:
+            found.append("?")
+    return "".join(found)

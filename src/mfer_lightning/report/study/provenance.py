@@ -1,0 +1,150 @@
+"""Where the figures come from: what runs noted, what was left out, and the commands that make them again."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mfer_lightning.evaluation.runs import LeftOut
+from mfer_lightning.report.study.runs import Run
+from mfer_lightning.sweep.records import overrides_as_dict
+
+#: Of folders with the same complaint, so many are named.
+MOST_NAMES = 8
+
+
+@dataclass(frozen=True)
+class JobFailure:
+    """A job of a sweep that left no result."""
+
+    overrides: str
+    error: str
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A folder of runs that one command started.
+
+    Args:
+        folder: the sweep's.
+        command: the command line that starts it again, or None where its jobs do not say.
+        failures: its jobs that failed.
+    """
+
+    folder: Path
+    command: str | None
+    failures: tuple[JobFailure, ...]
+
+
+def read_sweep(folder: Path) -> Sweep | None:
+    """Read the records of a sweep's jobs; None where the folder has none.
+
+    Records that cannot be read are passed over: they only say how a run came to be.
+    """
+    jobs: list[Mapping[str, Any]] = []
+    for path in sorted((folder / "jobs").glob("*.json")):
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+            legal = isinstance(record["status"], str) and all(isinstance(o, str) for o in record["overrides"])
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            continue
+        if legal:
+            jobs.append(record)
+    if not jobs:
+        return None
+    failures = tuple(
+        JobFailure(" ".join(job["overrides"]), " ".join(str(job.get("error") or "no reason was recorded").split()))
+        for job in jobs
+        if job["status"] == "failed"
+    )
+    return Sweep(folder, _command([job["overrides"] for job in jobs], folder.name), failures)
+
+
+def _command(jobs: Sequence[Sequence[str]], name: str) -> str | None:
+    """Join the jobs' overrides into the one command that gives all of them; None where no single one does."""
+    values: dict[str, dict[str, None]] = {}
+    for job in jobs:
+        for key, value in overrides_as_dict(job).items():
+            values.setdefault(key, {})[value] = None
+    combinations = 1
+    for seen in values.values():
+        combinations *= len(seen)
+    if combinations != len({tuple(job) for job in jobs}) or len({len(job) for job in jobs}) != 1:
+        return None
+    kept = {key: seen for key, seen in values.items() if not key.startswith(("paths.", "name"))}
+    words = [shlex.quote(f"{key}={','.join(seen)}") for key, seen in kept.items()]
+    named = [] if name.startswith("sweep-") else [f"name={shlex.quote(name)}"]
+    return " ".join(["mfer", "-m" if combinations > 1 else "", *words, *named]).replace("  ", " ")
+
+
+def notes_of(runs: Sequence[Run]) -> list[str]:
+    """Collect what runs noted, each note once, with how many runs said it where not all did."""
+    counts: dict[str, int] = {}
+    for run in runs:
+        for note in dict.fromkeys(str(note) for note in run.result["notes"]):
+            counts[note] = counts.get(note, 0) + 1
+    total = len(runs)
+    return [note if n == total else f"{note.rstrip('.')} (in {n} of {total} runs)." for note, n in counts.items()]
+
+
+def made_with(runs: Sequence[Run]) -> list[tuple[str, str]]:
+    """Say with what the runs were made: commits, versions, machines; several where they differ."""
+    found: list[tuple[str, str]] = []
+    commits = dict.fromkeys(_commit(run.result.get("git")) for run in runs)
+    found.append(("commit of mfer_lightning", "; ".join(commits)))
+    packages: dict[str, dict[str, None]] = {}
+    for run in runs:
+        for package, version in run.result["versions"].items():
+            packages.setdefault(str(package), {})[str(version)] = None
+    found.append(("versions", ", ".join(f"{package} {'|'.join(seen)}" for package, seen in packages.items())))
+    machines = dict.fromkeys(_machine(run.result["hardware"]) for run in runs)
+    found.append(("hardware", "; ".join(machines)))
+    hashes = dict.fromkeys(str(run.result.get("data_hash", ""))[:12] for run in runs if run.result.get("data_hash"))
+    if hashes:
+        shown = list(hashes)[:MOST_NAMES]
+        found.append(("data hash", ", ".join(shown) + (f" and {len(hashes) - 8} more" if len(hashes) > 8 else "")))
+    rules = dict.fromkeys(f"{run.result['protocol']}: {run.result['selection']['rule']}" for run in runs)
+    found.append(("selection", "; ".join(rules)))
+    return found
+
+
+def said_once(left_out: Iterable[LeftOut]) -> list[tuple[str, str]]:
+    """Group what was left out by reason, each folder once.
+
+    Returns:
+        (folders in words, reason) pairs.
+    """
+    groups: dict[str, list[str]] = {}
+    for item in left_out:
+        groups.setdefault(item.reason, []).append(short_path(item.folder))
+    told = []
+    for reason, names in groups.items():
+        more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+        told.append((", ".join(names[:MOST_NAMES]) + more, reason))
+    return told
+
+
+def short_path(path: Path) -> str:
+    """Write a path as seen from the working folder where it lies inside it, else its last two parts."""
+    try:
+        return os.fspath(path.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return os.fspath(Path(*path.parts[-2:]))
+
+
+def _commit(git: Any) -> str:
+    if not isinstance(git, Mapping) or not git.get("commit"):
+        return "not recorded (no checkout)"
+    changed = f" with changes {str(git.get('diff_sha256'))[:12]}" if git.get("dirty") else ""
+    return f"{str(git['commit'])[:12]}{changed}"
+
+
+def _machine(hardware: Mapping[str, Any]) -> str:
+    gpus = hardware.get("gpus") or []
+    parts = [str(hardware.get("processor", "processor unknown")), f"{hardware.get('cores', '?')} cores"]
+    return ", ".join([*parts, *(str(gpu) for gpu in gpus)])

@@ -1,0 +1,165 @@
+"""One run of a study: its result, and whatever else of it is there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mfer_lightning.errors import UserError
+from mfer_lightning.evaluation.predictions import Predictions
+from mfer_lightning.evaluation.runs import LeftOut, StoredResult
+from mfer_lightning.report.study.axes import flatten
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A result with its predictions.
+
+    Args:
+        stored: the result and its folder.
+        flat: its configuration in words, without the seed.
+        predictions: the table that the result was made of; None where it is missing or does not fit the result.
+    """
+
+    stored: StoredResult
+    flat: Mapping[str, str]
+    predictions: Predictions | None = None
+
+    @property
+    def folder(self) -> Path:
+        """Where it lies."""
+        return self.stored.folder
+
+    @property
+    def result(self) -> Mapping[str, Any]:
+        """The content of ``result.json``."""
+        return self.stored.result
+
+    @property
+    def seed(self) -> int:
+        """The seed of its training."""
+        return self.stored.seed
+
+    def metric(self, name: str) -> float | None:
+        """A figure, None where it is undefined or absent."""
+        return self.stored.metric(name)
+
+    def features(self) -> Features | None:
+        """Read ``features_<split>.npz``; None where it is missing, damaged or of other faces."""
+        path = self.folder / f"features_{self.result['split']}.npz"
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                stored = {name: file[name] for name in file.files}
+            feature, label = stored["feature"].astype(np.float32), stored["label"].astype(np.int64)
+        except (OSError, ValueError, KeyError, EOFError, TypeError):
+            return None
+        legal = feature.ndim == 2 and feature.size > 0 and label.shape == feature.shape[:1]
+        legal = legal and bool(np.isfinite(feature).all()) and bool((label >= 0).any())
+        if not legal or label.max() >= len(self.result["class_names"]):
+            return None
+        attributes = {
+            name.removeprefix("attribute_"): values
+            for name, values in stored.items()
+            if name.startswith("attribute_") and values.shape == label.shape
+        }
+        return Features(feature, label, attributes)
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """The network's features of a split.
+
+    Args:
+        feature: (N,D) float32.
+        label: (N,) true classes.
+        attributes: what the dataset says of each face, (N,) each.
+    """
+
+    feature: NDArray[np.float32]
+    label: NDArray[np.int64]
+    attributes: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+
+
+def open_runs(results: Sequence[StoredResult]) -> tuple[list[Run], list[LeftOut]]:
+    """Make runs of results, with their predictions.
+
+    Returns:
+        The runs, and what of them had to be left out: repeated evaluations and missing predictions.
+    """
+    runs: list[Run] = []
+    left_out: list[LeftOut] = []
+    trained = {stored.folder.resolve(): stored for stored in results if stored.trained}
+    for stored in results:
+        owner = trained.get(_checkpoint_owner(stored))
+        if owner is not None and _repeats(stored, owner):
+            left_out.append(LeftOut(stored.folder, "evaluates its run's own checkpoint on the same faces once more"))
+            continue
+        predictions, reason = _predictions(stored)
+        if reason is not None:
+            left_out.append(LeftOut(stored.folder, reason))
+        runs.append(Run(stored, _describe(stored), predictions))
+    return runs, left_out
+
+
+def _describe(stored: StoredResult) -> dict[str, str]:
+    """Describe the method of a result: its configuration, and for an evaluation what was evaluated and how."""
+    flat = flatten(stored.config)
+    model = _model(stored)
+    flat["trained_on"] = str(model.get("trained_on") or stored.result["protocol"])
+    checkpoint = Path(str(model.get("checkpoint", "best.ckpt"))).stem
+    flat["checkpoint"] = "best" if stored.trained or checkpoint == "best" else checkpoint
+    if "flip" in model:
+        flat["evaluation.flip"] = str(bool(model["flip"])).lower()
+    return flat
+
+
+def _checkpoint_owner(stored: StoredResult) -> Path | None:
+    checkpoint = _model(stored).get("checkpoint")
+    if stored.trained or not checkpoint:
+        return None
+    path = Path(str(checkpoint)).expanduser()
+    if path.parent.name == "checkpoints" and path.is_file():
+        return path.parent.parent.resolve()
+    # moved since: evaluations lie in <run>/evaluations/<name>
+    return stored.folder.resolve().parent.parent if stored.folder.parent.name == "evaluations" else None
+
+
+def _repeats(stored: StoredResult, owner: StoredResult) -> bool:
+    """Whether an evaluation measures what its run's own result measured."""
+    mine, its = _describe(stored), _describe(owner)
+    same = all(stored.result[key] == owner.result[key] for key in ("protocol", "split", "n", "evaluation_set"))  # type: ignore[literal-required]
+    how = ("checkpoint", "evaluation.flip")
+    return (
+        same and stored.result["confusion"] == owner.result["confusion"] and all(mine.get(k) == its.get(k) for k in how)
+    )
+
+
+def _model(stored: StoredResult) -> Mapping[str, Any]:
+    model = stored.result.get("model")
+    return model if isinstance(model, Mapping) and not stored.trained else {}
+
+
+def _predictions(stored: StoredResult) -> tuple[Predictions | None, str | None]:
+    path = stored.folder / f"predictions_{stored.result['split']}.csv"
+    without = "kept without comparisons and figures of single faces"
+    if not path.is_file():
+        return None, f"has no {path.name}: {without}"
+    try:
+        table = Predictions.from_csv(path)
+    except UserError as error:
+        words = str(error).removeprefix(f"{path}").lstrip(",: ").rstrip(".")
+        return None, f"has a {path.name} that cannot be read ({words}): {without}"
+    names = list(stored.result["class_names"])
+    known = table.select(table.label >= 0)
+    if list(table.class_names) != names:
+        return None, f"has a {path.name} of other classes than its result: {without}"
+    k = len(names)
+    counts = np.bincount(known.label * k + known.pred, minlength=k * k).reshape(k, k)
+    if not np.array_equal(counts, np.asarray(stored.result["confusion"])):
+        return None, f"has a {path.name} that its result was not made of: {without}"
+    return known, None

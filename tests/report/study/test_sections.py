@@ -1,0 +1,84 @@
+"""Runs become methods and sections: seeds together, protocols apart, a sensible baseline."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from report.fabricate import write_run
+
+from mfer_lightning.errors import UserError
+from mfer_lightning.evaluation.runs import find_results
+from mfer_lightning.report.study.runs import open_runs
+from mfer_lightning.report.study.sections import Section, make_sections
+
+
+def sections_of(folder: Path, baseline: str | None = None) -> list[Section]:
+    return make_sections(open_runs(find_results([folder]).results)[0], baseline)[0]
+
+
+def test_runs_that_differ_in_their_seed_are_one_method(study: Path) -> None:
+    (section,) = sections_of(study)
+    assert [axis.title for axis in section.axes] == ["loss", "attention"]
+    assert {m.values: m.seeds for m in section.methods} == {
+        ("ce", "none"): 3, ("ce", "ds"): 3, ("dsf", "none"): 3, ("dsf", "ds"): 3
+    }  # fmt: skip
+
+
+def test_the_simplest_method_is_the_baseline_unless_another_is_asked_for(study: Path) -> None:
+    assert sections_of(study)[0].baseline.label == "loss=ce, attention=none"
+    (section,) = sections_of(study, "attention=ds")
+    assert (section.baseline.label, section.baseline_chosen) == ("loss=ce, attention=ds", True)
+    assert sections_of(study, "loss.name=dsf, attention=ds")[0].baseline.values == ("dsf", "ds")
+
+
+@pytest.mark.parametrize(
+    ("baseline", "words"), [("loss=lgm", "loss=ce|dsf"), ("backbone=x", "attention=none|ds"), ("ce", "say it as")]
+)
+def test_a_baseline_that_is_not_there_is_refused_with_what_is(study: Path, baseline: str, words: str) -> None:
+    with pytest.raises(UserError, match="baseline=") as error:
+        sections_of(study, baseline)
+    assert words in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"protocol": "rafdb@paper"},
+        {"split": "val"},
+        {"n": 140},
+        {"class_names": ("a", "b", "c")},
+        {"protocol": "ferplus@majority"},
+    ],
+)
+def test_what_was_measured_elsewhere_stands_in_a_section_of_its_own(tmp_path: Path, other: dict) -> None:
+    write_run(tmp_path)
+    write_run(tmp_path, name="other", **other)
+    first, second = sections_of(tmp_path)
+    assert first.title != second.title
+    assert first.slug != second.slug
+    assert len(first.runs) == len(second.runs) == 1
+
+
+def test_drawn_faces_of_other_circumstances_are_another_test_set(tmp_path: Path) -> None:
+    for occlusion in (0.0, 0.6):
+        write_run(tmp_path, protocol="facs@native", changes={"dataset.occlusion": occlusion}, name=f"o{occlusion}")
+    write_run(
+        tmp_path, protocol="facs@native", changes={"dataset.occlusion": 0.0, "dataset.label_noise": 0.4}, name="noisy"
+    )
+    sections = sections_of(tmp_path)
+    assert [(s.title, len(s.methods)) for s in sections] == [
+        ("facs@native, test (occlusion 0)", 2),
+        ("facs@native, test (occlusion 0.6)", 1),
+    ]
+
+
+def test_the_same_seed_twice_is_not_two_seeds(tmp_path: Path) -> None:
+    write_run(tmp_path, seed=1, name="run")
+    write_run(tmp_path, seed=1, name="run.2")
+    runs, _ = open_runs(find_results([tmp_path]).results)
+    (section,), left_out = make_sections(runs)
+    assert section.methods[0].seeds == 1
+    assert [(item.folder.name, item.reason) for item in left_out] == [
+        ("run.2", "repeats the configuration and seed of run")
+    ]
