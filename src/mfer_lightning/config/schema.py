@@ -227,4 +227,6 @@ def register(name: str, schema: type = Train) -> None:
         OmegaConf.set_struct(node.backbone.options, False)  # whatever timm's constructors take
     if "detector" in node:
         OmegaConf.set_struct(node.detector, False)  # each detector has options of its own
+    if "lists" in node:
+        OmegaConf.set_struct(node.lists, False)  # named by the user
     ConfigStore.instance().store(name=name, node=node, provider="mfer_lightning")
