@@ -184,3 +184,11 @@ def test_the_network_computes_in_float32_without_gradients(model: Predictor, exp
     assert not network.training
     assert {p.dtype for p in network.parameters()} == {torch.float32}
     assert not any(p.requires_grad for p in network.parameters())
+
+
+def test_answers_that_are_no_numbers_are_one_message(run: Path) -> None:
+    broken = mfer_lightning.load_model(run, "cpu")
+    for parameter in broken.classifier.model.network.head.parameters():
+        parameter.fill_(float("nan"))
+    with pytest.raises(UserError, match="not finite"):
+        broken.predict(np.zeros((8, 8, 3), np.uint8), aligned=True)
