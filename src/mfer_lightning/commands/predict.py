@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,11 +79,15 @@ def journal_settings(config: dict[str, Any], model: Predictor) -> dict[str, Any]
 
 
 def _output(config: dict[str, Any]) -> Path:
+    from mfer_lightning.inference.video import is_camera
+
     if config["output"] is not None:
         return Path(config["output"]).expanduser()
     source = Path(config["source"]).expanduser()
     if source.exists():
         return Path("predictions") / source.resolve().name
+    if is_camera(config["source"]):  # each time is another recording
+        return Path("predictions") / f"camera-{config['source']}-{datetime.now():%Y%m%d-%H%M%S}"
     return Path("predictions") / ("".join(c if c.isalnum() or c in "._-" else "_" for c in source.name) or "photos")
 
 

@@ -20,7 +20,7 @@ from mfer_lightning.errors import UserError
 from mfer_lightning.figures.annotate import annotate
 from mfer_lightning.figures.timeline import plot_timeline
 from mfer_lightning.files import remove_leftovers, write_json
-from mfer_lightning.inference.journal import Journal
+from mfer_lightning.inference.journal import LINES, Journal
 from mfer_lightning.inference.photos import Picture
 from mfer_lightning.inference.predictor import MOST_WAITING, Predictor
 from mfer_lightning.inference.results import Prediction
@@ -63,6 +63,8 @@ def predict_video(config: Mapping[str, Any], model: Predictor, output: Path) -> 
     stamp = None if live else _stamp(Path(source).expanduser())
     watched = {key: video[key] for key in ("fps", "smooth", "seconds")}
     settings = {**journal_settings(dict(config), model), "video": watched}
+    if live and (output / LINES).exists():
+        raise UserError(f"output={output} holds an earlier recording: choose another folder.")
     output.mkdir(parents=True, exist_ok=True)
     with run_lock(output):
         remove_leftovers(output)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from mfer_lightning.align.aligner import AlignedFace
 from mfer_lightning.align.provenance import describe_alignment
+from mfer_lightning.errors import UserError
 from mfer_lightning.inference.classifier import Classifier
 from mfer_lightning.inference.finding import Finder, Found
 from mfer_lightning.inference.photos import MOST_PIXELS, Picture, Pixels, pictures
@@ -209,7 +210,11 @@ class Predictor:
         return {name: float(share) for name, share in zip(self.class_names, row, strict=True)}
 
     def classify(self, crops: list[Pixels]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Give probabilities (N,K) and vectors (N,D) of N aligned uint8 (H,W,3) RGB faces, whatever their sizes."""
+        """Give probabilities (N,K) and vectors (N,D) of N aligned uint8 (H,W,3) RGB faces, whatever their sizes.
+
+        Raises:
+            UserError: where the network's answers are no probabilities.
+        """
         order = sorted(range(len(crops)), key=lambda i: crops[i].shape)
         parts: list[tuple[list[int], NDArray[np.float32], NDArray[np.float32]]] = []
         while order:
@@ -220,7 +225,12 @@ class Predictor:
         if not parts:
             return np.zeros((0, len(self.class_names)), np.float32), np.zeros((0, 0), np.float32)
         back = np.argsort([i for chosen, _, _ in parts for i in chosen])
-        return np.concatenate([p for _, p, _ in parts])[back], np.concatenate([v for _, _, v in parts])[back]
+        probabilities = np.concatenate([p for _, p, _ in parts])[back]
+        if not np.isfinite(probabilities).all():
+            raise UserError(
+                "The model's answers are not finite numbers: its weights are damaged, or training diverged."
+            )
+        return probabilities, np.concatenate([v for _, _, v in parts])[back]
 
     def __repr__(self) -> str:
         trained = self.metadata.get("protocol") or self.metadata.get("dataset") or "unknown"

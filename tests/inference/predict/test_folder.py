@@ -8,6 +8,8 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -46,14 +48,10 @@ def mixed(
     place = tmp_path_factory.mktemp("mixed")
     folder, output = place / "photos", place / "out"
     expected = make(folder, portrait)
-    command = ["predict", f"checkpoint={run}", f"source={folder}", f"output={output}", "device=cpu", "annotate=true"]
-    done = subprocess.run(
-        [sys.executable, "-m", "mfer_lightning", *command],
-        capture_output=True,
-        text=True,
-        timeout=500,
-    )
-    return folder, output, expected, done.returncode, done.stdout + done.stderr
+    said = StringIO()
+    with redirect_stdout(said), redirect_stderr(said):
+        code = predict(f"checkpoint={run}", f"source={folder}", f"output={output}", "annotate=true")
+    return folder, output, expected, code, said.getvalue()
 
 
 def test_every_file_has_the_right_row(mixed: tuple) -> None:

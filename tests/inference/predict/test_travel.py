@@ -163,3 +163,18 @@ def test_a_size_that_no_face_has_is_refused(tmp_path: Path) -> None:
     run = save_run(tmp_path / "run", alignment={**describe_alignment(None, "facs", 64), "size": 10**6})
     with pytest.raises(UserError, match="it is damaged"):
         load_model(run, "cpu").predict(np.zeros((8, 8, 3), np.uint8), aligned=True)
+
+
+@pytest.mark.slow
+def test_an_onnx_file_says_what_the_checkpoint_says(
+    run: Path, portrait: np.ndarray, mfer: Mfer, tmp_path: Path
+) -> None:
+    pytest.importorskip("onnxruntime")
+    assert mfer("export", f"checkpoint={run}", "format=onnx", f"output={tmp_path / 'onnx'}") == 0
+    ours, theirs = load_model(run, "cpu"), load_model(tmp_path / "onnx")
+    assert theirs.alignment == ours.alignment
+    for one, other in zip(theirs.predict(portrait).faces, ours.predict(portrait).faces, strict=True):
+        assert one.box == other.box
+        assert one.probabilities == pytest.approx(other.probabilities, abs=1e-4)
+    with pytest.raises(UserError, match="run on the CPU"):
+        load_model(tmp_path / "onnx", "cuda")

@@ -179,13 +179,16 @@ def test_a_camera_stops_cleanly_at_ctrl_c(
     monkeypatch.setattr(video_module, "_open", lambda source: camera)
     assert mfer("predict", f"checkpoint={run}", "source=0", "video.fps=null", "annotate=true", "device=cpu") == 0
     assert camera.released
-    output = tmp_path / "predictions" / "0"
+    (output,) = (tmp_path / "predictions").iterdir()
+    assert output.name.startswith("camera-0-")
     assert [line["status"] for line in lines(output)] == ["ok"] * 3
     assert (output / "annotated.mp4").stat().st_size > 0
     assert not [f for f in output.iterdir() if f.name.startswith(".")]
     said = capsys.readouterr().out
     assert "Stopped." in said
     assert "3 frames: 3 with faces" in said
+    assert mfer("predict", f"checkpoint={run}", "source=0", "device=cpu", f"output={output}") == 2
+    assert "holds an earlier recording" in capsys.readouterr().err
 
 
 def test_ctrl_c_in_a_file_keeps_the_table_and_begins_anew(
