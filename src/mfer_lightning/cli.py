@@ -19,6 +19,7 @@ VERBS = {
     "align": "find the faces in photos and put them on a named template",
     "data": "examine a copy of a dataset: counts, damage, duplicates, leakage, class order",
     "evaluate": "measure a checkpoint, or a table of predictions, on any dataset and split",
+    "benchmark": "measure how fast training and inference are here, against a plain baseline",
     "dashboard": "build the ablation workspaces and report at W&B from finished runs",
 }
 

@@ -72,6 +72,8 @@ def build_module(config: Config, datamodule: FaceDataModule, metadata: Config) -
         network = MFER(backbone, datamodule.num_classes, attention=config["attention"], head=config["head"])
     with described("weights"):
         report = load_weights(network, config["weights"], head=_head_choice(config["weights"], datamodule.class_names))
+    if config["trainer"]["checkpointing"]:
+        network.backbone.set_checkpointing()
     if config["weights"] != "none":
         print(f"weights: {report}", flush=True)
     loss = {**config["loss"], "classification": _weighted(config["loss"]["classification"], datamodule)}

@@ -167,6 +167,27 @@ class Backbone(nn.Module):
                 return f"{path}.{name.removeprefix(f'{path}.stage.')}"
         return name
 
+    def set_checkpointing(self, enable: bool = True) -> None:
+        """Keep no activations within stages for the backward pass, and compute them again there: memory for time.
+
+        Args:
+            enable: or not.
+
+        Raises:
+            UserError: where timm's model does not know how to.
+        """
+        if not enable and not getattr(self.model, "set_grad_checkpointing", None):
+            return
+        try:
+            self.model.set_grad_checkpointing(enable)
+        except (AttributeError, AssertionError) as error:
+            raise UserError(
+                "trainer.checkpointing=true: timm cannot checkpoint this backbone. Use a smaller loader.batch_size "
+                "with trainer.accumulate instead."
+            ) from error
+        for path in self._wrapped:  # timm sets the attribute of what stands in the stage's place
+            self.model.get_submodule(path).stage.grad_checkpointing = enable
+
     def _stage(self, number: int, name: str) -> Stage:
         if not self.stages:
             raise UserError(

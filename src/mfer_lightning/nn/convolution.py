@@ -244,7 +244,9 @@ def _special(x: Tensor) -> bool:
 
 def _autocast(x: Tensor) -> Tensor:
     device = x.device.type
-    return x.to(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) and x.dtype != torch.float64 else x
+    return (
+        x.to(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) and x.dtype != torch.float64 else x
+    )
 
 
 def _is_plain_depthwise(layer: nn.Conv2d) -> bool:
