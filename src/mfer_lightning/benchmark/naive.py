@@ -35,7 +35,8 @@ class NaiveAttention(nn.Module):
         key = self.key(tokens) * tokens
         query = self.norm(F.gelu(self.attn(x)).flatten(2).transpose(1, 2))
         weights = torch.softmax(key + query, dim=1)
-        return x + (weights * self.value(tokens)).transpose(1, 2).reshape(batch, width, height, breadth)
+        change: Tensor = (weights * self.value(tokens)).transpose(1, 2).reshape(batch, width, height, breadth)
+        return x + change
 
 
 class NaiveHead(nn.Module):
@@ -43,12 +44,12 @@ class NaiveHead(nn.Module):
 
     def __init__(self, width: int, num_classes: int) -> None:
         super().__init__()
+        self.width = width
         self.fc1, self.fc2 = nn.Linear(width, width), nn.Linear(width, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B,n) to (B,K)."""
-        result: Tensor = self.fc2(F.gelu(self.fc1(x)))
-        return result
+        """The first n channels of (B,D) to (B,K)."""
+        return self.fc2(F.gelu(self.fc1(x[:, : self.width])))  # type: ignore[no-any-return]
 
 
 class NaiveMFER(nn.Module):
@@ -83,7 +84,7 @@ class NaiveMFER(nn.Module):
             if str(i) in self.attentions:
                 x = self.attentions[str(i)](x)
         feature = self.norm(x.mean((2, 3)))
-        return tuple(head(feature[:, : head.fc1.in_features]) for head in self.heads)
+        return tuple(head(feature) for head in self.heads)
 
 
 class NaiveResNet(nn.Module):
@@ -102,7 +103,7 @@ class NaiveResNet(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Normalised images (B,3,S,S) to the heads' logits."""
         feature = self.norm(self.model.forward_features(x).mean((2, 3)))
-        return tuple(head(feature[:, : head.fc1.in_features]) for head in self.heads)
+        return tuple(head(feature) for head in self.heads)
 
 
 def naive_step(network: nn.Module, optimizer: torch.optim.Optimizer, image: Tensor, target: Tensor) -> None:

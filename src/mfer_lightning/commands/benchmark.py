@@ -107,7 +107,7 @@ def _overhead(folder: Path, steps: int, repeats: int) -> Any:
     from mfer_lightning.commands.overhead import SKIPPED, measure_overhead
 
     batch = 32  # of the embedded dataset's network: near 50 ms a step on two cores
-    overrides = (f"dataset.train_size={batch * (steps + SKIPPED + 2)}", "dataset.val_size=32", "dataset.test_size=32")
-    overrides += (f"loader.batch_size={batch}", "loader.num_workers=0", "trainer.max_epochs=1", "logger=csv")
-    overrides += ("ema=none", "trainer=cpu", "trainer.limit_val_batches=0", f"paths.cache={folder}/cache")
+    overrides = [f"dataset.train_size={batch * (steps + SKIPPED + 2)}", "dataset.val_size=32", "dataset.test_size=32"]
+    overrides += [f"loader.batch_size={batch}", "loader.num_workers=0", "trainer.max_epochs=1", "logger=csv"]
+    overrides += ["ema=none", "trainer=cpu", "trainer.limit_val_batches=0", f"paths.cache={folder}/cache"]
     return measure_overhead(compose_train(overrides), folder, steps, repeats)

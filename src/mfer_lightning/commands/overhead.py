@@ -119,4 +119,9 @@ def _bare(module: FERModule, datamodule: Any, config: Mapping[str, Any], steps: 
 
     for _ in range(SKIPPED):
         step()
-    return once(lambda: [step() for _ in range(steps)])
+
+    def all_steps() -> None:
+        for _ in range(steps):
+            step()
+
+    return once(all_steps)
