@@ -81,9 +81,10 @@ def split_verb(arguments: Sequence[str]) -> tuple[str, list[str]]:
     """
     if arguments and arguments[0].isalpha():
         if arguments[0] not in VERBS:
+            hint = nearest(arguments[0], VERBS)
             raise UserError(
-                f"`{arguments[0]}` is not a verb: {nearest(arguments[0], VERBS)} "
-                "Options are written key=value. See mfer --help."
+                f"`{arguments[0]}` is not a verb: {hint}{'' if hint.endswith('?') else '.'} "
+                "Options are written key=value, without spaces. See mfer --help."
             )
         return arguments[0], list(arguments[1:])
     return "train", list(arguments)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -117,7 +116,6 @@ def build_trainer(config: Config, run_dir: Path, monitor: str | None, history: H
         UserError: where Lightning refuses the combination.
     """
     options = config["trainer"]
-    _check_devices(options)
     limits = {k: options[k] for k in ("limit_train_batches", "limit_val_batches") if options[k] is not None}
     try:
         return L.Trainer(
@@ -147,17 +145,6 @@ def build_trainer(config: Config, run_dir: Path, monitor: str | None, history: H
         raise
     except Exception as error:  # Lightning raises MisconfigurationException, ValueError, RuntimeError, ...
         raise UserError(f"trainer: {error}") from error
-
-
-def _check_devices(options: Config) -> None:
-    """Refuse more processes than a machine has cores: on the CPU each device is one, and Lightning starts them all."""
-    devices, cores = options["devices"], os.cpu_count() or 1
-    on_cpu = options["accelerator"] == "cpu" or (options["accelerator"] == "auto" and not torch.cuda.is_available())
-    if on_cpu and str(devices).isdigit() and int(devices) > cores:
-        raise UserError(
-            f"trainer.devices={devices}: on the CPU each device is a process of its own, and this machine has {cores} "
-            f"cores. The value must be at most {cores}."
-        )
 
 
 def build_callbacks(config: Config, run_dir: Path, monitor: str | None, history: History) -> list[Callback]:

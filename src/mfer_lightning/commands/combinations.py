@@ -11,7 +11,7 @@ import torch
 from mfer_lightning.config.instantiate import locate
 from mfer_lightning.data.protocols import PROTOCOLS, get_protocol
 from mfer_lightning.data.targets import VOTE_RULES
-from mfer_lightning.errors import UserError, nearest
+from mfer_lightning.errors import UserError
 
 Config = Mapping[str, Any]
 
@@ -60,8 +60,7 @@ def _check_target(config: Config) -> None:
     legal = TARGETS.get(dataset["name"])
     if legal is not None and rule is not None and rule not in legal:
         raise UserError(
-            f"dataset.target={rule}: {dataset['name']} has no such training target. {nearest(str(rule), legal)} "
-            f"(all of them: {', '.join(legal)})"
+            f"dataset.target={rule}: {dataset['name']} has no such training target. Legal: {', '.join(legal)}."
         )
     kind = KINDS.get(rule, "one-hot") if rule else "one-hot"
     classification = _kind_taken(loss["classification"], "loss.classification")
@@ -90,8 +89,10 @@ def _check_target(config: Config) -> None:
 
 
 def _kind_taken(node: Any, where: str) -> str:
-    if not isinstance(node, Mapping) or "_target_" not in node:
+    if node is None:
         return "distribution"
+    if not isinstance(node, Mapping) or "_target_" not in node:
+        raise UserError(f"{where}={node}: the value must be a mapping with `_target_`, such as those in conf/loss.")
     return str(getattr(locate(str(node["_target_"]), where), "target_kind", "distribution"))
 
 
@@ -148,7 +149,13 @@ def _hardware(config: Config) -> Iterator[tuple[bool, str]]:
         on_cpu and trainer["precision"] == "16-mixed",
         "trainer.precision=16-mixed needs a GPU: on the CPU use bf16-mixed, 32-true or auto.",
     )
-    ranks = device_count(trainer["devices"]) * trainer["num_nodes"]
+    devices, cores = device_count(trainer["devices"]), os.cpu_count() or 1
+    yield (
+        on_cpu and devices > cores,
+        f"trainer.devices={trainer['devices']}: on the CPU each device is a process of its own, and this machine has "
+        f"{cores} cores. The value must be at most {cores}.",
+    )
+    ranks = devices * trainer["num_nodes"]
     yield (
         loader["batch_size"] % max(ranks, 1) != 0,
         f"loader.batch_size={loader['batch_size']} cannot be divided among {ranks} devices: use a multiple of {ranks}, "

@@ -15,6 +15,7 @@ from typing import Any
 import lightning as L
 import torch
 import yaml
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from mfer_lightning.callbacks import History, TrainingDivergedError
 from mfer_lightning.callbacks.interruption import NAME as INTERRUPTED
@@ -131,21 +132,26 @@ def _train(config: dict[str, Any], run_dir: Path) -> float | None:
         with tracked(trainer.loggers, run_facts(config, datamodule, module, gflops)):
             trainer.fit(module, datamodule=datamodule, ckpt_path=resume, weights_only=True)
             if config["trainer"]["fast_dev_run"]:
-                return _nothing_kept(run_dir, trainer)
+                _nothing_kept(run_dir, trainer)
+                return None
             (run_dir / "checkpoints" / INTERRUPTED).unlink(missing_ok=True)  # the run went on and past it
             return finish(config, run_dir, trainer, module, datamodule, history, gflops)
-    except UserError:
-        stop_ranks(trainer)
-        raise
     except SystemExit as stop:  # what Lightning makes of Ctrl-C
         if trainer.interrupted and stop.code == 1:
             raise KeyboardInterrupt from stop
         raise
     except torch.OutOfMemoryError as error:
+        stop_ranks(trainer)
         raise UserError(
             f"Out of memory with loader.batch_size={config['loader']['batch_size']}. Use a smaller batch with "
             "trainer.accumulate=2 for the same steps, a smaller preprocess.size, or a smaller backbone."
         ) from error
+    except MisconfigurationException as error:
+        stop_ranks(trainer)
+        raise UserError(f"trainer: {error}") from error
+    except Exception:
+        stop_ranks(trainer)
+        raise
 
 
 def _nothing_kept(run_dir: Path, trainer: L.Trainer) -> None:
