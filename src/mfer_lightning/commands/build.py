@@ -24,6 +24,7 @@ from mfer_lightning.callbacks import (
     History,
     Interruption,
     RunCheckpoint,
+    StepTimes,
     WarmEMA,
 )
 from mfer_lightning.commands.combinations import device_count
@@ -251,6 +252,8 @@ def _profiler(name: str | None, folder: Path) -> Profiler | None:
     """Lightning's profiler, whose report goes into a folder of the run."""
     if name is None:
         return None
+    if name == "steps":
+        return StepTimes(folder)
     kinds = {"simple": SimpleProfiler, "advanced": AdvancedProfiler, "pytorch": PyTorchProfiler}
     folder.mkdir(parents=True, exist_ok=True)
     profiler: Profiler = kinds[name](dirpath=str(folder), filename=name)

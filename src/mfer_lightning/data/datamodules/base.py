@@ -33,6 +33,9 @@ log = logging.getLogger(__name__)
 
 SplitName = Literal["train", "val", "test"]
 
+#: Batches that each worker has ready: enough to bridge a checkpoint or a slow read. They are uint8, as stored.
+_AHEAD = 4
+
 
 class FaceDataModule(L.LightningDataModule, ABC):
     """Faces of one dataset under one protocol.
@@ -304,6 +307,7 @@ class FaceDataModule(L.LightningDataModule, ABC):
             num_workers=self.num_workers,
             pin_memory=self.pin_memory,
             persistent_workers=self.num_workers > 0,
+            prefetch_factor=_AHEAD if self.num_workers else None,
             collate_fn=as_is,
         )
 
