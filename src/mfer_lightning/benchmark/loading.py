@@ -36,7 +36,7 @@ def write_faces(root: Path, count: int, side: int, suffix: str = ".jpg") -> None
         for i in range(share):
             path = root / partition / CLASS_ORDERS["facs"][label[i]] / f"{i:05d}{suffix}"
             path.parent.mkdir(parents=True, exist_ok=True)
-            cv2.imwrite(str(path), faces.image(partition, i)[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])
+            cv2.imwrite(str(path), faces.image(partition, i)[:, :, ::-1])  # JPEG at quality 95
 
 
 def their_loader(root: Path, batch: int, workers: int, size: int) -> Iterator[tuple[Tensor, Tensor]]:
