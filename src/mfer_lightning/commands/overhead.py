@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import logging
 import time
+import warnings
 from collections.abc import Mapping
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -61,6 +63,8 @@ def measure_overhead(config: Mapping[str, Any], folder: Path, steps: int, repeat
     last = SKIPPED + steps
     if len(datamodule.splits.train) // config["loader"]["batch_size"] <= last:
         raise ValueError(f"Expected argument `steps` to leave {SKIPPED + 1} batches of the epoch, but got {steps}.")
+    for name in ("lightning.pytorch", "lightning.fabric", "mfer_lightning"):  # the table is what is to be seen
+        logging.getLogger(name).setLevel(logging.ERROR)
     samples: dict[str, list[Sample]] = {"bare": [], "framework": []}
     for repeat in range(repeats + 1):
         module = build_module(config, datamodule, {})
@@ -84,7 +88,8 @@ def _framework(module: FERModule, datamodule: Any, config: Mapping[str, Any], fo
     trainer = build_trainer(config, folder, datamodule.protocol.monitor, History(folder / "metrics.csv"))
     clock = Clock(last)
     trainer.callbacks.append(clock)  # type: ignore[attr-defined]
-    with redirect_stdout(io.StringIO()):
+    with redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         trainer.fit(module, datamodule=datamodule)
     return clock.sample
 
