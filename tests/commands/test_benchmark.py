@@ -46,7 +46,9 @@ def test_tables_and_json(mfer: Mfer, quick_ceiling: None, tmp_path: Path, capsys
     said = capsys.readouterr().out
     result = json.loads((tmp_path / "out.json").read_text())
     assert list(result["parts"]) == ["train", "inference", "overhead"]  # in the order of the parts, not of the user
-    assert result["ceiling"].keys() == {"gemm_float32", "gemm_bfloat16", "copy"}
+    assert result["ceiling"].keys() == {
+        *("gemm_float32", "gemm_float32_core", "gemm_bfloat16", "gemm_bfloat16_core", "copy")
+    }
     for part in result["parts"]:
         assert part in said
     assert result["parts"]["overhead"]["milliseconds"]["framework"] > 0

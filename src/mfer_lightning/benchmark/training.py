@@ -126,6 +126,7 @@ def measure_inference(work: Work, repeats: int, ceiling: Mapping[str, float]) ->
 def _table(samples: Mapping[str, Any], operations: float, work: Work, ceiling: Mapping[str, float]) -> dict[str, Any]:
     ratio = speedup(samples["naive"], samples["ours"])
     seconds = {name: median(found).wall for name, found in samples.items()}
+    processor = {name: median(found).cpu for name, found in samples.items()}
     dtypes = {"naive": "float32", "ours": "bfloat16" if work.bfloat16 else "float32"}
     return {
         "batch": work.batch,
@@ -137,6 +138,11 @@ def _table(samples: Mapping[str, Any], operations: float, work: Work, ceiling: M
         "ratio_of_processor_time": round(ratio.cpu, 3),
         "share_of_gemm_ceiling": {
             name: round(operations / value / ceiling[f"gemm_{dtypes[name]}"], 3) for name, value in seconds.items()
+        },
+        "processor_seconds": {name: round(value, 3) for name, value in processor.items()},
+        "share_of_gemm_ceiling_of_a_core": {
+            name: round(operations / value / ceiling[f"gemm_{dtypes[name]}_core"], 3)
+            for name, value in processor.items()
         },
     }
 

@@ -33,9 +33,6 @@ log = logging.getLogger(__name__)
 
 SplitName = Literal["train", "val", "test"]
 
-#: Batches that each worker has ready: enough to bridge a checkpoint or a slow read. They are uint8, as stored.
-_AHEAD = 4
-
 
 class FaceDataModule(L.LightningDataModule, ABC):
     """Faces of one dataset under one protocol.
@@ -307,7 +304,7 @@ class FaceDataModule(L.LightningDataModule, ABC):
             num_workers=self.num_workers,
             pin_memory=self.pin_memory,
             persistent_workers=self.num_workers > 0,
-            prefetch_factor=_AHEAD if self.num_workers else None,
+            prefetch_factor=4 if self.num_workers else None,  # bridges a slow read; uint8 batches are small
             collate_fn=as_is,
         )
 
