@@ -23,6 +23,7 @@ VERBS = {
     "report": "tables, figures and verdicts from finished runs: which differences are real",
     "export": "write a trained model for others: weights in the Hugging Face layout, or an ONNX file",
     "demo": "serve a local web page on which a trained model looks at photos",
+    "benchmark": "measure how fast training and inference are here, against a plain baseline",
     "dashboard": "build the ablation workspaces and report at W&B from finished runs",
 }
 

@@ -90,7 +90,7 @@ _NAMES: Mapping[str, Sequence[str]] = {
     "trainer.accelerator": ("auto", "cpu", "gpu", "cuda", "mps"),
     "trainer.strategy": ("auto", "ddp"),
     "trainer.precision": ("auto", "32", "32-true", "bf16-mixed", "16-mixed"),
-    "trainer.profiler": ("simple", "advanced", "pytorch"),
+    "trainer.profiler": ("steps", "simple", "advanced", "pytorch"),
 }
 
 #: Why a value that one may well expect is not legal.
