@@ -61,7 +61,8 @@ def test_everything_is_in_one_folder(made: tuple[Path, Document]) -> None:
     assert sorted(p.name for p in output.iterdir()) == ["figures", "report.html", "report.md", "report.tex", "tables"]
     names = {p.stem for p in (output / "tables" / "rafdb-holdout-test").glob("*.csv")}
     assert names == {
-        "methods", "ablation-loss-attention", "optimism", "recall", "further", "compactness", "subgroups", "cost", "published"
+        "methods", "ablation-loss-attention", "optimism", "recall", "further", "compactness", "subgroups", "cost",
+        "published",
     }  # fmt: skip
     assert [p.name for p in output.parent.iterdir()] == ["report"], "nothing is left beside it"
     assert len((output / "tables" / "runs.csv").read_text().splitlines()) == 1 + len(document.runs) == 13
@@ -163,7 +164,6 @@ def odd(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_folder_of_oddities_gets_a_report_and_each_exception_is_said_once(odd: Path, tmp_path: Path) -> None:
     document = write_report([str(odd)], tmp_path / "report", QUICK)
-    said = dict((name.rpartition("/")[2], reason) for name, reason in document.left_out)
     expected = {
         "broken": "has a damaged result.json",
         "foreign, runs/list": "of another program",
@@ -183,7 +183,7 @@ def test_a_folder_of_oddities_gets_a_report_and_each_exception_is_said_once(odd:
             hits = [line for line in told if re.search(rf"\b{re.escape(part.rpartition('/')[2])}\b", line)]
             assert len(hits) == 1, (part, hits)
             assert words in hits[0]
-    assert any("loss=nope" in line and "no such loss" in line for line in told), said
+    assert any("loss=nope" in line and "no such loss" in line for line in told)
     assert any("again" in line and "repeats the configuration and seed" in line for line in told)
     titles = [(c.section.title, len(c.section.runs)) for c in document.chapters]
     assert titles == [("rafdb@holdout, test", 8), ("rafdb@paper, test", 1)]

@@ -134,9 +134,9 @@ def _is_table(item: Table | Group) -> bool:
 
 
 def _environment(autoescape: bool) -> jinja2.Environment:
-    return jinja2.Environment(  # noqa: S701 - Markdown and LaTeX have escapes of their own
+    return jinja2.Environment(
         loader=jinja2.PackageLoader("mfer_lightning.report.pages"),
-        autoescape=autoescape,
+        autoescape=autoescape,  # noqa: S701 - Markdown and LaTeX have escapes of their own
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

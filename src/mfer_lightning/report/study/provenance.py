@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,7 +13,6 @@ from typing import Any
 
 from mfer_lightning.evaluation.runs import LeftOut
 from mfer_lightning.report.study.runs import Run
-from mfer_lightning.sweep.records import overrides_as_dict
 
 #: Of folders with the same complaint, so many are named.
 MOST_NAMES = 8
@@ -69,17 +69,16 @@ def _command(jobs: Sequence[Sequence[str]], name: str) -> str | None:
     """Join the jobs' overrides into the one command that gives all of them; None where no single one does."""
     values: dict[str, dict[str, None]] = {}
     for job in jobs:
-        for key, value in overrides_as_dict(job).items():
+        for override in job:
+            key, _, value = override.partition("=")  # with Hydra's + before it, which adds an option
             values.setdefault(key, {})[value] = None
-    combinations = 1
-    for seen in values.values():
-        combinations *= len(seen)
-    if combinations != len({tuple(job) for job in jobs}) or len({len(job) for job in jobs}) != 1:
+    different = len({tuple(job) for job in jobs})
+    if math.prod(map(len, values.values())) != different or len({len(job) for job in jobs}) != 1:
         return None
-    kept = {key: seen for key, seen in values.items() if not key.startswith(("paths.", "name"))}
+    kept = {key: seen for key, seen in values.items() if not key.startswith(("paths.", "name", "report"))}
     words = [shlex.quote(f"{key}={','.join(seen)}") for key, seen in kept.items()]
     named = [] if name.startswith("sweep-") else [f"name={shlex.quote(name)}"]
-    return " ".join(["mfer", "-m" if combinations > 1 else "", *words, *named]).replace("  ", " ")
+    return " ".join(["mfer", *(["-m"] if different > 1 else []), *words, *named])
 
 
 def notes_of(runs: Sequence[Run]) -> list[str]:
