@@ -56,13 +56,13 @@ def plot_dots(
     """
     if not dots:
         raise ValueError("Expected argument `dots` to hold at least one method, but got none.")
-    with draw_panel(path, 0.62 + 0.34 * len(dots)) as panel:
+    with draw_panel(path, 0.62 + 0.4 * len(dots)) as panel:
         axes = panel.figure.add_subplot()
         if baseline is not None:
             axes.axvline(baseline, color=AXIS, linewidth=1, linestyle="--", zorder=1)
         for place, dot in enumerate(dots):
             _line(axes, place, dot, BLUE if dot.verdict else INK, "o")
-            axes.plot(dot.seeds, [place + 0.24] * len(dot.seeds), ".", color=QUIET, markersize=4, zorder=4)
+            axes.plot(dot.seeds, [place + 0.2] * len(dot.seeds), ".", color=QUIET, markersize=4, zorder=4)
         _finish(axes, [dot.label for dot in dots], title, unit)
     return panel.svg
 
@@ -84,7 +84,7 @@ def plot_differences(dots: Sequence[Dot], path: str | Path | None, title: str, u
     """
     if not dots:
         raise ValueError("Expected argument `dots` to hold at least one method, but got none.")
-    with draw_panel(path, 0.62 + 0.34 * len(dots)) as panel:
+    with draw_panel(path, 0.62 + 0.4 * len(dots)) as panel:
         axes = panel.figure.add_subplot()
         axes.axvline(0, color=INK, linewidth=1, zorder=1)
         for place, dot in enumerate(dots):
@@ -110,7 +110,7 @@ def _finish(axes: Axes, labels: Sequence[str], title: str, unit: str) -> None:
     for place, label in enumerate(labels):
         axes.annotate(
             label if len(label) <= 44 else f"{label[:41]}...",
-            (0, place - 0.42),
+            (0, place - 0.4),
             xycoords=("axes fraction", "data"),
             fontsize=8.5,
             va="center",

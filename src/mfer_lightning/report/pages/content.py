@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mfer_lightning import __version__
+from mfer_lightning.data.protocols import PROTOCOLS
 from mfer_lightning.errors import UserError
 from mfer_lightning.evaluation.runs import LeftOut, find_results
 from mfer_lightning.evaluation.statistics.methods import MethodMetric
@@ -168,9 +169,19 @@ def _chapter(section: Section, options: Options, output: Path, told: list[tuple[
         Part("Cost", (cost_table(section),)),
         Part("Published figures", _there(published_table(section))),
     ]
-    if section.marked:
-        section.notes.insert(0, _SELECTION)
+    section.notes[:0] = _warnings(section)
     return Chapter(section, findings, [part for part in parts if part.items])
+
+
+def _warnings(section: Section) -> list[str]:
+    """Say where figures are not what they look like."""
+    told = [_SELECTION] if section.marked else []
+    protocol = PROTOCOLS.get(section.protocol)
+    if protocol is not None and protocol.marked:
+        told.append(f"Optimistic by its protocol, {protocol.name}: {protocol.note or protocol.selection}.")
+    elif protocol is not None and protocol.note:
+        told.append(f"{protocol.name}: {protocol.note}.")
+    return told
 
 
 def _there(*items: Table | Group | None) -> tuple[Table | Group, ...]:

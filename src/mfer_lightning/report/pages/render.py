@@ -64,7 +64,12 @@ def render_runs(document: Document) -> str:
         for method in section.methods:
             named = dict(zip((a.title for a in section.axes), method.values, strict=True))
             for run in method.runs:
-                row = {"section": section.title, "protocol": section.protocol, "split": section.split, **named}
+                row: dict[str, Any] = {
+                    "section": section.title,
+                    "protocol": section.protocol,
+                    "split": section.split,
+                    **named,
+                }
                 row |= {"seed": run.seed, "folder": run.folder.name, "n": run.result["n"], **run.result["metrics"]}
                 row |= {f"recall_{k}": v["recall"] for k, v in run.result["per_class"].items()}
                 cost = run.result["cost"]
