@@ -20,6 +20,8 @@ VERBS = {
     "data": "examine a copy of a dataset: counts, damage, duplicates, leakage, class order",
     "evaluate": "measure a checkpoint, or a table of predictions, on any dataset and split",
     "report": "tables, figures and verdicts from finished runs: which differences are real",
+    "export": "write a trained model for others: weights in the Hugging Face layout, or an ONNX file",
+    "demo": "serve a local web page on which a trained model looks at photos",
     "dashboard": "build the ablation workspaces and report at W&B from finished runs",
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -55,11 +56,44 @@ def atomic_path(target: str | Path) -> Iterator[Path]:
         temporary.replace(target)
     except OSError as error:
         raise UserError(
-            f"Cannot write {target}: {error.strerror or error}. Free some space or choose another folder."
+            f"Cannot write {target}: {error.strerror or error}. Free some space and give the same command again, or "
+            "choose another folder."
         ) from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def require_space(folder: str | Path, size: int, what: str) -> None:
+    """Refuse to begin what the disk has no room for.
+
+    Args:
+        folder: where it goes; it, or a folder above it, exists.
+        size: bytes that are needed.
+        what: the thing, for the message, e.g. ``"the run"``.
+
+    Raises:
+        UserError: where less is free.
+    """
+    place = Path(folder).absolute()
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    if free < size:
+        raise UserError(
+            f"The disk is too full for {what}: it needs {said_bytes(size)}, and {place} has {said_bytes(free)} free. "
+            "Free some space and give the same command again, or choose another folder with paths.runs=..."
+        )
+
+
+def said_bytes(size: int) -> str:
+    """Say a number of bytes in words.
+
+    Example:
+        >>> said_bytes(1_250_000_000), said_bytes(3_400_000), said_bytes(12)
+        ('1.2 GB', '3.4 MB', '0.0 MB')
+    """
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
 
 
 def remove_leftovers(folder: str | Path) -> list[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import pytest
@@ -210,3 +211,52 @@ def test_sam_trains_under_lightnings_automatic_optimisation():
     assert module.calls == [False, True] * 80
     assert trainer.global_step == 80
     assert (module.net(x) - x.sum(1, keepdim=True)).square().mean() < 1e-2
+
+
+def strided(values: torch.Tensor, *, channels_last: bool) -> torch.Tensor:
+    return values.clone().contiguous(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
+
+
+@pytest.mark.parametrize("name", ["adamw", "sgd"])
+def test_on_the_cpu_the_update_is_fused_and_equals_the_plain_one(name):
+    torch.manual_seed(0)
+    start, gradients = torch.randn(4, 3, 5, 5), torch.randn(3, 4, 3, 5, 5)
+    results = []
+    for fused in (None, False):
+        w = nn.Parameter(strided(start, channels_last=True))
+        optimizer = build_optimizer([{"params": [w]}], name, lr=0.01, fused=fused)
+        assert bool(optimizer.defaults["fused"]) is (fused is None)
+        for gradient in gradients:
+            w.grad = strided(gradient, channels_last=True)
+            optimizer.step()
+        results.append(w.detach())
+    torch.testing.assert_close(*results, rtol=1e-6, atol=1e-7)
+
+
+def test_gradients_in_another_memory_order_than_the_weights_are_not_mixed_up():
+    # torch 2.14's fused kernels walk flat memory and would add each gradient to some other weight.
+    torch.manual_seed(0)
+    start, gradient = torch.randn(4, 3, 5, 5), torch.randn(4, 3, 5, 5)
+    results = []
+    for channels_last in (True, False):
+        w = nn.Parameter(strided(start, channels_last=True))
+        w.grad = strided(gradient, channels_last=channels_last)
+        build_optimizer([{"params": [w]}], lr=0.1).step()
+        results.append(w.detach())
+    assert torch.equal(*results)
+
+
+def test_moments_of_a_run_with_another_memory_format_are_put_in_order_on_loading():
+    torch.manual_seed(0)
+    start, gradients = torch.randn(4, 3, 5, 5), torch.randn(2, 4, 3, 5, 5)
+    first = nn.Parameter(strided(start, channels_last=False))
+    optimizer = build_optimizer([{"params": [first]}], lr=0.1)
+    first.grad = gradients[0].clone()
+    optimizer.step()
+    second = nn.Parameter(strided(first.detach(), channels_last=True))
+    resumed = build_optimizer([{"params": [second]}], lr=0.1)
+    resumed.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    for w, o, last in ((first, optimizer, False), (second, resumed, True)):
+        w.grad = strided(gradients[1], channels_last=last)
+        o.step()
+    torch.testing.assert_close(first.detach(), second.detach(), rtol=1e-6, atol=1e-7)

@@ -3,7 +3,10 @@
 from mfer_lightning.callbacks.atomic_io import AtomicCheckpointIO
 from mfer_lightning.callbacks.centers import CentersFromData
 from mfer_lightning.callbacks.checkpoint import RunCheckpoint
+from mfer_lightning.callbacks.compilation import CompileNetwork
+from mfer_lightning.callbacks.early_stop import EarlyStop
 from mfer_lightning.callbacks.ema import WarmEMA
+from mfer_lightning.callbacks.freeze import FreezeBackbone
 from mfer_lightning.callbacks.guard import FiniteLossGuard, TrainingDivergedError
 from mfer_lightning.callbacks.history import History
 from mfer_lightning.callbacks.interruption import Interruption
@@ -12,9 +15,12 @@ from mfer_lightning.callbacks.progress import EpochLines, FERProgressBar
 __all__ = [
     "AtomicCheckpointIO",
     "CentersFromData",
+    "CompileNetwork",
+    "EarlyStop",
     "EpochLines",
     "FERProgressBar",
     "FiniteLossGuard",
+    "FreezeBackbone",
     "History",
     "Interruption",
     "RunCheckpoint",

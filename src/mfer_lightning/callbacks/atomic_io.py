@@ -8,8 +8,9 @@ from typing import Any
 
 import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
+from torch import Tensor
 
-from mfer_lightning.files import atomic_path
+from mfer_lightning.files import atomic_path, require_space
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -17,6 +18,9 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
     Lightning's own way builds the file in the system's temporary folder, which may be another file system, where a move
     is a copy that a killed process leaves half done; and it holds a second copy of the checkpoint in memory.
+
+    The space that a checkpoint takes is known before a byte of it is written, and asked for first: the one that is to
+    be replaced stays until the new one is whole.
     """
 
     def save_checkpoint(
@@ -27,5 +31,37 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         Raises:
             UserError: where the disk is full or the folder cannot be written to.
         """
+        require_space(Path(path).parent, tensor_bytes(checkpoint), f"the checkpoint {path}")
         with atomic_path(path) as temporary:
-            torch.save(dict(checkpoint), temporary)
+            write_checkpoint(checkpoint, temporary)
+
+
+def write_checkpoint(checkpoint: Mapping[str, Any], path: Path) -> None:
+    """Write a checkpoint into a file.
+
+    Raises:
+        OSError: where the disk is full. (torch.save itself hides it behind a RuntimeError of its own.)
+    """
+    try:
+        with path.open("wb") as file:
+            torch.save(dict(checkpoint), file)
+    except RuntimeError as error:
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from None
+        raise
+
+
+def tensor_bytes(value: Any) -> int:
+    """Count the bytes of all tensors in nested containers.
+
+    Example:
+        >>> tensor_bytes({"state": [torch.zeros(3), {"step": torch.zeros(1, dtype=torch.int64)}], "epoch": 2})
+        20
+    """
+    if isinstance(value, Tensor):
+        return value.numel() * value.element_size()
+    if isinstance(value, Mapping):
+        return sum(tensor_bytes(item) for item in value.values())
+    if isinstance(value, (list, tuple)):
+        return sum(tensor_bytes(item) for item in value)
+    return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 import lightning as L
 import torch
@@ -20,55 +21,93 @@ class TrainingDivergedError(UserError):
     """The loss became infinite or not a number."""
 
 
-class FiniteLossGuard(Callback):
-    """Stop at the first loss that is not finite, before it reaches the weights, and say where it happened.
+class _Seen(NamedTuple):
+    """A batch that was trained on since the last look."""
 
-    On a GPU the loss is looked at every ``every`` batches and at the end of an epoch, because each look waits for the
-    device. At the end of each epoch the weights are looked at too, before their checkpoint is written, so that the
-    last checkpoint is good in any case.
+    bad: Tensor
+    batch: int
+    step: int
+    rows: Tensor | None
+
+
+class FiniteLossGuard(Callback):
+    """Stop at the first loss that is not finite, and say where it happened.
+
+    On the CPU every loss is looked at before it reaches the weights. On a GPU a look waits for the device, so there is
+    one every ``every`` batches and one at the end of an epoch; the batches since the last look are remembered, so that
+    the first bad one is named. At the end of each epoch the weights are looked at too, before their checkpoint is
+    written: the last checkpoint is good in any case.
+
+    All ranks look together, and all of them stop where one of them has found something.
 
     Args:
-        every: batches between two looks on a GPU; on the CPU every batch is looked at.
+        every: batches between two looks on a GPU, at least 1.
 
     Raises:
-        TrainingDivergedError: naming epoch, step, rows of the batch and the last good checkpoint.
+        TrainingDivergedError: naming epoch, step, batch, its rows and the last good checkpoint.
+        ValueError: where ``every`` is below 1.
     """
 
     def __init__(self, every: int = 50) -> None:
+        if every < 1:
+            raise ValueError(f"Expected argument `every` to be at least 1, but got {every}.")
         self.every = every
-        self._bad: Tensor | None = None
+        self._seen: list[_Seen] = []
+        self._batch = 0
+
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: object, batch_idx: int
+    ) -> None:
+        """Remember which batch it is."""
+        self._batch = batch_idx
 
     def on_before_backward(self, trainer: L.Trainer, pl_module: L.LightningModule, loss: Tensor) -> None:
         """Look at the loss."""
+        assert isinstance(pl_module, FERModule)
         bad = ~torch.isfinite(loss.detach())
-        self._bad = bad if self._bad is None else self._bad | bad
-        if loss.device.type == "cpu" or trainer.global_step % self.every == 0:
-            self._check(trainer, pl_module)
+        self._seen.append(_Seen(bad, self._batch, trainer.global_step, pl_module.batch_index))
+        if loss.device.type == "cpu" or len(self._seen) >= self.every:
+            self._check(trainer)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Look before the checkpoint of the epoch is written, at the weights as well."""
-        self._check(trainer, pl_module)
+        self._check(trainer)
         if not all(bool(torch.isfinite(p).all()) for p in pl_module.parameters()):
-            raise TrainingDivergedError(self._message("The weights are not finite numbers", trainer, pl_module))
+            where = f"after epoch {trainer.current_epoch + 1}, step {trainer.global_step}"
+            raise TrainingDivergedError(self._message(f"The weights are not finite numbers {where}", trainer))
 
-    def _check(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if self._bad is None or not bool(self._bad):
-            self._bad = None
+    def _check(self, trainer: L.Trainer) -> None:
+        seen, self._seen = self._seen, []
+        if not seen:
             return
-        raise TrainingDivergedError(self._message("The loss is not a finite number", trainer, pl_module))
+        any_bad = torch.stack([s.bad for s in seen]).any()
+        if not trainer.strategy.reduce_boolean_decision(bool(any_bad), all=False):
+            return
+        first = next((s for s in seen if bool(s.bad)), None)
+        found = None if first is None else self._where(first, trainer)
+        if trainer.world_size > 1:
+            others: list[str | None] = [None] * trainer.world_size
+            torch.distributed.all_gather_object(others, found)
+            found = next(text for text in others if text is not None)
+        raise TrainingDivergedError(self._message(f"The loss is not a finite number {found}", trainer))
 
-    def _message(self, what: str, trainer: L.Trainer, pl_module: L.LightningModule) -> str:
-        assert isinstance(pl_module, FERModule)
-        rows: list[int] = [] if pl_module.batch_index is None else pl_module.batch_index.tolist()
+    def _where(self, seen: _Seen, trainer: L.Trainer) -> str:
+        rows: list[int] = [] if seen.rows is None else seen.rows.tolist()
         index = getattr(getattr(trainer, "datamodule", None), "index", None)
         names = [str(row) if index is None else f"{row} ({index.path[row]})" for row in rows[:SHOWN_ROWS]]
         shown = ", ".join(names) + (", ..." if len(rows) > SHOWN_ROWS else "")
+        rank = f" of rank {trainer.global_rank}" if trainer.world_size > 1 else ""
+        return (
+            f"in epoch {trainer.current_epoch + 1}, step {seen.step}, batch {seen.batch}{rank} "
+            f"(rows of the batch: {shown})"
+        )
+
+    def _message(self, what: str, trainer: L.Trainer) -> str:
         folder = getattr(trainer.checkpoint_callback, "dirpath", None)
         path = Path(folder) / "last.ckpt" if folder else None
         last = path if path is not None and path.is_file() else "none yet"
         return (
-            f"{what} in epoch {trainer.current_epoch + 1}, step {trainer.global_step} "
-            f"(rows of the batch: {shown}). Last good checkpoint: {last}. "
+            f"{what}. Last good checkpoint: {last}. "
             "Try a smaller learning rate (optimizer.lr=...), a longer warm-up (scheduler.warmup_epochs=...), "
             "a smaller loss.feature_weight, or float32 (trainer.precision=32-true)."
         )

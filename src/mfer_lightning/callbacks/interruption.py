@@ -1,4 +1,7 @@
-"""SIGTERM: what a cluster sends before it takes a machine away. The state is saved, and the run ends with code 143."""
+"""SIGTERM: what a cluster sends before it takes a machine away. The state is saved, and the run ends with code 143.
+
+SIGUSR1, in a SLURM job (``sbatch --signal=USR1@120``): the same, and the job goes back into the queue.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,15 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import lightning as L
-import torch
 from lightning.pytorch.callbacks import Callback
 
+from mfer_lightning.callbacks.atomic_io import write_checkpoint
 from mfer_lightning.files import atomic_path
 
 #: Seconds that a step may take to its end before the state is saved in the middle of it.
@@ -31,20 +35,28 @@ class Interruption(Callback):
     exit code at 0 or 1; this one takes its place while the loops run. Further ranks wait for the first, which ends
     them.
 
+    Lightning's requeueing on SIGUSR1 is not used (``SLURMEnvironment(auto_requeue=False)``): it saves with a collective
+    from within the signal, and its next start goes on from the middle of an epoch.
+
     Args:
         folder: the run's folder of checkpoints.
+        requeue: puts the SLURM job back into the queue and returns whether that worked; None: SIGUSR1 is left alone.
     """
 
-    def __init__(self, folder: str | Path) -> None:
+    def __init__(self, folder: str | Path, requeue: Callable[[], bool] | None = None) -> None:
         self.path = Path(folder) / NAME
+        self.requeue = requeue
+        self._process = os.getpid()
         self.received: int | None = None
         self._trainer: L.Trainer | None = None
         self._training = False
 
     def listen(self) -> None:
-        """Handle SIGTERM from now on. Only a process's main thread can; elsewhere nothing is done."""
+        """Handle the signals from now on. Only a process's main thread can; elsewhere nothing is done."""
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, self._on_signal)
+            if self.requeue is not None:
+                signal.signal(signal.SIGUSR1, self._on_signal)
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Take the place of Lightning's handler."""
@@ -80,6 +92,8 @@ class Interruption(Callback):
         self._training = False
 
     def _on_signal(self, signum: int, frame: FrameType | None) -> None:
+        if os.getpid() != self._process:
+            return  # a worker that reads faces has inherited the handler; SLURM sends the signal to it as well
         self.received = signum
         if not self._training:
             self._say("")
@@ -100,13 +114,17 @@ class Interruption(Callback):
         self._training = False  # a second signal ends at once
         checkpoint = self._trainer._checkpoint_connector.dump_checkpoint(weights_only=False)
         with atomic_path(self.path) as path:
-            torch.save(checkpoint, path)
+            write_checkpoint(checkpoint, path)
         self._say(f" The state is in {self.path};")
         self._end()
 
     def _say(self, where: str) -> None:
         if self._trainer is None or self._trainer.is_global_zero:
-            words = f"Stopped by SIGTERM.{where} the same command goes on from the last whole epoch."
+            words = f"Stopped by {signal.Signals(self.received or signal.SIGTERM).name}.{where} "
+            if self.received == signal.SIGUSR1 and self.requeue is not None and self.requeue():
+                words += "the job is in the queue again, and goes on from the last whole epoch."
+            else:
+                words += "the same command goes on from the last whole epoch."
             print(words.replace(". the", ". The"), file=sys.stderr, flush=True)
 
     def _end(self) -> None:

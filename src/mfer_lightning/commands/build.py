@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import lightning as L
 import torch
+from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.profilers import AdvancedProfiler, Profiler, PyTorchProfiler, SimpleProfiler
 from lightning.pytorch.strategies import DDPStrategy, Strategy
 
 from mfer_lightning.callbacks import (
     AtomicCheckpointIO,
     CentersFromData,
+    CompileNetwork,
+    EarlyStop,
     EpochLines,
     FERProgressBar,
     FiniteLossGuard,
+    FreezeBackbone,
     History,
     Interruption,
     RunCheckpoint,
     WarmEMA,
 )
+from mfer_lightning.commands.combinations import device_count
 from mfer_lightning.config.instantiate import described, instantiate
 from mfer_lightning.data.datamodules import FaceDataModule
 from mfer_lightning.errors import UserError
@@ -31,6 +39,8 @@ from mfer_lightning.losses import Objective, class_weights_from_counts
 from mfer_lightning.module import FERModule
 from mfer_lightning.nn import MFER, Preprocess, load_weights
 from mfer_lightning.optim import Mixup
+from mfer_lightning.sweep.ranks import external_environment
+from mfer_lightning.sweep.slurm import requeue_command
 from mfer_lightning.tracking.curves import EpochCurves
 from mfer_lightning.tracking.loggers import build_loggers
 
@@ -52,6 +62,7 @@ def build_datamodule(config: Config) -> FaceDataModule:
         pin_memory=torch.cuda.is_available() if pin == "auto" else pin,
         cache_dir=config["paths"]["cache"],
         seed=config["seed"],
+        train_faces=config["trainer"].get("overfit_batches", 0) * loader["batch_size"] or None,
         track_test=config["track_test"],
     )
     if not isinstance(datamodule, FaceDataModule):
@@ -68,23 +79,13 @@ def build_module(config: Config, datamodule: FaceDataModule, metadata: Config) -
         report = load_weights(network, config["weights"], head=_head_choice(config["weights"], datamodule.class_names))
     if config["weights"] != "none":
         print(f"weights: {report}", flush=True)
-    available = {
-        "num_classes": datamodule.num_classes,
-        "feature_dim": network.feature_dim,
-        "class_counts": datamodule.class_counts,
-    }
-    loss = config["loss"]
-    classification = instantiate(
-        _weighted(loss["classification"], datamodule), where="loss.classification", **available
-    )
-    feature = instantiate(loss["feature"], where="loss.feature", **available) if loss["feature"] else None
-    with described("loss"):
-        objective = Objective(classification, feature, loss["feature_weight"])
+    loss = {**config["loss"], "classification": _weighted(config["loss"]["classification"], datamodule)}
+    objective = build_losses(loss, datamodule.num_classes, network.feature_dim, datamodule.class_counts)
     with described("preprocess"):
-        preprocess = Preprocess(**config["preprocess"])
+        grey = datamodule.train_dataset is not None and datamodule.train_dataset.is_grey()
+        preprocess = Preprocess(**config["preprocess"], grey=grey, alignment=metadata["alignment"]["template"])
     with described("mixup"):
-        mixup = _mixup(config)
-    trainer = config["trainer"]
+        mixup = build_mixup(config)
     return FERModule(
         network,
         objective,
@@ -94,9 +95,17 @@ def build_module(config: Config, datamodule: FaceDataModule, metadata: Config) -
         scheduler=config["scheduler"],
         mixup=mixup,
         metadata=metadata,
-        channels_last=trainer["channels_last"],
-        compile_network=trainer["compile"],
+        channels_last=config["trainer"]["channels_last"],
     )
+
+
+def build_losses(loss: Config, num_classes: int, feature_dim: int, class_counts: Sequence[int]) -> Objective:
+    """Build the objective that ``loss`` describes, whose class weights are numbers by now."""
+    available = {"num_classes": num_classes, "feature_dim": feature_dim, "class_counts": tuple(class_counts)}
+    classification = instantiate(loss["classification"], where="loss.classification", **available)
+    feature = instantiate(loss["feature"], where="loss.feature", **available) if loss["feature"] else None
+    with described("loss"):
+        return Objective(classification, feature, loss["feature_weight"])
 
 
 def build_trainer(config: Config, run_dir: Path, monitor: str | None, history: History) -> L.Trainer:
@@ -112,21 +121,21 @@ def build_trainer(config: Config, run_dir: Path, monitor: str | None, history: H
         UserError: where Lightning refuses the combination.
     """
     options = config["trainer"]
-    _check_devices(options)
     limits = {k: options[k] for k in ("limit_train_batches", "limit_val_batches") if options[k] is not None}
+    environment = _environment(options)
     try:
-        return L.Trainer(
+        trainer = L.Trainer(
             accelerator=options["accelerator"],
             devices=options["devices"],
             num_nodes=options["num_nodes"],
-            strategy=_strategy(options),
+            strategy=_strategy(options, freezes=config["freeze"]["name"] != "none"),
             precision=precision(options),
             max_epochs=options["max_epochs"],
             accumulate_grad_batches=options["accumulate"],
             gradient_clip_val=options["clip"],
             deterministic="warn" if options["deterministic"] else None,
             callbacks=build_callbacks(config, run_dir, monitor, history),
-            plugins=[AtomicCheckpointIO()],
+            plugins=[AtomicCheckpointIO(), *([] if environment is None else [environment])],
             logger=build_loggers(config, run_dir) or False,
             default_root_dir=str(run_dir),
             num_sanity_val_steps=0,
@@ -134,37 +143,50 @@ def build_trainer(config: Config, run_dir: Path, monitor: str | None, history: H
             enable_model_summary=False,
             enable_progress_bar=interactive(),
             log_every_n_steps=50,
+            fast_dev_run=options["fast_dev_run"],
+            profiler=_profiler(options["profiler"], run_dir / "profile"),
             **limits,
         )
+        if environment is not None:
+            environment.validate_settings(trainer.num_devices, trainer.num_nodes)
+        return trainer
     except UserError:
         raise
     except Exception as error:  # Lightning raises MisconfigurationException, ValueError, RuntimeError, ...
         raise UserError(f"trainer: {error}") from error
 
 
-def _check_devices(options: Config) -> None:
-    """Refuse more processes than a machine has cores: on the CPU each device is one, and Lightning starts them all."""
-    devices, cores = options["devices"], os.cpu_count() or 1
-    on_cpu = options["accelerator"] == "cpu" or (options["accelerator"] == "auto" and not torch.cuda.is_available())
-    if on_cpu and str(devices).isdigit() and int(devices) > cores:
+def _environment(options: Config) -> ClusterEnvironment | None:
+    """Say who starts the further ranks, where Lightning would not find it out as we need it; None: it does."""
+    external = external_environment()
+    if external is not None or not SLURMEnvironment.detect() or TorchElasticEnvironment.detect():
+        return external
+    if options["num_nodes"] > 1:
         raise UserError(
-            f"trainer.devices={devices}: on the CPU each device is a process of its own, and this machine has {cores} "
-            f"cores. The value must be at most {cores}."
+            f"trainer.num_nodes={options['num_nodes']}, but SLURM has started one task: start the command with srun, "
+            "one task a GPU (--nodes, --ntasks-per-node)."
         )
+    return LightningEnvironment()  # one task, which starts the ranks itself, as on a workstation
 
 
 def build_callbacks(config: Config, run_dir: Path, monitor: str | None, history: History) -> list[Callback]:
     """Guard, history, averaging, checkpoints and progress, in the order in which they act at the end of an epoch."""
     callbacks: list[Callback] = [FiniteLossGuard(), history, EpochCurves(lambda: history.rows[-1])]
+    if config["freeze"]["name"] == "backbone":
+        callbacks.append(FreezeBackbone(config["freeze"]["epochs"]))
+    if config["trainer"]["compile"]:
+        callbacks.append(CompileNetwork())
     if config["ema"]["name"] == "ema":
         callbacks.append(WarmEMA(config["ema"]["decay"]))
     if config["loss"]["centers_from_data"]:
         callbacks.append(CentersFromData())
+    if config["early_stopping"]["name"] != "none" and monitor is not None:
+        callbacks.append(EarlyStop(**early_stop_options(config, monitor)))
     callbacks.append(FERProgressBar() if interactive() else EpochLines())
     folder = run_dir / "checkpoints"
     callbacks.append(RunCheckpoint(folder, "best", None if monitor is None else f"val/{monitor}"))
     callbacks.append(RunCheckpoint(folder, "last"))
-    callbacks.append(Interruption(folder))
+    callbacks.append(Interruption(folder, requeue_command()))
     return callbacks
 
 
@@ -223,16 +245,38 @@ def _head_choice(weights: str, class_names: Sequence[str]) -> Literal["load", "n
     return "new"
 
 
-def _mixup(config: Config) -> Mixup | None:
+def early_stop_options(config: Config, monitor: str) -> dict[str, Any]:
+    """Arguments of :class:`EarlyStop`; the figure is the protocol's where none is named."""
+    options = {k: v for k, v in config["early_stopping"].items() if k != "name"}
+    return {**options, "monitor": options.get("monitor") or monitor}
+
+
+def build_mixup(config: Config) -> Mixup | None:
+    """Build what ``mixup`` describes; None: faces are not mixed."""
     options = {k: v for k, v in config["mixup"].items() if k != "name"}
     return None if config["mixup"]["name"] == "none" else Mixup(**options, seed=config["seed"])
 
 
-def _strategy(options: Config) -> str | Strategy:
-    if options["strategy"] != "ddp":
+def _strategy(options: Config, freezes: bool) -> str | Strategy:
+    ddp = options["strategy"] == "ddp" or (freezes and (device_count(options["devices"]) != 1))
+    if not ddp:
         return str(options["strategy"])
     on_cpu = options["accelerator"] == "cpu"
-    return DDPStrategy(process_group_backend="gloo" if on_cpu else None, gradient_as_bucket_view=True)
+    return DDPStrategy(
+        process_group_backend="gloo" if on_cpu else None,
+        gradient_as_bucket_view=True,
+        find_unused_parameters=freezes,  # weights that are frozen get no gradient
+    )
+
+
+def _profiler(name: str | None, folder: Path) -> Profiler | None:
+    """Lightning's profiler, whose report goes into a folder of the run."""
+    if name is None:
+        return None
+    kinds = {"simple": SimpleProfiler, "advanced": AdvancedProfiler, "pytorch": PyTorchProfiler}
+    folder.mkdir(parents=True, exist_ok=True)
+    profiler: Profiler = kinds[name](dirpath=str(folder), filename=name)
+    return profiler
 
 
 def _name_or_spec(node: Config) -> Any:

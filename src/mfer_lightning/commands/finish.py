@@ -17,6 +17,7 @@ from mfer_lightning.data.datamodules import FaceDataModule
 from mfer_lightning.evaluation.metrics import evaluate
 from mfer_lightning.evaluation.predictions import Predictions
 from mfer_lightning.evaluation.schema import SCHEMA_VERSION, validate_result
+from mfer_lightning.evaluation.uncertainty import annotator_figures, metric_intervals
 from mfer_lightning.figures.confusion import plot_confusion
 from mfer_lightning.figures.embedding import plot_embedding
 from mfer_lightning.figures.learning_curves import plot_learning_curves
@@ -25,6 +26,7 @@ from mfer_lightning.figures.reliability import plot_reliability
 from mfer_lightning.files import write_json
 from mfer_lightning.inference.checkpoint import read_checkpoint
 from mfer_lightning.inference.collect import Outputs, collect, write_features
+from mfer_lightning.inference.split import groups_of
 from mfer_lightning.module import FERModule
 from mfer_lightning.nn.cost import count_parameters
 from mfer_lightning.report.terminal import print_result
@@ -139,6 +141,8 @@ def _result(
         "split": split,
         "evaluation_set": datamodule.protocol.describe(split),
         **evaluation,
+        "intervals": metric_intervals(table, groups_of(datamodule, table)),
+        "annotators": annotator_figures(table),
         "notes": notes,
         "selection": dict(selection),
         "seed": config["seed"],

@@ -3,39 +3,45 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import tempfile
-import traceback
 import uuid
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
+from mfer_lightning.commands.multirun import (
+    FULL_ERROR,
+    Job,
+    Sweep,
+    SweepTask,
+    check_extras,
+    continue_study,
+    plan_sweep,
+    register_sweep_dir,
+)
+from mfer_lightning.commands.plain import to_plain
 from mfer_lightning.config.explain import explain
 from mfer_lightning.config.location import config_dir
 from mfer_lightning.config.schema import Train, register
 from mfer_lightning.errors import UserError, nearest
-from mfer_lightning.sweep.identity import sweep_name
-from mfer_lightning.sweep.isolation import isolated_job
-from mfer_lightning.sweep.records import TOKEN, JobRecord, read_records
+from mfer_lightning.sweep.isolation import stoppable
+from mfer_lightning.sweep.lock import run_lock
+from mfer_lightning.sweep.records import TOKEN, read_records
 
 #: Hydra's flags, without and with a value.
 PLAIN_FLAGS = ("-m", "--multirun", "--resolve", "--hydra-help", "--run", "-r")
 VALUE_FLAGS = ("--cfg", "-c", "--package", "-p", "--config-dir", "-cd", "--info", "-i")
 
-#: What the user set HYDRA_FULL_ERROR to: inherited by further ranks, where that variable itself is ours.
-FULL_ERROR = "MFER_FULL_ERROR"
 
-#: One job: configuration, parent folder of its run, whether it belongs to a sweep -> its score, its folder, new or not.
-Job = Callable[[dict[str, Any], Path, bool], tuple[float | None, Path, bool]]
-
-
-def launch(config_name: str, job: Job, arguments: Sequence[str]) -> tuple[int, Path | None]:
+def launch(config_name: str, job: Job, arguments: Sequence[str]) -> tuple[int, Sweep | None]:
     """Compose the configuration and run a job, or the jobs of a sweep.
 
     Args:
@@ -44,7 +50,7 @@ def launch(config_name: str, job: Job, arguments: Sequence[str]) -> tuple[int, P
         arguments: the command line after the verb.
 
     Returns:
-        Exit code (0, or 1 where a job of a sweep failed) and the sweep's folder (None for a single run).
+        Exit code (0, or 1 where a job of a sweep failed) and the sweep (None for a single run).
 
     Raises:
         UserError: for what the user can mend. Everything else is a defect and is raised as it is.
@@ -53,31 +59,97 @@ def launch(config_name: str, job: Job, arguments: Sequence[str]) -> tuple[int, P
         raise UserError("--experimental-rerun loads pickled files, which can execute code; it is not supported here.")
     os.environ[TOKEN] = uuid.uuid4().hex
     flags, overrides = split_flags(arguments)
-    _register_sweep_dir(arguments)
-    sweep: list[Path] = []
+    check_extras(overrides)
+    if wants_sweep(flags, overrides):
+        return _launch_sweep(config_name, job, flags, overrides)
+    register_sweep_dir(arguments)
     refused: list[UserError] = []
 
     def task(cfg: DictConfig) -> float | None:
-        settings = HydraConfig.get()
-        if settings.mode is not RunMode.MULTIRUN:
-            try:
-                config = to_plain(cfg)
-                score, _, _ = job(config, run_parent(config), False)
-                return score
-            except UserError as error:  # kept for below: Hydra would print lines of its own above the message
-                refused.append(error)
-                return None
-        sweep_dir = Path(settings.sweep.dir)
-        if not sweep:
-            sweep.append(sweep_dir)
-        return _sweep_job(cfg, job, int(settings.job.num), tuple(settings.overrides.task), sweep_dir, flags)
+        try:
+            if HydraConfig.get().mode is RunMode.MULTIRUN:  # said by an experiment file
+                raise UserError("hydra.mode is MULTIRUN in the configuration: say -m on the command line as well.")
+            config = to_plain(cfg)
+            score, _, _ = job(config, run_parent(config), False)
+            return score
+        except UserError as error:  # kept for below: Hydra would print lines of its own above the message
+            refused.append(error)
+            return None
 
     _compose(config_name, Train, task, flags, overrides)
     if refused:
         raise refused[0]
-    if not sweep:
-        return 0, None
-    return int(any(r.status == "failed" for r in read_records(sweep[0]))), sweep[0]
+    return 0, None
+
+
+def _launch_sweep(config_name: str, job: Job, flags: list[str], overrides: list[str]) -> tuple[int, Sweep]:
+    register(f"{config_name}_schema", Train)
+    sweep = plan_sweep(config_name, overrides, config_dirs(flags))
+    kept = [f for f in flags if f not in ("-m", "--multirun")]
+    quoted = str(sweep.folder).replace("\\", "\\\\").replace("'", "\\'")
+    more = [f"hydra.sweep.dir='{quoted}'"]  # where it is composed anew, in other processes, as well
+    made = [folder for folder in (sweep.folder, *sweep.folder.parents) if not folder.exists()]
+    with ExitStack() as held:
+        if sweep.study is not None:
+            sweep.folder.mkdir(parents=True, exist_ok=True)
+            held.enter_context(run_lock(sweep.folder))
+            progress, told = continue_study(sweep)
+            if progress.done >= sweep.study.wanted:
+                return 0, sweep
+            more += told
+        if not sweep.in_this_process:
+            held.enter_context(stoppable())
+        task = SweepTask(job, sweep.folder, tuple(kept))
+        try:
+            _compose(config_name, Train, task, ["-m", *kept], [*overrides, *more])
+        except UserError:
+            _remove_empty(made)
+            raise
+        except Exception as error:
+            if not read_records(sweep.folder):
+                raise
+            if not (sweep.study is not None and isinstance(error, ValueError)):  # Optuna's, where no trial has a result
+                print(f"Error: the sweep ended early: {_first_line(error)}", file=sys.stderr, flush=True)
+    return int(not all(r.has_result for r in read_records(sweep.folder))), sweep
+
+
+def _remove_empty(made: Sequence[Path]) -> None:
+    """Take away the folders of a sweep that was refused: Hydra writes its multirun.yaml before it looks at the jobs."""
+    for folder in made:
+        if {f.name for f in folder.iterdir()} <= {"multirun.yaml"}:
+            shutil.rmtree(folder)
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip()
+    return f"{type(error).__name__}: {text.splitlines()[0] if text else ''}"
+
+
+def wants_sweep(flags: Sequence[str], overrides: Sequence[str]) -> bool:
+    """Whether a command line asks for a sweep to be run, and not for its configuration to be shown.
+
+    Example:
+        >>> wants_sweep(["-m"], ["seed=0,1"]), wants_sweep([], ["sweep=optuna"]), wants_sweep(["-m", "--cfg"], [])
+        (True, True, False)
+    """
+    if any(f.partition("=")[0] in ("--cfg", "-c", "--info", "-i", "--hydra-help") for f in flags):
+        return False
+    if any(o.replace(" ", "") == "hydra.mode=RUN" for o in overrides):
+        return False
+    search = any(o.startswith("sweep=") and o not in ("sweep=null", "sweep=") for o in overrides)
+    return search or any(f in ("-m", "--multirun") for f in flags)
+
+
+def config_dirs(flags: Sequence[str]) -> list[str]:
+    """Take the folders of ``--config-dir`` from the flags.
+
+    Example:
+        >>> config_dirs(["--config-dir", "mine", "-m", "-cd=yours"])
+        ['mine', 'yours']
+    """
+    names = ("--config-dir", "-cd")
+    pairs = zip(flags, [*flags, ""][1:], strict=True)
+    return [f.partition("=")[2] or following for f, following in pairs if f.partition("=")[0] in names]
 
 
 def run_verb(
@@ -102,6 +174,8 @@ def run_verb(
         UserError: for what the user can mend.
     """
     flags, overrides = split_flags(arguments)
+    if any(o.startswith(("launcher=", "hydra/launcher=", "sweep=", "hydra/sweeper=")) for o in overrides):
+        raise UserError("launcher= and sweep= belong to mfer train: other verbs do a grid in this process.")
     codes: list[int] = []
     refused: list[UserError] = []
 
@@ -186,51 +260,7 @@ def split_flags(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     return flags, overrides
 
 
-def to_plain(cfg: DictConfig) -> dict[str, Any]:
-    """Resolve a composed configuration into plain containers.
-
-    Raises:
-        UserError: for an interpolation that leads nowhere, or a value that is still missing.
-    """
-    try:
-        plain = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
-    except Exception as error:
-        raise UserError(explain(error) or str(error)) from error
-    assert isinstance(plain, dict)
-    return {str(key): value for key, value in plain.items()}
-
-
 def run_parent(config: dict[str, Any]) -> Path:
     """Folder that a single run's own folder goes in."""
     runs = Path(config["paths"]["runs"]).expanduser()
     return runs / config["name"] if config.get("name") else runs
-
-
-def _register_sweep_dir(arguments: Sequence[str]) -> None:
-    def sweep_dir(*, _root_: DictConfig) -> str:
-        return str(Path(_root_.paths.runs).expanduser() / (_root_.get("name") or sweep_name(arguments)))
-
-    OmegaConf.register_new_resolver("mfer.sweep_dir", sweep_dir, replace=True)
-
-
-def _sweep_job(
-    cfg: DictConfig, job: Job, number: int, overrides: tuple[str, ...], sweep_dir: Path, flags: Sequence[str]
-) -> float | None:
-    """Run one job of a sweep; a failure is recorded and does not stop the others."""
-    print(f"\n--- job {number}: {' '.join(overrides)}", flush=True)
-    folder = sweep_dir
-    try:
-        with isolated_job(overrides, [f for f in flags if f not in ("-m", "--multirun")]):
-            score, folder, new = job(to_plain(cfg), sweep_dir, True)
-        JobRecord(number, overrides, "done" if new else "skipped", str(folder)).write(sweep_dir)
-        return score
-    except KeyboardInterrupt:
-        JobRecord(number, overrides, "failed", str(folder), "interrupted").write(sweep_dir)
-        raise
-    except Exception as error:
-        message = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-        if os.environ.get(FULL_ERROR) == "1":
-            traceback.print_exc()
-        print(f"Error: {message}", file=sys.stderr, flush=True)
-        JobRecord(number, overrides, "failed", str(folder), message).write(sweep_dir)
-        return float("nan")

@@ -11,7 +11,7 @@ import numpy as np
 from rich.progress import Progress
 
 from mfer_lightning.commands.draw import draw_figures
-from mfer_lightning.commands.faces import dataset_config, open_dataset
+from mfer_lightning.commands.subject import describe_model, doubts, left_out, open_subject
 from mfer_lightning.data.datamodules import FaceDataModule
 from mfer_lightning.data.protocols import PROTOCOLS
 from mfer_lightning.errors import UserError
@@ -19,13 +19,12 @@ from mfer_lightning.evaluation.calibration import expected_calibration_error, fi
 from mfer_lightning.evaluation.metrics import evaluate
 from mfer_lightning.evaluation.predictions import Predictions
 from mfer_lightning.evaluation.schema import SCHEMA_VERSION, validate_result
+from mfer_lightning.evaluation.uncertainty import annotator_figures, metric_intervals
 from mfer_lightning.files import write_json
-from mfer_lightning.inference.classes import ClassMatch, match_classes
+from mfer_lightning.inference.classes import ClassMatch
 from mfer_lightning.inference.collect import Outputs, write_features
-from mfer_lightning.inference.locate import run_folder
-from mfer_lightning.inference.model import FERModel, read_model
-from mfer_lightning.inference.split import SplitName, predict_split, tabulate
-from mfer_lightning.memory import keep_freed_memory
+from mfer_lightning.inference.model import FERModel
+from mfer_lightning.inference.split import SplitName, groups_of, predict_split, tabulate
 from mfer_lightning.nn.cost import count_gflops, count_parameters
 from mfer_lightning.report.terminal import print_result
 from mfer_lightning.tracking.provenance import git_state, hardware, peak_memory_bytes, versions
@@ -44,15 +43,9 @@ def evaluate_checkpoint(config: Mapping[str, Any], options: Sequence[str] = ()) 
     Raises:
         UserError: for whatever the user can mend.
     """
-    keep_freed_memory()
-    model = read_model(config["checkpoint"], config["device"])
-    stored = model.metadata.get("config")
-    spec = dataset_config(config["dataset_name"], options, stored, config["paths"]["data"])
-    datamodule = open_dataset(spec, config["loader"], config["paths"]["cache"])
-    split: SplitName = config["split"]
-    match = match_classes(model.class_names, datamodule.class_names, config["drop"])
-    flip = bool(model.metadata.get("flip", False)) if config["flip"] is None else config["flip"]
-    folder = _folder(config, model, datamodule, match, flip)
+    subject = open_subject(config, options)
+    model, datamodule, spec, match = subject.model, subject.datamodule, subject.spec, subject.match
+    split, flip, folder = subject.split, subject.flip, subject.folder
 
     started = time.perf_counter()
     outputs = _predict(model, datamodule, split, flip)
@@ -78,21 +71,6 @@ def _predict(model: FERModel, datamodule: FaceDataModule, split: SplitName, flip
         return predict_split(model, datamodule, split, flip=flip, progress=lambda n: bar.advance(task, n))
 
 
-def _folder(
-    config: Mapping[str, Any], model: FERModel, datamodule: FaceDataModule, match: ClassMatch, flip: bool
-) -> Path:
-    """Choose where the results go: the same evaluation of the same checkpoint finds its folder again."""
-    assert model.source is not None
-    if config["output"] is not None:
-        return Path(config["output"]).expanduser()
-    run = run_folder(model.source)
-    parent = Path(config["paths"]["runs"]).expanduser() / f"evaluate-{model.source.stem}" if run is None else run
-    name = f"{datamodule.protocol.name}{match.mark}-{config['split']}"
-    if run is not None and model.source.stem != "best":
-        name = f"{model.source.stem}-{name}"
-    return parent / "evaluations" / (name + ("-flip" if flip else ""))
-
-
 def _result(
     model: FERModel,
     datamodule: FaceDataModule,
@@ -108,7 +86,7 @@ def _result(
     trained_on = model.metadata.get("protocol")
     origin = PROTOCOLS.get(str(trained_on))
     size = model.preprocess.size or datamodule.size or 224
-    notes = [*_doubts(model, datamodule, split), *_left_out(match, datamodule, split), *evaluation["notes"]]
+    notes = [*doubts(model, datamodule, split), *left_out(match, datamodule, split), *evaluation["notes"]]
     return {
         "schema_version": SCHEMA_VERSION,
         "dataset": spec.get("name", datamodule.dataset),
@@ -116,6 +94,8 @@ def _result(
         "split": split,
         "evaluation_set": datamodule.protocol.describe(split),
         **evaluation,
+        "intervals": metric_intervals(table, groups_of(datamodule, table)),
+        "annotators": annotator_figures(table),
         "notes": [*notes, *datamodule.notes],
         "selection": {
             "rule": origin.selection if origin else "as the checkpoint was made",
@@ -127,14 +107,7 @@ def _result(
         "seed": int(stored.get("seed", 0)),
         "config": dict(stored),
         "data_hash": datamodule.data_hash,
-        "model": {
-            "checkpoint": str(model.source),
-            "trained_on": trained_on,
-            "data_hash": model.metadata.get("data_hash"),
-            "git": model.metadata.get("git"),
-            "class_names": list(model.class_names),
-            "flip": flip,
-        },
+        "model": describe_model(model, flip),
         "cost": {
             "parameters": count_parameters(model.network),
             "gflops": count_gflops(model.network, int(size)),
@@ -146,32 +119,6 @@ def _result(
         "versions": versions(),
         "hardware": hardware(),
     }
-
-
-def _doubts(model: FERModel, datamodule: FaceDataModule, split: SplitName) -> list[str]:
-    """Say where a figure is not what it looks like: faces that the model was trained or selected on."""
-    trained_on = str(model.metadata.get("protocol"))
-    origin = PROTOCOLS.get(trained_on)
-    if origin is None or origin.dataset != datamodule.protocol.dataset:
-        return []
-    if split == "train":
-        return ["the model was trained on these faces: this is no figure of how it does on others"]
-    partitions = set(np.unique(datamodule.index.partition[datamodule.splits[split].rows]).tolist())
-    notes = []
-    held_out = datamodule.protocol.name == trained_on and split == "val"
-    if partitions & set(origin.train) and not held_out:
-        notes.append(f"{trained_on}, which the model was trained under, trains on faces of this split")
-    if origin.val in partitions and not (datamodule.protocol.name == trained_on and split == "val"):
-        notes.append(f"{trained_on}, which the model was trained under, selects its epoch on faces of this split")
-    return notes
-
-
-def _left_out(match: ClassMatch, datamodule: FaceDataModule, split: SplitName) -> list[str]:
-    if not match.dropped:
-        return []
-    lost = int((match.to_common[datamodule.splits[split].label] < 0).sum())
-    names = ", ".join(match.dropped)
-    return [f"left out as asked: {names} ({lost:,} faces; a view of {len(match.names)} classes)"]
 
 
 def _calibration(

@@ -9,6 +9,7 @@ from typing import Any
 from mfer_lightning.commands.draw import draw_figures
 from mfer_lightning.evaluation.metrics import evaluate
 from mfer_lightning.evaluation.predictions import Predictions
+from mfer_lightning.evaluation.uncertainty import annotator_figures, metric_intervals
 from mfer_lightning.files import write_json
 from mfer_lightning.inference.classes import match_classes
 from mfer_lightning.report.terminal import print_evaluation
@@ -42,7 +43,7 @@ def evaluate_predictions(config: Mapping[str, Any]) -> Path:
             votes=None if table.votes is None else table.votes[keep],
             vote_names=table.vote_names,
         )
-    found = dict(evaluate(table))
+    found = {**evaluate(table), "intervals": metric_intervals(table), "annotators": annotator_figures(table)}
     folder = Path(config["output"]).expanduser() if config["output"] else path.parent / f"{path.stem}{match.mark}"
     where = {"protocol": f"{path.name}{match.mark}", "split": path.stem.removeprefix("predictions_"), "seed": 0}
     draw_figures(folder, {**found, **where}, table, embedding_points=0)

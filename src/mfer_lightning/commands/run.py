@@ -5,22 +5,30 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import shutil
 import sys
 import warnings
-from contextlib import nullcontext
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
 import yaml
+from hydra.core.hydra_config import HydraConfig
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 
+from mfer_lightning.align.provenance import describe_alignment
 from mfer_lightning.callbacks import History, TrainingDivergedError
 from mfer_lightning.callbacks.interruption import NAME as INTERRUPTED
 from mfer_lightning.commands.build import build_datamodule, build_module, build_trainer, precision
 from mfer_lightning.commands.check import check_config
+from mfer_lightning.commands.combinations import idle_options
 from mfer_lightning.commands.finish import finish
+from mfer_lightning.commands.ranks import stop_ranks
+from mfer_lightning.commands.rehearsal import rehearse
+from mfer_lightning.commands.space import check_space
 from mfer_lightning.commands.track import run_facts
 from mfer_lightning.errors import UserError
 from mfer_lightning.files import remove_leftovers, write_text
@@ -30,9 +38,10 @@ from mfer_lightning.nn.cost import count_gflops
 from mfer_lightning.report.start import print_start
 from mfer_lightning.sweep.identity import claim_run_dir, is_finished, run_name
 from mfer_lightning.sweep.lock import run_lock
+from mfer_lightning.sweep.ranks import decide_together, is_first_rank
 from mfer_lightning.sweep.records import read_records
 from mfer_lightning.tracking.lifetime import tracked
-from mfer_lightning.tracking.provenance import git_state
+from mfer_lightning.tracking.provenance import PATCH, git_state
 
 #: Handed from the first process of a distributed run to the others, which must not choose a folder of their own.
 RUN_DIR = "MFER_RUN_DIR"
@@ -57,31 +66,41 @@ def train(config: dict[str, Any], parent: Path, in_sweep: bool) -> tuple[float |
     """
     check_config(config)
     inherited = os.environ.get(RUN_DIR)
+    leads = not inherited and is_first_rank()
     made_parent = not parent.exists()
-    if inherited:
-        run_dir = Path(inherited)
-    else:
-        run_dir = claim_run_dir(parent, run_name(config), resume=config["resume"], in_sweep=in_sweep)
-    if in_sweep and not inherited:
-        _refuse_a_second_job(parent, run_dir)
-    if in_sweep and not inherited and is_finished(run_dir):
-        print(f"Finished before: {run_dir}", flush=True)
-        return _score(run_dir), run_dir, False
-    os.environ[RUN_DIR] = str(run_dir)
-    try:
-        with nullcontext() if inherited else run_lock(run_dir), _LogFile(run_dir / "log.txt"):
+    with ExitStack() as held:
+
+        def choose() -> str:
+            folder = claim_run_dir(parent, run_name(config), resume=config["resume"], in_sweep=in_sweep)
+            if in_sweep:
+                _refuse_a_second_job(parent, folder)
+            if not (in_sweep and is_finished(folder)):
+                held.enter_context(run_lock(folder))
+                remove_leftovers(folder)
+            return str(folder)
+
+        run_dir = Path(inherited or decide_together(choose))
+        if in_sweep and not inherited and is_finished(run_dir):
+            print(f"Finished before: {run_dir}", flush=True)
+            return _score(run_dir), run_dir, False
+        os.environ[RUN_DIR] = str(run_dir)
+        try:
+            with _LogFile(run_dir / "log.txt"):
+                _check_same_run(run_name(config), run_dir)
+                if leads:
+                    rehearse(config)
+                return _train(config, run_dir), run_dir, True
+        except TrainingDivergedError:  # its log is evidence
+            if not leads:
+                raise SystemExit(0) from None  # all ranks have stopped, and the first one says why
+            raise
+        except UserError:
+            if leads and not in_sweep:
+                _remove_if_nothing_was_trained(run_dir, parent if made_parent else None)
+            raise
+        finally:
             if not inherited:
-                remove_leftovers(run_dir)
-            return _train(config, run_dir), run_dir, True
-    except TrainingDivergedError:
-        raise  # its log is evidence
-    except UserError:
-        if not inherited and not in_sweep:
-            _remove_if_nothing_was_trained(run_dir, parent if made_parent else None)
-        raise
-    finally:
-        if not inherited:
-            os.environ.pop(RUN_DIR, None)
+                os.environ.pop(RUN_DIR, None)
 
 
 def _train(config: dict[str, Any], run_dir: Path) -> float | None:
@@ -96,7 +115,8 @@ def _train(config: dict[str, Any], run_dir: Path) -> float | None:
         "dataset": config["dataset"]["name"],
         "protocol": protocol.name,
         "data_hash": datamodule.data_hash,
-        "git": git_state(),  # now: the checkout may change while the run trains
+        "alignment": describe_alignment(datamodule.alignment, config["dataset"]["name"], config["dataset"].get("size")),
+        "git": git_state(run_dir),  # now: the checkout may change while the run trains
         "config": config,
         "flip": config["evaluation"]["flip"],
     }
@@ -111,6 +131,9 @@ def _train(config: dict[str, Any], run_dir: Path) -> float | None:
     except (RuntimeError, ValueError) as error:
         raise UserError(f"preprocess.size={size}: the network cannot take faces of this size ({error}).") from error
     if trainer.is_global_zero:
+        check_space(config, run_dir, module, datamodule)
+        for idle in idle_options(config):
+            print(f"Note: {idle}.", flush=True)
         write_text(run_dir / "config.yaml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
         if datamodule.noise_manifest is not None:
             datamodule.noise_manifest.write(run_dir / "label_noise.json")
@@ -120,6 +143,9 @@ def _train(config: dict[str, Any], run_dir: Path) -> float | None:
     try:
         with tracked(trainer.loggers, run_facts(config, datamodule, module, gflops)):
             trainer.fit(module, datamodule=datamodule, ckpt_path=resume, weights_only=True)
+            if config["trainer"]["fast_dev_run"]:
+                _nothing_kept(run_dir, trainer)
+                return None
             (run_dir / "checkpoints" / INTERRUPTED).unlink(missing_ok=True)  # the run went on and past it
             return finish(config, run_dir, trainer, module, datamodule, history, gflops)
     except SystemExit as stop:  # what Lightning makes of Ctrl-C
@@ -127,15 +153,39 @@ def _train(config: dict[str, Any], run_dir: Path) -> float | None:
             raise KeyboardInterrupt from stop
         raise
     except torch.OutOfMemoryError as error:
+        stop_ranks(trainer)
         raise UserError(
             f"Out of memory with loader.batch_size={config['loader']['batch_size']}. Use a smaller batch with "
             "trainer.accumulate=2 for the same steps, a smaller preprocess.size, or a smaller backbone."
         ) from error
+    except MisconfigurationException as error:
+        stop_ranks(trainer)
+        raise UserError(f"trainer: {error}") from error
+    except Exception:
+        stop_ranks(trainer)
+        raise
+
+
+def _nothing_kept(run_dir: Path, trainer: L.Trainer) -> None:
+    """End a run of one batch, which has no checkpoint that could be evaluated."""
+    if trainer.is_global_zero:
+        shutil.rmtree(run_dir)
+        print("One batch of training and one of validation went through. Nothing was kept.", flush=True)
+
+
+def _check_same_run(name: str, run_dir: Path) -> None:
+    """Say in the log what this process is to train, and stop where it is not what the run's first process trains."""
+    rank = next((os.environ[n] for n in ("RANK", "LOCAL_RANK", "SLURM_PROCID") if n in os.environ), "0")
+    log.info("process %d, rank %s: %s", os.getpid(), rank, name)
+    if not re.fullmatch(re.escape(name) + r"(\.\d+)?", run_dir.name):
+        raise RuntimeError(f"Rank {rank} was told to train {name}, and the first one {run_dir.name}.")
 
 
 def _refuse_a_second_job(sweep_dir: Path, run_dir: Path) -> None:
+    """Refuse two jobs that differ in what does not belong to a run. The very same job twice is but skipped."""
+    mine = tuple(HydraConfig.get().overrides.task)
     for record in read_records(sweep_dir):
-        if record.run_dir == str(run_dir) and record.status != "failed":
+        if record.run_dir == str(run_dir) and record.has_result and record.overrides != mine:
             raise UserError(
                 f"This job and job {record.number} of the sweep ({' '.join(record.overrides)}) are the same run, "
                 f"{run_dir.name}: places, loggers and hardware do not belong to a run's identity. Vary something else, "
@@ -145,7 +195,7 @@ def _refuse_a_second_job(sweep_dir: Path, run_dir: Path) -> None:
 
 def _remove_if_nothing_was_trained(run_dir: Path, parent: Path | None) -> None:
     """Take away the folder of a run that was refused before its first epoch; whatever was trained stays."""
-    if {f.name for f in run_dir.iterdir()} <= {"log.txt", "config.yaml", "label_noise.json"}:
+    if {f.name for f in run_dir.iterdir()} <= {".lock", "log.txt", "config.yaml", "label_noise.json", PATCH, "profile"}:
         shutil.rmtree(run_dir)
         if parent is not None and not any(parent.iterdir()):
             parent.rmdir()

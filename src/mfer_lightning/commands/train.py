@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mfer_lightning.commands.launch import launch
+from mfer_lightning.commands.multirun import Sweep
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -21,16 +22,41 @@ def main(arguments: Sequence[str]) -> int:
     Returns:
         Exit code: 0, or 1 where a job of a sweep failed.
     """
-    code, sweep_dir = launch("train", _train, arguments)
-    if sweep_dir is not None:
-        from mfer_lightning.commands.report import report_on_sweep
-        from mfer_lightning.report.terminal import print_sweep
-        from mfer_lightning.sweep.records import read_records, sweep_rows
-
-        print_sweep(sweep_rows(read_records(sweep_dir)))
-        print(f"Sweep: {sweep_dir}")
-        report_on_sweep(sweep_dir, arguments)
+    code, sweep = launch("train", _train, arguments)
+    if sweep is not None:
+        _end_sweep(sweep, arguments)
     return code
+
+
+def _end_sweep(sweep: Sweep, arguments: Sequence[str]) -> None:
+    """Say what came of a sweep. Called once, in the process that launched it, when its jobs have ended."""
+    from mfer_lightning.commands.report import report_on_sweep
+    from mfer_lightning.report.search import print_search
+    from mfer_lightning.report.terminal import print_sweep
+    from mfer_lightning.sweep.records import read_records, sweep_rows
+    from mfer_lightning.sweep.search import best_record, best_trial
+
+    records = read_records(sweep.folder)
+    if records or sweep.study is None:
+        print_sweep(sweep_rows(records))
+    if sweep.study is not None:
+        study = sweep.study
+        best = (
+            best_record(records)
+            if study.storage is None
+            else best_trial(study.storage, study.name, study.direction, sweep.folder)
+        )
+        print_search(
+            best.progress.done,
+            study.wanted,
+            best.progress.failed,
+            number=best.number,
+            value=best.value,
+            params=best.params,
+            run_dir=best.run_dir,
+        )
+    print(f"Sweep: {sweep.folder}")
+    report_on_sweep(sweep.folder, arguments)
 
 
 def _train(config: dict[str, Any], parent: Path, in_sweep: bool) -> tuple[float | None, Path, bool]:

@@ -13,8 +13,17 @@ from mfer_lightning.config.location import choices, config_dir
 from mfer_lightning.config.schema import Train
 from mfer_lightning.errors import nearest
 
+#: What OmegaConf complains of, and what the value must be.
+_KINDS = (
+    ("is not a valid bool", "true or false"),
+    ("is not a ListConfig", "a list, e.g. [1,2]"),
+    ("to Dict[", "a mapping, e.g. {name:value}"),
+    ("Cannot convert 'ListConfig' to", "one value, not a list"),
+    ("Cannot convert 'DictConfig' to", "one value, not a mapping"),
+)
+
 #: Groups of recipes, which are no option of any schema.
-RECIPES = ("experiment", "debug")
+RECIPES = ("experiment", "debug", "sweep", "launcher")
 
 
 def explain(error: BaseException, schema: type = Train) -> str | None:
@@ -83,6 +92,12 @@ def _unknown_override(text: str, schema: type) -> str:
     return f"There is no option `{key}`. {_sentence(nearest(key, legal), legal)} See mfer --help."
 
 
+def _given(first: str) -> str:
+    """The value that was refused, as ``=value``, where it is known."""
+    found = re.search(r"'([^']*)'", first)
+    return f"={found[1]}" if found and "bool" in first else ""
+
+
 def _bad_value(error: OmegaConfBaseException) -> str:
     key = getattr(error, "full_key", None) or getattr(error, "key", None)
     parent = getattr(error, "parent_node", None)
@@ -93,8 +108,12 @@ def _bad_value(error: OmegaConfBaseException) -> str:
         return f"There is no option `{key}`. {_sentence(nearest(leaf, legal), legal)}"
     found = re.search(r"Value '([^']*)' of type '\w+' could not be converted to (\w+)", first)
     if found:
-        kind = {"Integer": "a whole number", "Float": "a number", "Boolean": "true or false"}.get(found[2], found[2])
+        kind = {"Integer": "a whole number", "Float": "a number"}.get(found[2], found[2])
         return f"{key}={found[1]}: the value must be {kind}."
+    for complaint, kind in _KINDS:
+        if complaint in first:
+            value = _given(first)
+            return f"{key}{value}: the value must be {kind}."
     if "Missing mandatory value" in first:
         return f"`{key}` has no value: set {key}=..."
     return f"{key}: {first}" if key else first

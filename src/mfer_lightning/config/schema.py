@@ -133,6 +133,24 @@ class Ema:
 
 
 @dataclass
+class EarlyStopping:
+    """When to end before the last epoch."""
+
+    name: str = MISSING
+    monitor: Optional[str] = None
+    patience: int = 10
+    min_delta: float = 0.0
+
+
+@dataclass
+class Freeze:
+    """What is kept as it is in the first epochs."""
+
+    name: str = MISSING
+    epochs: Optional[int] = None
+
+
+@dataclass
 class Trainer:
     """Hardware, precision and length."""
 
@@ -149,6 +167,9 @@ class Trainer:
     deterministic: bool = True
     limit_train_batches: Any = None
     limit_val_batches: Any = None
+    overfit_batches: int = 0
+    fast_dev_run: bool = False
+    profiler: Optional[str] = None
 
 
 @dataclass
@@ -180,6 +201,8 @@ class Train:
     optimizer: Optimizer = field(default_factory=Optimizer)
     scheduler: Scheduler = field(default_factory=Scheduler)
     ema: Ema = field(default_factory=Ema)
+    early_stopping: EarlyStopping = field(default_factory=EarlyStopping)
+    freeze: Freeze = field(default_factory=Freeze)
     trainer: Trainer = field(default_factory=Trainer)
     logger: Logger = field(default_factory=Logger)
     preprocess: Preprocess = field(default_factory=Preprocess)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,12 +11,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from mfer_lightning.data.augment import Augment
+from mfer_lightning.data.pixels import has_no_colour
 from mfer_lightning.data.seeding import STREAM_TARGET, uniforms
 from mfer_lightning.data.splits import Split
 from mfer_lightning.data.store import ImageStore
 
 Key = int | tuple[int, int]
+
+#: What is done to a batch of images: (B,H,W,3) uint8, the seed, (B,) epochs and (B,) rows to (B,H,W,3) uint8.
+#: An augmentation is one, a corruption of a robustness suite another.
+Change = Callable[[NDArray[np.uint8], int, NDArray[np.int64], NDArray[np.int64]], NDArray[np.uint8]]
 
 
 class FaceDataset(Dataset[dict[str, Tensor]]):
@@ -39,7 +43,7 @@ class FaceDataset(Dataset[dict[str, Tensor]]):
         self,
         store: ImageStore,
         split: Split,
-        augment: Augment | None = None,
+        augment: Change | None = None,
         seed: int = 0,
         draw_target: bool = False,
     ) -> None:
@@ -51,6 +55,11 @@ class FaceDataset(Dataset[dict[str, Tensor]]):
 
     def __len__(self) -> int:
         return len(self.split)
+
+    def is_grey(self) -> bool:
+        """Whether the images have no colour, by a look at 64 of them; their partition must be open."""
+        rows = self.split.rows
+        return has_no_colour(self.store.fetch(rows[:: -(-len(rows) // 64)]))
 
     def __getitem__(self, key: Key) -> dict[str, Tensor]:
         """Return one face: ``image`` uint8 (3,H,W), ``label`` and ``index`` int64 (), ``target`` float32 (K,)."""

@@ -1,4 +1,4 @@
-"""Images that are written as numbers in a csv file, as FER2013 was published."""
+"""Images that are written as numbers in a csv file, as FER2013 was published; and whether images have colour."""
 
 from __future__ import annotations
 
@@ -11,6 +11,17 @@ from numpy.typing import NDArray
 from mfer_lightning.data.index import FaceIndex
 from mfer_lightning.data.sources import DECODER_VERSION, resize
 from mfer_lightning.errors import UserError
+
+
+def has_no_colour(images: NDArray[np.uint8]) -> bool:
+    """Whether (N,H,W,3) images are grey, give or take what a JPEG file makes of equal channels.
+
+    Example:
+        >>> has_no_colour(np.full((2, 4, 4, 3), 90, dtype=np.uint8))
+        True
+    """
+    spread = images.max(axis=3).astype(np.int16) - images.min(axis=3)
+    return len(images) > 0 and bool(spread.max() <= 4)
 
 
 class PixelCsvSource:

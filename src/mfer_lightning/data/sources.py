@@ -69,21 +69,40 @@ def decode(path: Path) -> NDArray[np.uint8]:
         if path.stat().st_size == 0:
             raise UserError(f"{path} is empty (0 bytes): the copy is broken. Unpack or download this file anew.")
         with Image.open(path) as image:
-            image.seek(0)
-            return _to_rgb(_upright(image))
+            return to_rgb(image)
     except FileNotFoundError as error:
         raise UserError(f"{path} is missing. Unpack the images anew, or remove its row from the list.") from error
     except UnidentifiedImageError as error:
         raise UserError(f"{path} is no image that can be read. Unpack or download this file anew.") from error
-    except (OSError, SyntaxError, ValueError, EOFError, *_DAMAGE, Image.DecompressionBombError) as error:
-        # What PIL raises for damage: OSError for cut-off files, SyntaxError and ValueError for broken headers.
+    except (*DAMAGE, Image.DecompressionBombError) as error:
         raise UserError(
             f"{path} is damaged or cut off ({error}). Unpack or download this file anew, or remove its row."
         ) from error
 
 
-#: What broken headers make PIL raise besides.
-_DAMAGE = (struct.error, zlib.error, IndexError, TypeError, KeyError, OverflowError)
+def to_rgb(image: Image.Image) -> NDArray[np.uint8]:
+    """Turn a picture that PIL has opened into upright (H,W,3) uint8 RGB; of an animation the first one.
+
+    Raises:
+        Exception: one of :data:`DAMAGE` where its data are broken.
+    """
+    image.seek(0)
+    return _to_rgb(_upright(image))
+
+
+#: What PIL raises for damage: OSError for cut-off files, SyntaxError, ValueError and the rest for broken headers.
+DAMAGE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    struct.error,
+    zlib.error,
+    IndexError,
+    TypeError,
+    KeyError,
+    OverflowError,
+)
 
 _ORIENTATION = 0x0112
 _TURNS = {

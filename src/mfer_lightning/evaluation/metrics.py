@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.metrics import cohen_kappa_score, confusion_matrix, precision_recall_fscore_support
 
 from mfer_lightning.evaluation.calibration import expected_calibration_error
+from mfer_lightning.evaluation.class_order import doubt_class_order
 from mfer_lightning.evaluation.facewise import annotators, face_values
 from mfer_lightning.evaluation.predictions import PADDING, Predictions
 from mfer_lightning.evaluation.schema import ClassFigures, Evaluation
@@ -29,7 +30,8 @@ def evaluate(predictions: Predictions) -> Evaluation:
 
     A class without samples has no recall and no F1: both are None, and the means leave it out. A class that is never
     predicted has precision 0, as in scikit-learn. Padding rows and rows without a label are not counted; everything
-    left out is said in ``notes``.
+    left out is said in ``notes``, and so is a confusion matrix that looks as if classes had each other's names
+    (:mod:`.class_order`).
 
     Args:
         predictions: the table; at least one row must have a label.
@@ -86,6 +88,10 @@ def evaluate(predictions: Predictions) -> Evaluation:
         if name in means:
             metrics[name] = means[name]
 
+    confusion = confusion_matrix(label, pred, labels=classes)
+    doubt = doubt_class_order(confusion, names)
+    if doubt is not None:
+        notes.append(doubt.message)
     per_class: dict[str, ClassFigures] = {}
     for k, name in enumerate(names):
         per_class[name] = {
@@ -99,6 +105,6 @@ def evaluate(predictions: Predictions) -> Evaluation:
         "n": len(table),
         "metrics": metrics,
         "per_class": per_class,
-        "confusion": confusion_matrix(label, pred, labels=classes).tolist(),
+        "confusion": confusion.tolist(),
         "notes": notes,
     }

@@ -47,6 +47,24 @@ class Evaluation(TypedDict):
     notes: list[str]
 
 
+class AgreementFigures(TypedDict):
+    """Accuracy on the faces whose most frequent answer has a share of the votes from ``low`` to below ``high``."""
+
+    low: float
+    high: float
+    n: int
+    accuracy: float
+    interval: list[float]
+
+
+class AnnotatorFigures(TypedDict):
+    """What is known of the annotators, where votes exist (:mod:`mfer_lightning.evaluation.agreement`)."""
+
+    single_annotator: float
+    fleiss_kappa: float | None
+    by_agreement: list[AgreementFigures]
+
+
 class Selection(TypedDict):
     """Which checkpoint was chosen, how and where."""
 
@@ -57,7 +75,17 @@ class Selection(TypedDict):
     value: float | None
 
 
-class Result(Evaluation):
+class Uncertainty(TypedDict, total=False):
+    """What results have beside their figures since they hold intervals; older ones lack it.
+
+    ``intervals`` are 95% intervals of ``metrics``, [low, high] each, None where undefined.
+    """
+
+    intervals: dict[str, list[float] | None]
+    annotators: AnnotatorFigures | None
+
+
+class Result(Evaluation, Uncertainty):
     """A whole ``result.json``."""
 
     schema_version: int
@@ -146,6 +174,7 @@ def _disagreements(result: Mapping[str, Any]) -> list[str]:
         for name, value in result["metrics"].items()
         if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float)) or value != value)
     ]
+    problems += _intervals(result)
     if list(result["per_class"]) != names:
         problems.append(f"per_class has {list(result['per_class'])}, class_names {names}")
     else:
@@ -161,4 +190,21 @@ def _disagreements(result: Mapping[str, Any]) -> list[str]:
     elif sum(map(sum, rows)) != result["n"]:
         problems.append(f"confusion sums to {sum(map(sum, rows))}, n is {result['n']}")
     problems += [f"selection.{key} is missing" for key in Selection.__annotations__ if key not in result["selection"]]
+    return problems
+
+
+def _intervals(result: Mapping[str, Any]) -> list[str]:
+    """Check the intervals of a result that has them."""
+    intervals = result.get("intervals", {})
+    if not isinstance(intervals, Mapping):
+        return [f"intervals is of type {type(intervals).__name__}"]
+    problems = []
+    for name, ends in intervals.items():
+        if ends is None:
+            continue
+        numbers = isinstance(ends, (list, tuple)) and all(
+            isinstance(end, (int, float)) and not isinstance(end, bool) for end in ends
+        )
+        if not numbers or len(ends) != 2 or not ends[0] <= ends[1]:
+            problems.append(f"intervals.{name} is {ends!r}")
     return problems

@@ -8,12 +8,14 @@ from typing import Any
 import torch
 
 from mfer_lightning.errors import UserError
+from mfer_lightning.inference.archive import check_archive
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """Read one of our checkpoints.
 
-    Only tensors and plain values are unpickled (``weights_only``): a file that holds anything else is refused.
+    Only tensors and plain values are unpickled (``weights_only``): a file that holds anything else is refused. The file
+    is mapped, not read, so that it takes no more memory than what is used of it.
 
     Args:
         path: a ``.ckpt`` file.
@@ -27,13 +29,16 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     path = Path(path)
     if not path.is_file():
         raise UserError(f"No checkpoint at {path}. A run keeps them in <run>/checkpoints/: best.ckpt and last.ckpt.")
+    check_archive(path)
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except Exception as error:
         raise UserError(
             f"{path} cannot be read as a checkpoint: it is damaged, or holds objects other than tensors and plain "
             f"values, which are never loaded because they could execute code ({type(error).__name__})."
         ) from error
-    if not isinstance(checkpoint, dict) or "mfer" not in checkpoint or "state_dict" not in checkpoint:
+    whole = isinstance(checkpoint, dict) and all(isinstance(checkpoint.get(k), dict) for k in ("mfer", "state_dict"))
+    if not whole:
         raise UserError(f"{path} is not a checkpoint of mfer_lightning: it has no `mfer` entry.")
-    return checkpoint
+    found: dict[str, Any] = checkpoint
+    return found

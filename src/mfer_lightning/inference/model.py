@@ -11,6 +11,14 @@ from torch import Tensor, nn
 
 from mfer_lightning.config.instantiate import locate
 from mfer_lightning.errors import UserError, nearest
+from mfer_lightning.inference.bounds import (
+    check_finite,
+    check_numbers,
+    check_plain,
+    check_tables,
+    check_weights,
+    parts_at_most,
+)
 from mfer_lightning.inference.checkpoint import read_checkpoint
 from mfer_lightning.inference.locate import checkpoint_path
 from mfer_lightning.nn import MFER, Preprocess
@@ -20,6 +28,9 @@ REQUIRED = ("format", "class_names", "network", "preprocess")
 
 #: The newest format that this version reads.
 NEWEST_FORMAT = 1
+
+#: Of a class, in characters.
+LONGEST_NAME = 100
 
 
 class FERModel(nn.Module):
@@ -85,6 +96,34 @@ class FERModel(nn.Module):
                 output = {name: (value + mirrored[name]) / 2 for name, value in output.items()}
             return output
 
+    def save_pretrained(self, folder: str | Path, *, replace: bool = False) -> Path:
+        """Write ``model.safetensors``, ``config.json`` and a model card, in the Hugging Face layout.
+
+        Args:
+            folder: appears whole or not at all.
+            replace: put it in the place of an earlier export there.
+
+        Returns:
+            The folder.
+
+        Raises:
+            UserError: where there is something already, or nothing can be written.
+        """
+        from mfer_lightning.inference.pretrained import save_export
+
+        return save_export(self, folder, replace=replace)
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path, device: str = "auto") -> FERModel:
+        """Load what :meth:`save_pretrained` or ``mfer export format=safetensors`` wrote; a local folder, no hub.
+
+        Raises:
+            UserError: where it is missing, damaged, unsafe, of a newer format, or disagrees with itself.
+        """
+        from mfer_lightning.inference.pretrained import read_export
+
+        return read_export(folder, device)
+
     def _run(self, faces: Tensor) -> dict[str, Tensor]:
         pixels = self.preprocess(faces).contiguous(memory_format=torch.channels_last)
         output = self.network(pixels)
@@ -97,10 +136,10 @@ class FERModel(nn.Module):
 
 
 def read_model(where: str | Path, device: str = "auto") -> FERModel:
-    """Load the model of a run or a checkpoint, without executing anything that the file holds.
+    """Load the model of a run, a checkpoint or an export, without executing anything that the file holds.
 
     Args:
-        where: a run's folder, or a checkpoint file.
+        where: a run's folder, a checkpoint file, or a folder that ``mfer export format=safetensors`` wrote.
         device: ``"auto"`` (a GPU where there is one), or a torch device, e.g. ``"cpu"`` or ``"cuda:1"``.
 
     Returns:
@@ -109,12 +148,16 @@ def read_model(where: str | Path, device: str = "auto") -> FERModel:
     Raises:
         UserError: where there is no checkpoint, or it is damaged, unsafe, of a newer format, or disagrees with itself.
     """
+    from mfer_lightning.inference.pretrained import is_export, read_export  # which builds with what is here
+
+    if is_export(where):
+        return read_export(where, device)
     path = checkpoint_path(where)
     checkpoint = read_checkpoint(path)
     stored = {
         name.removeprefix("network."): value
         for name, value in checkpoint["state_dict"].items()
-        if name.startswith("network.")
+        if str(name).startswith("network.")
     }
     description = {**checkpoint["mfer"], "epoch": checkpoint.get("epoch")}
     return build_model(description, stored, path).to(choose_device(device))
@@ -133,36 +176,48 @@ def build_model(description: Mapping[str, Any], weights: Mapping[str, Tensor], s
     Raises:
         UserError: where the parts are missing or disagree.
     """
+    check_weights(weights, source)
+    check_plain(description, source)
     missing = [key for key in REQUIRED if key not in description]
     if missing:
         raise UserError(f"{source} does not describe a model: it lacks {', '.join(missing)}.")
-    if not isinstance(description["format"], int) or description["format"] > NEWEST_FORMAT:
+    if type(description["format"]) is not int or description["format"] > NEWEST_FORMAT:
         raise UserError(
             f"{source} is of format {description['format']}; this version reads up to {NEWEST_FORMAT}. "
             "Install a newer mfer_lightning."
         )
     check_targets(description.get("config"), source)
     names = description["class_names"]
-    if not isinstance(names, (list, tuple)) or not all(isinstance(n, str) and n for n in names):
+    if not _are_names(names):
         raise UserError(f"{source} does not describe a model: its class names are {names!r}.")
     config = description["network"]
     if not isinstance(config, Mapping) or config.get("num_classes") != len(names):
         raise UserError(f"{source} does not describe a model: {len(names)} class names, network {config!r}.")
+    if not isinstance(description["preprocess"], Mapping):
+        raise UserError(f"{source} does not describe a model: its preprocessing is {description['preprocess']!r}.")
+    check_numbers(config, source)
+    check_numbers(description["preprocess"], source, "preprocess")
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), parts_at_most(len(weights), source):
             network = MFER(**config)
-        _compare({name: value.shape for name, value in network.state_dict().items()}, weights, source)
-        if _has_hidden_buffers(network):  # which the weights do not bring: they must be computed
+        _compare(network.state_dict(), weights, source)
+        if check_tables(network, source):  # which the weights do not bring: they must be computed
             network = MFER(**config)
-        preprocess = Preprocess.from_config(description["preprocess"])
+        preprocess = Preprocess.from_config(_with_grey(description))
     except (UserError, TypeError, ValueError, AttributeError, RuntimeError, AssertionError) as error:
         message = str(error)
         raise UserError(message if str(source) in message else f"{source} cannot be used: {message}") from error
-    network.load_state_dict({k: v.clone() for k, v in weights.items()}, assign=True)
+    check_finite(weights, source)
+    network.load_state_dict({k: _own(v) for k, v in weights.items()}, assign=True)
     network.requires_grad_(False)
     network.to(memory_format=torch.channels_last)
     metadata = {k: v for k, v in description.items() if k not in ("network", "preprocess", "class_names")}
     return FERModel(network, preprocess, names, metadata, source)
+
+
+def _with_grey(description: Mapping[str, Any]) -> dict[str, Any]:
+    """Say that FERPlus is grey in place of checkpoints from before it was stored."""
+    return {"grey": description.get("dataset") == "ferplus", **description["preprocess"]}
 
 
 def check_targets(config: Any, source: Path) -> None:
@@ -198,16 +253,27 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def _has_hidden_buffers(network: nn.Module) -> bool:
-    """Whether there are buffers that are not part of the state dict (Swin's position indices, for one)."""
-    return bool({name for name, _ in network.named_buffers()} - set(network.state_dict()))
+def _are_names(names: Any) -> bool:
+    """Whether these are different printable names: they end in file headers, tables and pages."""
+    whole = isinstance(names, (list, tuple)) and all(isinstance(n, str) and n.isprintable() for n in names)
+    return whole and all(0 < len(n) <= LONGEST_NAME for n in names) and len(set(names)) == len(names)
 
 
-def _compare(expected: Mapping[str, torch.Size], weights: Mapping[str, Tensor], source: Path) -> None:
+def _own(weight: Tensor) -> Tensor:
+    """Copy a weight out of its file, floating point ones in float32."""
+    return weight.to(torch.float32, copy=True) if weight.is_floating_point() else weight.clone()
+
+
+def _compare(expected: Mapping[str, Tensor], weights: Mapping[str, Tensor], source: Path) -> None:
     wrong = [
-        f"{name} is {tuple(weights[name].shape)}, expected {tuple(shape)}"
-        for name, shape in expected.items()
-        if name in weights and weights[name].shape != shape
+        f"{name} is {tuple(weights[name].shape)}, expected {tuple(value.shape)}"
+        for name, value in expected.items()
+        if name in weights and weights[name].shape != value.shape
+    ]
+    wrong += [
+        f"{name} is {weights[name].dtype}, expected {value.dtype}"
+        for name, value in expected.items()
+        if name in weights and weights[name].is_floating_point() != value.is_floating_point()
     ]
     wrong += [f"{name} is missing" for name in expected if name not in weights]
     wrong += [f"{name} is not the network's ({nearest(name, expected)})" for name in weights if name not in expected]

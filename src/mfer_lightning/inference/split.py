@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mfer_lightning.data.datamodules import FaceDataModule
+from mfer_lightning.data.dataset import Change
 from mfer_lightning.evaluation.predictions import Predictions
 from mfer_lightning.inference.classes import ClassMatch
 from mfer_lightning.inference.collect import Outputs
@@ -28,7 +29,8 @@ def predict_split(
     split: SplitName,
     *,
     flip: bool = False,
-    disturb: Callable[[Tensor, Tensor], Tensor] | None = None,
+    positions: NDArray[np.int64] | None = None,
+    change: Change | None = None,
     progress: Progress | None = None,
 ) -> Outputs:
     """Predict every face of a split once, in float32.
@@ -38,8 +40,8 @@ def predict_split(
         datamodule: has read its labels (``setup("predict")``).
         split: which faces.
         flip: average with the mirrored faces.
-        disturb: maps uint8 faces (B,3,H,W) and their rows (B,) to faces that the model is to see instead; for
-            robustness suites.
+        positions: which faces of the split, counted within it, and in which order they are met; None: all.
+        change: what to do to the faces on the way, for robustness suites; None: nothing.
         progress: called with the number of faces done so far.
 
     Returns:
@@ -51,9 +53,8 @@ def predict_split(
     index: list[Tensor] = []
     logits: list[Tensor] = []
     feature: list[Tensor] = []
-    for batch in datamodule.predict_dataloader(split):
-        faces = batch["image"] if disturb is None else disturb(batch["image"], batch["index"])
-        output = model(faces, flip=flip)
+    for batch in datamodule.predict_dataloader(split, positions, change):
+        output = model(batch["image"], flip=flip)
         index.append(batch["index"])
         logits.append(output["logits"].cpu())
         feature.append(output["feature"].cpu())
@@ -66,7 +67,11 @@ def predict_split(
 
 
 def tabulate(
-    datamodule: FaceDataModule, split: SplitName, outputs: Outputs, match: ClassMatch
+    datamodule: FaceDataModule,
+    split: SplitName,
+    outputs: Outputs,
+    match: ClassMatch,
+    positions: NDArray[np.int64] | None = None,
 ) -> tuple[Predictions, NDArray[np.bool_]]:
     """Join outputs and truth over the common classes.
 
@@ -75,14 +80,17 @@ def tabulate(
         split: which.
         outputs: of all its faces.
         match: from the model's logits and the dataset's labels to the common classes.
+        positions: which faces of the split were predicted, counted within it; None: all.
 
     Returns:
         The table, without the faces of dropped classes, and which of the outputs are in it.
     """
     part, index = datamodule.splits[split], datamodule.index
-    order = np.argsort(part.rows)
+    order = np.argsort(part.rows) if positions is None else positions[np.argsort(part.rows[positions])]
     if not np.array_equal(part.rows[order], outputs.index):
-        raise RuntimeError(f"The {split} split has {len(part.rows)} faces, but {len(outputs.index)} were predicted.")
+        raise RuntimeError(
+            f"The {split} split was to give {len(order)} faces, but {len(outputs.index)} were predicted."
+        )
     label = match.to_common[part.label[order]]
     target = part.target[order][:, match.to_common >= 0]
     keep = label >= 0
@@ -98,3 +106,9 @@ def tabulate(
         vote_names=index.vote_names,
     )
     return table, keep
+
+
+def groups_of(datamodule: FaceDataModule, table: Predictions) -> NDArray[np.int64] | None:
+    """Give which faces of a table belong together (one photo, one person), (N,); None where the dataset has none."""
+    group = datamodule.index.group
+    return None if group is None else group[table.index]

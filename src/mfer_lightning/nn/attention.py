@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mfer_lightning.errors import UserError
+from mfer_lightning.nn.convolution import convolve_taps, taps_pay
 
 _LAYOUTS = ("NCHW", "NHWC")
 _NORM_ORDERS = ("gelu_norm", "norm_gelu")
@@ -121,11 +122,25 @@ class DSAttention(nn.Module):
         """
         maps, tokens = _views(x, self.layout)
         value = self.value(tokens)
-        weights = F.softmax(self._score(maps, tokens).flatten(1, 2), dim=1).to(value.dtype).view_as(value)
-        change = weights * value
+        change = self._weights(maps, tokens).to(value.dtype) * value
         if self.layout == "NCHW":
             change = change.permute(0, 3, 1, 2)
         return x + change if self.residual else _like(change, x)
+
+    def weights(self, x: Tensor) -> Tensor:
+        """Return what a map is weighed with, for looking at; :meth:`forward` computes the same.
+
+        Args:
+            x: as :meth:`forward` takes it.
+
+        Returns:
+            (B,C,H,W), at least float32, in either layout; each channel sums to 1 over its positions.
+        """
+        return self._weights(*_views(x, self.layout)).permute(0, 3, 1, 2)
+
+    def _weights(self, maps: Tensor, tokens: Tensor) -> Tensor:
+        score = self._score(maps, tokens)
+        return F.softmax(score.flatten(1, 2), dim=1).view_as(score)
 
     def _score(self, maps: Tensor, tokens: Tensor) -> Tensor:
         # In half precision K * X can overflow, and the exponentials of 196 positions lose their tail: float32 here.
@@ -233,6 +248,8 @@ def conv_within_map(conv: nn.Conv2d, maps: Tensor) -> Tensor:
     Returns:
         What ``conv(maps)`` returns.
     """
+    if taps_pay(conv, maps):
+        return convolve_taps(maps, conv.weight, conv.bias)
     half = conv.kernel_size[0] // 2
     rows, columns = min(half, maps.shape[2] - 1), min(half, maps.shape[3] - 1)
     if rows == half and columns == half:

@@ -14,6 +14,7 @@ import timm
 from torch import Tensor, nn
 
 from mfer_lightning.errors import UserError, nearest
+from mfer_lightning.nn.convolution import speed_up_depthwise
 from mfer_lightning.nn.options import Spec, check_options, split
 from mfer_lightning.nn.probe import Stage, prune_unused, run_on_meta, trace
 from mfer_lightning.nn.stems import shrink_stem, small_stem_options
@@ -27,6 +28,9 @@ _DEFAULTS: Mapping[str, Any] = {
 }
 _STEMS = ("default", "small")
 _NORMS = ("layer", "none")
+_NETWORKS_OWN = frozenset(["pretrained", "num_classes", "in_chans", "features_only"])
+#: By these timm would open other files, and a description of a network may come out of a file that nobody trusts.
+_FILES = frozenset(["checkpoint_path", "pretrained_cfg", "pretrained_cfg_overlay", "cache_dir"])
 #: The paper trains ConvNeXt-Base with this rate; other models keep timm's default unless told otherwise.
 _PAPER_DROP_PATH = 0.25
 
@@ -133,6 +137,7 @@ class Backbone(nn.Module):
             self._wrap(stage.module, make(stage.channels, stage.layout))
         if attend:
             run_on_meta(self.model, name, in_chans, layout.size)  # the model must still run with its stages wrapped
+        speed_up_depthwise(self.model)
         self.norm = nn.LayerNorm(self.feature_dim, eps=1e-6) if config["norm"] == "layer" else nn.Identity()
 
     def forward(self, image: Tensor) -> Tensor:
@@ -210,7 +215,7 @@ def create_timm_model(config: Mapping[str, Any], *, in_chans: int = 3, pretraine
         options.update(small_stem_options(family, config["stem_stride"], options))
     if config["drop_path_rate"] is not None:
         options["drop_path_rate"] = config["drop_path_rate"]
-    reserved = {"pretrained", "num_classes", "in_chans", "features_only"} & set(options)
+    reserved = (_NETWORKS_OWN | _FILES) & set(options)
     if reserved:
         raise UserError(f"Backbone '{name}': `options` may not set {', '.join(sorted(reserved))}, the network does.")
     try:

@@ -6,6 +6,8 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from mfer_lightning.nn.convolution import plain_convolutions
+
 
 def count_parameters(module: nn.Module) -> int:
     """Count the parameters of a module, frozen ones included.
@@ -38,7 +40,7 @@ def count_gflops(network: nn.Module, size: int) -> float:
     was_training = network.training
     network.eval()
     try:
-        with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        with torch.inference_mode(), plain_convolutions(), FlopCounterMode(display=False) as counter:
             network(torch.zeros(1, 3, size, size, device=device))
     finally:
         network.train(was_training)

@@ -40,6 +40,8 @@ class Preprocess(nn.Module):
         interpolation: ``"bilinear"`` or ``"bicubic"``.
         antialias: low-pass filter before shrinking, as PIL does and OpenCV does not.
         colour: the channel order that the network wants. Images always come in as RGB.
+        grey: take the colour out first, as a network that was trained on grey faces must see them; grey images pass
+            through unchanged, to the bit.
         alignment: name and version of the face alignment that the images went through, or None. Stored, not applied.
         channels_last: return the output in channels_last memory, which convolutions prefer on many devices.
 
@@ -67,6 +69,7 @@ class Preprocess(nn.Module):
         interpolation: str = "bilinear",
         antialias: bool = True,
         colour: str = "RGB",
+        grey: bool = False,
         alignment: str | None = None,
         channels_last: bool = False,
     ) -> None:
@@ -82,6 +85,7 @@ class Preprocess(nn.Module):
         self.interpolation = interpolation
         self.antialias = bool(antialias)
         self.colour = colour
+        self.grey = bool(grey)
         self.alignment = alignment
         self.channels_last = bool(channels_last)
         self._mean = _three("mean", mean, 0)
@@ -111,10 +115,12 @@ class Preprocess(nn.Module):
             )
         if image.dim() != 4 or image.shape[1] != 3:
             raise ValueError(f"Expected argument `image` of shape (B, 3, H, W), but got {tuple(image.shape)}.")
-        if self.colour == "BGR":
+        if self.colour == "BGR" and not self.grey:
             image = image.flip(1)
         memory = torch.channels_last if self.channels_last else torch.contiguous_format
         x = image.to(torch.float32, memory_format=memory)
+        if self.grey:
+            x = _without_colour(x).contiguous(memory_format=memory)
         if self.size is None or x.shape[-2:] == (self.size, self.size):
             return x.sub_(self.shift).mul_(self.scale).contiguous(memory_format=memory)
         if max(x.shape[-2:]) <= self.size:
@@ -146,6 +152,7 @@ class Preprocess(nn.Module):
             "interpolation": self.interpolation,
             "antialias": self.antialias,
             "colour": self.colour,
+            "grey": self.grey,
             "alignment": self.alignment,
             "channels_last": self.channels_last,
         }
@@ -169,6 +176,14 @@ class Preprocess(nn.Module):
     def extra_repr(self) -> str:
         """The arguments."""
         return ", ".join(f"{key}={value!r}" for key, value in self.to_config().items())
+
+
+def _without_colour(x: Tensor) -> Tensor:
+    """Weigh red, green and blue as PIL's ``convert("L")`` does, rounded to whole numbers as there; three times."""
+    red, green, blue = x[:, 0:1], x[:, 1:2], x[:, 2:3]
+    # The weights add up to 2 ** 16, and every sum stays below 2 ** 24: float32 holds it exactly.
+    grey = torch.floor((19595 * red + 38470 * green + 7471 * blue + 32768) / 65536)
+    return grey.expand(-1, 3, -1, -1)
 
 
 def _three(name: str, value: str | Sequence[float], part: int) -> tuple[float, float, float]:

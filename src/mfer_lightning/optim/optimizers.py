@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.optim import SGD, AdamW, Optimizer
 
 from mfer_lightning.optim.sam import SAM
@@ -39,7 +40,8 @@ def build_optimizer(
         eps: of adamw.
         momentum: of sgd.
         nesterov: of sgd; ignored where momentum is 0.
-        fused: one kernel for the whole update; None: where all parameters are floating and on a CUDA device.
+        fused: one kernel for the whole update, which reads and writes each weight once; None: where all parameters are
+            floating and on the CPU or on CUDA devices.
         sam_rho: radius of :class:`SAM` around this optimizer, 0 for none.
         sam_adaptive: the scale-invariant variant (ASAM).
 
@@ -59,7 +61,9 @@ def build_optimizer(
         raise ValueError(f"Expected argument `name` to be one of {OPTIMIZERS}, but got {name!r}.")
     groups = [dict(group, params=list(group["params"])) for group in groups]
     if fused is None:
-        fused = all(p.is_cuda and torch.is_floating_point(p) for group in groups for p in group["params"])
+        fused = all(
+            p.device.type in ("cpu", "cuda") and torch.is_floating_point(p) for group in groups for p in group["params"]
+        )
     optimizer: Optimizer
     if name == "adamw":
         if len(betas) != 2:
@@ -75,4 +79,39 @@ def build_optimizer(
             nesterov=nesterov and momentum > 0,
             fused=fused or None,
         )
+    if fused:
+        _make_safe(optimizer)
     return optimizer if sam_rho == 0 else SAM(optimizer, rho=sam_rho, adaptive=sam_adaptive)
+
+
+def _make_safe(optimizer: Optimizer) -> None:
+    """Keep a fused optimizer right where torch 2.14 is not.
+
+    Its kernels walk weights, gradients and moments as flat memory. Where one of them is laid out in another order than
+    the weights (moments of a run that was trained without channels_last, say), the result is silently wrong.
+    """
+    # Lightning refuses to clip gradients of an optimizer that says it undoes loss scaling itself; then the scaler does.
+    optimizer._step_supports_amp_scaling = False  # type: ignore[attr-defined]
+    optimizer.register_step_pre_hook(_lay_out_gradients)
+    optimizer.register_load_state_dict_post_hook(_lay_out_moments)
+
+
+def _lay_out_gradients(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            if parameter.grad is not None and not _alike(parameter.grad, parameter):
+                parameter.grad = torch.empty_like(parameter).copy_(parameter.grad)
+
+
+def _lay_out_moments(optimizer: Optimizer) -> None:
+    for parameter, state in optimizer.state.items():
+        for name, value in state.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape and not _alike(value, parameter):
+                state[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+
+
+def _alike(a: Tensor, b: Tensor) -> bool:
+    """Whether two tensors of one shape lie in memory in the same order."""
+    return a.stride() == b.stride() or all(
+        x == y for x, y, n in zip(a.stride(), b.stride(), a.shape, strict=True) if n > 1
+    )

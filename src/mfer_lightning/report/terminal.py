@@ -82,6 +82,13 @@ def print_evaluation(
 def _print_figures(evaluation: Mapping[str, Any], console: Console) -> None:
     console.print(_class_table(evaluation))
     console.print(_overall_table(evaluation))
+    annotators = evaluation.get("annotators")
+    if annotators is not None:
+        console.print(
+            f"A single annotator agrees with the others on {_share(annotators['single_annotator'])}% of these faces "
+            "(a reference, no ceiling).",
+            style="dim",
+        )
     for note in evaluation["notes"]:
         console.print(f"[bold]Note:[/] {escape(note)}")
 
@@ -166,6 +173,7 @@ def _class_table(result: Mapping[str, Any]) -> Table:
 
 def _overall_table(result: Mapping[str, Any]) -> Table:
     metrics, n = result["metrics"], result["n"]
+    intervals = result.get("intervals", {})  # older results have none
     low, high = wilson(round(metrics["accuracy"] * n), n)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("overall")
@@ -177,8 +185,16 @@ def _overall_table(result: Mapping[str, Any]) -> Table:
         if key in metrics:
             value = metrics[key]
             words = "–" if value is None else f"{value:.4f}"
-            table.add_row(title, _share(value) if unit == "%" else words, unit)
+            ends = intervals.get(key)
+            table.add_row(title, _share(value) if unit == "%" else words, unit + _interval(ends, unit))
     return table
+
+
+def _interval(ends: Sequence[float] | None, unit: str) -> str:
+    if ends is None:
+        return ""
+    low, high = (_share(end) if unit == "%" else f"{end:.4f}" for end in ends)
+    return f"  {low} to {high}"
 
 
 def _share(value: float | None) -> str:
@@ -234,6 +250,6 @@ def _print_failures(failed: Sequence[Mapping[str, Any]], axes: Sequence[str], co
     console.print()
     console.print(f"[bold red]{len(failed)} job{'s' * (len(failed) != 1)} without a result:[/]")
     for row in failed:
-        named = [f"{axis}={row[axis]}" for axis in (*axes, "seed") if axis in row]
+        named = [f"{axis}={row[axis]}" for axis in (*axes, "seed") if row.get(axis) is not None]
         reason = str(row.get("error") or f"status {row.get('status', 'unknown')}, no reason was recorded")
         console.print(f"  {escape(' '.join(named))}: {escape(' '.join(reason.split()))}")

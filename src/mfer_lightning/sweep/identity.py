@@ -26,6 +26,7 @@ IRRELEVANT = (
     "trainer.devices",
     "trainer.num_nodes",
     "trainer.strategy",
+    "trainer.profiler",
     "loader.num_workers",
     "loader.pin_memory",
     "loader.eval_batch_size",
@@ -86,13 +87,13 @@ def sweep_name(arguments: Sequence[str]) -> str:
     """Name a sweep by its command line, so that the same command finds its sweep again.
 
     Args:
-        arguments: the command line after the verb; its order, and where files are, do not matter.
+        arguments: the command line after the verb; its order, where files are and where jobs run do not matter.
 
     Example:
         >>> sweep_name(["-m", "loss=ce,dsf", "seed=0"]) == sweep_name(["seed=0", "loss=ce,dsf", "--multirun"])
         True
     """
-    relevant = sorted(a for a in arguments if not a.startswith(("-", "paths.", "logger", "hydra")))
+    relevant = sorted(a for a in arguments if not a.startswith(("-", "paths.", "logger", "hydra", "launcher=")))
     return f"sweep-{hashlib.sha256(json.dumps(relevant).encode()).hexdigest()[:8]}"
 
 

@@ -1,15 +1,21 @@
-"""Each job of a sweep on its own: its command line, its process group, its environment.
+"""Each job of a sweep on its own: its command line, its process group, its environment, its output.
 
-Lightning starts the further ranks of a distributed job by running ``sys.argv`` again. Inside a sweep that would be the
-whole sweep; here it is the one job. Afterwards nothing of the job's process group is left for the next.
+Lightning starts the further ranks of a distributed job by running the main module with ``sys.argv`` again. Inside a
+sweep that would be the whole sweep, and in a process that joblib or submitit started, their own program; here it is the
+one job. Afterwards nothing of the job's process group is left for the next.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import signal
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
 
 #: What a distributed job leaves in the environment, which would make the next one believe it is a child of it.
 LEFTOVERS = (
@@ -32,13 +38,16 @@ def isolated_job(overrides: Sequence[str], flags: Sequence[str] = ()) -> Iterato
         overrides: the job's own overrides, e.g. ``["loss=ce", "seed=0"]``.
         flags: what else the command line said, e.g. ``["--config-dir", "conf"]``.
     """
-    argv = sys.argv
+    import __main__
+
+    argv, spec = sys.argv, __main__.__spec__
     before = {name: os.environ.get(name) for name in LEFTOVERS}
     sys.argv = [argv[0], *flags, *overrides, "hydra.mode=RUN"]
+    __main__.__spec__ = importlib.util.find_spec("mfer_lightning.__main__")
     try:
         yield
     finally:
-        sys.argv = argv
+        sys.argv, __main__.__spec__ = argv, spec
         if "torch" in sys.modules:
             import torch.distributed
 
@@ -49,3 +58,44 @@ def isolated_job(overrides: Sequence[str], flags: Sequence[str] = ()) -> Iterato
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+@contextmanager
+def output_to(path: Path) -> Iterator[None]:
+    """Send what this process and those that it starts print into a file, for the duration of a block.
+
+    Args:
+        path: appended to; its folder is made where it is missing.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab") as file:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        kept = [(number, os.dup(number)) for number in (1, 2)]
+        try:
+            for number, _ in kept:
+                os.dup2(file.fileno(), number)
+            yield
+        finally:
+            for stream in (sys.stdout, sys.stderr):
+                stream.flush()
+            for number, copy in kept:
+                os.dup2(copy, number)
+                os.close(copy)
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Turn SIGTERM into an ordinary end of this process, so that the processes it has started are ended too."""
+
+    def stop(signum: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + signum)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -15,6 +15,13 @@ from mfer_lightning.files import write_json
 TOKEN = "MFER_SWEEP_TOKEN"  # noqa: S105 - a name, not a secret
 
 
+#: Why a job has no result that has not said so itself.
+CUT_OFF = (
+    "its process ended without a word (killed, out of memory, or out of time), or has not ended yet; "
+    "the same command continues it"
+)
+
+
 @dataclass(frozen=True)
 class JobRecord:
     """How one job of a sweep ended.
@@ -22,7 +29,8 @@ class JobRecord:
     Args:
         number: the job's number in the sweep, from 0.
         overrides: the job's own command line, e.g. ``("loss=ce", "seed=0")``.
-        status: ``"done"``, ``"skipped"`` (was finished before) or ``"failed"``.
+        status: ``"running"``, ``"done"``, ``"skipped"`` (was finished before) or ``"failed"``. A job that still says
+            running when the sweep has ended was cut off.
         run_dir: the run's folder.
         error: why it failed, in one message; None where it did not.
         token: which start of the sweep this belongs to.
@@ -30,10 +38,15 @@ class JobRecord:
 
     number: int
     overrides: tuple[str, ...]
-    status: Literal["done", "skipped", "failed"]
+    status: Literal["running", "done", "skipped", "failed"]
     run_dir: str
     error: str | None = None
     token: str = ""
+
+    @property
+    def has_result(self) -> bool:
+        """Whether the job's run is finished."""
+        return self.status in ("done", "skipped")
 
     def write(self, sweep_dir: Path) -> None:
         """Write the record into the sweep's folder."""
@@ -84,9 +97,18 @@ def sweep_rows(records: Sequence[JobRecord]) -> list[dict[str, Any]]:
         values = overrides_as_dict(record.overrides)
         result: Mapping[str, Any] | None = None
         path = Path(record.run_dir) / "result.json"
-        if record.status != "failed" and path.is_file():
+        if record.has_result and path.is_file():
             result = json.loads(path.read_text(encoding="utf-8"))
-        row: dict[str, Any] = {axis: values.get(axis, "") for axis in axes}
-        row |= {"seed": values.get("seed"), "status": record.status, "result": result, "error": record.error}
+        row: dict[str, Any] = {axis: _short(values.get(axis, "")) for axis in axes}
+        row |= {"seed": values.get("seed"), "status": record.status, "result": result}
+        row["error"] = CUT_OFF if record.status == "running" else record.error
         rows.append(row)
     return rows
+
+
+def _short(value: str) -> str:
+    """Write a number that a sampler drew with six digits, which fit into a table."""
+    try:
+        return value if len(value) <= 10 else f"{float(value):.6g}"
+    except ValueError:
+        return value

@@ -13,6 +13,12 @@ from typing import Any
 
 import torch
 
+from mfer_lightning.files import atomic_path
+
+#: File in a run's folder that holds what the code had been changed by, and its largest size in bytes.
+PATCH = "changes.patch"
+LONGEST_PATCH = 1_000_000
+
 #: Packages whose version can change a result.
 PACKAGES = (
     "mfer_lightning",
@@ -42,33 +48,53 @@ def versions() -> dict[str, str]:
     return found
 
 
-def git_state() -> dict[str, Any] | None:
-    """Commit of this package's checkout, whether it was modified, and a hash of the modification.
+def git_state(run_dir: Path | None = None) -> dict[str, Any] | None:
+    """Commit of this package's checkout, and what it had been changed by: modified and new files of code and choices.
+
+    Args:
+        run_dir: where the change goes as ``changes.patch``, if it is no longer than :data:`LONGEST_PATCH`: with it,
+            ``git checkout <commit> && git apply changes.patch`` gives the code back. None: it is hashed only.
 
     Returns:
-        ``commit``, ``dirty``, ``diff_sha256`` (None where clean); None where the package is not in a git checkout.
+        ``commit``, ``dirty``, ``diff_sha256`` (None where clean), ``patch`` (name of the file, None where there is
+        none); None where the package is not in a git checkout.
     """
     here = Path(__file__).resolve().parent
-
-    def git(*arguments: str) -> str:
-        return subprocess.run(  # noqa: S603 - fixed arguments, no shell
-            ["git", "-C", str(here), *arguments],  # noqa: S607 - the user's own git
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=20,
-        ).stdout
-
     try:
-        top = Path(git("rev-parse", "--show-toplevel").strip())
+        top = Path(_git(here, "rev-parse", "--show-toplevel").decode().strip())
         if not (top / "src" / "mfer_lightning").is_dir():
             return None  # an installed wheel inside somebody's own repository
-        commit = git("rev-parse", "HEAD").strip()
-        diff = git("diff", "HEAD")
+        commit = _git(here, "rev-parse", "HEAD").decode().strip()
+        diff = _git(top, "diff", "--binary", "HEAD") + _new_files(top)
     except (OSError, subprocess.SubprocessError):
         return None
-    digest = hashlib.sha256(diff.encode()).hexdigest() if diff else None
-    return {"commit": commit, "dirty": bool(diff), "diff_sha256": digest}
+    digest = hashlib.sha256(diff).hexdigest() if diff else None
+    patch = None
+    if diff and run_dir is not None and len(diff) <= LONGEST_PATCH:
+        patch = PATCH
+        with atomic_path(run_dir / PATCH) as path:
+            path.write_bytes(diff)
+    return {"commit": commit, "dirty": bool(diff), "diff_sha256": digest, "patch": patch}
+
+
+def _git(folder: Path, *arguments: str, legal: tuple[int, ...] = (0,)) -> bytes:
+    done = subprocess.run(  # noqa: S603 - fixed arguments, no shell
+        ["git", "-C", str(folder), *arguments],  # noqa: S607 - the user's own git
+        capture_output=True,
+        check=False,
+        timeout=20,
+    )
+    if done.returncode not in legal:
+        raise subprocess.CalledProcessError(done.returncode, "git")
+    return done.stdout
+
+
+def _new_files(top: Path) -> bytes:
+    """Patch that makes the files of code and choices that git does not know yet; others do not change a result."""
+    listed = _git(top, "ls-files", "-z", "--others", "--exclude-standard", "--", "src", "conf").decode().split("\0")
+    names = [name for name in listed if name and (top / name).stat().st_size <= LONGEST_PATCH]
+    null = "/dev/null"  # git's own word for it, on every system; its exit code is 1 where files differ
+    return b"".join(_git(top, "diff", "--binary", "--no-index", "--", null, name, legal=(0, 1)) for name in names)
 
 
 def hardware() -> dict[str, Any]:

@@ -7,24 +7,27 @@ import logging
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
 import cv2
 import lightning as L
 import numpy as np
+from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
+from mfer_lightning.data.alignment import read_alignment
 from mfer_lightning.data.augment import build_augment
 from mfer_lightning.data.cache import default_cache_dir
-from mfer_lightning.data.dataset import FaceDataset, as_is
+from mfer_lightning.data.dataset import Change, FaceDataset, as_is
 from mfer_lightning.data.index import FaceIndex
 from mfer_lightning.data.noise import NoiseManifest, flip_labels
 from mfer_lightning.data.protocols import Protocol, get_protocol
 from mfer_lightning.data.readers.common import unreadable
 from mfer_lightning.data.samplers import SAMPLERS, EvalSampler, TrainSampler, world
 from mfer_lightning.data.sources import FileSource, ImageSource
-from mfer_lightning.data.splits import Split, Splits, make_splits
+from mfer_lightning.data.splits import Split, Splits, first_faces, make_splits
 from mfer_lightning.data.store import ImageStore
 from mfer_lightning.errors import UserError, nearest
 
@@ -41,7 +44,8 @@ class FaceDataModule(L.LightningDataModule, ABC):
 
     After :meth:`setup` there are ``index`` (what the reader found), ``splits`` (what the protocol made of it),
     ``class_names``, ``num_classes``, ``class_counts`` (K training faces by class), ``protocol``, ``size`` (pixels of
-    the stored images' side), ``data_hash``, ``notes`` (what a user should know, in sentences), ``noise_manifest``, and
+    the stored images' side), ``data_hash``, ``notes`` (what a user should know, in sentences), ``noise_manifest``,
+    ``alignment`` (what ``mfer align`` wrote beside the faces, None where there is nothing), and
     ``train_dataset``, ``val_dataset``, ``test_dataset`` (None where the split is empty).
 
     Args:
@@ -61,6 +65,7 @@ class FaceDataModule(L.LightningDataModule, ABC):
         seed: the run's: of order, augmentation and drawn targets.
         label_noise: share of the training labels flipped to another class.
         label_noise_seed: which flips; apart from ``seed``, so that runs of several seeds share their noise.
+        train_faces: train on this many faces only, drawn by ``seed``; None: on all.
         track_test: give the test set as a second validation set, to record (never to select).
 
     Raises:
@@ -90,6 +95,7 @@ class FaceDataModule(L.LightningDataModule, ABC):
         seed: int = 0,
         label_noise: float = 0.0,
         label_noise_seed: int = 0,
+        train_faces: int | None = None,
         track_test: bool = False,
     ) -> None:
         super().__init__()
@@ -107,6 +113,7 @@ class FaceDataModule(L.LightningDataModule, ABC):
             ("eval_batch_size", batch_size if eval_batch_size is None else eval_batch_size, 1),
             ("num_workers", num_workers, 0),
             ("size", 1 if size is None else size, 1),
+            ("train_faces", 1 if train_faces is None else train_faces, 1),
         ):
             if value < least:
                 raise ValueError(f"Expected argument `{argument}` to be at least {least}, but got {value}.")
@@ -122,6 +129,7 @@ class FaceDataModule(L.LightningDataModule, ABC):
         self.seed = seed
         self.label_noise = label_noise
         self.label_noise_seed = label_noise_seed
+        self.train_faces = train_faces
         self.track_test = track_test
 
         self.index: FaceIndex
@@ -129,6 +137,7 @@ class FaceDataModule(L.LightningDataModule, ABC):
         self.noise_manifest: NoiseManifest | None = None
         self.data_hash = ""
         self.notes: tuple[str, ...] = ()
+        self.alignment: dict[str, Any] | None = None
         self.train_dataset: FaceDataset | None = None
         self.val_dataset: FaceDataset | None = None
         self.test_dataset: FaceDataset | None = None
@@ -191,18 +200,24 @@ class FaceDataModule(L.LightningDataModule, ABC):
             raise unreadable(Path(error.filename or self.root), error) from error
         self.protocol = self.choose_protocol(self.index).with_classes(self.index.class_names)
         self.splits = make_splits(self.index, self.protocol, self.target, needed)
-        notes = list(self.splits.notes)
+        self.alignment, doubts = read_alignment(self.index)
+        notes = [*self.splits.notes, *doubts]
         if self.label_noise:
             train = self.splits.train
             paths = [str(path) for path in self.index.path[train.rows]]
             noisy, self.noise_manifest = flip_labels(
                 train, paths, self.class_names, self.label_noise, self.label_noise_seed, self.protocol.name
             )
-            self.splits = Splits(noisy, self.splits.val, self.splits.test, self.splits.target_rule, self.splits.notes)
+            self.splits = replace(self.splits, train=noisy)
             notes.append(
                 f"{len(self.noise_manifest.flips):,} training labels were flipped on purpose "
                 f"(label noise {self.label_noise:.0%}, {self.noise_manifest.hash[:12]})"
             )
+        if self.train_faces is not None:
+            train = self.splits.train
+            few = first_faces(train, [str(path) for path in self.index.path[train.rows]], self.train_faces, self.seed)
+            self.splits = replace(self.splits, train=few)
+            notes.append(f"trained on {len(few):,} of {len(train):,} training faces only")
         self._store = ImageStore(self.index, self.make_source(self.index), self.cache_dir, announce=_announce)
         draws = self.splits.target_rule == "probability"
         datasets = {
@@ -259,11 +274,18 @@ class FaceDataModule(L.LightningDataModule, ABC):
         """Test faces, each once."""
         return self.predict_dataloader("test")
 
-    def predict_dataloader(self, split: SplitName = "test") -> DataLoader[Any]:
+    def predict_dataloader(
+        self,
+        split: SplitName = "test",
+        positions: NDArray[np.int64] | None = None,
+        change: Change | None = None,
+    ) -> DataLoader[Any]:
         """Faces of a split, each once and without augmentation.
 
         Args:
             split: which.
+            positions: which of its faces, counted within the split, and in which order; None: all.
+            change: what to do to them on the way, in the processes that read; None: nothing.
 
         Raises:
             UserError: where the split is empty.
@@ -276,7 +298,9 @@ class FaceDataModule(L.LightningDataModule, ABC):
             )
         self._open(split)
         ranks, rank = self._world()
-        plain = FaceDataset(self._store, Split(rows.rows, rows.label, rows.target), None, self.seed)
+        chosen = slice(None) if positions is None else positions
+        faces = Split(rows.rows[chosen], rows.label[chosen], rows.target[chosen])
+        plain = FaceDataset(self._store, faces, change, self.seed)
         size = max(1, self.eval_batch_size // ranks)
         return self._loader(plain, EvalSampler(len(plain), ranks, rank), size, drop_last=False)
 

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
+from scipy.optimize import brentq
+
+from mfer_lightning.evaluation.statistics.components import (
+    effective_degrees_of_freedom,
+    seed_figures,
+    variance_components,
+)
 
 Verdict = Literal["better", "worse", "tie", "undecided"]
 MethodMetric = Literal["accuracy", "mean_class_accuracy"]
@@ -75,13 +83,16 @@ def compare_methods(
     Raises:
         ValueError: where shapes disagree or an argument is not legal.
     """
-    a, b, weights = _checked(correct_a, correct_b, labels, metric, confidence)
+    a, b, strata = _checked(correct_a, correct_b, labels, metric, confidence)
     seeds_a, seeds_b = len(a), len(b)
-    difference = float((a @ weights).mean() - (b @ weights).mean())
+    difference = float(seed_figures(a, strata).mean() - seed_figures(b, strata).mean())
     if min(seeds_a, seeds_b) < MIN_SEEDS:
         return MethodComparison(difference, None, None, None, seeds_a, seeds_b, None, None, "undecided")
-    error, freedom = _standard_error(a, b, weights)
+    components = variance_components(a, b, strata)
+    freedom = effective_degrees_of_freedom(components, seeds_a, seeds_b)
+    error = components.total**0.5
     critical = float(stats.t.isf((1 - confidence) / 2, freedom))
+    # without any error, all seeds and all images say the same
     p_value = float(2 * stats.t.sf(abs(difference) / error, freedom)) if error > 0 else float(difference == 0)
     verdict: Verdict = "tie"
     if p_value < 1 - confidence:
@@ -94,29 +105,22 @@ def compare_methods(
         seeds_a=seeds_a,
         seeds_b=seeds_b,
         degrees_of_freedom=freedom,
-        smallest_detectable=(critical + float(stats.t.ppf(POWER, freedom))) * error,
+        smallest_detectable=_noncentrality(float(f"{freedom:.3g}"), confidence) * error,
         verdict=verdict,
     )
 
 
-def _standard_error(
-    a: NDArray[np.float64], b: NDArray[np.float64], weights: NDArray[np.float64]
-) -> tuple[float, float]:
-    """Give the standard error of the difference and its effective degrees of freedom."""
-    parts: list[float] = []
-    residual = 0.0
-    for x in (a, b):
-        seeds = len(x)
-        parts.append(float((x @ weights).var(ddof=1)) / seeds)
-        within = x - x.mean(axis=0)
-        within -= within.mean(axis=1, keepdims=True)
-        residual += float((within**2).sum(axis=0) @ weights**2) / (seeds - 1) / seeds
-    d = a.mean(axis=0) - b.mean(axis=0)
-    centred = d - d @ weights
-    image = max(0.0, float(centred**2 @ weights**2) - residual)
-    total = parts[0] + parts[1] + image
-    below = parts[0] ** 2 / (len(a) - 1) + parts[1] ** 2 / (len(b) - 1) + image**2 / (len(d) - 1)
-    return total**0.5, total**2 / below if below > 0 else float(len(d) - 1)
+@lru_cache(maxsize=4096)
+def _noncentrality(freedom: float, confidence: float) -> float:
+    """Give the true difference, in standard errors, that the two-sided t test finds with 80% power."""
+    critical = stats.t.isf((1 - confidence) / 2, freedom)
+
+    def lacking(shift: float) -> float:
+        # the other tail adds nothing to a power of 80%; for small freedom nct fails far out, a t around it does not
+        return float(stats.nct.sf(critical, freedom, shift)) - POWER
+
+    start = float(critical + stats.t.ppf(POWER, freedom))
+    return float(brentq(lacking, 0.2 * start, 2 * start, xtol=1e-4))
 
 
 def _checked(
@@ -125,23 +129,27 @@ def _checked(
     labels: NDArray[np.integer] | None,
     metric: str,
     confidence: float,
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    a, b = np.asarray(correct_a, dtype=np.float64), np.asarray(correct_b, dtype=np.float64)
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.int64]]:
+    """Check the arguments; give both tables of right answers and the strata, whose shares the figure is the mean of."""
+    a, b = np.asarray(correct_a), np.asarray(correct_b)
     for name, x in (("correct_a", a), ("correct_b", b)):
-        if x.ndim != 2 or 0 in x.shape:
-            raise ValueError(f"Expected argument `{name}` to be of shape (seeds, images), but got {x.shape}.")
-    if a.shape[1] != b.shape[1]:
-        raise ValueError(
-            f"Expected argument `correct_b` to hold the {a.shape[1]} images of `correct_a`, but got {b.shape[1]}."
-        )
+        if x.ndim != 2 or 0 in x.shape or x.dtype != np.bool_:
+            raise ValueError(
+                f"Expected argument `{name}` to be bool of shape (seeds, images), but got {x.dtype} of {x.shape}."
+            )
+    n = a.shape[1]
+    if b.shape[1] != n:
+        raise ValueError(f"Expected argument `correct_b` to hold the {n} images of a, but got {b.shape[1]}.")
+    if n < 2:
+        raise ValueError("Expected arguments `correct_a` and `correct_b` to hold at least 2 images, but got 1.")
     if not 0 < confidence < 1:
         raise ValueError(f"Expected argument `confidence` between 0 and 1, but got {confidence}.")
-    n = a.shape[1]
     if metric == "accuracy":
-        return a, b, np.full(n, 1 / n)
+        return a, b, np.zeros(n, dtype=np.int64)
     if metric != "mean_class_accuracy":
         raise ValueError(f"Expected argument `metric` to be accuracy or mean_class_accuracy, but got {metric!r}.")
     if labels is None or np.shape(labels) != (n,):
-        raise ValueError(f"Expected argument `labels` of shape ({n},) for mean_class_accuracy.")
-    _, place, count = np.unique(np.asarray(labels), return_inverse=True, return_counts=True)
-    return a, b, 1 / (len(count) * count[place])
+        shape = None if labels is None else np.shape(labels)
+        raise ValueError(f"Expected argument `labels` of shape ({n},) for mean_class_accuracy, but got {shape}.")
+    _, strata = np.unique(np.asarray(labels), return_inverse=True)
+    return a, b, strata.reshape(-1).astype(np.int64)

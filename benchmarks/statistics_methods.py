@@ -1,0 +1,112 @@
+"""How often the comparison of two methods errs where there is no difference, and what differences it finds.
+
+For the tables of docs/statistics.md::
+
+    python benchmarks/statistics_methods.py errors --repetitions 10000
+    python benchmarks/statistics_methods.py power --repetitions 4000
+    python benchmarks/statistics_methods.py image-only --repetitions 4000
+
+Everything is simulated (mfer_lightning.evaluation.statistics.simulation): seeds, images and luck, with known truth.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+
+import numpy as np
+
+from mfer_lightning.evaluation.statistics import compare_methods
+from mfer_lightning.evaluation.statistics.checkpoints import mcnemar
+from mfer_lightning.evaluation.statistics.simulation import Setting, expected_spread, simulate_runs
+
+#: RAF-DB and AffectNet-8 in round numbers; ``interaction`` 0: what one method finds hard, the other does too.
+RAFDB = Setting(images=3000, accuracy=0.92, interaction=0.0)
+AFFECTNET = Setting(images=4000, accuracy=0.65, interaction=0.0)
+SPREADS = ((0.002, 0.002), (0.004, 0.004), (0.008, 0.008), (0.002, 0.008))
+#: Where errors are counted.
+SETTINGS = (
+    *(replace(RAFDB, spread=spread, interaction=own) for spread in SPREADS for own in (0.0, 1.0)),
+    replace(AFFECTNET, spread=(0.004, 0.004)),
+    replace(AFFECTNET, spread=(0.002, 0.008), interaction=0.5),
+    replace(RAFDB, seeds=(5, 5)),
+    replace(RAFDB, seeds=(5, 5), spread=(0.002, 0.008)),
+    replace(AFFECTNET, seeds=(5, 5), interaction=1.0),
+    replace(RAFDB, seeds=(10, 10), spread=(0.002, 0.008)),
+    replace(RAFDB, seeds=(10, 10), interaction=1.0),
+    replace(RAFDB, seeds=(3, 5)),
+    replace(RAFDB, seeds=(3, 5), spread=(0.008, 0.002)),
+    replace(RAFDB, seeds=(3, 10)),
+    replace(RAFDB, seeds=(10, 3), spread=(0.002, 0.008)),
+)
+
+
+def rates(setting: Setting, repetitions: int, seed: int) -> tuple[float, float, float]:
+    """Share of verdicts, share of intervals that hold the truth, and the median smallest detectable difference."""
+    rng = np.random.default_rng(seed)
+    called, held, detectable = 0, 0, []
+    for _ in range(repetitions):
+        found = compare_methods(*simulate_runs(setting, rng))
+        called += found.verdict != "tie"
+        held += found.low <= setting.difference <= found.high
+        detectable.append(found.smallest_detectable)
+    return called / repetitions, held / repetitions, float(np.median(detectable))
+
+
+def errors(repetitions: int) -> None:
+    """Count verdicts where the methods are equal."""
+    print("| seeds | accuracy, images | spread (points) | seen on the test set | own hard images | called different |")
+    print("|---|---|---|---|---|---|")
+    for number, setting in enumerate(SETTINGS):
+        wrong, _, _ = rates(setting, repetitions, number)
+        meant = " / ".join(f"{100 * s:.1f}" for s in setting.spread)
+        seen = " / ".join(f"{100 * s:.2f}" for s in expected_spread(setting))
+        print(
+            f"| {setting.seeds[0]} / {setting.seeds[1]} | {setting.accuracy:.2f}, {setting.images:,} | {meant} "
+            f"| {seen} | {setting.interaction:.1f} | {100 * wrong:.2f}% |",
+            flush=True,
+        )
+
+
+def power(repetitions: int) -> None:
+    """Count verdicts where the methods differ."""
+    print("| seeds | spread (points) | difference (points): found in | smallest detectable, median |")
+    print("|---|---|---|---|")
+    for seeds in ((3, 3), (5, 5), (10, 10)):
+        for spread in SPREADS[:3]:
+            base = Setting(seeds=seeds, accuracy=0.91, spread=spread)
+            cells = []
+            for points in (0.5, 1.0, 1.5, 2.0, 3.0):
+                found, _, detectable = rates(replace(base, difference=points / 100), repetitions, 7)
+                cells.append(f"{points:.1f}: {100 * found:.0f}%")
+            print(
+                f"| {seeds[0]} / {seeds[1]} | {100 * spread[0]:.1f} | {', '.join(cells)} | {100 * detectable:.2f} |",
+                flush=True,
+            )
+
+
+def image_only(repetitions: int) -> None:
+    """What McNemar's test of one seed each says, taken for a verdict on the methods."""
+    print("| spread (points) | methods called different |")
+    print("|---|---|")
+    for spread in (0.0, 0.002, 0.003, 0.004, 0.008):
+        setting = Setting(seeds=(1, 1), accuracy=0.92, spread=(spread, spread), interaction=0.0)
+        rng = np.random.default_rng(0)
+        wrong = 0
+        for _ in range(repetitions):
+            a, b = simulate_runs(setting, rng)
+            wrong += mcnemar(int((a & ~b).sum()), int((b & ~a).sum()))[1] < 0.05
+        print(f"| {100 * spread:.1f} | {100 * wrong / repetitions:.1f}% |", flush=True)
+
+
+def main() -> None:
+    """Read the command line and print one table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("errors", "power", "image-only"))
+    parser.add_argument("--repetitions", type=int, default=2000)
+    arguments = parser.parse_args()
+    {"errors": errors, "power": power, "image-only": image_only}[arguments.what](arguments.repetitions)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,255 @@
+"""What the robustness suite does to faces: each change a function of the face, an amount and its own random numbers.
+
+Built on OpenCV and NumPy. albumentations has many of these, but with whole-numbered radii and kernels, too coarse for
+faces of 48 pixels, and with a random state that would have to be reset for each face. How strong each severity is
+stands in :mod:`mfer_lightning.analysis.severities`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from types import MappingProxyType
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mfer_lightning.align.geometry import BORDERS, warp
+from mfer_lightning.data.seeding import STREAM_CHANGE, hashes
+
+Face = NDArray[np.uint8]
+Rng = np.random.Generator
+
+
+class Change:
+    """One change of one amount, the same for a face whoever applies it, and over all models.
+
+    The random numbers of a face are those of (seed, row, kind), whatever the amount: a curve over severities shows one
+    noise growing, and two models meet the same faces.
+
+    Args:
+        kind: a name of :data:`CHANGES`.
+        amount: in the kind's own unit (:data:`~mfer_lightning.analysis.severities.TABLES`).
+        seed: which random numbers.
+        border: how a moved crop is filled where the picture ends, as in alignment: black, edge or mirror.
+
+    Raises:
+        ValueError: for unknown names.
+
+    Example:
+        >>> faces = np.full((1, 8, 8, 3), 100, dtype=np.uint8)
+        >>> Change("contrast", 0.5)(faces, 0, np.zeros(1, np.int64), np.zeros(1, np.int64)).max()
+        100
+    """
+
+    def __init__(self, kind: str, amount: float, seed: int = 0, border: str = "black") -> None:
+        if kind not in CHANGES:
+            raise ValueError(f"Expected argument `kind` to be one of {tuple(CHANGES)}, but got {kind!r}.")
+        if border not in BORDERS:
+            raise ValueError(f"Expected argument `border` to be one of {tuple(BORDERS)}, but got {border!r}.")
+        self.kind = kind
+        self.amount = amount
+        self.seed = seed
+        self.border = border
+
+    def __call__(
+        self, images: NDArray[np.uint8], seed: int, epoch: NDArray[np.int64], rows: NDArray[np.int64]
+    ) -> NDArray[np.uint8]:
+        """Change a batch (B,H,W,3); the run's own seed and epoch do not matter."""
+        del seed, epoch
+        function = CHANGES[self.kind]
+        stream = 64 * (STREAM_CHANGE + 1) + tuple(CHANGES).index(self.kind)
+        numbers = hashes(self.seed, 0, rows, stream).tolist()
+        out = np.empty_like(images)
+        for i, number in enumerate(numbers):
+            out[i] = function(images[i], self.amount, np.random.default_rng(number), self.border)
+        return out
+
+
+def gaussian_noise(face: Face, amount: float, rng: Rng, border: str) -> Face:
+    """Add normal noise of a standard deviation, where white is 1."""
+    return _bytes(face + 255 * amount * rng.standard_normal(face.shape, dtype=np.float32))
+
+
+def shot_noise(face: Face, amount: float, rng: Rng, border: str) -> Face:
+    """Count photons, of which white has ``amount``."""
+    return _bytes(rng.poisson(face / 255 * amount) / amount * 255)
+
+
+def impulse_noise(face: Face, amount: float, rng: Rng, border: str) -> Face:
+    """Make a share of the values black or white."""
+    hit = rng.random(face.shape)
+    noisy: Face = np.where(hit < amount, np.where(hit < amount / 2, 0, 255), face).astype(np.uint8)
+    return noisy
+
+
+def defocus_blur(face: Face, amount: float, rng: Rng, border: str) -> Face:
+    """Average over a disk of a radius in pixels, which need not be whole."""
+    return _filtered(face, _disk(amount))
+
+
+def motion_blur(face: Face, amount: float, rng: Rng, border: str) -> Face:
+    """Average along a straight line of a length in pixels, through the middle, of a random direction."""
+    return _filtered(face, _line(amount, float(rng.uniform(0, np.pi))))
+
+
+def zoom_blur(face: Face, amount: float, rng: Rng, border: str) -> Face:
+    """Average over zooms from 1 to ``amount``, in steps of 0.01."""
+    height, width = face.shape[:2]
+    total = face.astype(np.float64)
+    zooms = np.arange(1, amount + 1e-9, 0.01)
+    for zoom in zooms:
+        matrix = _about_the_middle(height, width, float(zoom))
+        total += cv2.warpAffine(face, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return _bytes(total / (len(zooms) + 1))
+
+
+def brightness(face: Face, amount: float, rng: Rng, border: str) -> Face:
+    """Add to the value (of hue, saturation, value), where white is 1; below 0 to take away."""
+    value = face.max(axis=2, keepdims=True) / 255
+    changed = np.clip(value + amount, 0, 1)
+    # black has no hue: it becomes grey
+    return _bytes(np.where(value > 0, face * (changed / np.maximum(value, 1 / 255)), 255 * changed))
+
+
+def darkness(face: Face, amount: float, rng: Rng, border: str) -> Face:
+    """Take away from the value."""
+    return brightness(face, -amount, rng, border)
+
+
+def contrast(face: Face, amount: float, rng: Rng, border: str) -> Face:
+    """Bring every channel's values nearer to their mean, to a share of their distance."""
+    mean = face.mean(axis=(0, 1), keepdims=True)
+    return _bytes((face - mean) * amount + mean)
+
+
+def jpeg(face: Face, amount: float, rng: Rng, border: str) -> Face:
+    """Compress as JPEG of a quality."""
+    _, encoded = cv2.imencode(".jpg", face[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, round(amount)])
+    decoded = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
+    assert decoded is not None
+    return np.asarray(decoded[:, :, ::-1], dtype=np.uint8)
+
+
+def pixelate(face: Face, amount: float, rng: Rng, border: str) -> Face:
+    """Shrink the side to a share by averaging, and grow it back in squares."""
+    height, width = face.shape[:2]
+    small = (max(1, int(width * amount)), max(1, int(height * amount)))
+    shrunk = cv2.resize(face, small, interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(shrunk, (width, height), interpolation=cv2.INTER_NEAREST), dtype=np.uint8)
+
+
+def resolution(face: Face, amount: float, rng: Rng, border: str) -> Face:
+    """Shrink the shorter side to ``amount`` pixels by averaging, and grow it back smoothly."""
+    height, width = face.shape[:2]
+    share = amount / min(height, width)
+    if share >= 1:
+        return face
+    small = (max(1, round(width * share)), max(1, round(height * share)))
+    shrunk = cv2.resize(face, small, interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(shrunk, (width, height), interpolation=cv2.INTER_CUBIC), dtype=np.uint8)
+
+
+def shift(face: Face, amount: float, rng: Rng, border: str) -> Face:
+    """Move the face by a share of the side, in a random direction."""
+    height, width = face.shape[:2]
+    angle = rng.uniform(0, 2 * np.pi)
+    matrix = np.array([[1.0, 0, amount * width * np.cos(angle)], [0, 1.0, amount * height * np.sin(angle)]])
+    return warp(face, matrix, width, height, border)
+
+
+def rotation(face: Face, amount: float, rng: Rng, border: str) -> Face:
+    """Turn the face by degrees, either way."""
+    height, width = face.shape[:2]
+    turn = np.deg2rad(amount) * (1 if rng.random() < 0.5 else -1)
+    return warp(face, _about_the_middle(height, width, 1.0, float(turn)), width, height, border)
+
+
+def scale(face: Face, amount: float, rng: Rng, border: str) -> Face:
+    """Make the face larger or smaller about the middle."""
+    height, width = face.shape[:2]
+    return warp(face, _about_the_middle(height, width, amount), width, height, border)
+
+
+#: Every change by name.
+CHANGES: Mapping[str, Callable[[Face, float, Rng, str], Face]] = MappingProxyType(
+    {
+        "gaussian_noise": gaussian_noise,
+        "shot_noise": shot_noise,
+        "impulse_noise": impulse_noise,
+        "defocus_blur": defocus_blur,
+        "motion_blur": motion_blur,
+        "zoom_blur": zoom_blur,
+        "brightness": brightness,
+        "darkness": darkness,
+        "contrast": contrast,
+        "jpeg": jpeg,
+        "pixelate": pixelate,
+        "resolution": resolution,
+        "shift": shift,
+        "rotation": rotation,
+        "larger": scale,
+        "smaller": scale,
+    }
+)
+
+
+def mirror(
+    images: NDArray[np.uint8], seed: int, epoch: NDArray[np.int64], rows: NDArray[np.int64]
+) -> NDArray[np.uint8]:
+    """Mirror a batch (B,H,W,3); a change like the others, without an amount."""
+    del seed, epoch, rows
+    return np.ascontiguousarray(images[:, :, ::-1])
+
+
+def _bytes(values: NDArray[np.floating]) -> Face:
+    rounded: Face = np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    return rounded
+
+
+def _filtered(face: Face, kernel: NDArray[np.float64]) -> Face:
+    return _bytes(cv2.filter2D(face.astype(np.float64), -1, kernel, borderType=cv2.BORDER_REFLECT_101))
+
+
+def _about_the_middle(height: int, width: int, zoom: float, turn: float = 0.0) -> NDArray[np.float64]:
+    cos, sin = zoom * np.cos(turn), zoom * np.sin(turn)
+    x, y = (width - 1) / 2, (height - 1) / 2
+    return np.array([[cos, -sin, x - cos * x + sin * y], [sin, cos, y - sin * x - cos * y]])
+
+
+#: Each pixel of a kernel is looked at in so many places a side, so that radii and lengths need not be whole.
+_FINE = 16
+
+
+@lru_cache(maxsize=64)
+def _disk(radius: float) -> NDArray[np.float64]:
+    """A disk; of radius 0.5 it just fits into one pixel, and below that it blurs nothing."""
+    half = int(np.ceil(radius))
+    places = (np.arange((2 * half + 1) * _FINE) + 0.5) / _FINE - half - 0.5
+    inside = (places[:, None] ** 2 + places[None, :] ** 2 <= max(radius, 1e-6) ** 2).astype(np.float64)
+    return _coarse(inside, half)
+
+
+def _line(length: float, angle: float) -> NDArray[np.float64]:
+    """A line one pixel wide, drawn by where its points fall, split between the nearest pixels."""
+    half = int(np.ceil(length / 2)) + 1
+    kernel = np.zeros((2 * half + 1, 2 * half + 1))
+    steps = max(2, round(length * _FINE))
+    t = (np.arange(steps) + 0.5) / steps * length - length / 2 if length > 0 else np.zeros(1)
+    x, y = half + t * np.cos(angle), half + t * np.sin(angle)
+    left, top = np.floor(x).astype(int), np.floor(y).astype(int)
+    fx, fy = x - left, y - top
+    for dx, dy, weight in ((0, 0, (1 - fx) * (1 - fy)), (1, 0, fx * (1 - fy)), (0, 1, (1 - fx) * fy), (1, 1, fx * fy)):
+        np.add.at(kernel, (top + dy, left + dx), weight)
+    result: NDArray[np.float64] = kernel / kernel.sum()
+    return result
+
+
+def _coarse(fine: NDArray[np.float64], half: int) -> NDArray[np.float64]:
+    side = 2 * half + 1
+    kernel = fine.reshape(side, _FINE, side, _FINE).sum(axis=(1, 3))
+    if kernel.sum() == 0:
+        kernel[half, half] = 1
+    result: NDArray[np.float64] = kernel / kernel.sum()
+    return result

@@ -1,0 +1,100 @@
+"""What must not matter to a prediction: the mirror, and who else is in the batch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import softmax
+from torch import nn
+from torch.nn.modules.batchnorm import _NormBase
+
+from mfer_lightning.analysis.changes import mirror
+from mfer_lightning.analysis.passes import Passes
+from mfer_lightning.evaluation.intervals import wilson
+
+#: Largest difference of logits that other kernels for other batch sizes may make, as a share of the largest logit.
+TOLERANCE = 1e-3
+
+#: Faces that are predicted one by one.
+ALONE = 64
+
+
+def flip_consistency(passes: Passes) -> dict[str, Any]:
+    """Compare the predictions of faces and of their mirror images, each without averaging.
+
+    Returns:
+        ``n``, ``equal`` (share of equal predictions, with Wilson's ``low`` and ``high``), ``total_variation`` (mean
+        over faces of half the sum of the probabilities' absolute differences, 0 to 1).
+    """
+    plain = passes.logits("plain", None, flip=False) if passes.faces.flip else passes.logits("clean", None)
+    mirrored = passes.logits("mirror", mirror, flip=False)
+    equal = plain.argmax(axis=1) == mirrored.argmax(axis=1)
+    low, high = wilson(int(equal.sum()), len(equal))
+    distance = np.abs(_probabilities(plain) - _probabilities(mirrored)).sum(axis=1) / 2
+    return {
+        "n": len(equal),
+        "equal": float(equal.mean()),
+        "low": low,
+        "high": high,
+        "total_variation": float(distance.mean()),
+    }
+
+
+def batch_invariance(passes: Passes, seed: int = 0) -> dict[str, Any]:
+    """Predict the faces in a shuffled order, and some of them one by one, and compare with the plain predictions.
+
+    Returns:
+        ``passes`` (bool), ``tolerance``, and for ``shuffled`` and ``alone`` each: ``n``, ``largest_difference`` (of
+        logits, as a share of the largest logit), ``changed`` (predictions that are another class); ``suspects``: names
+        of modules that keep no statistics of the training, and so take those of the batch.
+    """
+    faces = passes.faces
+    clean = passes.logits("clean", None)
+    rng = np.random.default_rng(seed)
+    shuffled = passes.run("shuffled", rng.permutation(faces.positions))
+    some = np.sort(rng.choice(len(faces.positions), min(ALONE, len(faces.positions)), replace=False))
+    alone = _one_by_one(passes, faces.positions[some])
+    result = {"shuffled": _difference(clean, shuffled), "alone": _difference(clean[some], alone)}
+    return {
+        "passes": all(part["largest_difference"] <= TOLERANCE for part in result.values()),
+        "tolerance": TOLERANCE,
+        **result,
+        "suspects": batch_statistics(faces.model.network),
+    }
+
+
+def batch_statistics(network: nn.Module) -> list[str]:
+    """Name the modules that normalise with the statistics of the batch, even in evaluation mode."""
+    return [
+        name
+        for name, module in network.named_modules()
+        if isinstance(module, _NormBase)
+        and "BatchNorm" in type(module).__name__
+        and (module.training or module.running_mean is None)
+    ]
+
+
+def _one_by_one(passes: Passes, positions: NDArray[np.int64]) -> NDArray[np.float32]:
+    faces = passes.faces
+    found = []
+    for batch in faces.datamodule.predict_dataloader(faces.split, positions):
+        for i in range(len(batch["image"])):
+            output = faces.model(batch["image"][i : i + 1], flip=faces.flip)
+            found.append(output["logits"].cpu().numpy())
+    return np.concatenate(found)[:, faces.match.columns]
+
+
+def _difference(a: NDArray[np.float32], b: NDArray[np.float32]) -> dict[str, Any]:
+    scale = max(float(np.abs(a).max()), 1e-6)
+    return {
+        "n": len(a),
+        "largest_difference": float(np.abs(a.astype(np.float64) - b).max()) / scale,
+        "changed": int((a.argmax(axis=1) != b.argmax(axis=1)).sum()),
+    }
+
+
+def _probabilities(logits: NDArray[np.float32]) -> NDArray[np.float64]:
+    result: NDArray[np.float64] = softmax(logits.astype(np.float64), axis=1)
+    return result

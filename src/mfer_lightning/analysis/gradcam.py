@@ -1,0 +1,186 @@
+"""Grad-CAM: which places of a face speak for a class.
+
+Paper: Selvaraju et al., Grad-CAM, ICCV 2017, arXiv 1610.02391. Computed by the package grad-cam (Gildenblat, MIT,
+https://github.com/jacobgil/pytorch-grad-cam). Ours: the target layer is found by the backbone's own stages, whatever
+family they are of, and frozen weights need not be thawed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from mfer_lightning.errors import UserError
+from mfer_lightning.inference.model import FERModel
+
+#: Classes of the package by what we call them.
+METHODS = {"gradcam": "GradCAM", "hirescam": "HiResCAM", "layercam": "LayerCAM"}
+
+#: A map of fewer positions a side than this says nothing about where; the stage before it is taken.
+LEAST_SIDE = 4
+
+
+def explain(
+    model: FERModel,
+    faces: Tensor,
+    classes: Sequence[int] | None = None,
+    *,
+    stage: int | None = None,
+    method: str = "gradcam",
+    batch_size: int = 16,
+) -> NDArray[np.float32]:
+    """Give for each face a map of where it speaks for a class.
+
+    A map is scaled by itself: it says where, relative to the face's other places, and not how much. Where nothing
+    speaks for the class it is 0 everywhere.
+
+    Args:
+        model: a loaded model; it is not changed.
+        faces: uint8 (B,3,H,W), RGB, on any device.
+        classes: (B,) class of each face, as an index into the model's ``class_names``; None: the predicted one.
+        stage: after which stage of the backbone (from 1), its attention included; None: see :func:`default_stage`.
+        method: ``"gradcam"``; ``"hirescam"`` (Draelos and Carin 2020) or ``"layercam"`` (Jiang et al. 2021), which
+            weigh each position by itself.
+        batch_size: faces at a time; memory as in training.
+
+    Returns:
+        float32 (B,H,W) within 0..1, of the faces' own size.
+
+    Raises:
+        ValueError: for arguments outside their range.
+        UserError: where the package grad-cam is missing, or the backbone keeps no maps (plain transformers).
+    """
+    if faces.dim() != 4 or faces.dtype != torch.uint8:
+        raise ValueError(
+            f"Expected argument `faces` to be uint8 (B,3,H,W), but got {faces.dtype} {tuple(faces.shape)}."
+        )
+    if method not in METHODS:
+        raise ValueError(f"Expected argument `method` to be one of {tuple(METHODS)}, but got {method!r}.")
+    if classes is not None and (
+        len(classes) != len(faces) or any(not 0 <= int(k) < len(model.class_names) for k in classes)
+    ):
+        raise ValueError(
+            f"Expected argument `classes` to hold {len(faces)} numbers within [0, {len(model.class_names) - 1}], "
+            f"but got {list(classes)}."
+        )
+    height, width = faces.shape[-2:]
+    maps = np.zeros((len(faces), height, width), dtype=np.float32)
+    layer, layout = target_layer(model, _input_side(model, faces), stage)
+    for start in range(0, len(faces), batch_size):
+        stop = min(start + batch_size, len(faces))
+        pixels = model.preprocess(faces[start:stop].to(model.device))
+        wanted = None if classes is None else [int(k) for k in classes[start:stop]]
+        for i, found in enumerate(activation_maps(model.network, pixels, layer, layout, wanted, method), start):
+            scaled = cv2.resize(found, (width, height), interpolation=cv2.INTER_LINEAR)
+            maps[i] = np.clip(scaled, 0, 1)
+    return maps
+
+
+def activation_maps(
+    network: nn.Module,
+    pixels: Tensor,
+    layer: nn.Module,
+    layout: str = "NCHW",
+    classes: Sequence[int] | None = None,
+    method: str = "gradcam",
+) -> NDArray[np.float32]:
+    """Give the maps of a network, from what its own input looks like.
+
+    Args:
+        network: in evaluation mode; maps (B,3,H,W) to a dict with ``logits`` (B,K).
+        pixels: normalised (B,3,H,W).
+        layer: the module whose output is looked at.
+        layout: of that output, ``"NCHW"`` or ``"NHWC"``.
+        classes: (B,); None: the predicted ones.
+        method: a name of :data:`METHODS`.
+
+    Returns:
+        float32 (B,H,W) within 0..1, of the input's size.
+    """
+    library, target = _library()
+    channels_first = _channels_first if layout == "NHWC" else None
+    with torch.inference_mode(False), torch.enable_grad(), torch.autocast(pixels.device.type, enabled=False):
+        pixels = pixels.clone()  # one made under inference mode could not be differentiated
+        # The gradient is asked of the input, since the weights of a loaded model are frozen.
+        with getattr(library, METHODS[method])(_Logits(network), [layer], channels_first) as cam:
+            cam.compute_input_gradient = True
+            wanted = None if classes is None else [target(k) for k in classes]
+            found: NDArray[np.float32] = cam(pixels, wanted)
+    return found
+
+
+def target_layer(model: FERModel, side: int, stage: int | None = None) -> tuple[nn.Module, str]:
+    """Find the module that ends a stage, attention included, and the layout of its map.
+
+    Args:
+        model: the model.
+        side: of the network's input in pixels.
+        stage: number from 1; None: :func:`default_stage`.
+
+    Raises:
+        ValueError: where there is no such stage.
+        UserError: where the backbone has no stages.
+    """
+    backbone = model.network.backbone
+    stages = backbone.stages
+    if not stages:
+        raise UserError(
+            "Grad-CAM needs maps, and this backbone keeps none: timm lists no stages of decreasing resolution for it "
+            "(a plain transformer keeps tokens). Use a hierarchical backbone (convnext, resnet, swin, ...)."
+        )
+    number = default_stage([s.reduction for s in stages], side) if stage is None else stage
+    if not 1 <= number <= len(stages):
+        raise ValueError(f"Expected argument `stage` within [1, {len(stages)}], but got {stage}.")
+    found = stages[number - 1]
+    return backbone.model.get_submodule(found.module), found.layout
+
+
+def default_stage(reductions: Sequence[int], side: int) -> int:
+    """Choose the deepest stage whose map has at least 4 positions a side, from 1; the last on faces of usual size.
+
+    Args:
+        reductions: image side divided by map side, of each stage.
+        side: of the network's input in pixels.
+
+    Example:
+        >>> default_stage([4, 8, 16, 32], 224), default_stage([4, 8, 16, 32], 64), default_stage([4, 8, 16, 32], 8)
+        (4, 3, 1)
+    """
+    return max((n for n, r in enumerate(reductions, 1) if side / r >= LEAST_SIDE), default=1)
+
+
+class _Logits(nn.Module):
+    """The network as the package wants it: images in, logits out."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        logits: Tensor = self.network(pixels)["logits"]
+        return logits
+
+
+def _channels_first(output: Tensor) -> Tensor:
+    return output.permute(0, 3, 1, 2)
+
+
+def _input_side(model: FERModel, faces: Tensor) -> int:
+    return int(model.preprocess.size or min(faces.shape[-2:]))
+
+
+def _library() -> tuple[Any, Callable[[int], Any]]:
+    try:
+        import pytorch_grad_cam
+        from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+    except ImportError as error:
+        raise UserError(
+            "Grad-CAM needs the package grad-cam, which is not installed: pip install 'mfer_lightning[cam]'."
+        ) from error
+    return pytorch_grad_cam, ClassifierOutputTarget

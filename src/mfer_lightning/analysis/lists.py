@@ -1,0 +1,172 @@
+"""Lists of hard faces that a user brings: occluded ones, turned ones, or any other subset by file name.
+
+The published ones are those of RAN (Wang et al., Region Attention Networks, IEEE TIP 2020, arXiv 1905.04075) for
+RAF-DB, FERPlus and AffectNet: occlusion, and pose beyond 30 and 45 degrees. They carry no licence, so they are read
+from the user's copy, and never shipped.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mfer_lightning.data.readers.common import IMAGE_SUFFIXES, read_lines, some
+from mfer_lightning.errors import UserError
+
+_BETWEEN = re.compile(r"[\s,;\"']+")
+
+
+@dataclass(frozen=True)
+class FaceList:
+    """A list, matched with the faces that are measured.
+
+    Args:
+        name: what the user calls it.
+        listed: different names in it.
+        repeated: further lines that name a face again.
+        rows: (M,) rows of the index that it names and that are measured.
+        elsewhere: names of faces that the dataset has but this evaluation does not measure (another split, no label
+            under the protocol, left out by a limit).
+        unknown: names of no face of the dataset.
+    """
+
+    name: str
+    listed: int
+    repeated: int
+    rows: NDArray[np.int64]
+    elsewhere: tuple[str, ...]
+    unknown: tuple[str, ...]
+
+    def describe(self) -> str:
+        """Say in a sentence what matched and what did not."""
+        words = f"list {self.name}: {len(self.rows):,} of its {self.listed:,} names are faces measured here"
+        if self.elsewhere:
+            words += f"; {len(self.elsewhere):,} are faces of the dataset that are not ({some(self.elsewhere, 2)})"
+        if self.unknown:
+            words += f"; {len(self.unknown):,} are no faces of the dataset ({some(self.unknown, 2)})"
+        return words + (f"; {self.repeated:,} lines repeat a name." if self.repeated else ".")
+
+
+def read_names(path: str | Path) -> list[str]:
+    """Read the file names out of a list.
+
+    One face a line, as text or csv: the name may stand anywhere in the line, with folders and ending or without, beside
+    labels or other columns. A header is left out.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The names as they stand there, in order, repeats included.
+
+    Raises:
+        UserError: where the file cannot be read, is no text, or is empty.
+    """
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise UserError(f"There is no list {path}: give a text or csv file with one file name a line.")
+    names = []
+    for number, line in enumerate(read_lines(path)):
+        fields = [field for field in _BETWEEN.split(line) if field]
+        if not fields:
+            continue
+        name = _name(fields)
+        if number == 0 and not any(ch.isdigit() for ch in name) and not _is_image(name):
+            continue  # a header: files of these datasets all carry numbers
+        names.append(name)
+    return names
+
+
+def match_list(name: str, names: Sequence[str], paths: Sequence[str], measured: NDArray[np.int64]) -> FaceList:
+    """Find the faces that a list names.
+
+    Folders, ending, upper and lower case and RAF-DB's ``_aligned`` are left out of account, unless several faces would
+    then be meant: folders decide between them.
+
+    Args:
+        name: what the user calls the list.
+        names: as :func:`read_names` returns them.
+        paths: (N,) paths of all faces of the index.
+        measured: rows of the index that are measured.
+
+    Returns:
+        The match.
+
+    Raises:
+        UserError: where the list names no face that is measured.
+
+    Example:
+        >>> found = match_list("occlusion", ["b.jpg 1", "z"], ["x/a.jpg", "x/b_aligned.jpg"], np.array([0, 1]))
+        >>> found.rows.tolist(), found.unknown
+        ([1], ('z',))
+    """
+    by_stem: dict[str, list[int]] = {}
+    for row, path in enumerate(paths):
+        by_stem.setdefault(_stem(path), []).append(row)
+    here = set(measured.tolist())
+    rows: dict[int, None] = {}
+    seen: set[str] = set()
+    elsewhere: list[str] = []
+    unknown: list[str] = []
+    repeated = 0
+    for entry in names:
+        text = _name([field for field in _BETWEEN.split(entry) if field] or [""])
+        key = "/".join((*PurePosixPath(text.replace("\\", "/").lower()).parts[:-1], _stem(text)))
+        if key in seen:
+            repeated += 1
+            continue
+        seen.add(key)
+        found = _one(text, by_stem.get(_stem(text), []), paths)
+        if found is None:
+            unknown.append(text)
+        elif found not in here:
+            elsewhere.append(text)
+        elif found in rows:
+            repeated += 1
+        else:
+            rows[found] = None
+    if not rows:
+        like = f"; the dataset's faces are called like {paths[int(measured[0])]}" if len(measured) else ""
+        first = f"its first name is {names[0]}" if names else "it holds no names"
+        raise UserError(
+            f"lists.{name}: none of its {len(seen):,} names is a face measured here ({first}{like}). "
+            "Is it the list of this dataset, and of this split?"
+        )
+    return FaceList(name, len(seen), repeated, np.array(sorted(rows), dtype=np.int64), tuple(elsewhere), tuple(unknown))
+
+
+def _name(fields: Sequence[str]) -> str:
+    """Choose the field that is a file name: with an image's ending, else of letters and digits, else the first."""
+    images = [field for field in fields if _is_image(field)]
+    mixed = [f for f in fields if any(c.isdigit() for c in f) and any(c.isalpha() for c in f)]
+    return (images or mixed or list(fields))[0]
+
+
+def _is_image(text: str) -> bool:
+    return PurePosixPath(text).suffix.lower() in IMAGE_SUFFIXES
+
+
+def _stem(path: str) -> str:
+    name = PurePosixPath(path.replace("\\", "/").lower())
+    return (name.stem if _is_image(name.name) else name.name).removesuffix("_aligned")
+
+
+def _one(text: str, rows: Sequence[int], paths: Sequence[str]) -> int | None:
+    """Choose among faces of one name by their folders, the nearest first; None where they cannot tell."""
+    folders = list(PurePosixPath(text.replace("\\", "/").lower()).parts[:-1])
+    candidates = list(rows)
+    for back in range(1, len(folders) + 1):
+        if len(candidates) < 2:
+            break
+        nearer = [
+            row
+            for row in candidates
+            if [p.lower() for p in PurePosixPath(paths[row]).parts[:-1]][-back:] == folders[-back:]
+        ]
+        candidates = nearer or candidates
+    return candidates[0] if len(candidates) == 1 else None

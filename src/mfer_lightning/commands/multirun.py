@@ -1,0 +1,294 @@
+"""A sweep of trainings: planned before its first job, its jobs run here or in other processes, told at its end."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, RangeSweep
+from omegaconf import DictConfig, OmegaConf
+
+from mfer_lightning.commands.plain import to_plain
+from mfer_lightning.config.explain import explain
+from mfer_lightning.config.location import config_dir
+from mfer_lightning.errors import UserError
+from mfer_lightning.sweep.identity import sweep_name
+from mfer_lightning.sweep.isolation import isolated_job, output_to
+from mfer_lightning.sweep.records import TOKEN, JobRecord
+from mfer_lightning.sweep.search import Progress, take_up_study
+
+#: What the user set HYDRA_FULL_ERROR to: inherited by further ranks, where that variable itself is ours.
+FULL_ERROR = "MFER_FULL_ERROR"
+
+#: One job: configuration, parent folder of its run, whether it belongs to a sweep -> its score, its folder, new or not.
+Job = Callable[[dict[str, Any], Path, bool], tuple[float | None, Path, bool]]
+
+#: Choice -> the module it needs, and the extra that brings it.
+EXTRAS = {
+    "joblib": ("hydra_plugins.hydra_joblib_launcher", "joblib"),
+    "submitit_local": ("hydra_plugins.hydra_submitit_launcher", "slurm"),
+    "submitit_slurm": ("hydra_plugins.hydra_submitit_launcher", "slurm"),
+    "optuna": ("hydra_plugins.hydra_optuna_sweeper", "optuna"),
+}
+_GROUPS = ("launcher", "hydra/launcher", "sweep", "hydra/sweeper")
+
+
+@dataclass(frozen=True)
+class Study:
+    """Where a search keeps what it knows.
+
+    Args:
+        storage: address that Optuna knows; None: nothing is kept.
+        name: of the study.
+        direction: ``"maximize"`` or ``"minimize"``.
+        wanted: results that it is to hold.
+        seed: of the sampler, at the study's first start; None for a sampler without one.
+    """
+
+    storage: str | None
+    name: str | None
+    direction: str
+    wanted: int
+    seed: int | None
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What is known of a sweep before its first job.
+
+    Args:
+        folder: where its runs go.
+        launcher: name of Hydra's launcher class, e.g. ``"JoblibLauncher"``.
+        study: for a search; None for a grid.
+    """
+
+    folder: Path
+    launcher: str
+    study: Study | None
+
+    @property
+    def in_this_process(self) -> bool:
+        """Whether its jobs run here, one after the other."""
+        return self.launcher == "BasicLauncher"
+
+
+def check_extras(overrides: Sequence[str]) -> None:
+    """Refuse a launcher or sweeper whose package is not installed.
+
+    Raises:
+        UserError: with what to install.
+    """
+    for override in overrides:
+        group, _, name = override.partition("=")
+        module, extra = EXTRAS.get(name, ("", ""))
+        if group in _GROUPS and module and not _installed(module):
+            raise UserError(f"{override} needs the extra `{extra}`: pip install 'mfer_lightning[{extra}]'")
+
+
+def _installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # of the package above it
+        return False
+
+
+def register_sweep_dir(arguments: Sequence[str]) -> None:
+    """Teach OmegaConf the name of the folder that a sweep of this command line lives in (``mfer.sweep_dir``)."""
+
+    def sweep_dir(*, _root_: DictConfig) -> str:
+        return str(Path(_root_.paths.runs).expanduser() / (_root_.get("name") or sweep_name(arguments)))
+
+    OmegaConf.register_new_resolver("mfer.sweep_dir", sweep_dir, replace=True)
+
+
+def plan_sweep(config_name: str, overrides: Sequence[str], config_dirs: Sequence[str] = ()) -> Sweep:
+    """Look at a sweep before it starts.
+
+    Args:
+        config_name: name of the primary configuration file.
+        overrides: of the command line.
+        config_dirs: further folders of configuration files (``--config-dir``).
+
+    Raises:
+        UserError: for what does not compose, and for what cannot be swept.
+    """
+    register_sweep_dir(overrides)
+    _refuse_external_ranks()
+    try:
+        parsed = OverridesParser.create().parse_overrides(list(overrides))
+        fixed = [o.input_line or "" for o in parsed if not o.is_sweep_override()]
+        if config_dirs:
+            fixed.append(f"hydra.searchpath=[{','.join(str(Path(d).absolute()) for d in config_dirs)}]")
+        with initialize_config_dir(str(config_dir()), version_base="1.3"):
+            config = compose(config_name, fixed, return_hydra_config=True)
+            search = str(config.hydra.sweeper._target_).endswith("OptunaSweeper")
+            if search:
+                _check_search(config_name, config, fixed, [o for o in parsed if o.is_sweep_override()])
+    except UserError:
+        raise
+    except Exception as error:
+        message = explain(error)
+        if message is None:
+            raise
+        raise UserError(message) from error
+    launcher = config.hydra.launcher
+    if str(launcher._target_).endswith("LocalLauncher") and launcher.tasks_per_node != 1:
+        raise UserError(
+            f"hydra.launcher.tasks_per_node={launcher.tasks_per_node}: submitit_local must have 1, since nothing would "
+            "tell its tasks of one another. With trainer=ddp Lightning starts the further processes of a job."
+        )
+    study = None
+    if search:
+        sweeper = config.hydra.sweeper
+        direction = getattr(sweeper.direction, "name", sweeper.direction)
+        seed = int(sweeper.sampler.seed or 0) if "seed" in sweeper.sampler else None
+        study = Study(sweeper.storage, sweeper.study_name, str(direction), int(sweeper.n_trials), seed)
+    return Sweep(Path(config.hydra.sweep.dir), str(launcher._target_).rpartition(".")[2], study)
+
+
+def _refuse_external_ranks() -> None:
+    if int(os.environ.get("WORLD_SIZE", 1)) == 1 and int(os.environ.get("SLURM_NTASKS", 1)) == 1:
+        return  # without importing torch
+    from mfer_lightning.sweep.ranks import external_environment
+
+    if external_environment() is not None:
+        raise UserError(
+            "A sweep starts the processes of its jobs itself: run it without torchrun or srun, with trainer=ddp. For "
+            "jobs of several machines use launcher=submitit_slurm."
+        )
+
+
+def _check_search(config_name: str, config: DictConfig, fixed: list[str], swept: list[Override]) -> None:
+    """Compose each end of each axis of a search space, which Hydra composes only when a trial asks for it."""
+    taken = {o.partition("=")[0] for o in fixed}
+    params = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items() if key not in taken]
+    axes = [*OverridesParser.create().parse_overrides(params), *swept]
+    if not axes:
+        raise UserError(
+            "There is nothing to search: give an option a range, e.g. 'optimizer.lr=tag(log,interval(1e-4,1e-2))'."
+        )
+    for axis in axes:
+        key, value = axis.get_key_element(), axis.value()
+        if isinstance(value, ChoiceSweep):
+            ends = list(axis.sweep_string_iterator())
+        elif isinstance(value, IntervalSweep):
+            ends = [str(value.start), str(value.end)]
+        elif isinstance(value, RangeSweep):
+            ends = [str(value.start)]
+        else:
+            continue
+        for end in ends:
+            compose(config_name, [*fixed, f"{key}={end}"])
+    from mfer_lightning.data.protocols import get_protocol
+
+    dataset = config.dataset
+    protocol = get_protocol(dataset.name, dataset.get("protocol"))
+    if protocol.takes_last_epoch:
+        raise UserError(
+            f"{protocol.name} selects nothing on val, so that there is no figure to search by: choose another "
+            "dataset.protocol."
+        )
+    if protocol.val == "test":
+        raise UserError(
+            f"{protocol.name} selects on the test set, and a search would fit the options to it: choose another "
+            "dataset.protocol for the search, and train the best trial's options under this one."
+        )
+
+
+def continue_study(sweep: Sweep) -> tuple[Progress, list[str]]:
+    """Take up a search's study.
+
+    Returns:
+        How far it is, and what Hydra has to be told so that it goes on from there.
+    """
+    assert sweep.study is not None
+    study = sweep.study
+    sweep.folder.mkdir(parents=True, exist_ok=True)
+    progress = take_up_study(study.storage, study.name, study.direction)
+    overrides = [f"hydra.sweeper.n_trials={max(study.wanted - progress.done, 0)}"]
+    if study.seed is not None:  # a sampler that begins anew must not propose the same trials again
+        overrides.append(f"hydra.sweeper.sampler.seed={study.seed + progress.started}")
+    if progress.started:
+        print(
+            f"The study holds {progress.done} of {study.wanted} results"
+            + (f"; {progress.cut} trials that were cut off go on first." if progress.cut else "."),
+            flush=True,
+        )
+    return progress, overrides
+
+
+@dataclass
+class SweepTask:
+    """What Hydra calls for each job of a sweep, in this process or in another one.
+
+    Args:
+        job: what a job is.
+        folder: of the sweep.
+        flags: the command line's flags, without ``-m``.
+    """
+
+    job: Job
+    folder: Path
+    flags: tuple[str, ...]
+    token: str = field(default_factory=lambda: os.environ.get(TOKEN, ""))
+    full_error: str = field(default_factory=lambda: os.environ.get(FULL_ERROR, ""))
+    process: int = field(default_factory=os.getpid)
+
+    def __call__(self, cfg: DictConfig) -> float | None:
+        """Run one job; a failure is recorded and does not stop the others. None is a failure to Optuna."""
+        settings = HydraConfig.get()
+        number, overrides = int(settings.job.num), tuple(settings.overrides.task)
+        elsewhere = os.getpid() != self.process
+        os.environ[TOKEN], os.environ[FULL_ERROR] = self.token, self.full_error
+        log = self.folder / "jobs" / f"{number:04d}.log"
+        print(f"\n--- job {number}: {' '.join(overrides)}{f' (output: {log})' if elsewhere else ''}", flush=True)
+        if elsewhere:
+            from mfer_lightning.sweep.ranks import is_first_rank
+
+            writes = is_first_rank()
+        else:
+            writes = True
+        with output_to(log) if elsewhere else nullcontext():
+            record, score = self._run(cfg, JobRecord(number, overrides, "running", str(self.folder)), writes)
+        if elsewhere:
+            print(f"--- job {number} {record.status}{f': {record.error}' if record.error else ''}", flush=True)
+        return score
+
+    def _run(self, cfg: DictConfig, record: JobRecord, writes: bool) -> tuple[JobRecord, float | None]:
+        def end(status: Any, folder: Path, error: str | None = None) -> JobRecord:
+            ended = JobRecord(record.number, record.overrides, status, str(folder), error)
+            if writes:
+                ended.write(self.folder)
+            return ended
+
+        if writes:
+            record.write(self.folder)
+        try:
+            with isolated_job(record.overrides, self.flags):
+                score, folder, new = self.job(to_plain(cfg), self.folder, True)
+            return end("done" if new else "skipped", folder), score
+        except KeyboardInterrupt:
+            end("failed", self.folder, "interrupted")
+            raise
+        except SystemExit as stop:  # SIGTERM
+            if (
+                os.getpid() == self.process or "SUBMITIT_FOLDER" in os.environ
+            ):  # submitit may put it into its queue again
+                raise
+            return end("failed", self.folder, f"stopped (exit code {stop.code}); the same command continues it"), None
+        except Exception as error:
+            message = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+            if self.full_error == "1" or os.getpid() != self.process:  # its log file takes it
+                traceback.print_exc()
+            print(f"Error: {message}", file=sys.stderr, flush=True)
+            return end("failed", self.folder, message), None

@@ -1,0 +1,69 @@
+"""How the faces of a folder were aligned, as ``mfer align`` wrote beside them."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from mfer_lightning.data.index import FaceIndex
+from mfer_lightning.errors import UserError
+
+NAME = "alignment.json"
+
+#: What makes two alignments the same; the rest says how files were written and which photos were taken.
+_SAME = ("template", "height", "margin", "border", "refine")
+
+
+def read_alignment(index: FaceIndex) -> tuple[dict[str, Any] | None, list[str]]:
+    """Look for ``alignment.json`` in the folders of the faces and those above, up to the dataset's root.
+
+    Args:
+        index: the faces.
+
+    Returns:
+        The settings of most faces, None where there is no such file; and what a user should know, in sentences.
+
+    Raises:
+        UserError: where a file is damaged.
+    """
+    root = Path(index.root)
+    if root.is_file():  # a csv of paths
+        root = root.parent
+    folders = Counter(str(path).rpartition("/")[0] for path in index.path)
+    found: dict[Path | None, int] = {}
+    for folder, faces in folders.items():
+        file = _nearest(root / folder, root)
+        found[file] = found.get(file, 0) + faces
+    files = [file for file in found if file is not None]
+    if not files:
+        return None, []
+    chosen = max(files, key=lambda file: found[file])
+    settings = _load(chosen)
+    notes = []
+    if found.get(None):
+        notes.append(f"{found[None]:,} faces have no {NAME} beside them: they are taken to be aligned as the others")
+    different = [f for f in files if any(_load(f).get(key) != settings.get(key) for key in _SAME)]
+    if different:
+        faces = sum(found[f] for f in different)
+        notes.append(f"{faces:,} faces were aligned in another way than the others ({different[0]}): align them anew")
+    return settings, notes
+
+
+def _nearest(folder: Path, root: Path) -> Path | None:
+    for place in (folder, *folder.parents):
+        if (place / NAME).is_file():
+            return place / NAME
+        if place == root:
+            break
+    return None
+
+
+def _load(file: Path) -> dict[str, Any]:
+    try:
+        settings = json.loads(file.read_text(encoding="utf-8"))
+        int(settings["height"]), str(settings["template"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{file} is damaged: make the faces anew with mfer align, or delete the file.") from error
+    return dict(settings)

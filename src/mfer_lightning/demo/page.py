@@ -1,0 +1,89 @@
+"""The page itself, built with Gradio: one input, one result, nothing from the network, nothing kept."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from mfer_lightning.demo.cards import card_page
+from mfer_lightning.demo.examine import Explain, examine
+from mfer_lightning.demo.traces import forget
+from mfer_lightning.errors import UserError
+from mfer_lightning.inference.predictor import Predictor
+
+#: Larger uploads are refused before they are read.
+MOST_BYTES = 32 * 1024 * 1024
+
+HINT = "<p style='opacity:.75'>Drop a photo on the left, or take one. It stays on this machine and is not kept.</p>"
+
+
+def build_page(model: Predictor, folder: Path, explain: Explain | None, max_pixels: int) -> Any:
+    """Build the page.
+
+    Args:
+        model: from :func:`mfer_lightning.load_model`.
+        folder: where the server may keep uploads for a moment (:mod:`mfer_lightning.demo.traces`).
+        explain: where a face speaks for a class; None: no overlays are offered.
+        max_pixels: larger photos are refused.
+
+    Returns:
+        ``gradio.Blocks``, to be launched.
+
+    Raises:
+        UserError: where Gradio is not installed.
+    """
+    gr = _gradio(folder)
+
+    def show(photo: str | None, aligned: bool, overlay: bool) -> tuple[Any, str]:
+        if photo is None:
+            return gr.skip(), gr.skip()
+        try:
+            found = examine(model, photo, aligned=aligned, explain=explain if overlay else None, max_pixels=max_pixels)
+        finally:
+            forget(photo, folder)
+        return gr.update(value=None), card_page(found)
+
+    fonts = ["system-ui", "sans-serif"]  # Gradio's own would be fetched from the network
+    theme = gr.themes.Base(primary_hue="blue", font=fonts, font_mono=["ui-monospace", "monospace"])
+    with gr.Blocks(title="MFER: facial expressions", analytics_enabled=False, delete_cache=(60, 60)) as page:
+        gr.Markdown(f"# Facial expressions\n{_described(model)}")
+        with gr.Row():
+            with gr.Column(scale=1, min_width=280):
+                photo = gr.Image(label="Photo", sources=["upload", "webcam", "clipboard"], type="filepath", height=280)
+                photo.preprocess = _path  # what a file holds is looked at by our own reader, with its own bounds
+                aligned = gr.Checkbox(False, label="It is one face, aligned already")
+                overlay = gr.Checkbox(
+                    explain is not None, label="Show what speaks for the emotion", visible=explain is not None
+                )
+                clear = gr.Button("Clear")
+            with gr.Column(scale=2, min_width=320):
+                result = gr.HTML(HINT, elem_id="result")
+        # `input` is said of what a person does: an upload, a camera's picture, a paste; not of our emptying it.
+        photo.input(show, [photo, aligned, overlay], [photo, result], api_name="examine", concurrency_limit=1)
+        clear.click(lambda: (None, HINT), None, [photo, result], api_name=False)
+    page.mfer_theme = theme
+    return page
+
+
+def _path(payload: Any) -> str | None:
+    return None if payload is None else str(payload.path)
+
+
+def _described(model: Predictor) -> str:
+    trained = model.metadata.get("protocol") or model.metadata.get("dataset") or "unknown data"
+    names = ", ".join(model.class_names)
+    return f"A model trained on `{trained}` tells {len(model.class_names)} expressions apart: {names}."
+
+
+def _gradio(folder: Path) -> Any:
+    os.environ["GRADIO_TEMP_DIR"] = str(folder)  # read when Gradio is imported
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    try:
+        import gradio
+    except ImportError as error:
+        raise UserError(
+            "The web page needs Gradio, which is not installed: pip install 'mfer_lightning[demo]'."
+        ) from error
+    return gradio

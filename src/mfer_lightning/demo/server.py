@@ -1,0 +1,97 @@
+"""The page served on this machine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mfer_lightning.demo.examine import Explain
+from mfer_lightning.demo.page import MOST_BYTES, build_page
+from mfer_lightning.demo.traces import private_folder
+from mfer_lightning.errors import UserError
+from mfer_lightning.inference.classifier import TorchClassifier
+from mfer_lightning.inference.photos import MOST_PIXELS
+from mfer_lightning.inference.predictor import Predictor
+
+
+def serve(
+    model: Predictor,
+    *,
+    host: str = "127.0.0.1",
+    port: int | None = None,
+    explain: bool = True,
+    max_pixels: int = MOST_PIXELS,
+    open_browser: bool = False,
+    block: bool = True,
+) -> Any:
+    """Serve the page.
+
+    Args:
+        model: from :func:`mfer_lightning.load_model`.
+        host: address to listen at.
+        port: None: the first free one from 7860.
+        explain: offer the Grad-CAM overlay.
+        max_pixels: larger photos are refused.
+        open_browser: open the page.
+        block: stay until Ctrl-C; else return at once, the page running in threads of its own.
+
+    Returns:
+        ``gradio.Blocks``; its ``local_url`` is the address.
+
+    Raises:
+        UserError: where a package is missing, or nothing can listen at the address.
+    """
+    explaining = explainer(model) if explain else None
+    page = build_page(model, private_folder(), explaining, max_pixels)
+    try:
+        page.launch(
+            server_name=host,
+            server_port=port,
+            theme=page.mfer_theme,
+            inbrowser=open_browser,
+            prevent_thread_lock=True,
+            share=False,
+            quiet=True,
+            show_error=False,
+            footer_links=[],
+            run_history=False,
+            ssr_mode=False,
+            enable_monitoring=False,
+            max_file_size=MOST_BYTES,
+        )
+    except OSError as error:
+        where = f"{host}, port {port}" if port else host
+        raise UserError(f"The page cannot be served at {where}: {error} Choose another with port=<number>.") from error
+    print(f"The page: {page.local_url}    (Ctrl-C ends it)", flush=True)
+    if host not in ("127.0.0.1", "localhost", "::1"):
+        print(f"It can be reached by everybody who reaches {host}: there is no password.", flush=True)
+    while block:
+        try:
+            time.sleep(3600)
+        except KeyboardInterrupt:
+            page.close()
+            print("Ended; nothing was kept.")
+            break
+    return page
+
+
+def explainer(model: Predictor) -> Explain | None:
+    """Give the function that draws Grad-CAM maps for a model; None where the model cannot be looked into."""
+    classifier = model.classifier
+    if not isinstance(classifier, TorchClassifier):
+        return None
+    import torch
+
+    from mfer_lightning.analysis.gradcam import explain
+
+    network = classifier.model
+
+    def maps(crops: NDArray[np.uint8], classes: Sequence[int]) -> NDArray[np.float32]:
+        faces = torch.from_numpy(np.ascontiguousarray(crops.transpose(0, 3, 1, 2)))
+        return explain(network, faces, classes)
+
+    return maps

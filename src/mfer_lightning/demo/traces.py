@@ -1,0 +1,55 @@
+"""The folder in which the web server keeps an upload for the moment that it needs it, and how nothing stays there.
+
+The server writes an uploaded file before our code sees it. So it gets a folder of its own, readable by its user alone;
+each file is deleted as soon as it was read, the folder when the page ends, and the folder of a page that was killed
+when the next one starts.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+_PREFIX = "mfer-demo-"
+
+
+def private_folder() -> Path:
+    """Make the folder for uploads, and have it deleted at the end of this process.
+
+    Returns:
+        A new folder with mode 0700.
+    """
+    for old in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        if _is_orphan(old):
+            shutil.rmtree(old, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def forget(file: str | Path, folder: Path) -> None:
+    """Delete an upload and the folder that the server made for it; anything outside of ``folder`` is left alone."""
+    path = Path(file)
+    if not path.resolve().is_relative_to(folder.resolve()):
+        return
+    path.unlink(missing_ok=True)
+    parent = path.parent
+    if parent != folder and parent.is_dir() and not any(parent.iterdir()):
+        parent.rmdir()
+
+
+def _is_orphan(folder: Path) -> bool:
+    """Whether the process that a folder is named after has ended; another user's is none of ours."""
+    pid = folder.name.removeprefix(_PREFIX).partition("-")[0]
+    if not pid.isdigit() or folder.is_symlink() or folder.stat().st_uid != os.getuid():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return False

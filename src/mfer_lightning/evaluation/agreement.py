@@ -1,0 +1,141 @@
+"""What annotators agree on, and how a model does where they do and where they do not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mfer_lightning.evaluation.intervals import wilson
+from mfer_lightning.evaluation.predictions import PADDING, Predictions
+
+#: Ends of the bins of agreement; a bin holds its lower end, the last bin both.
+EDGES = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+
+
+@dataclass(frozen=True)
+class AgreementBin:
+    """Faces on which annotators agree to some degree.
+
+    Args:
+        low: least share of a face's votes that its most frequent answer has.
+        high: the share that the bin ends below; the last bin holds its end, 1.
+        n: number of faces, above 0.
+        accuracy: share of them that the model gets right.
+        interval: Wilson's 95% interval of it.
+    """
+
+    low: float
+    high: float
+    n: int
+    accuracy: float
+    interval: tuple[float, float]
+
+
+def accuracy_by_agreement(predictions: Predictions, edges: Sequence[float] = EDGES) -> list[AgreementBin]:
+    """Give accuracy for faces on which annotators agree little, more, and wholly.
+
+    Agreement is the share of all votes, those for no emotion included, that the most frequent answer has.
+
+    Args:
+        predictions: with votes; rows without a label or without any vote are left out.
+        edges: ascending, within [0, 1]; a face beyond them is left out.
+
+    Returns:
+        The bins that hold faces, from the least agreement on.
+
+    Raises:
+        ValueError: where there are no votes, or edges are not ascending.
+
+    Example:
+        >>> votes = [[10, 0], [6, 4], [5, 5]]
+        >>> table = Predictions([0, 1, 2], list("abc"), [0, 0, 0], [[1, 0], [1, 0], [0, 1]], ("anger", "fear"),
+        ...                     votes=votes, vote_names=("anger", "fear"))
+        >>> [(b.low, b.high, b.n, b.accuracy) for b in accuracy_by_agreement(table)]
+        [(0.5, 0.6, 1, 0.0), (0.6, 0.7, 1, 1.0), (0.9, 1.0, 1, 1.0)]
+    """
+    ends = np.asarray(edges, dtype=np.float64)
+    if ends.ndim != 1 or len(ends) < 2 or (np.diff(ends) <= 0).any():
+        raise ValueError(f"Expected argument `edges` to be at least two ascending numbers, but got {list(edges)}.")
+    votes, right = _voted(predictions)
+    agreement = votes.max(axis=1) / votes.sum(axis=1)
+    # 7 of 10 votes must not fall below 0.7 by a rounding error
+    place = np.searchsorted(ends, agreement + 1e-9, side="right") - 1
+    place[np.isclose(agreement, ends[-1])] = len(ends) - 2
+    found = []
+    for number, (low, high) in enumerate(zip(ends[:-1].tolist(), ends[1:].tolist(), strict=True)):
+        mine = right[place == number]
+        if len(mine):
+            interval = wilson(int(mine.sum()), len(mine))
+            found.append(AgreementBin(low, high, len(mine), float(mine.mean()), interval))
+    return found
+
+
+def single_annotator_agreement(predictions: Predictions) -> float:
+    """Say how often one annotator gives the answer that the others' votes give: a reference beside accuracies.
+
+    Each annotator in turn is taken out, and compared with the most frequent answer of the others on that face (of
+    answers equally frequent, each counts its share). Every face weighs the same. It is a reference, no ceiling: the
+    answer of many is steadier than one annotator, and a model trained on many can agree with them more often.
+
+    Args:
+        predictions: with votes; rows without a label or with fewer than two votes are left out.
+
+    Returns:
+        The share, within [0, 1].
+
+    Raises:
+        ValueError: where no row has two votes.
+
+    Example:
+        >>> names = ("anger", "fear")
+        >>> table = Predictions([0], ["a"], [0], [[1, 0]], names, votes=[[3, 1]], vote_names=names)
+        >>> single_annotator_agreement(table)  # three who said anger agree with the other three, the fourth does not
+        0.75
+    """
+    votes, _ = _voted(predictions)
+    votes = votes[votes.sum(axis=1) > 1]
+    if not len(votes):
+        raise ValueError("Expected argument `predictions` to hold faces with two votes or more, but got none.")
+    agreed = np.zeros(len(votes))
+    for answer in range(votes.shape[1]):
+        others = votes.copy()
+        others[:, answer] -= 1
+        most = others.max(axis=1)
+        tied = (others == most[:, None]).sum(axis=1)
+        agreed += votes[:, answer] * np.where(others[:, answer] == most, 1 / tied, 0.0)
+    return float((agreed / votes.sum(axis=1)).mean())
+
+
+def fleiss_kappa(votes: NDArray[np.integer]) -> float | None:
+    r"""Give Fleiss' kappa, the annotators' agreement beyond chance, for faces with different numbers of votes as well.
+
+    .. math:: \kappa = (\bar P - \bar P_e) / (1 - \bar P_e), \qquad
+        P_i = \frac{\sum_c n_{ic}(n_{ic} - 1)}{n_i(n_i - 1)}, \qquad \bar P_e = \sum_c p_c^2
+
+    with p the share of each answer among all votes (Fleiss, Psychological Bulletin 1971).
+
+    Args:
+        votes: (N,V) counts; faces with fewer than two votes are left out.
+
+    Returns:
+        Kappa, 1 for perfect agreement; None where all votes are for one answer or no face has two.
+    """
+    counts = np.asarray(votes, dtype=np.float64)
+    counts = counts[counts.sum(axis=1) > 1]
+    if not len(counts):
+        return None
+    n = counts.sum(axis=1)
+    observed = float(((counts * (counts - 1)).sum(axis=1) / (n * (n - 1))).mean())
+    chance = float(((counts.sum(axis=0) / counts.sum()) ** 2).sum())
+    return None if chance >= 1 else (observed - chance) / (1 - chance)
+
+
+def _voted(predictions: Predictions) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Give the votes (M,V) and what the model got right (M,), of the faces that have a label and votes."""
+    if predictions.votes is None:
+        raise ValueError("Expected argument `predictions` to hold votes, but it has none.")
+    rows = (predictions.index != PADDING) & (predictions.label >= 0) & (predictions.votes.sum(axis=1) > 0)
+    return predictions.votes[rows], (predictions.pred == predictions.label)[rows]

@@ -1,0 +1,63 @@
+"""What stands in a result beside its figures: how far they reach, and how far its annotators agree."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mfer_lightning.evaluation.agreement import accuracy_by_agreement, fleiss_kappa, single_annotator_agreement
+from mfer_lightning.evaluation.facewise import label_rank
+from mfer_lightning.evaluation.intervals import wilson
+from mfer_lightning.evaluation.predictions import PADDING, Predictions
+from mfer_lightning.evaluation.statistics.bootstrap import bootstrap_intervals
+
+
+def metric_intervals(
+    predictions: Predictions, groups: NDArray[np.integer] | None = None, seed: int = 0
+) -> dict[str, list[float] | None]:
+    """Give the 95% interval of every metric: Wilson's for shares of faces, the stratified bootstrap for the others.
+
+    Where faces come in groups (several of one photo), they are no independent draws, and all are bootstrapped by group.
+
+    Args:
+        predictions: the table; at least one row must have a label.
+        groups: (N,) faces that share a value belong together, or None.
+        seed: of the bootstrap.
+
+    Returns:
+        metric -> [low, high], or None where undefined; plain lists, ready for JSON.
+    """
+    if groups is not None and len(np.unique(groups)) == len(groups):
+        groups = None
+    found = bootstrap_intervals(predictions, seed=seed, groups=groups)
+    if groups is None:
+        table = predictions.select((predictions.index != PADDING) & (predictions.label >= 0))
+        right = {"accuracy": table.pred == table.label, "top2_accuracy": label_rank(table.logits, table.label) < 2}
+        found |= {name: wilson(int(hits.sum()), len(table)) for name, hits in right.items()}
+    return {name: None if ends is None else list(ends) for name, ends in found.items()}
+
+
+def annotator_figures(predictions: Predictions) -> dict[str, Any] | None:
+    """Give what is known of the annotators of a table, ready for JSON.
+
+    Args:
+        predictions: the table.
+
+    Returns:
+        ``single_annotator`` (see :func:`.agreement.single_annotator_agreement`), ``fleiss_kappa`` and ``by_agreement``,
+        a list of bins with ``low``, ``high``, ``n``, ``accuracy`` and ``interval``; None where no face has two votes.
+    """
+    if predictions.votes is None:
+        return None
+    table = predictions.select((predictions.index != PADDING) & (predictions.label >= 0))
+    assert table.votes is not None
+    if not (table.votes.sum(axis=1) > 1).any():
+        return None
+    return {
+        "single_annotator": single_annotator_agreement(table),
+        "fleiss_kappa": fleiss_kappa(table.votes),
+        "by_agreement": [{**asdict(b), "interval": list(b.interval)} for b in accuracy_by_agreement(table)],
+    }

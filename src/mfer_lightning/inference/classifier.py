@@ -1,0 +1,80 @@
+"""What the predictor asks of a trained model, whatever runs it; and torch's answer."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from mfer_lightning.inference.model import FERModel
+
+Batch = NDArray[np.uint8]
+Output = tuple[NDArray[np.float32], NDArray[np.float32]]
+
+
+class Classifier(Protocol):
+    """Classifies aligned faces. Anything with these four can be given to a predictor."""
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The K emotions in the order of the probabilities."""
+        ...
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """What the model's file says of its training: ``dataset``, ``alignment``, ``config``, ..."""
+        ...
+
+    def identity(self) -> str:
+        """Hash of weights and preprocessing: equal for equal models, wherever they lie."""
+        ...
+
+    def classify(self, faces: Batch) -> Output:
+        """Give probabilities (B,K) and features (B,D), float32, of uint8 (B,H,W,3) RGB faces."""
+        ...
+
+
+class TorchClassifier:
+    """A model loaded by :func:`mfer_lightning.inference.model.read_model`.
+
+    Args:
+        model: network and preprocessing.
+        flip: average with the mirrored face; None: as the model's file says.
+    """
+
+    def __init__(self, model: FERModel, flip: bool | None = None) -> None:
+        self.model = model
+        self.flip = bool(model.metadata.get("flip", False)) if flip is None else flip
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The K emotions in the order of the probabilities."""
+        return self.model.class_names
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """What the checkpoint says of its training."""
+        return self.model.metadata
+
+    def identity(self) -> str:
+        """Hash of class names, preprocessing, mirroring and every weight."""
+        described = [self.class_names, self.model.preprocess.to_config(), self.flip, self.metadata.get("alignment")]
+        digest = hashlib.sha256(json.dumps(described, sort_keys=True, default=str).encode())
+        for name, value in self.model.network.state_dict().items():
+            digest.update(f"{name} {tuple(value.shape)}".encode())
+            digest.update(np.ascontiguousarray(value.detach().float().cpu().numpy()).tobytes())
+        return digest.hexdigest()
+
+    def classify(self, faces: Batch) -> Output:
+        """Classify uint8 (B,H,W,3) RGB faces in float32."""
+        import torch
+
+        batch = torch.from_numpy(np.ascontiguousarray(faces.transpose(0, 3, 1, 2)))
+        output = self.model(batch, flip=self.flip)
+        probabilities = output["logits"].double().softmax(1).float().cpu().numpy()
+        return probabilities, output["feature"].float().cpu().numpy()

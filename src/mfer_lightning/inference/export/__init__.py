@@ -1,0 +1,1 @@
+"""Writing a trained model for others: weights with a description and a card, or an ONNX graph."""

@@ -1,0 +1,118 @@
+"""``mfer export format=onnx``: the graph, its metadata, and proof that it says what the checkpoint says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mfer_lightning.errors import UserError
+from mfer_lightning.files import write_json, write_text
+from mfer_lightning.inference.export.card import model_card
+from mfer_lightning.inference.export.folder import whole_folder
+from mfer_lightning.inference.export.graph import OPSET, write_graph
+from mfer_lightning.inference.export.parity import TOLERANCE, Comparison, Faces, compare
+from mfer_lightning.inference.export.quantise import quantise
+from mfer_lightning.inference.model import FERModel
+from mfer_lightning.inference.pretrained import describe
+from mfer_lightning.onnx import Description, OnnxModel
+from mfer_lightning.onnx.model import FILE
+
+#: Of a description, what goes into the metadata of the file beside what is needed to use it.
+_MORE = ("dataset", "protocol", "epoch", "data_hash", "git", "versions", "network")
+
+
+def save_onnx(
+    model: FERModel,
+    folder: str | Path,
+    faces: Sequence[Faces],
+    *,
+    size: int,
+    quantize: str = "none",
+    remarks: Sequence[str] = (),
+    replace: bool = False,
+) -> list[Comparison]:
+    """Write ``model.onnx``, ``export.json`` and a model card.
+
+    Args:
+        model: a loaded model.
+        folder: appears whole or not at all.
+        faces: what the file is compared with the checkpoint on.
+        size: side of the network's input in pixels.
+        quantize: ``"none"`` or ``"int8"``.
+        remarks: lines for the card, e.g. why there are no validation faces.
+        replace: put it in the place of an earlier export there.
+
+    Returns:
+        The comparisons, of the file as it is.
+
+    Raises:
+        UserError: where it cannot be exported or written, or the file does not say what the checkpoint says.
+    """
+    description = describe(model)
+    with whole_folder(folder, replace=replace) as temporary:
+        path = temporary / FILE
+        write_graph(model, path, size)
+        _annotate(path, _notes(model, description, size, "none"))
+        exported = OnnxModel(path)
+        exact = [compare(model, exported, f) for f in faces]
+        worst = max(c.largest for c in exact)
+        if worst > TOLERANCE:
+            raise UserError(
+                f"The ONNX file does not say what the checkpoint says: probabilities differ by up to {worst:.1e} "
+                f"(allowed: {TOLERANCE:.0e}), so it was not written. Use format=safetensors for this network."
+            )
+        found = exact
+        if quantize != "none":
+            del exported
+            quantise(path)
+            _annotate(path, _notes(model, description, size, quantize))
+            quantised = OnnxModel(path)
+            found = [compare(model, quantised, f) for f in faces]
+        lines = [c.sentence for c in found] + list(remarks)
+        lines += [f"before quantisation, {c.sentence}" for c in exact if found is not exact]
+        write_json(
+            temporary / "export.json",
+            {
+                "format": "onnx",
+                "opset": OPSET,
+                "quantized": quantize,
+                "bytes": path.stat().st_size,
+                "comparisons": [c.to_json() for c in found],
+                "before_quantisation": [c.to_json() for c in exact] if found is not exact else None,
+                "remarks": list(remarks),
+                "versions": description["versions"],
+            },
+        )
+        write_text(temporary / "README.md", model_card(description, "onnx", {"lines": lines}))
+    return found
+
+
+def _notes(model: FERModel, description: Mapping[str, Any], size: int, quantized: str) -> Description:
+    return Description(
+        class_names=model.class_names,
+        alignment=description["alignment"],
+        size=size,
+        resizes=model.preprocess.size is not None,
+        flip=bool(model.metadata.get("flip", False)),
+        preprocess=model.preprocess.to_config(),
+        quantized=quantized,
+        more={key: description[key] for key in _MORE if key in description},
+    )
+
+
+def _annotate(path: Path, description: Description) -> None:
+    """Put the metadata into the file, and take out what the exporter notes of its own work: source lines and paths."""
+    import onnx
+
+    proto = onnx.load(str(path))
+    onnx.helper.set_model_props(proto, description.to_notes())
+    proto.producer_name, proto.doc_string = "mfer_lightning", ""
+    for node in proto.graph.node:
+        del node.metadata_props[:]
+        node.doc_string = ""
+    for value in (*proto.graph.value_info, *proto.graph.input, *proto.graph.output, *proto.graph.initializer):
+        del value.metadata_props[:]
+    del proto.graph.metadata_props[:]
+    onnx.checker.check_model(proto)
+    onnx.save(proto, str(path))

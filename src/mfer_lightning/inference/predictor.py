@@ -1,0 +1,284 @@
+"""From photos to emotions: faces found, aligned as in training, classified in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mfer_lightning.align.aligner import CHOICES, AlignedFace, Aligner
+from mfer_lightning.align.provenance import build_stored_aligner, describe_alignment
+from mfer_lightning.data.sources import resize
+from mfer_lightning.errors import UserError
+from mfer_lightning.inference.classifier import Classifier
+from mfer_lightning.inference.photos import MOST_PIXELS, Picture, Pixels, pictures
+from mfer_lightning.inference.results import NO_FACE, OK, Embeddings, Face, Prediction, Predictions
+
+#: Photos wait for a full batch of faces, but no more than these and no more bytes of pixels.
+MOST_WAITING = 256
+MOST_BYTES = 1 << 28
+
+#: One photo, what was found in it, and the vectors of its faces.
+Result = tuple[Picture, Prediction, NDArray[np.float32]]
+
+
+@dataclass
+class _Waiting:
+    """A photo whose faces wait for the network."""
+
+    picture: Picture
+    found: list[AlignedFace] | None  # None: it came aligned
+    crops: list[Pixels] = field(default_factory=list)
+
+
+class Predictor:
+    """A trained model that takes photos.
+
+    It is what :func:`mfer_lightning.load_model` returns. The model is in evaluation mode and computes in float32
+    without gradients; what it says of a face does not depend on the other faces of the batch.
+
+    Args:
+        classifier: the network with its preprocessing.
+        batch_size: faces at a time.
+
+    Example:
+        >>> from mfer_lightning import load_model  # doctest: +SKIP
+        >>> model = load_model("runs/facs-convnext-dsf-s0-1a2b3c4d")  # doctest: +SKIP
+        >>> for face in model.predict("photo.jpg").faces:  # doctest: +SKIP
+        ...     print(face.label, face.probability, face.box)
+    """
+
+    def __init__(self, classifier: Classifier, *, batch_size: int = 64) -> None:
+        if batch_size < 1:
+            raise ValueError(f"Expected argument `batch_size` to be at least 1, but got {batch_size}.")
+        self.classifier = classifier
+        self.batch_size = batch_size
+        self._aligners: dict[str, Aligner] = {}
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The K emotions in the order of the probabilities."""
+        return tuple(self.classifier.class_names)
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """What the model's file says of its training: ``dataset``, ``protocol``, ``config``, ``git``, ..."""
+        return self.classifier.metadata
+
+    @property
+    def alignment(self) -> dict[str, Any]:
+        """How its faces are aligned (:func:`mfer_lightning.align.provenance.describe_alignment`)."""
+        stored = self.metadata.get("alignment")
+        if isinstance(stored, Mapping):
+            return dict(stored)
+        trained: Any = self.metadata.get("config")
+        dataset: Any = trained.get("dataset", {}) if isinstance(trained, Mapping) else {}
+        size = dataset.get("size") if isinstance(dataset, Mapping) else None
+        return describe_alignment(None, str(self.metadata.get("dataset", "")), size)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What to know of every prediction, in sentences."""
+        note = str(self.alignment.get("note", ""))
+        return (note,) if note else ()
+
+    def predict(
+        self,
+        source: Any,
+        *,
+        aligned: bool = False,
+        faces: str = "all",
+        detector: Mapping[str, Any] | None = None,
+        colour: str = "RGB",
+        keep_aligned: bool = False,
+        max_pixels: int = MOST_PIXELS,
+    ) -> Predictions:
+        """Classify the faces of photos.
+
+        Args:
+            source: a path (photo, folder, pattern), the bytes of a file, a PIL image, a uint8 array or tensor, or a
+                list or other iterable of these (:func:`mfer_lightning.inference.photos.pictures`).
+            aligned: the pictures are faces already, aligned as in training: each is classified as it is.
+            faces: which faces of a photo: ``"all"``, ``"largest"``, ``"surest"`` or ``"central"``.
+            detector: options of the detector that win over the model's own, e.g. ``{"min_score": 0.95}``.
+            colour: channel order of arrays, ``"RGB"`` or ``"BGR"``.
+            keep_aligned: give each face with its pixels as the model saw them (``face.aligned``).
+            max_pixels: larger photos are refused.
+
+        Returns:
+            One prediction a photo, in the order given. Those that cannot be read are among them and say why.
+
+        Raises:
+            UserError: where a path leads nowhere, or the detector cannot be built.
+            ValueError: for an argument that is no picture.
+        """
+        results = self.stream(
+            pictures(source, colour=colour, most_pixels=max_pixels),
+            aligned=aligned,
+            faces=faces,
+            detector=detector,
+            keep_aligned=keep_aligned,
+        )
+        return Predictions([prediction for _, prediction, _ in results], () if aligned else self.notes)
+
+    def embed(self, source: Any, **options: Any) -> Embeddings:
+        """Give the feature vectors of the faces of photos.
+
+        Args:
+            source: as for :meth:`predict`.
+            **options: as for :meth:`predict`.
+
+        Returns:
+            (N,D) vectors, one a face, and the predictions of the same faces.
+        """
+        where = {
+            "colour": options.pop("colour", "RGB"),
+            "most_pixels": options.pop("max_pixels", MOST_PIXELS),
+        }
+        items, vectors = [], []
+        for _, prediction, rows in self.stream(pictures(source, **where), **options):
+            items.append(prediction)
+            vectors.append(rows)
+        width = max((rows.shape[1] for rows in vectors), default=0)
+        filled = [rows for rows in vectors if len(rows)]
+        joined = np.concatenate(filled) if filled else np.zeros((0, width), dtype=np.float32)
+        return Embeddings(joined, Predictions(items, () if options.get("aligned") else self.notes))
+
+    def stream(
+        self,
+        source: Iterable[Picture],
+        *,
+        aligned: bool = False,
+        faces: str = "all",
+        detector: Mapping[str, Any] | None = None,
+        keep_aligned: bool = False,
+        keep_image: bool = False,
+        most_waiting: int = MOST_WAITING,
+    ) -> Iterator[Result]:
+        """Classify pictures one after the other, their faces in batches; for sources without end, too.
+
+        Args:
+            source: the pictures.
+            aligned: as for :meth:`predict`.
+            faces: as for :meth:`predict`.
+            detector: as for :meth:`predict`.
+            keep_aligned: as for :meth:`predict`.
+            keep_image: leave the pixels in the pictures that come back; else they are let go of as soon as possible.
+            most_waiting: pictures that may wait for a batch to fill; 1 gives each one back at once.
+
+        Yields:
+            Picture, prediction, and (n,D) vectors of its n faces, in the order of the source.
+        """
+        aligner = None if aligned else self._aligner(faces, detector)
+        waiting: list[_Waiting] = []
+        for picture in source:
+            entry = self._find(picture, aligner)
+            if not keep_image:
+                picture.image = None
+            waiting.append(entry)
+            count = sum(len(e.crops) for e in waiting)
+            held = sum(e.picture.image.nbytes for e in waiting if e.picture.image is not None)
+            if count >= self.batch_size or len(waiting) >= most_waiting or held > MOST_BYTES:
+                yield from self._classified(waiting, keep_aligned)
+                waiting = []
+        yield from self._classified(waiting, keep_aligned)
+
+    def _aligner(self, faces: str, detector: Mapping[str, Any] | None) -> Aligner:
+        if faces not in CHOICES:
+            raise ValueError(f"Expected argument `faces` to be one of {CHOICES}, but got {faces!r}.")
+        key = repr((faces, sorted((detector or {}).items())))
+        if key not in self._aligners:
+            self._aligners[key] = build_stored_aligner(self.alignment, faces=faces, detector=detector)
+        return self._aligners[key]
+
+    def _find(self, picture: Picture, aligner: Aligner | None) -> _Waiting:
+        if picture.image is None:
+            return _Waiting(picture, [])
+        if aligner is None:
+            return _Waiting(picture, None, [self._stored(picture.image)])
+        found = sorted(aligner.align(picture.image), key=lambda face: face.detection.box[0])
+        return _Waiting(picture, found, [self._stored(face.image) for face in found])
+
+    def _stored(self, crop: Pixels) -> Pixels:
+        """Bring a crop to the size that the training faces were stored at, in the same way."""
+        size = self.alignment.get("size")
+        if size is None:
+            return np.ascontiguousarray(crop)
+        if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= 4096:
+            raise UserError(f"The model says that its faces were stored at a size of {size!r} pixels: it is damaged.")
+        return resize(crop, size)
+
+    def _classified(self, waiting: list[_Waiting], keep_aligned: bool) -> Iterator[Result]:
+        crops = [crop for entry in waiting for crop in entry.crops]
+        probabilities, vectors = self.classify(crops)
+        start = 0
+        for entry in waiting:
+            stop = start + len(entry.crops)
+            named = [self._named(row) for row in probabilities[start:stop]]
+            faces = tuple(
+                _face(number, shares, None if entry.found is None else entry.found[number])
+                for number, shares in enumerate(named)
+            )
+            if keep_aligned:
+                faces = tuple(_with_pixels(face, crop) for face, crop in zip(faces, entry.crops, strict=True))
+            yield entry.picture, _prediction(entry.picture, faces), vectors[start:stop]
+            start = stop
+
+    def _named(self, row: NDArray[np.float32]) -> dict[str, float]:
+        return {name: float(share) for name, share in zip(self.class_names, row, strict=True)}
+
+    def classify(self, crops: list[Pixels]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Give probabilities (N,K) and vectors (N,D) of N aligned uint8 (H,W,3) RGB faces, whatever their sizes."""
+        order = sorted(range(len(crops)), key=lambda i: crops[i].shape)
+        parts: list[tuple[list[int], NDArray[np.float32], NDArray[np.float32]]] = []
+        while order:
+            shape = crops[order[0]].shape
+            chosen = [i for i in order[: self.batch_size] if crops[i].shape == shape]
+            order = order[len(chosen) :]
+            parts.append((chosen, *self.classifier.classify(np.stack([crops[i] for i in chosen]))))
+        if not parts:
+            return np.zeros((0, len(self.class_names)), np.float32), np.zeros((0, 0), np.float32)
+        back = np.argsort([i for chosen, _, _ in parts for i in chosen])
+        return np.concatenate([p for _, p, _ in parts])[back], np.concatenate([v for _, _, v in parts])[back]
+
+    def __repr__(self) -> str:
+        trained = self.metadata.get("protocol") or self.metadata.get("dataset") or "unknown"
+        return f"Predictor({', '.join(self.class_names)}; trained on {trained}; {self.alignment.get('template')})"
+
+
+def _face(number: int, shares: Mapping[str, float], found: AlignedFace | None) -> Face:
+    if found is None:
+        return Face(number, shares)
+    seen = found.detection
+    x, y, width, height = (round(float(v), 2) for v in seen.box)
+    return Face(
+        number,
+        shares,
+        box=(x, y, width, height),
+        landmarks=tuple((round(float(x), 2), round(float(y), 2)) for x, y in seen.landmarks),
+        confidence=round(float(seen.score), 6),
+        residual=round(found.residual, 6),
+    )
+
+
+def _with_pixels(face: Face, crop: Pixels) -> Face:
+    from dataclasses import replace
+
+    return replace(face, aligned=crop)
+
+
+def _prediction(picture: Picture, faces: tuple[Face, ...]) -> Prediction:
+    status = NO_FACE if picture.status == OK and not faces else picture.status
+    return Prediction(
+        path=picture.path,
+        faces=faces,
+        status=status,
+        message=picture.message,
+        width=picture.width,
+        height=picture.height,
+        frame=picture.frame,
+        time=picture.time,
+    )

@@ -1,0 +1,261 @@
+"""What a model says of photos: typed results that print well and become plain values. No torch here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: ``status`` of a photo or frame: it has faces; it has none; and why it could not be looked at.
+OK, NO_FACE, UNREADABLE, NOT_AN_IMAGE, TOO_LARGE = "ok", "no face", "unreadable", "not an image", "too large"
+STATUSES = (OK, NO_FACE, UNREADABLE, NOT_AN_IMAGE, TOO_LARGE)
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Face:
+    """One face and what the model says of it.
+
+    Args:
+        number: of the face in its photo, from the left, from 0.
+        probabilities: emotion -> probability, in the model's order; they add up to 1.
+        box: x, y, width, height in pixels of the upright photo; None for a face that came aligned.
+        landmarks: (5,2) left eye, right eye, nose, left and right corner of the mouth, as seen in the picture; or None.
+        confidence: the detector's, 0 to 1; None for a face that came aligned.
+        residual: root mean square distance of the landmarks from the template's points, as a share of the crop's
+            height: large for faces seen from the side.
+        track: number of the person in a video, from 1; None in photos.
+        smoothed: probabilities evened out over time, in a video.
+        aligned: (H,W,3) uint8 RGB, the face as the model was given it; None unless it was asked for.
+    """
+
+    number: int
+    probabilities: Mapping[str, float]
+    box: tuple[float, float, float, float] | None = None
+    landmarks: tuple[tuple[float, float], ...] | None = None
+    confidence: float | None = None
+    residual: float | None = None
+    track: int | None = None
+    smoothed: Mapping[str, float] | None = None
+    aligned: NDArray[np.uint8] | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def label(self) -> str:
+        """The likeliest emotion (of the smoothed probabilities, where there are such)."""
+        shown = self.shown
+        return max(shown, key=shown.__getitem__)
+
+    @property
+    def probability(self) -> float:
+        """The probability of :attr:`label`."""
+        return self.shown[self.label]
+
+    @property
+    def shown(self) -> Mapping[str, float]:
+        """The smoothed probabilities where there are such, else the probabilities."""
+        return self.probabilities if self.smoothed is None else self.smoothed
+
+    def top(self, k: int = 3) -> list[tuple[str, float]]:
+        """Give the ``k`` likeliest emotions and their probabilities, the likeliest first.
+
+        Example:
+            >>> Face(0, {"fear": 0.2, "anger": 0.7, "neutral": 0.1}).top(2)
+            [('anger', 0.7), ('fear', 0.2)]
+        """
+        return sorted(self.shown.items(), key=lambda item: -item[1])[:k]
+
+    def to_dict(self) -> Row:
+        """Plain values, fit for JSON; without the aligned face's pixels."""
+        values: Row = {
+            "face": self.number,
+            "label": self.label,
+            "probability": self.probability,
+            "probabilities": dict(self.probabilities),
+            "box": None if self.box is None else list(self.box),
+            "landmarks": None if self.landmarks is None else [list(point) for point in self.landmarks],
+            "confidence": self.confidence,
+            "residual": self.residual,
+        }
+        if self.track is not None:
+            values["track"] = self.track
+        if self.smoothed is not None:
+            values["smoothed"] = dict(self.smoothed)
+        return values
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Face:
+        """Build from what :meth:`to_dict` gave."""
+        box, points = values.get("box"), values.get("landmarks")
+        return cls(
+            number=int(values["face"]),
+            probabilities=dict(values["probabilities"]),
+            box=None if box is None else (box[0], box[1], box[2], box[3]),
+            landmarks=None if points is None else tuple((x, y) for x, y in points),
+            confidence=values.get("confidence"),
+            residual=values.get("residual"),
+            track=values.get("track"),
+            smoothed=values.get("smoothed"),
+        )
+
+    def __str__(self) -> str:
+        words = ", ".join(f"{name} {share:.0%}" for name, share in self.top(3))
+        person = "" if self.track is None else f" of person {self.track}"
+        place = "" if self.box is None else f" at x {self.box[0]:.0f}, y {self.box[1]:.0f}"
+        size = "" if self.box is None else f", {self.box[2]:.0f}x{self.box[3]:.0f} px"
+        return f"face {self.number}{person}{place}{size}: {words}"
+
+    def _repr_html_(self) -> str:
+        from mfer_lightning.inference.html import table
+
+        return table([Prediction(faces=(self,))])
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One photo or frame: its faces, or why there are none.
+
+    Args:
+        path: the file, or None for a picture that came as an array.
+        faces: from the left to the right; empty unless ``status`` is ``"ok"``.
+        status: of :data:`STATUSES`.
+        message: what to know, in a sentence; empty where all is well.
+        width: of the upright photo in pixels, 0 where it could not be read.
+        height: likewise.
+        frame: number of the frame in a video, from 0; None for photos.
+        time: of the frame, in seconds from the video's start.
+    """
+
+    path: str | None = None
+    faces: tuple[Face, ...] = ()
+    status: str = OK
+    message: str = ""
+    width: int = 0
+    height: int = 0
+    frame: int | None = None
+    time: float | None = None
+
+    def __len__(self) -> int:
+        return len(self.faces)
+
+    def __iter__(self) -> Iterator[Face]:
+        return iter(self.faces)
+
+    def __bool__(self) -> bool:
+        return bool(self.faces)
+
+    def to_dict(self) -> Row:
+        """Plain values, fit for JSON."""
+        values: Row = {"path": self.path}
+        if self.frame is not None:
+            values |= {"frame": self.frame, "time": self.time}
+        values |= {"status": self.status, "message": self.message, "width": self.width, "height": self.height}
+        return {**values, "faces": [face.to_dict() for face in self.faces]}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Prediction:
+        """Build from what :meth:`to_dict` gave; further entries are left alone."""
+        faces = tuple(Face.from_dict(face) for face in values["faces"])
+        names = ("path", "status", "message", "width", "height", "frame", "time")
+        return cls(faces=faces, **{name: values[name] for name in names if name in values})
+
+    def to_json(self) -> str:
+        """One line of JSON, probabilities as they are, nothing rounded."""
+        return json.dumps(self.to_dict(), ensure_ascii=False, allow_nan=False)
+
+    def rows(self) -> list[Row]:
+        """Give one flat row a face, or one that says why there is none: fit for ``csv`` and ``pandas.DataFrame``."""
+        from mfer_lightning.inference.tables import rows
+
+        return rows(self)
+
+    def __str__(self) -> str:
+        name = self.path or "picture"
+        if self.frame is not None:
+            name += f", frame {self.frame}"
+        if self.status != OK:
+            return f"{name}: {self.status}" + (f" ({self.message})" if self.message else "")
+        return "\n".join([f"{name} ({self.width}x{self.height})", *(f"  {face}" for face in self.faces)])
+
+    def _repr_html_(self) -> str:
+        from mfer_lightning.inference.html import table
+
+        return table([self])
+
+
+class Predictions(Sequence[Prediction]):
+    """What a model says of several photos, in the order in which they were given.
+
+    Args:
+        items: one a photo or frame.
+        notes: what to know of all of them, e.g. that the alignment is an approximation.
+    """
+
+    def __init__(self, items: Sequence[Prediction], notes: Sequence[str] = ()) -> None:
+        self._items = tuple(items)
+        self.notes = tuple(notes)
+
+    @property
+    def faces(self) -> tuple[Face, ...]:
+        """All faces of all photos in one row."""
+        return tuple(face for item in self._items for face in item.faces)
+
+    @overload
+    def __getitem__(self, index: int) -> Prediction: ...
+    @overload
+    def __getitem__(self, index: slice) -> Predictions: ...
+    def __getitem__(self, index: int | slice) -> Prediction | Predictions:
+        if isinstance(index, slice):
+            return Predictions(self._items[index], self.notes)
+        return self._items[index]
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def to_dicts(self) -> list[Row]:
+        """Plain values of each photo, fit for JSON."""
+        return [item.to_dict() for item in self._items]
+
+    def to_json_lines(self) -> str:
+        """One line of JSON a photo."""
+        return "".join(item.to_json() + "\n" for item in self._items)
+
+    def rows(self) -> list[Row]:
+        """Give the flat rows of all photos: ``pandas.DataFrame(predictions.rows())`` is the table."""
+        return [row for item in self._items for row in item.rows()]
+
+    def __repr__(self) -> str:
+        return f"Predictions({len(self)} photos, {len(self.faces)} faces)"
+
+    def __str__(self) -> str:
+        return "\n".join([*(str(item) for item in self._items), *(f"note: {note}" for note in self.notes)])
+
+    def _repr_html_(self) -> str:
+        from mfer_lightning.inference.html import table
+
+        return table(self._items, self.notes)
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """Faces as vectors.
+
+    Args:
+        vectors: (N,D) float32, one row a face.
+        predictions: of the same photos; row ``i`` of ``vectors`` is ``predictions.faces[i]``.
+    """
+
+    vectors: NDArray[np.float32] = field(repr=False)
+    predictions: Predictions
+
+    @property
+    def faces(self) -> tuple[Face, ...]:
+        """The N faces."""
+        return self.predictions.faces
+
+    def __len__(self) -> int:
+        return len(self.vectors)

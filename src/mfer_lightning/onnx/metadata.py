@@ -1,0 +1,126 @@
+"""What an ONNX export says of itself, in the file's own metadata."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from mfer_lightning.errors import UserError
+
+#: Version of these notes; newer ones are refused.
+FORMAT = 1
+
+INPUT = "faces"
+#: Outputs in their order.
+OUTPUTS = ("probabilities", "logits", "feature")
+
+_KEY = "mfer_lightning"
+MOST_CLASSES = 1000
+_LONGEST_NAME = 100
+_LONGEST_NOTES = 1 << 22
+
+
+@dataclass(frozen=True)
+class Description:
+    """What must be known to use an exported model.
+
+    Args:
+        class_names: the K emotions in the order of the probabilities.
+        alignment: name and version of the template that faces must be aligned to, or None where the checkpoint does
+            not say.
+        size: side that faces are resized to inside the model.
+        resizes: whether it resizes; where not, faces must come as (3, size, size).
+        flip: whether its figures are averages with the mirrored face.
+        preprocess: all that happens to a face inside the model, in the words of
+            :class:`mfer_lightning.nn.preprocess.Preprocess`.
+        quantized: ``"none"`` or ``"int8"``.
+        more: dataset, protocol, epoch, hash of the data, versions, ...
+    """
+
+    class_names: tuple[str, ...]
+    alignment: str | None
+    size: int
+    resizes: bool
+    flip: bool
+    preprocess: Mapping[str, Any]
+    quantized: str = "none"
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_notes(self) -> dict[str, str]:
+        """Return key -> text, as ONNX stores them: all of it under one key, and what people look for on its own."""
+        whole = {
+            "format": FORMAT,
+            "class_names": list(self.class_names),
+            "alignment": self.alignment,
+            "size": self.size,
+            "resizes": self.resizes,
+            "flip": self.flip,
+            "preprocess": dict(self.preprocess),
+            "quantized": self.quantized,
+            "more": dict(self.more),
+        }
+        shown = {key: json.dumps(whole[key]) for key in ("class_names", "preprocess", "alignment")}
+        return {_KEY: json.dumps(whole), **shown}
+
+    @classmethod
+    def from_notes(cls, notes: Mapping[str, str], source: str) -> Description:
+        """Read the notes of a file.
+
+        Args:
+            notes: key -> text.
+            source: the file, for messages.
+
+        Raises:
+            UserError: where they are missing, of a newer format or make no sense.
+        """
+        text = notes.get(_KEY)
+        if text is None:
+            raise UserError(f"{source} is not an export of mfer_lightning: its metadata have no `{_KEY}` entry.")
+        try:
+            if len(text) > _LONGEST_NOTES:
+                raise ValueError(f"{len(text):,} characters")
+            whole = json.loads(text)
+            version = whole["format"]
+            if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+                raise ValueError(f"format {version!r}")
+            if version > FORMAT:
+                raise UserError(
+                    f"{source} is of format {version}; this version reads up to {FORMAT}. "
+                    "Install a newer mfer_lightning."
+                )
+            return cls(
+                class_names=_names(whole["class_names"]),
+                alignment=_typed(whole, "alignment", (str, type(None))),
+                size=_side(whole["size"]),
+                resizes=_typed(whole, "resizes", bool),
+                flip=_typed(whole, "flip", bool),
+                preprocess=_typed(whole, "preprocess", dict),
+                quantized=_typed(whole, "quantized", str),
+                more=_typed(whole, "more", dict),
+            )
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            reason = " ".join(str(error).split())[:120]
+            raise UserError(f"{source}: its metadata do not describe a model ({reason}). Export it anew.") from None
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    whole = isinstance(value, list) and all(isinstance(n, str) for n in value)
+    if not whole or not 2 <= len(value) <= MOST_CLASSES or len(set(value)) != len(value):
+        raise ValueError("class_names is no list of different names")
+    if not all(0 < len(n) <= _LONGEST_NAME and n.isprintable() for n in value):
+        raise ValueError("a class name is empty, too long or not printable")
+    return tuple(value)
+
+
+def _side(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 4096:
+        raise ValueError(f"size {value!r}")
+    return value
+
+
+def _typed(whole: Mapping[str, Any], key: str, kinds: type | tuple[type, ...]) -> Any:
+    if not isinstance(whole[key], kinds):
+        raise ValueError(f"{key} is of type {type(whole[key]).__name__}")
+    return whole[key]

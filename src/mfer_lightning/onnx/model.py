@@ -1,0 +1,236 @@
+"""A model from an ONNX file: aligned faces in, probabilities out, without torch."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mfer_lightning.errors import UserError
+from mfer_lightning.onnx.images import as_faces
+from mfer_lightning.onnx.metadata import INPUT, OUTPUTS, Description
+from mfer_lightning.onnx.results import FacePredictions
+from mfer_lightning.onnx.wire import inspect
+
+try:
+    import onnxruntime
+except ModuleNotFoundError as missing:
+    raise UserError("Running ONNX models needs ONNX Runtime: pip install onnxruntime") from missing
+
+#: Name of the file in a folder that ``mfer export format=onnx`` writes.
+FILE = "model.onnx"
+#: What a batch's faces may take as floats before they are resized.
+_BATCH_BYTES = 1 << 28
+_MOST_MEMORY = 8 << 30
+
+_limited: list[int] = []
+
+
+class OnnxModel:
+    """An exported model. Preprocessing and softmax are inside it; faces come aligned, as uint8 RGB.
+
+    Args:
+        where: a ``.onnx`` file, or the folder that ``mfer export`` wrote.
+        threads: of one prediction; None: as many as ONNX Runtime thinks right.
+        providers: ONNX Runtime's execution providers, in order of preference.
+
+    Attributes:
+        description: class names, alignment, preprocessing and provenance, from the file's metadata.
+
+    Raises:
+        UserError: where the file is missing, damaged, unsafe or not one of ours.
+    """
+
+    def __init__(
+        self,
+        where: str | os.PathLike[str],
+        *,
+        threads: int | None = None,
+        providers: Sequence[str] = ("CPUExecutionProvider",),
+    ) -> None:
+        path = Path(where).expanduser()
+        self.source = path / FILE if path.is_dir() else path
+        contents = inspect(self.source)
+        self.description = Description.from_notes(contents.metadata, str(self.source))
+        limit_memory()
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4  # what it complains of is raised as well
+        options.add_session_config_entry("session.use_env_allocators", "1")
+        if threads is not None:
+            options.intra_op_num_threads = threads
+        try:
+            self.session = onnxruntime.InferenceSession(str(self.source), options, providers=list(providers))
+        except Exception as error:  # ONNX Runtime's own exceptions share no base class of theirs
+            raise UserError(f"{self.source} cannot be loaded by ONNX Runtime ({_first_line(error)}).") from error
+        self._check_interface()
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The K emotions in the order of the probabilities."""
+        return self.description.class_names
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """What the file says of its training, with the alignment and whether to mirror."""
+        return {
+            **self.description.more,
+            "alignment": self.description.alignment,
+            "flip": self.description.flip,
+            "preprocess": self.description.preprocess,
+        }
+
+    def predict(self, faces: Any, *, batch_size: int = 64, flip: bool | None = None) -> FacePredictions:
+        """Classify aligned faces.
+
+        Args:
+            faces: a path, a Pillow image, a uint8 RGB array (H,W), (H,W,3), (N,H,W,3) or (N,3,H,W); or several. They
+                may differ in size where the model resizes.
+            batch_size: faces at a time, at least 1; fewer are taken of very large ones.
+            flip: average with the mirrored face; None: as the checkpoint was evaluated.
+
+        Returns:
+            One row a face, in their order.
+
+        Raises:
+            UserError: for files that cannot be read, and where the model's answers are no probabilities.
+            ValueError: for wrong arguments.
+        """
+        if batch_size < 1:
+            raise ValueError(f"Expected argument `batch_size` to be at least 1, but got {batch_size}.")
+        mirror = self.description.flip if flip is None else flip
+        parts: list[tuple[NDArray[np.float32], ...]] = []
+        batch: list[NDArray[np.uint8]] = []
+        for face in as_faces(faces):
+            full = batch and (len(batch) >= batch_size or (len(batch) + 1) * face.size * 4 > _BATCH_BYTES)
+            if batch and (full or face.shape != batch[0].shape):
+                parts.append(self._run(np.stack(batch), mirror))
+                batch = []
+            batch.append(face)
+        if batch:
+            parts.append(self._run(np.stack(batch), mirror))
+        if not parts:
+            raise ValueError("Expected argument `faces` to hold at least one face, but got none.")
+        return FacePredictions(self.class_names, *(np.concatenate(x) for x in zip(*parts, strict=True)))
+
+    def embed(self, faces: Any, *, batch_size: int = 64, flip: bool | None = None) -> NDArray[np.float32]:
+        """Give the features (N,D) of aligned faces; arguments as for :meth:`predict`."""
+        return self.predict(faces, batch_size=batch_size, flip=flip).feature
+
+    def classify(self, faces: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Give probabilities (B,K) and features (B,D) of uint8 (B,H,W,3) RGB faces."""
+        probabilities, _, feature = self._run(faces, self.description.flip)
+        return probabilities, feature
+
+    def identity(self) -> str:
+        """Hash of the file."""
+        digest = hashlib.sha256()
+        with self.source.open("rb") as file:
+            for block in iter(lambda: file.read(1 << 20), b""):
+                digest.update(block)
+        return digest.hexdigest()
+
+    def __repr__(self) -> str:
+        said = self.description
+        return (
+            f"OnnxModel({str(self.source)!r}: {', '.join(said.class_names)}; faces aligned to "
+            f"{said.alignment or 'nothing stated'}, {said.size} pixels; quantized: {said.quantized})"
+        )
+
+    def _run(self, faces: NDArray[np.uint8], flip: bool) -> tuple[NDArray[np.float32], ...]:
+        planes = np.ascontiguousarray(faces.transpose(0, 3, 1, 2))
+        side = self.description.size
+        if not self.description.resizes and planes.shape[2:] != (side, side):
+            height, width = planes.shape[2:]
+            raise ValueError(
+                f"Expected faces of {side} x {side} pixels, as this model needs, but got {width} x {height}."
+            )
+        outputs = self._session_run(planes)
+        if flip:
+            mirrored = self._session_run(np.ascontiguousarray(planes[..., ::-1]))
+            logits, feature = ((a + b) / 2 for a, b in zip(outputs[1:], mirrored[1:], strict=True))
+            outputs = (_softmax(logits), logits.astype(np.float32), feature.astype(np.float32))
+        self._check_answers(outputs[0], len(faces))
+        return outputs
+
+    def _session_run(self, planes: NDArray[np.uint8]) -> tuple[NDArray[np.float32], ...]:
+        try:
+            return tuple(self.session.run(list(OUTPUTS), {INPUT: planes}))
+        except Exception as error:  # see __init__
+            raise UserError(
+                f"{self.source} failed on {len(planes)} faces of {planes.shape[3]} x {planes.shape[2]} pixels "
+                f"({_first_line(error)}). Try a smaller batch_size."
+            ) from error
+
+    def _check_interface(self) -> None:
+        """Refuse a file whose inputs and outputs are not those that its metadata promise."""
+        K = len(self.class_names)
+        inputs, outputs = self.session.get_inputs(), self.session.get_outputs()
+        shapes = {o.name: list(o.shape) for o in outputs}
+        wrong = [
+            f"{which} {list(names)}"
+            for which, names, legal in (
+                ("inputs", [i.name for i in inputs], (INPUT,)),
+                ("outputs", [o.name for o in outputs], OUTPUTS),
+            )
+            if tuple(names) != legal
+        ]
+        if not wrong:
+            if inputs[0].type != "tensor(uint8)" or len(inputs[0].shape) != 4 or inputs[0].shape[1] != 3:
+                wrong.append(f"{INPUT} of {inputs[0].type} {inputs[0].shape}")
+            for name in OUTPUTS[:2]:
+                if len(shapes[name]) != 2 or shapes[name][1] != K:
+                    wrong.append(f"{name} of shape {shapes[name]} for {K} classes")
+            wrong += [f"{o.name} of {o.type}" for o in outputs if o.type != "tensor(float)"]
+        if wrong:
+            raise UserError(f"{self.source}: its metadata do not fit the model ({'; '.join(wrong)}). Export it anew.")
+
+    def _check_answers(self, probabilities: NDArray[np.float32], n: int) -> None:
+        right = probabilities.shape == (n, len(self.class_names)) and bool(np.isfinite(probabilities).all())
+        if not right or not np.allclose(probabilities.sum(axis=1), 1, atol=1e-3) or probabilities.min() < 0:
+            raise UserError(f"{self.source}: its answers are no probabilities of {len(self.class_names)} classes.")
+
+
+def limit_memory(most: int | None = None) -> int:
+    """Set how much memory models may take in this process, whatever their files ask for.
+
+    Called by itself before the first model is loaded; afterwards the limit stays as it is.
+
+    Args:
+        most: bytes; None: half of this machine's memory, at most 8 GiB.
+
+    Returns:
+        The limit in force.
+    """
+    if not _limited:
+        limit = min(_MOST_MEMORY, _installed_memory() // 2) if most is None else most
+        info = onnxruntime.OrtMemoryInfo(
+            "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
+        )
+        with suppress(RuntimeError):  # the program that imports us has set a limit of its own
+            onnxruntime.create_and_register_allocator(info, onnxruntime.OrtArenaCfg({"max_mem": limit}))
+        _limited.append(limit)
+    return _limited[0]
+
+
+def _installed_memory() -> int:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # not on Windows
+        return 2 * _MOST_MEMORY
+
+
+def _softmax(logits: NDArray[Any]) -> NDArray[np.float32]:
+    shifted = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
+    result: NDArray[np.float32] = (shifted / shifted.sum(axis=1, keepdims=True)).astype(np.float32)
+    return result
+
+
+def _first_line(error: BaseException) -> str:
+    lines: Iterable[str] = str(error).strip().splitlines() or [type(error).__name__]
+    return next(iter(lines))[:200]

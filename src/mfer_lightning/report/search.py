@@ -1,0 +1,52 @@
+"""What stands in the terminal at the end of a search."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+
+
+def print_search(
+    done: int,
+    wanted: int,
+    failed: int,
+    *,
+    number: int | None = None,
+    value: float | None = None,
+    params: Mapping[str, Any] | None = None,
+    run_dir: Path | None = None,
+    console: Console | None = None,
+) -> None:
+    """Print the best trial of a search: its figure, its values, where its run lies, and how far the study is.
+
+    Args:
+        done: results that the study holds.
+        wanted: results that it is to hold.
+        failed: trials without a result.
+        number: of the best trial; None where no trial has a result.
+        value: its selection metric on val.
+        params: its values: option -> value.
+        run_dir: where its run lies, if it is known.
+        console: where to print; None is the terminal.
+    """
+    console = console or Console()
+    console.print()
+    lost = f", and {failed} trial{'s' * (failed != 1)} without one" if failed else ""
+    console.print(f"The study holds {done} of {wanted} results{lost}.")
+    if number is None or value is None:
+        console.print("[bold red]No trial has a result.[/]")
+        return
+    console.print(f"[bold]Best trial:[/] number {number}, selection metric on val {value:.4f}")
+    for option, given in (params or {}).items():
+        console.print(f"  {escape(option)}={escape(str(given))}", soft_wrap=True, highlight=False)
+    if run_dir is not None:
+        console.print(f"  in {escape(str(run_dir))}", soft_wrap=True, highlight=False)
+    console.print(
+        "The best of many trials looks better on val than it is: report its test set, over seeds that the search did "
+        "not use.",
+        style="dim",
+    )

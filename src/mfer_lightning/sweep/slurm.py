@@ -1,0 +1,30 @@
+"""Putting a SLURM job back into the queue before its time is over."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+
+
+def requeue_command() -> Callable[[], bool] | None:
+    """Find how this process's job is put back into the queue.
+
+    Returns:
+        Something to call, which returns whether SLURM took it; None outside a SLURM job, where the job is interactive,
+        or where submitit does it.
+    """
+    job = os.environ.get("SLURM_ARRAY_JOB_ID", os.environ.get("SLURM_JOB_ID", ""))
+    task = os.environ.get("SLURM_ARRAY_TASK_ID")
+    name = job if task is None else f"{job}_{task}"
+    interactive = os.environ.get("SLURM_JOB_NAME") in ("bash", "interactive")
+    if interactive or "SUBMITIT_FOLDER" in os.environ or not re.fullmatch(r"\d+(_\d+)?", name):
+        return None
+
+    def requeue() -> bool:
+        scontrol = shutil.which("scontrol")
+        return scontrol is not None and subprocess.run([scontrol, "requeue", name], check=False).returncode == 0  # noqa: S603
+
+    return requeue

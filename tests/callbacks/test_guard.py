@@ -1,0 +1,86 @@
+"""A loss that is no number is found, and the batch that it came from is named, also where the look comes later."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from mfer_lightning.callbacks import FiniteLossGuard, TrainingDivergedError
+from mfer_lightning.losses import CrossEntropy, Objective
+from mfer_lightning.module import FERModule
+from mfer_lightning.nn import MFER, Preprocess
+
+
+class OnGPU:
+    """A loss that says it is on a GPU, where looking at it costs time."""
+
+    device = torch.device("cuda")
+
+    def __init__(self, value: float) -> None:
+        self.value = torch.tensor(value)
+
+    def detach(self) -> torch.Tensor:
+        return self.value
+
+
+@pytest.fixture(scope="module")
+def module() -> FERModule:
+    network = MFER(
+        {"name": "convnext_atto", "options": {"depths": [1] * 4, "dims": [8, 8, 16, 16]}}, 2, attention="none"
+    )
+    return FERModule(network, Objective(CrossEntropy()), Preprocess(size=32), class_names=("sadness", "happiness"))
+
+
+def trainer(step: int) -> SimpleNamespace:
+    strategy = SimpleNamespace(reduce_boolean_decision=lambda decision, all: decision)
+    return SimpleNamespace(
+        global_step=step, current_epoch=1, world_size=1, strategy=strategy, checkpoint_callback=None, datamodule=None
+    )
+
+
+def train(guard: FiniteLossGuard, module: FERModule, losses: list[float]) -> None:
+    for number, loss in enumerate(losses):
+        module.batch_index = torch.arange(3) + 100 * number
+        guard.on_train_batch_start(trainer(number // 2), module, None, number)
+        guard.on_before_backward(trainer(number // 2), module, OnGPU(loss))
+
+
+def test_the_first_bad_batch_is_named_though_the_look_comes_batches_later(module: FERModule) -> None:
+    nan = float("nan")
+    with pytest.raises(TrainingDivergedError, match=r"epoch 2, step 1, batch 3 \(rows of the batch: 300, 301, 302\)"):
+        train(FiniteLossGuard(every=5), module, [1.0, 1.0, 1.0, nan, nan])
+
+
+def test_nothing_is_looked_at_between_two_looks_on_a_gpu(module: FERModule) -> None:
+    guard = FiniteLossGuard(every=5)
+    train(guard, module, [1.0, 1.0, 1.0, float("inf")])
+    with pytest.raises(TrainingDivergedError, match="batch 3"):
+        guard.on_train_epoch_end(trainer(2), module)
+
+
+def test_batches_that_were_looked_at_are_forgotten(module: FERModule) -> None:
+    guard = FiniteLossGuard(every=2)
+    train(guard, module, [1.0] * 7)
+    assert len(guard._seen) == 1
+
+
+def test_weights_that_are_no_numbers_are_found_before_their_checkpoint(module: FERModule) -> None:
+    guard = FiniteLossGuard()
+    guard.on_train_epoch_end(trainer(2), module)
+    weight = next(module.parameters())
+    before = weight.detach().clone()
+    with torch.no_grad():
+        weight.view(-1)[0] = float("inf")
+    try:
+        with pytest.raises(TrainingDivergedError, match="weights are not finite numbers after epoch 2, step 2"):
+            guard.on_train_epoch_end(trainer(2), module)
+    finally:
+        with torch.no_grad():
+            weight.copy_(before)
+
+
+def test_a_look_every_no_batches_is_refused() -> None:
+    with pytest.raises(ValueError, match="`every`"):
+        FiniteLossGuard(0)

@@ -1,0 +1,88 @@
+"""Command lines in processes of their own, and what they leave running."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from commands.conftest import FACS
+
+#: What marks the processes of a test, inherited by all that they start.
+MARK = "MFER_TEST_MARK"
+
+#: One epoch of two steps, without a device of its own, so that trainer=... can choose.
+SMALL = (
+    *(a for a in FACS if not a.startswith(("trainer.accelerator", "trainer.max_epochs", "evaluation."))),
+    "trainer.max_epochs=1",
+    "dataset.train_size=32",
+    "evaluation.embedding_points=0",
+)
+
+
+@dataclass
+class Bench:
+    """A folder to run command lines in.
+
+    Args:
+        folder: where they run.
+    """
+
+    folder: Path
+    mark: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+    def environment(self, **more: str) -> dict[str, str]:
+        return {**os.environ, "OMP_NUM_THREADS": "1", MARK: self.mark, **more}
+
+    def mfer(self, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+        return self.program("mfer_lightning", *SMALL, *arguments, **more)
+
+    def program(self, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", *arguments],
+            capture_output=True,
+            text=True,
+            cwd=self.folder,
+            env=self.environment(**more),
+            timeout=540,
+        )
+
+    def left_running(self) -> list[str]:
+        """Command lines of the processes of this bench, after a moment's grace."""
+        for _ in range(40):
+            found = []
+            for entry in Path("/proc").glob("[0-9]*"):
+                try:
+                    if self.mark.encode() in (entry / "environ").read_bytes():
+                        found.append((entry / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+                except OSError:
+                    continue
+            if not found:
+                return []
+            time.sleep(0.25)
+        return found
+
+
+def ranks_of(run: Path) -> list[tuple[int, int, str]]:
+    """What each process of a run has written into its log: its id, its rank, the run that its configuration names."""
+    text = (run / "log.txt").read_text()
+    return [(int(p), int(r), n) for p, r, n in re.findall(r"INFO process (\d+), rank (\d+): (\S+)", text)]
+
+
+def check_two_ranks(run: Path) -> None:
+    """Both ranks, two processes, trained what the folder is named after."""
+    ranks = ranks_of(run)
+    assert sorted(r for _, r, _ in ranks) == [0, 1]
+    assert len({p for p, _, _ in ranks}) == 2
+    assert {n for _, _, n in ranks} == {run.name}
+
+
+def results(folder: Path) -> dict[Path, dict]:
+    """The finished runs of a sweep's folder."""
+    return {f.parent: json.loads(f.read_text()) for f in sorted(folder.glob("*/result.json"))}

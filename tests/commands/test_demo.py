@@ -1,0 +1,23 @@
+"""`mfer demo` before a page is served."""
+
+from __future__ import annotations
+
+import pytest
+from commands.conftest import Mfer
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "`checkpoint` has no value"),
+        (["checkpoint=nowhere"], "There is no nowhere"),
+        (["checkpoint=x", "port=0"], "port=0"),
+        (["checkpoint=x", "port=http"], "a whole number"),
+        (["checkpoint=x", "max_pixels=0"], "max_pixels=0"),
+        (["checkpoint=x", "share=true"], "There is no option `share`"),
+        (["checkpoint=x,y", "-m"], "one page"),
+    ],
+)
+def test_mistakes_are_one_sentence(mfer: Mfer, capsys: pytest.CaptureFixture, arguments: list[str], said: str) -> None:
+    assert mfer("demo", *arguments) == 2
+    assert said in capsys.readouterr().err

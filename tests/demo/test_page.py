@@ -1,0 +1,108 @@
+"""The page served for real: by Gradio's own client, and in a browser."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from demo.conftest import picture
+
+from mfer_lightning.demo.cards import card_page
+from mfer_lightning.demo.examine import examine
+from mfer_lightning.inference.predictor import Predictor
+
+BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+
+
+@pytest.fixture(scope="module")
+def served(model: Predictor) -> Iterator[tuple[str, Path]]:
+    """Address of a page, and the folder of its uploads."""
+    pytest.importorskip("gradio")
+    import os
+
+    from mfer_lightning.demo.server import serve
+
+    page = serve(model, block=False, explain=False)
+    yield page.local_url, Path(os.environ["GRADIO_TEMP_DIR"])
+    page.close()
+
+
+def files(folder: Path) -> list[Path]:
+    return [f for f in folder.rglob("*") if f.is_file()]
+
+
+def test_uploads_at_once_do_not_mix_and_leave_nothing(
+    served: tuple[str, Path], model: Predictor, tmp_path: Path
+) -> None:
+    from gradio_client import Client, handle_file
+
+    address, folder = served
+    photos = [picture(tmp_path / f"{i}.png", i, width=40 + i) for i in range(8)]
+    wanted = [card_page(examine(model, photo, aligned=True)) for photo in photos]
+    clients = [Client(address, verbose=False) for _ in range(4)]
+
+    def ask(i: int) -> str:
+        return clients[i % 4].predict(handle_file(str(photos[i])), True, False, api_name="/examine")[1]
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(ask, range(len(photos))))
+    assert answers == wanted
+    assert len(set(answers)) == len(photos)
+    assert files(folder) == []
+
+
+def test_a_text_file_is_answered_not_a_failure(served: tuple[str, Path], tmp_path: Path) -> None:
+    from gradio_client import Client, handle_file
+
+    address, folder = served
+    path = tmp_path / "photo.jpg"
+    path.write_text("no photo")
+    answer = Client(address, verbose=False).predict(handle_file(str(path)), False, False, api_name="/examine")[1]
+    assert "This file cannot be shown" in answer
+    assert files(folder) == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (BROWSER and DRIVER), reason="needs chromium and chromedriver")
+def test_a_person_uploads_sees_the_answer_and_clears(
+    served: tuple[str, Path], model: Predictor, tmp_path: Path
+) -> None:
+    selenium = pytest.importorskip("selenium.webdriver")
+    from selenium.webdriver.chrome.service import Service
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    address, folder = served
+    options = selenium.ChromeOptions()
+    options.binary_location = BROWSER
+    flags = ("headless=new", "no-sandbox", "disable-gpu", "disable-background-networking", "window-size=1280,1200")
+    for flag in flags:
+        options.add_argument(f"--{flag}")
+    options.set_capability("goog:loggingPrefs", {"performance": "ALL"})
+    browser: Any = selenium.Chrome(options=options, service=Service(DRIVER))
+    try:
+        wait = WebDriverWait(browser, 90)
+        browser.get(address)
+        photo = picture(tmp_path / "me.png", 5)
+        wait.until(lambda b: b.find_elements("css selector", "input[type=file]"))[0].send_keys(str(photo))
+        wait.until(lambda b: b.find_elements("css selector", ".mfer"))
+        assert "No face was found" in browser.find_element("css selector", ".mfer").text  # noise holds none
+        browser.find_element("css selector", "input[type=checkbox]").click()  # one face, aligned already
+        wait.until(lambda b: b.find_elements("css selector", "input[type=file]"))[0].send_keys(str(photo))
+        wait.until(lambda b: b.find_elements("css selector", ".mfer .card"))
+        face = model.predict(photo, aligned=True).faces[0]
+        assert f"Face 1: {face.label}, {face.probability:.0%}" in browser.find_element("css selector", ".card h3").text
+        time.sleep(1)
+        assert files(folder) == []
+        next(b for b in browser.find_elements("tag name", "button") if b.text == "Clear").click()
+        wait.until(lambda b: not b.find_elements("css selector", ".mfer"))
+        asked = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+        urls = [m["params"]["request"]["url"] for m in asked if m["method"] == "Network.requestWillBeSent"]
+        assert not [url for url in urls if not url.startswith((address, "data:", "blob:"))]
+    finally:
+        browser.quit()

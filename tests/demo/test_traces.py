@@ -1,0 +1,68 @@
+"""Nothing of an upload stays."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from mfer_lightning.demo.traces import forget, private_folder
+
+
+@pytest.fixture
+def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+def test_the_folder_is_its_owner_s_alone(scratch: Path) -> None:
+    folder = private_folder()
+    assert folder.parent == scratch
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_an_upload_goes_with_the_folder_that_the_server_made_for_it(scratch: Path) -> None:
+    folder = private_folder()
+    upload = folder / "0a1b" / "me.jpg"
+    upload.parent.mkdir()
+    upload.write_bytes(b"x")
+    forget(upload, folder)
+    assert list(folder.iterdir()) == []
+    forget(upload, folder)  # a second time is no error
+
+
+def test_nothing_outside_is_touched(scratch: Path) -> None:
+    folder = private_folder()
+    outside = scratch / "mine.jpg"
+    outside.write_bytes(b"x")
+    forget(outside, folder)
+    forget(folder / ".." / "mine.jpg", folder)
+    (folder / "link.jpg").symlink_to(outside)
+    forget(folder / "link.jpg", folder)
+    assert outside.exists()
+
+
+def test_what_a_killed_page_left_goes_at_the_next_start_and_a_living_one_s_stays(scratch: Path) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    left, alive, foreign = (scratch / f"mfer-demo-{p}" for p in (f"{gone.pid}-x", f"{os.getpid()}-y", "notes"))
+    for folder in (left, alive, foreign):
+        folder.mkdir()
+        (folder / "f").write_bytes(b"x")
+    private_folder()
+    assert (left.exists(), alive.exists(), foreign.exists()) == (False, True, True)
+
+
+def test_the_folder_ends_with_the_process(tmp_path: Path) -> None:
+    code = "from mfer_lightning.demo.traces import private_folder as p; f = p(); (f / 'x').write_text('x'); print(f)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, "TMPDIR": str(tmp_path)}, capture_output=True, text=True,
+        check=True,
+    )  # fmt: skip
+    assert Path(done.stdout.strip()).parent == tmp_path
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,71 @@
+"""Room on the disk is asked for before anything is written, and a full disk is one sentence."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from mfer_lightning.callbacks import AtomicCheckpointIO
+from mfer_lightning.errors import UserError
+from mfer_lightning.files import require_space, write_text
+
+
+def free(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: SimpleNamespace(total=10**12, used=0, free=size))
+
+
+def test_too_little_space_names_what_is_needed_what_is_free_and_where(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free(monkeypatch, 3_000_000)
+    require_space(tmp_path, 3_000_000, "the run")
+    with pytest.raises(
+        UserError, match=r"too full for the run: it needs 2\.5 GB, and .* has 3\.0 MB free.*paths\.runs"
+    ):
+        require_space(tmp_path / "not" / "there" / "yet", 2_500_000_000, "the run")
+
+
+def test_a_checkpoint_is_not_begun_without_room_and_the_old_one_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, writer = tmp_path / "last.ckpt", AtomicCheckpointIO()
+    writer.save_checkpoint({"state_dict": {"w": torch.zeros(2)}}, path)
+    before = path.read_bytes()
+    free(monkeypatch, 100)
+    with pytest.raises(UserError, match=r"too full for the checkpoint .*last\.ckpt"):
+        writer.save_checkpoint(
+            {"state_dict": {"w": torch.zeros(100)}, "optimizer_states": [{"m": torch.ones(9)}]}, path
+        )
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_disk_that_fills_up_while_writing_is_one_sentence_and_the_old_file_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.txt"
+    write_text(path, "whole")
+
+    def full(*arguments: object, **options: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(UserError, match=r"Cannot write .*a\.txt: No space left on device\. Free some space"):
+        write_text(path, "half")
+    monkeypatch.undo()
+    assert path.read_text() == "whole"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk_below_torch_save_is_an_os_error_again(tmp_path: Path) -> None:
+    from mfer_lightning.callbacks.atomic_io import write_checkpoint
+
+    if not Path("/dev/full").exists():
+        pytest.skip("needs the device of a full disk")
+    with pytest.raises(OSError, match="No space left"):
+        write_checkpoint({"w": torch.zeros(1_000_000)}, Path("/dev/full"))
