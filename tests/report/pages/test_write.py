@@ -194,6 +194,35 @@ def test_a_folder_of_oddities_gets_a_report_and_each_exception_is_said_once(odd:
     assert text.count("of an older schema") == 1
 
 
+def test_swapped_names_of_classes_and_a_single_annotator_are_said(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "runs", accuracy=2.0)  # always right
+    result = json.loads((run / "result.json").read_text())
+    confusion = result["confusion"]
+    confusion[0], confusion[1] = confusion[1], confusion[0]
+    change(run, confusion=confusion, annotators={"single_annotator": 0.812, "fleiss_kappa": 0.6, "by_agreement": []})
+    (run / "predictions_test.csv").unlink()
+    document = write_report([str(tmp_path / "runs")], tmp_path / "report", QUICK)
+    assert any("surprise and fear look swapped" in note for note in document.chapters[0].section.notes)
+    assert "A single annotator agrees with the others on 81.2." in (tmp_path / "report" / "report.html").read_text()
+
+
+def test_a_job_that_failed_is_said_once_and_the_sweep_s_command_is_there(tmp_path: Path) -> None:
+    folder = tmp_path / "runs"
+    jobs = [("ce", "0", "done"), ("ce", "1", "done"), ("dsf", "0", "done"), ("dsf", "1", "failed")]
+    (folder / "jobs").mkdir(parents=True)
+    for number, (loss, seed, status) in enumerate(jobs):
+        run = write_run(folder, loss, seed=int(seed), n=50)
+        if status == "failed":
+            (run / "result.json").unlink()
+        record = {"overrides": [f"loss={loss}", f"seed={seed}", "+dataset.occlusion=0.1", "paths.runs=r"], "token": "t"}
+        record |= {"status": status, "run_dir": str(run), "error": "out of memory" if status == "failed" else None}
+        (folder / "jobs" / f"{number:04d}.json").write_text(json.dumps(record))
+    document = write_report([str(folder)], tmp_path / "report", QUICK)
+    (left,) = document.left_out
+    assert left == ("job `loss=dsf seed=1 +dataset.occlusion=0.1 paths.runs=r`", "failed: out of memory")
+    assert document.commands[0] == "mfer -m loss=ce,dsf seed=0,1 +dataset.occlusion=0.1 name=runs"
+
+
 def test_names_that_would_break_a_page_are_only_names(tmp_path: Path) -> None:
     names = ("<script>alert(1)</script>", "$x_1^{", "a|b & 'c'", "激动 \\ %", '"q" #')
     write_run(tmp_path / "runs", "<b>&$", n=50, class_names=names, protocol="folder@holdout")
@@ -208,14 +237,20 @@ def test_names_that_would_break_a_page_are_only_names(tmp_path: Path) -> None:
     assert r"\$x\_1\textasciicircum{}\{" in latex
 
 
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A run of two classes: the least there is to draw."""
+    return str(write_run(tmp_path_factory.mktemp("small"), n=50, class_names=("a", "b"), protocol="folder@holdout"))
+
+
 def test_a_report_replaces_a_report_and_nothing_else(
-    study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     output = tmp_path / "report"
     output.mkdir()
     (output / "thesis.tex").write_text("mine")
     with pytest.raises(UserError, match="exists and is no report"):
-        write_report([str(study)], output, QUICK)
+        write_report([small], output, QUICK)
     assert (output / "thesis.tex").read_text() == "mine"
     (output / "thesis.tex").unlink()
     (output / "report.html").write_text("old")
@@ -226,15 +261,14 @@ def test_a_report_replaces_a_report_and_nothing_else(
     with monkeypatch.context() as patch:
         patch.setattr(write, "render_html", fail)
         with pytest.raises(RuntimeError):
-            write_report([str(study / "rafdb-ce-none-s0")], output, QUICK)
+            write_report([small], output, QUICK)
     assert (output / "report.html").read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["report"]
-    write_report([str(study / "rafdb-ce-none-s0")], output, QUICK)
+    write_report([small], output, QUICK)
     assert "In short" in (output / "report.html").read_text()
 
 
-def test_equal_runs_give_equal_reports(study: Path, tmp_path: Path) -> None:
-    run = [str(study / "rafdb-ce-none-s0")]
+def test_equal_runs_give_equal_reports(small: str, tmp_path: Path) -> None:
     for name in ("a", "b"):
-        write_report(run, tmp_path / name, QUICK)
+        write_report([small], tmp_path / name, QUICK)
     assert (tmp_path / "a" / "report.html").read_bytes() == (tmp_path / "b" / "report.html").read_bytes()

@@ -9,7 +9,7 @@ from pathlib import Path
 from matplotlib.axes import Axes
 
 from mfer_lightning.figures.panels.base import AXIS, PAPER, QUIET, draw_panel
-from mfer_lightning.figures.style import BLUE, INK, ORANGE
+from mfer_lightning.figures.style import BLUE, GREEN, INK, ORANGE
 
 #: Verdict -> colour and marker: told apart without colour, too.
 VERDICT_STYLES = {"better": (BLUE, "^"), "worse": (ORANGE, "v"), "tie": (QUIET, "o"), "undecided": (QUIET, "D")}
@@ -37,7 +37,12 @@ class Dot:
 
 
 def plot_dots(
-    dots: Sequence[Dot], path: str | Path | None, title: str, unit: str, baseline: float | None = None
+    dots: Sequence[Dot],
+    path: str | Path | None,
+    title: str,
+    unit: str,
+    baseline: float | None = None,
+    reference: tuple[float, str] | None = None,
 ) -> str:
     """Draw a figure of each method: the mean, its interval, and the seeds as small dots.
 
@@ -47,6 +52,7 @@ def plot_dots(
         title: heading.
         unit: what the axis measures.
         baseline: a dashed line there.
+        reference: a dotted line at a value, and what it is.
 
     Returns:
         The panel as SVG.
@@ -56,10 +62,13 @@ def plot_dots(
     """
     if not dots:
         raise ValueError("Expected argument `dots` to hold at least one method, but got none.")
-    with draw_panel(path, 0.62 + 0.4 * len(dots)) as panel:
+    with draw_panel(path, 0.62 + 0.4 * len(dots) + 0.2 * (reference is not None)) as panel:
         axes = panel.figure.add_subplot()
         if baseline is not None:
             axes.axvline(baseline, color=AXIS, linewidth=1, linestyle="--", zorder=1)
+        if reference is not None:
+            axes.axvline(reference[0], color=GREEN, linewidth=1.4, linestyle=":", label=reference[1], zorder=1)
+            panel.figure.legend(loc="outside lower left")
         for place, dot in enumerate(dots):
             _line(axes, place, dot, BLUE if dot.verdict else INK, "o")
             axes.plot(dot.seeds, [place + 0.2] * len(dot.seeds), ".", color=QUIET, markersize=4, zorder=4)
