@@ -101,7 +101,7 @@ def make_sections(runs: Sequence[Run], baseline: str | None = None) -> tuple[lis
         baseline: ``axis=value`` pairs, comma-separated; None takes the simplest method of each section.
 
     Returns:
-        The sections, those of trainings first, of these that of the most runs, and runs left out as repetitions of a seed.
+        The sections, those of trainings first and the larger first, and runs left out as repetitions of a seed.
 
     Raises:
         UserError: where no section has such a baseline.
