@@ -38,6 +38,12 @@ class Split:
     def __len__(self) -> int:
         return len(self.rows)
 
+    def take(self, positions: NDArray[np.int64] | None) -> Split:
+        """Return the faces at these positions, in this order; None: all of them."""
+        if positions is None:
+            return self
+        return Split(self.rows[positions], self.label[positions], self.target[positions])
+
 
 @dataclass(frozen=True)
 class Splits:

@@ -25,7 +25,7 @@ from mfer_lightning.data.protocols import Protocol, get_protocol
 from mfer_lightning.data.readers.common import unreadable
 from mfer_lightning.data.samplers import SAMPLERS, EvalSampler, TrainSampler, world
 from mfer_lightning.data.sources import FileSource, ImageSource
-from mfer_lightning.data.splits import Split, Splits, first_faces, make_splits
+from mfer_lightning.data.splits import Splits, first_faces, make_splits
 from mfer_lightning.data.store import ImageStore, announce
 from mfer_lightning.errors import UserError, nearest
 
@@ -294,9 +294,7 @@ class FaceDataModule(L.LightningDataModule, ABC):
             )
         self._open(split)
         ranks, rank = self._world()
-        chosen = slice(None) if positions is None else positions
-        faces = Split(rows.rows[chosen], rows.label[chosen], rows.target[chosen])
-        plain = FaceDataset(self._store, faces, change, self.seed)
+        plain = FaceDataset(self._store, rows.take(positions), change, self.seed)
         size = max(1, self.eval_batch_size // ranks)
         return self._loader(plain, EvalSampler(len(plain), ranks, rank), size, drop_last=False)
 
