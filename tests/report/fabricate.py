@@ -31,6 +31,7 @@ CONFIG: Mapping[str, Any] = {
     "seed": 0,
     "track_test": False,
 }
+MEMORY: Mapping[str, Any] = {"peak_memory_bytes": 10**9}
 #: What comes with the choice of a loss.
 LOSSES: Mapping[str, Mapping[str, Any]] = {
     "ce": {"name": "ce", "feature": None, "feature_weight": 0.0},
@@ -102,7 +103,7 @@ def write_run(
         "seed": seed,
         "config": config,
         "data_hash": "ab" * 32,
-        "cost": {"parameters": 10_000_000, "gflops": 1.5, "seconds": 60.0, "images_per_second": 900.0, "peak_memory_bytes": 10**9},
+        "cost": {"parameters": 10_000_000, "gflops": 1.5, "seconds": 60.0, "images_per_second": 900.0, **MEMORY},
         "git": {"commit": "c" * 40, "dirty": False, "diff_sha256": None},
         "versions": {"python": "3.11", "torch": "2.14"},
         "hardware": {"processor": "a processor", "cores": 2, "threads": 2, "gpus": []},

@@ -75,10 +75,9 @@ def _wanted(sweep_dir: Path, arguments: Sequence[str]) -> bool:
         return said[-1] not in ("false", "no", "off", "0")
     import yaml
 
-    for path in sorted(sweep_dir.glob("*/config.yaml")):
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
-        return bool(found.get("report", True)) if isinstance(found, dict) else True
-    return False  # no job got as far as having a folder
+    composed = sweep_dir / "multirun.yaml"  # what Hydra composed for this start of the sweep
+    found = yaml.safe_load(composed.read_text(encoding="utf-8")) if composed.is_file() else None
+    return bool(found.get("report", True)) if isinstance(found, dict) else True
 
 
 def _report(config: dict[str, Any]) -> int:

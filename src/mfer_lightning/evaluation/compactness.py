@@ -66,13 +66,15 @@ def compactness(features: NDArray[np.floating], label: NDArray[np.integer]) -> C
     if not len(y):
         raise ValueError("Expected argument `label` to hold at least one label, but all are below 0.")
     width = f.shape[1]
-    classes, place = np.unique(y, return_inverse=True)
-    count = np.bincount(place)
+    classes = np.unique(y)
     means = np.zeros((len(classes), width))
-    np.add.at(means, place, f)
-    means /= count[:, None]
-    squared = ((f - means[place]) ** 2).sum(axis=1) / width
-    spread = float((np.bincount(place, weights=squared) / count).mean())
+    spreads = np.zeros(len(classes))
+    for k, name in enumerate(classes):  # class by class: copies of all features at once would take most of the time
+        own = f[y == name]
+        means[k] = own.mean(axis=0)
+        own -= means[k]
+        spreads[k] = np.einsum("ij,ij->", own, own) / (len(own) * width)
+    spread = float(spreads.mean())
     if len(classes) < 2:
         return Compactness(spread, None)
     first, second = np.triu_indices(len(classes), k=1)

@@ -75,7 +75,7 @@ def write_features(
     subgroup without the dataset.
     """
     limit = float(np.finfo(np.float16).max)
-    further = {f"attribute_{name}": values for name, values in (attributes or {}).items()}
+    further: dict[str, Any] = {f"attribute_{name}": values for name, values in (attributes or {}).items()}
     with atomic_path(path) as temporary:
         np.savez_compressed(
             temporary, index=index, feature=feature.clip(-limit, limit).astype(np.float16), label=label, **further

@@ -61,7 +61,8 @@ def test_everything_is_in_one_folder(made: tuple[Path, Document]) -> None:
     assert sorted(p.name for p in output.iterdir()) == ["figures", "report.html", "report.md", "report.tex", "tables"]
     names = {p.stem for p in (output / "tables" / "rafdb-holdout-test").glob("*.csv")}
     assert names == {
-        "methods", "ablation-loss-attention", "optimism", "recall", "further", "compactness", "subgroups", "cost", "published"
+        "methods", "ablation-loss-attention", "optimism", "recall", "further", "compactness", "subgroups", "cost",
+        "published",
     }  # fmt: skip
     assert [p.name for p in output.parent.iterdir()] == ["report"], "nothing is left beside it"
     assert len((output / "tables" / "runs.csv").read_text().splitlines()) == 1 + len(document.runs) == 13
@@ -163,7 +164,6 @@ def odd(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_folder_of_oddities_gets_a_report_and_each_exception_is_said_once(odd: Path, tmp_path: Path) -> None:
     document = write_report([str(odd)], tmp_path / "report", QUICK)
-    said = dict((name.rpartition("/")[2], reason) for name, reason in document.left_out)
     expected = {
         "broken": "has a damaged result.json",
         "foreign, runs/list": "of another program",
@@ -183,14 +183,44 @@ def test_a_folder_of_oddities_gets_a_report_and_each_exception_is_said_once(odd:
             hits = [line for line in told if re.search(rf"\b{re.escape(part.rpartition('/')[2])}\b", line)]
             assert len(hits) == 1, (part, hits)
             assert words in hits[0]
-    assert any("loss=nope" in line and "no such loss" in line for line in told), said
+    assert any("loss=nope" in line and "no such loss" in line for line in told)
     assert any("again" in line and "repeats the configuration and seed" in line for line in told)
     titles = [(c.section.title, len(c.section.runs)) for c in document.chapters]
     assert titles == [("rafdb@holdout, test", 8), ("rafdb@paper, test", 1)]
+    assert "Optimistic by its protocol, rafdb@paper" in document.chapters[1].section.notes[0]
     assert any("Undecided" in finding for finding in document.chapters[0].findings)
     text = (tmp_path / "report" / "report.html").read_text()
     assert "What was left out" in text
     assert text.count("of an older schema") == 1
+
+
+def test_swapped_names_of_classes_and_a_single_annotator_are_said(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "runs", accuracy=2.0)  # always right
+    result = json.loads((run / "result.json").read_text())
+    confusion = result["confusion"]
+    confusion[0], confusion[1] = confusion[1], confusion[0]
+    change(run, confusion=confusion, annotators={"single_annotator": 0.812, "fleiss_kappa": 0.6, "by_agreement": []})
+    (run / "predictions_test.csv").unlink()
+    document = write_report([str(tmp_path / "runs")], tmp_path / "report", QUICK)
+    assert any("surprise and fear look swapped" in note for note in document.chapters[0].section.notes)
+    assert "A single annotator agrees with the others on 81.2." in (tmp_path / "report" / "report.html").read_text()
+
+
+def test_a_job_that_failed_is_said_once_and_the_sweep_s_command_is_there(tmp_path: Path) -> None:
+    folder = tmp_path / "runs"
+    jobs = [("ce", "0", "done"), ("ce", "1", "done"), ("dsf", "0", "done"), ("dsf", "1", "failed")]
+    (folder / "jobs").mkdir(parents=True)
+    for number, (loss, seed, status) in enumerate(jobs):
+        run = write_run(folder, loss, seed=int(seed), n=50)
+        if status == "failed":
+            (run / "result.json").unlink()
+        record = {"overrides": [f"loss={loss}", f"seed={seed}", "+dataset.occlusion=0.1", "paths.runs=r"], "token": "t"}
+        record |= {"status": status, "run_dir": str(run), "error": "out of memory" if status == "failed" else None}
+        (folder / "jobs" / f"{number:04d}.json").write_text(json.dumps(record))
+    document = write_report([str(folder)], tmp_path / "report", QUICK)
+    (left,) = document.left_out
+    assert left == ("job `loss=dsf seed=1 +dataset.occlusion=0.1 paths.runs=r`", "failed: out of memory")
+    assert document.commands[0] == "mfer -m loss=ce,dsf seed=0,1 +dataset.occlusion=0.1 name=runs"
 
 
 def test_names_that_would_break_a_page_are_only_names(tmp_path: Path) -> None:
@@ -207,14 +237,20 @@ def test_names_that_would_break_a_page_are_only_names(tmp_path: Path) -> None:
     assert r"\$x\_1\textasciicircum{}\{" in latex
 
 
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A run of two classes: the least there is to draw."""
+    return str(write_run(tmp_path_factory.mktemp("small"), n=50, class_names=("a", "b"), protocol="folder@holdout"))
+
+
 def test_a_report_replaces_a_report_and_nothing_else(
-    study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     output = tmp_path / "report"
     output.mkdir()
     (output / "thesis.tex").write_text("mine")
     with pytest.raises(UserError, match="exists and is no report"):
-        write_report([str(study)], output, QUICK)
+        write_report([small], output, QUICK)
     assert (output / "thesis.tex").read_text() == "mine"
     (output / "thesis.tex").unlink()
     (output / "report.html").write_text("old")
@@ -225,15 +261,14 @@ def test_a_report_replaces_a_report_and_nothing_else(
     with monkeypatch.context() as patch:
         patch.setattr(write, "render_html", fail)
         with pytest.raises(RuntimeError):
-            write_report([str(study / "rafdb-ce-none-s0")], output, QUICK)
+            write_report([small], output, QUICK)
     assert (output / "report.html").read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["report"]
-    write_report([str(study / "rafdb-ce-none-s0")], output, QUICK)
+    write_report([small], output, QUICK)
     assert "In short" in (output / "report.html").read_text()
 
 
-def test_equal_runs_give_equal_reports(study: Path, tmp_path: Path) -> None:
-    run = [str(study / "rafdb-ce-none-s0")]
+def test_equal_runs_give_equal_reports(small: str, tmp_path: Path) -> None:
     for name in ("a", "b"):
-        write_report(run, tmp_path / name, QUICK)
+        write_report([small], tmp_path / name, QUICK)
     assert (tmp_path / "a" / "report.html").read_bytes() == (tmp_path / "b" / "report.html").read_bytes()

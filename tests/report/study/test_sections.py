@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
-from report.fabricate import write_run
+from report.fabricate import change, write_run
 
 from mfer_lightning.errors import UserError
 from mfer_lightning.evaluation.runs import find_results
@@ -70,6 +71,38 @@ def test_drawn_faces_of_other_circumstances_are_another_test_set(tmp_path: Path)
     assert [(s.title, len(s.methods)) for s in sections] == [
         ("facs@native, test (occlusion 0)", 2),
         ("facs@native, test (occlusion 0.6)", 1),
+    ]
+
+
+def evaluation(run: Path, name: str, **options: Any) -> Path:
+    """A later evaluation in a run's folder, which has no configuration of its own."""
+    folder = write_run(run / "evaluations", name=name, **options)
+    (folder / "config.yaml").unlink()
+    model = {"checkpoint": str(run / "checkpoints" / "best.ckpt"), "trained_on": "rafdb@holdout", "flip": False}
+    change(folder, model=model)
+    return folder
+
+
+def test_evaluations_elsewhere_are_sections_and_repetitions_are_left_out(tmp_path: Path) -> None:
+    run = write_run(tmp_path)
+    evaluation(run, "ferplus", protocol="ferplus@majority")
+    evaluation(run, "again")
+    flipped = evaluation(run, "flip", accuracy=0.72)
+    change(flipped, model={"checkpoint": str(run / "checkpoints" / "best.ckpt"), "flip": True})
+    runs, left_out = open_runs(find_results([tmp_path]).results)
+    assert [(item.folder.name, item.reason.partition(" ")[0]) for item in left_out] == [("again", "evaluates")]
+    own, other = make_sections(runs)[0]
+    assert (own.protocol, [method.label for method in own.methods]) == ("rafdb@holdout", ["flip=false", "flip=true"])
+    assert other.protocol == "ferplus@majority"
+
+
+def test_an_evaluation_on_other_drawn_faces_is_apart(tmp_path: Path) -> None:
+    run = write_run(tmp_path, protocol="facs@native", changes={"dataset.occlusion": 0.0})
+    folder = evaluation(run, "hidden", protocol="facs@native", accuracy=0.3, changes={"dataset.occlusion": 0.0})
+    change(folder, data={"name": "facs", "occlusion": 0.6})
+    assert [s.title for s in sections_of(tmp_path)] == [
+        "facs@native, test (occlusion 0)",
+        "facs@native, test (occlusion 0.6)",
     ]
 
 

@@ -312,6 +312,7 @@ class FaceDataModule(L.LightningDataModule, ABC):
             num_workers=self.num_workers,
             pin_memory=self.pin_memory,
             persistent_workers=self.num_workers > 0,
+            prefetch_factor=4 if self.num_workers else None,  # bridges a slow read; uint8 batches are small
             collate_fn=as_is,
         )
 

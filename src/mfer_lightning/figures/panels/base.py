@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -83,15 +84,18 @@ def draw_panel(path: str | Path | None, height: float, width: float = WIDTH) -> 
     Raises:
         UserError: where the file cannot be written.
     """
-    with mpl.rc_context(_PANEL_RC):
+    with mpl.rc_context(_PANEL_RC), warnings.catch_warnings():
         figure = Figure(figsize=(width, height), dpi=150)
         figure.set_layout_engine("constrained", w_pad=0.04, h_pad=0.04)
         panel = Panel(figure)
         canvas = FigureCanvasAgg(figure)
         yield panel
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # the page's font has them; in the PNG they are boxes
+        figure.draw_without_rendering()  # lays out, which takes as long as drawing: once for both files
+        figure.set_layout_engine("none")
         if path is not None:
             with atomic_path(path) as temporary:
-                canvas.print_figure(str(temporary), format="png", dpi=200, metadata={"Software": None})
+                canvas.print_figure(str(temporary), format="png", dpi=150, metadata={"Software": None})
         text = io.StringIO()
         FigureCanvasSVG(figure).print_svg(text, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
         panel.svg = themed(text.getvalue())

@@ -9,7 +9,7 @@ from pathlib import Path
 from matplotlib.axes import Axes
 
 from mfer_lightning.figures.panels.base import AXIS, PAPER, QUIET, draw_panel
-from mfer_lightning.figures.style import BLUE, INK, ORANGE
+from mfer_lightning.figures.style import BLUE, GREEN, INK, ORANGE
 
 #: Verdict -> colour and marker: told apart without colour, too.
 VERDICT_STYLES = {"better": (BLUE, "^"), "worse": (ORANGE, "v"), "tie": (QUIET, "o"), "undecided": (QUIET, "D")}
@@ -37,7 +37,12 @@ class Dot:
 
 
 def plot_dots(
-    dots: Sequence[Dot], path: str | Path | None, title: str, unit: str, baseline: float | None = None
+    dots: Sequence[Dot],
+    path: str | Path | None,
+    title: str,
+    unit: str,
+    baseline: float | None = None,
+    reference: tuple[float, str] | None = None,
 ) -> str:
     """Draw a figure of each method: the mean, its interval, and the seeds as small dots.
 
@@ -47,6 +52,7 @@ def plot_dots(
         title: heading.
         unit: what the axis measures.
         baseline: a dashed line there.
+        reference: a dotted line at a value, and what it is.
 
     Returns:
         The panel as SVG.
@@ -56,13 +62,16 @@ def plot_dots(
     """
     if not dots:
         raise ValueError("Expected argument `dots` to hold at least one method, but got none.")
-    with draw_panel(path, 0.62 + 0.34 * len(dots)) as panel:
+    with draw_panel(path, 0.62 + 0.4 * len(dots) + 0.2 * (reference is not None)) as panel:
         axes = panel.figure.add_subplot()
         if baseline is not None:
             axes.axvline(baseline, color=AXIS, linewidth=1, linestyle="--", zorder=1)
+        if reference is not None:
+            axes.axvline(reference[0], color=GREEN, linewidth=1.4, linestyle=":", label=reference[1], zorder=1)
+            panel.figure.legend(loc="outside lower left")
         for place, dot in enumerate(dots):
             _line(axes, place, dot, BLUE if dot.verdict else INK, "o")
-            axes.plot(dot.seeds, [place + 0.24] * len(dot.seeds), ".", color=QUIET, markersize=4, zorder=4)
+            axes.plot(dot.seeds, [place + 0.2] * len(dot.seeds), ".", color=QUIET, markersize=4, zorder=4)
         _finish(axes, [dot.label for dot in dots], title, unit)
     return panel.svg
 
@@ -84,7 +93,7 @@ def plot_differences(dots: Sequence[Dot], path: str | Path | None, title: str, u
     """
     if not dots:
         raise ValueError("Expected argument `dots` to hold at least one method, but got none.")
-    with draw_panel(path, 0.62 + 0.34 * len(dots)) as panel:
+    with draw_panel(path, 0.62 + 0.4 * len(dots)) as panel:
         axes = panel.figure.add_subplot()
         axes.axvline(0, color=INK, linewidth=1, zorder=1)
         for place, dot in enumerate(dots):
@@ -110,7 +119,7 @@ def _finish(axes: Axes, labels: Sequence[str], title: str, unit: str) -> None:
     for place, label in enumerate(labels):
         axes.annotate(
             label if len(label) <= 44 else f"{label[:41]}...",
-            (0, place - 0.42),
+            (0, place - 0.4),
             xycoords=("axes fraction", "data"),
             fontsize=8.5,
             va="center",

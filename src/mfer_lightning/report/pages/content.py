@@ -6,8 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from mfer_lightning import __version__
+from mfer_lightning.data.protocols import PROTOCOLS
 from mfer_lightning.errors import UserError
+from mfer_lightning.evaluation.class_order import doubt_class_order
 from mfer_lightning.evaluation.runs import LeftOut, find_results
 from mfer_lightning.evaluation.statistics.methods import MethodMetric
 from mfer_lightning.report.pages import illustrate, illustrate_further
@@ -25,7 +29,7 @@ from mfer_lightning.report.study.provenance import (
     Sweep,
     made_with,
     notes_of,
-    read_sweep,
+    read_sweeps,
     said_once,
     short_path,
 )
@@ -121,14 +125,15 @@ def build_document(
     """
     progress("reading runs")
     found = find_results(folders)
-    sweeps = [sweep for name in folders if (sweep := read_sweep(Path(name).expanduser())) is not None]
+    sweeps = [sweep for name in folders for sweep in read_sweeps(Path(name).expanduser())]
     if not found.results:
         raise UserError(f"{', '.join(folders)}: no finished run to report on.{_why(found.left_out, sweeps)}")
     runs, without = open_runs(found.results)
     sections, repeated = make_sections(runs, options.baseline)
     known_axes(sections, options.axes)
-    left_out = [*found.left_out, *without, *repeated]
-    told = said_once(left_out)
+    failed = {failure.run for sweep in sweeps for failure in sweep.failures}
+    unread = [item for item in found.left_out if item.folder.name not in failed]  # said below, with the job's reason
+    told = said_once([*unread, *without, *repeated])
     told += [(f"job `{f.overrides}`", f"failed: {f.error}") for sweep in sweeps for f in sweep.failures]
     chapters = []
     for section in sections:
@@ -168,9 +173,23 @@ def _chapter(section: Section, options: Options, output: Path, told: list[tuple[
         Part("Cost", (cost_table(section),)),
         Part("Published figures", _there(published_table(section))),
     ]
-    if section.marked:
-        section.notes.insert(0, _SELECTION)
+    section.notes[:0] = _warnings(section)
     return Chapter(section, findings, [part for part in parts if part.items])
+
+
+def _warnings(section: Section) -> list[str]:
+    """Say where figures are not what they look like."""
+    told = [_SELECTION] if section.marked else []
+    protocol = PROTOCOLS.get(section.protocol)
+    if protocol is not None and protocol.marked:
+        told.append(f"Optimistic by its protocol, {protocol.name}: {protocol.note or protocol.selection}.")
+    elif protocol is not None and protocol.note:
+        told.append(f"{protocol.name}: {protocol.note}.")
+    for method in section.methods:
+        confusion = np.sum([np.asarray(run.result["confusion"]) for run in method.runs], axis=0)
+        doubt = doubt_class_order(confusion, section.class_names)
+        told += [] if doubt is None else [f"{method.label}: {doubt.message}"]
+    return told
 
 
 def _there(*items: Table | Group | None) -> tuple[Table | Group, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -20,7 +20,7 @@ from mfer_lightning.figures.panels import (
 from mfer_lightning.report.pages.easel import Easel, Group
 from mfer_lightning.report.study.details import recalls
 from mfer_lightning.report.study.overview import SHARES
-from mfer_lightning.report.study.sections import Method
+from mfer_lightning.report.study.sections import Method, Section
 from mfer_lightning.report.study.verdicts import signed
 
 
@@ -28,15 +28,19 @@ def comparison(easel: Easel, metric: str) -> Group | None:
     """Main figures with intervals, and differences from the baseline."""
     section = easel.section
     pictures = []
-    for name, heading in SHARES.items():
+    for name, named in SHARES.items():
         dots = [dot for m in easel.pictured if (dot := _dot(m, name, m is section.baseline))]
         if not dots:
             continue
-        title = heading.removesuffix(" %")
+        title = named.removesuffix(" %")
         base = section.baseline.figures(name)
         alt = f"{title} of each method in per cent: {'; '.join(f'{d.label} {d.mean:.1f}' for d in dots)}."
         mark = 100 * float(np.mean(base)) if base else None
-        draw = partial(plot_dots, dots, title=title[0].upper() + title[1:], unit=f"{title} (%)", baseline=mark)
+        heading = title[0].upper() + title[1:]
+        person = _one_annotator(section) if name == "accuracy" else None
+        if person is not None:
+            alt += f" A single annotator agrees with the others on {person[0]:.1f}."
+        draw = partial(plot_dots, dots, title=heading, unit=f"{title} (%)", baseline=mark, reference=person)
         pictures.append(easel.picture(name, alt, draw))
     compared = [(m, c) for m in easel.pictured if (c := section.comparisons.get(m.label)) is not None]
     if compared:
@@ -51,7 +55,8 @@ def comparison(easel: Easel, metric: str) -> Group | None:
     caption = (
         "Lines are 95% intervals: of the mean over seeds (of a single seed's accuracy, over faces), and in the last "
         "panel of the difference over seeds and faces (▲ better, ▼ worse, ● tie, ◆ undecided, Holm-corrected). Small "
-        f"dots are seeds, the dashed line is the baseline.{easel.few}"
+        "dots are seeds, the dashed line is the baseline; where votes exist, the dotted line is how often a single "
+        f"annotator agrees with the others, which a model may surpass.{easel.few}"
     )
     return Group("Figures with intervals", caption, tuple(pictures)) if pictures else None
 
@@ -128,6 +133,16 @@ def _dot(method: Method, name: str, is_baseline: bool) -> Dot | None:
     seeds = tuple(100 * v for v in values) if len(values) > 1 else ()
     verdict = "" if is_baseline else "tie"
     return Dot(method.short, 100 * found.mean, _percent(low), _percent(high), seeds, verdict)
+
+
+def _one_annotator(section: Section) -> tuple[float, str] | None:
+    """How often a single annotator agrees with the others, where results say it; all are of the same faces."""
+    for run in section.runs:
+        found = run.result.get("annotators")
+        value = found.get("single_annotator") if isinstance(found, Mapping) else None
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            return 100 * float(value), "a single annotator"
+    return None
 
 
 def _percent(share: float | None) -> float | None:

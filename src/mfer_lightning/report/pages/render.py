@@ -64,7 +64,12 @@ def render_runs(document: Document) -> str:
         for method in section.methods:
             named = dict(zip((a.title for a in section.axes), method.values, strict=True))
             for run in method.runs:
-                row = {"section": section.title, "protocol": section.protocol, "split": section.split, **named}
+                row: dict[str, Any] = {
+                    "section": section.title,
+                    "protocol": section.protocol,
+                    "split": section.split,
+                    **named,
+                }
                 row |= {"seed": run.seed, "folder": run.folder.name, "n": run.result["n"], **run.result["metrics"]}
                 row |= {f"recall_{k}": v["recall"] for k, v in run.result["per_class"].items()}
                 cost = run.result["cost"]
@@ -134,9 +139,9 @@ def _is_table(item: Table | Group) -> bool:
 
 
 def _environment(autoescape: bool) -> jinja2.Environment:
-    return jinja2.Environment(  # noqa: S701 - Markdown and LaTeX have escapes of their own
+    return jinja2.Environment(
         loader=jinja2.PackageLoader("mfer_lightning.report.pages"),
-        autoescape=autoescape,
+        autoescape=autoescape,  # noqa: S701 - Markdown and LaTeX have escapes of their own
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

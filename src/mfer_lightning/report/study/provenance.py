@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from mfer_lightning.evaluation.runs import LeftOut
 from mfer_lightning.report.study.runs import Run
-from mfer_lightning.sweep.records import overrides_as_dict
 
 #: Of folders with the same complaint, so many are named.
 MOST_NAMES = 8
@@ -20,20 +20,21 @@ MOST_NAMES = 8
 
 @dataclass(frozen=True)
 class JobFailure:
-    """A job of a sweep that left no result."""
+    """A job of a sweep that left no result: its command line, why, and the name of its folder."""
 
     overrides: str
     error: str
+    run: str
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """A folder of runs that one command started.
+    """Jobs that one command started.
 
     Args:
-        folder: the sweep's.
+        folder: the sweep's; other commands may have used it, too.
         command: the command line that starts it again, or None where its jobs do not say.
-        failures: its jobs that failed.
+        failures: its jobs that failed; of earlier starts, which later ones may have mended, none.
     """
 
     folder: Path
@@ -41,45 +42,47 @@ class Sweep:
     failures: tuple[JobFailure, ...]
 
 
-def read_sweep(folder: Path) -> Sweep | None:
-    """Read the records of a sweep's jobs; None where the folder has none.
+def read_sweeps(folder: Path) -> list[Sweep]:
+    """Read the records of jobs in a sweep's folder, one sweep a start, the latest last.
 
     Records that cannot be read are passed over: they only say how a run came to be.
     """
-    jobs: list[Mapping[str, Any]] = []
-    for path in sorted((folder / "jobs").glob("*.json")):
+    starts: dict[str, list[Mapping[str, Any]]] = {}
+    for path in sorted((folder / "jobs").glob("*.json"), key=lambda path: (path.stat().st_mtime_ns, path.name)):
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
             legal = isinstance(record["status"], str) and all(isinstance(o, str) for o in record["overrides"])
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            token = str(record.get("token", ""))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             continue
         if legal:
-            jobs.append(record)
-    if not jobs:
-        return None
-    failures = tuple(
-        JobFailure(" ".join(job["overrides"]), " ".join(str(job.get("error") or "no reason was recorded").split()))
-        for job in jobs
-        if job["status"] == "failed"
-    )
-    return Sweep(folder, _command([job["overrides"] for job in jobs], folder.name), failures)
+            starts[token] = [*starts.pop(token, []), record]
+    sweeps = [Sweep(folder, _command([job["overrides"] for job in jobs], folder.name), ()) for jobs in starts.values()]
+    if sweeps:
+        last = [job for job in list(starts.values())[-1] if job["status"] == "failed"]
+        sweeps[-1] = replace(sweeps[-1], failures=tuple(map(_failure, last)))
+    return sweeps
+
+
+def _failure(job: Mapping[str, Any]) -> JobFailure:
+    reason = " ".join(str(job.get("error") or "no reason was recorded").split())
+    return JobFailure(" ".join(job["overrides"]), reason, Path(str(job.get("run_dir", ""))).name)
 
 
 def _command(jobs: Sequence[Sequence[str]], name: str) -> str | None:
     """Join the jobs' overrides into the one command that gives all of them; None where no single one does."""
     values: dict[str, dict[str, None]] = {}
     for job in jobs:
-        for key, value in overrides_as_dict(job).items():
+        for override in job:
+            key, _, value = override.partition("=")  # with Hydra's + before it, which adds an option
             values.setdefault(key, {})[value] = None
-    combinations = 1
-    for seen in values.values():
-        combinations *= len(seen)
-    if combinations != len({tuple(job) for job in jobs}) or len({len(job) for job in jobs}) != 1:
+    different = len({tuple(job) for job in jobs})
+    if math.prod(map(len, values.values())) != different or len({len(job) for job in jobs}) != 1:
         return None
-    kept = {key: seen for key, seen in values.items() if not key.startswith(("paths.", "name"))}
+    kept = {key: seen for key, seen in values.items() if not key.startswith(("paths.", "name", "report"))}
     words = [shlex.quote(f"{key}={','.join(seen)}") for key, seen in kept.items()]
     named = [] if name.startswith("sweep-") else [f"name={shlex.quote(name)}"]
-    return " ".join(["mfer", "-m" if combinations > 1 else "", *words, *named]).replace("  ", " ")
+    return " ".join(["mfer", *(["-m"] if different > 1 else []), *words, *named])
 
 
 def notes_of(runs: Sequence[Run]) -> list[str]:

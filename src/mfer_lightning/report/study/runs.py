@@ -95,7 +95,8 @@ def open_runs(results: Sequence[StoredResult]) -> tuple[list[Run], list[LeftOut]
     left_out: list[LeftOut] = []
     trained = {stored.folder.resolve(): stored for stored in results if stored.trained}
     for stored in results:
-        owner = trained.get(_checkpoint_owner(stored))
+        place = _checkpoint_owner(stored)
+        owner = None if place is None else trained.get(place)
         if owner is not None and _repeats(stored, owner):
             left_out.append(LeftOut(stored.folder, "evaluates its run's own checkpoint on the same faces once more"))
             continue
@@ -132,7 +133,7 @@ def _checkpoint_owner(stored: StoredResult) -> Path | None:
 def _repeats(stored: StoredResult, owner: StoredResult) -> bool:
     """Whether an evaluation measures what its run's own result measured."""
     mine, its = _describe(stored), _describe(owner)
-    same = all(stored.result[key] == owner.result[key] for key in ("protocol", "split", "n", "evaluation_set"))  # type: ignore[literal-required]
+    same = all(stored.result.get(key) == owner.result.get(key) for key in ("protocol", "split", "n", "evaluation_set"))
     how = ("checkpoint", "evaluation.flip")
     return (
         same and stored.result["confusion"] == owner.result["confusion"] and all(mine.get(k) == its.get(k) for k in how)

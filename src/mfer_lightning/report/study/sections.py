@@ -101,7 +101,7 @@ def make_sections(runs: Sequence[Run], baseline: str | None = None) -> tuple[lis
         baseline: ``axis=value`` pairs, comma-separated; None takes the simplest method of each section.
 
     Returns:
-        The sections, that of the most runs first, and runs left out as repetitions of a seed.
+        The sections, those of trainings first and the larger first, and runs left out as repetitions of a seed.
 
     Raises:
         UserError: where no section has such a baseline.
@@ -113,7 +113,7 @@ def make_sections(runs: Sequence[Run], baseline: str | None = None) -> tuple[lis
     sections: list[Section] = []
     left_out: list[LeftOut] = []
     told: list[str] = []
-    ordered = sorted(groups.items(), key=lambda item: (-len(item[1]), item[0][:2]))
+    ordered = sorted(groups.items(), key=_rank)
     titles = _titles([key for key, _ in ordered])
     for (_, members), title in zip(ordered, titles, strict=True):
         axes = find_axes([run.flat for run in members])
@@ -153,6 +153,13 @@ def _measured_on(run: Run) -> tuple[Any, ...]:
             drawn = tuple((title_of(key), in_words(spec[key])) for key in DRAWN if key in spec)
     names = tuple(map(str, result["class_names"]))
     return result["protocol"], result["split"], result["evaluation_set"], names, supports, drawn
+
+
+def _rank(group: tuple[tuple[Any, ...], list[Run]]) -> tuple[Any, ...]:
+    """Sort sections: those with training runs before those of evaluations alone, then by size, then by name."""
+    key, members = group
+    evaluated = not any(run.stored.trained for run in members)
+    return evaluated, -len(members), *key[:2], [simplicity(value) for _, value in key[5]]
 
 
 def _titles(keys: Sequence[tuple[Any, ...]]) -> list[str]:

@@ -73,8 +73,9 @@ def _against_baseline(section: Section) -> list[str]:
     if ties:
         seen = [c.smallest_detectable for _, c in ties if c.smallest_detectable is not None]
         range_ = points(max(seen)) if len(seen) == 1 else f"{points(min(seen))} to {points(max(seen))}"
+        named = [f"{label} ({signed(c.difference)})" for label, c in ties]
         told.append(
-            f"No difference from the baseline could be shown: {'; '.join(f'{k} ({_measured(c)})' for k, c in ties)}. "
+            f"No difference from the baseline could be shown: {'; '.join(named)} points. "
             f"With this test set and these seeds a true difference of {range_} points would have been found four "
             "times in five; smaller ones could not be seen."
         )

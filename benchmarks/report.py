@@ -1,0 +1,87 @@
+"""Time ``mfer report`` on made-up runs: ``python benchmarks/report.py``.
+
+Writes runs of the real layout (predictions, features, curves, results) into a temporary folder, 10 methods of 3 seeds
+with 10,000 faces each unless told otherwise, and makes their report twice, without and with t-SNE. docs/report.md holds
+its output.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from mfer_lightning.emotions import EMOTIONS
+from mfer_lightning.evaluation.metrics import evaluate
+from mfer_lightning.evaluation.predictions import Predictions
+from mfer_lightning.evaluation.schema import SCHEMA_VERSION
+from mfer_lightning.inference.collect import write_features
+from mfer_lightning.report.pages.content import Options
+from mfer_lightning.report.pages.write import write_report
+
+
+def write_run(folder: Path, loss: str, attention: str, seed: int, faces: int, width: int) -> None:
+    """Write one run whose predictions are right 7 times in 10."""
+    rng = np.random.default_rng([len(loss), len(attention), seed])
+    k = len(EMOTIONS)
+    label = np.arange(faces) % k
+    said = np.where(rng.random(faces) < 0.7, label, rng.integers(0, k, faces))
+    logits = rng.normal(size=(faces, k))
+    logits[np.arange(faces), said] += 3
+    paths = [f"test/{i:06d}.jpg" for i in range(faces)]
+    table = Predictions(np.arange(faces), paths, label, logits, EMOTIONS)
+    table.to_csv(folder / "predictions_test.csv")
+    feature = rng.normal(size=(faces, width)).astype(np.float32) + np.eye(k, width, dtype=np.float32)[label] * 4
+    write_features(folder / "features_test.npz", table.index, feature, label, {"skin": label % 3})
+    rows = "\n".join(f"{e},{2 / (e + 1)},{0.7 - 1 / (e + 2)},{1 / (e + 1)}" for e in range(60))
+    (folder / "metrics.csv").write_text(f"epoch,train/loss,val/accuracy,val/nll\n{rows}\n")
+    (folder / "config.yaml").write_text("")
+    result = {
+        "schema_version": SCHEMA_VERSION,
+        "dataset": "affectnet8",
+        "protocol": "affectnet8@native",
+        "split": "test",
+        "evaluation_set": "all of val",
+        **evaluate(table),
+        "selection": {"rule": "best epoch on val", "monitor": "accuracy", "split": "val", "epoch": 59, "value": 0.7},
+        "seed": seed,
+        "config": {"loss": {"name": loss}, "attention": {"name": attention}, "seed": seed},
+        "cost": {"parameters": 10**8, "gflops": 15.0, "seconds": 3600.0},
+        "git": None,
+        "versions": {},
+        "hardware": {},
+    }
+    (folder / "result.json").write_text(json.dumps(result))
+
+
+def main() -> None:
+    """Write runs, make reports, print times."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--faces", type=int, default=10_000)
+    parser.add_argument("--losses", type=int, default=5, help="by two attentions and three seeds")
+    parser.add_argument("--width", type=int, default=1024, help="of the features")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        root = Path(scratch) / "runs"
+        for loss in range(options.losses):
+            for attention in ("none", "ds"):
+                for seed in range(3):
+                    name = f"loss{'x' * loss}"
+                    write_run(root / f"{name}-{attention}-{seed}", name, attention, seed, options.faces, options.width)
+        print(f"{options.losses * 6} runs, {options.faces:,} predictions each, features {options.width} wide")
+        for embedding in ("none", "tsne"):
+            wall, processor = time.perf_counter(), time.process_time()
+            write_report([str(root)], Path(scratch) / embedding, Options(embedding=embedding))
+            wall, processor = time.perf_counter() - wall, time.process_time() - processor
+            size = (Path(scratch) / embedding / "report.html").stat().st_size / 1e6
+            print(
+                f"embedding={embedding}: {processor:.1f} s of processor, {wall:.1f} s by the clock, page {size:.1f} MB"
+            )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""`mfer report` through the command line: folders and options as one would type them, mistakes in one message."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+from commands.conftest import FACS, Mfer
+from report.fabricate import write_run
+
+QUICK = "embedding=none"
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two losses, one seed each: not to be changed."""
+    folder = tmp_path_factory.mktemp("report") / "two"
+    for loss in ("ce", "dsf"):
+        write_run(folder, loss, n=70, features=False)
+    return folder
+
+
+def test_folders_are_named_as_they_are(mfer: Mfer, runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    one, other = (str(runs / f"rafdb-{loss}-none-s0") for loss in ("ce", "dsf"))
+    assert mfer("report", one, other, QUICK, "baseline=loss=dsf", "output=here/r", "title=Losses, compared") == 0
+    said = capsys.readouterr().out
+    assert "rafdb@holdout, test: baseline loss=dsf" in said
+    assert "Report: here/r/report.html" in said
+    assert "<h1>Losses, compared</h1>" in (tmp_path / "here" / "r" / "report.html").read_text()
+    with (tmp_path / "here" / "r" / "tables" / "runs.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["loss"], row["seed"], row["n"]) for row in rows] == [("ce", "0", "70"), ("dsf", "0", "70")]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((), "Say which runs"),
+        (("runs=[]",), "Say which runs"),
+        (("runs=3",), "Say which runs"),
+        (("nowhere",), "There is no folder nowhere"),
+        (("{empty}",), "no finished run to report on"),
+        (("{damaged}",), "damaged"),
+        (("{runs}", "runs={runs}"), "not both"),
+        (("{runs}", "metric=acuracy"), "did you mean 'accuracy'"),
+        (("{runs}", "embedding=umap"), "legal: tsne, pca, none"),
+        (("{runs}", "embedding_points=-1"), "at least 0"),
+        (("{runs}", "baseline=loss=lgm"), "loss=ce|dsf"),
+        (("{runs}", "axes=[backbone]"), "no runs differ in it"),
+        (("{runs}", "baselin=x"), "baselin"),
+        (("{runs}", "output={runs}"), "exists and is no report"),
+    ],
+)
+def test_a_mistake_is_one_message(
+    mfer: Mfer, arguments: tuple[str, ...], words: str, runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    places = {"runs": runs, "empty": tmp_path / "empty", "damaged": tmp_path / "damaged"}
+    for name in ("empty", "damaged"):
+        places[name].mkdir()
+    (places["damaged"] / "result.json").write_text("{")
+    assert mfer("report", *(a.format(**places) for a in arguments)) == 2
+    error = capsys.readouterr().err
+    assert words in error
+    assert error.strip().count("\n") == 0
+    assert not list(runs.glob("*report*"))
+
+
+def test_a_sweep_ends_with_a_report_that_can_be_turned_off_and_never_fails_it(
+    mfer: Mfer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    sweep = (
+        "-m",
+        *FACS,
+        "trainer.max_epochs=1",
+        "dataset.train_size=32",
+        "evaluation.embedding_points=0",
+        "name=s",
+        "loss=ce,dsf",
+    )
+    assert mfer(*sweep, "report=false") == 0
+    assert not (tmp_path / "runs" / "s" / "report").exists()
+    before = {p.name for p in (tmp_path / "runs" / "s").glob("facs-*")}
+    assert mfer(*sweep) == 0  # finished jobs are skipped: whether there is a report does not make another run
+    assert {p.name for p in (tmp_path / "runs" / "s").glob("facs-*")} == before
+    assert f"Report: {Path('runs/s/report/report.html')}" in capsys.readouterr().out
+    page = (tmp_path / "runs" / "s" / "report" / "report.html").read_text()
+    assert "3 seeds on either side" in page
+    assert "name=s" in page
+
+    def fail(*_: object) -> None:
+        raise ValueError("no\nink")
+
+    monkeypatch.setattr("mfer_lightning.report.pages.write.write_report", fail)
+    assert mfer(*sweep) == 0
+    assert "No report was made (no ink). Try again with: mfer report runs/s" in capsys.readouterr().out

@@ -1,0 +1,80 @@
+"""Panels: part of a page, in its colours, with names of their own, equal for equal data; wrong arguments are named."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mfer_lightning.figures.panels import (
+    Dot,
+    plot_bands,
+    plot_differences,
+    plot_dots,
+    plot_small_confusion,
+    plot_small_embedding,
+)
+from mfer_lightning.figures.panels.curves import STYLES, band
+
+DOTS = [Dot("ce · none", 60.0, 55.0, 65.0, (58.0, 62.0)), Dot("$x_{ <b>", 70.0, verdict="better")]
+
+
+def test_a_panel_is_an_element_of_a_page(tmp_path: Path) -> None:
+    svg = plot_dots(DOTS, tmp_path / "a.png", "Accuracy", "accuracy (%)", 60.0, (80.0, "a single annotator"))
+    assert svg.startswith("<svg viewBox=")
+    assert svg.rstrip().endswith("</svg>")
+    assert not re.search(r"<\?xml|<!DOCTYPE|<style|<metadata|#[0-9a-f]{6}\b", svg)
+    assert {"var(--blue)", "var(--ink)", "var(--green)", "var(--sans)"} <= set(re.findall(r"var\(--\w+\)", svg))
+    assert "&lt;b&gt;" in svg, "letters stay letters, and are only letters"
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_two_panels_share_no_names_and_equal_data_give_equal_panels() -> None:
+    first, second = (plot_differences(DOTS[:n], None, "Difference", "points") for n in (1, 2))
+    names = [set(re.findall(r'\bid="([^"]+)"', svg)) for svg in (first, second)]
+    assert names[0]
+    assert not names[0] & names[1]
+    for svg, own in zip((first, second), names, strict=True):
+        assert set(re.findall(r'(?:href="|url\()#([^")]+)', svg)) <= own
+    assert first == plot_differences(DOTS[:1], None, "Difference", "points")
+
+
+def test_a_verdict_has_a_shape_beside_its_colour() -> None:
+    shapes = set()
+    for verdict in ("better", "worse", "tie", "undecided"):
+        svg = plot_differences([Dot("a", 1.0, verdict=verdict)], None, "", "")
+        shapes.add(re.findall(r'<path id="[^"]+" d="([^"]+)"', svg)[-1])
+    assert len(shapes) == 4
+
+
+def test_a_band_is_mean_and_deviation_of_the_seeds_that_got_there() -> None:
+    found = band("a", [[(0, 1.0), (1, 2.0)], [(0, 3.0)]])
+    assert found is not None
+    assert (found.mean.tolist(), found.deviation.tolist()) == ([2.0, 2.0], [pytest.approx(2**0.5), 0.0])
+    assert band("a", []) is None
+    assert "epoch" in plot_bands([found], None, "Accuracy", "%", marks={"a": 0.5})
+
+
+@pytest.mark.parametrize(
+    ("draw", "argument"),
+    [
+        (lambda: plot_dots([], None, "", ""), "dots"),
+        (lambda: plot_differences([], None, "", ""), "dots"),
+        (lambda: plot_bands([], None, "", ""), "bands"),
+        (lambda: plot_bands([band("a", [[(0, 1.0)]])] * (len(STYLES) + 1), None, "", ""), "bands"),
+        (lambda: plot_small_confusion(np.zeros((2, 3)), ("a", "b"), None, ""), "confusion"),
+        (lambda: plot_small_embedding(np.zeros((3, 2)), np.zeros(2, int), ("a",), None, ""), "points"),
+    ],
+)
+def test_a_wrong_argument_is_named(draw, argument):
+    with pytest.raises(ValueError, match=f"`{argument}`"):
+        draw()
+
+
+@pytest.mark.parametrize("k", [1, 2, 30])
+def test_a_confusion_matrix_of_any_size(k):
+    names = [f"class {i}" for i in range(k)]
+    assert plot_small_confusion(np.eye(k, dtype=int) * 5, names, None, "all right").count("<text") >= k
+    assert plot_small_confusion(np.zeros((k, k), int), names, None, "no faces")
