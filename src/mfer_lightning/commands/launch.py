@@ -45,6 +45,7 @@ FLAG_VALUES = dict.fromkeys(("--cfg", "-c"), ("job", "hydra", "all")) | dict.fro
     ("--info", "-i"), ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 )
 
+
 def launch(config_name: str, job: Job, arguments: Sequence[str]) -> tuple[int, Sweep | None]:
     """Compose the configuration and run a job, or the jobs of a sweep.
 

@@ -96,7 +96,7 @@ def _result(subject: Subject, table: Predictions, seconds: float) -> dict[str, A
         },
         "seed": int(stored.get("seed", 0)),
         "config": dict(stored),
-        "data": {name: value for name, value in spec.items() if name not in ("_target_", "root")},
+        "data": {name: value for name, value in subject.spec.items() if name not in ("_target_", "root")},
         "data_hash": datamodule.data_hash,
         "model": describe_model(model, subject.flip),
         "cost": {

@@ -41,8 +41,7 @@ class FaceDataModule(L.LightningDataModule, ABC):
     After :meth:`setup` there are ``index`` (what the reader found), ``splits`` (what the protocol made of it),
     ``class_names``, ``num_classes``, ``class_counts`` (K training faces by class), ``protocol``, ``size`` (pixels of
     the stored images' side), ``data_hash``, ``notes`` (sentences for the user), ``noise_manifest``, ``alignment`` (what
-    ``mfer align`` wrote beside the faces, or None), and
-    ``train_dataset``, ``val_dataset``, ``test_dataset`` (None where the split is empty).
+    ``mfer align`` wrote beside the faces, or None), ``train_dataset``, ``val_dataset``, ``test_dataset`` (None: empty).
 
     Args:
         root: the dataset's folder.
