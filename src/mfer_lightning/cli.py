@@ -18,10 +18,12 @@ VERBS = {
     "train": "train a network on a dataset, and test it with the best checkpoint (the default verb)",
     "align": "find the faces in photos and put them on a named template",
     "data": "examine a copy of a dataset: counts, damage, duplicates, leakage, class order",
-    "evaluate": "measure a checkpoint, or a table of predictions, on any dataset and split",
+    "evaluate": "measure a checkpoint on any dataset and split, or predictions; its robustness; where it looks",
+    "predict": "find the faces in photos, a video or a camera's pictures, and say their emotions",
     "report": "tables, figures and verdicts from finished runs: which differences are real",
     "export": "write a trained model for others: weights in the Hugging Face layout, or an ONNX file",
     "demo": "serve a local web page on which a trained model looks at photos",
+    "benchmark": "measure how fast training and inference are here, against a plain baseline",
     "dashboard": "build the ablation workspaces and report at W&B from finished runs",
 }
 
@@ -83,9 +85,10 @@ def split_verb(arguments: Sequence[str]) -> tuple[str, list[str]]:
     """
     if arguments and arguments[0].isalpha():
         if arguments[0] not in VERBS:
+            hint = nearest(arguments[0], VERBS)
             raise UserError(
-                f"`{arguments[0]}` is not a verb: {nearest(arguments[0], VERBS)} "
-                "Options are written key=value. See mfer --help."
+                f"`{arguments[0]}` is not a verb: {hint}{'' if hint.endswith('?') else '.'} "
+                "Options are written key=value, without spaces. See mfer --help."
             )
         return arguments[0], list(arguments[1:])
     return "train", list(arguments)

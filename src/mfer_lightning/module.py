@@ -140,7 +140,8 @@ class FERModule(L.LightningModule):
             self._sums[name] = self._sums.get(name, torch.zeros_like(value)) + value.detach() * n
         self._seen += n
         total = terms["total"]
-        self.log("loss", total.detach(), on_step=True, on_epoch=False, prog_bar=True, logger=False)
+        if self.trainer.progress_bar_callback is not None:  # nobody else looks at single steps
+            self.log("loss", total.detach(), on_step=True, on_epoch=False, prog_bar=True, logger=False)
         return total
 
     def on_train_epoch_start(self) -> None:

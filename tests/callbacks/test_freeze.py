@@ -82,11 +82,8 @@ def test_the_modes_of_what_learns_are_left_alone() -> None:
 
 
 def test_a_network_without_our_backbone_is_refused() -> None:
-    class Other(nn.Module):
-        config: dict = {}
-
     module = build()
-    module.network = Other()
+    module.network = nn.Linear(2, 2)
     with pytest.raises(UserError, match="freeze=backbone"):
         begin(FreezeBackbone(), module, 0)
 

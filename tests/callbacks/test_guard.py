@@ -27,9 +27,8 @@ class OnGPU:
 
 @pytest.fixture(scope="module")
 def module() -> FERModule:
-    network = MFER(
-        {"name": "convnext_atto", "options": {"depths": [1] * 4, "dims": [8, 8, 16, 16]}}, 2, attention="none"
-    )
+    tiny = {"name": "convnext_atto", "options": {"depths": [1] * 4, "dims": [8, 8, 16, 16]}}
+    network = MFER(tiny, 2, attention="none")
     return FERModule(network, Objective(CrossEntropy()), Preprocess(size=32), class_names=("sadness", "happiness"))
 
 
@@ -72,7 +71,7 @@ def test_weights_that_are_no_numbers_are_found_before_their_checkpoint(module: F
     weight = next(module.parameters())
     before = weight.detach().clone()
     with torch.no_grad():
-        weight.view(-1)[0] = float("inf")
+        weight.fill_(float("inf"))
     try:
         with pytest.raises(TrainingDivergedError, match="weights are not finite numbers after epoch 2, step 2"):
             guard.on_train_epoch_end(trainer(2), module)

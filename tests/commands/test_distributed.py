@@ -61,3 +61,21 @@ def test_a_user_s_error_on_two_ranks_shows_no_traceback(tmp_path: Path) -> None:
     assert done.returncode != 0
     assert "not a finite number" in done.stderr or "not finite numbers" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_a_backbone_that_is_frozen_at_first_learns_the_same_on_two_ranks(tmp_path: Path) -> None:
+    assert run(tmp_path, "cpu", "loss=ce").returncode == 0
+    weights = only_run(tmp_path / "runs" / "cpu") / "checkpoints" / "last.ckpt"
+    rows = {}
+    for trainer in ("cpu", "ddp_cpu"):
+        done = run(tmp_path, trainer, "freeze=backbone", "freeze.epochs=1", f"weights={weights}")
+        assert done.returncode == 0, done.stderr
+        folder = next(
+            f.parent for f in (tmp_path / "runs" / trainer).glob("*/result.json") if "-ce-" not in f.parent.name
+        )
+        with (folder / "metrics.csv").open(newline="") as file:
+            rows[trainer] = list(csv.DictReader(file))
+    for one, two in zip(rows["cpu"], rows["ddp_cpu"], strict=True):
+        for name in ("train/loss", "val/nll"):
+            assert float(two[name]) == pytest.approx(float(one[name]), abs=1e-4), name

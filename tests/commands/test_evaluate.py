@@ -118,6 +118,36 @@ def test_predictions_alone_give_the_same_figures(trained: Path, tmp_path: Path) 
     assert view["n"] == found["n"] - found["per_class"]["contempt"]["n"]
 
 
+def test_predictions_alone_are_calibrated_on_those_of_val_beside_them(trained: Path, tmp_path: Path) -> None:
+    table = trained / "predictions_test.csv"
+    assert mfer("evaluate", f"predictions={table}", "calibrate=true", f"output={tmp_path / 'alone'}") == 0
+    alone = json.loads((tmp_path / "alone" / "evaluation.json").read_text())["calibration"]
+    assert evaluate(trained, "calibrate=true", f"output={tmp_path / 'model'}") == 0
+    model = result_in(tmp_path / "model")["calibration"]
+    assert alone["temperature"] == pytest.approx(model["temperature"], rel=1e-3)
+    assert alone["after"] == pytest.approx(model["after"], abs=1e-3)
+    (tmp_path / "predictions_test.csv").write_bytes(table.read_bytes())
+    assert mfer("evaluate", f"predictions={tmp_path / 'predictions_test.csv'}", "calibrate=true") == 2
+
+
+def test_the_knobs_of_the_embedded_dataset_make_another_evaluation_set(trained: Path) -> None:
+    assert evaluate(trained, "-m", "dataset.occlusion=0.0,0.9") == 0
+    levels = [result_in(trained / "evaluations" / f"facs@native-test-occlusion={x}") for x in (0.0, 0.9)]
+    assert levels[0]["data_hash"] == levels[1]["data_hash"]  # the same people and labels, other pictures
+    assert levels[0]["evaluation_set"] != levels[1]["evaluation_set"]
+    for named in ((), ("dataset=facs", *SMALL)):
+        assert evaluate(trained, *named, "dataset.occlusion=1.0", "dataset.ambiguity=0.0") == 0
+        told = "ambiguity=0.0 occlusion=1.0" + (" test_size=37 train_size=32 val_size=24" if named else "")
+        folder = trained / "evaluations" / f"facs@native-test-{told.replace(' ', '-')}"
+        found, usual = result_in(folder), result_in(trained)
+        assert found["evaluation_set"] == f"all of test, with {told}"
+        assert found["evaluation_set"] != usual["evaluation_set"]
+        assert found["n"] == 37
+        mine = Predictions.from_csv(folder / "predictions_test.csv")
+        theirs = Predictions.from_csv(trained / "predictions_test.csv")
+        assert np.abs(mine.logits - theirs.logits).max() > 1e-3  # other pictures
+
+
 def test_a_sweep_evaluates_each_combination_and_leaves_nothing_beside_the_results(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
@@ -139,6 +169,7 @@ def test_a_sweep_evaluates_each_combination_and_leaves_nothing_beside_the_result
         (("checkpoint={run}", "dataset=rafdb"), "RAF-DB was not found"),
         (("checkpoint={run}", "dataset.protocol=nope"), "no protocol of facs"),
         (("checkpoint={run}", "dataset.sizee=3"), "has no option `sizee`"),
+        (("checkpoint={run}", "dataset=facs", "dataset.sizee=3"), "has no option `sizee`"),
         (("checkpoint={run}", "drop=[joyful]"), "neither the model nor the dataset"),
         (("checkpoint={run}", "splt=val"), "Did you mean 'split'"),
         (("checkpoint={run}", "device=gpu9"), "cannot be used here"),
@@ -146,7 +177,13 @@ def test_a_sweep_evaluates_each_combination_and_leaves_nothing_beside_the_result
         (("checkpoint={run}", "seed=1"), "There is no option `seed`"),
         (("checkpoint={run}", "flip=maybe"), "flip"),
         (("predictions=nothing.csv",), "nothing.csv"),
-        (("predictions={run}/predictions_test.csv", "calibrate=true"), "needs a model"),
+        (("predictions={run}/predictions_test.csv", "dataset=facs"), "dataset=facs needs a model"),
+        (("predictions={run}/predictions_test.csv", "flip=true"), "flip=True needs a model"),
+        (("predictions={run}/predictions_test.csv", "suite=robustness"), "suite=robustness needs a model"),
+        (("checkpoint={run}", "dataset.occlusion=0,1"), "add -m to evaluate each"),
+        (("checkpoint={run}", "suite=robust"), "did you mean 'robustness'"),
+        (("checkpoint={run}", "lists.occlusion=a.txt"), "lists.occlusion belongs to suite=robustness"),
+        (("checkpoint={run}", "suite=explain", "calibrate=true"), "calibrate=true belongs to suite=standard"),
         (("checkpoint={run}/config.yaml",), "cannot be read as a checkpoint"),
     ],
 )

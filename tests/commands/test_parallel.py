@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
-from commands.processes import Bench, check_two_ranks, results
+from commands.processes import SMALL, Bench, check_two_ranks, results
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -101,3 +105,20 @@ def test_a_failing_trial_does_not_stop_a_search(bench: Bench) -> None:
     assert "backbone.name=convnext_tiny" in said[said.index("Best trial") :]
     assert len(results(bench.folder / "runs" / "s")) == 1
     assert "Traceback" not in done.stderr
+
+
+def test_sigterm_ends_a_parallel_sweep_with_its_jobs(bench: Bench) -> None:
+    arguments = ("-m", "launcher=joblib", "trainer=cpu", "name=s", "loss=ce", "seed=0,1")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mfer_lightning", *SMALL, *arguments, "trainer.max_epochs=500"],
+        cwd=bench.folder,
+        env=bench.environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    while len(list((bench.folder / "runs" / "s").glob("*/checkpoints/last.ckpt"))) < 2:
+        assert process.poll() is None
+        time.sleep(0.2)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=120) == 143
+    assert not bench.left_running()

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from commands.conftest import FACS, Mfer
 
+from mfer_lightning.sweep.records import TOKEN, JobRecord, read_records, sweep_rows
+
 SWEEP = (*FACS, "trainer.max_epochs=1", "dataset.train_size=32", "evaluation.embedding_points=0", "name=s")
 
 
@@ -36,3 +38,57 @@ def test_a_failing_job_is_named_and_does_not_stop_the_others(
     said = " ".join(capsys.readouterr().out.split())
     assert "backbone.name=nope" in said
     assert "Unknown backbone" in said
+
+
+#: Six jobs, as a user's own folder of recipes: four that train, one that diverges, one that fails when it is built.
+CASES = {
+    **{f"lr{n}": f"optimizer: {{ lr: {n}.0e-3 }}" for n in (1, 2, 3, 4)},
+    "diverges": "optimizer: { lr: 1.0e+30 }\ntrainer: { clip: null }\nema: { name: none }",
+    "nope": "backbone: { name: nope }",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", [(), ("launcher=joblib",)], ids=["here", "joblib"])
+def test_of_six_jobs_one_diverges_and_one_fails_and_the_second_start_runs_only_what_is_missing(
+    launcher: tuple[str, ...], mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    for name, text in CASES.items():
+        (tmp_path / "mine" / "case").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "mine" / "case" / f"{name}.yaml").write_text(f"# @package _global_\n# One case.\n{text}\n")
+    sweep = ("-m", *launcher, "--config-dir", "mine", *SWEEP, "trainer.max_epochs=2", "loss=ce")
+    cases = f"+case={','.join(CASES)}"
+
+    assert mfer(*sweep, f"{cases},nonsense") == 2
+    assert "nonsense" in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists(), "an option that does not compose is refused before the first job"
+
+    assert mfer(*sweep, cases) == 1
+    said = " ".join(capsys.readouterr().out.split())
+    runs = tmp_path / "runs" / "s"
+    finished = {f.parent: f.stat().st_mtime_ns for f in runs.glob("*/result.json")}
+    assert len(finished) == 4
+    told = said[said.index("2 jobs without a result") :]
+    assert "case=diverges: The loss is not a finite number in epoch" in told or "case=diverges: The weights" in told
+    assert "case=nope: Unknown backbone 'nope'" in told
+    assert told.count("case=") == 2
+    assert all(f"lr{n}" in said[: said.index("2 jobs without")] for n in (1, 2, 3, 4))
+
+    one = next(iter(finished))
+    (one / "result.json").unlink()  # as if it had been cut off
+    assert mfer(*sweep, cases) == 1
+    capsys.readouterr()
+    records = [json.loads(f.read_text()) for f in sorted((runs / "jobs").glob("*.json"))]
+    assert [r["status"] for r in records].count("skipped") == 3
+    assert [r["run_dir"] for r in records if r["status"] == "done"] == [str(one.relative_to(tmp_path))]
+    again = {f.parent: f.stat().st_mtime_ns for f in runs.glob("*/result.json")}
+    assert again.keys() == finished.keys()
+    assert {run for run in finished if finished[run] != again[run]} == {one}
+
+
+def test_a_job_that_ended_without_a_word_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(TOKEN, "this start")
+    JobRecord(0, ("loss=ce",), "running", str(tmp_path)).write(tmp_path)
+    (row,) = sweep_rows(read_records(tmp_path))
+    assert row["result"] is None
+    assert "killed" in row["error"]

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import yaml
 from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
+from mfer_lightning.callbacks import History
+from mfer_lightning.commands.build import build_callbacks, build_trainer
+from mfer_lightning.commands.check import check_config
+from mfer_lightning.commands.rehearsal import rehearse
 from mfer_lightning.config.location import choices, config_dir, groups
 from mfer_lightning.config.schema import register
 
@@ -88,3 +94,19 @@ def test_every_config_file_says_at_its_head_what_it_is() -> None:
         comments = [line for line in lines[:3] if line.startswith("# ") and "@package" not in line]
         assert comments, f"{path.name} has no comment at its head"
         yaml.safe_load("\n".join(lines))
+
+
+@pytest.mark.parametrize(
+    ("group", "name"),
+    [(g, n) for g, n in ALL if g in ("early_stopping", "freeze", "debug")],
+    ids=lambda part: str(part),
+)
+def test_options_of_the_training_loop_can_be_built(group: str, name: str, tmp_path: Path) -> None:
+    (tmp_path / "weights.pth").touch()
+    config = composed(f"{group}={name}", *((f"weights={tmp_path}/weights.pth",) if name == "backbone" else ()))
+    check_config(config)
+    rehearse(config)
+    build_trainer(config, tmp_path, "accuracy", History(tmp_path / "metrics.csv"))
+    kinds = {type(c).__name__ for c in build_callbacks(config, tmp_path, "accuracy", History(tmp_path / "metrics.csv"))}
+    assert ("EarlyStop" in kinds) is (group == "early_stopping" and name != "none")
+    assert ("FreezeBackbone" in kinds) is (group == "freeze" and name != "none")

@@ -76,7 +76,7 @@ def pickled(thing: Callable[[Path], Any], zipped: bool) -> Writer:
 
 
 def zip_bomb(folder: Path, forms: Forms) -> Path:
-    zeros = bytes(400_000_000)
+    zeros = bytes(200_000_000)
     return rewritten(
         forms.checkpoint,
         folder / "x.ckpt",
@@ -242,13 +242,13 @@ def memory_bomb(proto: Any) -> None:
 
     last = next(n for n in proto.graph.node if "probabilities" in n.output)
     last.output[0] = "honest"
-    proto.graph.initializer.append(numpy_helper.from_array(np.array([10_000_000_000], np.int64), "n"))
+    proto.graph.initializer.append(numpy_helper.from_array(np.array([10_000_000_000], np.int64), "evil_n"))
     one = numpy_helper.from_array(np.ones(1, np.float32))
     proto.graph.node.extend(
         [
-            helper.make_node("ConstantOfShape", ["n"], ["huge"], value=one),
-            helper.make_node("ReduceMean", ["huge"], ["mean"], keepdims=0),
-            helper.make_node("Mul", ["honest", "mean"], ["probabilities"]),
+            helper.make_node("ConstantOfShape", ["evil_n"], ["evil_huge"], value=one),
+            helper.make_node("ReduceMean", ["evil_huge"], ["evil_mean"], keepdims=0),
+            helper.make_node("Mul", ["honest", "evil_mean"], ["probabilities"]),
         ]
     )
 

@@ -143,3 +143,19 @@ def test_a_damaged_config_is_a_users_mistake():
 def test_wrong_arguments_name_the_legal_ones(options, message):
     with pytest.raises(ValueError, match=message):
         Preprocess(**options)
+
+
+def test_grey_is_what_pil_makes_of_colour_and_leaves_grey_alone_to_the_bit() -> None:
+    colour = np.random.default_rng(0).integers(0, 256, (2, 33, 31, 3), dtype=np.uint8)
+    images = torch.from_numpy(colour).permute(0, 3, 1, 2)
+    plain = Preprocess(size=None, mean="none", std="none")
+    taken = Preprocess(size=None, mean="none", std="none", grey=True)
+    expected = np.stack([np.asarray(Image.fromarray(image).convert("L")) for image in colour])
+    np.testing.assert_array_equal((taken(images) * 255).round().numpy(), np.repeat(expected[:, None], 3, 1))
+    grey = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16).expand(1, 3, 16, 16)
+    for options in ({}, {"size": 32}, {"size": 8}, {"colour": "BGR"}):
+        shape = {"size": None, **options}
+        assert torch.equal(Preprocess(**shape, grey=True)(grey), Preprocess(**shape)(grey))
+    swapped = Preprocess(size=None, mean="none", std="none", grey=True, colour="BGR")
+    assert torch.equal(swapped(images), taken(images))
+    assert plain.to_config()["grey"] is False

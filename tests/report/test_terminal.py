@@ -81,6 +81,18 @@ class TestResult:
         assert "No samples of surprise" in text
         assert "selection figure" not in text
 
+    def test_shows_the_intervals_and_the_reference_of_a_newer_result(self, console: Console, tmp_path: Path) -> None:
+        metrics = {**result()["metrics"], "kl_to_votes": 0.4, "cross_entropy_to_votes": 1.2}
+        intervals = {"macro_f1": [0.7, 0.8], "cross_entropy_to_votes": [1.1, 1.3], "cohen_kappa": None}
+        annotators = {"single_annotator": 0.712, "fleiss_kappa": 0.5, "by_agreement": []}
+        print_result(result(metrics=metrics, intervals=intervals, annotators=annotators), tmp_path, console)
+        text = console.export_text()
+        assert max(len(line) for line in text.splitlines() if not line.startswith("Run:")) <= 80  # a path never wraps
+        assert lines(text, "macro F1") == ["macro F1 75.00 % 70.00 to 80.00"]
+        assert lines(text, "cross-entropy") == ["cross-entropy to the votes 1.2000 nats 1.1000 to 1.3000"]
+        assert lines(text, "Cohen") == ["Cohen's kappa 0.5000"]
+        assert "A single annotator agrees with the others on 71.20%" in text
+
     def test_a_selection_figure_says_what_it_is(self, console: Console, tmp_path: Path) -> None:
         print_result(result(split="val"), tmp_path, console)
         assert "split val" in (text := console.export_text())

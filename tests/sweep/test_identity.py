@@ -15,7 +15,9 @@ CONFIG = {
     "backbone": {"name": "convnext_atto"},
     "attention": {"name": "ds"},
     "loss": {"name": "dsf"},
-    "trainer": {"max_epochs": 3, "devices": 1, "accelerator": "cpu"},
+    "trainer": {"max_epochs": 3, "devices": 1, "accelerator": "cpu", "profiler": None, "overfit_batches": 0},
+    "freeze": {"name": "none", "epochs": None},
+    "early_stopping": {"name": "none", "patience": 10},
     "loader": {"batch_size": 8, "num_workers": 0},
     "logger": {"name": "csv"},
     "paths": {"runs": "runs"},
@@ -39,6 +41,7 @@ def changed(dotted: str, value: object) -> dict:
         ("paths.runs", "x"),
         ("trainer.devices", 2),
         ("loader.num_workers", 4),
+        ("trainer.profiler", "simple"),
         ("logger.name", "wandb"),
     ],
 )
@@ -47,7 +50,16 @@ def test_places_loggers_and_hardware_do_not_change_the_identity(dotted: str, val
 
 
 @pytest.mark.parametrize(
-    ("dotted", "value"), [("seed", 1), ("trainer.max_epochs", 4), ("loader.batch_size", 16), ("loss.name", "ce")]
+    ("dotted", "value"),
+    [
+        ("seed", 1),
+        ("trainer.max_epochs", 4),
+        ("trainer.overfit_batches", 2),
+        ("loader.batch_size", 16),
+        ("loss.name", "ce"),
+        ("freeze.epochs", 5),
+        ("early_stopping.patience", 3),
+    ],
 )
 def test_whatever_changes_the_result_changes_the_identity(dotted: str, value: object) -> None:
     assert config_hash(changed(dotted, value)) != config_hash(CONFIG)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfer_lightning.align.detection import Detection, Detector
-from mfer_lightning.align.geometry import Matrix, similarity, transform_points, warp
+from mfer_lightning.align.geometry import BORDERS, Matrix, similarity, transform_points, warp
 from mfer_lightning.align.refine import refine
 from mfer_lightning.align.templates import Template, get_template
 
@@ -67,6 +67,8 @@ class Aligner:
     ) -> None:
         if faces not in CHOICES:
             raise ValueError(f"Expected argument `faces` to be one of {CHOICES}, but got {faces!r}.")
+        if border not in BORDERS:
+            raise ValueError(f"Expected argument `border` to be one of {tuple(BORDERS)}, but got {border!r}.")
         if refine < 0:
             raise ValueError(f"Expected argument `refine` to be at least 0, but got {refine}.")
         self.detector = detector

@@ -21,7 +21,7 @@ from mfer_lightning.errors import UserError
 FILE, APPROXIMATION, ASSUMED = "alignment.json", "approximation", "assumed"
 
 #: Dataset -> the template that comes near its own crops, measured with benchmarks/dataset_templates.py.
-DATASET_TEMPLATES: Mapping[str, str] = MappingProxyType({"ferplus": "ferplus-48"})
+DATASET_TEMPLATES: Mapping[str, str] = MappingProxyType({"ferplus": "ferplus-48", "facs": "facs-64"})
 
 #: Looks at each face where the template is approximate anyway; see :mod:`mfer_lightning.align.refine`.
 _LOOKS = 1

@@ -39,8 +39,9 @@ class Change:
 
     Example:
         >>> faces = np.full((1, 8, 8, 3), 100, dtype=np.uint8)
-        >>> Change("contrast", 0.5)(faces, 0, np.zeros(1, np.int64), np.zeros(1, np.int64)).max()
-        100
+        >>> out = Change("darkness", 0.2)(faces, 0, np.zeros(1, np.int64), np.zeros(1, np.int64))
+        >>> int(out.max())
+        49
     """
 
     def __init__(self, kind: str, amount: float, seed: int = 0, border: str = "black") -> None:
@@ -137,7 +138,8 @@ def pixelate(face: Face, amount: float, rng: Rng, border: str) -> Face:
     height, width = face.shape[:2]
     small = (max(1, int(width * amount)), max(1, int(height * amount)))
     shrunk = cv2.resize(face, small, interpolation=cv2.INTER_AREA)
-    return np.asarray(cv2.resize(shrunk, (width, height), interpolation=cv2.INTER_NEAREST), dtype=np.uint8)
+    # OpenCV's plain nearest neighbour measures from the pixels' corners, and would move the face as well.
+    return np.asarray(cv2.resize(shrunk, (width, height), interpolation=cv2.INTER_NEAREST_EXACT), dtype=np.uint8)
 
 
 def resolution(face: Face, amount: float, rng: Rng, border: str) -> Face:

@@ -14,8 +14,9 @@ from mfer_lightning.analysis.changes import mirror
 from mfer_lightning.analysis.passes import Passes
 from mfer_lightning.evaluation.intervals import wilson
 
-#: Largest difference of logits that other kernels for other batch sizes may make, as a share of the largest logit.
-TOLERANCE = 1e-3
+#: Largest difference of logits that other kernels for other batch sizes may make, as a share of the largest logit:
+#: on CPUs, and on devices that may round products to ten bits (TF32), where convolutions differ with the batch's size.
+TOLERANCE, TOLERANCE_ELSEWHERE = 1e-3, 1e-2
 
 #: Faces that are predicted one by one.
 ALONE = 64
@@ -57,9 +58,10 @@ def batch_invariance(passes: Passes, seed: int = 0) -> dict[str, Any]:
     some = np.sort(rng.choice(len(faces.positions), min(ALONE, len(faces.positions)), replace=False))
     alone = _one_by_one(passes, faces.positions[some])
     result = {"shuffled": _difference(clean, shuffled), "alone": _difference(clean[some], alone)}
+    tolerance = TOLERANCE if faces.model.device.type == "cpu" else TOLERANCE_ELSEWHERE
     return {
-        "passes": all(part["largest_difference"] <= TOLERANCE for part in result.values()),
-        "tolerance": TOLERANCE,
+        "passes": all(part["largest_difference"] <= tolerance for part in result.values()),
+        "tolerance": tolerance,
         **result,
         "suspects": batch_statistics(faces.model.network),
     }

@@ -52,7 +52,7 @@ def drop(before: Right, after: Right, confidence: float = 0.95) -> tuple[float, 
     Example:
         >>> before, after = np.array([True] * 90 + [False] * 10), np.array([True] * 80 + [False] * 20)
         >>> [round(x, 3) for x in drop(before, after)]
-        [0.1, 0.034, 0.162]
+        [0.1, 0.037, 0.159]
     """
     n = len(before)
     lost, won = int((before & ~after).sum()), int((~before & after).sum())

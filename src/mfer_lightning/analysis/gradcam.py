@@ -71,7 +71,7 @@ def explain(
         )
     height, width = faces.shape[-2:]
     maps = np.zeros((len(faces), height, width), dtype=np.float32)
-    layer, layout = target_layer(model, _input_side(model, faces), stage)
+    layer, layout = target_layer(model, stage_of(model, faces, stage))
     for start in range(0, len(faces), batch_size):
         stop = min(start + batch_size, len(faces))
         pixels = model.preprocess(faces[start:stop].to(model.device))
@@ -115,30 +115,41 @@ def activation_maps(
     return found
 
 
-def target_layer(model: FERModel, side: int, stage: int | None = None) -> tuple[nn.Module, str]:
+def target_layer(model: FERModel, stage: int) -> tuple[nn.Module, str]:
     """Find the module that ends a stage, attention included, and the layout of its map.
 
     Args:
         model: the model.
-        side: of the network's input in pixels.
+        stage: number from 1, as :func:`stage_of` gives it.
+    """
+    backbone = model.network.backbone
+    found = backbone.stages[stage - 1]
+    return backbone.model.get_submodule(found.module), found.layout
+
+
+def stage_of(model: FERModel, faces: Tensor, stage: int | None = None) -> int:
+    """Choose the stage to look at.
+
+    Args:
+        model: the model.
+        faces: (B,3,H,W), of the size that is to be explained.
         stage: number from 1; None: :func:`default_stage`.
 
     Raises:
         ValueError: where there is no such stage.
         UserError: where the backbone has no stages.
     """
-    backbone = model.network.backbone
-    stages = backbone.stages
+    stages = model.network.backbone.stages
     if not stages:
         raise UserError(
             "Grad-CAM needs maps, and this backbone keeps none: timm lists no stages of decreasing resolution for it "
             "(a plain transformer keeps tokens). Use a hierarchical backbone (convnext, resnet, swin, ...)."
         )
+    side = int(model.preprocess.size or min(faces.shape[-2:]))
     number = default_stage([s.reduction for s in stages], side) if stage is None else stage
     if not 1 <= number <= len(stages):
         raise ValueError(f"Expected argument `stage` within [1, {len(stages)}], but got {stage}.")
-    found = stages[number - 1]
-    return backbone.model.get_submodule(found.module), found.layout
+    return number
 
 
 def default_stage(reductions: Sequence[int], side: int) -> int:
@@ -171,8 +182,13 @@ def _channels_first(output: Tensor) -> Tensor:
     return output.permute(0, 3, 1, 2)
 
 
-def _input_side(model: FERModel, faces: Tensor) -> int:
-    return int(model.preprocess.size or min(faces.shape[-2:]))
+def require_package() -> None:
+    """Make sure that grad-cam is there, before anything takes time.
+
+    Raises:
+        UserError: where it is not.
+    """
+    _library()
 
 
 def _library() -> tuple[Any, Callable[[int], Any]]:

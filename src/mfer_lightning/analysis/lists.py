@@ -7,10 +7,11 @@ from the user's copy, and never shipped.
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,7 +87,7 @@ def match_list(name: str, names: Sequence[str], paths: Sequence[str], measured: 
     """Find the faces that a list names.
 
     Folders, ending, upper and lower case and RAF-DB's ``_aligned`` are left out of account, unless several faces would
-    then be meant: folders decide between them.
+    then be meant: folders decide between them, or which of them is measured.
 
     Args:
         name: what the user calls the list.
@@ -116,12 +117,15 @@ def match_list(name: str, names: Sequence[str], paths: Sequence[str], measured: 
     repeated = 0
     for entry in names:
         text = _name([field for field in _BETWEEN.split(entry) if field] or [""])
-        key = "/".join((*PurePosixPath(text.replace("\\", "/").lower()).parts[:-1], _stem(text)))
+        key = "/".join((*_folders(text), _stem(text)))
         if key in seen:
             repeated += 1
             continue
         seen.add(key)
-        found = _one(text, by_stem.get(_stem(text), []), paths)
+        candidates = by_stem.get(_stem(text), [])
+        found = _one(text, candidates, paths)
+        if found is None:  # several faces of that name: the one that is measured, if only one is
+            found = _one(text, [row for row in candidates if row in here], paths)
         if found is None:
             unknown.append(text)
         elif found not in here:
@@ -137,7 +141,9 @@ def match_list(name: str, names: Sequence[str], paths: Sequence[str], measured: 
             f"lists.{name}: none of its {len(seen):,} names is a face measured here ({first}{like}). "
             "Is it the list of this dataset, and of this split?"
         )
-    return FaceList(name, len(seen), repeated, np.array(sorted(rows), dtype=np.int64), tuple(elsewhere), tuple(unknown))
+    listed = len(rows) + len(elsewhere) + len(unknown)
+    measured_rows = np.array(sorted(rows), dtype=np.int64)
+    return FaceList(name, listed, repeated, measured_rows, tuple(elsewhere), tuple(unknown))
 
 
 def _name(fields: Sequence[str]) -> str:
@@ -148,25 +154,26 @@ def _name(fields: Sequence[str]) -> str:
 
 
 def _is_image(text: str) -> bool:
-    return PurePosixPath(text).suffix.lower() in IMAGE_SUFFIXES
+    return posixpath.splitext(text)[1].lower() in IMAGE_SUFFIXES
+
+
+def _folders(path: str) -> list[str]:
+    return [part for part in path.replace("\\", "/").lower().split("/")[:-1] if part not in ("", ".", "..")]
 
 
 def _stem(path: str) -> str:
-    name = PurePosixPath(path.replace("\\", "/").lower())
-    return (name.stem if _is_image(name.name) else name.name).removesuffix("_aligned")
+    name = path.replace("\\", "/").lower().rpartition("/")[2]
+    stem, ending = posixpath.splitext(name)
+    return (stem if ending in IMAGE_SUFFIXES else name).removesuffix("_aligned")
 
 
 def _one(text: str, rows: Sequence[int], paths: Sequence[str]) -> int | None:
     """Choose among faces of one name by their folders, the nearest first; None where they cannot tell."""
-    folders = list(PurePosixPath(text.replace("\\", "/").lower()).parts[:-1])
+    folders = _folders(text)
     candidates = list(rows)
     for back in range(1, len(folders) + 1):
         if len(candidates) < 2:
             break
-        nearer = [
-            row
-            for row in candidates
-            if [p.lower() for p in PurePosixPath(paths[row]).parts[:-1]][-back:] == folders[-back:]
-        ]
+        nearer = [row for row in candidates if _folders(paths[row])[-back:] == folders[-back:]]
         candidates = nearer or candidates
     return candidates[0] if len(candidates) == 1 else None

@@ -11,6 +11,7 @@ from mfer_lightning.callbacks.guard import FiniteLossGuard, TrainingDivergedErro
 from mfer_lightning.callbacks.history import History
 from mfer_lightning.callbacks.interruption import Interruption
 from mfer_lightning.callbacks.progress import EpochLines, FERProgressBar
+from mfer_lightning.callbacks.step_times import StepTimes
 
 __all__ = [
     "AtomicCheckpointIO",
@@ -24,6 +25,7 @@ __all__ = [
     "History",
     "Interruption",
     "RunCheckpoint",
+    "StepTimes",
     "TrainingDivergedError",
     "WarmEMA",
 ]

@@ -28,6 +28,7 @@ from mfer_lightning.callbacks import (
     History,
     Interruption,
     RunCheckpoint,
+    StepTimes,
     WarmEMA,
 )
 from mfer_lightning.commands.combinations import device_count
@@ -77,6 +78,8 @@ def build_module(config: Config, datamodule: FaceDataModule, metadata: Config) -
         network = MFER(backbone, datamodule.num_classes, attention=config["attention"], head=config["head"])
     with described("weights"):
         report = load_weights(network, config["weights"], head=_head_choice(config["weights"], datamodule.class_names))
+    if config["trainer"]["checkpointing"]:
+        network.backbone.set_checkpointing()
     if config["weights"] != "none":
         print(f"weights: {report}", flush=True)
     loss = {**config["loss"], "classification": _weighted(config["loss"]["classification"], datamodule)}
@@ -273,6 +276,8 @@ def _profiler(name: str | None, folder: Path) -> Profiler | None:
     """Lightning's profiler, whose report goes into a folder of the run."""
     if name is None:
         return None
+    if name == "steps":
+        return StepTimes(folder)
     kinds = {"simple": SimpleProfiler, "advanced": AdvancedProfiler, "pytorch": PyTorchProfiler}
     folder.mkdir(parents=True, exist_ok=True)
     profiler: Profiler = kinds[name](dirpath=str(folder), filename=name)

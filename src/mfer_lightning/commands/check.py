@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from pathlib import PurePath
 from typing import Any, NamedTuple
 
 from mfer_lightning.commands.combinations import check_combinations
+from mfer_lightning.config.schema import Train
 from mfer_lightning.data.samplers import SAMPLERS
 from mfer_lightning.errors import UserError, nearest
 from mfer_lightning.optim.optimizers import OPTIMIZERS
@@ -85,16 +87,14 @@ _NAMES: Mapping[str, Sequence[str]] = {
     "logger.name": ("csv", "none", "tensorboard", "wandb"),
     "logger.mode": ("auto", "online", "offline", "disabled"),
     "preprocess.interpolation": ("bilinear", "bicubic"),
-    "resume": ("auto", "never"),
     "trainer.accelerator": ("auto", "cpu", "gpu", "cuda", "mps"),
     "trainer.strategy": ("auto", "ddp"),
     "trainer.precision": ("auto", "32", "32-true", "bf16-mixed", "16-mixed"),
-    "trainer.profiler": ("simple", "advanced", "pytorch"),
+    "trainer.profiler": ("steps", "simple", "advanced", "pytorch"),
 }
 
 #: Why a value that one may well expect is not legal.
 _REASONS = {
-    "resume=yes": "auto continues an unfinished run, never starts a fresh one.",
     **dict.fromkeys(
         (f"trainer.precision={p}" for p in ("16-true", "bf16-true", "64-true", "64", "transformer-engine")),
         "weights are kept in float32 here. Use bf16-mixed or 16-mixed, or auto.",
@@ -115,6 +115,7 @@ def check_config(config: Mapping[str, Any]) -> None:
     Raises:
         UserError: naming the option, its value, what is legal and what to do.
     """
+    _check_known(config, Train)
     for option, legal in _RANGES.items():
         value = look_up(config, option)
         if value is None:
@@ -127,7 +128,7 @@ def check_config(config: Mapping[str, Any]) -> None:
         value = look_up(config, option)
         if value is not None and value not in names:
             reason = _REASONS.get(f"{option}={value}")
-            raise UserError(f"{option}={value}: {reason or nearest(str(value), names)}")
+            raise UserError(f"{option}={value}: {reason or f'there is no such value, {nearest(str(value), names)}'}")
     _check_limits(config["trainer"])
     _check_devices(config["trainer"]["devices"])
     _check_places(config)
@@ -147,6 +148,16 @@ def look_up(config: Mapping[str, Any], option: str) -> Any:
     for name in option.split("."):
         value = value.get(name) if isinstance(value, Mapping) else None
     return value
+
+
+def _check_known(config: Mapping[str, Any], schema: Any, prefix: str = "") -> None:
+    """Refuse what Hydra's ``+`` added: an option that nobody reads would be no option."""
+    kinds = {f.name: f.default_factory for f in fields(schema)}
+    for name, value in config.items():
+        if name not in kinds:
+            raise UserError(f"There is no option `{prefix}{name}`: {nearest(name, kinds)}")
+        if is_dataclass(kinds[name]) and isinstance(value, Mapping):
+            _check_known(value, kinds[name], f"{prefix}{name}.")
 
 
 def _check_limits(trainer: Mapping[str, Any]) -> None:

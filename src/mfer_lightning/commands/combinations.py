@@ -89,8 +89,10 @@ def _check_target(config: Config) -> None:
 
 
 def _kind_taken(node: Any, where: str) -> str:
-    if not isinstance(node, Mapping) or "_target_" not in node:
+    if node is None:
         return "distribution"
+    if not isinstance(node, Mapping) or "_target_" not in node:
+        raise UserError(f"{where}={node}: the value must be a mapping with `_target_`, such as those in conf/loss.")
     return str(getattr(locate(str(node["_target_"]), where), "target_kind", "distribution"))
 
 

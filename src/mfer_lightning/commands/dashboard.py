@@ -29,13 +29,14 @@ def _dashboard(config: dict[str, Any]) -> int:
     if importlib.util.find_spec("wandb_workspaces") is None:
         raise UserError("mfer dashboard needs W&B's workspaces: pip install 'mfer_lightning[dashboard]'.")
     from mfer_lightning.commands.setting import setting
+    from mfer_lightning.tracking.dashboards.runs import by_protocol, read_runs
+
+    runs = read_runs(folders, setting)  # first: a mistake is answered before W&B's packages are imported
     from mfer_lightning.files import write_json
     from mfer_lightning.tracking.account import has_key
     from mfer_lightning.tracking.dashboards.definition import build_dashboard
     from mfer_lightning.tracking.dashboards.publish import publish_dashboard
-    from mfer_lightning.tracking.dashboards.runs import by_protocol, read_runs
 
-    runs = read_runs(folders, setting)
     entity = config["entity"] or _logged_under(runs, "entity") or ""
     project = config["project"] or _logged_under(runs, "project") or "mfer_lightning"
     title = config["title"] or f"Ablation: {', '.join(Path(folder).resolve().name for folder in folders)}"

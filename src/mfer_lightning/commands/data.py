@@ -44,11 +44,13 @@ def _examine(config: dict[str, Any], options: Sequence[str]) -> int:
     from rich.progress import Progress
 
     from mfer_lightning.commands.build import build_datamodule
+    from mfer_lightning.commands.check import check_config
     from mfer_lightning.commands.compose import compose_train
     from mfer_lightning.data.doctor import examine
     from mfer_lightning.report.doctor import as_json, print_examination
 
     train = compose_train(options)
+    check_config(train)
     datamodule = build_datamodule(train)
     try:
         datamodule.prepare_data()

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from mfer_lightning.commands.faces import split_dataset_options
+from mfer_lightning.commands.faces import each_combination, split_dataset_options
 from mfer_lightning.commands.launch import run_verb
 from mfer_lightning.config.schema_evaluate import Evaluate
 from mfer_lightning.errors import UserError, nearest
 
 SPLITS = ("test", "val", "train")
+SUITES = ("standard", "robustness", "explain")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -24,7 +25,12 @@ def main(arguments: Sequence[str]) -> int:
         Exit code: 0, or 1 where one of several evaluations failed.
     """
     rest, options = split_dataset_options(arguments)
-    return run_verb("evaluate", Evaluate, partial(_evaluate, options=options), rest)
+    several = any(argument in ("-m", "--multirun") for argument in rest)
+    codes = [
+        run_verb("evaluate", Evaluate, partial(_evaluate, options=chosen), rest)
+        for chosen in each_combination(options, several)
+    ]
+    return codes[0] if len(codes) == 1 else int(any(codes))
 
 
 def _evaluate(config: dict[str, Any], options: Sequence[str]) -> int:
@@ -33,6 +39,14 @@ def _evaluate(config: dict[str, Any], options: Sequence[str]) -> int:
         from mfer_lightning.commands.reevaluate import evaluate_predictions
 
         evaluate_predictions(config)
+    elif config["suite"] == "robustness":
+        from mfer_lightning.commands.robustness import evaluate_robustness
+
+        evaluate_robustness(config, options)
+    elif config["suite"] == "explain":
+        from mfer_lightning.commands.explain import explain_checkpoint
+
+        explain_checkpoint(config, options)
     else:
         from mfer_lightning.commands.measure import evaluate_checkpoint
 
@@ -47,8 +61,15 @@ def _check(config: dict[str, Any]) -> None:
         )
     if config["split"] not in SPLITS:
         raise UserError(f"split={config['split']}: {nearest(config['split'], SPLITS)}")
+    suite = config["suite"]
+    if suite not in SUITES:
+        raise UserError(f"suite={suite}: {nearest(suite, SUITES)}")
+    if config["lists"] and suite != "robustness":
+        raise UserError(f"lists.{next(iter(config['lists']))} belongs to suite=robustness, not to suite={suite}.")
+    if config["calibrate"] and suite != "standard":
+        raise UserError(f"calibrate=true belongs to suite=standard, not to suite={suite}.")
     if config["predictions"] is not None:
-        for option, untouched in (("calibrate", False), ("dataset_name", None)):
+        for option, untouched in (("dataset_name", None), ("flip", None), ("suite", "standard")):
             if config[option] != untouched:
-                name = option.partition("_")[0]
+                name = option.removesuffix("_name")
                 raise UserError(f"{name}={config[option]} needs a model: give checkpoint=..., not predictions=...")

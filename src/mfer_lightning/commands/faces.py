@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from mfer_lightning.commands.compose import compose_train
+from mfer_lightning.commands.quoting import quoted
 from mfer_lightning.config.instantiate import instantiate
 from mfer_lightning.data.datamodules import FaceDataModule
 from mfer_lightning.errors import UserError
@@ -27,6 +29,34 @@ def split_dataset_options(arguments: Sequence[str]) -> tuple[list[str], list[str
     """
     rest = [f"dataset_name={a[8:]}" if a.startswith("dataset=") else a for a in arguments]
     return [a for a in rest if not a.startswith("dataset.")], [a for a in rest if a.startswith("dataset.")]
+
+
+def each_combination(options: Sequence[str], several: bool) -> list[list[str]]:
+    """Take options with several values apart, as Hydra does with its own.
+
+    Args:
+        options: ``dataset.<option>=<value>``, or with comma-separated values.
+        several: whether a sweep was asked for (``-m``).
+
+    Returns:
+        Options with one value each, one list a combination; a single empty list without options.
+
+    Raises:
+        UserError: for several values without a sweep.
+
+    Example:
+        >>> each_combination(["dataset.occlusion=0,1", "dataset.protocol=native"], several=True)
+        [['dataset.occlusion=0', 'dataset.protocol=native'], ['dataset.occlusion=1', 'dataset.protocol=native']]
+    """
+    values = []
+    for option, override in zip(options, OverridesParser.create().parse_overrides(list(options)), strict=True):
+        if not override.is_sweep_override():
+            values.append([option])
+        elif several:
+            values.append([f"{override.key_or_group}={value}" for value in override.sweep_string_iterator()])
+        else:
+            raise UserError(f"{option} names several values: add -m to evaluate each, or quote them as one.")
+    return [list(combination) for combination in itertools.product(*values)]
 
 
 def dataset_config(
@@ -57,7 +87,12 @@ def dataset_config(
         for override in parsed:
             config[override.key_or_group.removeprefix("dataset.")] = override.value()
         return config
-    own = [f"dataset={name}", *options, *([f"paths.data={_quoted(data)}"] if data is not None else [])]
+    # "++": whatever the dataset's class takes, whether conf/dataset names it or not; it refuses what it does not know.
+    own = [
+        f"dataset={name}",
+        *(f"++{option}" for option in options),
+        *([f"paths.data={quoted(str(Path(data)))}"] if data is not None else []),
+    ]
     composed: dict[str, Any] = compose_train(own)["dataset"]
     return composed
 
@@ -84,9 +119,3 @@ def open_dataset(config: Mapping[str, Any], loader: Mapping[str, Any], cache: st
     datamodule.prepare_data()
     datamodule.setup("predict")
     return datamodule
-
-
-def _quoted(value: str) -> str:
-    """Quote a path for Hydra's grammar."""
-    escaped = str(Path(value)).replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"

@@ -40,6 +40,11 @@ from mfer_lightning.sweep.records import TOKEN, read_records
 PLAIN_FLAGS = ("-m", "--multirun", "--resolve", "--hydra-help", "--run", "-r")
 VALUE_FLAGS = ("--cfg", "-c", "--package", "-p", "--config-dir", "-cd", "--info", "-i")
 
+#: Values of a flag, where they are few.
+FLAG_VALUES = dict.fromkeys(("--cfg", "-c"), ("job", "hydra", "all")) | dict.fromkeys(
+    ("--info", "-i"), ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
+)
+
 
 def launch(config_name: str, job: Job, arguments: Sequence[str]) -> tuple[int, Sweep | None]:
     """Compose the configuration and run a job, or the jobs of a sweep.
@@ -212,7 +217,7 @@ def _compose(
     except UserError:
         raise
     except Exception as error:
-        message = explain(error, schema)
+        message = explain(error, schema, overrides)
         if message is None or full:
             raise
         raise UserError(message) from error
@@ -247,14 +252,21 @@ def split_flags(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     while rest:
         word = rest.pop(0)
         name = word.partition("=")[0]
+        if not name:
+            raise UserError(f"`{word}` has no option before the = sign: options are written key=value, e.g. loss=dsf.")
         if not word.startswith("-"):
             overrides.append(word)
         elif name in PLAIN_FLAGS:
             flags.append(word)
         elif name in VALUE_FLAGS:
             flags.append(word)
-            if "=" not in word and rest:
+            if "=" not in word:
+                if not rest:
+                    raise UserError(f"{word} needs a value: {word} {'|'.join(FLAG_VALUES.get(word, ('...',)))}.")
                 flags.append(rest.pop(0))
+            value = flags[-1].partition("=")[2] if "=" in word else flags[-1]
+            if value not in FLAG_VALUES.get(name, (value,)):
+                raise UserError(f"{name} {value}: {nearest(value, FLAG_VALUES[name])}")
         else:
             raise UserError(f"There is no flag {name}: {nearest(name, [*PLAIN_FLAGS, *VALUE_FLAGS])}")
     return flags, overrides

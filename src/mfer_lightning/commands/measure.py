@@ -7,23 +7,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.progress import Progress
 
+from mfer_lightning.commands.calibrate import calibration
 from mfer_lightning.commands.draw import draw_figures
-from mfer_lightning.commands.subject import describe_model, doubts, left_out, open_subject
-from mfer_lightning.data.datamodules import FaceDataModule
+from mfer_lightning.commands.subject import Subject, describe_model, doubts, left_out, open_subject
 from mfer_lightning.data.protocols import PROTOCOLS
 from mfer_lightning.errors import UserError
-from mfer_lightning.evaluation.calibration import expected_calibration_error, fit_temperature
 from mfer_lightning.evaluation.metrics import evaluate
 from mfer_lightning.evaluation.predictions import Predictions
 from mfer_lightning.evaluation.schema import SCHEMA_VERSION, validate_result
 from mfer_lightning.evaluation.uncertainty import annotator_figures, metric_intervals
 from mfer_lightning.files import write_json
-from mfer_lightning.inference.classes import ClassMatch
 from mfer_lightning.inference.collect import Outputs, write_features
-from mfer_lightning.inference.model import FERModel
 from mfer_lightning.inference.split import SplitName, groups_of, predict_split, tabulate
 from mfer_lightning.nn.cost import count_gflops, count_parameters
 from mfer_lightning.report.terminal import print_result
@@ -44,20 +40,19 @@ def evaluate_checkpoint(config: Mapping[str, Any], options: Sequence[str] = ()) 
         UserError: for whatever the user can mend.
     """
     subject = open_subject(config, options)
-    model, datamodule, spec, match = subject.model, subject.datamodule, subject.spec, subject.match
-    split, flip, folder = subject.split, subject.flip, subject.folder
+    split, folder = subject.split, subject.folder
 
     started = time.perf_counter()
-    outputs = _predict(model, datamodule, split, flip)
+    outputs = _predict(subject, split)
     seconds = time.perf_counter() - started
-    table, kept = tabulate(datamodule, split, outputs, match)
-    result = _result(model, datamodule, spec, split, match, table, flip, seconds)
+    table, kept = tabulate(subject.datamodule, split, outputs, subject.match)
+    result = _result(subject, table, seconds)
     if config["calibrate"]:
-        result["calibration"] = _calibration(model, datamodule, match, table, flip)
+        result["calibration"] = calibration(_fitted(subject), table)
 
     table.to_csv(folder / f"predictions_{split}.csv")
     rows = outputs.index[kept]
-    attributes = {name: values[rows] for name, values in datamodule.index.attributes.items()}
+    attributes = {name: values[rows] for name, values in subject.datamodule.index.attributes.items()}
     write_features(folder / f"features_{split}.npz", rows, outputs.feature[kept], table.label, attributes)
     draw_figures(folder, result, table, int(config["evaluation"]["embedding_points"]))
     write_json(folder / "result.json", dict(validate_result(result)))
@@ -65,22 +60,17 @@ def evaluate_checkpoint(config: Mapping[str, Any], options: Sequence[str] = ()) 
     return folder
 
 
-def _predict(model: FERModel, datamodule: FaceDataModule, split: SplitName, flip: bool) -> Outputs:
+def _predict(subject: Subject, split: SplitName) -> Outputs:
+    datamodule = subject.datamodule
     with Progress(transient=True) as bar:
         task = bar.add_task(split, total=len(datamodule.splits[split]))
-        return predict_split(model, datamodule, split, flip=flip, progress=lambda n: bar.advance(task, n))
+        return predict_split(
+            subject.model, datamodule, split, flip=subject.flip, progress=lambda n: bar.advance(task, n)
+        )
 
 
-def _result(
-    model: FERModel,
-    datamodule: FaceDataModule,
-    spec: Mapping[str, Any],
-    split: SplitName,
-    match: ClassMatch,
-    table: Predictions,
-    flip: bool,
-    seconds: float,
-) -> dict[str, Any]:
+def _result(subject: Subject, table: Predictions, seconds: float) -> dict[str, Any]:
+    model, datamodule, split, match = subject.model, subject.datamodule, subject.split, subject.match
     evaluation = evaluate(table)
     stored: Mapping[str, Any] = model.metadata.get("config") or {}
     trained_on = model.metadata.get("protocol")
@@ -89,10 +79,10 @@ def _result(
     notes = [*doubts(model, datamodule, split), *left_out(match, datamodule, split), *evaluation["notes"]]
     return {
         "schema_version": SCHEMA_VERSION,
-        "dataset": spec.get("name", datamodule.dataset),
-        "protocol": f"{datamodule.protocol.name}{match.mark}",
+        "dataset": subject.spec.get("name", datamodule.dataset),
+        "protocol": subject.protocol,
         "split": split,
-        "evaluation_set": datamodule.protocol.describe(split),
+        "evaluation_set": subject.evaluation_set,
         **evaluation,
         "intervals": metric_intervals(table, groups_of(datamodule, table)),
         "annotators": annotator_figures(table),
@@ -106,9 +96,9 @@ def _result(
         },
         "seed": int(stored.get("seed", 0)),
         "config": dict(stored),
-        "data": {name: value for name, value in spec.items() if name not in ("_target_", "root")},
+        "data": {name: value for name, value in subject.spec.items() if name not in ("_target_", "root")},
         "data_hash": datamodule.data_hash,
-        "model": describe_model(model, flip),
+        "model": describe_model(model, subject.flip),
         "cost": {
             "parameters": count_parameters(model.network),
             "gflops": count_gflops(model.network, int(size)),
@@ -122,20 +112,9 @@ def _result(
     }
 
 
-def _calibration(
-    model: FERModel, datamodule: FaceDataModule, match: ClassMatch, table: Predictions, flip: bool
-) -> dict[str, Any]:
-    """Fit one temperature on val, and compare calibration on the reported split before and after."""
+def _fitted(subject: Subject) -> Predictions:
+    """Return the predictions that a temperature is fitted on: those of val."""
+    datamodule = subject.datamodule
     if len(datamodule.splits.val) == 0:
         raise UserError(f"calibrate=true needs a val split to fit on, and {datamodule.protocol.name} has none.")
-    fitted, _ = tabulate(datamodule, "val", _predict(model, datamodule, "val", flip), match)
-    temperature = fit_temperature(fitted.logits, fitted.label)
-    figures: dict[str, Any] = {"temperature": temperature, "fitted_on": "val"}
-    for when, scale in (("before", 1.0), ("after", temperature)):
-        logits = table.logits.astype(np.float64) / scale
-        log_p = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
-        figures[when] = {
-            "nll": float(-log_p[np.arange(len(table)), table.label].mean()),
-            "ece": expected_calibration_error(np.exp(log_p), table.label),
-        }
-    return figures
+    return tabulate(datamodule, "val", _predict(subject, "val"), subject.match)[0]

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mfer_lightning.commands.calibrate import calibration, val_beside
 from mfer_lightning.commands.draw import draw_figures
 from mfer_lightning.evaluation.metrics import evaluate
 from mfer_lightning.evaluation.predictions import Predictions
 from mfer_lightning.evaluation.uncertainty import annotator_figures, metric_intervals
 from mfer_lightning.files import write_json
-from mfer_lightning.inference.classes import match_classes
+from mfer_lightning.inference.classes import ClassMatch, match_classes
 from mfer_lightning.report.terminal import print_evaluation
 
 
@@ -30,23 +31,36 @@ def evaluate_predictions(config: Mapping[str, Any]) -> Path:
     path = Path(config["predictions"]).expanduser()
     table = Predictions.from_csv(path)
     match = match_classes(table.class_names, table.class_names, config["drop"])
-    if match.dropped:
-        label = match.to_common[table.label]
-        keep = (label >= 0) & (table.label >= 0)
-        table = Predictions(
-            index=table.index[keep],
-            path=table.path[keep],
-            label=label[keep],
-            logits=table.logits[keep][:, match.columns],
-            class_names=match.names,
-            target=None if table.target is None else table.target[keep][:, match.columns],
-            votes=None if table.votes is None else table.votes[keep],
-            vote_names=table.vote_names,
-        )
-    found = {**evaluate(table), "intervals": metric_intervals(table), "annotators": annotator_figures(table)}
+    names = table.class_names
+    table = _view(table, match)
+    found: dict[str, Any] = {
+        **evaluate(table),
+        "intervals": metric_intervals(table),
+        "annotators": annotator_figures(table),
+    }
+    if config["calibrate"]:
+        found["calibration"] = calibration(_view(val_beside(path, names), match), table)
     folder = Path(config["output"]).expanduser() if config["output"] else path.parent / f"{path.stem}{match.mark}"
     where = {"protocol": f"{path.name}{match.mark}", "split": path.stem.removeprefix("predictions_"), "seed": 0}
     draw_figures(folder, {**found, **where}, table, embedding_points=0)
     write_json(folder / "evaluation.json", {"predictions": str(path), "left_out": list(match.dropped), **found})
     print_evaluation(found, f"{path}{' without ' + ', '.join(match.dropped) if match.dropped else ''}", folder)
     return folder
+
+
+def _view(table: Predictions, match: ClassMatch) -> Predictions:
+    """Leave out the classes that are to be left out, and the faces that carry them."""
+    if not match.dropped:
+        return table
+    label = match.to_common[table.label]
+    keep = (label >= 0) & (table.label >= 0)
+    return Predictions(
+        index=table.index[keep],
+        path=table.path[keep],
+        label=label[keep],
+        logits=table.logits[keep][:, match.columns],
+        class_names=match.names,
+        target=None if table.target is None else table.target[keep][:, match.columns],
+        votes=None if table.votes is None else table.votes[keep],
+        vote_names=table.vote_names,
+    )

@@ -13,7 +13,7 @@ from mfer_lightning.callbacks import EarlyStop
 from mfer_lightning.commands.build import build_datamodule, build_losses, build_mixup, early_stop_options
 from mfer_lightning.config.instantiate import described
 from mfer_lightning.data.datamodules import FaceDataModule
-from mfer_lightning.errors import UserError, nearest
+from mfer_lightning.errors import UserError
 from mfer_lightning.nn import MFER, Preprocess
 from mfer_lightning.nn.cost import count_gflops
 from mfer_lightning.optim import build_optimizer, build_schedule
@@ -68,10 +68,9 @@ def _check_machine(config: Config) -> None:
 
 def _check_weights(weights: str) -> None:
     if weights not in ("none", "imagenet") and not Path(weights).expanduser().is_file():
-        hint = "" if "/" in weights or "." in weights else f" {nearest(weights, ('none', 'imagenet'))}"
         raise UserError(
-            f"weights={weights}: there is no such file{'.' if not hint else ':' + hint} Legal are none, imagenet, or a "
-            ".safetensors, .pth or .ckpt file."
+            f"weights={weights}: there is no such file. Legal are none, imagenet, or a .safetensors, .pth or .ckpt "
+            "file."
         )
 
 

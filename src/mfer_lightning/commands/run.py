@@ -9,7 +9,7 @@ import re
 import shutil
 import sys
 import warnings
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -222,6 +222,13 @@ def _score(run_dir: Path) -> float | None:
     return None if value is None else float(value)
 
 
+class _Quiet(logging.FileHandler):
+    """A log that a full disk cannot make noisy: it is said once, by whoever writes what matters."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's own name
+        pass
+
+
 class _LogFile:
     """While open, what libraries and we log, and all warnings, go to ``log.txt``: the screen is for the figures."""
 
@@ -230,7 +237,7 @@ class _LogFile:
 
     def __enter__(self) -> _LogFile:
         os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
-        self.handler = logging.FileHandler(self.path, encoding="utf-8")
+        self.handler = _Quiet(self.path, encoding="utf-8")
         self.handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
         self.loggers = [
             logging.getLogger(n) for n in ("mfer_lightning", "lightning", "lightning.pytorch", "lightning.fabric")
@@ -256,4 +263,5 @@ class _LogFile:
             x.setLevel(level)
         self.warnings.removeHandler(self.handler)
         logging.captureWarnings(False)
-        self.handler.close()
+        with suppress(OSError):  # a full disk again
+            self.handler.close()

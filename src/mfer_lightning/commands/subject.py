@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from mfer_lightning.commands.faces import dataset_config, open_dataset
 from mfer_lightning.data.datamodules import FaceDataModule
@@ -17,6 +20,9 @@ from mfer_lightning.inference.locate import run_folder
 from mfer_lightning.inference.model import FERModel, read_model
 from mfer_lightning.inference.split import SplitName
 from mfer_lightning.memory import keep_freed_memory
+
+#: Options of a dataset that say where it lies, or that the protocol's name says already.
+_NO_OTHER_FACES = ("protocol", "root", "name", "cache", "cache_dir", "batch_size", "num_workers", "pin_memory")
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +37,7 @@ class Subject:
         match: from the model's logits and the dataset's labels to the common classes.
         flip: average with the mirrored face.
         folder: where the results go.
+        told: options of the dataset that were given with the evaluation and make other faces of it, in words.
     """
 
     model: FERModel
@@ -40,11 +47,18 @@ class Subject:
     match: ClassMatch
     flip: bool
     folder: Path
+    told: str = ""
 
     @property
     def protocol(self) -> str:
         """The protocol's name, marked where classes are left out."""
         return f"{self.datamodule.protocol.name}{self.match.mark}"
+
+    @property
+    def evaluation_set(self) -> str:
+        """What the faces are, in words; faces made otherwise never stand beside the usual ones."""
+        usual = self.datamodule.protocol.describe(self.split)
+        return f"{usual}, with {self.told}" if self.told else usual
 
 
 def open_subject(config: Mapping[str, Any], options: Sequence[str], suffix: str = "") -> Subject:
@@ -65,8 +79,10 @@ def open_subject(config: Mapping[str, Any], options: Sequence[str], suffix: str 
     datamodule = open_dataset(spec, config["loader"], config["paths"]["cache"])
     match = match_classes(model.class_names, datamodule.class_names, config["drop"])
     flip = bool(model.metadata.get("flip", False)) if config["flip"] is None else config["flip"]
-    folder = _folder(config, model, datamodule, match, flip, suffix)
-    return Subject(model, datamodule, spec, config["split"], match, flip, folder)
+    told = _told(options)
+    marks = (f"-{_fit(told)}" if told else "") + ("-flip" if flip else "") + suffix
+    folder = _folder(config, model, datamodule.protocol.name + match.mark, marks)
+    return Subject(model, datamodule, spec, config["split"], match, flip, folder, told)
 
 
 def describe_model(model: FERModel, flip: bool) -> dict[str, Any]:
@@ -81,19 +97,35 @@ def describe_model(model: FERModel, flip: bool) -> dict[str, Any]:
     }
 
 
-def _folder(
-    config: Mapping[str, Any], model: FERModel, datamodule: FaceDataModule, match: ClassMatch, flip: bool, suffix: str
-) -> Path:
+def _told(options: Sequence[str]) -> str:
+    """Say which options make other faces of a dataset.
+
+    Example:
+        >>> _told(["dataset.protocol=paper", "dataset.occlusion=0.5", "dataset.difficulty=1"])
+        'difficulty=1 occlusion=0.5'
+    """
+    parsed = OverridesParser.create().parse_overrides(list(options))
+    given = {o.key_or_group.removeprefix("dataset."): o.value() for o in parsed}
+    return " ".join(f"{key}={value}" for key, value in sorted(given.items()) if key not in _NO_OTHER_FACES)
+
+
+def _fit(words: str) -> str:
+    """Make words fit for the name of a folder."""
+    plain = re.sub(r"[^\w.=-]+", "-", words)
+    return plain if len(plain) <= 80 else hashlib.sha256(words.encode()).hexdigest()[:8]
+
+
+def _folder(config: Mapping[str, Any], model: FERModel, protocol: str, marks: str) -> Path:
     """Choose where the results go: the same evaluation of the same checkpoint finds its folder again."""
     assert model.source is not None
     if config["output"] is not None:
         return Path(config["output"]).expanduser()
     run = run_folder(model.source)
     parent = Path(config["paths"]["runs"]).expanduser() / f"evaluate-{model.source.stem}" if run is None else run
-    name = f"{datamodule.protocol.name}{match.mark}-{config['split']}"
+    name = f"{protocol}-{config['split']}"
     if run is not None and model.source.stem != "best":
         name = f"{model.source.stem}-{name}"
-    return parent / "evaluations" / (name + ("-flip" if flip else "") + suffix)
+    return parent / "evaluations" / (name + marks)
 
 
 def doubts(model: FERModel, datamodule: FaceDataModule, split: SplitName) -> list[str]:

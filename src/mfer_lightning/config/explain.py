@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import fields
 
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from mfer_lightning.config.location import choices, config_dir
+from mfer_lightning.config.location import choices, config_dir, groups
 from mfer_lightning.config.schema import Train
 from mfer_lightning.errors import nearest
 
 #: What OmegaConf complains of, and what the value must be.
 _KINDS = (
     ("is not a valid bool", "true or false"),
-    ("is not a ListConfig", "a list, e.g. [1,2]"),
+    ("is not a ListConfig", "a list in brackets, e.g. [a,b]"),
     ("to Dict[", "a mapping, e.g. {name:value}"),
     ("Cannot convert 'ListConfig' to", "one value, not a list"),
     ("Cannot convert 'DictConfig' to", "one value, not a mapping"),
@@ -26,16 +27,28 @@ _KINDS = (
 RECIPES = ("experiment", "debug", "sweep", "launcher")
 
 
-def explain(error: BaseException, schema: type = Train) -> str | None:
+def explain(error: BaseException, schema: type = Train, overrides: Sequence[str] = ()) -> str | None:
     """Say what was wrong with the command line or a configuration file.
 
     Args:
         error: what was caught round composition or a job.
         schema: dataclass of the verb's options.
+        overrides: the command line, where it is known.
 
     Returns:
         One message with the nearest legal names, or None where the error is not about the configuration.
     """
+    if isinstance(error, ValueError) and "Config group override" in str(error):
+        return _no_name(overrides)
+    several = re.match(r"Ambiguous value for argument '([^']*)'", str(error).strip())
+    if several:
+        return (
+            f"{several[1]}: several values are a sweep, which needs -m: mfer -m {several[1]}. Put a single value that "
+            "holds commas in quotes, or a list in brackets."
+        )
+    twice = re.match(r"Multiple values for (\S+)\. To override", str(error).strip())
+    if twice:
+        return f"{twice[1]} has a choice already: write {twice[1]}=..., without a + before it."
     if isinstance(error, MissingConfigException):
         return _missing_choice(error)
     if isinstance(error, OverrideParseException):
@@ -55,6 +68,15 @@ def _first_line(text: str) -> str:
     return text.strip().splitlines()[0] if text.strip() else "the configuration could not be composed"
 
 
+def _no_name(overrides: Sequence[str]) -> str:
+    """A choice that is a number or null, which Hydra complains of without saying which."""
+    for override in overrides:
+        key, _, value = override.partition("=")
+        if key in groups() and value not in choices(key):
+            return f"{override}: there is no such choice. {_sentence(nearest(value, choices(key)), choices(key))}"
+    return "A choice is a name, not a number or null: see mfer --help."
+
+
 def _missing_choice(error: MissingConfigException) -> str:
     group, _, name = (error.missing_cfg_file or "").rpartition("/")
     if group == "experiment" or (group and (config_dir() / group).is_dir()):
@@ -62,12 +84,16 @@ def _missing_choice(error: MissingConfigException) -> str:
         legal = choices(top)
         wanted = f"{group}/{name}"[len(top) + 1 :]
         return f"{top}={wanted}: there is no such choice. {_sentence(nearest(wanted, legal), legal)}"
+    if group and error.options:
+        return (
+            f"{group}={name}: there is no such choice. {_sentence(nearest(name, error.options), list(error.options))}"
+        )
     return _first_line(str(error))
 
 
 def _sentence(hint: str, legal: list[str]) -> str:
     hint = hint[0].upper() + hint[1:]
-    return hint if hint.startswith("Legal") else f"{hint} Legal: {', '.join(legal)}."
+    return f"{hint}." if hint.startswith("Legal") else f"{hint} Legal: {', '.join(legal)}."
 
 
 def _unparsable(error: OverrideParseException) -> str:
@@ -76,9 +102,12 @@ def _unparsable(error: OverrideParseException) -> str:
         return (
             f"`{text}` is neither a verb nor an option: options are written key=value, e.g. loss=dsf. See mfer --help."
         )
+    key, _, value = text.partition("=")
+    if value and not re.fullmatch(r"[+~]*[A-Za-z_][\w./@-]*", key, re.ASCII):
+        return f"`{key}` is no name of an option: options are written key=value, e.g. loss=dsf. See mfer --help."
     return (
         f"`{text}` cannot be understood: options are written key=value. Quote a value that holds spaces, commas, "
-        "brackets or = signs, e.g. 'paths.data=\"/my data\"'."
+        "brackets, = signs or letters beyond ASCII, e.g. 'paths.data=\"/my data\"'."
     )
 
 

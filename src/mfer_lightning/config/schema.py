@@ -163,6 +163,7 @@ class Trainer:
     compile: bool = False
     max_epochs: int = MISSING
     accumulate: int = 1
+    checkpointing: bool = False
     clip: Optional[float] = 1.0
     deterministic: bool = True
     limit_train_batches: Any = None
@@ -225,6 +226,10 @@ def register(name: str, schema: type = Train) -> None:
     node = OmegaConf.structured(schema)
     if "backbone" in node and isinstance(node.backbone, DictConfig):
         OmegaConf.set_struct(node.backbone.options, False)  # whatever timm's constructors take
+    if "options" in node:
+        OmegaConf.set_struct(node.options, False)  # likewise
     if "detector" in node:
         OmegaConf.set_struct(node.detector, False)  # each detector has options of its own
+    if "lists" in node:
+        OmegaConf.set_struct(node.lists, False)  # named by the user
     ConfigStore.instance().store(name=name, node=node, provider="mfer_lightning")

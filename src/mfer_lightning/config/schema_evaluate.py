@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Optional
+from typing import Any, Optional
 
 # OmegaConf reads these annotations at run time; Optional is the spelling that it knows on every Python we support.
 # ruff: noqa: UP045
@@ -34,12 +34,37 @@ class Figures:
 
 
 @dataclass
+class Robustness:
+    """What the robustness suite measures."""
+
+    limit: Optional[int] = None
+    kinds: Optional[list[str]] = None
+    batch: bool = True
+    border: str = "black"
+    seed: int = 0
+
+
+@dataclass
+class Explain:
+    """Which faces are explained, and how."""
+
+    choice: str = "mistakes"
+    rows: Optional[list[int]] = None
+    count: int = 16
+    target: str = "predicted"
+    stage: Optional[int] = None
+    method: str = "gradcam"
+    channels: int = 4
+
+
+@dataclass
 class Evaluate:
     """Everything that ``mfer evaluate`` reads."""
 
     checkpoint: Optional[str] = None
     predictions: Optional[str] = None
     dataset_name: Optional[str] = None
+    suite: str = "standard"
     split: str = "test"
     drop: list[str] = field(default_factory=list)
     flip: Optional[bool] = None
@@ -49,3 +74,6 @@ class Evaluate:
     paths: Places = field(default_factory=Places)
     loader: Reading = field(default_factory=Reading)
     evaluation: Figures = field(default_factory=Figures)
+    robustness: Robustness = field(default_factory=Robustness)
+    lists: dict[str, Any] = field(default_factory=dict)
+    explain: Explain = field(default_factory=Explain)

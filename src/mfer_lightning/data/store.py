@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -97,3 +98,9 @@ class ImageStore:
             self.shape, self._first = tuple(shape), row
         elif tuple(shape) != self.shape:
             raise different_size(self.source, row, shape, self._first, self.shape)
+
+
+def announce(message: str) -> None:
+    """Tell the user at the terminal: building may take long, and the size on disk is theirs to know beforehand."""
+    log.info(message)
+    print(message, file=sys.stderr, flush=True)

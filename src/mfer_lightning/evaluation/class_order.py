@@ -18,8 +18,10 @@ from scipy.stats import binom
 
 #: Faces that a class needs before anything is said of it.
 MIN_FACES = 5
-#: Least share of a class that bears the other name, for each class and in the mean of a cycle.
+#: Least share of a class that bears the other name, for each class; and in the mean of a cycle and of all classes.
 MIN_SHARE, MIN_MEAN_SHARE = 0.3, 0.5
+#: How many times as often the classes of a cycle are called by the other name as by their own, at least.
+MIN_RATIO = 3.0
 #: How improbable the counts of each class, and of a whole cycle, must be for names that are right.
 EACH_BELOW, ALL_BELOW = 0.05, 1e-5
 
@@ -48,8 +50,10 @@ def doubt_class_order(
 
     The permutation that puts most onto the diagonal is sought (each class weighing the same), and taken apart into its
     cycles. A cycle is only believed where each of its classes is called by the other name more often than by its own
-    and than by any third, and where counts like these are very improbable for names that are right. A weak model, one
-    that calls everything by one name, or one that takes fear for surprise but not surprise for fear raises no doubt.
+    and than by any third, all of them together three times as often, and where counts like these are very improbable
+    for names that are right; and the matrix put right must be that of a fair model, of half of each class on average.
+    A weak model, one that calls everything by one name, or one that takes fear for surprise but not surprise for fear
+    raises no doubt.
 
     Args:
         confusion: (K,K) counts, the truth in rows.
@@ -86,7 +90,8 @@ def doubt_class_order(
         if _believed(cycle, called, counts, share, faces):
             order[cycle] = called[cycle]
     moved = np.flatnonzero(order != np.arange(len(names)))
-    if not len(moved):
+    # nearly diagonal: a model that is weak in any order has errors of its own, which may well look like a swap
+    if not len(moved) or share[np.arange(len(names)), order][faces > 0].mean() < MIN_MEAN_SHARE:
         return None
     n = max(int(faces.sum()), 1)
     accuracy, accuracy_if = float(np.trace(counts) / n), float(counts[np.arange(len(names)), order].sum() / n)
@@ -97,9 +102,10 @@ def doubt_class_order(
         if len(pairs) == 2
         else f"the order of the classes {', '.join(pairs)} looks wrong"
     )
+    said = said[0].upper() + said[1:]
     message = (
-        f"Warning: {what}: {said}. Put right, accuracy would be {accuracy_if:.1%}, not {accuracy:.1%}. "
-        "Compare the class order of the checkpoint with that of the dataset."
+        f"Check the class order: {what}. {said}. Put right, accuracy would be {accuracy_if:.1%}, not {accuracy:.1%}. "
+        "Compare the names in the checkpoint with those of the dataset."
     )
     return ClassOrderDoubt(pairs, accuracy, accuracy_if, message)
 
@@ -133,5 +139,6 @@ def _believed(
         # with names that are right, a face is at least as likely called by its own name as by this other one
         own, wrong = int(counts[k, k]), int(counts[k, other])
         chances.append(float(binom.sf(wrong - 1, own + wrong, 0.5)))
-    mean = float(np.mean([share[k, called[k]] for k in cycle]))
-    return mean >= MIN_MEAN_SHARE and max(chances) < EACH_BELOW and math.prod(chances) < ALL_BELOW
+    other_name, own_name = share[cycle, called[cycle]].mean(), share[cycle, cycle].mean()
+    plain = other_name >= max(MIN_MEAN_SHARE, MIN_RATIO * own_name)
+    return bool(plain and max(chances) < EACH_BELOW and math.prod(chances) < ALL_BELOW)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mfer_lightning.evaluation.agreement import accuracy_by_agreement, fleiss_kappa, single_annotator_agreement
 from mfer_lightning.evaluation.facewise import label_rank
-from mfer_lightning.evaluation.intervals import wilson
+from mfer_lightning.evaluation.intervals import mean_of_wilson, wilson
 from mfer_lightning.evaluation.predictions import PADDING, Predictions
 from mfer_lightning.evaluation.statistics.bootstrap import bootstrap_intervals
 
@@ -18,7 +18,9 @@ from mfer_lightning.evaluation.statistics.bootstrap import bootstrap_intervals
 def metric_intervals(
     predictions: Predictions, groups: NDArray[np.integer] | None = None, seed: int = 0
 ) -> dict[str, list[float] | None]:
-    """Give the 95% interval of every metric: Wilson's for shares of faces, the stratified bootstrap for the others.
+    """Give the 95% interval of every metric: Wilson's for shares of faces, the stratified bootstrap for most others.
+
+    Mean-class accuracy gets the interval that Wilson's of each class make together, which holds for small classes.
 
     Where faces come in groups (several of one photo), they are no independent draws, and all are bootstrapped by group.
 
@@ -37,6 +39,9 @@ def metric_intervals(
         table = predictions.select((predictions.index != PADDING) & (predictions.label >= 0))
         right = {"accuracy": table.pred == table.label, "top2_accuracy": label_rank(table.logits, table.label) < 2}
         found |= {name: wilson(int(hits.sum()), len(table)) for name, hits in right.items()}
+        faces = np.bincount(table.label)
+        hits = np.bincount(table.label, weights=right["accuracy"]).astype(np.int64)
+        found["mean_class_accuracy"] = mean_of_wilson(hits[faces > 0].tolist(), faces[faces > 0].tolist())
     return {name: None if ends is None else list(ends) for name, ends in found.items()}
 
 

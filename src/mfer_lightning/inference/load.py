@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mfer_lightning.inference.classifier import TorchClassifier
+from mfer_lightning.errors import UserError
+from mfer_lightning.inference.classifier import Classifier, TorchClassifier
 from mfer_lightning.inference.model import read_model
 from mfer_lightning.inference.predictor import Predictor
 
@@ -13,7 +14,7 @@ def load_model(where: str | Path, device: str = "auto", *, batch_size: int = 64,
     """Load a trained model that takes photos, without executing anything that its file holds.
 
     Args:
-        where: a run's folder, or a checkpoint file.
+        where: a run's folder, a checkpoint file, or what ``mfer export`` wrote: a folder, or an ``.onnx`` file.
         device: ``"auto"`` (a GPU where there is one), or a torch device, e.g. ``"cpu"`` or ``"cuda:1"``.
         batch_size: faces at a time.
         flip: average with the mirrored face; None: as the model's file says.
@@ -24,4 +25,26 @@ def load_model(where: str | Path, device: str = "auto", *, batch_size: int = 64,
     Raises:
         UserError: where there is no such model, or it is damaged, unsafe or of a newer version.
     """
+    if _is_onnx(where):
+        return Predictor(_onnx_classifier(where, device, flip), batch_size=batch_size)
     return Predictor(TorchClassifier(read_model(where, device), flip), batch_size=batch_size)
+
+
+def _is_onnx(where: str | Path) -> bool:
+    path = Path(where).expanduser()
+    return path.suffix == ".onnx" or (path / "model.onnx").is_file()
+
+
+def _onnx_classifier(where: str | Path, device: str, flip: bool | None) -> Classifier:
+    if device not in ("auto", "cpu"):
+        raise UserError(f"device={device}: ONNX files are run on the CPU here. Say device=cpu, or load the checkpoint.")
+    try:
+        from mfer_lightning.onnx import OnnxModel
+    except ImportError as error:
+        raise UserError(f"ONNX files need ONNX Runtime: pip install 'mfer_lightning[onnx]' ({error}).") from error
+    model = OnnxModel(where)
+    if flip is not None and flip != model.description.flip:
+        raise UserError(
+            f"flip={str(flip).lower()}: the ONNX file was made with the other; load the checkpoint instead."
+        )
+    return model

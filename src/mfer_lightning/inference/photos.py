@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import stat
 import warnings
 from collections.abc import Iterable, Iterator
@@ -96,7 +97,9 @@ def _decode(file: Any, name: str | None, most_pixels: int) -> Picture:
                     return _too_large(name, width, height, most_pixels // heavy)
                 return of_image(to_rgb(image), name)
     except Image.DecompressionBombError as error:
-        return Picture(name, status=TOO_LARGE, message=f"it was not decoded: {error}")
+        count = next(iter(re.findall(r"\d{6,}", str(error))), "")
+        pixels = f"{int(count):,} pixels" if count else "its pixels"
+        return Picture(name, status=TOO_LARGE, message=f"{pixels} are more than the {most_pixels:,} that are decoded")
     except UnidentifiedImageError:
         return Picture(name, status=NOT_AN_IMAGE, message="its content is no image that can be read")
     except MemoryError:
@@ -135,7 +138,7 @@ def pictures(source: Any, *, colour: str = "RGB", most_pixels: int = MOST_PIXELS
     if colour not in COLOURS:
         raise ValueError(f"Expected argument `colour` to be one of {COLOURS}, but got {colour!r}.")
     if isinstance(source, (str, Path)):
-        for path in find_photos(source).photos:
+        for path in find_photos(source).paths:
             yield read_photo(path, most_pixels)
     elif isinstance(source, (bytes, bytearray)):
         yield _decode(io.BytesIO(source), None, most_pixels)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mfer_lightning.errors import UserError
@@ -22,24 +22,32 @@ _MARKS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"II*\x00
 
 
 @dataclass(frozen=True)
-class Found:
+class Photos:
     """The photos of a source.
 
     Args:
         root: the folder that they lie in or below.
-        photos: in the order of their names.
+        paths: in the order of their names.
         left_alone: ending -> number of files in the folder that are no photos by name or content.
     """
 
     root: Path
-    photos: tuple[Path, ...]
-    left_alone: dict[str, int]
+    paths: tuple[Path, ...]
+    left_alone: dict[str, int] = field(default_factory=dict)
+
+    def key(self, path: Path) -> str:
+        """What a photo is called in this source: its path below the root, with ``/``, fit to be printed."""
+        return shown(Path(path.relative_to(self.root).as_posix()))
 
 
-def find_photos(source: str | Path) -> Found:
+def find_photos(source: str | Path, leave_out: Path | None = None) -> Photos:
     """List the photos that a path stands for: itself, those of a folder and all below it, or those of a pattern.
 
     Folders on the way that cannot be entered, broken links and the like are among the photos: they are to get a row.
+
+    Args:
+        source: file, folder or pattern.
+        leave_out: a folder whose files are not meant, if it lies in the source: that of the results.
 
     Raises:
         UserError: where there is no such file or folder, or no photo in it.
@@ -47,7 +55,7 @@ def find_photos(source: str | Path) -> Found:
     path = Path(source).expanduser()
     if path.is_dir():
         photos, others = [], Counter[str]()
-        for file in _walk(path):
+        for file in _walk(path, leave_out):
             if file.suffix.lower() in PHOTO_SUFFIXES or _looks_like_photo(file):
                 photos.append(file)
             else:
@@ -55,16 +63,16 @@ def find_photos(source: str | Path) -> Found:
         if not photos:
             there = f"{sum(others.values())} other files ({', '.join(sorted(others))})" if others else "no files"
             raise UserError(f"source={shown(path)} holds no photos, but {there}.")
-        return Found(path, tuple(photos), dict(others))
+        return Photos(path, tuple(photos), dict(others))
     if path.exists() or path.is_symlink():
-        return Found(path.parent, (path,), {})
+        return Photos(path.parent, (path,))
     if any(c in str(source) for c in "*?["):
         first = next(i for i, part in enumerate(path.parts) if any(c in part for c in "*?["))
         anchor = Path(*path.parts[:first])
         files = sorted(f for f in anchor.glob(str(Path(*path.parts[first:]))) if not f.is_dir())
         if not files:
             raise UserError(f"source={source}: no file is called so.")
-        return Found(anchor, tuple(files), {})
+        return Photos(anchor, tuple(files))
     raise UserError(f"source={shown(path)}: there is no such file or folder.")
 
 
@@ -78,14 +86,18 @@ def shown(path: Path) -> str:
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
-def _walk(folder: Path) -> Iterator[Path]:
+def _walk(folder: Path, leave_out: Path | None) -> Iterator[Path]:
     """Give the files below a folder in the order of their names, and the folders that cannot be entered."""
     closed: list[Path] = []
 
     def note(error: OSError) -> None:
         closed.append(Path(error.filename))
 
-    found = [Path(parent) / name for parent, _, names in os.walk(folder, onerror=note) for name in names]
+    found = []
+    inside = None if leave_out is None else leave_out.resolve()
+    for parent, folders, names in os.walk(folder, onerror=note):
+        folders[:] = [name for name in folders if inside is None or (Path(parent) / name).resolve() != inside]
+        found += [Path(parent) / name for name in names]
     yield from sorted([*found, *closed])
 
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mfer_lightning.align.aligner import CHOICES, AlignedFace, Aligner
-from mfer_lightning.align.provenance import build_stored_aligner, describe_alignment
-from mfer_lightning.data.sources import resize
+from mfer_lightning.align.aligner import AlignedFace
+from mfer_lightning.align.provenance import describe_alignment
 from mfer_lightning.errors import UserError
 from mfer_lightning.inference.classifier import Classifier
+from mfer_lightning.inference.finding import Finder, Found
 from mfer_lightning.inference.photos import MOST_PIXELS, Picture, Pixels, pictures
 from mfer_lightning.inference.results import NO_FACE, OK, Embeddings, Face, Prediction, Predictions
 
@@ -23,15 +22,6 @@ MOST_BYTES = 1 << 28
 
 #: One photo, what was found in it, and the vectors of its faces.
 Result = tuple[Picture, Prediction, NDArray[np.float32]]
-
-
-@dataclass
-class _Waiting:
-    """A photo whose faces wait for the network."""
-
-    picture: Picture
-    found: list[AlignedFace] | None  # None: it came aligned
-    crops: list[Pixels] = field(default_factory=list)
 
 
 class Predictor:
@@ -56,7 +46,7 @@ class Predictor:
             raise ValueError(f"Expected argument `batch_size` to be at least 1, but got {batch_size}.")
         self.classifier = classifier
         self.batch_size = batch_size
-        self._aligners: dict[str, Aligner] = {}
+        self._finders: dict[str, Finder] = {}
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -172,66 +162,59 @@ class Predictor:
         Yields:
             Picture, prediction, and (n,D) vectors of its n faces, in the order of the source.
         """
-        aligner = None if aligned else self._aligner(faces, detector)
-        waiting: list[_Waiting] = []
-        for picture in source:
-            entry = self._find(picture, aligner)
+        found = map(self.finder(aligned=aligned, faces=faces, detector=detector), source)
+        yield from self.finish(found, keep_aligned=keep_aligned, keep_image=keep_image, most_waiting=most_waiting)
+
+    def finder(self, *, aligned: bool = False, faces: str = "all", detector: Mapping[str, Any] | None = None) -> Finder:
+        """Give what finds and aligns faces for this model; it is built once."""
+        key = repr((aligned, faces, sorted((detector or {}).items())))
+        if key not in self._finders:
+            self._finders[key] = Finder(self.alignment, aligned=aligned, faces=faces, detector=detector)
+        return self._finders[key]
+
+    def finish(
+        self,
+        source: Iterable[Found],
+        *,
+        keep_aligned: bool = False,
+        keep_image: bool = False,
+        most_waiting: int = MOST_WAITING,
+    ) -> Iterator[Result]:
+        """Classify faces that were found, in batches; arguments and result as of :meth:`stream`."""
+        waiting: list[Found] = []
+        for found in source:
             if not keep_image:
-                picture.image = None
-            waiting.append(entry)
-            count = sum(len(e.crops) for e in waiting)
-            held = sum(e.picture.image.nbytes for e in waiting if e.picture.image is not None)
+                found.picture.image = None
+            waiting.append(found)
+            count = sum(len(f.crops) for f in waiting)
+            held = sum(f.picture.image.nbytes for f in waiting if f.picture.image is not None)
             if count >= self.batch_size or len(waiting) >= most_waiting or held > MOST_BYTES:
                 yield from self._classified(waiting, keep_aligned)
                 waiting = []
         yield from self._classified(waiting, keep_aligned)
 
-    def _aligner(self, faces: str, detector: Mapping[str, Any] | None) -> Aligner:
-        if faces not in CHOICES:
-            raise ValueError(f"Expected argument `faces` to be one of {CHOICES}, but got {faces!r}.")
-        key = repr((faces, sorted((detector or {}).items())))
-        if key not in self._aligners:
-            self._aligners[key] = build_stored_aligner(self.alignment, faces=faces, detector=detector)
-        return self._aligners[key]
-
-    def _find(self, picture: Picture, aligner: Aligner | None) -> _Waiting:
-        if picture.image is None:
-            return _Waiting(picture, [])
-        if aligner is None:
-            return _Waiting(picture, None, [self._stored(picture.image)])
-        found = sorted(aligner.align(picture.image), key=lambda face: face.detection.box[0])
-        return _Waiting(picture, found, [self._stored(face.image) for face in found])
-
-    def _stored(self, crop: Pixels) -> Pixels:
-        """Bring a crop to the size that the training faces were stored at, in the same way."""
-        size = self.alignment.get("size")
-        if size is None:
-            return np.ascontiguousarray(crop)
-        if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= 4096:
-            raise UserError(f"The model says that its faces were stored at a size of {size!r} pixels: it is damaged.")
-        return resize(crop, size)
-
-    def _classified(self, waiting: list[_Waiting], keep_aligned: bool) -> Iterator[Result]:
-        crops = [crop for entry in waiting for crop in entry.crops]
+    def _classified(self, waiting: list[Found], keep_aligned: bool) -> Iterator[Result]:
+        crops = [crop for found in waiting for crop in found.crops]
         probabilities, vectors = self.classify(crops)
         start = 0
-        for entry in waiting:
-            stop = start + len(entry.crops)
-            named = [self._named(row) for row in probabilities[start:stop]]
-            faces = tuple(
-                _face(number, shares, None if entry.found is None else entry.found[number])
-                for number, shares in enumerate(named)
-            )
-            if keep_aligned:
-                faces = tuple(_with_pixels(face, crop) for face, crop in zip(faces, entry.crops, strict=True))
-            yield entry.picture, _prediction(entry.picture, faces), vectors[start:stop]
+        for found in waiting:
+            stop = start + len(found.crops)
+            faces = []
+            for number, (row, crop) in enumerate(zip(probabilities[start:stop], found.crops, strict=True)):
+                seen = None if found.faces is None else found.faces[number]
+                faces.append(_face(number, self._named(row), seen, crop if keep_aligned else None))
+            yield found.picture, _prediction(found.picture, tuple(faces)), vectors[start:stop]
             start = stop
 
     def _named(self, row: NDArray[np.float32]) -> dict[str, float]:
         return {name: float(share) for name, share in zip(self.class_names, row, strict=True)}
 
     def classify(self, crops: list[Pixels]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Give probabilities (N,K) and vectors (N,D) of N aligned uint8 (H,W,3) RGB faces, whatever their sizes."""
+        """Give probabilities (N,K) and vectors (N,D) of N aligned uint8 (H,W,3) RGB faces, whatever their sizes.
+
+        Raises:
+            UserError: where the network's answers are no probabilities.
+        """
         order = sorted(range(len(crops)), key=lambda i: crops[i].shape)
         parts: list[tuple[list[int], NDArray[np.float32], NDArray[np.float32]]] = []
         while order:
@@ -242,16 +225,21 @@ class Predictor:
         if not parts:
             return np.zeros((0, len(self.class_names)), np.float32), np.zeros((0, 0), np.float32)
         back = np.argsort([i for chosen, _, _ in parts for i in chosen])
-        return np.concatenate([p for _, p, _ in parts])[back], np.concatenate([v for _, _, v in parts])[back]
+        probabilities = np.concatenate([p for _, p, _ in parts])[back]
+        if not np.isfinite(probabilities).all():
+            raise UserError(
+                "The model's answers are not finite numbers: its weights are damaged, or training diverged."
+            )
+        return probabilities, np.concatenate([v for _, _, v in parts])[back]
 
     def __repr__(self) -> str:
         trained = self.metadata.get("protocol") or self.metadata.get("dataset") or "unknown"
         return f"Predictor({', '.join(self.class_names)}; trained on {trained}; {self.alignment.get('template')})"
 
 
-def _face(number: int, shares: Mapping[str, float], found: AlignedFace | None) -> Face:
+def _face(number: int, shares: Mapping[str, float], found: AlignedFace | None, crop: Pixels | None) -> Face:
     if found is None:
-        return Face(number, shares)
+        return Face(number, shares, aligned=crop)
     seen = found.detection
     x, y, width, height = (round(float(v), 2) for v in seen.box)
     return Face(
@@ -261,13 +249,8 @@ def _face(number: int, shares: Mapping[str, float], found: AlignedFace | None) -
         landmarks=tuple((round(float(x), 2), round(float(y), 2)) for x, y in seen.landmarks),
         confidence=round(float(seen.score), 6),
         residual=round(found.residual, 6),
+        aligned=crop,
     )
-
-
-def _with_pixels(face: Face, crop: Pixels) -> Face:
-    from dataclasses import replace
-
-    return replace(face, aligned=crop)
 
 
 def _prediction(picture: Picture, faces: tuple[Face, ...]) -> Prediction:

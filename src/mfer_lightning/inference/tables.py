@@ -14,24 +14,12 @@ BOX = ("x", "y", "box_width", "box_height")
 POINTS = tuple(f"{name}_{axis}" for name in LANDMARKS for axis in "xy")
 
 
-def columns(class_names: Sequence[str]) -> list[str]:
-    """Name the columns of the table of a model with these classes."""
-    start = ["path", "frame", "time", "face", "status", "label", "probability"]
+def columns(class_names: Sequence[str], *, video: bool = False) -> list[str]:
+    """Name the columns of the table of a model with these classes; those of frames and people in a video alone."""
+    start = ["path", *(["frame", "time"] if video else []), "face", "status", "label", "probability"]
     emotions = [f"p_{name}" for name in class_names]
-    smoothed = [f"smoothed_{name}" for name in class_names]
-    return [
-        *start,
-        *emotions,
-        *BOX,
-        *POINTS,
-        "confidence",
-        "residual",
-        "track",
-        *smoothed,
-        "width",
-        "height",
-        "message",
-    ]
+    people = ["track", *(f"smoothed_{name}" for name in class_names)] if video else []
+    return [*start, *emotions, *people, *BOX, *POINTS, "confidence", "residual", "width", "height", "message"]
 
 
 def rows(item: Prediction) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ timm's features-only models cannot feed a changed map to the next stage.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import timm
@@ -89,6 +89,11 @@ class AttendedStage(nn.Module):
         """Run the stage on whatever timm passes it, then the attention on its map."""
         return self.attention(self.stage(x, *args, **kwargs))  # type: ignore[no-any-return]
 
+    def __iter__(self) -> Iterator[nn.Module]:
+        """Blocks, then attention: some of timm's models walk their stages block by block when checkpointing."""
+        yield from self.stage if isinstance(self.stage, nn.Sequential) else (self.stage,)
+        yield self.attention
+
 
 class Backbone(nn.Module):
     """Normalised images to pooled, layer-normalised features: stages, global average pooling, LayerNorm (eps 1e-6).
@@ -169,6 +174,29 @@ class Backbone(nn.Module):
             if name.startswith(f"{path}.stage."):
                 return f"{path}.{name.removeprefix(f'{path}.stage.')}"
         return name
+
+    def set_checkpointing(self, enable: bool = True) -> None:
+        """Keep no activations within stages for the backward pass, and compute them again there: memory for time.
+
+        Args:
+            enable: or not.
+
+        Raises:
+            UserError: where timm's model does not know how to.
+        """
+        if not enable and not getattr(self.model, "set_grad_checkpointing", None):
+            return
+        try:
+            self.model.set_grad_checkpointing(enable)
+        except (AttributeError, AssertionError, TypeError) as error:
+            raise UserError(
+                "trainer.checkpointing=true: timm cannot checkpoint this backbone. Use a smaller loader.batch_size "
+                "with trainer.accumulate instead."
+            ) from error
+        for path in self._wrapped:  # timm sets the attribute of what stands in the stage's place
+            stage = self.model.get_submodule(path).stage
+            if hasattr(stage, "grad_checkpointing"):
+                stage.grad_checkpointing = enable
 
     def _stage(self, number: int, name: str) -> Stage:
         if not self.stages:

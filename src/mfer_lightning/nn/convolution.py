@@ -21,11 +21,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+from torch.nn.grad import conv2d_input
 
 #: Columns of a map that one matrix product of the depthwise weight gradient takes together.
 _TILE = 14
 #: Taps are taken one by one where at most this share of them meets the map, and the channels are at least this many.
 _MOST_TAPS, _LEAST_CHANNELS = 0.65, 256
+#: Depthwise weight gradients are taken by matrix products in bfloat16, from this many channels and elements on: below,
+#: and in float32, there was nothing to gain.
+_LEAST_DEPTH, _LEAST_ELEMENTS = 64, 2**17
 
 _plain = False
 
@@ -49,9 +53,11 @@ class DepthwiseConv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B,C,H,W) to (B,C,H,W)."""
-        if not (self.weight.requires_grad and torch.is_grad_enabled() and _special(x)):
-            return super().forward(x)
-        return _Depthwise.apply(_autocast(x), self.weight, self.bias)  # type: ignore[no-any-return]
+        if self.weight.requires_grad and torch.is_grad_enabled() and _special(x):
+            x = _autocast(x)
+            if x.dtype == torch.bfloat16 and x.shape[1] >= _LEAST_DEPTH and x.numel() >= _LEAST_ELEMENTS:
+                return depthwise(x, self.weight, self.bias)
+        return super().forward(x)
 
 
 def speed_up_depthwise(module: nn.Module) -> int:
@@ -74,6 +80,20 @@ def speed_up_depthwise(module: nn.Module) -> int:
             layer.__class__ = DepthwiseConv2d
             turned += 1
     return turned
+
+
+def depthwise(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Convolve each channel with its own filter; the weight's gradient is :func:`depthwise_weight_gradient`.
+
+    Args:
+        x: (B,C,H,W).
+        weight: (C,1,kh,kw), kh and kw odd, of any float type: its gradient comes out in it.
+        bias: (C,) or None.
+
+    Returns:
+        (B,C,H,W), of the type of ``x``.
+    """
+    return _Depthwise.apply(x, weight, bias)  # type: ignore[no-any-return]
 
 
 def depthwise_weight_gradient(x: Tensor, gradient: Tensor, kernel_size: tuple[int, int]) -> Tensor:
@@ -163,7 +183,7 @@ class _Depthwise(torch.autograd.Function):
         of_x = of_weight = of_bias = None
         if ctx.needs_input_grad[0]:
             padding = (size[0] // 2, size[1] // 2)
-            of_x = torch.nn.grad.conv2d_input(x.shape, weight, gradient, padding=padding, groups=len(weight))
+            of_x = conv2d_input(x.shape, weight, gradient, padding=padding, groups=len(weight))
         if ctx.needs_input_grad[1]:
             of_weight = depthwise_weight_gradient(x, gradient, size).to(ctx.dtype)
         if ctx.needs_input_grad[2]:
@@ -239,7 +259,7 @@ def _special(x: Tensor) -> bool:
     """Whether the ways of this file apply: eager work on the CPU."""
     if _plain or x.device.type != "cpu" or not x.is_floating_point():
         return False
-    return not (torch.compiler.is_compiling() or torch.jit.is_tracing() or torch.onnx.is_in_onnx_export())
+    return not (torch.compiler.is_compiling() or torch._C._get_tracing_state() or torch.onnx.is_in_onnx_export())
 
 
 def _autocast(x: Tensor) -> Tensor:

@@ -120,7 +120,7 @@ class Preprocess(nn.Module):
         memory = torch.channels_last if self.channels_last else torch.contiguous_format
         x = image.to(torch.float32, memory_format=memory)
         if self.grey:
-            x = _without_colour(x).contiguous(memory_format=memory)
+            x = without_colour(x).contiguous(memory_format=memory)
         if self.size is None or x.shape[-2:] == (self.size, self.size):
             return x.sub_(self.shift).mul_(self.scale).contiguous(memory_format=memory)
         if max(x.shape[-2:]) <= self.size:
@@ -178,7 +178,7 @@ class Preprocess(nn.Module):
         return ", ".join(f"{key}={value!r}" for key, value in self.to_config().items())
 
 
-def _without_colour(x: Tensor) -> Tensor:
+def without_colour(x: Tensor) -> Tensor:
     """Weigh red, green and blue as PIL's ``convert("L")`` does, rounded to whole numbers as there; three times."""
     red, green, blue = x[:, 0:1], x[:, 1:2], x[:, 2:3]
     # The weights add up to 2 ** 16, and every sum stays below 2 ** 24: float32 holds it exactly.

@@ -28,8 +28,8 @@ class Description:
 
     Args:
         class_names: the K emotions in the order of the probabilities.
-        alignment: name and version of the template that faces must be aligned to, or None where the checkpoint does
-            not say.
+        alignment: how faces must be aligned, as the checkpoint says it (``template``, ``height``, ``margin``, ...), or
+            None where it does not.
         size: side that faces are resized to inside the model.
         resizes: whether it resizes; where not, faces must come as (3, size, size).
         flip: whether its figures are averages with the mirrored face.
@@ -40,7 +40,7 @@ class Description:
     """
 
     class_names: tuple[str, ...]
-    alignment: str | None
+    alignment: Mapping[str, Any] | str | None
     size: int
     resizes: bool
     flip: bool
@@ -92,7 +92,7 @@ class Description:
                 )
             return cls(
                 class_names=_names(whole["class_names"]),
-                alignment=_typed(whole, "alignment", (str, type(None))),
+                alignment=_typed(whole, "alignment", (dict, str, type(None))),
                 size=_side(whole["size"]),
                 resizes=_typed(whole, "resizes", bool),
                 flip=_typed(whole, "flip", bool),

@@ -139,7 +139,7 @@ class OnnxModel:
         said = self.description
         return (
             f"OnnxModel({str(self.source)!r}: {', '.join(said.class_names)}; faces aligned to "
-            f"{said.alignment or 'nothing stated'}, {said.size} pixels; quantized: {said.quantized})"
+            f"{_template(said.alignment) or 'nothing stated'}, {said.size} pixels; quantized: {said.quantized})"
         )
 
     def _run(self, faces: NDArray[np.uint8], flip: bool) -> tuple[NDArray[np.float32], ...]:
@@ -229,6 +229,10 @@ def _softmax(logits: NDArray[Any]) -> NDArray[np.float32]:
     shifted = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
     result: NDArray[np.float32] = (shifted / shifted.sum(axis=1, keepdims=True)).astype(np.float32)
     return result
+
+
+def _template(alignment: Mapping[str, Any] | str | None) -> str:
+    return str(alignment.get("template", "")) if isinstance(alignment, Mapping) else alignment or ""
 
 
 def _first_line(error: BaseException) -> str:

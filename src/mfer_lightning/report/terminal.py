@@ -56,7 +56,7 @@ def print_result(result: Mapping[str, Any], run_dir: str | Path, console: Consol
     _print_figures(result, console)
     console.print(escape(_selection(result["selection"])))
     console.print()
-    _print_places(Path(run_dir), console)
+    print_places(Path(run_dir), console)
 
 
 def print_evaluation(
@@ -76,7 +76,7 @@ def print_evaluation(
     console.print()
     _print_figures(evaluation, console)
     console.print()
-    _print_places(Path(folder), console)
+    print_places(Path(folder), console)
 
 
 def _print_figures(evaluation: Mapping[str, Any], console: Console) -> None:
@@ -210,7 +210,8 @@ def _selection(selection: Mapping[str, Any]) -> str:
     return f"{words}."
 
 
-def _print_places(run_dir: Path, console: Console) -> None:
+def print_places(run_dir: Path, console: Console) -> None:
+    """Print where results lie, and the figures among them."""
     # soft_wrap and no highlighting: a path must survive copying, and is the same without colour
     console.print(f"Run:     {escape(_short(run_dir))}", soft_wrap=True, highlight=False)
     figures = sorted((run_dir / "figures").glob("*.png"))

@@ -27,6 +27,7 @@ IRRELEVANT = (
     "trainer.num_nodes",
     "trainer.strategy",
     "trainer.profiler",
+    "trainer.checkpointing",
     "loader.num_workers",
     "loader.pin_memory",
     "loader.eval_batch_size",

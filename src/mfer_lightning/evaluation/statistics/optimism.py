@@ -56,7 +56,13 @@ def optimism_gap(
     """
     rows = _read(Path(history)) if isinstance(history, (str, Path)) else history
     column = f"track_test/{metric}"
-    found = {int(row["epoch"]): float(row[column]) for row in rows if row.get(column) not in (None, "")}
+    found: dict[int, float] = {}
+    for row in rows:
+        if row.get(column) not in (None, ""):
+            try:
+                found[int(row["epoch"])] = float(row[column])
+            except ValueError:
+                raise UserError(f"{column} of epoch {row['epoch']} is {row[column]!r}, not a number.") from None
     if not found:
         return None
     if selection_epoch not in found:

@@ -176,13 +176,21 @@ def _preprocessing(description: Mapping[str, Any]) -> str:
         [
             "## Preprocessing",
             "",
-            f"- Alignment: {description.get('alignment') or 'not stated by the checkpoint: as its dataset comes'}",
+            f"- Alignment: {_alignment(description.get('alignment'))}",
             "- Input: uint8 RGB faces; everything below happens inside the model",
             f"- Size: {size}".replace(" ()", ""),
+            *(["- Colour is taken out: the network was trained on grey faces"] if said["grey"] else []),
             f"- Colour order inside: {said['colour']}; mean {said['mean']}, standard deviation {said['std']} of 0..1",
             "",
         ]
     )
+
+
+def _alignment(said: Any) -> str:
+    if not isinstance(said, Mapping):
+        return str(said or "not stated by the checkpoint: as its dataset comes")
+    words = f"{said['template']}, crops {said['height']} pixels high, margin {said['margin']}, border {said['border']}"
+    return words + (f"; {said['note']}" if said.get("note") else "")
 
 
 def _measured(notes: Mapping[str, Any]) -> str:

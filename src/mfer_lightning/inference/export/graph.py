@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from mfer_lightning.errors import UserError
 from mfer_lightning.inference.model import FERModel
+from mfer_lightning.nn.preprocess import without_colour
 from mfer_lightning.onnx.metadata import INPUT, OUTPUTS
 
 #: The oldest set of operators that can resize with a filter against aliasing; ONNX Runtime 1.14 and later run it.
@@ -41,7 +42,9 @@ class FaceGraph(nn.Module):
         """Map uint8 (B,3,H,W) RGB to probabilities (B,K), logits (B,K) and feature (B,D)."""
         said = self.preprocess
         x = faces.to(torch.float32)
-        if said.colour == "BGR":
+        if said.grey:
+            x = without_colour(x)
+        elif said.colour == "BGR":
             x = x.flip(1)
         if said.size is not None:
             side = (said.size, said.size)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from mfer_lightning.errors import UserError
 from mfer_lightning.files import write_json, write_text
@@ -53,7 +52,7 @@ def save_onnx(
     with whole_folder(folder, replace=replace) as temporary:
         path = temporary / FILE
         write_graph(model, path, size)
-        _annotate(path, _notes(model, description, size, "none"))
+        annotate(path, model, size)
         exported = OnnxModel(path)
         exact = [compare(model, exported, f) for f in faces]
         worst = max(c.largest for c in exact)
@@ -66,7 +65,7 @@ def save_onnx(
         if quantize != "none":
             del exported
             quantise(path)
-            _annotate(path, _notes(model, description, size, quantize))
+            annotate(path, model, size, quantize)
             quantised = OnnxModel(path)
             found = [compare(model, quantised, f) for f in faces]
         lines = [c.sentence for c in found] + list(remarks)
@@ -88,25 +87,30 @@ def save_onnx(
     return found
 
 
-def _notes(model: FERModel, description: Mapping[str, Any], size: int, quantized: str) -> Description:
-    return Description(
+def annotate(path: Path, model: FERModel, size: int, quantized: str = "none") -> None:
+    """Put the metadata into a file, and take out what the exporter notes of its own work: source lines and folders.
+
+    Args:
+        path: the ONNX file, changed in place.
+        model: what was exported.
+        size: side of the network's input in pixels.
+        quantized: ``"none"`` or ``"int8"``.
+    """
+    import onnx
+
+    said = describe(model)
+    notes = Description(
         class_names=model.class_names,
-        alignment=description["alignment"],
+        alignment=said["alignment"],
         size=size,
         resizes=model.preprocess.size is not None,
         flip=bool(model.metadata.get("flip", False)),
         preprocess=model.preprocess.to_config(),
         quantized=quantized,
-        more={key: description[key] for key in _MORE if key in description},
+        more={key: said[key] for key in _MORE if key in said},
     )
-
-
-def _annotate(path: Path, description: Description) -> None:
-    """Put the metadata into the file, and take out what the exporter notes of its own work: source lines and paths."""
-    import onnx
-
     proto = onnx.load(str(path))
-    onnx.helper.set_model_props(proto, description.to_notes())
+    onnx.helper.set_model_props(proto, notes.to_notes())
     proto.producer_name, proto.doc_string = "mfer_lightning", ""
     for node in proto.graph.node:
         del node.metadata_props[:]
@@ -114,5 +118,8 @@ def _annotate(path: Path, description: Description) -> None:
     for value in (*proto.graph.value_info, *proto.graph.input, *proto.graph.output, *proto.graph.initializer):
         del value.metadata_props[:]
     del proto.graph.metadata_props[:]
+    used = {node.domain for node in proto.graph.node}  # ONNX Runtime names all that it knows
+    for entry in [entry for entry in proto.opset_import if entry.domain not in used]:
+        proto.opset_import.remove(entry)
     onnx.checker.check_model(proto)
     onnx.save(proto, str(path))

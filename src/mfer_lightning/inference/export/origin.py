@@ -99,7 +99,7 @@ def publishable(config: Mapping[str, Any]) -> dict[str, Any]:
         A copy in which data lie under ``data``, runs under ``runs``, and files of weights have their name alone.
 
     Example:
-        >>> before = {"paths": {"data": "/home/me/sets"}, "dataset": {"root": "/home/me/sets/ferplus"}, "seed": 1}
+        >>> before = {"paths": {"data": "/sets"}, "dataset": {"root": "/sets/ferplus"}, "seed": 1}
         >>> publishable(before)
         {'paths': {'data': 'data', 'runs': 'runs', 'cache': None}, 'dataset': {'root': 'data/ferplus'}, 'seed': 1}
     """

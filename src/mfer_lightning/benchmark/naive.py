@@ -1,0 +1,138 @@
+"""The plain baseline: MFER as one would first write it, and a bare training loop.
+
+Paper: Xu, Li, Yang, He, Luo: MFER, IEEE Transactions on Affective Computing 2024, doi 10.1109/TAFFC.2024.3458464.
+Float32, default memory format, a map turned to tokens and back in each attention, torch's AdamW as it comes. timm's
+ConvNeXt is the backbone (a plain ResNet for the small model), so the baseline is no straw man: it differs from the
+package in what the package does about speed, and in nothing that changes results. It shares no module with
+:mod:`mfer_lightning.nn`; weights go over by :func:`same_weights`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import timm
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class NaiveAttention(nn.Module):
+    """DS attention through reshapes: (B,C,H,W) in and out."""
+
+    def __init__(self, width: int, kernel_size: int = 7) -> None:
+        super().__init__()
+        self.key = nn.Sequential(nn.Linear(width, width // 8), nn.GELU(), nn.Linear(width // 8, width))
+        self.value = nn.Linear(width, width)
+        self.attn = nn.Conv2d(width, width, kernel_size, padding=kernel_size // 2)
+        self.norm = nn.LayerNorm(width, eps=1e-6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Weigh the positions of a map."""
+        batch, width, height, breadth = x.shape
+        tokens = x.flatten(2).transpose(1, 2)
+        key = self.key(tokens) * tokens
+        query = self.norm(F.gelu(self.attn(x)).flatten(2).transpose(1, 2))
+        weights = torch.softmax(key + query, dim=1)
+        change: Tensor = (weights * self.value(tokens)).transpose(1, 2).reshape(batch, width, height, breadth)
+        return x + change
+
+
+class NaiveHead(nn.Module):
+    """Linear, GELU, Linear."""
+
+    def __init__(self, width: int, num_classes: int) -> None:
+        super().__init__()
+        self.width = width
+        self.fc1, self.fc2 = nn.Linear(width, width), nn.Linear(width, num_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The first n channels of (B,D) to (B,K)."""
+        return self.fc2(F.gelu(self.fc1(x[:, : self.width])))  # type: ignore[no-any-return]
+
+
+class NaiveMFER(nn.Module):
+    """A timm network with stages, attention after the last two of them or none, pooling, LayerNorm and three heads.
+
+    Args:
+        name: a ConvNeXt of timm.
+        num_classes: K.
+        options: further arguments of its constructor.
+        drop_path_rate: of the backbone.
+    """
+
+    def __init__(
+        self, name: str, num_classes: int, options: Mapping[str, Any] | None = None, drop_path_rate: float = 0.25
+    ) -> None:
+        super().__init__()
+        self.trunk: Any = timm.create_model(
+            name, num_classes=0, drop_path_rate=drop_path_rate, **{k: _plain(v) for k, v in (options or {}).items()}
+        )
+        self.trunk.head = nn.Identity()  # timm's own pooling and norm
+        widths = [info["num_chs"] for info in self.trunk.feature_info]
+        self.attentions = nn.ModuleDict({str(i): NaiveAttention(widths[i]) for i in (2, 3)})
+        width = widths[3]
+        self.norm = nn.LayerNorm(width, eps=1e-6)
+        self.heads = nn.ModuleList(NaiveHead(width * share // 4, num_classes) for share in (2, 3, 4))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Normalised images (B,3,S,S) to the heads' logits."""
+        x = self.trunk.stem(x)
+        for i, stage in enumerate(self.trunk.stages):
+            x = stage(x)
+            if str(i) in self.attentions:
+                x = self.attentions[str(i)](x)
+        feature = self.norm(x.mean((2, 3)))
+        return tuple(head(feature) for head in self.heads)
+
+
+class NaiveResNet(nn.Module):
+    """The network of ``experiment=ferplus_small`` in a few lines: timm's ResNet with a small stem, and three heads."""
+
+    def __init__(self, num_classes: int, name: str = "resnet18", options: Mapping[str, Any] | None = None) -> None:
+        super().__init__()
+        model: Any = timm.create_model(name, num_classes=0, drop_path_rate=0.1, **dict(options or {}))
+        model.conv1 = nn.Conv2d(3, model.conv1.out_channels, 3, stride=2, padding=1, bias=False)
+        model.maxpool = nn.Identity()
+        self.model = model
+        width = model.num_features
+        self.norm = nn.LayerNorm(width, eps=1e-6)
+        self.heads = nn.ModuleList(NaiveHead(width * share // 4, num_classes) for share in (2, 3, 4))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Normalised images (B,3,S,S) to the heads' logits."""
+        feature = self.norm(self.model.forward_features(x).mean((2, 3)))
+        return tuple(head(feature) for head in self.heads)
+
+
+def naive_step(network: nn.Module, optimizer: torch.optim.Optimizer, image: Tensor, target: Tensor) -> None:
+    """One step: the sum of the heads' cross-entropies, gradients clipped to norm 1, AdamW."""
+    optimizer.zero_grad()
+    loss = torch.stack([F.cross_entropy(logits, target, label_smoothing=0.1) for logits in network(image)]).sum()
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+    optimizer.step()
+
+
+def same_weights(naive: NaiveMFER, ours: nn.Module) -> None:
+    """Copy the weights of our MFER into the baseline, every one accounted for.
+
+    Args:
+        naive: the baseline.
+        ours: an ``MFER`` of the same backbone with DS attention and the multiscale head.
+    """
+    state: dict[str, Tensor] = {}
+    for name, value in ours.state_dict().items():
+        name = name.removeprefix("backbone.").replace("head.heads.", "heads.")
+        parts = name.split(".")
+        if ".attention." in name:  # model.stages.2.attention.key.0.weight
+            name = f"attentions.{parts[2]}.{name.split('.attention.')[1]}"
+        elif name.startswith("model."):
+            name = "trunk." + name.removeprefix("model.").replace(".stage.", ".")
+        state[name] = value
+    naive.load_state_dict(state, strict=True)
+
+
+def _plain(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value

@@ -1,0 +1,109 @@
+"""Where the time of a training step goes, in a user's words."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import defaultdict
+from pathlib import Path
+
+import torch
+from lightning.pytorch.profilers import Profiler
+
+#: What Lightning calls its actions -> what they are, the first that fits. Times are without those of actions within.
+WORDS = (
+    (
+        r"dataloader_next|transfer_batch_to_device|batch_to_device|on_before_batch_transfer|on_after_batch_transfer",
+        "data",
+    ),
+    (r"validation_step|val_next|on_validation|evaluation|val_dataloader|on_sanity", "validation"),
+    (r"\.training_step$|run_training_batch_forward", "forward and loss"),
+    (r"\.backward$|on_before_backward|on_after_backward", "backward"),
+    (r"optimizer_step|optimizer_zero_grad|gradient_clipping|on_before_optimizer_step|lr_scheduler_step", "optimiser"),
+    (r"WarmEMA", "moving average"),
+    (r"save_checkpoint|RunCheckpoint", "checkpoints"),
+    (r"\[Callback\]|\[LightningModule\]", "metrics and logging"),
+)
+#: Time between the actions above: Lightning's loops.
+REST = "loops"
+
+#: Training steps at the start that are left out: the first ones allocate, and wait for workers to start.
+SKIPPED = 2
+
+
+class StepTimes(Profiler):
+    """Adds up what Lightning measures of a run's training steps, and prints it when the run ends.
+
+    On a GPU each measurement waits for the device, so that work is charged to whom it belongs: the run is slower than
+    without the profiler, and the shares are what matters.
+
+    Args:
+        dirpath: folder for ``steps.txt``.
+    """
+
+    def __init__(self, dirpath: str | Path) -> None:
+        super().__init__(dirpath=dirpath, filename="steps")
+        self.seconds: dict[str, float] = defaultdict(float)
+        self.steps = 0
+        self._open: list[tuple[str, float, list[float]]] = []  # name, start, seconds of the actions within
+
+    def start(self, action_name: str) -> None:
+        """Begin an action, within those that have not ended."""
+        self._open.append((action_name, self._now(), [0.0]))
+
+    def stop(self, action_name: str) -> None:
+        """End an action."""
+        if not any(name == action_name for name, _, _ in self._open):
+            return
+        now = self._now()
+        while self._open:  # an action that an exception left open ends with the one around it
+            name, start, inner = self._open.pop()
+            took = now - start
+            self.seconds[in_words(name)] += took - inner[0]
+            if self._open:
+                self._open[-1][2][0] += took
+            if name == action_name:
+                break
+        if action_name == "run_training_batch":
+            self.steps += 1
+            if self.steps == SKIPPED:
+                self._forget(now)
+
+    def _forget(self, now: float) -> None:
+        self.seconds.clear()
+        self._open = [(name, now, [0.0]) for name, _, _ in self._open]
+
+    def _now(self) -> float:
+        if torch.cuda.is_available() and torch.cuda.is_initialized():
+            torch.cuda.synchronize()
+        return time.perf_counter()
+
+    def summary(self) -> str:
+        """Return the table: milliseconds a training step and shares, the largest first."""
+        counted = max(self.steps - SKIPPED, 1)
+        rows = sorted(((v, k) for k, v in self.seconds.items() if v > 0), reverse=True)
+        total = sum(v for v, _ in rows) or 1.0
+        lines = [f"Where the time went, over {counted} training steps:"]
+        lines += [f"  {name:<20} {1000 * v / counted:9.2f} ms a step {100 * v / total:6.1f} %" for v, name in rows]
+        return "\n".join([*lines, f"  {'together':<20} {1000 * total / counted:9.2f} ms a step"])
+
+    def describe(self) -> None:
+        """Print the table, and write it to ``steps.txt``."""
+        if self.steps <= SKIPPED or self._local_rank not in (None, 0):
+            return
+        text = self.summary()
+        print(text, flush=True)
+        folder = Path(str(self.dirpath))
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "steps.txt").write_text(text + "\n", encoding="utf-8")
+        self.steps = 0  # Lightning asks again after prediction
+
+
+def in_words(action: str) -> str:
+    """Say what one of Lightning's actions is.
+
+    Example:
+        >>> in_words("[Strategy]SingleDeviceStrategy.backward"), in_words("run_training_epoch")
+        ('backward', 'loops')
+    """
+    return next((words for pattern, words in WORDS if re.search(pattern, action)), REST)

@@ -1,0 +1,27 @@
+"""Types of the options of ``mfer benchmark``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Optional
+
+# OmegaConf reads these annotations at run time; Optional is the spelling that it knows on every Python we support.
+# ruff: noqa: UP045
+
+
+@dataclass
+class Benchmark:
+    """Everything that ``mfer benchmark`` reads."""
+
+    parts: Any = "all"
+    backbone: str = "convnext_base"
+    options: dict[str, Any] = field(default_factory=dict)
+    size: int = 224
+    batch: int = 8
+    precision: str = "auto"
+    repeats: int = 5
+    threads: Optional[int] = None
+    workers: int = 2
+    faces: int = 2048
+    steps: int = 40
+    output: Optional[str] = None

@@ -1,0 +1,83 @@
+"""What stands in the terminal after predicting: how many photos, what became of them, which emotions."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from rich.console import Console
+from rich.markup import escape
+
+#: Photos whose trouble is said by name.
+MOST_TROUBLES = 5
+_TABLE, _LINES = "predictions.csv", "predictions.jsonl"
+
+
+class Item(Protocol):
+    """What is counted of one photo or frame."""
+
+    @property
+    def status(self) -> str:
+        """``"ok"``, ``"no face"``, or what was wrong."""
+        ...
+
+    @property
+    def faces(self) -> Sequence[Any]:
+        """With ``label`` each."""
+        ...
+
+    def to_dict(self) -> Mapping[str, Any]:
+        """With ``path``, ``message``, and in a video ``frame``."""
+        ...
+
+
+def print_summary(
+    items: Iterable[Item],
+    class_names: Sequence[str],
+    folder: Path,
+    seconds: float,
+    looked_at: int,
+    *,
+    what: str = "photos",
+    console: Console | None = None,
+) -> dict[str, Any]:
+    """Print the summary of a folder of predictions.
+
+    Args:
+        items: all predictions in the folder, those of earlier starts too.
+        class_names: the emotions.
+        folder: where the results are.
+        seconds: that this start took.
+        looked_at: photos that it looked at.
+        what: ``"photos"`` or ``"frames"``.
+        console: where to print; None is the terminal.
+
+    Returns:
+        The counts: ``photos`` (or ``frames``), ``statuses``, ``faces``, ``emotions``.
+    """
+    console = console or Console()
+    statuses: Counter[str] = Counter()
+    emotions: Counter[str] = Counter(dict.fromkeys(class_names, 0))
+    troubles: list[Item] = []
+    for item in items:
+        statuses[item.status] += 1
+        emotions.update(face.label for face in item.faces)
+        if item.status not in ("ok", "no face") and len(troubles) < MOST_TROUBLES:
+            troubles.append(item)
+    total, faces = sum(statuses.values()), sum(emotions.values())
+    words = ", ".join(f"{n:,} {'with faces' if s == 'ok' else s}" for s, n in statuses.most_common())
+    rate = f", {looked_at / seconds:.1f} a second" if looked_at and seconds > 0 else ""
+    console.print(f"{total:,} {what}: {words or 'none'}. {looked_at:,} looked at in {seconds:.1f} s{rate}.")
+    if faces:
+        shares = ", ".join(f"{name} {n:,} ({n / faces:.0%})" for name, n in emotions.most_common() if n)
+        console.print(f"{faces:,} faces: {shares}.")
+    for item in troubles:
+        plain = item.to_dict()
+        console.print(escape(f"  {plain['path']}: {item.status}, {plain['message']}"), soft_wrap=True, highlight=False)
+    more = sum(n for s, n in statuses.items() if s not in ("ok", "no face")) - len(troubles)
+    if more > 0:
+        console.print(f"  ... and {more:,} more: the rows of {_TABLE} say why.")
+    console.print(escape(f"Table: {folder / _TABLE}\nLines: {folder / _LINES}"), soft_wrap=True, highlight=False)
+    return {what: total, "statuses": dict(statuses), "faces": faces, "emotions": dict(emotions)}

@@ -1,0 +1,106 @@
+"""Lists of faces that users bring: any plain form, and whatever does not match is counted and said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mfer_lightning.analysis.lists import match_list, read_names
+from mfer_lightning.errors import UserError
+
+RAFDB = [f"Image/aligned/train_{i:05d}_aligned.jpg" for i in range(3)] + [
+    f"Image/aligned/test_{i:04d}_aligned.jpg" for i in range(4)
+]
+TEST = np.array([3, 4, 5, 6])
+
+
+def names_of(tmp_path: Path, text: str) -> list[str]:
+    path = tmp_path / "list.txt"
+    path.write_text(text, encoding="utf-8")
+    return read_names(path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "test_0001.jpg\ntest_0003.jpg\n",
+        "test_0001_aligned.jpg 5\ntest_0003_aligned.jpg 2\n",
+        "5 test_0001\n2 test_0003\n",
+        "name,label\ntest_0001.jpg,5\ntest_0003.jpg,2\n",
+        "\ufeff'Image/aligned/test_0001_aligned.jpg';5\r\n\r\n\"TEST_0003.JPG\";2",
+        "..\\aligned\\test_0001.png\t5\n..\\aligned\\test_0003.png\t2",
+    ],
+)
+def test_any_plain_form_is_read(text: str, tmp_path: Path) -> None:
+    names = names_of(tmp_path, text)
+    assert len(names) == 2
+    assert match_list("occlusion", names, RAFDB, TEST).rows.tolist() == [4, 6]
+
+
+def test_ferplus_and_affectnet_names_match(tmp_path: Path) -> None:
+    ferplus = ["FER2013Test/fer0032220.png", "FER2013Test/fer0032222.png"]
+    found = match_list("pose30", names_of(tmp_path, "3/fer0032222.png 3\n"), ferplus, np.array([0, 1]))
+    assert found.rows.tolist() == [1]
+    affectnet = ["Manually_Annotated_Images/103/29a3.jpg", "Manually_Annotated_Images/71/29a3.JPG"]
+    found = match_list(
+        "pose45", names_of(tmp_path, "subDirectory_filePath\n71/29a3.jpg\n"), affectnet, np.array([0, 1])
+    )
+    assert found.rows.tolist() == [1]  # one name in two folders: the folder decides
+
+
+def test_missing_foreign_and_repeated_names_are_counted_and_said() -> None:
+    names = [
+        "test_0001.jpg",
+        "test_0001_aligned.jpg",
+        "train_00002.jpg",
+        "fer0001.png",
+        "test_9999.jpg",
+        "test_0002.jpg",
+    ]
+    found = match_list("occlusion", names, RAFDB, TEST)
+    assert found.rows.tolist() == [4, 5]
+    assert (found.listed, found.repeated) == (5, 1)
+    assert found.elsewhere == ("train_00002.jpg",)
+    assert found.unknown == ("fer0001.png", "test_9999.jpg")
+    said = found.describe()
+    assert "2 of its 5 names are faces measured here" in said
+    assert "1 are faces of the dataset that are not (train_00002.jpg)" in said
+    assert "2 are no faces of the dataset (fer0001.png, test_9999.jpg)" in said
+    assert "1 lines repeat a name" in said
+
+
+def test_a_name_that_several_faces_share_is_none_unless_its_folder_says_which() -> None:
+    paths = ["test/1/a7.jpg", "test/2/a7.jpg", "test/2/b8.jpg"]
+    found = match_list("x", ["a7.jpg", "b8.jpg"], paths, np.arange(3))
+    assert (found.rows.tolist(), found.unknown) == ([2], ("a7.jpg",))
+    assert match_list("x", ["a7.jpg", "2/b8.jpg"], paths, np.array([1, 2])).rows.tolist() == [1, 2]  # one is measured
+    assert match_list("x", ["1/a7.jpg", "test/2/a7.jpg"], paths, np.arange(3)).rows.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("names", [["fer0001.png", "fer0002.png"], ["train_00001.jpg"], []])
+def test_a_list_without_one_measured_face_is_a_sentence(names: list[str]) -> None:
+    with pytest.raises(UserError, match=r"lists\.pose30: none of its \d names is a face measured here") as stop:
+        match_list("pose30", names, RAFDB, TEST)
+    assert "called like Image/aligned/test_0000_aligned.jpg" in str(stop.value)
+
+
+def test_files_that_are_no_lists_are_sentences(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="There is no list"):
+        read_names(tmp_path / "nothing.txt")
+    with pytest.raises(UserError, match="There is no list"):
+        read_names(tmp_path)
+    (tmp_path / "empty.txt").write_text(" \n\n")
+    with pytest.raises(UserError, match="is empty"):
+        read_names(tmp_path / "empty.txt")
+    (tmp_path / "picture.txt").write_bytes(b"\xff\xd8\xff\xe0" + bytes(range(256)))
+    with pytest.raises(UserError, match="not a text file"):
+        read_names(tmp_path / "picture.txt")
+
+
+def test_a_long_list_takes_no_time(tmp_path: Path) -> None:
+    paths = [f"train_set/images/{i}.jpg" for i in range(20_000)]
+    names = names_of(tmp_path, "\n".join(f"{i}.jpg" for i in range(0, 40_000, 2)))
+    found = match_list("all", names, paths, np.arange(20_000))
+    assert (len(found.rows), len(found.unknown)) == (10_000, 10_000)

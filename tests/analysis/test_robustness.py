@@ -1,0 +1,247 @@
+"""The robustness card over faces whose truth is known and models whose faults are known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from mfer_lightning.analysis.consistency import batch_invariance, batch_statistics, flip_consistency
+from mfer_lightning.analysis.lists import FaceList
+from mfer_lightning.analysis.passes import Faces, Passes, choose_faces
+from mfer_lightning.analysis.robustness import Condition, conditions, measure_robustness
+from mfer_lightning.analysis.severities import CORRUPTIONS, MISALIGNMENTS, TABLES
+from mfer_lightning.data.datamodules import FacsDataModule
+from mfer_lightning.inference.classes import match_classes
+from mfer_lightning.inference.model import FERModel
+from mfer_lightning.nn import Preprocess
+
+TRAIN, TEST, SIDE = 900, 320, 32
+
+
+class Linear(nn.Module):
+    """A linear classifier of pixels, whose weights are solved for and not trained; it can be spoiled on purpose.
+
+    Args:
+        weight: (3*S*S+1, K).
+        spoil: an extra step on the pixels before it.
+        symmetric: whether a face and its mirror image look the same to it.
+    """
+
+    def __init__(self, weight: Tensor, spoil: nn.Module | None = None, symmetric: bool = False) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(weight, requires_grad=False)
+        self.spoil = spoil or nn.Identity()
+        self.symmetric = symmetric
+        self.backbone = SimpleNamespace(stages=())
+
+    def forward(self, pixels: Tensor) -> dict[str, Tensor]:
+        pixels = self.spoil(pixels)
+        if self.symmetric:
+            pixels = (pixels + pixels.flip(-1)) / 2
+        logits = pixels.flatten(1) @ self.weight[:-1] + self.weight[-1]
+        return {"logits": logits, "feature": logits}
+
+
+@pytest.fixture(scope="module")
+def easy(tmp_path_factory: pytest.TempPathFactory) -> FacsDataModule:
+    """Plain faces: frontal, lit evenly, nothing in front of them."""
+    datamodule = FacsDataModule(
+        train_size=TRAIN,
+        val_size=8,
+        test_size=TEST,
+        size=SIDE,
+        difficulty=0.0,
+        ambiguity=0.0,
+        occlusion=0.0,
+        augment="none",
+        batch_size=64,
+        cache_dir=tmp_path_factory.mktemp("faces"),
+    )
+    datamodule.setup("fit")
+    return datamodule
+
+
+@pytest.fixture(scope="module")
+def weight(easy: FacsDataModule) -> Tensor:
+    """Ridge regression of the classes on the pixels."""
+    parts = list(easy.predict_dataloader("train"))
+    preprocess = Preprocess(size=SIDE, mean="half", std="half")
+    x = torch.cat([preprocess(p["image"]).flatten(1) for p in parts]).double()
+    x = torch.cat([x, torch.ones(len(x), 1, dtype=torch.float64)], dim=1)
+    y = torch.eye(8, dtype=torch.float64)[torch.cat([p["label"] for p in parts])] - 1 / 8
+    gram = x @ x.T + 300 * torch.eye(len(x), dtype=torch.float64)
+    return (x.T @ torch.linalg.solve(gram, y)).float()
+
+
+Make = Callable[..., Passes]
+
+
+@pytest.fixture(scope="module")
+def make(easy: FacsDataModule, weight: Tensor) -> Make:
+    def _make(
+        folder: Path | None = None, limit: int | None = None, definition: str = "", progress: Any = None, **options: Any
+    ) -> Passes:
+        network = Linear(weight, **options)
+        model = FERModel(network, Preprocess(size=SIDE, mean="half", std="half"), easy.class_names)  # type: ignore[arg-type]
+        match = match_classes(easy.class_names, easy.class_names)
+        faces = Faces(model, easy, "test", choose_faces(easy, "test", match, limit), match)
+        return Passes(faces, folder, definition, progress)
+
+    return _make
+
+
+@pytest.fixture(scope="module")
+def card(make: Make) -> dict[str, Any]:
+    return measure_robustness(make(), conditions(SIDE))
+
+
+def test_the_model_knows_something_to_lose(card: dict[str, Any]) -> None:
+    assert card["n"] == TEST
+    assert card["clean"]["accuracy"] > 0.45  # chance is 0.125
+    assert card["clean"]["low"] < card["clean"]["accuracy"] < card["clean"]["high"]
+
+
+def test_every_change_has_its_curve(card: dict[str, Any]) -> None:
+    assert tuple(card["curves"]) == (*CORRUPTIONS, "resolution", *MISALIGNMENTS)
+    for kind, curve in card["curves"].items():
+        points = curve["points"]
+        assert [p["severity"] for p in points] == list(range(1, len(points) + 1))
+        assert len(points) == (2 if kind == "resolution" else 5)
+        for p in points:
+            assert p["low"] <= p["accuracy"] <= p["high"]
+            assert p["drop"] == pytest.approx(card["clean"]["accuracy"] - p["accuracy"])
+            assert p["drop_low"] <= p["drop"] <= p["drop_high"]
+
+
+def test_more_of_a_change_does_not_help_beyond_chance(card: dict[str, Any]) -> None:
+    """Neither a step nor a whole curve rises by more than the noise of a paired difference (three standard errors)."""
+    most = 3 * np.sqrt(0.25 / TEST)
+    for kind, curve in card["curves"].items():
+        accuracies = [card["clean"]["accuracy"], *(p["accuracy"] for p in curve["points"])]
+        assert max(np.diff(accuracies)) <= most, (kind, accuracies)
+        assert accuracies[-1] <= accuracies[0] + most, (kind, accuracies)
+
+
+@pytest.mark.parametrize("kind", ["motion_blur", "zoom_blur", "contrast", *MISALIGNMENTS])
+def test_what_moves_or_hides_the_features_costs_accuracy(kind: str, card: dict[str, Any]) -> None:
+    worst = card["curves"][kind]["points"][-1]
+    assert worst["drop_low"] > 0
+    assert worst["drop"] > 0.05
+
+
+def test_the_means_are_those_of_the_curves(card: dict[str, Any]) -> None:
+    accuracies = [p["accuracy"] for kind in CORRUPTIONS for p in card["curves"][kind]["points"]]
+    found = card["summary"]["corruptions"]
+    assert found["accuracy"]["value"] == pytest.approx(np.mean(accuracies))
+    assert found["relative"]["value"] == pytest.approx(np.mean(accuracies) / card["clean"]["accuracy"])
+    assert found["whole"]
+    assert list(card["summary"]) == ["corruptions", "resolution", "misalignments"]
+
+
+def test_a_change_that_does_nothing_gives_exactly_the_clean_figure(make: Make) -> None:
+    neutral = {"gaussian_noise": 0.0, "defocus_blur": 0.0, "contrast": 1.0, "resolution": SIDE, "shift": 0.0}
+    wanted = [Condition(kind, "crop", 1, amount, "") for kind, amount in neutral.items()]
+    found = measure_robustness(make(limit=80), wanted, check_batches=False)
+    for curve in found["curves"].values():
+        point = curve["points"][0]
+        assert {k: point[k] for k in found["clean"]} == found["clean"]
+        assert point["drop"] == 0
+    assert not found["summary"]["corruptions"]["whole"]
+    assert found["summary"]["corruptions"]["relative"]["value"] == 1
+
+
+def test_the_same_suite_gives_the_same_card(make: Make) -> None:
+    wanted = conditions(SIDE, ["gaussian_noise", "shift"])
+    assert measure_robustness(make(limit=60), wanted) == measure_robustness(make(limit=60), wanted)
+
+
+def test_a_symmetric_model_is_consistent_and_another_less_so(make: Make) -> None:
+    even, odd = flip_consistency(make(limit=160, symmetric=True)), flip_consistency(make(limit=160))
+    assert even["equal"] == 1
+    assert even["total_variation"] < 1e-6
+    assert odd["equal"] < 1
+    assert 0 < odd["total_variation"] < 1
+
+
+def test_a_model_of_its_own_passes_the_batch_check(card: dict[str, Any]) -> None:
+    assert card["batch"]["passes"]
+    assert card["batch"]["shuffled"]["n"] == TEST
+    assert card["batch"]["alone"]["n"] == 64
+    assert card["batch"]["suspects"] == []
+
+
+def test_a_model_that_takes_the_statistics_of_the_batch_fails_and_is_named(make: Make) -> None:
+    passes = make(limit=120, spoil=nn.BatchNorm2d(3, track_running_stats=False))
+    found = batch_invariance(passes)
+    assert not found["passes"]
+    assert found["alone"]["largest_difference"] > 0.01
+    assert found["suspects"] == ["spoil"]
+    assert batch_statistics(nn.Sequential(nn.BatchNorm2d(3), nn.InstanceNorm2d(3)).eval()) == []
+
+
+def test_a_suite_that_was_broken_off_goes_on_and_gives_the_same_card(make: Make, tmp_path: Path) -> None:
+    wanted = conditions(SIDE, ["contrast", "jpeg"])
+    folder = tmp_path / "unfinished"
+    whole = measure_robustness(make(limit=60), wanted)
+
+    def stop(name: str, _: int) -> None:
+        if name == "jpeg-2":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        measure_robustness(make(folder, limit=60, progress=stop), wanted)
+    assert len(list(folder.glob("*.npy"))) == 7  # clean, five contrasts, one JPEG
+    (folder / "contrast-2.npy").write_bytes(b"cut off")
+    again = make(folder, limit=60)
+    assert measure_robustness(again, wanted) == whole
+    assert again.reused >= 6
+    other = make(folder, limit=60, symmetric=True, definition="another")
+    assert not list(folder.glob("*.npy"))  # other options: nothing of it can be used
+    other.finish()
+    assert not folder.exists()
+
+
+def test_other_weights_or_faces_are_not_taken_for_the_same(make: Make) -> None:
+    identities = {make().faces.identity(), make(limit=60).faces.identity()}
+    moved = make()
+    moved.faces.model.network.weight[0] += 1  # type: ignore[index]
+    identities.add(moved.faces.identity())
+    assert len(identities) == 3
+    moved.faces.model.network.weight[0] -= 1  # type: ignore[index]
+
+
+def test_a_limit_takes_each_class_in_its_share(make: Make) -> None:
+    faces = make(limit=80).faces
+    counts = np.bincount(faces.label, minlength=8)
+    assert counts.sum() == pytest.approx(80, abs=4)
+    assert np.ptp(counts) <= 1
+    assert (np.diff(faces.rows) > 0).all()
+
+
+def test_a_list_is_measured_against_the_rest(make: Make) -> None:
+    passes = make(limit=80)
+    label = passes.faces.label
+    right = passes.logits("clean").argmax(axis=1) == label
+    wrong_rows = passes.faces.rows[~right]
+    found = measure_robustness(
+        passes, [], [FaceList("hard", len(wrong_rows), 0, wrong_rows, (), ())], check_batches=False
+    )["lists"]["hard"]
+    assert found["subset"]["accuracy"] == 0
+    assert found["subset"]["n"] == len(wrong_rows)
+    assert found["rest"]["accuracy"] == 1
+    every = FaceList("every", len(label), 0, passes.faces.rows, (), ())
+    assert measure_robustness(passes, [], [every], check_batches=False)["lists"]["every"]["rest"] is None
+
+
+def test_unknown_kinds_are_named() -> None:
+    with pytest.raises(ValueError, match="`kinds`"):
+        conditions(48, ["fog"])
+    assert conditions(16, ["resolution"]) == []
+    assert {c.kind for c in conditions(224)} == {*TABLES, "resolution"}

@@ -1,0 +1,69 @@
+"""The baseline is the same network: same outputs and gradients, so that its time is a fair yardstick."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from mfer_lightning.benchmark.naive import NaiveResNet, naive_step
+from mfer_lightning.benchmark.training import Work, build, faces, measure_inference, measure_training, our_step
+from mfer_lightning.nn import MFER
+from mfer_lightning.nn.cost import count_parameters
+
+WORK = Work("convnext_tiny", {"depths": [1, 1, 2, 1], "dims": [16, 32, 64, 128]}, 64, 2, False)
+CEILING = {"gemm_float32": 200.0, "gemm_float32_core": 100.0, "gemm_bfloat16": 400.0, "gemm_bfloat16_core": 200.0}
+
+
+def test_naive_and_ours_say_the_same_and_learn_the_same():
+    naive, ours = build(WORK)
+    naive.eval(), ours.eval()
+    pixels = torch.randn(2, 3, 64, 64)
+    output = ours(pixels)
+    for mine, theirs in zip(output["head_logits"], naive(pixels), strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=0, atol=1e-4)
+    sum(logits.square().sum() for logits in output["head_logits"]).backward()
+    sum(logits.square().sum() for logits in naive(pixels)).backward()
+    mine = torch.cat([p.grad.flatten().abs().sort().values for p in ours.parameters()]).sum()
+    theirs = torch.cat([p.grad.flatten().abs().sort().values for p in naive.parameters()]).sum()
+    torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=0)
+
+
+def test_the_paper_s_network_has_the_paper_s_size():
+    with torch.device("meta"):
+        naive, ours = build(Work("convnext_base", {}, 224, 1, False))
+    assert count_parameters(naive) == count_parameters(ours) == 153_438_016 + 1_918_997
+
+
+def test_the_small_baseline_is_the_network_of_the_experiment():
+    from mfer_lightning.benchmark.loading import SMALL
+
+    ours = MFER(SMALL, 8, attention="none")
+    assert count_parameters(NaiveResNet(8, options=SMALL["options"])) == count_parameters(ours)
+
+
+@pytest.mark.parametrize("bfloat16", [False, True])
+def test_our_step_changes_the_weights_and_stays_finite(bfloat16):
+    work = Work(WORK.backbone, WORK.options, 64, 2, bfloat16)
+    naive, ours = build(work)
+    before = [p.detach().clone() for p in ours.parameters()]
+    image, label = faces(work)
+    our_step(ours, work)(image.float() / 255, torch.nn.functional.one_hot(label, 7).float())
+    assert all(p.isfinite().all() for p in ours.parameters())
+    assert sum(not torch.equal(p, q) for p, q in zip(ours.parameters(), before, strict=True)) > 0.9 * len(before)
+    naive_step(naive.train(), torch.optim.AdamW(naive.parameters()), image.float() / 255, label)
+
+
+def test_measured_figures_are_consistent():
+    for measure, passes in ((measure_training, 3), (measure_inference, 1)):
+        table = measure(WORK, 2, CEILING)
+        assert table["ratio"] > 0
+        assert table["gflop"] == pytest.approx(passes * measure_inference(WORK, 1, CEILING)["gflop"], abs=0.15)
+        for name, seconds in table["seconds"].items():
+            assert table["faces_per_second"][name] == pytest.approx(WORK.batch / seconds, rel=0.05)
+    assert table["relative_difference_of_logits"]["float32"] < 1e-4
+
+
+def test_bfloat16_prediction_agrees_within_its_rounding():
+    table = measure_inference(Work(WORK.backbone, WORK.options, 64, 2, True), 1, CEILING)
+    assert table["relative_difference_of_logits"]["float32"] < 1e-4
+    assert 0 < table["relative_difference_of_logits"]["bfloat16"] < 0.03

@@ -1,0 +1,41 @@
+"""Ratios stay near those that were recorded (benchmarks/recorded.json), on whatever machine."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from mfer_lightning.benchmark.training import Work, measure_inference, measure_training
+
+RECORDED = Path(__file__).resolve().parents[2] / "benchmarks" / "recorded.json"
+
+#: Share of a recorded ratio that must be reached: other processors, and other work on this one, move ratios.
+BAND = 0.55
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("part", ["train", "inference"])
+def test_the_paper_s_network_is_not_much_slower_against_the_baseline_than_recorded(part):
+    recorded = json.loads(RECORDED.read_text(encoding="utf-8"))["parts"][part]
+    bfloat16 = bool(torch.cpu._is_avx512_bf16_supported())
+    if not bfloat16:
+        pytest.skip("the recorded figures are of bfloat16, which this processor does not multiply")
+    torch.set_flush_denormal(True)
+    work = Work("convnext_base", {}, recorded["size"], recorded["batch"] // 2, bfloat16)
+    measure = measure_training if part == "train" else measure_inference
+    table = measure(
+        work, 2, dict.fromkeys(("gemm_float32", "gemm_float32_core", "gemm_bfloat16", "gemm_bfloat16_core"), 1.0)
+    )
+    assert table["ratio_of_processor_time"] > BAND * recorded["ratio_of_processor_time"]
+
+
+def test_what_is_recorded_is_complete_enough_to_compare_with():
+    recorded = json.loads(RECORDED.read_text(encoding="utf-8"))
+    for part in ("train", "inference"):
+        assert recorded["parts"][part]["ratio"] > 1
+        assert recorded["parts"][part]["ratio_of_processor_time"] > 1
+    assert recorded["environment"]["versions"]["torch"]

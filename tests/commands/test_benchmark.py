@@ -1,0 +1,106 @@
+"""mfer benchmark over a tiny network, and its page."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+from commands.conftest import Mfer
+
+from mfer_lightning.benchmark.timing import Sample, interleaved, speedup
+
+TINY = (
+    "options={depths:[1,1,1,1],dims:[8,16,24,32]}",
+    "size=32",
+    "batch=2",
+    "repeats=1",
+    "faces=256",
+    "steps=3",
+    "threads=1",
+)
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def page_filler():
+    spec = importlib.util.spec_from_file_location("performance", ROOT / "benchmarks" / "performance.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def quick_ceiling(monkeypatch: pytest.MonkeyPatch) -> None:
+    import mfer_lightning.benchmark.ceiling as ceiling
+
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # the verb sets it, for its children; put back afterwards
+    monkeypatch.setattr(ceiling, "SHAPES", ((256, 256, 256),))
+    monkeypatch.setattr(ceiling.copy_rate, "__defaults__", (2, 1))
+
+
+def test_tables_and_json(mfer: Mfer, quick_ceiling: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert mfer("benchmark", *TINY, "parts=[overhead,train,inference]", "output=out.json") == 0
+    said = capsys.readouterr().out
+    result = json.loads((tmp_path / "out.json").read_text())
+    assert list(result["parts"]) == ["train", "inference", "overhead"]  # in the order of the parts, not of the user
+    assert result["ceiling"].keys() == {
+        *("gemm_float32", "gemm_float32_core", "gemm_bfloat16", "gemm_bfloat16_core", "copy")
+    }
+    for part in result["parts"]:
+        assert part in said
+    assert result["parts"]["overhead"]["milliseconds"]["framework"] > 0
+    tables = page_filler().tables(result)
+    assert {"environment", "network", "overhead"} <= tables.keys()
+
+
+def test_the_page_has_a_place_for_every_table_and_keeps_its_words() -> None:
+    fill = page_filler().fill
+    page = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
+    names = ("environment", "network", "small", "loader", "overhead", "startup", "memory", "ranks")
+    filled = fill(page, dict.fromkeys(names, "| here | it stands |"))
+    assert filled.count("| here | it stands |") == len(names)
+    assert fill(filled, dict.fromkeys(names, "x")) == fill(page, dict.fromkeys(names, "x"))
+    with pytest.raises(ValueError, match="0 places"):
+        fill(page, {"nowhere": ""})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["parts=[trian]"], "there is no such part: did you mean 'train'"),
+        (["parts=[]"], "name at least one of train"),
+        (["repeats=0"], "repeats=0: the value must be at least 1"),
+        (["threads=-1"], "threads=-1: the value must be at least 1"),
+        (["batch=some"], "batch=some"),
+    ],
+)
+def test_wrong_options_are_one_message(
+    arguments: list[str], message: str, mfer: Mfer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert mfer("benchmark", *arguments) == 2
+    assert message.lower() in capsys.readouterr().err.lower()
+
+
+def test_things_are_timed_in_turn_and_compared_with_their_neighbours() -> None:
+    order: list[str] = []
+    samples = interleaved({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, repeats=2)
+    assert order == ["a", "b", "a", "b", "a", "b"]
+    assert {name: len(found) for name, found in samples.items()} == {"a": 2, "b": 2}
+    baseline = [Sample(2, 2), Sample(20, 2), Sample(4, 2)]  # the machine was busy in the second pair, for both
+    assert speedup(baseline, [Sample(1, 1), Sample(10, 1), Sample(2, 1)]) == Sample(2, 2)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_what_is_measured_from_outside(mfer: Mfer, quick_ceiling: None, tmp_path: Path) -> None:
+    parts = "parts=[small,loader,startup,memory,ranks]"
+    assert mfer("benchmark", *TINY, parts, "threads=2", "workers=1", "output=out.json") == 0
+    found = json.loads((tmp_path / "out.json").read_text())["parts"]
+    assert found["startup"]["help_seconds"] < found["startup"]["first_step_seconds"]
+    assert found["memory"]["plain"]["peak_gb"] > 0.1
+    assert found["ranks"]["ratio"] > 0
+    assert found["small"]["ratio"] > 0
+    assert [row["workers"] for row in found["loader"]] == [0, 1]

@@ -1,0 +1,144 @@
+"""Ranks that torchrun or SLURM's srun start, each with the whole command line: one run folder, one writer.
+
+srun is played here: two processes with the variables that SLURM would have set, and a ``scontrol`` that notes its call.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from commands.processes import SMALL, Bench, check_two_ranks, ranks_of, results
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+TORCHRUN = ("torch.distributed.run", "--nproc-per-node", "2", "--master-port")
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+def free_port() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
+
+
+def torchrun(bench: Bench, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return bench.program(*TORCHRUN, free_port(), "-m", "mfer_lightning", *SMALL, "trainer=ddp_cpu", *arguments)
+
+
+def srun(bench: Bench, *arguments: str, tasks: int = 2, **more: str) -> list[subprocess.Popen[str]]:
+    """Start the tasks of a SLURM step of this machine."""
+    port = free_port()
+    return [
+        subprocess.Popen(
+            [sys.executable, "-m", "mfer_lightning", *SMALL, "trainer=ddp_cpu", *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=bench.folder,
+            env=bench.environment(
+                SLURM_JOB_ID="4711",
+                SLURM_JOB_NAME="mfer",
+                SLURM_NTASKS=str(tasks),
+                SLURM_NTASKS_PER_NODE=str(tasks),
+                SLURM_NNODES="1",
+                SLURM_NODEID="0",
+                SLURM_PROCID=str(rank),
+                SLURM_LOCALID=str(rank),
+                SLURM_NODELIST="127.0.0.1",
+                MASTER_PORT=port,  # SLURM's own would be 15000 and the end of the job's number
+                **more,
+            ),
+        )
+        for rank in range(tasks)
+    ]
+
+
+def test_ranks_of_torchrun_agree_on_one_folder_and_a_second_start_on_one_beside_it(bench: Bench) -> None:
+    for _ in range(2):
+        done = torchrun(bench, "loss=ce")
+        assert done.returncode == 0, done.stderr
+    runs = results(bench.folder / "runs")
+    assert sorted(run.name.partition(".")[2] for run in runs) == ["", "2"]
+    for run, result in runs.items():
+        assert result["n"] == 37
+        assert {rank for _, rank, _ in ranks_of(run)} == {0, 1}
+        assert {name for _, _, name in ranks_of(run)} == {run.name.partition(".")[0]}
+    assert not bench.left_running()
+
+
+def test_what_the_first_rank_refuses_ends_all_ranks_with_its_words(bench: Bench) -> None:
+    (bench.folder / "file").touch()
+    done = torchrun(bench, "loss=ce", "paths.runs=file")
+    assert done.returncode != 0
+    assert done.stderr.count("Error: Cannot write to the run folder") == 2
+    assert not bench.left_running()
+
+
+def test_tasks_of_srun_agree_on_one_folder(bench: Bench) -> None:
+    tasks = srun(bench, "loss=ce")
+    said = [task.communicate(timeout=400) for task in tasks]
+    assert [task.returncode for task in tasks] == [0, 0], said
+    (run,) = results(bench.folder / "runs")
+    check_two_ranks(run)
+    assert "Traceback" not in said[0][1] + said[1][1]
+    assert not bench.left_running()
+
+
+def test_one_task_starts_the_ranks_itself(bench: Bench) -> None:
+    (task,) = srun(bench, "loss=ce", tasks=1)
+    said = task.communicate(timeout=400)
+    assert task.returncode == 0, said
+    (run,) = results(bench.folder / "runs")
+    check_two_ranks(run)
+    assert not bench.left_running()
+
+
+def test_settings_that_do_not_match_the_tasks_are_one_message(bench: Bench) -> None:
+    tasks = srun(bench, "loss=ce", "trainer.devices=1")
+    said = [task.communicate(timeout=400) for task in tasks]
+    assert [task.returncode for task in tasks] == [2, 2], said
+    assert "--ntasks-per-node=2" in said[0][1]
+    assert "Traceback" not in said[0][1] + said[1][1]
+    assert not bench.left_running()
+
+
+def test_sigusr1_saves_puts_the_job_back_into_the_queue_and_the_next_start_goes_on(bench: Bench) -> None:
+    scontrol = bench.folder / "bin" / "scontrol"
+    scontrol.parent.mkdir()
+    scontrol.write_text(f'#!/bin/sh\necho "$@" >> {bench.folder}/requeued.txt\n')
+    scontrol.chmod(0o755)
+    path = f"{scontrol.parent}{os.pathsep}{os.environ['PATH']}"
+    options = ("loss=ce", "trainer.max_epochs=4", "dataset.train_size=1000")
+    tasks = srun(bench, *options, PATH=path)
+    while not (found := list((bench.folder / "runs").glob("*/checkpoints/last.ckpt"))):
+        assert all(task.poll() is None for task in tasks), [task.communicate() for task in tasks]
+        time.sleep(0.1)
+    run = found[0].parents[1]
+    for task in tasks:
+        task.send_signal(signal.SIGUSR1)
+    said = [task.communicate(timeout=60) for task in tasks]
+    assert [task.returncode for task in tasks] == [143, 143], said
+    assert (bench.folder / "requeued.txt").read_text() == "requeue 4711\n", "once, and for this job"
+    assert "The job is in the queue again" in said[0][1] or "the job is in the queue again" in said[0][1]
+    assert (run / "checkpoints" / "interrupted.ckpt").is_file()
+    assert not list(run.glob("hpc_ckpt*"))
+    assert not bench.left_running()
+
+    tasks = srun(bench, *options, PATH=path)
+    said = [task.communicate(timeout=500) for task in tasks]
+    assert [task.returncode for task in tasks] == [0, 0], said
+    with (run / "metrics.csv").open(newline="") as file:
+        assert [int(row["epoch"]) for row in csv.DictReader(file)] == [0, 1, 2, 3]
+    assert list(results(bench.folder / "runs")) == [run]

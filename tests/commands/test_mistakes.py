@@ -1,0 +1,192 @@
+"""Mistakes on the command line: each is answered at once, by one message that helps, with exit code 2.
+
+One mistake a line: the arguments as they are typed, then words that the message must hold. ``{photos}`` is a folder
+with a picture in it, ``{file}`` a file of text, ``{empty}`` an empty folder.
+"""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import pytest
+from commands.conftest import Mfer
+from PIL import Image
+
+from mfer_lightning.data.datamodules import FaceDataModule
+
+#: Answered before any data are read.
+MISTAKES: list[tuple[str, ...]] = [
+    # verbs and flags
+    ("trian", "`trian` is not a verb", "'train'"),
+    ("seed = 1", "`seed` is not a verb", "without spaces"),
+    ("--multirn", "no flag --multirn", "'--multirun'"),
+    ("--cfg", "--cfg needs a value", "job"),
+    # names of options and choices
+    ("lss=dsf", "no option `lss`", "'loss'"),
+    ("trainer.max_epoch=3", "`trainer.max_epoch`", "'max_epochs'"),
+    ("loss.feature.temprature=1", "`loss.feature.temprature`", "'temperature'"),
+    ("+trainer.foo=1", "no option `trainer.foo`", "max_epochs"),
+    ("+loss=ce", "loss has a choice already", "without a +"),
+    ("größe=64", "`größe` is no name of an option"),
+    ("=5", "`=5` has no option"),
+    ("loss=dfs", "loss=dfs", "'dsf'", "lgm"),
+    ("dataset=5", "dataset=5: there is no such choice", "ferplus"),
+    ("hydra/launcher=slurm", "hydra/launcher=slurm", "basic"),
+    ("ema.name=emma", "ema.name=emma", "'ema'"),
+    ("backbone.name=convnext_bse", "convnext_bse", "convnext_base"),
+    # grammar
+    ("seed=[1", "`seed=[1` cannot be understood", "Quote"),
+    ("loss=dsf✓", "cannot be understood", "ASCII"),
+    ("loss=ce,dsf", "loss=ce,dsf: several values are a sweep", "-m"),
+    # types and missing values
+    ("trainer.max_epochs=abc", "trainer.max_epochs=abc", "whole number"),
+    ("optimizer.betas=0.9", "optimizer.betas", "a list"),
+    ("trainer.compile=maybe", "trainer.compile=maybe", "true or false"),
+    ("loss.feature=5", "loss.feature=5", "a mapping"),
+    ("paths.runs=", "paths.runs= has no value"),
+    # numbers out of range
+    ("trainer.max_epochs=-3", "trainer.max_epochs=-3", "at least 1"),
+    ("loader.batch_size=0", "loader.batch_size=0", "at least 1"),
+    ("optimizer.lr=nan", "optimizer.lr=nan", "more than 0"),
+    ("seed=4294967296", "seed=4294967296", "at most 4294967295"),
+    ("preprocess.size=100000", "preprocess.size=100000", "at most 2048"),
+    ("preprocess.size=8", "preprocess.size=8: the network cannot take faces of this size"),
+    ("trainer.devices=0", "trainer.devices=0", "auto"),
+    ("trainer.devices=999", "trainer.devices=999", "cores"),
+    ("trainer.limit_train_batches=1.5", "trainer.limit_train_batches=1.5", "share"),
+    ("early_stopping.patience=0", "early_stopping.patience=0", "at least 1"),
+    ("attention.stages=[7]", "stages 1 to 4"),
+    # combinations
+    ("dataset.target=multi", "dataset.target=multi", "loss=multi_target"),
+    ("loss=multi_target", "loss=multi_target", "dataset.target=multi"),
+    ("dataset.target=crossentropy loss=arcface", "loss=arcface takes hard labels only", "dataset.target=crossentropy"),
+    ("dataset=rafdb dataset.target=probability", "dataset.target=probability", "rafdb", "label, majority"),
+    ("dataset=ferplus dataset.protocol=ran early_stopping=default", "ran takes the last epoch", "early_stopping=none"),
+    ("optimizer=sam trainer.accumulate=2", "optimizer=sam", "trainer.accumulate=1"),
+    ("trainer=cpu trainer.precision=16-mixed", "16-mixed needs a GPU", "bf16-mixed"),
+    ("trainer.strategy=fsdp", "trainer.strategy=fsdp", "ddp"),
+    ("trainer.num_nodes=2", "trainer.num_nodes=2", "srun", "torchrun"),
+    ("trainer=ddp_cpu loader.batch_size=15", "loader.batch_size=15", "2 devices", "16"),
+    ("freeze=backbone", "random weights", "weights=imagenet"),
+    # places
+    ("weights=missing.ckpt", "weights=missing.ckpt: there is no such file", "imagenet"),
+    ("name=../../x", "name=../../x", "'..'"),
+    ("paths.runs={file}/runs", "Cannot write to the run folder", "paths.runs"),
+    # the other verbs
+    ("data images=foo", "images=foo", "sample"),
+    ("data datset=rafdb", "no option `datset`", "'dataset'"),
+    ("evaluate", "checkpoint=", "predictions="),
+    ("evaluate chekpoint=x", "no option `chekpoint`", "'checkpoint'"),
+    ("evaluate checkpoint=nowhere", "no nowhere", "best.ckpt"),
+    ("evaluate checkpoint={empty}", "holds no checkpoint"),
+    ("evaluate predictions={file}", "is not a table of predictions", "path"),
+    ("evaluate checkpoint=x split=tset", "split=tset", "'test'"),
+    ("align", "`source` has no value", "source="),
+    ("align source=nowhere output=out", "source=nowhere", "no such file or folder"),
+    ("align source={photos} output={photos}", "the folder of the photos themselves"),
+    ("align source={photos} output=out template=foo", "'foo'", "face-evolve-112"),
+    ("dashboard runs=nowhere", "no folder nowhere"),
+    ("dashboard runs={empty}", "no finished run", "result.json"),
+]
+
+#: More of the same, for the whole suite.
+MORE_MISTAKES: list[tuple[str, ...]] = [
+    ("evalute checkpoint=x", "'evaluate'"),
+    ("train evaluate", "`evaluate` is neither a verb nor an option"),
+    ("-x loss=ce", "no flag -x"),
+    ("--cfg jobs", "--cfg jobs", "'job'"),
+    ("--config-dir nowhere", "nowhere", "not found"),
+    ("data --jsn", "no flag --jsn"),
+    ("++foo=1", "no option `foo`", "legal", "loss"),
+    ("loss=", "loss=: there is no such choice", "dsf"),
+    ("trainer=null", "trainer=null: there is no such choice", "ddp_cpu"),
+    ("debug=smok", "'smoke'", "overfit"),
+    ("freeze=bakbone", "'backbone'"),
+    ("early_stopping=on", "early_stopping=on", "default, none"),
+    ("scheduler.name=cosin", "'cosine'"),
+    ("optimizer.name=adam", "'adamw'"),
+    ("loss.classification._target_=os.system", "`os.system`", "may not"),
+    ("'seed=1 loss=ce'", "cannot be understood"),
+    ("trainer.max_epochs=", "trainer.max_epochs=", "whole number"),
+    ("loader.batch_size=2.5", "loader.batch_size=2.5", "whole number"),
+    ("optimizer.lr=fast", "optimizer.lr=fast", "a number"),
+    ("seed=[1,2]", "seed=[1, 2]", "whole number"),
+    ("backbone.options=5", "backbone.options", "a mapping"),
+    ("weights=", "weights= has no value"),
+    ("loader.num_workers=-1", "loader.num_workers=-1", "at least 0"),
+    ("optimizer.lr=inf", "optimizer.lr=inf", "more than 0"),
+    ("optimizer.betas=[2,3]", "optimizer", "beta", "2.0"),
+    ("preprocess.size=0", "preprocess.size=0", "at least 1"),
+    ("dataset.size=100000", "dataset.size=100000", "at most 2048"),
+    ("dataset.label_noise=2", "`label_noise` within [0, 1)"),
+    ("ema.decay=1.5", "ema.decay=1.5", "at most"),
+    ("mixup=default mixup.prob=2", "mixup.prob=2", "at most 1"),
+    ("attention.kernel_size=4", "`kernel_size`", "odd"),
+    ("head.scales=9", "`scales`", "from 1 to 4"),
+    ("mixup=default loss=arcface", "loss=arcface takes hard labels only", "mixup=none"),
+    ("mixup=default loss=multi_target dataset.target=multi", "mixup=none"),
+    ("dataset=ferplus dataset.protocol=ran track_test=true", "ran takes the last epoch", "track_test=false"),
+    ("optimizer.sam_adaptive=true", "sam_adaptive", "optimizer=sam"),
+    ("trainer.precision=16-true", "weights are kept in float32", "bf16-mixed"),
+    ("loss=ce loss.centers_from_data=true", "loss.centers_from_data", "loss=ce has none"),
+    ("freeze=backbone weights={file} freeze.epochs=500", "freeze.epochs=500", "12 epochs", "null"),
+    ("dataset=rafdb backbone.name=vit_tiny_patch16_224", "vit_tiny_patch16_224", "attention"),
+    ("data seed=-1", "seed=-1", "at least 0"),
+    ("evaluate checkpoint={file}", "cannot be read as a checkpoint"),
+    ("evaluate checkpoint=x predictions=y", "checkpoint=", "or predictions="),
+    ("align source={photos} output=out quality=200", "quality=200", "from 1 to 100"),
+    ("dashboard", "runs="),
+]
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> dict[str, Path]:
+    """What mistakes are made with."""
+    found = {"file": tmp_path / "file.txt", "photos": tmp_path / "photos", "empty": tmp_path / "empty"}
+    found["file"].write_text("some words\n")
+    for folder in (found["photos"], found["empty"]):
+        folder.mkdir()
+    Image.new("RGB", (32, 32)).save(found["photos"] / "a.png")
+    return found
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        *(pytest.param(line, id=line[0]) for line in MISTAKES),
+        *(pytest.param(line, id=line[0], marks=pytest.mark.slow) for line in MORE_MISTAKES),
+    ],
+)
+def test_a_mistake_is_one_message_that_helps(
+    mistake: tuple[str, ...],
+    mfer: Mfer,
+    tmp_path: Path,
+    places: dict[str, Path],
+    capfd: pytest.CaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def read(*arguments: object) -> None:
+        raise AssertionError("the data were read before the mistake was found")
+
+    monkeypatch.setattr(FaceDataModule, "prepare_data", read)
+    monkeypatch.setattr(FaceDataModule, "setup", read)
+    before = {p for p in tmp_path.rglob("*") if p.is_file()}
+    line = mistake[0]
+    for name, place in places.items():
+        line = line.replace(f"{{{name}}}", str(place))
+    assert mfer(*shlex.split(line)) == 2
+    message = capfd.readouterr().err
+    for words in mistake[1:]:
+        assert words in message, message
+    assert message.startswith("Error: ")
+    assert message.count("\n") == 1, message
+    assert len(message) < 800
+    assert "Traceback" not in message
+    assert {p for p in tmp_path.rglob("*") if p.is_file()} == before, "a refused command leaves nothing behind"
+
+
+def test_there_are_enough_of_them_and_each_is_another() -> None:
+    lines = [line[0] for line in (*MISTAKES, *MORE_MISTAKES)]
+    assert len(set(lines)) == len(lines) >= 60
+    assert all(len(line) > 1 for line in (*MISTAKES, *MORE_MISTAKES))

@@ -1,0 +1,188 @@
+"""What the options of a training do to a run: freezing, early stopping, profiling, debug recipes, compilation."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+import torch
+from commands.conftest import FACS, Mfer, only_run
+from commands.test_train import result_of
+
+from mfer_lightning.callbacks import CompileNetwork, EarlyStop, FreezeBackbone
+from mfer_lightning.inference.checkpoint import read_checkpoint
+from mfer_lightning.module import FERModule
+
+FEW = (*FACS, "dataset.train_size=32", "dataset.val_size=16", "dataset.test_size=9", "evaluation.embedding_points=0")
+
+
+def rows_of(run: Path) -> list[dict[str, str]]:
+    with (run / "metrics.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def weights_of(run: Path, key: str = "state_dict") -> dict[str, torch.Tensor]:
+    return read_checkpoint(run / "checkpoints" / "last.ckpt")[key]
+
+
+def is_pretrained(name: str) -> bool:
+    return name.startswith("network.backbone.model.") and ".attention." not in name
+
+
+@pytest.fixture
+def pretrained(mfer: Mfer, tmp_path: Path) -> Path:
+    """A checkpoint to start from."""
+    assert mfer(*FEW, "trainer.max_epochs=1", "name=before") == 0
+    return only_run(tmp_path / "runs" / "before") / "checkpoints" / "last.ckpt"
+
+
+def test_a_frozen_backbone_stays_and_then_learns_and_resuming_at_the_boundary_is_exact(
+    mfer: Mfer, tmp_path: Path, pretrained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = (*FEW, f"weights={pretrained}", "freeze=backbone", "freeze.epochs=1", "trainer.max_epochs=3")
+    start = read_checkpoint(pretrained)["state_dict"]  # of the moving average, which is what weights= loads
+    seen: list[tuple[int, bool]] = []
+    begin = FERModule.on_train_epoch_start
+
+    def look(self: FERModule) -> None:
+        mine = self.state_dict()
+        seen.append((self.current_epoch, all(torch.equal(mine[n], start[n]) for n in start if is_pretrained(n))))
+        begin(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FERModule, "on_train_epoch_start", look)
+        assert mfer(*options, "name=whole") == 0
+    assert seen == [(0, True), (1, True), (2, False)]
+
+    for cut_at in (1, 2):  # resumed at the boundary and after it
+
+        def interrupt(self: FERModule, epoch: int = cut_at) -> None:
+            if self.current_epoch == epoch:
+                raise KeyboardInterrupt
+            begin(self)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(FERModule, "on_train_epoch_start", interrupt)
+            assert mfer(*options, "name=cut") == 130
+    assert mfer(*options, "name=cut") == 0
+    whole, cut = (only_run(tmp_path / "runs" / name) for name in ("whole", "cut"))
+    for key in ("state_dict", "current_model_state"):
+        ours, theirs = weights_of(cut, key), weights_of(whole, key)
+        assert all(torch.equal(ours[name], theirs[name]) for name in theirs), key
+    assert result_of(cut)["metrics"] == result_of(whole)["metrics"]
+
+
+def test_freezing_throughout_is_a_probe(mfer: Mfer, tmp_path: Path, pretrained: Path) -> None:
+    options = (f"weights={pretrained}", "freeze=backbone", "freeze.epochs=null", "ema=none", "name=probe")
+    assert mfer(*FEW, *options) == 0
+    start, end = read_checkpoint(pretrained)["state_dict"], weights_of(only_run(tmp_path / "runs" / "probe"))
+    learned = {name for name in start if name.startswith("network.") and not torch.equal(end[name], start[name])}
+    assert learned
+    assert not [name for name in learned if is_pretrained(name)]
+
+
+def test_early_stopping_ends_a_run_that_no_longer_gains_and_says_so(
+    mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    options = ("early_stopping=default", "early_stopping.patience=2", "optimizer.lr=1e-12", "trainer.max_epochs=9")
+    assert mfer(*FEW, *options) == 0
+    run = only_run(tmp_path / "runs")
+    assert len(rows_of(run)) == 3
+    assert result_of(run)["cost"]["epochs"] == 3
+    assert "Stopped early: val/accuracy has not risen" in capsys.readouterr().out
+    (run / "result.json").unlink()  # killed after its last epoch
+    assert mfer(*FEW, *options) == 0
+    assert len(rows_of(run)) == 3, "a run that had stopped does not go on"
+
+
+def test_a_profiler_leaves_its_report_in_the_run_and_the_run_its_name(mfer: Mfer, tmp_path: Path) -> None:
+    assert mfer(*FEW, "trainer.profiler=simple", "trainer.max_epochs=1") == 0
+    run = only_run(tmp_path / "runs")
+    assert "run_training_epoch" in (run / "profile" / "fit-simple.txt").read_text()
+    assert mfer(*FEW, "trainer.max_epochs=1") == 0
+    assert {f.name for f in run.parent.iterdir()} == {run.name, f"{run.name}.2"}
+
+
+def test_a_network_can_learn_two_batches_by_heart(mfer: Mfer, tmp_path: Path) -> None:
+    options = ("debug=overfit", "loader.batch_size=8", "optimizer.lr=4e-3", "evaluation.embedding_points=0")
+    assert mfer(*FACS, "trainer.max_epochs=60", *options) == 0
+    run = only_run(tmp_path / "runs")
+    losses = [float(row["train/classification"]) for row in rows_of(run)]
+    assert losses[0] > 3
+    assert losses[-1] < 0.05
+    assert "16 of 64 training faces" in " ".join(result_of(run)["notes"])
+
+
+def test_a_fast_dev_run_leaves_nothing_behind(mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    assert mfer(*FEW, "debug=fast_dev_run") == 0
+    assert not [f for f in (tmp_path / "runs").rglob("*") if f.is_file()]
+    assert "One batch of training and one of validation went through" in capsys.readouterr().out
+
+
+def test_a_limit_below_one_batch_is_one_message(mfer: Mfer, capsys: pytest.CaptureFixture) -> None:
+    assert mfer(*FEW, "debug=limit") == 2
+    message = capsys.readouterr().err
+    assert "limit_train_batches" in message
+    assert "Traceback" not in message
+
+
+def test_a_limited_run_sees_its_share(mfer: Mfer, tmp_path: Path) -> None:
+    assert mfer(*FACS, "debug=limit", "trainer.limit_train_batches=0.5", "trainer.limit_val_batches=1.0") == 0
+    assert [row["step"] for row in rows_of(only_run(tmp_path / "runs"))] == ["2", "4"]  # FACS asks for two epochs
+
+
+def test_an_option_that_does_nothing_is_said(mfer: Mfer, capsys: pytest.CaptureFixture) -> None:
+    assert mfer(*FEW, "debug=fast_dev_run", "ema=none", "ema.decay=0.5", "loss=ce", "loss.feature_weight=0.3") == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "Note: ema.decay=0.5 does nothing with ema=none." in said
+    assert "Note: loss.feature_weight=0.3 does nothing with loss=ce." in said
+
+
+def test_without_a_compiler_the_run_goes_on_and_says_so_in_one_line(
+    mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*arguments: object, **options: object) -> object:
+        raise RuntimeError("Failed to find a working C++ compiler\nand a long story")
+
+    monkeypatch.setattr(torch, "compile", broken)
+    assert mfer(*FEW, "trainer.compile=true", "trainer.max_epochs=1") == 0
+    said = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("Building the image cache")]
+    assert said == [
+        "Warning: torch.compile does not work here, going on without it: Failed to find a working C++ compiler"
+    ]
+
+
+def test_a_network_that_cannot_be_compiled_falls_back_at_its_first_batch(
+    mfer: Mfer, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def compile_badly(self: torch.nn.Module) -> None:
+        def call(*arguments: object) -> object:
+            raise torch._dynamo.exc.TorchDynamoException("no such operator")
+
+        self._compiled_call_impl = call
+
+    monkeypatch.setattr(CompileNetwork, "_rehearse", lambda self, device: None)
+    monkeypatch.setattr(torch.nn.Module, "compile", compile_badly)
+    assert mfer(*FEW, "trainer.compile=true", "trainer.max_epochs=1") == 0
+    assert capsys.readouterr().err.count("Warning: torch.compile does not work here") == 1
+
+
+@pytest.mark.slow
+def test_a_compiled_run_gives_the_figures_of_a_plain_one(mfer: Mfer, tmp_path: Path) -> None:
+    for name in ("plain", "compiled"):
+        extra = () if name == "plain" else ("trainer.compile=true",)
+        assert mfer(*FEW, "trainer.precision=32-true", f"name={name}", *extra) == 0
+    plain, compiled = (rows_of(only_run(tmp_path / "runs" / name)) for name in ("plain", "compiled"))
+    for one, other in zip(plain, compiled, strict=True):
+        assert float(one["train/loss"]) == pytest.approx(float(other["train/loss"]), abs=1e-3)
+
+
+@pytest.mark.parametrize("options", [{"monitor": "loss"}, {"patience": 0}, {"min_delta": -1.0}])
+def test_illegal_arguments_of_early_stopping_are_named(options: dict) -> None:
+    with pytest.raises(ValueError, match=f"`{next(iter(options))}`"):
+        EarlyStop(**options)
+
+
+def test_what_is_frozen_depends_on_the_epoch_alone() -> None:
+    assert not FreezeBackbone(epochs=2).state_dict()

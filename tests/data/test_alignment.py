@@ -1,0 +1,63 @@
+"""The settings of `mfer align` beside the faces are found, and what does not fit together is said."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mfer_lightning.data.alignment import read_alignment
+from mfer_lightning.data.index import FaceIndex
+from mfer_lightning.errors import UserError
+
+SETTINGS = {"template": "face-evolve-112@1", "height": 112, "margin": 0.0, "border": "black", "refine": 2}
+
+
+def index(root: Path, *paths: str) -> FaceIndex:
+    count = len(paths)
+    return FaceIndex(
+        dataset="folder",
+        layout="test",
+        root=root,
+        class_names=("anger", "fear"),
+        path=np.array(paths),
+        partition=np.full(count, "train"),
+        label=np.zeros(count, dtype=np.int64),
+    )
+
+
+def put(folder: Path, **changes: object) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "alignment.json").write_text(json.dumps({**SETTINGS, **changes}))
+
+
+def test_the_nearest_file_up_to_the_root_counts(tmp_path: Path) -> None:
+    put(tmp_path, height=1)  # above the dataset: not its own
+    root = tmp_path / "faces"
+    root.mkdir()
+    assert read_alignment(index(root, "train/fear/1.png")) == (None, [])
+    put(root)
+    assert read_alignment(index(root, "train/fear/1.png"))[0] == SETTINGS
+    put(root / "train", height=64)
+    assert read_alignment(index(root, "train/fear/1.png", "1.png", "train/2.png"))[0]["height"] == 64
+
+
+def test_faces_aligned_in_two_ways_and_faces_without_are_said(tmp_path: Path) -> None:
+    put(tmp_path / "a")
+    put(tmp_path / "b", margin=0.5)
+    put(tmp_path / "c", quality=10)  # only how files were written
+    (tmp_path / "d").mkdir()
+    settings, notes = read_alignment(index(tmp_path, "a/1.png", "a/2.png", "b/1.png", "c/1.png", "d/1.png"))
+    assert settings == SETTINGS
+    assert len(notes) == 2
+    assert "1 faces have no alignment.json" in notes[0]
+    assert "1 faces were aligned in another way" in notes[1]
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"height": "tall", "template": "x"}'])
+def test_a_damaged_file_is_named(content: str, tmp_path: Path) -> None:
+    (tmp_path / "alignment.json").write_text(content)
+    with pytest.raises(UserError, match=r"alignment\.json is damaged"):
+        read_alignment(index(tmp_path, "1.png"))

@@ -1,0 +1,90 @@
+"""The class-order detective: swaps are named, and nothing is said of models that are only weak."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mfer_lightning.emotions import CLASS_ORDERS
+from mfer_lightning.evaluation.class_order import doubt_class_order
+
+NAMES = CLASS_ORDERS["ferplus"]
+
+
+def confusion(
+    recall: float, faces: np.ndarray | int, rng: np.random.Generator, concentration: float = 1.0
+) -> np.ndarray:
+    """Draw the confusion matrix of a model that is right in about so many cases and errs in ways of its own."""
+    k = len(NAMES)
+    faces = np.broadcast_to(faces, k)
+    rows = []
+    for i in range(k):
+        p = np.insert(rng.dirichlet(np.full(k - 1, concentration)), i, 0) * (1 - recall)
+        p[i] = recall
+        rows.append(rng.multinomial(faces[i], p))
+    return np.stack(rows)
+
+
+@pytest.mark.parametrize("recall", [0.6, 0.75, 0.95])
+def test_every_swap_of_two_classes_is_named(recall: float) -> None:
+    rng = np.random.default_rng(0)
+    for first in range(8):
+        for second in range(first + 1, 8):
+            matrix = confusion(recall, 80, rng)
+            order = np.arange(8)
+            order[[first, second]] = order[[second, first]]
+            found = doubt_class_order(matrix[:, order], NAMES)
+            assert found is not None
+            assert found.called == {NAMES[first]: NAMES[second], NAMES[second]: NAMES[first]}
+            assert f"names of {NAMES[first]} and {NAMES[second]} look swapped" in found.message
+            assert found.accuracy_if == pytest.approx(np.trace(matrix) / matrix.sum())
+            assert found.accuracy == pytest.approx(np.trace(matrix[:, order]) / matrix.sum())
+
+
+def test_a_whole_other_order_is_told_in_full() -> None:
+    rng = np.random.default_rng(1)
+    matrix, order = confusion(0.8, 100, rng), np.array([1, 2, 3, 0, 5, 4, 6, 7])  # a cycle of four and a swap
+    found = doubt_class_order(matrix[:, order], NAMES)
+    assert found is not None
+    assert found.called == {NAMES[order[j]]: NAMES[j] for j in range(6)}
+    assert "the order of the classes" in found.message
+
+
+def test_weak_models_that_are_right_raise_no_doubt() -> None:
+    """Models of all qualities, with few faces and many, erring evenly or into one class."""
+    rng = np.random.default_rng(2)
+    for _ in range(2_000):
+        recall = rng.uniform(0.3, 1.0)
+        faces = rng.integers(0, 80, 8)
+        matrix = confusion(recall, faces, rng, concentration=rng.choice([0.1, 1.0, 10.0]))
+        assert doubt_class_order(matrix, NAMES) is None, matrix
+
+
+def test_models_that_know_nothing_raise_no_doubt() -> None:
+    rng = np.random.default_rng(3)
+    for _ in range(2_000):
+        prior = rng.dirichlet(np.full(8, rng.choice([0.1, 1.0])))  # what it says whatever it sees
+        matrix = np.stack([rng.multinomial(n, prior) for n in rng.integers(0, 300, 8)])
+        assert doubt_class_order(matrix, NAMES) is None, matrix
+
+
+@pytest.mark.parametrize(
+    "matrix",
+    [
+        [[60, 0, 0], [55, 5, 0], [0, 0, 60]],  # fear is taken for anger, but anger is not for fear
+        [[0, 0, 60], [0, 0, 60], [0, 0, 60]],  # all is one
+        [[0, 4, 0], [4, 0, 0], [0, 0, 4]],  # too few to say
+        [[20, 25, 15], [25, 20, 15], [0, 0, 60]],  # two that are hard to tell apart
+        [[0, 0, 0], [0, 0, 0], [0, 0, 0]],
+        [[0, 9, 0], [0, 0, 0], [0, 0, 9]],  # a class that does not occur
+    ],
+)
+def test_what_has_another_explanation_raises_no_doubt(matrix: list[list[int]]) -> None:
+    assert doubt_class_order(matrix, NAMES[:3]) is None
+
+
+def test_wrong_arguments_are_named() -> None:
+    with pytest.raises(ValueError, match="confusion"):
+        doubt_class_order([[1, 2]], NAMES[:2])
+    with pytest.raises(ValueError, match="0 or more"):
+        doubt_class_order([[1, -2], [0, 0]], NAMES[:2])

@@ -1,0 +1,91 @@
+"""What stands beside the figures of a result: intervals of the right kind, in no time, and a schema for old files."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import numpy as np
+import pytest
+from evaluation.statistics.test_bootstrap import table
+from evaluation.test_schema import whole
+
+from mfer_lightning.evaluation.intervals import mean_of_wilson, wilson
+from mfer_lightning.evaluation.metrics import evaluate
+from mfer_lightning.evaluation.schema import validate_result
+from mfer_lightning.evaluation.statistics import bootstrap_intervals
+from mfer_lightning.evaluation.uncertainty import annotator_figures, metric_intervals
+
+
+def test_each_metric_gets_the_interval_that_is_best_for_it() -> None:
+    base = table(600, votes=True)
+    found, figures = metric_intervals(base), evaluate(base)
+    assert set(found) == set(figures["metrics"])
+    assert found["accuracy"] == list(wilson(int((base.pred == base.label).sum()), 600))
+    top2 = round(figures["metrics"]["top2_accuracy"] * 600)
+    assert found["top2_accuracy"] == list(wilson(top2, 600))
+    hits = [row[k] for k, row in enumerate(figures["confusion"])]
+    assert found["mean_class_accuracy"] == list(mean_of_wilson(hits, [sum(row) for row in figures["confusion"]]))
+    assert found["macro_f1"] == list(bootstrap_intervals(base)["macro_f1"])
+
+
+def test_faces_of_one_photo_are_no_independent_faces() -> None:
+    base = table(100)
+    copies = base.select(np.repeat(np.arange(100), 8))
+    groups = np.repeat(np.arange(100), 8)
+    apart, together = metric_intervals(copies), metric_intervals(copies, groups)
+    for name in ("accuracy", "mean_class_accuracy", "top2_accuracy", "nll"):
+        assert np.diff(together[name])[0] > 2 * np.diff(apart[name])[0], name
+    assert metric_intervals(base, np.arange(100)) == metric_intervals(base)  # groups of one are none
+
+
+def test_a_run_does_not_wait_for_them() -> None:
+    base = table(10_000, votes=True)
+    started = time.process_time()
+    metric_intervals(base)
+    annotator_figures(base)
+    assert time.process_time() - started < 2.5  # 0.4 s measured
+
+
+def test_results_hold_them_and_older_ones_do_without() -> None:
+    base = table(60, votes=True)
+    result = whole() | {"intervals": metric_intervals(base), "annotators": annotator_figures(base)}
+    assert validate_result(json.loads(json.dumps(result, allow_nan=False)))["intervals"] == result["intervals"]
+    assert "intervals" not in validate_result(whole())
+
+
+@pytest.mark.parametrize("ends", [[0.9, 0.1], [0.1], ["a", "b"], 0.5, [True, True]])
+def test_an_interval_that_is_none_is_said(ends: object) -> None:
+    with pytest.raises(ValueError, match=r"intervals.accuracy is"):
+        validate_result(whole() | {"intervals": {"accuracy": ends, "cohen_kappa": None}})
+    with pytest.raises(ValueError, match="intervals is of type list"):
+        validate_result(whole() | {"intervals": [ends]})
+
+
+class TestMeanOfWilson:
+    def test_of_one_proportion_it_is_wilsons(self) -> None:
+        assert mean_of_wilson([37], [74]) == pytest.approx(wilson(37, 74))
+
+    def test_of_large_classes_it_is_the_normal_interval(self) -> None:
+        n, p = 4_000_000, np.array([0.6, 0.9])
+        half = 1.959964 * np.sqrt((p * (1 - p) / n).sum()) / 2
+        assert mean_of_wilson((p * n).astype(int).tolist(), [n, n]) == pytest.approx(
+            (0.75 - half, 0.75 + half), abs=1e-5
+        )
+
+    def test_all_right_is_no_certainty(self) -> None:
+        low, high = mean_of_wilson([12, 12], [12, 12])
+        assert high == 1
+        assert 0.8 < low < 0.9
+
+    def test_it_covers_where_classes_are_small(self) -> None:
+        rng, p, n = np.random.default_rng(0), np.linspace(0.55, 0.95, 7), 16
+        drawn = rng.binomial(n, p, (300, 7))
+        held = [low <= p.mean() <= high for low, high in (mean_of_wilson(row.tolist(), [n] * 7) for row in drawn)]
+        assert 0.9 < np.mean(held) < 0.99
+
+    def test_wrong_arguments_are_named(self) -> None:
+        with pytest.raises(ValueError, match="one length"):
+            mean_of_wilson([1], [1, 2])
+        with pytest.raises(ValueError, match="successes"):
+            mean_of_wilson([3], [2])

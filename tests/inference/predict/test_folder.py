@@ -1,0 +1,269 @@
+"""`mfer predict` on a folder of fifty mixed files: right rows, nothing left out silently, exit code 0, resumable."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from inference.predict.conftest import save_run, write
+from inference.predict.mixed import bomb, make
+
+from mfer_lightning import load_model
+from mfer_lightning.cli import main
+from mfer_lightning.emotions import EMOTIONS
+from mfer_lightning.inference.predictor import Predictor
+
+Mfer = Callable[..., int]
+
+
+def predict(*arguments: object) -> int:
+    with pytest.raises(SystemExit) as stop:
+        main(["predict", "device=cpu", *map(str, arguments)])
+    return int(stop.value.code or 0)
+
+
+def lines(output: Path) -> list[dict]:
+    return [json.loads(line) for line in (output / "predictions.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+def rows(output: Path) -> list[dict[str, str]]:
+    with (output / "predictions.csv").open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def mixed(
+    tmp_path_factory: pytest.TempPathFactory, run: Path, portrait: np.ndarray
+) -> tuple[Path, Path, dict[str, tuple[str, int]], int, str]:
+    """The folder, the results, what was expected, the exit code and what was printed."""
+    place = tmp_path_factory.mktemp("mixed")
+    folder, output = place / "photos", place / "out"
+    expected = make(folder, portrait)
+    said = StringIO()
+    with redirect_stdout(said), redirect_stderr(said):
+        code = predict(f"checkpoint={run}", f"source={folder}", f"output={output}", "annotate=true")
+    return folder, output, expected, code, said.getvalue()
+
+
+def test_every_file_has_the_right_row(mixed: tuple) -> None:
+    _, output, expected, code, said = mixed
+    assert code == 0, said
+    assert len(expected) >= 50
+    found = {line["key"]: (line["status"], len(line["faces"])) for line in lines(output)}
+    assert found == expected
+    assert all(line["message"] for line in lines(output) if line["status"] not in ("ok", "no face"))
+
+
+def test_the_table_has_a_row_a_face_and_one_for_each_photo_without(mixed: tuple) -> None:
+    folder, output, expected, _, _ = mixed
+    table = rows(output)
+    assert len(table) == sum(max(1, faces) for _, faces in expected.values())
+    assert {row["path"] for row in table} == {f"{folder}/{name}" for name in expected}
+    for row in table:
+        if row["status"] == "ok":
+            assert sum(float(row[f"p_{name}"]) for name in EMOTIONS) == pytest.approx(1, abs=1e-5)
+            assert float(row["confidence"]) > 0.9
+            assert float(row["left_eye_x"]) < float(row["right_eye_x"])
+
+
+def test_a_turned_photo_gives_what_the_upright_one_gives(mixed: tuple) -> None:
+    _, output, _, _, _ = mixed
+    boxes = {line["key"]: line["faces"][0]["box"] for line in lines(output) if line["key"].startswith("turned")}
+    assert len(boxes) == 8
+    for box in boxes.values():
+        assert box == pytest.approx(boxes["turned1.jpg"], abs=12)  # of 89 x 113, at any of 8 places
+
+
+def test_formats_agree_where_no_pixel_was_lost(mixed: tuple) -> None:
+    _, output, _, _, _ = mixed
+    seen = {line["key"]: line["faces"] for line in lines(output)}
+    for name in ("plain.bmp", "plain.tif", "plain.ppm"):
+        assert seen[name] == seen["plain.png"]
+    assert seen["deep.png"][0]["probabilities"] == seen["grey.png"][0]["probabilities"]
+
+
+def test_the_summary_counts_and_says_what_was_left_alone(mixed: tuple) -> None:
+    _, _, expected, _, said = mixed
+    assert f"{len(expected)} photos:" in said
+    assert f"{sum(faces for _, faces in expected.values())} faces:" in said
+    assert "2 other files are no photos by name or content and were left alone: 1 .mp4, 1 .txt" in said
+    assert "Traceback" not in said
+
+
+def test_annotated_copies_are_there_for_photos_with_faces_alone(mixed: tuple) -> None:
+    _, output, expected, _, _ = mixed
+    copies = [f for f in (output / "annotated").rglob("*") if f.is_file()]
+    assert len(copies) == sum(faces > 0 for _, faces in expected.values())
+    assert (output / "annotated" / "sub" / "photos.jpg" / "inside.jpeg").is_file()
+
+
+def test_a_second_start_does_nothing_again(mixed: tuple, run: Path, capsys: pytest.CaptureFixture) -> None:
+    folder, output, expected, _, _ = mixed
+    before = (output / "predictions.jsonl").read_bytes()
+    assert predict(f"checkpoint={run}", f"source={folder}", f"output={output}", "annotate=true") == 0
+    said = capsys.readouterr().out
+    assert f"{len(expected)} of {len(expected)} photos were done before" in said
+    assert (output / "predictions.jsonl").read_bytes() == before
+
+
+def test_the_python_api_says_the_same(mixed: tuple, model: Predictor) -> None:
+    folder, output, _, _, _ = mixed
+    names = ["plain.jpg", "two.png", "grey.png", "text.jpg"]
+    by_key = {line["key"]: line for line in lines(output)}
+    for item, name in zip(model.predict([folder / name for name in names]), names, strict=True):
+        line = by_key[name]
+        assert (item.status, item.path) == (line["status"], line["path"])
+        for face, stored in zip(item.faces, line["faces"], strict=True):
+            assert list(face.box) == stored["box"]
+            for emotion in EMOTIONS:
+                assert face.probabilities[emotion] == pytest.approx(stored["probabilities"][emotion], abs=1e-5)
+
+
+@pytest.fixture
+def photos(tmp_path: Path, portrait: np.ndarray) -> Path:
+    folder = tmp_path / "my photos"
+    for name in ("a.png", "b.png"):
+        write(folder / name, portrait)
+    (folder / "c.jpg").write_text("no picture")
+    return folder
+
+
+def test_only_what_is_new_or_changed_is_looked_at(
+    photos: Path, run: Path, tmp_path: Path, portrait: np.ndarray, capsys: pytest.CaptureFixture
+) -> None:
+    command = (f"checkpoint={run}", f"source={photos}", f"output={tmp_path / 'out'}")
+    assert predict(*command) == 0
+    write(photos / "late.png", portrait)
+    write(photos / "b.png", np.full_like(portrait, 255))
+    capsys.readouterr()
+    assert predict(*command) == 0
+    said = capsys.readouterr().out
+    assert "2 of 4 photos were done before" in said
+    assert "1 photos have changed since" in said
+    assert "2 looked at" in said
+    assert {line["key"]: line["status"] for line in lines(tmp_path / "out")} == {
+        "a.png": "ok",
+        "b.png": "no face",
+        "c.jpg": "not an image",
+        "late.png": "ok",
+    }
+    assert predict(*command, "retry=true") == 0
+    assert "1 looked at" in capsys.readouterr().out
+
+
+def test_a_killed_start_leaves_half_a_line_which_is_done_again(photos: Path, run: Path, tmp_path: Path) -> None:
+    command = (f"checkpoint={run}", f"source={photos}", f"output={tmp_path / 'out'}")
+    assert predict(*command) == 0
+    whole = (tmp_path / "out" / "predictions.jsonl").read_bytes()
+    (tmp_path / "out" / "predictions.jsonl").write_bytes(whole[:-30])
+    assert predict(*command) == 0
+    assert (tmp_path / "out" / "predictions.jsonl").read_bytes() == whole
+
+
+def test_another_checkpoint_is_noticed_and_a_copy_of_the_same_is_not(
+    photos: Path, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    output = f"output={tmp_path / 'out'}"
+    assert predict(f"checkpoint={run}", f"source={photos}", output) == 0
+    (tmp_path / "copy.ckpt").write_bytes((run / "checkpoints" / "best.ckpt").read_bytes())
+    assert predict(f"checkpoint={tmp_path / 'copy.ckpt'}", f"source={photos}", output) == 0
+    other = save_run(tmp_path / "other", seed=1)
+    assert predict(f"checkpoint={other}", f"source={photos}", output) == 2
+    assert "holds predictions of another checkpoint" in capsys.readouterr().err
+    assert predict(f"checkpoint={run}", f"source={photos}", output, "faces=largest") == 2
+    assert "faces was all, now largest" in capsys.readouterr().err
+
+
+def test_the_results_may_lie_among_the_photos(photos: Path, run: Path, capsys: pytest.CaptureFixture) -> None:
+    command = (f"checkpoint={run}", f"source={photos}", "annotate=true")
+    assert predict(*command, f"output={photos / 'out'}") == 0
+    assert predict(*command, f"output={photos / 'out'}") == 0
+    assert len(lines(photos / "out")) == 3
+    assert predict(*command, f"output={photos}") == 2
+    assert "the folder of the photos themselves" in capsys.readouterr().err
+
+
+def test_several_processes_say_what_one_says(photos: Path, run: Path, tmp_path: Path) -> None:
+    for workers in (0, 2):
+        command = (f"checkpoint={run}", f"source={photos}", f"output={tmp_path / str(workers)}")
+        assert predict(*command, f"workers={workers}") == 0
+    assert lines(tmp_path / "0") == lines(tmp_path / "2")
+
+
+def test_a_pattern_with_blanks_a_single_photo_and_the_folder_by_default(
+    photos: Path, run: Path, tmp_path: Path, mfer: Mfer
+) -> None:
+    assert mfer("predict", f"checkpoint={run}", f"source={photos}/*.png", f"output={tmp_path / 'pattern'}") == 0
+    assert [line["key"] for line in lines(tmp_path / "pattern")] == ["a.png", "b.png"]
+    assert mfer("predict", f"checkpoint={run}", f"source={photos}/a.png") == 0
+    assert [line["key"] for line in lines(tmp_path / "predictions" / "a.png")] == ["a.png"]
+    assert mfer("predict", f"checkpoint={run}", f"source={photos}/c.jpg") == 0, "one photo that is none is a row, too"
+
+
+def test_a_bomb_is_refused_by_its_header_with_little_memory(tmp_path: Path) -> None:
+    bomb(tmp_path / "bomb.png")
+    assert (tmp_path / "bomb.png").stat().st_size < 1e6
+    code = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30))\n"
+        "from pathlib import Path\nfrom mfer_lightning.inference.photos import read_photo\n"
+        "picture = read_photo(Path(sys.argv[1]))\n"
+        "assert picture.status == 'too large' and '2,500,000,000 pixels' in picture.message, picture\n"
+        "assert read_photo(Path(sys.argv[1]), 10**12).status in ('too large', 'unreadable')"  # memory ends: said
+    )
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "bomb.png")], check=True, env=environment)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("source={photos}",), "`checkpoint` has no value"),
+        (("checkpoint={run}",), "`source` has no value"),
+        (("checkpoint={run}", "source=nothing"), "no such file or folder"),
+        (("checkpoint={run}", "source=nothing/*.jpg"), "no file is called so"),
+        (("checkpoint={run}", "source={empty}"), "holds no photos"),
+        (("checkpoint=nothing", "source={photos}"), "There is no nothing"),
+        (("checkpoint={run}", "source={photos}", "faces=every"), "faces=every"),
+        (("checkpoint={run}", "source={photos}", "batch_size=0"), "at least 1"),
+        (("checkpoint={run}", "source={photos}", "video.fps=0"), "above 0"),
+        (("checkpoint={run}", "source={photos}", "video.smooth=-1"), "at least 0"),
+        (("checkpoint={run}", "source={photos}", "detector.name=mtcn"), "did you mean 'mtcnn'"),
+        (("checkpoint={run}", "source={photos}", "detector.min_scor=1"), "min_scor"),
+        (("checkpoint={run}", "source={photos}", "anotate=true"), "Did you mean 'annotate'"),
+        (("checkpoint={run}", "source={photos}", "device=gpu7"), "device=gpu7"),
+    ],
+)
+def test_a_mistake_is_one_message_and_leaves_nothing_behind(
+    arguments: tuple[str, ...], words: str, photos: Path, run: Path, mfer: Mfer, capsys: pytest.CaptureFixture
+) -> None:
+    empty = photos.parent / "empty"
+    empty.mkdir()
+    assert mfer("predict", *(a.format(photos=photos, run=run, empty=empty) for a in arguments)) == 2
+    assert words in capsys.readouterr().err
+    assert sorted(f.name for f in photos.parent.iterdir()) == ["empty", "my photos"]
+
+
+def test_a_damaged_journal_is_named(photos: Path, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    command = (f"checkpoint={run}", f"source={photos}", f"output={tmp_path / 'out'}")
+    assert predict(*command) == 0
+    (tmp_path / "out" / "predictions.jsonl").write_text("{}\n")
+    assert predict(*command) == 2
+    assert "line 1, is damaged" in capsys.readouterr().err
+
+
+def test_aligned_faces_need_no_detector(photos: Path, run: Path, tmp_path: Path) -> None:
+    assert predict(f"checkpoint={run}", f"source={photos}", f"output={tmp_path / 'out'}", "aligned=true") == 0
+    found = lines(tmp_path / "out")
+    assert [line["status"] for line in found] == ["ok", "ok", "not an image"]
+    assert found[0]["faces"][0]["box"] is None
+    (face,) = load_model(run, "cpu").predict(photos / "a.png", aligned=True).faces
+    assert face.probabilities == pytest.approx(found[0]["faces"][0]["probabilities"], abs=1e-5)

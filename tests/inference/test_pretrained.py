@@ -1,0 +1,183 @@
+"""Exports in the Hugging Face layout: what is in them, what comes back, and when nothing is written."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from huggingface_hub import ModelCard
+from inference.conftest import NAMES, Forms, write_checkpoint
+from inference.test_model import SWIN
+from safetensors.torch import load_file
+
+from mfer_lightning.errors import UserError
+from mfer_lightning.evaluation.intervals import wilson
+from mfer_lightning.inference.export.card import model_card
+from mfer_lightning.inference.export.folder import whole_folder
+from mfer_lightning.inference.export.licences import licence_note
+from mfer_lightning.inference.export.origin import interval, publishable
+from mfer_lightning.inference.model import FERModel, read_model
+from mfer_lightning.inference.pretrained import describe, is_export, read_export
+from mfer_lightning.nn import MFER
+
+RESULT = {
+    "dataset": "rafdb",
+    "protocol": "rafdb@holdout",
+    "split": "test",
+    "n": 100,
+    "metrics": {"accuracy": 0.9, "macro_f1": 0.85, "nll": 0.3},
+    "per_class": {n: {"n": 33, "precision": 0.9, "recall": None, "f1": 0.9} for n in NAMES},
+    "notes": ["a note"],
+}
+
+
+def test_what_is_saved_comes_back(forms: Forms, tmp_path: Path) -> None:
+    assert sorted(f.name for f in forms.safetensors.iterdir()) == ["README.md", "config.json", "model.safetensors"]
+    assert is_export(forms.safetensors)
+    assert not is_export(forms.onnx)
+    for model in (
+        read_export(forms.safetensors),
+        read_model(forms.safetensors),
+        FERModel.from_pretrained(forms.safetensors),
+    ):
+        assert model.class_names == NAMES
+        assert model.preprocess.to_config() == forms.model.preprocess.to_config()
+        assert model.metadata["protocol"] == "facs@native"
+        assert model.metadata["epoch"] == 4
+        for name, value in forms.model.network.state_dict().items():
+            torch.testing.assert_close(model.network.state_dict()[name], value, rtol=0, atol=0)
+    again = model.save_pretrained(tmp_path / "again")
+    assert (again / "model.safetensors").read_bytes() == (forms.safetensors / "model.safetensors").read_bytes()
+    assert (again / "config.json").read_text() == (forms.safetensors / "config.json").read_text()
+
+
+def test_a_network_that_computes_tables_for_itself_comes_back(tmp_path: Path) -> None:
+    model = read_model(write_checkpoint(tmp_path / "x.ckpt", MFER(SWIN, 3)), "cpu")
+    faces = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8)
+    again = read_export(model.save_pretrained(tmp_path / "swin"), "cpu")
+    torch.testing.assert_close(again(faces)["logits"], model(faces)["logits"])
+
+
+def test_weights_in_half_precision_are_used_in_float32(forms: Forms, tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    folder = forms.model.save_pretrained(tmp_path / "half")
+    weights = {n: v.half() for n, v in load_file(folder / "model.safetensors").items()}
+    save_file(weights, folder / "model.safetensors")
+    assert {v.dtype for v in read_export(folder).network.state_dict().values()} == {torch.float32}
+
+
+def test_the_description_is_what_hubs_and_people_read(forms: Forms) -> None:
+    config = json.loads((forms.safetensors / "config.json").read_text())
+    assert config["format"] == 1
+    assert config["id2label"] == {"0": "anger", "1": "fear", "2": "happiness"}
+    assert config["label2id"]["happiness"] == 2
+    assert {"network", "preprocess", "alignment", "protocol", "versions", "results", "model_type"} <= set(config)
+    assert {"mfer_lightning", "torch", "timm", "python"} <= set(config["versions"])
+
+
+def test_the_card_is_one_that_hubs_understand(forms: Forms) -> None:
+    description = {**describe(forms.model), "dataset": "rafdb", "results": [RESULT]}
+    text = model_card(description, "safetensors")
+    card = ModelCard(text)
+    found = {r.metric_type: r.metric_value for r in card.data.eval_results}
+    assert found == {"accuracy": 0.9, "macro_f1": 0.85, "nll": 0.3}
+    assert card.data.library_name == "mfer_lightning"
+    low, high = wilson(90, 100)
+    assert f"| Accuracy | 90.00% | {100 * low:.2f}% to {100 * high:.2f}% |" in text
+    assert "| Macro F1 | 85.00% | - |" in text
+    assert "| anger | 33 | 90.00% | - | 90.00% |" in text
+    for words in (
+        "Not for decisions about people",
+        "RAF-DB is for non-commercial research only",
+        "load_model(",
+        "a note",
+    ):
+        assert words in text
+    assert "No finished evaluation" in model_card({**description, "results": []}, "safetensors")
+
+
+@pytest.mark.parametrize("stored", [[0.8, 0.95], {"low": 0.8, "high": 0.95}])
+def test_intervals_of_the_result_come_before_ours(stored: object) -> None:
+    assert interval({**RESULT, "intervals": {"accuracy": stored}}, "accuracy") == (0.8, 0.95)
+    assert interval(RESULT, "macro_f1") is None
+
+
+def test_no_folder_of_the_machine_is_given_away() -> None:
+    config = {
+        "paths": {"data": "/home/me/sets", "runs": "/home/me/runs"},
+        "dataset": {"root": "/home/me/sets/raf-db", "list": "/elsewhere/list.txt", "size": 3},
+        "weights": "~/secret/weights.pth",
+        "logger": {"entity": "me"},
+        "loss": {"name": "ce"},
+    }
+    found = publishable(config)
+    assert "me" not in json.dumps(found).replace("name", "")
+    assert found["dataset"] == {"root": "data/raf-db", "list": "list.txt", "size": 3}
+    assert found["weights"] == "weights.pth"
+
+
+def test_an_unknown_dataset_is_left_to_its_owner() -> None:
+    assert "state it here" in licence_note("mine")
+    assert "MIT" in licence_note("ferplus")
+
+
+def test_a_second_export_is_refused_or_replaces_the_first_whole(forms: Forms, tmp_path: Path) -> None:
+    folder = forms.model.save_pretrained(tmp_path / "x")
+    (folder / "README.md").write_text("mine")
+    with pytest.raises(UserError, match="replace=true"):
+        forms.model.save_pretrained(folder)
+    assert (folder / "README.md").read_text() == "mine"
+    forms.model.save_pretrained(folder, replace=True)
+    assert (folder / "README.md").read_text() != "mine"
+    assert [f.name for f in tmp_path.iterdir()] == ["x"]
+
+
+def test_what_is_no_export_is_never_replaced(forms: Forms, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("years of work")
+    (tmp_path / "file").touch()
+    (tmp_path / "run" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "run" / "config.json").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "mine")
+    for name, words in (
+        ("mine", "other things than an export"),
+        ("file", "is a file"),
+        ("run", "other things"),
+        ("link", "is a link"),
+    ):
+        with pytest.raises(UserError, match=words):
+            forms.model.save_pretrained(tmp_path / name, replace=True)
+    assert (tmp_path / "mine" / "thesis.tex").read_text() == "years of work"
+
+
+def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    def stop_half_way() -> None:
+        with whole_folder(tmp_path / "x") as folder:
+            (folder / "half").touch()
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        stop_half_way()
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "empty").mkdir()
+    with whole_folder(tmp_path / "empty") as folder:
+        (folder / "all").touch()
+    assert [f.name for f in (tmp_path / "empty").iterdir()] == ["all"]
+    assert [f.name for f in tmp_path.iterdir()] == ["empty"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may write anywhere")
+def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(UserError, match="Cannot write"), whole_folder(tmp_path / "x"):
+        pass
+
+
+def test_a_parent_that_is_a_file_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="Cannot write"), whole_folder(tmp_path / "file" / "x"):
+        pass
