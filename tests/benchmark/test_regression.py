@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -27,9 +28,7 @@ def test_the_paper_s_network_is_not_much_slower_against_the_baseline_than_record
     torch.set_flush_denormal(True)
     work = Work("convnext_base", {}, recorded["size"], recorded["batch"] // 2, bfloat16)
     measure = measure_training if part == "train" else measure_inference
-    table = measure(
-        work, 2, dict.fromkeys(("gemm_float32", "gemm_float32_core", "gemm_bfloat16", "gemm_bfloat16_core"), 1.0)
-    )
+    table = measure(work, 2, defaultdict(lambda: 1.0))  # shares of a ceiling are not looked at
     assert table["ratio_of_processor_time"] > BAND * recorded["ratio_of_processor_time"]
 
 
