@@ -18,7 +18,7 @@ VERBS = {
     "train": "train a network on a dataset, and test it with the best checkpoint (the default verb)",
     "align": "find the faces in photos and put them on a named template",
     "data": "examine a copy of a dataset: counts, damage, duplicates, leakage, class order",
-    "evaluate": "measure a checkpoint on any dataset and split, or predictions; its robustness; where it looks",
+    "evaluate": "measure a checkpoint on any dataset and split, or predictions; robustness; Grad-CAM",
     "predict": "find the faces in photos, a video or a camera's pictures, and say their emotions",
     "report": "tables, figures and verdicts from finished runs: which differences are real",
     "export": "write a trained model for others: weights in the Hugging Face layout, or an ONNX file",
