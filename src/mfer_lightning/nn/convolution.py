@@ -3,7 +3,7 @@
 Ours. Measured on one core with AVX-512 and bfloat16 products (torch 2.14.1, oneDNN 3.12; `benchmarks/convolutions.py`):
 
 - The weight gradient of a depthwise convolution runs in oneDNN as if each channel were a block of 16 by 16. Written as
-  a few batched matrix products it takes a quarter to a tenth of the time (:func:`depthwise_weight_gradient`).
+  a few batched matrix products it takes a quarter to a half of the time (:func:`depthwise_weight_gradient`).
 - A dense 7x7 kernel on a 7x7 map meets padding with 43% of its taps. One matrix product a tap, over those positions
   alone where the tap meets the map, leaves them out (:func:`convolve_taps`).
 
