@@ -57,7 +57,7 @@ def test_a_missing_extra_is_named_with_what_to_install(
         (("sweep=optuna", "dataset=rafdb", "dataset.protocol=paper"), "selects on the test set"),
         (("-m", "launcher=submitit_local", "hydra.launcher.tasks_per_node=2", "seed=0,1"), "must have 1"),
         (("align", "-m", "launcher=joblib", "source=a,b"), "belong to mfer train"),
-        (("-m", "hydra/launcher=ray", "seed=0,1"), "hydra/launcher/ray"),
+        (("-m", "hydra/launcher=ray", "seed=0,1"), "hydra/launcher=ray: there is no such choice"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )

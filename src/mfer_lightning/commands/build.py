@@ -86,7 +86,8 @@ def build_module(config: Config, datamodule: FaceDataModule, metadata: Config) -
     objective = build_losses(loss, datamodule.num_classes, network.feature_dim, datamodule.class_counts)
     with described("preprocess"):
         grey = datamodule.train_dataset is not None and datamodule.train_dataset.is_grey()
-        preprocess = Preprocess(**config["preprocess"], grey=grey, alignment=metadata["alignment"]["template"])
+        alignment = metadata.get("alignment", {}).get("template")
+        preprocess = Preprocess(**config["preprocess"], grey=grey, alignment=alignment)
     with described("mixup"):
         mixup = build_mixup(config)
     return FERModule(
