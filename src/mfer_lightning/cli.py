@@ -18,7 +18,7 @@ VERBS = {
     "train": "train a network on a dataset, and test it with the best checkpoint (the default verb)",
     "align": "find the faces in photos and put them on a named template",
     "data": "examine a copy of a dataset: counts, damage, duplicates, leakage, class order",
-    "evaluate": "measure a checkpoint on any dataset and split, or predictions; robustness; Grad-CAM",
+    "evaluate": "measure a checkpoint on any dataset and split; its robustness; where it looks",
     "predict": "find the faces in photos, a video or a camera's pictures, and say their emotions",
     "report": "tables, figures and verdicts from finished runs: which differences are real",
     "export": "write a trained model for others: weights in the Hugging Face layout, or an ONNX file",
@@ -97,12 +97,13 @@ def split_verb(arguments: Sequence[str]) -> tuple[str, list[str]]:
 def help_text() -> str:
     """Say what can be asked for: verbs, choices and where the values are."""
     lines = ["Usage: mfer [verb] [option=value ...]        (the same as python -m mfer_lightning)", "", "Verbs:"]
-    lines += [f"  {verb:<10} {text}" for verb, text in VERBS.items()]
+    width = max(len(name) for name in (*VERBS, *groups()))
+    lines += [f"  {verb:<{width}} {text}" for verb, text in VERBS.items()]
     lines += ["", "Choices (option=one of):"]
     for group in groups():
         names = ", ".join(choices(group))
         if names:
-            lines += _wrapped(f"  {group:<10} ", names)
+            lines += _wrapped(f"  {group:<{width}} ", names)
     lines += [
         "",
         "Any value of any of them: optimizer.lr=1e-3 trainer.max_epochs=20 backbone.name=<timm model> seed=1",
