@@ -15,13 +15,13 @@ from mfer_lightning.errors import UserError, nearest
 
 #: Verb -> what it does; each is a module of :mod:`mfer_lightning.commands` with a function ``main(arguments) -> int``.
 VERBS = {
-    "train": "train a network on a dataset, and test it with the best checkpoint (the default verb)",
+    "train": "train a network on a dataset, test it with the best checkpoint (the default verb)",
     "align": "find the faces in photos and put them on a named template",
     "data": "examine a copy of a dataset: counts, damage, duplicates, leakage, class order",
     "evaluate": "measure a checkpoint on any dataset and split; its robustness; where it looks",
     "predict": "find the faces in photos, a video or a camera's pictures, and say their emotions",
     "report": "tables, figures and verdicts from finished runs: which differences are real",
-    "export": "write a trained model for others: weights in the Hugging Face layout, or an ONNX file",
+    "export": "write a trained model for others: Hugging Face layout with safetensors, or ONNX",
     "demo": "serve a local web page on which a trained model looks at photos",
     "benchmark": "measure how fast training and inference are here, against a plain baseline",
     "dashboard": "build the ablation workspaces and report at W&B from finished runs",
