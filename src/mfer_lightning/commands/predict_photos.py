@@ -18,7 +18,7 @@ from mfer_lightning.inference.journal import Journal, Stamp
 from mfer_lightning.inference.places import Photos
 from mfer_lightning.inference.predictor import Predictor, Result
 from mfer_lightning.inference.results import NO_FACE, OK, Prediction
-from mfer_lightning.report.predictions import print_summary
+from mfer_lightning.report.predictions import count, print_summary
 from mfer_lightning.sweep.lock import run_lock
 
 
@@ -47,7 +47,7 @@ def predict_photos(config: Mapping[str, Any], model: Predictor, photos: Photos, 
             if len(left) < len(photos.paths):
                 print(f"{len(photos.paths) - len(left):,} of {len(photos.paths):,} photos were done before.")
             if changed:
-                print(f"{len(changed):,} photos have changed since, or are tried again.")
+                print(f"Changed since, or tried again: {count(len(changed), 'photos')}.")
             _predict(config, model, left, journal, output)
         print_summary(journal.predictions(), model.class_names, output, perf_counter() - started, len(left))
         _say_what_was_left_alone(photos)
@@ -119,4 +119,4 @@ def _say_what_was_left_alone(photos: Photos) -> None:
     if photos.left_alone:
         words = ", ".join(f"{n:,} {ending}" for ending, n in sorted(photos.left_alone.items()))
         total = int(np.sum(list(photos.left_alone.values())))
-        print(f"{total:,} other files are no photos by name or content and were left alone: {words}.")
+        print(f"Left alone, no photos by name or content: {count(total, 'files')} ({words}).")

@@ -69,10 +69,10 @@ def print_summary(
     total, faces = sum(statuses.values()), sum(emotions.values())
     words = ", ".join(f"{n:,} {'with faces' if s == 'ok' else s}" for s, n in statuses.most_common())
     rate = f", {looked_at / seconds:.1f} a second" if looked_at and seconds > 0 else ""
-    console.print(f"{total:,} {what}: {words or 'none'}. {looked_at:,} looked at in {seconds:.1f} s{rate}.")
+    console.print(f"{count(total, what)}: {words or 'none'}. {looked_at:,} looked at in {seconds:.1f} s{rate}.")
     if faces:
         shares = ", ".join(f"{name} {n:,} ({n / faces:.0%})" for name, n in emotions.most_common() if n)
-        console.print(f"{faces:,} faces: {shares}.")
+        console.print(f"{count(faces, 'faces')}: {shares}.")
     for item in troubles:
         plain = item.to_dict()
         console.print(escape(f"  {plain['path']}: {item.status}, {plain['message']}"), soft_wrap=True, highlight=False)
@@ -81,3 +81,13 @@ def print_summary(
         console.print(f"  ... and {more:,} more: the rows of {_TABLE} say why.")
     console.print(escape(f"Table: {folder / _TABLE}\nLines: {folder / _LINES}"), soft_wrap=True, highlight=False)
     return {what: total, "statuses": dict(statuses), "faces": faces, "emotions": dict(emotions)}
+
+
+def count(number: int, what: str) -> str:
+    """Say how many, in the plural or the singular.
+
+    Example:
+        >>> count(1, "photos"), count(1200, "photos")
+        ('1 photo', '1,200 photos')
+    """
+    return f"{number:,} {what.removesuffix('s') if number == 1 else what}"

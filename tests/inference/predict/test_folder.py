@@ -95,7 +95,7 @@ def test_the_summary_counts_and_says_what_was_left_alone(mixed: tuple) -> None:
     _, _, expected, _, said = mixed
     assert f"{len(expected)} photos:" in said
     assert f"{sum(faces for _, faces in expected.values())} faces:" in said
-    assert "2 other files are no photos by name or content and were left alone: 1 .mp4, 1 .txt" in said
+    assert "Left alone, no photos by name or content: 2 files (1 .mp4, 1 .txt)." in said
     assert "Traceback" not in said
 
 
@@ -148,7 +148,7 @@ def test_only_what_is_new_or_changed_is_looked_at(
     assert predict(*command) == 0
     said = capsys.readouterr().out
     assert "2 of 4 photos were done before" in said
-    assert "1 photos have changed since" in said
+    assert "Changed since, or tried again: 1 photo." in said
     assert "2 looked at" in said
     assert {line["key"]: line["status"] for line in lines(tmp_path / "out")} == {
         "a.png": "ok",

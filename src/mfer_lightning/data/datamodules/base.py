@@ -40,9 +40,8 @@ class FaceDataModule(L.LightningDataModule, ABC):
 
     After :meth:`setup` there are ``index`` (what the reader found), ``splits`` (what the protocol made of it),
     ``class_names``, ``num_classes``, ``class_counts`` (K training faces by class), ``protocol``, ``size`` (pixels of
-    the stored images' side), ``data_hash``, ``notes`` (what a user should know, in sentences), ``noise_manifest``,
-    ``alignment`` (what ``mfer align`` wrote beside the faces, None where there is nothing), and
-    ``train_dataset``, ``val_dataset``, ``test_dataset`` (None where the split is empty).
+    the stored images' side), ``data_hash``, ``notes`` (sentences for the user), ``noise_manifest``, ``alignment`` (what
+    ``mfer align`` wrote beside the faces, or None), ``train_dataset``, ``val_dataset``, ``test_dataset`` (None: empty).
 
     Args:
         root: the dataset's folder.
@@ -196,8 +195,8 @@ class FaceDataModule(L.LightningDataModule, ABC):
             raise unreadable(Path(error.filename or self.root), error) from error
         self.protocol = self.choose_protocol(self.index).with_classes(self.index.class_names)
         self.splits = make_splits(self.index, self.protocol, self.target, needed)
-        self.alignment, doubts = read_alignment(self.index)
-        notes = [*self.splits.notes, *doubts]
+        self.alignment, notes = read_alignment(self.index)
+        notes = [*self.splits.notes, *notes]
         if self.label_noise:
             train = self.splits.train
             paths = [str(path) for path in self.index.path[train.rows]]
