@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 from commands.conftest import FACS, only_run
+from PIL import Image
 
 from mfer_lightning.cli import main
+from mfer_lightning.data.facs import FacsGenerator
 from mfer_lightning.evaluation.predictions import Predictions
+from mfer_lightning.inference.checkpoint import read_checkpoint
 from mfer_lightning.onnx import OnnxModel
 
 
@@ -52,6 +56,26 @@ def test_a_run_becomes_a_folder_in_the_hugging_face_layout(trained: Path, capsys
     assert "On **test** of `facs@native` (37 faces)" in card
     assert "no person's likeness" in card
     assert str(trained) not in card + (folder / "config.json").read_text()
+
+
+def test_prediction_on_stored_faces_is_what_evaluation_said_of_them(trained: Path, tmp_path: Path) -> None:
+    """The faces of the embedded dataset, written as files and predicted, against predictions_test.csv."""
+    config = read_checkpoint(trained / "checkpoints" / "best.ckpt")["mfer"]["config"]["dataset"]
+    generator = FacsGenerator(size=config["size"], seed=config["data_seed"], difficulty=config["difficulty"])
+    with (trained / "predictions_test.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))[:12]
+    for row in rows:
+        path = tmp_path / row["path"]
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(generator.image("test", int(path.stem))).save(path)
+    said = (f"source={tmp_path / 'test'}", "aligned=true", "device=cpu", f"output={tmp_path / 'out'}")
+    assert mfer("predict", f"checkpoint={trained}", *said) == 0
+    lines = (tmp_path / "out" / "predictions.jsonl").read_text().splitlines()
+    found = {line["key"]: line["faces"][0]["probabilities"] for line in map(json.loads, lines)}
+    assert len(found) == len(rows)
+    for row in rows:
+        for name, share in found[Path(row["path"]).name].items():
+            assert share == pytest.approx(float(row[f"p_{name}"]), abs=1e-4)
 
 
 @pytest.mark.slow

@@ -196,6 +196,7 @@ def test_the_results_may_lie_among_the_photos(photos: Path, run: Path, capsys: p
     assert "the folder of the photos themselves" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_several_processes_say_what_one_says(photos: Path, run: Path, tmp_path: Path) -> None:
     for workers in (0, 2):
         command = (f"checkpoint={run}", f"source={photos}", f"output={tmp_path / str(workers)}")
