@@ -34,11 +34,12 @@ expression recognition, and for tools in which a wrong answer costs little and a
 - **Not for decisions about people**: hiring, schooling, policing, border control, insurance, credit, diagnosis, lie
   detection. In the European Union, AI systems that infer emotions at the workplace or in education institutions are
   prohibited, except for medical or safety reasons (Regulation (EU) 2024/1689, Article 5(1)(f)); elsewhere they
-  count, as a rule, as high-risk (Annex III, point 1(c)), and the people exposed to them must be told (Article 50(3)). Other
-  countries have rules of their own. Have your use checked.
+  count, as a rule, as high-risk (Annex III, point 1(c)), and the people exposed to them must be told (Article 50(3)).
+  Other countries have rules of their own. Have your use checked.
 - **Errors are not spread evenly.** The datasets of the field hold mostly pictures from the web, of which nobody
   knows what the people felt, and over-represent some groups of age, gender and origin; rare expressions tend to be told
-  worst (see the figures by class, where there are any). How well it does on the people that you have in mind must be measured on them.
+  worst (see the figures by class, where there are any). How well it does on the people that you have in mind must be
+  measured on them.
 - **Faces must be aligned as in training** (below). Other crops, sizes or colour orders lower the accuracy without a
   warning. Tell those whose faces are processed, and keep no more than you need.
 """
