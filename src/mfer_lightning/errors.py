@@ -20,6 +20,20 @@ class UserError(Exception):
     """
 
 
+def printable(text: str) -> str:
+    r"""Write what a stranger may have named so that it cannot move a terminal's cursor, colour it, or fail to print.
+
+    Example:
+        >>> printable("a\x1b[2J.jpg")
+        'a\\x1b[2J.jpg'
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+#: A cell of a table that begins so is a formula to spreadsheets, and may do what a stranger wrote into a name.
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
 def nearest(name: str, legal: Iterable[str], n: int = 3) -> str:
     """Say which legal names are nearest to a wrong one.
 

@@ -64,6 +64,20 @@ def atomic_path(target: str | Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def make_folder(folder: str | Path) -> None:
+    """Make a folder and those above it, where missing.
+
+    Raises:
+        UserError: where it cannot be made, or cannot be written to.
+    """
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"Cannot make the folder {folder}: {error.strerror or error}. Choose another one.") from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UserError(f"Cannot write into the folder {folder}: permission denied. Choose another one.")
+
+
 def require_space(folder: str | Path, size: int, what: str) -> None:
     """Refuse to begin what the disk has no room for.
 

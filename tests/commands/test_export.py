@@ -8,14 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from commands.conftest import FACS, only_run
 from PIL import Image
 
 from mfer_lightning.cli import main
 from mfer_lightning.data.facs import FacsGenerator
 from mfer_lightning.evaluation.predictions import Predictions
-from mfer_lightning.inference.model import read_model
+from mfer_lightning.inference.checkpoint import read_checkpoint
 from mfer_lightning.onnx import OnnxModel
 
 
@@ -59,6 +58,27 @@ def test_a_run_becomes_a_folder_in_the_hugging_face_layout(trained: Path, capsys
     assert str(trained) not in card + (folder / "config.json").read_text()
 
 
+def test_prediction_on_stored_faces_is_what_evaluation_said_of_them(trained: Path, tmp_path: Path) -> None:
+    """The faces of the embedded dataset, written as files and predicted, against predictions_test.csv."""
+    config = read_checkpoint(trained / "checkpoints" / "best.ckpt")["mfer"]["config"]["dataset"]
+    generator = FacsGenerator(size=config["size"], seed=config["data_seed"], difficulty=config["difficulty"])
+    with (trained / "predictions_test.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))[:12]
+    for row in rows:
+        path = tmp_path / row["path"]
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(generator.image("test", int(path.stem))).save(path)
+    said = (f"source={tmp_path / 'test'}", "aligned=true", "device=cpu", f"output={tmp_path / 'out'}")
+    assert mfer("predict", f"checkpoint={trained}", *said) == 0
+    lines = (tmp_path / "out" / "predictions.jsonl").read_text().splitlines()
+    found = {line["key"]: line["faces"][0]["probabilities"] for line in map(json.loads, lines)}
+    assert len(found) == len(rows)
+    for row in rows:
+        for name, share in found[Path(row["path"]).name].items():
+            assert share == pytest.approx(float(row[f"p_{name}"]), abs=1e-4)
+
+
+@pytest.mark.slow
 def test_an_export_is_evaluated_like_its_run(trained: Path, tmp_path: Path) -> None:
     assert mfer("export", f"checkpoint={trained}", f"output={tmp_path / 'x'}") == 0
     said = ("device=cpu", "loader.num_workers=0", "evaluation.embedding_points=0", f"output={tmp_path / 'figures'}")
@@ -68,29 +88,7 @@ def test_an_export_is_evaluated_like_its_run(trained: Path, tmp_path: Path) -> N
     np.testing.assert_allclose(found.probabilities, expected.probabilities, atol=1e-4)
 
 
-def test_command_line_python_safetensors_and_onnx_give_the_same_probabilities(
-    trained: Path, float_onnx: Path, tmp_path: Path
-) -> None:
-    faces = [FacsGenerator(size=32, seed=5).image("test", i) for i in range(6)]
-    for i, face in enumerate(faces):
-        (tmp_path / "faces").mkdir(exist_ok=True)
-        Image.fromarray(np.asarray(face)).save(tmp_path / "faces" / f"{i}.png")
-    assert mfer("export", f"checkpoint={trained}", f"output={tmp_path / 'safetensors'}") == 0
-    forms = {"checkpoint": trained, "safetensors": tmp_path / "safetensors", "onnx": float_onnx}
-    found = {"without torch": OnnxModel(float_onnx).predict(sorted((tmp_path / "faces").iterdir())).probabilities}
-    model = read_model(trained, "cpu")
-    batch = torch.from_numpy(np.stack(faces).transpose(0, 3, 1, 2).copy())
-    expected = model(batch)["logits"].double().softmax(1).numpy()
-    for name, where in forms.items():
-        said = (f"source={tmp_path / 'faces'}", "aligned=true", "device=cpu", f"output={tmp_path / name}-said")
-        assert mfer("predict", f"checkpoint={where}", *said) == 0
-        with (tmp_path / f"{name}-said" / "predictions.csv").open() as file:
-            rows = sorted(csv.DictReader(file), key=lambda row: row["path"])
-        found[name] = np.array([[float(row[f"p_{n}"]) for n in model.class_names] for row in rows])
-    for name, probabilities in found.items():
-        np.testing.assert_allclose(probabilities, expected, atol=1e-4, err_msg=name)
-
-
+@pytest.mark.slow
 def test_the_cost_of_eight_bits_is_measured_on_the_validation_faces(onnx: Path) -> None:
     said = json.loads((onnx / "export.json").read_text())
     first, noise = said["comparisons"]
@@ -103,14 +101,19 @@ def test_the_cost_of_eight_bits_is_measured_on_the_validation_faces(onnx: Path) 
 
 
 def test_a_second_export_is_refused_or_replaces_the_first(
-    trained: Path, onnx: Path, capsys: pytest.CaptureFixture
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    before = (onnx / "model.onnx").read_bytes()
-    assert mfer("export", f"checkpoint={trained}", "format=onnx", "quantize=int8") == 2
+    command = ("export", f"checkpoint={trained}", f"output={tmp_path / 'x'}")
+    assert mfer(*command) == 0
+    before = (tmp_path / "x" / "model.safetensors").stat().st_mtime_ns
+    assert mfer(*command) == 2
     assert "replace=true" in capsys.readouterr().err
-    assert (onnx / "model.onnx").read_bytes() == before
+    assert (tmp_path / "x" / "model.safetensors").stat().st_mtime_ns == before
+    assert mfer(*command, "replace=true") == 0
+    assert (tmp_path / "x" / "model.safetensors").stat().st_mtime_ns > before
 
 
+@pytest.mark.slow
 def test_where_the_data_are_not_at_hand_drawn_faces_stand_in_and_it_is_said(trained: Path, float_onnx: Path) -> None:
     said = json.loads((float_onnx / "export.json").read_text())
     assert [c["faces"] for c in said["comparisons"]] == ["drawn faces", "random pixels"]

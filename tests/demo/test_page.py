@@ -9,13 +9,18 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from demo.conftest import picture
 
 from mfer_lightning.demo.cards import card_page
 from mfer_lightning.demo.examine import examine
+from mfer_lightning.demo.page import build_page
+from mfer_lightning.inference.classifier import TorchClassifier
+from mfer_lightning.inference.model import FERModel
 from mfer_lightning.inference.predictor import Predictor
+from mfer_lightning.nn import Preprocess
 
 BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 
@@ -66,6 +71,43 @@ def test_a_text_file_is_answered_not_a_failure(served: tuple[str, Path], tmp_pat
     answer = Client(address, verbose=False).predict(handle_file(str(path)), False, False, api_name="/examine")[1]
     assert "This file cannot be shown" in answer
     assert files(folder) == []
+
+
+def test_an_address_is_not_asked_for_a_photo(served: tuple[str, Path]) -> None:
+    httpx = pytest.importorskip("httpx")
+    address, folder = served
+    photo = {"path": "https://example.org/me.png", "meta": {"_type": "gradio.FileData"}}
+    with patch("gradio.processing_utils.async_ssrf_protected_download") as fetched:
+        asked = httpx.post(f"{address}gradio_api/call/examine", json={"data": [photo, True, False]}).json()["event_id"]
+        answer = httpx.get(f"{address}gradio_api/call/examine/{asked}", timeout=60).text
+    assert "event: error" in answer
+    fetched.assert_not_called()
+    assert files(folder) == []
+
+
+def test_a_failure_keeps_no_upload(served: tuple[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from gradio_client import Client, handle_file
+
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("out of memory")
+
+    address, folder = served
+    client, photo = Client(address, verbose=False), handle_file(str(picture(tmp_path / "a.png", 3)))
+    monkeypatch.setattr("mfer_lightning.demo.page.examine", fail)
+    with pytest.raises(Exception, match="raised an exception"):
+        client.predict(photo, True, False, api_name="/examine")
+    assert files(folder) == []
+
+
+def test_names_of_a_model_are_text_on_the_page(model: Predictor, tmp_path: Path) -> None:
+    pytest.importorskip("gradio")
+    names = ("![x](https://example.org/x.png)", "<img src=x>", "anger")
+    strange = Predictor(TorchClassifier(FERModel(model.classifier.model.network, Preprocess(size=32), names)))
+    parts = build_page(strange, tmp_path, None, 10**6).config["components"]
+    assert "markdown" not in {part["type"] for part in parts}
+    head = next(part["props"]["value"] for part in parts if part["type"] == "html")
+    assert "&lt;img src=x&gt;" in head
+    assert "<img" not in head
 
 
 @pytest.mark.slow

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
 
-from mfer_lightning.demo.traces import forget, private_folder
+from mfer_lightning.demo.traces import forget, keep_swept, private_folder
 
 
 @pytest.fixture
@@ -34,6 +36,28 @@ def test_an_upload_goes_with_the_folder_that_the_server_made_for_it(scratch: Pat
     forget(upload, folder)
     assert list(folder.iterdir()) == []
     forget(upload, folder)  # a second time is no error
+
+
+def test_what_nobody_asked_about_goes_after_a_while_and_a_running_upload_stays(scratch: Path) -> None:
+    folder = private_folder()
+    for name in ("tmp0", "0a1b/me.jpg"):  # broken off, and never handed to the page
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(b"x")
+        os.utime(folder / name, (1, 1))
+    (folder / "tmp1").write_bytes(b"x")
+    (scratch / "mine.jpg").write_bytes(b"x")
+    (folder / "link").symlink_to(scratch / "mine.jpg")
+    os.utime(folder / "link", (1, 1), follow_symlinks=False)
+    thread = keep_swept(folder, patience=60, look=0.05)
+    for _ in range(100):
+        if len([f for f in folder.rglob("*") if not f.is_dir()]) < 2:
+            break
+        time.sleep(0.05)
+    assert [f.name for f in folder.rglob("*") if not f.is_dir()] == ["tmp1"]
+    assert (scratch / "mine.jpg").is_file()
+    shutil.rmtree(folder)
+    thread.join(5)
+    assert not thread.is_alive()
 
 
 def test_nothing_outside_is_touched(scratch: Path) -> None:

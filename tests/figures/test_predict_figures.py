@@ -61,3 +61,8 @@ def test_a_timeline_shows_layers_and_interrupts_them(tmp_path: Path) -> None:
     plot_timeline([1.0], np.array([[0.5, 0.5]]), ("fear", "boredom"), tmp_path / "one.png")
     with pytest.raises(ValueError, match="`shares` of shape"):
         plot_timeline([0.0], np.zeros((2, 2)), ("a", "b"), tmp_path / "no.png")
+
+
+def test_the_name_of_a_class_is_no_formula_in_a_timeline(tmp_path: Path) -> None:
+    plot_timeline([0.0, 0.5], np.full((2, 2), 0.5), ["$x", r"$\frac$"], tmp_path / "a.png", "Person 1")
+    assert (tmp_path / "a.png").stat().st_size > 1000

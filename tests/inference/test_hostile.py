@@ -11,7 +11,7 @@ import pytest
 import torch
 from inference import hostile
 from inference.conftest import Forms, describe
-from PIL import Image
+from inference.predict.mixed import bomb
 
 from mfer_lightning.errors import UserError
 from mfer_lightning.inference.model import build_model
@@ -28,7 +28,7 @@ CASES: dict[str, tuple[hostile.Writer, str]] = {
     "the same as a bare pickle": (hostile.pickled(hostile.Touch, zipped=False), "cannot be read as a checkpoint"),
     "a pickle that fills the memory": (
         hostile.pickled(lambda _: hostile.Big(), zipped=True),
-        "cannot be read as a checkpoint",
+        "it was refused",
     ),
     "a configuration that names os.system": (
         hostile.with_checkpoint(config={"loss": {"_target_": "os.system", "command": "touch created"}}),
@@ -43,7 +43,7 @@ CASES: dict[str, tuple[hostile.Writer, str]] = {
     "a weight that is text": (hostile.with_weights(lambda w: w.update({"network.x": "text"})), "plain tensor"),
     "a sparse weight": (
         hostile.with_weights(lambda w: w.update({"network.x": torch.eye(3).to_sparse()})),
-        "cannot be read as a checkpoint",
+        "it was refused",
     ),
     "a checkpoint with NaN": (hostile.with_weights(hostile.nan), "not finite"),
     "half a checkpoint": (hostile.cut("checkpoint"), "cut off or damaged"),
@@ -173,10 +173,8 @@ json.dump(found, open(sys.argv[1], "w"))
 
 def large_picture(folder: Path, _: Forms) -> Path:
     """A picture of 50,000 x 50,000 pixels in a few hundred kilobytes."""
-    Image.MAX_IMAGE_PIXELS = None
-    path = folder / "x.png"
-    Image.new("1", (50_000, 50_000)).save(path)
-    return path
+    bomb(folder / "x.png")
+    return folder / "x.png"
 
 
 @pytest.fixture(scope="module")

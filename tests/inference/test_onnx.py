@@ -175,6 +175,9 @@ def test_broken_pictures_are_refused(model: OnnxModel, tmp_path: Path) -> None:
     Image.fromarray(np.zeros((40, 40), np.uint16)).save(tmp_path / "deep.png")
     with pytest.raises(UserError, match="more than 8 bits"):
         model.predict(tmp_path / "deep.png")
+    Image.new("RGB", (48, 48)).save(tmp_path / "program.eps")  # which Pillow would give to Ghostscript
+    with pytest.raises(UserError, match="cannot be read as an image"):
+        model.predict(tmp_path / "program.eps")
     Image.new("1", (5000, 10)).save(tmp_path / "wide.png")
     with pytest.raises(UserError, match="5000 x 10 pixels"):
         model.predict(tmp_path / "wide.png")

@@ -97,7 +97,13 @@ def test_the_card_is_one_that_hubs_understand(forms: Forms) -> None:
         "a note",
     ):
         assert words in text
-    assert "No finished evaluation" in model_card({**description, "results": []}, "safetensors")
+    bare = model_card({**description, "results": []}, "safetensors")
+    assert "No finished evaluation" in bare
+    assert "table below" not in bare
+    words = " ".join(bare.split())
+    assert "at the workplace or in education institutions are prohibited, except for medical or safety reasons" in words
+    assert "(Regulation (EU) 2024/1689, Article 5(1)(f))" in words
+    assert "*Psychological Science in the Public Interest* 20(1), 2019" in words
 
 
 @pytest.mark.parametrize("stored", [[0.8, 0.95], {"low": 0.8, "high": 0.95}])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import random
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -285,6 +286,53 @@ def test_a_hostile_file_is_refused_and_not_executed(tmp_path, how):
     assert not trace.exists()
     torch.load(path, weights_only=False) if how == "torch" else pickle.loads(path.read_bytes())
     assert trace.exists()  # the trap was real
+
+
+class Big:
+    """A pickle that takes memory by a constructor that torch takes for harmless."""
+
+    def __reduce__(self) -> tuple[object, tuple[int]]:
+        return bytearray, (4_000_000_000,)
+
+
+@pytest.mark.parametrize("today", [True, False], ids=["zip", "before 1.6"])
+def test_a_file_cannot_take_more_memory_than_it_has(tmp_path, monkeypatch, today):
+    read = torch.load
+    monkeypatch.setattr("mfer_lightning.nn.reading.torch.load", lambda *a, **k: pytest.fail("it was loaded"))
+    torch.save({"w": torch.ones(3), "x": Big()}, tmp_path / "big.pth", _use_new_zipfile_serialization=today)
+    with pytest.raises(UserError, match=r"it was refused.*bytearray"):
+        load_weights(network(), tmp_path / "big.pth")
+    monkeypatch.setattr("mfer_lightning.nn.reading.torch.load", read)
+    repeated = {"w": torch.ones(1).expand(10**11)}
+    torch.save(repeated, tmp_path / "repeated.pth", _use_new_zipfile_serialization=today)
+    with pytest.raises(UserError, match="claims to be larger"):
+        load_weights(network(), tmp_path / "repeated.pth")
+
+
+def test_members_that_inflate_are_refused(tmp_path):
+    torch.save({"w": torch.zeros(10**6)}, tmp_path / "honest.pth")
+    with zipfile.ZipFile(tmp_path / "honest.pth") as old, zipfile.ZipFile(tmp_path / "x.pth", "w") as new:
+        for member in old.infolist():
+            new.writestr(member.filename, old.read(member), zipfile.ZIP_DEFLATED)
+    with pytest.raises(UserError, match="its parts are compressed"):
+        load_weights(network(), tmp_path / "x.pth")
+
+
+@pytest.mark.parametrize("today", [True, False], ids=["zip", "before 1.6"])
+def test_whole_checkpoints_of_others_are_read_in_either_format(tmp_path, today):
+    donor = network()
+    content = {
+        "state_dict": torch.nn.ParameterDict({}).state_dict() | released(donor),
+        "epoch": 3,
+        "names": {"a", "b"},
+        "optimizer": torch.optim.SGD(donor.parameters(), lr=0.1, momentum=0.9).state_dict(),
+        "parameter": torch.nn.Parameter(torch.ones(2)),
+        "bytes": b"x",
+    }
+    torch.save(content, tmp_path / "x.pth", _use_new_zipfile_serialization=today)
+    other = network()
+    load_weights(other, tmp_path / "x.pth")
+    assert torch.equal(other.head.heads[0].fc2.weight, donor.head.heads[0].fc2.weight)
 
 
 @pytest.mark.parametrize("name", ["a.pth", "a.safetensors", "a.pt"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from time import perf_counter
@@ -12,7 +14,7 @@ from rich.progress import Progress
 
 from mfer_lightning.commands.predict import journal_settings
 from mfer_lightning.figures.annotate import annotate, write_picture
-from mfer_lightning.files import remove_leftovers
+from mfer_lightning.files import make_folder, remove_leftovers
 from mfer_lightning.inference.finding import find_in_files
 from mfer_lightning.inference.journal import Journal, Stamp
 from mfer_lightning.inference.places import Photos
@@ -20,6 +22,9 @@ from mfer_lightning.inference.predictor import Predictor, Result
 from mfer_lightning.inference.results import NO_FACE, OK, Prediction
 from mfer_lightning.report.predictions import count, print_summary
 from mfer_lightning.sweep.lock import run_lock
+
+#: Of a file's name in bytes; file systems allow 255, and some are used while a file is written.
+_LONGEST_NAME = 240
 
 
 def predict_photos(config: Mapping[str, Any], model: Predictor, photos: Photos, output: Path) -> int:
@@ -37,7 +42,7 @@ def predict_photos(config: Mapping[str, Any], model: Predictor, photos: Photos, 
     Raises:
         UserError: where the folder holds predictions of something else, or cannot be written to.
     """
-    output.mkdir(parents=True, exist_ok=True)
+    make_folder(output)
     with run_lock(output):
         remove_leftovers(output)
         started = perf_counter()
@@ -102,9 +107,15 @@ def marks(prediction: Prediction) -> list[tuple[tuple[float, float, float, float
 
 
 def _copy(output: Path, key: str) -> Path:
-    """Name the annotated copy of a photo; it keeps the photo's whole name, since others may differ in the ending."""
-    name = key if key.lower().endswith((".jpg", ".jpeg")) else f"{key}.jpg"
-    return output / "annotated" / name
+    """Name the annotated copy of a photo; it keeps the photo's whole name, since others may differ in the ending.
+
+    Names that leave no room for an ending, and for what is added while the copy is written, are cut.
+    """
+    whole = output / "annotated" / (key if key.lower().endswith((".jpg", ".jpeg")) else f"{key}.jpg")
+    if len(os.fsencode(whole.name)) <= _LONGEST_NAME:
+        return whole
+    start = os.fsencode(whole.name)[: _LONGEST_NAME - 14].decode("utf-8", "ignore")
+    return whole.with_name(f"{start}-{hashlib.sha256(key.encode()).hexdigest()[:8]}.jpg")
 
 
 def _stamp(path: Path) -> Stamp:

@@ -19,7 +19,7 @@ from mfer_lightning.commands.predict_photos import marks
 from mfer_lightning.errors import UserError
 from mfer_lightning.figures.annotate import annotate
 from mfer_lightning.figures.timeline import plot_timeline
-from mfer_lightning.files import remove_leftovers, write_json
+from mfer_lightning.files import make_folder, remove_leftovers, write_json
 from mfer_lightning.inference.journal import LINES, Journal
 from mfer_lightning.inference.photos import Picture
 from mfer_lightning.inference.predictor import MOST_WAITING, Predictor
@@ -65,7 +65,7 @@ def predict_video(config: Mapping[str, Any], model: Predictor, output: Path) -> 
     settings = {**journal_settings(dict(config), model), "video": watched}
     if live and (output / LINES).exists():
         raise UserError(f"output={output} holds an earlier recording: choose another folder.")
-    output.mkdir(parents=True, exist_ok=True)
+    make_folder(output)
     with run_lock(output):
         remove_leftovers(output)
         if not live and _is_done(output, stamp, annotated=config["annotate"]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -47,11 +48,13 @@ def build_page(model: Predictor, folder: Path, explain: Explain | None, max_pixe
     fonts = ["system-ui", "sans-serif"]  # Gradio's own would be fetched from the network
     theme = gr.themes.Base(primary_hue="blue", font=fonts, font_mono=["ui-monospace", "monospace"])
     with gr.Blocks(title="MFER: facial expressions", analytics_enabled=False, delete_cache=(60, 60)) as page:
-        gr.Markdown(f"# Facial expressions\n{_described(model)}")
+        # No Markdown: the name of a class could be a picture in the network.
+        gr.HTML(f"<h1>Facial expressions</h1><p>{escape(_described(model))}</p>")
         with gr.Row():
             with gr.Column(scale=1, min_width=280):
                 photo = gr.Image(label="Photo", sources=["upload", "webcam", "clipboard"], type="filepath", height=280)
                 photo.preprocess = _path  # what a file holds is looked at by our own reader, with its own bounds
+                photo.async_move_resource_to_block_cache = _uploaded  # which fetches addresses by default
                 aligned = gr.Checkbox(False, label="It is one face, aligned already")
                 overlay = gr.Checkbox(
                     explain is not None, label="Show what speaks for the emotion", visible=explain is not None
@@ -70,10 +73,17 @@ def _path(payload: Any) -> str | None:
     return None if payload is None else str(payload.path)
 
 
+async def _uploaded(path: str | Path | None) -> str | None:
+    """Take an upload where it lies; Gradio has checked that it is one, or that it is an address, which is refused."""
+    if path is not None and "://" in str(path):
+        raise ValueError("Photos come from this machine: no address is asked for one.")
+    return None if path is None else str(path)
+
+
 def _described(model: Predictor) -> str:
     trained = model.metadata.get("protocol") or model.metadata.get("dataset") or "unknown data"
     names = ", ".join(model.class_names)
-    return f"A model trained on `{trained}` tells {len(model.class_names)} expressions apart: {names}."
+    return f"A model trained on {trained} tells {len(model.class_names)} expressions apart: {names}."
 
 
 def _gradio(folder: Path) -> Any:

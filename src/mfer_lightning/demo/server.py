@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mfer_lightning.demo.examine import Explain
 from mfer_lightning.demo.page import MOST_BYTES, build_page
-from mfer_lightning.demo.traces import private_folder
+from mfer_lightning.demo.traces import keep_swept, private_folder
 from mfer_lightning.errors import UserError
 from mfer_lightning.inference.classifier import TorchClassifier
 from mfer_lightning.inference.photos import MOST_PIXELS
@@ -46,7 +46,9 @@ def serve(
         UserError: where a package is missing, or nothing can listen at the address.
     """
     explaining = explainer(model) if explain else None
-    page = build_page(model, private_folder(), explaining, max_pixels)
+    folder = private_folder()
+    keep_swept(folder)
+    page = build_page(model, folder, explaining, max_pixels)
     try:
         page.launch(
             server_name=host,

@@ -1,8 +1,9 @@
 """The folder in which the web server keeps an upload for the moment that it needs it, and how nothing stays there.
 
 The server writes an uploaded file before our code sees it. So it gets a folder of its own, readable by its user alone;
-each file is deleted as soon as it was read, the folder when the page ends, and the folder of a page that was killed
-when the next one starts.
+each file is deleted as soon as it was read, those that were never asked about (a broken upload, a browser that was
+closed) after two minutes, the folder when the page ends, and the folder of a page that was killed when the next one
+starts.
 """
 
 from __future__ import annotations
@@ -11,9 +12,15 @@ import atexit
 import os
 import shutil
 import tempfile
+import threading
+import time
+from contextlib import suppress
 from pathlib import Path
 
 _PREFIX = "mfer-demo-"
+
+#: Seconds that an upload may wait for its turn before it is deleted unread, and between two looks.
+PATIENCE, LOOK = 120.0, 15.0
 
 
 def private_folder() -> Path:
@@ -39,6 +46,28 @@ def forget(file: str | Path, folder: Path) -> None:
     parent = path.parent
     if parent != folder and parent.is_dir() and not any(parent.iterdir()):
         parent.rmdir()
+
+
+def sweep(folder: Path, patience: float = PATIENCE) -> None:
+    """Delete the files that nothing has been written to for ``patience`` seconds, and empty folders of that age."""
+    before = time.time() - patience
+    for path in sorted(folder.rglob("*"), reverse=True):  # what is inside before what it is in
+        with suppress(OSError):  # gone meanwhile, or a folder that is not empty
+            if path.lstat().st_mtime < before:
+                path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
+
+
+def keep_swept(folder: Path, patience: float = PATIENCE, look: float = LOOK) -> threading.Thread:
+    """Sweep a folder from time to time, until it is gone or the process ends."""
+
+    def work() -> None:
+        while folder.is_dir():
+            sweep(folder, patience)
+            time.sleep(look)
+
+    thread = threading.Thread(target=work, name="mfer-demo-sweep", daemon=True)
+    thread.start()
+    return thread
 
 
 def _is_orphan(folder: Path) -> bool:

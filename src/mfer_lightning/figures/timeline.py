@@ -62,4 +62,6 @@ def plot_timeline(
         layers.set_ylabel("probability (%)")
         layers.set_xlabel("seconds")
         handles = [Patch(color=colour, label=name) for name, colour in zip(class_names, colours, strict=True)][::-1]
-        layers.legend(handles=handles, loc="center left", bbox_to_anchor=(1.01, 0.5))
+        legend = layers.legend(handles=handles, loc="center left", bbox_to_anchor=(1.01, 0.5))
+        for text in legend.get_texts():
+            text.set_parse_math(False)  # the name of a class is no formula

@@ -20,8 +20,10 @@ from mfer_lightning.data.sources import resize
 from mfer_lightning.errors import UserError
 from mfer_lightning.inference.photos import Picture, Pixels, read_photo
 
-#: Photos handed to a process at once, and such parcels on their way for each process.
+#: Photos handed to a process at once, and such parcels on their way for each process; where whole photos come back
+#: (of up to 192 MB each), one by one.
 _PARCEL, _PARCELS = 4, 4
+_WHOLE, _WHOLES = 1, 2
 _LARGEST = 4096
 
 
@@ -38,6 +40,12 @@ class Found:
     picture: Picture
     faces: list[AlignedFace] | None
     crops: list[Pixels] = field(default_factory=list)
+
+    @property
+    def bytes(self) -> int:
+        """What its pixels take."""
+        own = 0 if self.picture.image is None else self.picture.image.nbytes
+        return own + sum(crop.nbytes for crop in self.crops)
 
 
 class Finder:
@@ -112,13 +120,14 @@ def find_in_files(
             yield _look(path, finder, settings["most_pixels"], keep_image)
         return
     context = multiprocessing.get_context("spawn")  # OpenCV's threads do not survive a fork
-    parcels = [paths[i : i + _PARCEL] for i in range(0, len(paths), _PARCEL)]
+    size, most = (_WHOLE, _WHOLES) if keep_image or settings["aligned"] else (_PARCEL, _PARCELS)
+    parcels = [paths[i : i + size] for i in range(0, len(paths), size)]
     try:
         with ProcessPoolExecutor(workers, context, initializer=_start, initargs=(dict(settings), keep_image)) as pool:
             on_the_way: deque[Future[list[Found]]] = deque()
             for parcel in parcels:
                 on_the_way.append(pool.submit(_work, parcel))
-                if len(on_the_way) >= _PARCELS * workers:  # results are pixels: no more than these wait
+                if len(on_the_way) >= most * workers:  # results are pixels: no more than these wait
                     yield from on_the_way.popleft().result()
             while on_the_way:
                 yield from on_the_way.popleft().result()

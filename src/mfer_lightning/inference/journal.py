@@ -9,9 +9,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
-from mfer_lightning.errors import UserError
+from mfer_lightning.errors import FORMULA, UserError
 from mfer_lightning.files import atomic_path, write_json
-from mfer_lightning.inference.results import Prediction
+from mfer_lightning.inference.results import STATUSES, Prediction
 from mfer_lightning.inference.tables import columns
 
 LINES, TABLE, SETTINGS = "predictions.jsonl", "predictions.csv", "predict.json"
@@ -47,6 +47,7 @@ class Journal:
     ) -> None:
         self.folder = folder
         self.path = folder / LINES
+        self._class_names = set(class_names)
         self._columns = columns(class_names, video=video)
         self._file: IO[str] | None = None
         stored = folder / SETTINGS
@@ -75,18 +76,8 @@ class Journal:
         Raises:
             UserError: where one is damaged.
         """
-        if not self.path.is_file():
-            return
-        with self.path.open(encoding="utf-8") as file:
-            for number, text in enumerate(file, start=1):
-                try:
-                    line = json.loads(text)
-                    line["faces"], line["status"], line["key"]
-                except (ValueError, KeyError, TypeError) as error:
-                    raise UserError(
-                        f"{self.path}, line {number}, is damaged. Delete this line, or choose another output folder."
-                    ) from error
-                yield line
+        for line, _ in self._read():
+            yield line
 
     def done(self) -> dict[str, tuple[Stamp, str]]:
         """Key -> stamp of the file and status, of what an earlier start has finished."""
@@ -117,8 +108,28 @@ class Journal:
 
     def predictions(self) -> Iterator[Prediction]:
         """Read prediction after prediction."""
-        for line in self.lines():
-            yield Prediction.from_dict(line)
+        for _, prediction in self._read():
+            yield prediction
+
+    def _read(self) -> Iterator[tuple[dict[str, Any], Prediction]]:
+        if not self.path.is_file():
+            return
+        with self.path.open("rb") as file:
+            for number, text in enumerate(file, start=1):
+                try:
+                    line = json.loads(text.decode("utf-8"))
+                    prediction = Prediction.from_dict(line)
+                    self._check(line["key"], prediction)
+                except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
+                    raise UserError(
+                        f"{self.path}, line {number}, is damaged. Delete this line, or choose another output folder."
+                    ) from error
+                yield line, prediction
+
+    def _check(self, key: Any, prediction: Prediction) -> None:
+        named = all(set(face.shown) == set(face.probabilities) == self._class_names for face in prediction.faces)
+        if not (isinstance(key, str) and prediction.status in STATUSES and named and prediction.rows()):
+            raise ValueError("it is no prediction of this model")
 
     def write_table(self) -> Path:
         """Write ``predictions.csv``: one row a face, or one that says why there is none."""
@@ -127,7 +138,7 @@ class Journal:
             writer = csv.DictWriter(file, self._columns, restval="", lineterminator="\n")
             writer.writeheader()
             for prediction in self.predictions():
-                writer.writerows(prediction.rows())
+                writer.writerows({**row, "path": _no_formula(row["path"])} for row in prediction.rows())
         return table
 
     def _drop_half_a_line(self) -> None:
@@ -146,6 +157,11 @@ class Journal:
                 position = start
             if position != size:
                 file.truncate(position)
+
+
+def _no_formula(path: str | None) -> str | None:
+    """Write a path so that no spreadsheet takes it for a formula; it stays a path to the same file."""
+    return f"./{path}" if path is not None and path.startswith(FORMULA) else path
 
 
 def _compare(stored: Path, settings: Mapping[str, Any]) -> None:

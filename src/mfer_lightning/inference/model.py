@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from mfer_lightning.config.instantiate import locate
-from mfer_lightning.errors import UserError, nearest
+from mfer_lightning.errors import FORMULA, UserError, nearest
 from mfer_lightning.inference.bounds import (
     check_finite,
     check_numbers,
@@ -139,7 +139,8 @@ def read_model(where: str | Path, device: str = "auto") -> FERModel:
     """Load the model of a run, a checkpoint or an export, without executing anything that the file holds.
 
     Args:
-        where: a run's folder, a checkpoint file, or a folder that ``mfer export format=safetensors`` wrote.
+        where: a run's folder, a checkpoint file, or a folder that ``mfer export format=safetensors`` wrote, or a
+            file of it.
         device: ``"auto"`` (a GPU where there is one), or a torch device, e.g. ``"cpu"`` or ``"cuda:1"``.
 
     Returns:
@@ -153,6 +154,10 @@ def read_model(where: str | Path, device: str = "auto") -> FERModel:
     if is_export(where):
         return read_export(where, device)
     path = checkpoint_path(where)
+    if path.suffix == ".safetensors" or path.name == "config.json":
+        if is_export(path.parent):
+            return read_export(path.parent, device)
+        raise UserError(f"{path} does not describe a model: give the folder that mfer export wrote.")
     checkpoint = read_checkpoint(path)
     stored = {
         name.removeprefix("network."): value
@@ -189,7 +194,10 @@ def build_model(description: Mapping[str, Any], weights: Mapping[str, Tensor], s
     check_targets(description.get("config"), source)
     names = description["class_names"]
     if not _are_names(names):
-        raise UserError(f"{source} does not describe a model: its class names are {names!r}.")
+        raise UserError(
+            f"{source} does not describe a model: its class names are {names!r} (legal are different "
+            "printable ones, no formulas)."
+        )
     config = description["network"]
     if not isinstance(config, Mapping) or config.get("num_classes") != len(names):
         raise UserError(f"{source} does not describe a model: {len(names)} class names, network {config!r}.")
@@ -254,8 +262,9 @@ def choose_device(name: str) -> torch.device:
 
 
 def _are_names(names: Any) -> bool:
-    """Whether these are different printable names: they end in file headers, tables and pages."""
+    """Whether these are different printable names, no formulas: they end in file headers, tables and pages."""
     whole = isinstance(names, (list, tuple)) and all(isinstance(n, str) and n.isprintable() for n in names)
+    whole = whole and not any(n.startswith(FORMULA) for n in names)
     return whole and all(0 < len(n) <= LONGEST_NAME for n in names) and len(set(names)) == len(names)
 
 

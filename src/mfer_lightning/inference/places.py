@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mfer_lightning.errors import UserError
+from mfer_lightning.errors import UserError, printable
 
 #: Files with these endings are photos by their name: they get a row, whatever they hold.
 PHOTO_SUFFIXES = (
@@ -56,10 +56,12 @@ def find_photos(source: str | Path, leave_out: Path | None = None) -> Photos:
     if path.is_dir():
         photos, others = [], Counter[str]()
         for file in _walk(path, leave_out):
-            if file.suffix.lower() in PHOTO_SUFFIXES or _looks_like_photo(file):
+            if file.is_symlink() and file.is_dir():
+                others["linked folders"] += 1
+            elif file.suffix.lower() in PHOTO_SUFFIXES or _looks_like_photo(file):
                 photos.append(file)
             else:
-                others[file.suffix.lower() or "without an ending"] += 1
+                others[printable(file.suffix.lower()) or "without an ending"] += 1
         if not photos:
             there = f"{sum(others.values())} other files ({', '.join(sorted(others))})" if others else "no files"
             raise UserError(f"source={shown(path)} holds no photos, but {there}.")
@@ -87,7 +89,7 @@ def shown(path: Path) -> str:
 
 
 def _walk(folder: Path, leave_out: Path | None) -> Iterator[Path]:
-    """Give the files below a folder in the order of their names, and the folders that cannot be entered."""
+    """Give the files below a folder in the order of their names, and the folders that cannot be or are not entered."""
     closed: list[Path] = []
 
     def note(error: OSError) -> None:
@@ -97,7 +99,8 @@ def _walk(folder: Path, leave_out: Path | None) -> Iterator[Path]:
     inside = None if leave_out is None else leave_out.resolve()
     for parent, folders, names in os.walk(folder, onerror=note):
         folders[:] = [name for name in folders if inside is None or (Path(parent) / name).resolve() != inside]
-        found += [Path(parent) / name for name in names]
+        links = [name for name in folders if (Path(parent) / name).is_symlink()]  # not entered: they may go in circles
+        found += [Path(parent) / name for name in (*names, *links)]
     yield from sorted([*found, *closed])
 
 

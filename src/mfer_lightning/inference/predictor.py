@@ -19,6 +19,8 @@ from mfer_lightning.inference.results import NO_FACE, OK, Embeddings, Face, Pred
 #: Photos wait for a full batch of faces, but no more than these and no more bytes of pixels.
 MOST_WAITING = 256
 MOST_BYTES = 1 << 28
+#: Of pixels in a batch; they become floats before they are resized.
+_BATCH_BYTES = 1 << 26
 
 #: One photo, what was found in it, and the vectors of its faces.
 Result = tuple[Picture, Prediction, NDArray[np.float32]]
@@ -187,7 +189,7 @@ class Predictor:
                 found.picture.image = None
             waiting.append(found)
             count = sum(len(f.crops) for f in waiting)
-            held = sum(f.picture.image.nbytes for f in waiting if f.picture.image is not None)
+            held = sum(f.bytes for f in waiting)
             if count >= self.batch_size or len(waiting) >= most_waiting or held > MOST_BYTES:
                 yield from self._classified(waiting, keep_aligned)
                 waiting = []
@@ -219,7 +221,8 @@ class Predictor:
         parts: list[tuple[list[int], NDArray[np.float32], NDArray[np.float32]]] = []
         while order:
             shape = crops[order[0]].shape
-            chosen = [i for i in order[: self.batch_size] if crops[i].shape == shape]
+            most = max(1, min(self.batch_size, _BATCH_BYTES // crops[order[0]].nbytes))
+            chosen = [i for i in order[:most] if crops[i].shape == shape]
             order = order[len(chosen) :]
             parts.append((chosen, *self.classifier.classify(np.stack([crops[i] for i in chosen]))))
         if not parts:

@@ -10,6 +10,8 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from mfer_lightning.errors import printable
+
 #: ``status`` of a photo or frame: it has faces; it has none; and why it could not be looked at.
 OK, NO_FACE, UNREADABLE, NOT_AN_IMAGE, TOO_LARGE = "ok", "no face", "unreadable", "not an image", "too large"
 STATUSES = (OK, NO_FACE, UNREADABLE, NOT_AN_IMAGE, TOO_LARGE)
@@ -174,7 +176,7 @@ class Prediction:
         return rows(self)
 
     def __str__(self) -> str:
-        name = self.path or "picture"
+        name = printable(self.path or "picture")
         if self.frame is not None:
             name += f", frame {self.frame}"
         if self.status != OK:

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from mfer_lightning.errors import UserError, nearest
+from mfer_lightning.nn.archive import check_weights_file
 
 _WRAPPERS = ("state_dict", "model", "module", "state_dict_ema", "model_ema")
 _PREFIXES = ("module.", "_orig_mod.")  # left by DataParallel and torch.compile
@@ -39,7 +40,10 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             content = load_file(path)
         else:
+            check_weights_file(path)
             content = torch.load(path, map_location="cpu", weights_only=True)
+    except UserError:
+        raise
     except pickle.UnpicklingError as error:
         raise UserError(
             f"{path} was refused: it is damaged or holds more than weights (Python objects, which can run code when "
@@ -48,7 +52,17 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
     except Exception as error:  # a damaged file fails in as many ways as there are readers inside
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"{path} cannot be read as weights: {reason}. It may be damaged; get it anew.") from error
-    return tensors_of(content, str(path))
+    state = tensors_of(content, str(path))
+    _check_claims(state, path)
+    return state
+
+
+def _check_claims(state: Mapping[str, Tensor], path: Path) -> None:
+    """Refuse tensors that would grow when they are copied: a single number repeated, an empty frame."""
+    for name, value in state.items():
+        plain = value.layout is torch.strided and value.device.type == "cpu" and not value.is_quantized
+        if not plain or value.numel() * value.element_size() > value.untyped_storage().nbytes():
+            raise UserError(f"{path}: {name[:80]!r} is no plain tensor, or claims to be larger than what is stored.")
 
 
 def tensors_of(content: object, source: str) -> dict[str, Tensor]:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 #: An aligned face is no larger; a photograph belongs to ``mfer predict``, which finds the faces in it.
 LARGEST_SIDE = 4096
 
+#: What is opened. Pillow knows others, of which some run programs (EPS runs Ghostscript).
+FORMATS = ("JPEG", "MPO", "PNG", "BMP", "WEBP", "TIFF", "GIF", "PPM", "JPEG2000", "AVIF", "HEIF")
+
 
 def as_faces(source: Any) -> Iterator[NDArray[np.uint8]]:
     """Give the faces of whatever a user has.
@@ -64,7 +67,8 @@ def read_face(path: Path) -> NDArray[np.uint8]:
     if not path.is_file():
         raise UserError(f"There is no image {path}.")
     try:
-        with Image.open(path) as image:
+        Image.init()
+        with Image.open(path, formats=[name for name in FORMATS if name in Image.OPEN]) as image:
             return _from_pillow(image, str(path))
     except UserError:
         raise

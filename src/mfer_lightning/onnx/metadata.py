@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mfer_lightning.errors import UserError
+from mfer_lightning.errors import FORMULA, UserError
 
 #: Version of these notes; newer ones are refused.
 FORMAT = 1
@@ -109,8 +109,8 @@ def _names(value: Any) -> tuple[str, ...]:
     whole = isinstance(value, list) and all(isinstance(n, str) for n in value)
     if not whole or not 2 <= len(value) <= MOST_CLASSES or len(set(value)) != len(value):
         raise ValueError("class_names is no list of different names")
-    if not all(0 < len(n) <= _LONGEST_NAME and n.isprintable() for n in value):
-        raise ValueError("a class name is empty, too long or not printable")
+    if not all(0 < len(n) <= _LONGEST_NAME and n.isprintable() and not n.startswith(FORMULA) for n in value):
+        raise ValueError("a class name is empty, too long, not printable or a formula")
     return tuple(value)
 
 

@@ -10,6 +10,8 @@ from typing import Any, Protocol
 from rich.console import Console
 from rich.markup import escape
 
+from mfer_lightning.errors import printable
+
 #: Photos whose trouble is said by name.
 MOST_TROUBLES = 5
 _TABLE, _LINES = "predictions.csv", "predictions.jsonl"
@@ -75,7 +77,8 @@ def print_summary(
         console.print(f"{count(faces, 'faces')}: {shares}.")
     for item in troubles:
         plain = item.to_dict()
-        console.print(escape(f"  {plain['path']}: {item.status}, {plain['message']}"), soft_wrap=True, highlight=False)
+        words = printable(f"  {plain['path']}: {item.status}, {plain['message']}")
+        console.print(escape(words), soft_wrap=True, highlight=False)
     more = sum(n for s, n in statuses.items() if s not in ("ok", "no face")) - len(troubles)
     if more > 0:
         console.print(f"  ... and {more:,} more: the rows of {_TABLE} say why.")

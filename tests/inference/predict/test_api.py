@@ -107,6 +107,21 @@ def test_several_faces_come_from_left_to_right_and_can_be_chosen(model: Predicto
         model.predict(photo, faces="every")
 
 
+def test_large_faces_do_not_wait_for_a_full_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As faces that are as they come, of photographs that somebody calls aligned: batches by bytes, not by number."""
+    alignment = {**ALIGNMENT, "size": None}
+    model = mfer_lightning.load_model(save_run(tmp_path / "run", alignment=alignment), "cpu")
+    sizes: list[int] = []
+    classify = model.classifier.classify
+    monkeypatch.setattr(model.classifier, "classify", lambda faces: sizes.append(len(faces)) or classify(faces))
+    monkeypatch.setattr("mfer_lightning.inference.predictor._BATCH_BYTES", 2 * 300 * 300 * 3)
+    monkeypatch.setattr("mfer_lightning.inference.predictor.MOST_BYTES", 5 * 300 * 300 * 3)
+    found = model.predict([np.full((300, 300, 3), i, np.uint8) for i in range(9)], aligned=True)
+    assert len(found) == 9
+    assert sizes == [2, 2, 2, 2, 1]
+    assert len({face.probability for face in found.faces}) > 1
+
+
 def test_vectors_belong_to_the_faces(model: Predictor, portrait: np.ndarray, expected: Predictions) -> None:
     blank = np.full((64, 64, 3), 255, np.uint8)
     found = model.embed([portrait, blank, portrait])

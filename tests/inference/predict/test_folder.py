@@ -16,11 +16,15 @@ import numpy as np
 import pytest
 from inference.predict.conftest import save_run, write
 from inference.predict.mixed import bomb, make
+from PIL import Image
 
 from mfer_lightning import load_model
 from mfer_lightning.cli import main
 from mfer_lightning.emotions import EMOTIONS
+from mfer_lightning.errors import UserError
+from mfer_lightning.inference.journal import Journal
 from mfer_lightning.inference.predictor import Predictor
+from mfer_lightning.inference.results import Face, Prediction
 
 Mfer = Callable[..., int]
 
@@ -192,6 +196,7 @@ def test_the_results_may_lie_among_the_photos(photos: Path, run: Path, capsys: p
     assert "the folder of the photos themselves" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_several_processes_say_what_one_says(photos: Path, run: Path, tmp_path: Path) -> None:
     for workers in (0, 2):
         command = (f"checkpoint={run}", f"source={photos}", f"output={tmp_path / str(workers)}")
@@ -252,12 +257,69 @@ def test_a_mistake_is_one_message_and_leaves_nothing_behind(
     assert sorted(f.name for f in photos.parent.iterdir()) == ["empty", "my photos"]
 
 
-def test_a_damaged_journal_is_named(photos: Path, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    command = (f"checkpoint={run}", f"source={photos}", f"output={tmp_path / 'out'}")
-    assert predict(*command) == 0
-    (tmp_path / "out" / "predictions.jsonl").write_text("{}\n")
-    assert predict(*command) == 2
-    assert "line 1, is damaged" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda good: b"{}\n",
+        lambda good: good.replace(b".png", b"\xff\xfe.g", 1),
+        lambda good: good.replace(b'"faces": [', b'"faces": 3, "more": [', 1),
+        lambda good: good.replace(b'"probabilities"', b'"nothing"', 1),
+        lambda good: good.replace(b'"probabilities": {', b'"probabilities": {"boredom": 0.1, ', 1),
+        lambda good: good.replace(b'"key": "a"', b'"key": ["a"]', 1),
+        lambda good: b"\0" * 4096 + b"\n" + good,
+        lambda good: good.replace(b'"status": "ok"', b'"status": 5', 1),
+    ],
+)
+def test_a_damaged_journal_is_named(damage: Callable[[bytes], bytes], tmp_path: Path) -> None:
+    journal = Journal(tmp_path, {}, ("fear", "anger"))
+    face = Face(0, {"fear": 0.75, "anger": 0.25}, box=(1, 2, 3, 4))
+    journal.append("a", Prediction("a.png", (face,)))
+    with journal:
+        pass
+    good = (tmp_path / "predictions.jsonl").read_bytes()
+    (tmp_path / "predictions.jsonl").write_bytes(damage(good))
+    assert (tmp_path / "predictions.jsonl").read_bytes() != good
+    with pytest.raises(UserError, match="line 1, is damaged"):
+        Journal(tmp_path, {}, ("fear", "anger")).done()
+
+
+def test_names_are_no_formulas_no_commands_to_a_terminal_and_no_reason_to_stop(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    picture = Image.fromarray(np.full((48, 48, 3), 128, np.uint8))
+    for name in ("=cmd|' '!A1.png", "@SUM(1).png", "two\nlines.png", "x" * 251 + ".png", "y" * 247 + ".png"):
+        picture.save(folder / name)
+    (folder / "no\x1b[2J.jpg").write_text("no picture")
+    for name in (b"a.\x1b[2J", b"b.\xff"):
+        Path(os.fsdecode(os.fsencode(folder) + b"/" + name)).write_text("x")
+    (tmp_path / "elsewhere").mkdir()
+    (folder / "link").symlink_to(tmp_path / "elsewhere")
+    monkeypatch.chdir(folder)
+    assert predict(f"checkpoint={run}", "source=.", f"output={tmp_path / 'out'}", "aligned=true", "annotate=true") == 0
+    said = capsys.readouterr().out
+    assert "\x1b" not in said
+    assert r"no\x1b[2J.jpg" in said
+    assert r"1 .\udcff" in said
+    assert "1 linked folders" in said
+    found = rows(tmp_path / "out")
+    assert len(found) == 6
+    assert all(Path(row["path"]).is_file() for row in found)
+    assert not [cell for row in found for cell in row.values() if cell.startswith(("=", "+", "-", "@", "\t", "\r"))]
+    copies = [f.name for f in (tmp_path / "out" / "annotated").iterdir()]
+    assert len(copies) == 5
+    assert all(name.endswith(".jpg") for name in copies)
+
+
+@pytest.mark.parametrize("output", ["photos/a.png", "photos/a.png/x", "/dev/null"])
+def test_a_folder_that_cannot_be_is_one_message(
+    output: str, run: Path, mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "photos").mkdir()
+    Image.fromarray(np.zeros((48, 48, 3), np.uint8)).save(tmp_path / "photos" / "a.png")
+    assert mfer("predict", f"checkpoint={run}", "source=photos", f"output={output}", "aligned=true") == 2
+    assert "Cannot make the folder" in capsys.readouterr().err
 
 
 def test_aligned_faces_need_no_detector(photos: Path, run: Path, tmp_path: Path) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from align.conftest import photo
-from commands.conftest import FACS, TINY, only_run
+from commands.conftest import TINY, only_run
 from data.trees import write_ferplus
 from inference.predict.conftest import save_run
 from PIL import Image
@@ -20,8 +18,6 @@ from PIL import Image
 from mfer_lightning import load_model
 from mfer_lightning.align import DETECTORS
 from mfer_lightning.align.provenance import build_stored_aligner, describe_alignment
-from mfer_lightning.data.facs import FacsGenerator
-from mfer_lightning.emotions import EMOTIONS
 from mfer_lightning.errors import UserError
 from mfer_lightning.inference.checkpoint import read_checkpoint
 from mfer_lightning.inference.pretrained import save_export
@@ -93,25 +89,7 @@ def test_faces_made_by_mfer_align_are_made_so_again_by_predict(mfer: Mfer, tmp_p
         assert one.probabilities == pytest.approx(other.probabilities, abs=1e-6)
 
 
-def test_prediction_on_stored_faces_is_what_evaluation_said_of_them(mfer: Mfer, tmp_path: Path) -> None:
-    """The faces of the embedded dataset, written as files and predicted, against predictions_test.csv."""
-    assert mfer(*FACS, *QUIET) == 0
-    run = only_run(tmp_path / "runs")
-    config = read_checkpoint(run / "checkpoints" / "best.ckpt")["mfer"]["config"]["dataset"]
-    generator = FacsGenerator(size=config["size"], seed=config["data_seed"], difficulty=config["difficulty"])
-    with (run / "predictions_test.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))[:12]
-    for row in rows:
-        write(tmp_path / row["path"], generator.image("test", int(Path(row["path"]).stem)))
-    assert mfer("predict", f"checkpoint={run}", "source=test", "aligned=true", "device=cpu") == 0
-    lines = (tmp_path / "predictions" / "test" / "predictions.jsonl").read_text().splitlines()
-    said = {line["path"]: line["faces"][0]["probabilities"] for line in map(json.loads, lines)}
-    assert len(said) == len(rows)
-    for row in rows:
-        for name in EMOTIONS:
-            assert said[row["path"]][name] == pytest.approx(float(row[f"p_{name}"]), abs=1e-4)
-
-
+@pytest.mark.slow
 def test_a_model_of_grey_faces_sees_grey_faces(mfer: Mfer, tmp_path: Path) -> None:
     write_ferplus(tmp_path / "data" / "ferplus")
     own = ("dataset=ferplus", "paths.data=data", *TINY, *QUIET, "loader.batch_size=4", "dataset.protocol=dev")

@@ -28,15 +28,18 @@ The model sorts *pictures of faces* by the expression that observers would name.
 expression recognition, and for tools in which a wrong answer costs little and a person can correct it.
 
 - **An expression is not an emotion.** What a face shows depends on situation, culture and person; the same feeling
-  shows in many ways, and the same face can mean many things (Barrett et al., *Psychological Science in the Public
-  Interest* 2019). The labels are opinions of annotators, who often disagree with each other.
+  shows in many ways, and the same face can mean many things (Barrett, Adolphs, Marsella, Martinez, Pollak:
+  *Psychological Science in the Public Interest* 20(1), 2019). The labels are opinions of annotators, who often
+  disagree with each other.
 - **Not for decisions about people**: hiring, schooling, policing, border control, insurance, credit, diagnosis, lie
-  detection. Emotion recognition at work and in education is prohibited in the European Union (Regulation (EU)
-  2024/1689, Article 5(1)(f)), except for medical and safety reasons; elsewhere it may be regulated too. Have your use
-  checked.
-- **Errors are not spread evenly.** The datasets of the field hold mostly posed or acted faces from the web and
-  over-represent some groups of age, gender and origin. The per-class table below shows which expressions it confuses;
-  how well it does on the people that you have in mind must be measured on them.
+  detection. In the European Union, AI systems that infer emotions at the workplace or in education institutions are
+  prohibited, except for medical or safety reasons (Regulation (EU) 2024/1689, Article 5(1)(f)); elsewhere they
+  count, as a rule, as high-risk (Annex III, point 1(c)), and the people exposed to them must be told (Article 50(3)).
+  Other countries have rules of their own. Have your use checked.
+- **Errors are not spread evenly.** The datasets of the field hold mostly pictures from the web, of which nobody
+  knows what the people felt, and over-represent some groups of age, gender and origin; rare expressions tend to be told
+  worst (see the figures by class, where there are any). How well it does on the people that you have in mind must be
+  measured on them.
 - **Faces must be aligned as in training** (below). Other crops, sizes or colour orders lower the accuracy without a
   warning. Tell those whose faces are processed, and keep no more than you need.
 """

@@ -1,0 +1,67 @@
+"""One model in all its forms gives the same probabilities, on the command line and from Python."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from inference.conftest import Forms
+from PIL import Image
+
+from mfer_lightning import load_model
+from mfer_lightning.cli import main
+from mfer_lightning.errors import UserError
+from mfer_lightning.inference.model import FERModel
+from mfer_lightning.onnx import OnnxModel
+
+
+def test_command_line_python_safetensors_and_onnx_give_the_same_probabilities(
+    forms: Forms, faces: np.ndarray, tmp_path: Path
+) -> None:
+    some = faces[:12]
+    (tmp_path / "faces").mkdir()
+    for i, face in enumerate(some):
+        Image.fromarray(face).save(tmp_path / "faces" / f"{i:02}.png")
+    paths = sorted((tmp_path / "faces").iterdir())
+    batch = torch.from_numpy(some.transpose(0, 3, 1, 2).copy())
+    expected = forms.model(batch)["logits"].double().softmax(1).numpy()
+    assert np.ptp(expected, axis=0).max() > 0.05, "the faces must differ"
+
+    found = {"without torch": OnnxModel(forms.onnx).predict(paths).probabilities}
+    own = FERModel.from_pretrained(forms.safetensors, "cpu")
+    found["from_pretrained"] = own(batch)["logits"].double().softmax(1).numpy()
+    for name, where in {"checkpoint": forms.checkpoint, "safetensors": forms.safetensors, "onnx": forms.onnx}.items():
+        said = load_model(where, "cpu").predict(paths, aligned=True)
+        found[f"python, {name}"] = np.array([list(face.probabilities.values()) for face in said.faces])
+        options = (f"source={tmp_path / 'faces'}", "aligned=true", "device=cpu", f"output={tmp_path / name}")
+        with pytest.raises(SystemExit) as stop:
+            main(["predict", f"checkpoint={where}", *options])
+        assert not stop.value.code
+        with (tmp_path / name / "predictions.csv").open() as file:
+            rows = sorted(csv.DictReader(file), key=lambda row: row["path"])
+        found[f"command line, {name}"] = np.array(
+            [[float(row[f"p_{n}"]) for n in forms.model.class_names] for row in rows]
+        )
+    for name, probabilities in found.items():
+        np.testing.assert_allclose(probabilities, expected, atol=1e-4, err_msg=name)
+
+
+def test_a_file_of_an_export_stands_for_the_export(forms: Forms, tmp_path: Path) -> None:
+    whole = load_model(forms.safetensors, "cpu").classifier.identity()
+    for name in ("model.safetensors", "config.json"):
+        assert load_model(forms.safetensors / name, "cpu").classifier.identity() == whole
+    (tmp_path / "lonely.safetensors").write_bytes((forms.safetensors / "model.safetensors").read_bytes())
+    with pytest.raises(UserError, match="give the folder that mfer export wrote"):
+        load_model(tmp_path / "lonely.safetensors", "cpu")
+
+
+@pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@SUM(A1)"])
+def test_a_class_name_is_no_formula(name: str, forms: Forms, tmp_path: Path) -> None:
+    stored = torch.load(forms.checkpoint, weights_only=True)
+    stored["mfer"]["class_names"] = [name, "fear", "anger"]
+    torch.save(stored, tmp_path / "x.ckpt")
+    with pytest.raises(UserError, match="no formulas"):
+        load_model(tmp_path / "x.ckpt", "cpu")
