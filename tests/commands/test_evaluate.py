@@ -180,6 +180,8 @@ def test_a_sweep_evaluates_each_combination_and_leaves_nothing_beside_the_result
         (("predictions={run}/predictions_test.csv", "dataset=facs"), "dataset=facs needs a model"),
         (("predictions={run}/predictions_test.csv", "flip=true"), "flip=True needs a model"),
         (("predictions={run}/predictions_test.csv", "suite=robustness"), "suite=robustness needs a model"),
+        (("predictions={run}/predictions_test.csv", "split=val"), "split=val needs a model"),
+        (("predictions={run}/predictions_test.csv", "dataset.occlusion=1"), "dataset.occlusion=1 needs a model"),
         (("checkpoint={run}", "dataset.occlusion=0,1"), "add -m to evaluate each"),
         (("checkpoint={run}", "suite=robust"), "did you mean 'robustness'"),
         (("checkpoint={run}", "lists.occlusion=a.txt"), "lists.occlusion belongs to suite=robustness"),
@@ -196,6 +198,27 @@ def test_a_mistake_is_one_message(
     assert words in err
     assert "Traceback" not in err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("what", ["checkpoint={run}", "predictions={run}/predictions_test.csv"])
+def test_a_run_s_own_results_are_never_overwritten(what: str, trained: Path, capsys: pytest.CaptureFixture) -> None:
+    before = {path: path.read_bytes() for path in trained.rglob("*.*") if path.is_file()}
+    assert mfer("evaluate", what.format(run=trained), f"output={trained}") == 2
+    assert "is a run's own folder" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_predictions_without_labels_are_one_message(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    header, *rows = (trained / "predictions_test.csv").read_text().splitlines()
+    cells = [row.split(",") for row in rows]
+    unknown = [",".join([*row[:2], "-1", *row[3:]]) for row in cells]
+    for lines in ([header], [header, *unknown]):
+        (tmp_path / "table.csv").write_text("\n".join([*lines, ""]))
+        assert mfer("evaluate", f"predictions={tmp_path / 'table.csv'}") == 2
+        assert "no face has a label" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["table.csv"]
 
 
 def test_swapped_class_names_change_the_figures_and_never_go_unseen_by_name(trained: Path, tmp_path: Path) -> None:

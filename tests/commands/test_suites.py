@@ -123,6 +123,26 @@ def test_a_card_broken_off_goes_on_and_nothing_stands_there_half(
     assert not (again / "unfinished").exists()
 
 
+def test_other_pictures_of_the_same_faces_do_not_go_on_with_a_broken_card(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Labels, and so the data's hash, are the same; what is drawn over the faces is not."""
+    ran: list[str] = []
+    run = Passes.run
+
+    def stop(self: Passes, name: str, *arguments: object, **options: object) -> np.ndarray:
+        ran.append(name)
+        if name == "contrast-1" and ran.count(name) == 1:
+            raise KeyboardInterrupt
+        return run(self, name, *arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Passes, "run", stop)
+    asked = ("suite=robustness", "robustness.kinds=[contrast]", "robustness.batch=false", f"output={tmp_path / 'out'}")
+    assert evaluate(trained, *asked) == 130
+    assert evaluate(trained, *asked, "dataset.occlusion=1.0") == 0
+    assert ran.count("clean") == 2
+
+
 @pytest.mark.slow
 def test_a_view_of_fewer_classes_and_the_mirror_have_cards_too(trained: Path) -> None:
     more = ("drop=[contempt]", "flip=true", "robustness.kinds=[shift]", "split=val")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from mfer_lightning.commands.faces import each_combination, split_dataset_options
 from mfer_lightning.commands.launch import run_verb
 from mfer_lightning.config.schema_evaluate import Evaluate
 from mfer_lightning.errors import UserError, nearest
+from mfer_lightning.evaluation.runs import is_training
 
 SPLITS = ("test", "val", "train")
 SUITES = ("standard", "robustness", "explain")
@@ -34,7 +36,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _evaluate(config: dict[str, Any], options: Sequence[str]) -> int:
-    _check(config)
+    _check(config, options)
     if config["predictions"] is not None:
         from mfer_lightning.commands.reevaluate import evaluate_predictions
 
@@ -54,7 +56,7 @@ def _evaluate(config: dict[str, Any], options: Sequence[str]) -> int:
     return 0
 
 
-def _check(config: dict[str, Any]) -> None:
+def _check(config: dict[str, Any], options: Sequence[str]) -> None:
     if (config["checkpoint"] is None) == (config["predictions"] is None):
         raise UserError(
             "Say what to evaluate: checkpoint=<a run's folder or a .ckpt file>, or predictions=<predictions_*.csv>."
@@ -69,7 +71,14 @@ def _check(config: dict[str, Any]) -> None:
     if config["calibrate"] and suite != "standard":
         raise UserError(f"calibrate=true belongs to suite=standard, not to suite={suite}.")
     if config["predictions"] is not None:
-        for option, untouched in (("dataset_name", None), ("flip", None), ("suite", "standard")):
+        for option, untouched in (("dataset_name", None), ("flip", None), ("suite", "standard"), ("split", "test")):
             if config[option] != untouched:
                 name = option.removesuffix("_name")
                 raise UserError(f"{name}={config[option]} needs a model: give checkpoint=..., not predictions=...")
+        if options:
+            raise UserError(f"{options[0]} needs a model: give checkpoint=..., not predictions=...")
+    if config["output"] is not None and is_training(Path(config["output"]).expanduser()):
+        raise UserError(
+            f"output={config['output']} is a run's own folder, whose results would be overwritten: choose another, or "
+            "leave output out, and they go into the run's evaluations/."
+        )

@@ -8,6 +8,7 @@ from typing import Any
 
 from mfer_lightning.commands.calibrate import calibration, val_beside
 from mfer_lightning.commands.draw import draw_figures
+from mfer_lightning.errors import UserError
 from mfer_lightning.evaluation.metrics import evaluate
 from mfer_lightning.evaluation.predictions import Predictions
 from mfer_lightning.evaluation.uncertainty import annotator_figures, metric_intervals
@@ -33,6 +34,9 @@ def evaluate_predictions(config: Mapping[str, Any]) -> Path:
     match = match_classes(table.class_names, table.class_names, config["drop"])
     names = table.class_names
     table = _view(table, match)
+    if not (table.label >= 0).any():
+        left = f" once {', '.join(match.dropped)} is left out" if match.dropped else ""
+        raise UserError(f"{path}: no face has a label{left}, so there is nothing to measure.")
     found: dict[str, Any] = {
         **evaluate(table),
         "intervals": metric_intervals(table),

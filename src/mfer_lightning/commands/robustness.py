@@ -60,7 +60,7 @@ def evaluate_robustness(config: Mapping[str, Any], options: Sequence[str] = ()) 
 
     first = _first_face(faces)
     wanted = conditions(min(first.shape[:2]), wished["kinds"])
-    card, passes = _measure(faces, wanted, lists, wished, subject.folder)
+    card, passes = _measure(faces, wanted, lists, wished, subject)
     card = _complete(card, subject, faces, wished, passes.reused)
     _write(card, subject.folder, first, wanted, int(faces.rows[0]), wished)
     passes.finish()
@@ -86,9 +86,11 @@ def _path(name: str, path: Any) -> str:
 
 
 def _measure(
-    faces: Faces, wanted: Sequence[Condition], lists: Sequence[FaceList], wished: Mapping[str, Any], folder: Path
+    faces: Faces, wanted: Sequence[Condition], lists: Sequence[FaceList], wished: Mapping[str, Any], subject: Subject
 ) -> tuple[dict[str, Any], Passes]:
-    definition = f"{VERSION} {wished['seed']} {wished['border']}"
+    # the hash of the data is of its labels: options of the dataset make other pictures of the same faces
+    pictures = {name: value for name, value in sorted(subject.spec.items()) if name != "root"}
+    definition = f"{VERSION} {wished['seed']} {wished['border']} {pictures}"
     total = len(faces.positions) * (len(wanted) + 2 + bool(faces.flip) + bool(wished["batch"]))
     with Progress(transient=True) as bar:
         task = bar.add_task("clean", total=total)
@@ -96,7 +98,7 @@ def _measure(
         def advance(name: str, count: int) -> None:
             bar.update(task, advance=count, description=name)
 
-        passes = Passes(faces, folder / "unfinished", definition, advance)
+        passes = Passes(faces, subject.folder / "unfinished", definition, advance)
         card = measure_robustness(
             passes,
             wanted,

@@ -171,6 +171,23 @@ class TestManyMethods:
         family = compare_against_baseline({"b": b, "a": a, "c": a, "d": a}, "b")
         assert {c.verdict for c in family} == {"tie"}
 
+    def test_what_could_have_been_seen_is_less_in_a_family(self) -> None:
+        a, b = runs(5, 1000, 0.8, 1), runs(5, 1000, 0.8, 2)
+        alone = compare_against_baseline({"b": b, "a": a}, "b")[0]
+        assert alone.smallest_detectable == pytest.approx(compare_methods(a, b).smallest_detectable)
+        family = compare_against_baseline({"b": b, **{str(i): a for i in range(5)}}, "b")[0]
+        # as if tested at a fifth of the level
+        at_level = compare_methods(a, b, confidence=1 - 0.05 / 5).smallest_detectable
+        assert family.smallest_detectable == pytest.approx(at_level)
+        assert family.smallest_detectable > alone.smallest_detectable
+
+    def test_against_the_best_all_pairs_are_corrected_for(self) -> None:
+        methods = {str(i): runs(3, 500, 0.8, i) for i in range(5)}
+        best = max(methods, key=lambda name: methods[name].mean())
+        found = compare_against_baseline(methods, best, chosen_by_results=True)
+        assert [c.adjusted_p_value for c in found] == pytest.approx([min(1.0, 10 * c.p_value) for c in found])
+        assert {c.verdict for c in found} == {"tie"}
+
     def test_an_unknown_baseline_is_refused(self) -> None:
         with pytest.raises(ValueError, match="baseline"):
             compare_against_baseline({"a": runs(3, 10, 0.5)}, "b")

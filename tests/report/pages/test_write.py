@@ -18,6 +18,7 @@ from mfer_lightning.report.pages.content import Document, Options
 from mfer_lightning.report.pages.write import write_report
 
 QUICK = Options(embedding="none")
+OLD = '<meta name="generator" content="mfer_lightning 0.1">'
 
 
 class Page(HTMLParser):
@@ -252,8 +253,14 @@ def test_a_report_replaces_a_report_and_nothing_else(
     with pytest.raises(UserError, match="exists and is no report"):
         write_report([small], output, QUICK)
     assert (output / "thesis.tex").read_text() == "mine"
+    (output / "report.html").write_text(OLD)  # a report, and something beside it
+    with pytest.raises(UserError, match="exists and is no report"):
+        write_report([small], output, QUICK)
     (output / "thesis.tex").unlink()
-    (output / "report.html").write_text("old")
+    (output / "report.html").write_text("<h1>of another program</h1>")
+    with pytest.raises(UserError, match="exists and is no report"):
+        write_report([small], output, QUICK)
+    (output / "report.html").write_text(OLD)
 
     def fail(_: object) -> str:
         raise RuntimeError("half way")
@@ -262,7 +269,7 @@ def test_a_report_replaces_a_report_and_nothing_else(
         patch.setattr(write, "render_html", fail)
         with pytest.raises(RuntimeError):
             write_report([small], output, QUICK)
-    assert (output / "report.html").read_text() == "old"
+    assert (output / "report.html").read_text() == OLD
     assert [p.name for p in tmp_path.iterdir()] == ["report"]
     write_report([small], output, QUICK)
     assert "In short" in (output / "report.html").read_text()

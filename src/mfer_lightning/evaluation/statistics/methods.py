@@ -39,7 +39,8 @@ class MethodComparison:
         seeds_b: number of b's seeds.
         degrees_of_freedom: effective, of the t distribution that the test uses; None where undecided.
         smallest_detectable: smallest true difference that would have been found with 80% power, given this test set and
-            these seeds; None where undecided.
+            these seeds; None where undecided. In a family of M comparisons at the level divided by M, which Holm's
+            correction asks of the first: the most that a member may have to meet.
         verdict: "better" (a above b), "worse", "tie" (no difference could be shown: read it beside
             ``smallest_detectable``) or "undecided" (fewer than 3 seeds on either side).
         name: what a is called, where the comparison was made by :func:`.multiple.compare_against_baseline`.
@@ -108,6 +109,24 @@ def compare_methods(
         smallest_detectable=_noncentrality(float(f"{freedom:.3g}"), confidence) * error,
         verdict=verdict,
     )
+
+
+def detectable_among(comparison: MethodComparison, family: int, confidence: float) -> float | None:
+    """Give ``smallest_detectable`` of a comparison that is one of a family, corrected for their number.
+
+    Args:
+        comparison: made by itself, with the same confidence.
+        family: how many comparisons are made, at least 1.
+        confidence: of the whole family.
+
+    Returns:
+        The difference; None where the comparison is undecided.
+    """
+    freedom = comparison.degrees_of_freedom
+    if freedom is None or comparison.low is None or comparison.high is None:
+        return None
+    error = (comparison.high - comparison.low) / 2 / float(stats.t.isf((1 - confidence) / 2, freedom))
+    return _noncentrality(float(f"{freedom:.3g}"), 1 - (1 - confidence) / family) * error
 
 
 @lru_cache(maxsize=4096)

@@ -8,7 +8,13 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from mfer_lightning.evaluation.statistics.methods import MethodComparison, MethodMetric, Verdict, compare_methods
+from mfer_lightning.evaluation.statistics.methods import (
+    MethodComparison,
+    MethodMetric,
+    Verdict,
+    compare_methods,
+    detectable_among,
+)
 
 
 def holm(p_values: Sequence[float]) -> NDArray[np.float64]:
@@ -44,8 +50,13 @@ def compare_against_baseline(
     labels: NDArray[np.integer] | None = None,
     metric: MethodMetric = "accuracy",
     confidence: float = 0.95,
+    *,
+    chosen_by_results: bool = False,
 ) -> list[MethodComparison]:
     """Compare every method of a sweep against one of them, with Holm's correction over all that can be decided.
+
+    Which one must not depend on the results: the highest of several equal methods is the one that had luck. Where it
+    was chosen for its figures, any pair might have been compared, and p-values are corrected for all (Bonferroni).
 
     Args:
         runs_by_method: name -> (seeds, images) bool, all over the same images (see :func:`.pairing.correct_matrix`).
@@ -53,10 +64,12 @@ def compare_against_baseline(
         labels: as for :func:`.methods.compare_methods`.
         metric: likewise.
         confidence: likewise; the chance of any false verdict in the family is at most 1 - confidence.
+        chosen_by_results: whether the baseline was chosen for its figures, e.g. as the best or the worst.
 
     Returns:
         One comparison a method but the baseline, in the order given, with ``name``, ``baseline`` and
-        ``adjusted_p_value``; verdicts go by the adjusted p-value. Intervals stay those of the single comparison.
+        ``adjusted_p_value``; verdicts go by the adjusted p-value, and ``smallest_detectable`` is corrected for the
+        family, too. Intervals stay those of the single comparison.
 
     Raises:
         ValueError: where the baseline is not among the names, or an argument is not legal.
@@ -71,10 +84,13 @@ def compare_against_baseline(
         if name != baseline
     ]
     decided = [i for i, comparison in enumerate(found) if comparison.p_value is not None]
-    adjusted = holm([found[i].p_value or 0.0 for i in decided])
+    p_values = [found[i].p_value or 0.0 for i in decided]
+    family = len(decided) * (len(decided) + 1) // 2 if chosen_by_results else len(decided)
+    adjusted = np.minimum(family * np.array(p_values), 1.0) if chosen_by_results else holm(p_values)
     for i, p in zip(decided, adjusted.tolist(), strict=True):
         verdict: Verdict = "tie"
         if p < 1 - confidence:
             verdict = "better" if found[i].difference > 0 else "worse"
-        found[i] = replace(found[i], adjusted_p_value=p, verdict=verdict)
+        smallest = detectable_among(found[i], family, confidence)
+        found[i] = replace(found[i], adjusted_p_value=p, verdict=verdict, smallest_detectable=smallest)
     return found

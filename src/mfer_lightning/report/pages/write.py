@@ -11,8 +11,11 @@ from mfer_lightning.files import write_text
 from mfer_lightning.report.pages.content import Document, Options, build_document
 from mfer_lightning.report.pages.render import render_csv, render_html, render_latex, render_markdown, render_runs
 
-#: By this file a folder is known to be a report, which a later report may replace.
+#: By this file, and by holding nothing but these, a folder is known to be a report, which a later one may replace.
 PAGE = "report.html"
+CONTENT = {PAGE, "report.md", "report.tex", "tables", "figures"}
+#: What our pages say of themselves near their beginning.
+_MARK = b'name="generator" content="mfer_lightning'
 
 
 def write_report(
@@ -64,4 +67,13 @@ def _write(document: Document, folder: Path) -> None:
 
 
 def _replaceable(target: Path) -> bool:
-    return target.is_dir() and ((target / PAGE).is_file() or not any(target.iterdir()))
+    """Whether nothing of anybody else's is lost: other programs write a ``report.html``, too."""
+    if not target.is_dir():
+        return False
+    names = {path.name for path in target.iterdir() if path.name != ".DS_Store"}
+    if not names:
+        return True
+    if PAGE not in names or not names <= CONTENT:
+        return False
+    with (target / PAGE).open("rb") as file:
+        return _MARK in file.read(4096)

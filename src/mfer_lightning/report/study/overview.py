@@ -44,7 +44,7 @@ def main_table(section: Section, metric: str) -> Table:
         Column(f"95% interval of {title}", numeric=True, about=interval),
         Column("difference", numeric=True, about="from the baseline in points, 95% interval over seeds and faces"),
         Column("p (Holm)", numeric=True, about="corrected for all comparisons of this table"),
-        Column("could be seen", numeric=True, about="smallest true difference in points found four times in five"),
+        Column("could be seen", numeric=True, about="true difference in points found four times in five, so corrected"),
         Column("verdict", about="at 5%, Holm-corrected"),
     )
     rows, data = [], []

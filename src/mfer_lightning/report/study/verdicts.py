@@ -74,10 +74,11 @@ def _against_baseline(section: Section) -> list[str]:
         seen = [c.smallest_detectable for _, c in ties if c.smallest_detectable is not None]
         range_ = points(max(seen)) if len(seen) == 1 else f"{points(min(seen))} to {points(max(seen))}"
         named = [f"{label} ({signed(c.difference)})" for label, c in ties]
+        times = ", corrected for all comparisons," if len(comparisons) > 1 else ""
         told.append(
             f"No difference from the baseline could be shown: {'; '.join(named)} points. "
-            f"With this test set and these seeds a true difference of {range_} points would have been found four "
-            "times in five; smaller ones could not be seen."
+            f"With this test set and these seeds{times} a true difference of {range_} points would have been found "
+            "four times in five, a smaller one less often."
         )
     few = [label for label, c in comparisons.items() if c.verdict == "undecided"]
     if few:
@@ -98,7 +99,7 @@ def _best(section: Section, correct: Correct, labels: NDArray[np.int64], metric:
         return []
     best = ranked[0]
     head = f"The highest mean is that of {best.label} ({_mean(best, metric)}%)"
-    others = compare_against_baseline(correct, best.label, labels, metric)
+    others = compare_against_baseline(correct, best.label, labels, metric, chosen_by_results=True)
     level = [str(c.name) for c in others if c.verdict == "tie"]
     below = [str(c.name) for c in others if c.verdict == "worse"]
     if not level and not below:
@@ -107,7 +108,7 @@ def _best(section: Section, correct: Correct, labels: NDArray[np.int64], metric:
     if level:
         words.append(f"not told apart from it: {'; '.join(level)}")
     what = ", ".join(word for word in words if word)
-    return [f"{head}; {what} (Holm-corrected over these; the highest of {len(ranked)} is partly luck)."]
+    return [f"{head}; {what} (corrected for all pairs, since the best was chosen by its figure, which is partly luck)."]
 
 
 def _mean(method: Method, metric: str) -> str:
