@@ -26,6 +26,9 @@ TINY = (
 #: The embedded dataset, with a test split that no batch size divides.
 FACS = (*TINY, "dataset.train_size=64", "dataset.val_size=24", "dataset.test_size=37")
 
+#: Fewer faces still, for what does not depend on their number.
+FEW = (*FACS, "dataset.train_size=32", "dataset.val_size=16", "dataset.test_size=9", "evaluation.embedding_points=0")
+
 Mfer = Callable[..., int]
 
 
@@ -40,6 +43,17 @@ def mfer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mfer:
         return int(stop.value.code or 0)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def few_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The finished run of :data:`FEW`, left as it is by all that look at it."""
+    folder = tmp_path_factory.mktemp("few")
+    where = f"paths.runs={folder / 'runs'}"
+    with pytest.raises(SystemExit) as stop:
+        main((where, *FEW, f"paths.cache={tmp_path_factory.getbasetemp() / 'cache'}"))  # the cache of all tests
+    assert not stop.value.code
+    return only_run(folder / "runs")
 
 
 def only_run(folder: Path) -> Path:

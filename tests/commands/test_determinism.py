@@ -10,8 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from commands.conftest import Mfer, only_run
-from commands.test_options import FEW
+from commands.conftest import FEW, Mfer, only_run
 
 from mfer_lightning.tracking import provenance
 
@@ -43,10 +42,8 @@ def test_two_processes_give_identical_metrics(tmp_path: Path) -> None:
     assert results[0]["confusion"] == results[1]["confusion"]
 
 
-def test_a_result_says_what_was_run(mfer: Mfer, tmp_path: Path) -> None:
-    assert mfer(*FEW, "trainer.max_epochs=1") == 0
-    run = only_run(tmp_path / "runs")
-    result = result_of(run)
+def test_a_result_says_what_was_run(few_run: Path) -> None:
+    run, result = few_run, result_of(few_run)
     assert len(result["data_hash"]) == 64
     assert {"python", "torch", "lightning", "timm"} <= set(result["versions"])
     assert result["hardware"]["cores"] == os.cpu_count()

@@ -86,6 +86,15 @@ def test_what_the_first_rank_refuses_ends_all_ranks_with_its_words(bench: Bench)
     assert not bench.left_running()
 
 
+def test_what_the_first_rank_finds_on_trial_ends_all_ranks_before_the_data(bench: Bench) -> None:
+    done = torchrun(bench, "attention.stages=[7]", "paths.cache=cache")
+    assert done.returncode != 0
+    assert done.stderr.count("stages 1 to 4") == 2
+    assert not (bench.folder / "cache").exists()
+    assert not list((bench.folder).glob("runs/*/config.yaml"))
+    assert not bench.left_running()
+
+
 def test_tasks_of_srun_agree_on_one_folder(bench: Bench) -> None:
     tasks = srun(bench, "loss=ce")
     said = [task.communicate(timeout=400) for task in tasks]

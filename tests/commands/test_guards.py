@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 import torch
-from commands.conftest import FACS, Mfer, only_run
-from commands.test_options import FEW, weights_of
+from commands.conftest import FACS, FEW, Mfer, only_run
+from commands.test_options import weights_of
 from commands.test_train import result_of
 
 from mfer_lightning.callbacks import atomic_io
@@ -42,7 +42,7 @@ def poison(monkeypatch: pytest.MonkeyPatch, epoch: int, batch: int) -> list[list
 def test_a_loss_that_is_no_number_names_step_batch_rows_and_checkpoint_also_under_accumulation(
     mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    options = (*FACS, "loader.batch_size=8", "trainer.accumulate=2", "trainer.max_epochs=3")
+    options = (*FACS, "loader.batch_size=8", "trainer.accumulate=2", "evaluation.embedding_points=0")
     with monkeypatch.context() as patch:
         rows = poison(patch, epoch=1, batch=5)
         assert mfer(*options) == 2
@@ -54,7 +54,7 @@ def test_a_loss_that_is_no_number_names_step_batch_rows_and_checkpoint_also_unde
     assert f"Last good checkpoint: {run / 'checkpoints' / 'last.ckpt'}" in " ".join(message.split())
     assert read_checkpoint(run / "checkpoints" / "last.ckpt")["epoch"] == 0
     assert mfer(*options) == 0, "the run goes on from there"
-    assert result_of(run)["cost"]["epochs"] == 3
+    assert result_of(run)["cost"]["epochs"] == 2
 
 
 #: The command line of two ranks, of which the second meets a loss that is no number.
@@ -110,7 +110,7 @@ def test_two_ranks_stop_together_with_one_message(cause: str, tmp_path: Path) ->
 
 
 def test_a_disk_that_fills_up_ends_with_one_sentence_and_the_run_goes_on_exactly(
-    mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+    mfer: Mfer, tmp_path: Path, few_run: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write = atomic_io.write_checkpoint
 
@@ -120,7 +120,6 @@ def test_a_disk_that_fills_up_ends_with_one_sentence_and_the_run_goes_on_exactly
             raise OSError(errno.ENOSPC, "No space left on device")
         write(checkpoint, path)
 
-    assert mfer(*FEW, "name=whole") == 0
     capsys.readouterr()
     with monkeypatch.context() as patch:
         patch.setattr(atomic_io, "write_checkpoint", full)
@@ -133,15 +132,14 @@ def test_a_disk_that_fills_up_ends_with_one_sentence_and_the_run_goes_on_exactly
     assert read_checkpoint(run / "checkpoints" / "last.ckpt")["epoch"] == 0
     assert not list(run.rglob(".last*"))
     assert mfer(*FEW, "name=cut") == 0
-    ours, theirs = weights_of(run), weights_of(only_run(tmp_path / "runs" / "whole"))
+    ours, theirs = weights_of(run), weights_of(few_run)
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
 def test_a_run_that_the_disk_has_no_room_for_does_not_begin(
-    mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+    mfer: Mfer, tmp_path: Path, few_run: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert mfer(*FEW, "trainer.max_epochs=1", "name=warm") == 0  # the cache of the images is there now
-    capsys.readouterr()
+    capsys.readouterr()  # with `few_run` the cache of the images is there
     monkeypatch.setattr(shutil, "disk_usage", lambda place: SimpleNamespace(total=10**12, used=0, free=9_000_000))
     assert mfer(*FEW, "trainer.max_epochs=1", "name=cold") == 2
     message = capsys.readouterr().err
@@ -162,6 +160,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(folder)], check=True)
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_really_full(
     mfer: Mfer, small_disk: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

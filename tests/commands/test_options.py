@@ -7,14 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from commands.conftest import FACS, Mfer, only_run
+from commands.conftest import FACS, FEW, Mfer, only_run
 from commands.test_train import result_of
 
 from mfer_lightning.callbacks import CompileNetwork, EarlyStop, FreezeBackbone
 from mfer_lightning.inference.checkpoint import read_checkpoint
 from mfer_lightning.module import FERModule
-
-FEW = (*FACS, "dataset.train_size=32", "dataset.val_size=16", "dataset.test_size=9", "evaluation.embedding_points=0")
 
 
 def rows_of(run: Path) -> list[dict[str, str]]:
@@ -31,12 +29,12 @@ def is_pretrained(name: str) -> bool:
 
 
 @pytest.fixture
-def pretrained(mfer: Mfer, tmp_path: Path) -> Path:
+def pretrained(few_run: Path) -> Path:
     """A checkpoint to start from."""
-    assert mfer(*FEW, "trainer.max_epochs=1", "name=before") == 0
-    return only_run(tmp_path / "runs" / "before") / "checkpoints" / "last.ckpt"
+    return few_run / "checkpoints" / "last.ckpt"
 
 
+@pytest.mark.slow
 def test_a_frozen_backbone_stays_and_then_learns_and_resuming_at_the_boundary_is_exact(
     mfer: Mfer, tmp_path: Path, pretrained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -75,7 +73,7 @@ def test_a_frozen_backbone_stays_and_then_learns_and_resuming_at_the_boundary_is
 
 def test_freezing_throughout_is_a_probe(mfer: Mfer, tmp_path: Path, pretrained: Path) -> None:
     options = (f"weights={pretrained}", "freeze=backbone", "freeze.epochs=null", "ema=none", "name=probe")
-    assert mfer(*FEW, *options) == 0
+    assert mfer(*FEW, *options, "trainer.max_epochs=1") == 0
     start, end = read_checkpoint(pretrained)["state_dict"], weights_of(only_run(tmp_path / "runs" / "probe"))
     learned = {name for name in start if name.startswith("network.") and not torch.equal(end[name], start[name])}
     assert learned
@@ -85,25 +83,27 @@ def test_freezing_throughout_is_a_probe(mfer: Mfer, tmp_path: Path, pretrained: 
 def test_early_stopping_ends_a_run_that_no_longer_gains_and_says_so(
     mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    options = ("early_stopping=default", "early_stopping.patience=2", "optimizer.lr=1e-12", "trainer.max_epochs=9")
+    options = ("early_stopping=default", "early_stopping.patience=1", "optimizer.lr=1e-12", "trainer.max_epochs=9")
     assert mfer(*FEW, *options) == 0
     run = only_run(tmp_path / "runs")
-    assert len(rows_of(run)) == 3
-    assert result_of(run)["cost"]["epochs"] == 3
+    assert len(rows_of(run)) == 2
+    assert result_of(run)["cost"]["epochs"] == 2
     assert "Stopped early: val/accuracy has not risen" in capsys.readouterr().out
     (run / "result.json").unlink()  # killed after its last epoch
     assert mfer(*FEW, *options) == 0
-    assert len(rows_of(run)) == 3, "a run that had stopped does not go on"
+    assert len(rows_of(run)) == 2, "a run that had stopped does not go on"
 
 
-def test_a_profiler_leaves_its_report_in_the_run_and_the_run_its_name(mfer: Mfer, tmp_path: Path) -> None:
-    assert mfer(*FEW, "trainer.profiler=simple", "trainer.max_epochs=1") == 0
+def test_a_profiler_leaves_its_report_in_the_run_and_the_run_its_name(
+    mfer: Mfer, tmp_path: Path, few_run: Path
+) -> None:
+    assert mfer(*FEW, "trainer.profiler=simple") == 0
     run = only_run(tmp_path / "runs")
     assert "run_training_epoch" in (run / "profile" / "fit-simple.txt").read_text()
-    assert mfer(*FEW, "trainer.max_epochs=1") == 0
-    assert {f.name for f in run.parent.iterdir()} == {run.name, f"{run.name}.2"}
+    assert run.name == few_run.name
 
 
+@pytest.mark.slow
 def test_a_network_can_learn_two_batches_by_heart(mfer: Mfer, tmp_path: Path) -> None:
     options = ("debug=overfit", "loader.batch_size=8", "optimizer.lr=4e-3", "evaluation.embedding_points=0")
     assert mfer(*FACS, "trainer.max_epochs=60", *options) == 0
@@ -146,7 +146,7 @@ def test_without_a_compiler_the_run_goes_on_and_says_so_in_one_line(
         raise RuntimeError("Failed to find a working C++ compiler\nand a long story")
 
     monkeypatch.setattr(torch, "compile", broken)
-    assert mfer(*FEW, "trainer.compile=true", "trainer.max_epochs=1") == 0
+    assert mfer(*FEW, "trainer.compile=true", "debug=fast_dev_run") == 0
     said = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("Building the image cache")]
     assert said == [
         "Warning: torch.compile does not work here, going on without it: Failed to find a working C++ compiler"
@@ -164,7 +164,7 @@ def test_a_network_that_cannot_be_compiled_falls_back_at_its_first_batch(
 
     monkeypatch.setattr(CompileNetwork, "_rehearse", lambda self, device: None)
     monkeypatch.setattr(torch.nn.Module, "compile", compile_badly)
-    assert mfer(*FEW, "trainer.compile=true", "trainer.max_epochs=1") == 0
+    assert mfer(*FEW, "trainer.compile=true", "debug=fast_dev_run") == 0
     assert capsys.readouterr().err.count("Warning: torch.compile does not work here") == 1
 
 

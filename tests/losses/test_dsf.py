@@ -173,6 +173,7 @@ def test_the_value_does_not_depend_on_the_width(width):
     [
         ({"temperature": 0.0}, "temperature"),
         ({"label_smoothing": 1.1}, "label_smoothing"),
+        ({"label_smoothing": 1.0}, "label_smoothing"),
         ({"pull": -0.1}, "pull"),
         ({"margin": -0.1}, "margin"),
         ({"detach": "push"}, "detach"),

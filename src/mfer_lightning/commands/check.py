@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, is_dataclass
-from pathlib import PurePath
 from typing import Any, NamedTuple
 
 from mfer_lightning.commands.combinations import check_combinations
+from mfer_lightning.config.known import check_known
 from mfer_lightning.config.schema import Train
 from mfer_lightning.data.samplers import SAMPLERS
 from mfer_lightning.errors import UserError, nearest
 from mfer_lightning.optim.optimizers import OPTIMIZERS
 from mfer_lightning.optim.schedules import SCHEDULES
+from mfer_lightning.sweep.identity import check_name
 
 
 class Range(NamedTuple):
@@ -48,7 +48,7 @@ _RANGES = {
     "trainer.overfit_batches": Range(0),
     "loader.batch_size": Range(1),
     "loader.eval_batch_size": Range(1),
-    "loader.num_workers": Range(0, 1024),
+    "loader.num_workers": Range(0),
     "optimizer.lr": Range(0, above=True),
     "optimizer.weight_decay": Range(0),
     "optimizer.eps": Range(0, above=True),
@@ -115,7 +115,7 @@ def check_config(config: Mapping[str, Any]) -> None:
     Raises:
         UserError: naming the option, its value, what is legal and what to do.
     """
-    _check_known(config, Train)
+    check_known(config, Train)
     for option, legal in _RANGES.items():
         value = look_up(config, option)
         if value is None:
@@ -150,16 +150,6 @@ def look_up(config: Mapping[str, Any], option: str) -> Any:
     return value
 
 
-def _check_known(config: Mapping[str, Any], schema: Any, prefix: str = "") -> None:
-    """Refuse what Hydra's ``+`` added: an option that nobody reads would be no option."""
-    kinds = {f.name: f.default_factory for f in fields(schema)}
-    for name, value in config.items():
-        if name not in kinds:
-            raise UserError(f"There is no option `{prefix}{name}`: {nearest(name, kinds)}")
-        if is_dataclass(kinds[name]) and isinstance(value, Mapping):
-            _check_known(value, kinds[name], f"{prefix}{name}.")
-
-
 def _check_limits(trainer: Mapping[str, Any]) -> None:
     for name in ("limit_train_batches", "limit_val_batches"):
         value = trainer[name]
@@ -184,9 +174,7 @@ def _check_devices(devices: Any) -> None:
 
 
 def _check_places(config: Mapping[str, Any]) -> None:
-    for option in ("paths.data", "paths.runs", "paths.cache", "weights"):
+    for option in ("paths.data", "paths.runs", "paths.cache", "weights", "backbone.name"):
         if look_up(config, option) == "":
             raise UserError(f"{option}= has no value: give one, or leave the option out.")
-    name = PurePath(config["name"] or "run")
-    if name.is_absolute() or ".." in name.parts:
-        raise UserError(f"name={config['name']}: the name is a folder below paths.runs, without a leading / or '..'.")
+    check_name(config["name"])

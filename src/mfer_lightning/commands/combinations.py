@@ -155,6 +155,7 @@ def _hardware(config: Config) -> Iterator[tuple[bool, str]]:
         f"trainer.devices={trainer['devices']}: on the CPU each device is a process of its own, and this machine has "
         f"{cores} cores. The value must be at most {cores}.",
     )
+    yield loader["num_workers"] > most_workers(), too_many_workers(loader["num_workers"])
     ranks = devices * trainer["num_nodes"]
     yield (
         loader["batch_size"] % max(ranks, 1) != 0,
@@ -179,6 +180,19 @@ def _freezing(config: Config) -> Iterator[tuple[bool, str]]:
         freeze["name"] != "none" and (freeze["epochs"] or 0) > epochs,
         f"freeze.epochs={freeze['epochs']}: the run has {epochs} epochs. Use freeze.epochs=null for a backbone that "
         "stays frozen throughout.",
+    )
+
+
+def most_workers() -> int:
+    """How many processes may read faces: a generous multiple of the cores, and a number that any machine survives."""
+    return max(32, 8 * (os.cpu_count() or 1))
+
+
+def too_many_workers(workers: int) -> str:
+    """Say why that many processes are refused."""
+    return (
+        f"loader.num_workers={workers}: each of them is a process of its own, and this machine has "
+        f"{os.cpu_count() or 1} cores. The value must be at most {most_workers()}."
     )
 
 

@@ -57,7 +57,12 @@ def _evaluate(config: dict[str, Any], options: Sequence[str]) -> int:
 
 
 def _check(config: dict[str, Any], options: Sequence[str]) -> None:
-    if (config["checkpoint"] is None) == (config["predictions"] is None):
+    for option in ("checkpoint", "predictions"):
+        if config[option] == "":
+            raise UserError(f"{option}= has no value: give one, or leave the option out.")
+    if config["checkpoint"] is not None and config["predictions"] is not None:
+        raise UserError("Give one of the two, checkpoint=... or predictions=...: a model or a table is evaluated.")
+    if config["checkpoint"] is None and config["predictions"] is None:
         raise UserError(
             "Say what to evaluate: checkpoint=<a run's folder or a .ckpt file>, or predictions=<predictions_*.csv>."
         )

@@ -9,6 +9,7 @@ from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from mfer_lightning.commands.combinations import most_workers, too_many_workers
 from mfer_lightning.commands.compose import compose_train
 from mfer_lightning.commands.quoting import quoted
 from mfer_lightning.config.instantiate import instantiate
@@ -106,6 +107,8 @@ def open_dataset(config: Mapping[str, Any], loader: Mapping[str, Any], cache: st
     for option, least in (("eval_batch_size", 1), ("num_workers", 0)):
         if loader[option] < least:
             raise UserError(f"loader.{option}={loader[option]}: the value must be at least {least}.")
+    if loader["num_workers"] > most_workers():
+        raise UserError(too_many_workers(loader["num_workers"]))
     datamodule = instantiate(
         config,
         where="dataset",

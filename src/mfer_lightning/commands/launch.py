@@ -9,6 +9,7 @@ import tempfile
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +30,11 @@ from mfer_lightning.commands.multirun import (
 )
 from mfer_lightning.commands.plain import to_plain
 from mfer_lightning.config.explain import explain
-from mfer_lightning.config.location import config_dir
+from mfer_lightning.config.known import check_known
+from mfer_lightning.config.location import config_dir, groups
 from mfer_lightning.config.schema import Train, register
 from mfer_lightning.errors import UserError, nearest
+from mfer_lightning.sweep.identity import make_writable
 from mfer_lightning.sweep.isolation import stoppable
 from mfer_lightning.sweep.lock import run_lock
 from mfer_lightning.sweep.records import TOKEN, read_records
@@ -39,6 +42,9 @@ from mfer_lightning.sweep.records import TOKEN, read_records
 #: Hydra's flags, without and with a value.
 PLAIN_FLAGS = ("-m", "--multirun", "--resolve", "--hydra-help", "--run", "-r")
 VALUE_FLAGS = ("--cfg", "-c", "--package", "-p", "--config-dir", "-cd", "--info", "-i")
+
+#: Options without a group that other programs have as flags.
+_PLAIN_OPTIONS = frozenset(f.name for f in fields(Train))
 
 #: Values of a flag, where they are few.
 FLAG_VALUES = dict.fromkeys(("--cfg", "-c"), ("job", "hydra", "all")) | dict.fromkeys(
@@ -94,9 +100,9 @@ def _launch_sweep(config_name: str, job: Job, flags: list[str], overrides: list[
     quoted = str(sweep.folder).replace("\\", "\\\\").replace("'", "\\'")
     more = [f"hydra.sweep.dir='{quoted}'"]  # where it is composed anew, in other processes, as well
     made = [folder for folder in (sweep.folder, *sweep.folder.parents) if not folder.exists()]
+    make_writable(sweep.folder, "sweep's folder")
     with ExitStack() as held:
         if sweep.study is not None:
-            sweep.folder.mkdir(parents=True, exist_ok=True)
             held.enter_context(run_lock(sweep.folder))
             progress, told = continue_study(sweep)
             if progress.done >= sweep.study.wanted:
@@ -112,10 +118,15 @@ def _launch_sweep(config_name: str, job: Job, flags: list[str], overrides: list[
             raise
         except Exception as error:
             if not read_records(sweep.folder):
+                _remove_empty(made)
                 raise
             if not (sweep.study is not None and isinstance(error, ValueError)):  # Optuna's, where no trial has a result
                 print(f"Error: the sweep ended early: {_first_line(error)}", file=sys.stderr, flush=True)
-    return int(not all(r.has_result for r in read_records(sweep.folder))), sweep
+        records = read_records(sweep.folder)
+        if not records and sweep.study is None:
+            _remove_empty(made)
+            raise UserError("The sweep has no jobs: a range is empty. Its end does not belong to it: seed=range(0,3).")
+    return int(not all(r.has_result for r in records)), sweep
 
 
 def _remove_empty(made: Sequence[Path]) -> None:
@@ -186,7 +197,9 @@ def run_verb(
 
     def task(cfg: DictConfig) -> None:
         try:
-            codes.append(job(to_plain(cfg)) or 0)
+            config = to_plain(cfg)
+            check_known(config, schema)
+            codes.append(job(config) or 0)
         except UserError as error:  # kept for below: Hydra would print lines of its own above the message
             refused.append(error)
             codes.append(1)
@@ -268,6 +281,10 @@ def split_flags(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
             if value not in FLAG_VALUES.get(name, (value,)):
                 raise UserError(f"{name} {value}: {nearest(value, FLAG_VALUES[name])}")
         else:
+            option = name.lstrip("-")
+            if name.startswith("--") and (option in groups() or "." in option or option in _PLAIN_OPTIONS):
+                value = word.partition("=")[2] or (rest[0] if rest and not rest[0].startswith("-") else "...")
+                raise UserError(f"Options are written key=value, without dashes: {option}={value}, not {name}.")
             raise UserError(f"There is no flag {name}: {nearest(name, [*PLAIN_FLAGS, *VALUE_FLAGS])}")
     return flags, overrides
 

@@ -20,9 +20,11 @@ from omegaconf import DictConfig, OmegaConf
 
 from mfer_lightning.commands.plain import to_plain
 from mfer_lightning.config.explain import explain
+from mfer_lightning.config.known import check_known
 from mfer_lightning.config.location import config_dir
+from mfer_lightning.config.schema import Train
 from mfer_lightning.errors import UserError
-from mfer_lightning.sweep.identity import sweep_name
+from mfer_lightning.sweep.identity import check_name, sweep_name
 from mfer_lightning.sweep.isolation import isolated_job, output_to
 from mfer_lightning.sweep.records import TOKEN, JobRecord
 from mfer_lightning.sweep.search import Progress, take_up_study
@@ -131,6 +133,10 @@ def plan_sweep(config_name: str, overrides: Sequence[str], config_dirs: Sequence
             fixed.append(f"hydra.searchpath=[{','.join(str(Path(d).absolute()) for d in config_dirs)}]")
         with initialize_config_dir(str(config_dir()), version_base="1.3"):
             config = compose(config_name, fixed, return_hydra_config=True)
+            own = OmegaConf.to_container(config)
+            assert isinstance(own, dict)
+            check_known({str(k): v for k, v in own.items() if k != "hydra"}, Train)
+            check_name(config.name)
             search = str(config.hydra.sweeper._target_).endswith("OptunaSweeper")
             if search:
                 _check_search(config_name, config, fixed, [o for o in parsed if o.is_sweep_override()])
@@ -142,6 +148,8 @@ def plan_sweep(config_name: str, overrides: Sequence[str], config_dirs: Sequence
             raise
         raise UserError(message) from error
     launcher = config.hydra.launcher
+    if launcher.get("n_jobs", 1) == 0:
+        raise UserError("hydra.launcher.n_jobs=0: the value must be at least 1, or -1 for one job a core.")
     if str(launcher._target_).endswith("LocalLauncher") and launcher.tasks_per_node != 1:
         raise UserError(
             f"hydra.launcher.tasks_per_node={launcher.tasks_per_node}: submitit_local must have 1, since nothing would "
@@ -150,6 +158,8 @@ def plan_sweep(config_name: str, overrides: Sequence[str], config_dirs: Sequence
     study = None
     if search:
         sweeper = config.hydra.sweeper
+        if sweeper.n_trials < 1:
+            raise UserError(f"hydra.sweeper.n_trials={sweeper.n_trials}: the value must be at least 1.")
         direction = getattr(sweeper.direction, "name", sweeper.direction)
         seed = int(sweeper.sampler.seed or 0) if "seed" in sweeper.sampler else None
         study = Study(sweeper.storage, sweeper.study_name, str(direction), int(sweeper.n_trials), seed)

@@ -11,9 +11,11 @@ import torch
 
 from mfer_lightning.callbacks import EarlyStop
 from mfer_lightning.commands.build import build_datamodule, build_losses, build_mixup, early_stop_options
+from mfer_lightning.commands.check import look_up
 from mfer_lightning.config.instantiate import described
 from mfer_lightning.data.datamodules import FaceDataModule
 from mfer_lightning.errors import UserError
+from mfer_lightning.losses import class_weights_from_counts
 from mfer_lightning.nn import MFER, Preprocess
 from mfer_lightning.nn.cost import count_gflops
 from mfer_lightning.optim import build_optimizer, build_schedule
@@ -50,6 +52,10 @@ def rehearse(config: Config) -> None:
         _rehearse_optimizer(config)
         classes = len(datamodule.protocol.class_names) or SOME_CLASSES
         width = _rehearse_network(config, datamodule, classes)
+        scheme = look_up(config, "loss.classification.class_weights")
+        if isinstance(scheme, str) and scheme != "none":
+            with described("loss.classification.class_weights"):
+                class_weights_from_counts((1,) * classes, scheme)
         build_losses(_without_numbers(config["loss"]), classes, width, (1,) * classes)
     finally:
         torch.random.set_rng_state(state)

@@ -10,6 +10,7 @@ import shutil
 import sys
 import warnings
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -87,8 +88,8 @@ def train(config: dict[str, Any], parent: Path, in_sweep: bool) -> tuple[float |
         try:
             with _LogFile(run_dir / "log.txt"):
                 _check_same_run(run_name(config), run_dir)
-                if leads:
-                    rehearse(config)
+                if not inherited:
+                    decide_together(partial(_rehearsed, config))
                 return _train(config, run_dir), run_dir, True
         except TrainingDivergedError:  # its log is evidence
             if not leads:
@@ -101,6 +102,12 @@ def train(config: dict[str, Any], parent: Path, in_sweep: bool) -> tuple[float |
         finally:
             if not inherited:
                 os.environ.pop(RUN_DIR, None)
+
+
+def _rehearsed(config: dict[str, Any]) -> str:
+    """Rehearse, as a decision of the first rank's: the others would go on to the data and wait for it there."""
+    rehearse(config)
+    return ""
 
 
 def _train(config: dict[str, Any], run_dir: Path) -> float | None:

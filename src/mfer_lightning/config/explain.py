@@ -143,6 +143,8 @@ def _bad_value(error: OmegaConfBaseException) -> str:
         if complaint in first:
             value = _given(first)
             return f"{key}{value}: the value must be {kind}."
+    if "does not support deletion" in first:
+        return f"`{key}` cannot be taken away with ~: leave it out for its default, or give a value."
     if "Missing mandatory value" in first:
         return f"`{key}` has no value: set {key}=..."
     return f"{key}: {first}" if key else first

@@ -52,7 +52,7 @@ def dsf_loss(
         target: (B,K) distributions.
         centers: (K,D).
         temperature: tau > 0, in units of d (of order 1 for a LayerNormed feature, whatever D).
-        label_smoothing: eps within [0, 1]; with 0 the gap grows without bound.
+        label_smoothing: eps within [0, 1]; with 0 the gap grows without bound, with 1 nothing is left of the labels.
         pull: lambda >= 0, the weight of the distance to the own centre.
         margin: added to the distance of the target's class in p, >= 0: features must be that much nearer.
         detach: ``none``; ``balance`` (the balance moves features only, so that centres are class means);
@@ -109,7 +109,7 @@ class DSFLoss(CenterLossBase):
         num_classes: K >= 2.
         feature_dim: D >= 1.
         temperature: tau > 0 of the softmax over distances (mean square per channel).
-        label_smoothing: eps within [0, 1].
+        label_smoothing: eps within [0, 1).
         pull: lambda >= 0 of the pull towards the own centre.
         margin: by how much nearer the own centre must be, in units of distance, >= 0.
         detach: which term does not move the centres: ``none``, ``balance`` or ``pull``.
@@ -140,6 +140,8 @@ class DSFLoss(CenterLossBase):
         super().__init__(num_classes, feature_dim, 0.0 if init_std is None else init_std)
         self.temperature = check_number("temperature", temperature, 0.0, open_low=True)
         self.label_smoothing = check_number("label_smoothing", label_smoothing, 0.0, 1.0)
+        if label_smoothing == 1:  # nothing of the label would be left: no centre would be any class's own
+            raise ValueError("Expected argument `label_smoothing` to be a number within [0, 1), but got 1.")
         self.pull = check_number("pull", pull, 0.0)
         self.margin = check_number("margin", margin, 0.0)
         self.detach = check_choice("detach", detach, DETACH)

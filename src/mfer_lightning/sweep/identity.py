@@ -9,11 +9,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mfer_lightning.errors import UserError
+
+#: Bytes of a ``name=``, which is a folder's name and part of those of others.
+LONGEST_NAME = 120
 
 #: What does not belong to a run's identity. Dotted names; a whole node or one value.
 IRRELEVANT = (
@@ -98,6 +102,45 @@ def sweep_name(arguments: Sequence[str]) -> str:
     return f"sweep-{hashlib.sha256(json.dumps(relevant).encode()).hexdigest()[:8]}"
 
 
+def check_name(name: str | None) -> None:
+    """Refuse a ``name=`` that is not the name of one folder.
+
+    Args:
+        name: as given; None where none is.
+
+    Raises:
+        UserError: for what would leave the folder of runs, or be another folder on another system.
+    """
+    if name is None or (re.fullmatch(r"[\w][\w .+=@-]*", name) and len(name.encode()) <= LONGEST_NAME):
+        return
+    raise UserError(
+        f"name={name}: the name is that of one folder in paths.runs, without / or '..': letters, digits, spaces and "
+        f"_ - . + = @, the first a letter, a digit or _, at most {LONGEST_NAME} bytes."
+    )
+
+
+def make_writable(folder: Path, what: str) -> None:
+    """Make a folder, and try whether a file can be written into it.
+
+    Args:
+        folder: made where it is missing, with those above it.
+        what: what to call it in the message, e.g. ``"run folder"``.
+
+    Raises:
+        UserError: where it cannot be written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".probe-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise UserError(
+            f"Cannot write to the {what} {folder}: {error.strerror or error}. "
+            "Choose another place with paths.runs=<folder>."
+        ) from error
+
+
 def is_finished(folder: Path) -> bool:
     """Whether a run folder holds a finished run: its ``result.json`` is the last file written."""
     return (folder / "result.json").is_file()
@@ -126,14 +169,5 @@ def claim_run_dir(parent: Path, name: str, *, resume: str, in_sweep: bool) -> Pa
         while folder.exists() and (is_finished(folder) or resume == "never"):
             n += 1
             folder = parent / f"{name}.{n}"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".probe-{os.getpid()}"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise UserError(
-            f"Cannot write to the run folder {folder}: {error.strerror or error}. "
-            "Choose another place with paths.runs=<folder>."
-        ) from error
+    make_writable(folder, "run folder")
     return folder
