@@ -149,7 +149,10 @@ def _draw_timelines(journal: Journal, class_names: tuple[str, ...], output: Path
 def _is_done(output: Path, stamp: list[int] | None, *, annotated: bool) -> bool:
     try:
         before = json.loads((output / SUMMARY).read_text(encoding="utf-8"))
-        return before["source"] == stamp and (not annotated or (output / "annotated.mp4").is_file())
+        with (output / LINES).open("rb") as file:
+            lines = sum(line.endswith(b"\n") for line in file)
+        whole = before["source"] == stamp and before["frames"] == lines
+        return whole and (not annotated or (output / "annotated.mp4").is_file())
     except (OSError, ValueError, KeyError, TypeError):
         return False
 

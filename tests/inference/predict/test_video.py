@@ -88,6 +88,9 @@ def test_a_video_gives_frames_at_the_chosen_rate_one_person_and_figures(
     assert (watched / "predictions.jsonl").read_bytes() == before
     assert mfer("predict", f"checkpoint={run}", f"source={clip}", "video.fps=2", "device=cpu") == 2
     assert "video was" in capsys.readouterr().err
+    (watched / "predictions.jsonl").write_bytes(before[: len(before) // 2])  # lines that are gone are noticed
+    assert mfer("predict", f"checkpoint={run}", f"source={clip}", "video.fps=5", "annotate=true", "device=cpu") == 0
+    assert len((watched / "predictions.jsonl").read_bytes().splitlines()) == len(before.splitlines())
 
 
 @pytest.mark.parametrize(
