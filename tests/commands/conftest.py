@@ -26,6 +26,9 @@ TINY = (
 #: The embedded dataset, with a test split that no batch size divides.
 FACS = (*TINY, "dataset.train_size=64", "dataset.val_size=24", "dataset.test_size=37")
 
+#: Half as many faces, for the run that evaluations share.
+SMALL = ("dataset.train_size=32", "dataset.val_size=24", "dataset.test_size=37")
+
 Mfer = Callable[..., int]
 
 
@@ -40,6 +43,17 @@ def mfer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mfer:
         return int(stop.value.code or 0)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of the tiniest network on the embedded dataset, for tests that only evaluate it."""
+    runs = tmp_path_factory.mktemp("trained") / "runs"
+    options = (*TINY, *SMALL, "trainer.max_epochs=1", f"paths.runs={runs}", "evaluation.embedding_points=0")
+    with pytest.raises(SystemExit) as stop:
+        main(options)
+    assert not stop.value.code
+    return only_run(runs)
 
 
 def only_run(folder: Path) -> Path:
