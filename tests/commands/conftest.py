@@ -29,6 +29,9 @@ FACS = (*TINY, "dataset.train_size=64", "dataset.val_size=24", "dataset.test_siz
 #: Fewer faces still, for what does not depend on their number.
 FEW = (*FACS, "dataset.train_size=32", "dataset.val_size=16", "dataset.test_size=9", "evaluation.embedding_points=0")
 
+#: Half as many faces, for the run that evaluations share.
+SMALL = ("dataset.train_size=32", "dataset.val_size=24", "dataset.test_size=37")
+
 Mfer = Callable[..., int]
 
 
@@ -54,6 +57,17 @@ def few_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         main((where, *FEW, f"paths.cache={tmp_path_factory.getbasetemp() / 'cache'}"))  # the cache of all tests
     assert not stop.value.code
     return only_run(folder / "runs")
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of the tiniest network on the embedded dataset, for tests that only evaluate it."""
+    runs = tmp_path_factory.mktemp("trained") / "runs"
+    options = (*TINY, *SMALL, "trainer.max_epochs=1", f"paths.runs={runs}", "evaluation.embedding_points=0")
+    with pytest.raises(SystemExit) as stop:
+        main(options)
+    assert not stop.value.code
+    return only_run(runs)
 
 
 def only_run(folder: Path) -> Path:

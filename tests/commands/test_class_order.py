@@ -74,6 +74,7 @@ def test_two_swapped_names_are_detected_and_named(trained: Path, tmp_path: Path,
     assert "the names of surprise and fear look swapped" in out
 
 
+@pytest.mark.slow
 def test_three_names_moved_on_are_told_in_full(trained: Path, tmp_path: Path) -> None:
     moved = rename(trained, tmp_path / "moved.ckpt", {"anger": "fear", "fear": "happiness", "happiness": "anger"})
     [note] = [n for n in evaluate(trained, moved, tmp_path / "out")["notes"] if "Check the class order" in n]

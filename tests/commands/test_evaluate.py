@@ -8,14 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from commands.conftest import TINY, only_run
+from commands.conftest import SMALL
 from data.layout_trees import write_rafdb
 
 from mfer_lightning.cli import main
 from mfer_lightning.evaluation.predictions import Predictions
 from mfer_lightning.evaluation.schema import validate_result
-
-SMALL = ("dataset.train_size=32", "dataset.val_size=24", "dataset.test_size=37")
 
 
 def mfer(*arguments: str) -> int:
@@ -26,14 +24,6 @@ def mfer(*arguments: str) -> int:
 
 def result_in(folder: Path) -> dict:
     return json.loads((folder / "result.json").read_text(encoding="utf-8"))
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of the tiniest network on the embedded dataset."""
-    runs = tmp_path_factory.mktemp("evaluate") / "runs"
-    assert mfer(*TINY, *SMALL, "trainer.max_epochs=1", f"paths.runs={runs}", "evaluation.embedding_points=0") == 0
-    return only_run(runs)
 
 
 def evaluate(run: Path, *arguments: str) -> int:
@@ -98,6 +88,7 @@ def test_training_faces_are_called_that(trained: Path, tmp_path: Path) -> None:
     assert "trained on these faces" in result_in(tmp_path)["notes"][0]
 
 
+@pytest.mark.slow
 def test_a_temperature_fitted_on_val_does_not_hurt_on_val_and_changes_no_prediction(
     trained: Path, tmp_path: Path
 ) -> None:
@@ -148,6 +139,7 @@ def test_the_knobs_of_the_embedded_dataset_make_another_evaluation_set(trained: 
         assert np.abs(mine.logits - theirs.logits).max() > 1e-3  # other pictures
 
 
+@pytest.mark.slow
 def test_a_sweep_evaluates_each_combination_and_leaves_nothing_beside_the_results(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
@@ -221,6 +213,7 @@ def test_predictions_without_labels_are_one_message(
     assert [path.name for path in tmp_path.iterdir()] == ["table.csv"]
 
 
+@pytest.mark.slow
 def test_swapped_class_names_change_the_figures_and_never_go_unseen_by_name(trained: Path, tmp_path: Path) -> None:
     """What a checkpoint calls its logits is what they are compared with: a swap of two names swaps their columns."""
     checkpoint = torch.load(trained / "checkpoints" / "best.ckpt", weights_only=True)

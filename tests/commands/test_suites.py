@@ -9,14 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from commands.conftest import TINY, only_run
 from PIL import Image
 
 from mfer_lightning.analysis.passes import Passes
 from mfer_lightning.cli import main
 from mfer_lightning.evaluation.predictions import Predictions
 
-SMALL = ("dataset.train_size=32", "dataset.val_size=24", "dataset.test_size=37")
 QUICK = ("robustness.kinds=[contrast,shift,resolution]",)
 
 
@@ -24,14 +22,6 @@ def mfer(*arguments: str) -> int:
     with pytest.raises(SystemExit) as stop:
         main(arguments)
     return int(stop.value.code or 0)
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of the tiniest network on the embedded dataset."""
-    runs = tmp_path_factory.mktemp("suites") / "runs"
-    assert mfer(*TINY, *SMALL, "trainer.max_epochs=1", f"paths.runs={runs}", "evaluation.embedding_points=0") == 0
-    return only_run(runs)
 
 
 def evaluate(run: Path, *arguments: str) -> int:
