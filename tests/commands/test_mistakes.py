@@ -152,6 +152,7 @@ BY_SOMEBODY_ELSE: list[tuple[str, ...]] = [
     ("loss.feature.label_smoothing=1", "`label_smoothing`", "[0, 1)"),
     ("loss.classification.class_weights=ballanced", "loss.classification.class_weights", "'ballanced'", "inverse"),
     ("-m seed=range(0,0)", "no jobs"),
+    ("-m debug=fast_dev_run seed=0,1", "keeps nothing", "debug=smoke"),
     ("-m seed=0,x", "seed=x: the value must be a whole number"),
     ("-m seed=0,1 paths.runs={file}/runs", "Cannot write to the sweep's folder", "paths.runs"),
     ("evaluate checkpoint=", "checkpoint= has no value"),

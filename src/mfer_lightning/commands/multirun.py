@@ -148,6 +148,8 @@ def plan_sweep(config_name: str, overrides: Sequence[str], config_dirs: Sequence
             raise
         raise UserError(message) from error
     launcher = config.hydra.launcher
+    if config.trainer.fast_dev_run:
+        raise UserError("debug=fast_dev_run keeps nothing that a sweep could compare: use debug=smoke.")
     if launcher.get("n_jobs", 1) == 0:
         raise UserError("hydra.launcher.n_jobs=0: the value must be at least 1, or -1 for one job a core.")
     if str(launcher._target_).endswith("LocalLauncher") and launcher.tasks_per_node != 1:
