@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from mfer_lightning.errors import UserError
 
@@ -26,16 +27,7 @@ def run_lock(run_dir: Path) -> Iterator[None]:
         UserError: where another process holds it.
     """
     path = run_dir / ".lock"
-    with path.open("a+") as file:
-        if fcntl is not None:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                file.seek(0)
-                raise UserError(
-                    f"{run_dir} is in use by another process ({file.read().strip() or 'pid unknown'}). "
-                    "Wait for it, stop it, or start a fresh run beside it with resume=never."
-                ) from error
+    with _locked(path, run_dir) as file:
         file.seek(0)
         file.truncate()
         file.write(f"pid {os.getpid()}")
@@ -44,3 +36,23 @@ def run_lock(run_dir: Path) -> Iterator[None]:
             yield
         finally:
             path.unlink(missing_ok=True)
+
+
+def _locked(path: Path, run_dir: Path) -> TextIO:
+    """Open and lock the file that stands under this name: the one opened may have been deleted before it was locked."""
+    while True:
+        file = path.open("a+")
+        if fcntl is None:
+            return file
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            with file:
+                file.seek(0)
+                raise UserError(
+                    f"{run_dir} is in use by another process ({file.read().strip() or 'pid unknown'}). "
+                    "Wait for it, stop it, or start a fresh run beside it with resume=never."
+                ) from error
+        if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
+            return file
+        file.close()
