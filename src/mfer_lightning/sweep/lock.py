@@ -42,17 +42,16 @@ def _locked(path: Path, run_dir: Path) -> TextIO:
     """Open and lock the file that stands under this name: the one opened may have been deleted before it was locked."""
     while True:
         file = path.open("a+")
-        if fcntl is None:
-            return file
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            with file:
-                file.seek(0)
-                raise UserError(
-                    f"{run_dir} is in use by another process ({file.read().strip() or 'pid unknown'}). "
-                    "Wait for it, stop it, or start a fresh run beside it with resume=never."
-                ) from error
-        if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
+        if fcntl is not None:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                with file:
+                    file.seek(0)
+                    raise UserError(
+                        f"{run_dir} is in use by another process ({file.read().strip() or 'pid unknown'}). "
+                        "Wait for it, stop it, or start a fresh run beside it with resume=never."
+                    ) from error
+        if fcntl is None or (path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat())):
             return file
         file.close()
