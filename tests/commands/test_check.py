@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import re
+from pathlib import Path
 
 import pytest
+from commands.conftest import Mfer
 from config.test_compose import composed
 
 from mfer_lightning.commands.check import check_config
@@ -67,3 +69,11 @@ def test_flags_may_stand_anywhere() -> None:
     )
     with pytest.raises(UserError, match="no flag --multirn: did you mean '--multirun'"):
         split_flags(["--multirn"])
+
+
+@pytest.mark.parametrize("dataset", ["affectnet7", "rafdb", "ferplus", "folder"])
+def test_absent_data_is_one_message_that_says_what_was_looked_for(
+    dataset: str, mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    assert mfer(f"dataset={dataset}", f"paths.data={tmp_path}/none", "backbone=convnext_atto") == 2
+    assert f"{tmp_path}/none" in capsys.readouterr().err
