@@ -18,7 +18,7 @@ OPTIONS = (*FACS, "trainer.precision=32-true", "dataset.val_size=41", "evaluatio
 def run(tmp_path: Path, trainer: str, *more: str) -> subprocess.CompletedProcess[str]:
     arguments = [a for a in OPTIONS if not a.startswith("trainer.accelerator")]
     return subprocess.run(
-        [sys.executable, "-m", "mfer_lightning", *more, *arguments, f"trainer={trainer}", f"name={trainer}"],
+        [sys.executable, "-m", "mfer_lightning", *arguments, *more, f"trainer={trainer}", f"name={trainer}"],
         capture_output=True,
         text=True,
         cwd=tmp_path,
@@ -31,7 +31,7 @@ def run(tmp_path: Path, trainer: str, *more: str) -> subprocess.CompletedProcess
 def test_two_ranks_equal_one_with_the_joined_batch(tmp_path: Path) -> None:
     rows, results = {}, {}
     for trainer in ("cpu", "ddp_cpu"):
-        done = run(tmp_path, trainer)
+        done = run(tmp_path, trainer, "trainer.max_epochs=5")  # 4 steps an epoch: 20
         assert done.returncode == 0, done.stderr
         folder = only_run(tmp_path / "runs" / trainer)
         with (folder / "metrics.csv").open(newline="") as file:
@@ -39,7 +39,7 @@ def test_two_ranks_equal_one_with_the_joined_batch(tmp_path: Path) -> None:
         results[trainer] = json.loads((folder / "result.json").read_text())
     assert results["cpu"]["n"] == results["ddp_cpu"]["n"] == 37
     assert results["ddp_cpu"]["metrics"]["nll"] == pytest.approx(results["cpu"]["metrics"]["nll"], abs=1e-4)
-    assert len(rows["cpu"]) == len(rows["ddp_cpu"]) == 2
+    assert len(rows["cpu"]) == len(rows["ddp_cpu"]) == 5
     for one, two in zip(rows["cpu"], rows["ddp_cpu"], strict=True):
         for name in one:
             if name.startswith(("train/", "val/")):

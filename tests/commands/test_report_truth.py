@@ -55,7 +55,7 @@ def test_label_noise(mfer: Mfer, tmp_path: Path) -> None:
 @pytest.mark.parametrize(("knob", "values"), [("occlusion", (0.0, 0.7)), ("ambiguity", (0.0, 0.8))])
 def test_harder_faces(mfer: Mfer, tmp_path: Path, knob: str, values: tuple[float, float]) -> None:
     """Other test faces: sections of their own, nothing compared, and the figures of the harder ones lower."""
-    assert mfer("-m", *TINY, f"+dataset.{knob}={values[0]},{values[1]}", "seed=0") == 0
+    assert mfer("-m", *TINY, f"dataset.{knob}={values[0]},{values[1]}", "seed=0") == 0
     report = tmp_path / "runs" / "s" / "report"
     titles = [f"facs@native, test ({knob} {value:g})" for value in values]
     rows = {row["section"]: row for row in table(report, "runs")}
@@ -68,4 +68,4 @@ def test_harder_faces(mfer: Mfer, tmp_path: Path, knob: str, values: tuple[float
     assert sum(lower) > len(lower) / 2, "most classes are recognised less often"
     page = (report / "report.html").read_text()
     assert page.count("There is nothing to compare it with.") == 2
-    assert f"+dataset.{knob}={values[0]},{values[1]}" in page, "the command that makes it again"
+    assert f"dataset.{knob}={values[0]},{values[1]}" in page, "the command that makes it again"
