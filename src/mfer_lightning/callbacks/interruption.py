@@ -91,6 +91,11 @@ class Interruption(Callback):
         self._leave_if_asked()
         self._training = False
 
+    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        """End as the signal asked where a further rank fails only because the first one has left its collective."""
+        if self.received is not None and not trainer.is_global_zero:
+            os._exit(128 + signal.SIGTERM)
+
     def _on_signal(self, signum: int, frame: FrameType | None) -> None:
         if os.getpid() != self._process:
             return  # a worker that reads faces has inherited the handler; SLURM sends the signal to it as well
