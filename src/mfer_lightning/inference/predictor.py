@@ -95,7 +95,7 @@ class Predictor:
                 list or other iterable of these (:func:`mfer_lightning.inference.photos.pictures`).
             aligned: the pictures are faces already, aligned as in training: each is classified as it is.
             faces: which faces of a photo: ``"all"``, ``"largest"``, ``"surest"`` or ``"central"``.
-            detector: options of the detector that win over the model's own, e.g. ``{"min_score": 0.95}``.
+            detector: options of the detector that win over the model's own, e.g. ``{"min_score": 0.99}``.
             colour: channel order of arrays, ``"RGB"`` or ``"BGR"``.
             keep_aligned: give each face with its pixels as the model saw them (``face.aligned``).
             max_pixels: larger photos are refused.
