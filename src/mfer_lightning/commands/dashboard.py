@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mfer_lightning.commands.launch import run_verb
+from mfer_lightning.commands.runs import run_folders
 from mfer_lightning.config.schema_dashboard import Dashboard
 from mfer_lightning.errors import UserError
 
@@ -25,7 +26,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _dashboard(config: dict[str, Any]) -> int:
-    folders = _folders(config["runs"])
+    folders = run_folders(config["runs"], "runs=")
     if importlib.util.find_spec("wandb_workspaces") is None:
         raise UserError("mfer dashboard needs W&B's workspaces: pip install 'mfer_lightning[dashboard]'.")
     from mfer_lightning.commands.setting import setting
@@ -67,14 +68,6 @@ def _dashboard(config: dict[str, Any]) -> int:
     said = f"runs=[{','.join(folders)}]" if len(folders) > 1 else f"runs={folders[0]}"
     print(f"  mfer dashboard {said} entity={entity or '<user or team>'} project={project} publish=true")
     return 0
-
-
-def _folders(runs: Any) -> list[str]:
-    if isinstance(runs, str) and runs:
-        return [runs]
-    if isinstance(runs, list) and runs and all(isinstance(folder, str) and folder for folder in runs):
-        return list(runs)
-    raise UserError("Say which runs: runs=<a sweep, a run or a folder of runs>, or runs=[<folder>,<folder>].")
 
 
 def _logged_under(runs: Sequence[Any], what: str) -> str | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mfer_lightning.commands.launch import run_verb
+from mfer_lightning.commands.runs import run_folders
 from mfer_lightning.config.schema_report import Report
 from mfer_lightning.errors import UserError, nearest
 
@@ -81,7 +82,7 @@ def _wanted(sweep_dir: Path, arguments: Sequence[str]) -> bool:
 
 
 def _report(config: dict[str, Any]) -> int:
-    folders = _folders(config["runs"])
+    folders = run_folders(config["runs"], "mfer report ")
     for option, legal in (("metric", METRICS), ("embedding", EMBEDDINGS)):
         if config[option] not in legal:
             raise UserError(f"{option}={config[option]}: {nearest(config[option], legal)}")
@@ -116,14 +117,6 @@ def _report(config: dict[str, Any]) -> int:
         print(f"Left out: {name} {reason}")
     print(f"Report: {output / PAGE} ({time.perf_counter() - started:.1f} s)")
     return 0
-
-
-def _folders(runs: Any) -> list[str]:
-    if isinstance(runs, str) and runs:
-        return [runs]
-    if isinstance(runs, list) and runs and all(isinstance(folder, str) and folder for folder in runs):
-        return list(runs)
-    raise UserError("Say which runs: mfer report <a sweep, a run or a folder of runs>, or runs=[<folder>,<folder>].")
 
 
 def _quoted(value: str) -> str:
