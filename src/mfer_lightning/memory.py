@@ -1,4 +1,4 @@
-"""Memory that is given back is asked for again at the next step: better to keep it.
+"""This process's memory: keeping what is freed, and how much there was at most.
 
 glibc returns every large block to the system when it is freed, and the system clears its pages before handing them out
 again. For batches of images, some tens of megabytes each, that costs more than resizing them (benchmarks/loader.py).
@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+from pathlib import Path
 
 #: glibc's names for what is set (malloc.h).
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
@@ -37,3 +38,22 @@ def keep_freed_memory() -> bool:
         return False
     wanted = ((_M_MMAP_THRESHOLD, _LARGEST_KEPT), (_M_TRIM_THRESHOLD, _NEVER), (_M_TOP_PAD, _PAD))
     return all(mallopt(name, value) == 1 for name, value in wanted)
+
+
+def peak_memory_bytes() -> int | None:
+    """Most memory that this process has held at once; None where the system does not say.
+
+    Linux hands a parent's ``ru_maxrss`` down to what it starts, so that a small program started by a large one would
+    report the large one's peak: there the kernel's mark of this program alone (``VmHWM``) is read.
+    """
+    status = Path("/proc/self/status")
+    if status.is_file():
+        for line in status.read_text(encoding="ascii", errors="ignore").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(peak) if sys.platform == "darwin" else int(peak) * 1024

@@ -32,8 +32,9 @@ main(sys.argv[1:])
 
 #: Prints the peak of this process's memory over training steps, and before the first of them.
 _PEAK = """
-import json, resource, sys
+import json, sys
 from mfer_lightning.benchmark.training import Work, faces, our_step
+from mfer_lightning.memory import peak_memory_bytes
 from mfer_lightning.nn import MFER, Preprocess
 import torch
 w = json.loads(sys.argv[1])
@@ -44,10 +45,10 @@ network.backbone.set_checkpointing(checkpointing)
 step = our_step(network, work)
 image, label = faces(work)
 pixels, target = Preprocess(size=work.size)(image), torch.nn.functional.one_hot(label, 7).float()
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak_memory_bytes()
 for _ in range(2):
     step(pixels, target)
-print(json.dumps([before * 1024, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024]))
+print(json.dumps([before, peak_memory_bytes()]))
 """
 
 

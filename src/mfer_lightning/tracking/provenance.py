@@ -7,12 +7,12 @@ import importlib.metadata
 import os
 import platform
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from mfer_lightning import memory
 from mfer_lightning.files import atomic_path
 
 #: File in a run's folder that holds what the code had been changed by, and its largest size in bytes.
@@ -124,9 +124,4 @@ def peak_memory_bytes() -> int | None:
     """Most memory in use at once so far: of the GPU where one is used, else of this process."""
     if torch.cuda.is_available() and torch.cuda.max_memory_allocated() > 0:
         return int(torch.cuda.max_memory_allocated())
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return int(peak) if sys.platform == "darwin" else int(peak) * 1024
+    return memory.peak_memory_bytes()
