@@ -90,12 +90,13 @@ def tables(result: dict[str, Any]) -> dict[str, str]:
               for name in ("plain", "checkpointing"))
         )  # fmt: skip
     if "ranks" in parts:
-        p = parts["ranks"]
-        found["ranks"] = _rows(
-            ("1 rank, all threads", f"{p['faces_per_second']['one_rank']} faces/s"),
-            (f"{p['ranks']} ranks, 1 thread each", f"{p['faces_per_second']['ranks']} faces/s"),
-            ("ratio", p["ratio"]),
-        )
+        lines = ["| faces a step | 1 rank, all threads | ranks of 1 thread each | ratio |", "|---|---|---|---|"]
+        lines += [
+            f"| {p['batch']} | {p['faces_per_second']['one_rank']:,} faces/s | {p['ranks']} ranks: "
+            f"{p['faces_per_second']['ranks']:,} faces/s | {p['ratio']} |"
+            for p in parts["ranks"]
+        ]
+        found["ranks"] = "\n".join(lines)
     return found
 
 

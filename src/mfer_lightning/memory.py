@@ -1,7 +1,7 @@
 """This process's memory: keeping what is freed, and how much there was at most.
 
 glibc returns every large block to the system when it is freed, and the system clears its pages before handing them out
-again. For batches of images, some tens of megabytes each, that costs more than resizing them (benchmarks/loader.py).
+again. For batches of images, some tens of megabytes each, that costs more than resizing them (docs/performance.md).
 """
 
 from __future__ import annotations

@@ -87,13 +87,19 @@ def measure_memory(work: dict[str, Any]) -> dict[str, Any]:
     return {**table, "ratio": round(table["plain"]["peak_gb"] / table["checkpointing"]["peak_gb"], 3)}
 
 
-def measure_ranks(threads: int, repeats: int, overrides: Sequence[str] = ()) -> dict[str, Any]:
+def measure_ranks(threads: int, repeats: int, batch: int, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """Compare one rank of ``threads`` threads with that many ranks of one thread, at the same faces a step.
 
     Faces a second are those of the last epoch in ``metrics.csv``: the first one pays for starting.
+
+    Args:
+        threads: of the one rank, and number of ranks of one thread.
+        repeats: measurements of each, in turn.
+        batch: faces a step over all ranks; an epoch has 16 steps.
+        overrides: further options of ``mfer train``.
     """
-    common = ["dataset.train_size=1024", "dataset.val_size=64", "dataset.test_size=64", "dataset.protocol=native"]
-    common += [*SHORT, "trainer.max_epochs=2", "loader.batch_size=64", "resume=never", *overrides]
+    common = [f"dataset.train_size={16 * batch}", "dataset.val_size=64", "dataset.test_size=64"]
+    common += [*SHORT, "trainer.max_epochs=2", f"loader.batch_size={batch}", "resume=never", *overrides]
     rates: dict[str, list[float]] = {"one_rank": [], "ranks": []}
     with tempfile.TemporaryDirectory() as folder:
         for repeat in range(repeats):
@@ -109,6 +115,7 @@ def measure_ranks(threads: int, repeats: int, overrides: Sequence[str] = ()) -> 
     ratio = statistics.median(r / o for o, r in zip(rates["one_rank"], rates["ranks"], strict=True))
     return {
         "ranks": threads,
+        "batch": batch,
         "faces_per_second": {name: round(statistics.median(values), 1) for name, values in rates.items()},
         "ratio": round(ratio, 3),
     }

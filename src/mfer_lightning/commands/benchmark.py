@@ -24,6 +24,9 @@ PARTS = {
     "ranks": "one rank with all threads against as many ranks of one thread",
 }
 
+#: Faces a step in ``ranks``: the embedded dataset's, and `mfer train`'s. Gradients to be sent do not grow with them.
+RANK_BATCHES = (64, 256)
+
 
 def main(arguments: Sequence[str]) -> int:
     """Run ``mfer benchmark``.
@@ -97,7 +100,7 @@ def _measure(part: str, config: dict[str, Any], threads: int, result: dict[str, 
             "overhead": lambda: _overhead(folder, config["steps"], repeats),
             "startup": lambda: processes.measure_startup(repeats),
             "memory": lambda: processes.measure_memory(vars(work)),
-            "ranks": lambda: processes.measure_ranks(threads, repeats),
+            "ranks": lambda: [processes.measure_ranks(threads, repeats, batch) for batch in RANK_BATCHES],
         }
         return measures[part]()
 

@@ -23,5 +23,5 @@ class Benchmark:
     threads: Optional[int] = None
     workers: int = 2
     faces: int = 2048
-    steps: int = 40
+    steps: int = 100
     output: Optional[str] = None
