@@ -10,6 +10,8 @@ import pytest
 from commands.conftest import Mfer
 from report.fabricate import change, write_run
 
+from mfer_lightning.evaluation.kept import keep_run
+
 QUICK = "embedding=none"
 #: Tables that are made of features, which are not kept.
 OF_FEATURES = {"compactness.csv", "subgroups.csv"}
@@ -58,18 +60,31 @@ def test_the_report_of_the_kept_numbers_has_the_same_tables(
     assert mfer("report", "elsewhere", "embedding=pca", "embedding_points=40", "output=drawn") == 0  # nothing to draw
 
 
-def test_keeping_again_writes_what_has_changed(
-    mfer: Mfer, study: Path, tmp_path: Path, capsys: pytest.CaptureFixture
-) -> None:
-    shutil.copytree(study, tmp_path / "runs" / "x")
+def test_keeping_again_writes_what_has_changed(mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    for loss in ("ce", "dsf"):
+        write_run(tmp_path / "runs" / "x", loss, n=70)
     command = ("report", "runs/x", QUICK, "keep=studies/x")
     assert mfer(*command) == 0
     change(tmp_path / "runs" / "x" / "rafdb-ce-none-s0", notes=["seen again"])
     assert mfer(*command) == 0
-    assert "Kept: 7 runs in studies/x" in (said := capsys.readouterr().out)
+    assert "Kept: 2 runs in studies/x" in (said := capsys.readouterr().out)
     assert "1 of them new or changed" in said
     kept = json.loads((tmp_path / "studies" / "x" / "rafdb-ce-none-s0" / "result.json").read_text())
     assert kept["notes"] == ["seen again"]
+
+
+def test_a_kept_table_that_was_cut_is_said_and_the_report_made_without_it(
+    mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    write_run(tmp_path / "x", n=70)
+    assert mfer("report", "x", QUICK, "keep=kept") == 0
+    table = next((tmp_path / "kept").rglob("predictions_test.csv.xz"))
+    table.write_bytes(table.read_bytes()[:-30])
+    capsys.readouterr()
+    assert mfer("report", "kept", QUICK) == 0
+    assert "has a predictions_test.csv.xz that cannot be read" in (said := capsys.readouterr().out)
+    assert "it was cut" in said
+    assert (tmp_path / "kept" / "report" / "tables" / "runs.csv").is_file()
 
 
 def test_places_that_cannot_hold_numbers_are_refused_before_anything_is_made(
@@ -84,11 +99,11 @@ def test_places_that_cannot_hold_numbers_are_refused_before_anything_is_made(
 
 
 def test_kept_predictions_are_evaluated_as_the_plain_ones(
-    mfer: Mfer, study: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+    mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    assert mfer("report", str(study), QUICK, "keep=kept", "output=r") == 0
-    run = Path("kept") / "rafdb-ce-none-s0"
-    whole = json.loads((study / run.name / "result.json").read_text())
+    trained, run = write_run(tmp_path / "x"), tmp_path / "kept"
+    whole = json.loads((trained / "result.json").read_text())
+    keep_run(trained, run)
     for name in ("predictions_test.csv", "predictions_test.csv.xz"):
         assert mfer("evaluate", f"predictions={run / name}", f"output={name}.d") == 0
         found = json.loads((tmp_path / f"{name}.d" / "evaluation.json").read_text())

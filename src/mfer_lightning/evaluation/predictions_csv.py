@@ -8,8 +8,8 @@ One row a face; the columns, in this order::
 Logits and targets are the record: they read back as exactly the float32 that was written. ``p_`` and ``pred`` follow
 from the logits, stand there for people and spreadsheets, and are checked when read. Further columns are ignored.
 
-A file may be compressed (``.csv.xz``, :mod:`.packed`) and may then lack the ``p_`` columns: the ``logit_`` columns are
-the class order of such a table.
+A file may be compressed (``.csv.xz``, :mod:`.packed`). Tables that were kept to be small (:mod:`.kept`) lack the ``p_``
+columns: the ``logit_`` columns are their class order. What a run writes has them.
 """
 
 from __future__ import annotations
