@@ -9,6 +9,7 @@ import numpy as np
 
 from mfer_lightning.errors import UserError
 from mfer_lightning.evaluation.calibration import expected_calibration_error, fit_temperature
+from mfer_lightning.evaluation.packed import table_of
 from mfer_lightning.evaluation.predictions import Predictions
 
 
@@ -42,9 +43,11 @@ def val_beside(path: Path, class_names: tuple[str, ...]) -> Predictions:
     Raises:
         UserError: where there are none, or they have other classes or no labels.
     """
-    val = path.with_name("predictions_val.csv")
-    if not val.is_file():
-        raise UserError(f"calibrate=true fits on val, and there is no {val} beside {path.name}.")
+    val = table_of(path.parent, "val")
+    if val is None:
+        raise UserError(
+            f"calibrate=true fits on val, and there is no {path.with_name('predictions_val.csv')} beside {path.name}."
+        )
     table = Predictions.from_csv(val, class_names)
     if not (table.label >= 0).any():
         raise UserError(f"calibrate=true fits on val, and no row of {val} has a label.")

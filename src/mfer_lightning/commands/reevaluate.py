@@ -10,6 +10,7 @@ from mfer_lightning.commands.calibrate import calibration, val_beside
 from mfer_lightning.commands.draw import draw_figures
 from mfer_lightning.errors import UserError
 from mfer_lightning.evaluation.metrics import evaluate
+from mfer_lightning.evaluation.packed import table_name
 from mfer_lightning.evaluation.predictions import Predictions
 from mfer_lightning.evaluation.uncertainty import annotator_figures, metric_intervals
 from mfer_lightning.files import write_json
@@ -18,7 +19,7 @@ from mfer_lightning.report.terminal import print_evaluation
 
 
 def evaluate_predictions(config: Mapping[str, Any]) -> Path:
-    """Evaluate a ``predictions_<split>.csv``.
+    """Evaluate a ``predictions_<split>.csv`` or ``.csv.xz``.
 
     Args:
         config: plain resolved configuration of ``mfer evaluate``, with ``predictions`` set.
@@ -44,8 +45,9 @@ def evaluate_predictions(config: Mapping[str, Any]) -> Path:
     }
     if config["calibrate"]:
         found["calibration"] = calibration(_view(val_beside(path, names), match), table)
-    folder = Path(config["output"]).expanduser() if config["output"] else path.parent / f"{path.stem}{match.mark}"
-    where = {"protocol": f"{path.name}{match.mark}", "split": path.stem.removeprefix("predictions_"), "seed": 0}
+    name = table_name(path)
+    folder = Path(config["output"]).expanduser() if config["output"] else path.parent / f"{name}{match.mark}"
+    where = {"protocol": f"{path.name}{match.mark}", "split": name.removeprefix("predictions_"), "seed": 0}
     draw_figures(folder, {**found, **where}, table, embedding_points=0)
     write_json(folder / "evaluation.json", {"predictions": str(path), "left_out": list(match.dropped), **found})
     print_evaluation(found, f"{path}{' without ' + ', '.join(match.dropped) if match.dropped else ''}", folder)

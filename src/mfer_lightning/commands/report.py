@@ -41,7 +41,7 @@ def overrides(arguments: Sequence[str]) -> list[str]:
         key, equals, value = word.partition("=")
         if word in folders:
             continue
-        takes_text = key in ("baseline", "title", "output") and value and value[0] not in "'\"[{$"
+        takes_text = key in ("baseline", "title", "output", "keep") and value and value[0] not in "'\"[{$"
         rest.append(f"{key}={_quoted(value)}" if equals and takes_text and value != "null" else word)
     if not folders:
         return rest
@@ -91,6 +91,12 @@ def _report(config: dict[str, Any]) -> int:
     for folder in folders:
         if not Path(folder).expanduser().is_dir():
             raise UserError(f"There is no folder {folder}: mfer report <a sweep, a run or a folder of runs>.")
+    if config["keep"] is not None:
+        if not config["keep"]:
+            raise UserError("keep= has no value: name a folder for the runs' numbers, or leave the option out.")
+        from mfer_lightning.evaluation.kept import check_place
+
+        check_place(folders, config["keep"])  # now: a report takes a while
 
     from rich.console import Console
 
@@ -116,7 +122,24 @@ def _report(config: dict[str, Any]) -> int:
     for name, reason in document.left_out:
         print(f"Left out: {name} {reason}")
     print(f"Report: {output / PAGE} ({time.perf_counter() - started:.1f} s)")
+    if config["keep"] is not None:
+        _keep(folders, config["keep"])
     return 0
+
+
+def _keep(folders: Sequence[str], into: str) -> None:
+    """Keep the numbers that the report was made of."""
+    from rich.console import Console
+
+    from mfer_lightning.evaluation.kept import keep_study
+    from mfer_lightning.report.study.provenance import said_once
+
+    with Console(stderr=True).status("keeping numbers"):
+        kept = keep_study(folders, into)
+    for name, reason in said_once(kept.left_out):
+        print(f"Not kept: {name} {reason}")
+    new, count = len(kept.written), len(kept.written) + len(kept.unchanged)
+    print(f"Kept: {count} run{'s' * (count != 1)} in {into} ({kept.size / 1000:,.0f} kB), {new} of them new or changed")
 
 
 def _quoted(value: str) -> str:

@@ -15,6 +15,7 @@ class Report:
 
     runs: Any = None
     output: Optional[str] = None
+    keep: Optional[str] = None
     title: Optional[str] = None
     baseline: Optional[str] = None
     metric: str = "accuracy"

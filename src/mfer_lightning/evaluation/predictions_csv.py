@@ -7,11 +7,16 @@ One row a face; the columns, in this order::
 ``label`` and ``pred`` are class numbers, and the ``p_`` columns are the class order they count in (-1: no label).
 Logits and targets are the record: they read back as exactly the float32 that was written. ``p_`` and ``pred`` follow
 from the logits, stand there for people and spreadsheets, and are checked when read. Further columns are ignored.
+
+A file may be compressed (``.csv.xz``, :mod:`.packed`). Tables that were kept to be small (:mod:`.kept`) lack the ``p_``
+columns: the ``logit_`` columns are their class order. What a run writes has them.
 """
 
 from __future__ import annotations
 
 import csv
+import io
+import lzma
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfer_lightning.errors import UserError
+from mfer_lightning.evaluation.packed import open_table, table_at
 from mfer_lightning.evaluation.predictions import PADDING, Predictions
 from mfer_lightning.files import atomic_path
 
@@ -35,45 +41,61 @@ def write_predictions(predictions: Predictions, path: str | Path) -> None:
         ValueError: where padding rows (index -1) are left: merge first.
         UserError: where the file cannot be written.
     """
+    text = predictions_text(predictions)
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        file.write(text)
+
+
+def predictions_text(predictions: Predictions, *, probabilities: bool = True) -> str:
+    """Write a table of predictions as CSV.
+
+    Args:
+        predictions: without padding rows.
+        probabilities: with the ``p_`` columns, which follow from the logits.
+
+    Raises:
+        ValueError: where padding rows (index -1) are left: merge first.
+    """
     if (predictions.index == PADDING).any():
         raise ValueError("Expected argument `predictions` without padding rows (index -1): call Predictions.merge.")
     names = predictions.class_names
-    header = [*_FIXED, *(f"p_{n}" for n in names), *(f"logit_{n}" for n in names)]
+    header = [*_FIXED, *(f"p_{n}" for n in names if probabilities), *(f"logit_{n}" for n in names)]
     columns: list[list[Any]] = [
         predictions.index.tolist(),
         predictions.path.tolist(),
         predictions.label.tolist(),
         predictions.pred.tolist(),
-        *([f"{value:.6f}" for value in column] for column in predictions.probabilities.T.tolist()),
-        *predictions.logits.T.astype(np.str_).tolist(),  # NumPy writes the shortest decimal that reads back as itself
     ]
+    if probabilities:
+        columns += ([f"{value:.6f}" for value in column] for column in predictions.probabilities.T.tolist())
+    columns += predictions.logits.T.astype(np.str_).tolist()  # the shortest decimal that reads back as itself
     if predictions.target is not None:
         header += [f"t_{n}" for n in names]
         columns += predictions.target.T.astype(np.str_).tolist()
     if predictions.votes is not None:
         header += [f"votes_{n}" for n in predictions.vote_names]
         columns += predictions.votes.T.tolist()
-    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(zip(*columns, strict=True))
+    file = io.StringIO(newline="")
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(zip(*columns, strict=True))
+    return file.getvalue()
 
 
 def read_predictions(path: str | Path, class_names: Sequence[str] | None = None) -> Predictions:
     """Read a table of predictions.
 
     Args:
-        path: a file that :func:`write_predictions` wrote.
+        path: a file that :func:`write_predictions` wrote; where it is absent, a compressed one beside it is read.
         class_names: the class order that the caller relies on; None takes the file's own.
 
     Raises:
         UserError: where the file is missing, is no such table, or holds another class order or illegal values.
     """
-    path = Path(path)
-    header, table = _read(path)
-    names = tuple(name[2:] for name in header if name.startswith("p_"))
+    path = table_at(path)
+    header, table = _read(path, class_names)
+    names = _classes(header)
     votes = tuple(name[6:] for name in header if name.startswith("votes_"))
-    _check_header(path, header, names, class_names)
 
     place = {name: i for i, name in enumerate(header)}
     columns: list[tuple[str, ...]] = list(zip(*table, strict=True)) if table else [()] * len(header)
@@ -109,30 +131,40 @@ def read_predictions(path: str | Path, class_names: Sequence[str] | None = None)
         votes=vote_counts,
         vote_names=votes,
     )
-    probabilities = numbers([f"p_{n}" for n in names])
-    wrong = (np.abs(probabilities - result.probabilities) > _TOLERANCE).any(axis=1)
-    _refuse(path, "p_*", wrong, probabilities, "they are not the softmax of the logits")
+    if f"p_{names[0]}" in place:
+        probabilities = numbers([f"p_{n}" for n in names])
+        wrong = (np.abs(probabilities - result.probabilities) > _TOLERANCE).any(axis=1)
+        _refuse(path, "p_*", wrong, probabilities, "they are not the softmax of the logits")
     _refuse(path, "pred", pred != result.pred, pred, "it is not the class of the largest logit")
     return result
 
 
-def _read(path: Path) -> tuple[list[str], list[list[str]]]:
+def _classes(header: Sequence[str]) -> tuple[str, ...]:
+    """Give the class order of a table: that of the ``p_`` columns, of a table without them that of the logits."""
+    stated = tuple(name[2:] for name in header if name.startswith("p_"))
+    return stated or tuple(name[6:] for name in header if name.startswith("logit_"))
+
+
+def _read(path: Path, expected: Sequence[str] | None) -> tuple[list[str], list[list[str]]]:
+    table = []
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.reader(file))
+        with open_table(path) as file:
+            rows = (row for row in csv.reader(file) if row)
+            header = next(rows, None)
+            if header is None:
+                raise UserError(f"The predictions {path} are empty, without even a header. Write them anew.")
+            _check_header(path, header, _classes(header), expected)
+            for number, row in enumerate(rows, start=2):
+                if len(row) != len(header):
+                    raise UserError(
+                        f"{path}, row {number}: {len(row)} columns where the header has {len(header)}. "
+                        "The file was cut or edited: write it anew."
+                    )
+                table.append(row)
     except FileNotFoundError:
         raise UserError(f"No predictions at {path}. A finished run writes predictions_<split>.csv.") from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except (OSError, EOFError, UnicodeDecodeError, csv.Error, lzma.LZMAError) as error:
         raise UserError(f"Cannot read the predictions {path}: {error}.") from error
-    if not rows:
-        raise UserError(f"The predictions {path} are empty, without even a header. Write them anew.")
-    header, table = rows[0], [row for row in rows[1:] if row]
-    for number, row in enumerate(table, start=2):
-        if len(row) != len(header):
-            raise UserError(
-                f"{path}, row {number}: {len(row)} columns where the header has {len(header)}. "
-                "The file was cut or edited: write it anew."
-            )
     return header, table
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfer_lightning.errors import UserError
+from mfer_lightning.evaluation.packed import PACKED, table_of
 from mfer_lightning.evaluation.predictions import Predictions
 from mfer_lightning.evaluation.runs import LeftOut, StoredResult
 from mfer_lightning.report.study.axes import flatten
@@ -103,8 +104,17 @@ def open_runs(results: Sequence[StoredResult]) -> tuple[list[Run], list[LeftOut]
         predictions, reason = _predictions(stored)
         if reason is not None:
             left_out.append(LeftOut(stored.folder, reason))
+        elif _numbers_alone(stored):
+            left_out.append(LeftOut(stored.folder, "kept as numbers, without features: no embedding, no compactness"))
         runs.append(Run(stored, _describe(stored), predictions))
     return runs, left_out
+
+
+def _numbers_alone(stored: StoredResult) -> bool:
+    """Whether a result was kept without what is no number (:mod:`mfer_lightning.evaluation.kept`)."""
+    table = table_of(stored.folder, stored.result["split"])
+    packed = table is not None and table.suffix == PACKED
+    return packed and not (stored.folder / f"features_{stored.result['split']}.npz").is_file()
 
 
 def _describe(stored: StoredResult) -> dict[str, str]:
@@ -146,10 +156,10 @@ def _model(stored: StoredResult) -> Mapping[str, Any]:
 
 
 def _predictions(stored: StoredResult) -> tuple[Predictions | None, str | None]:
-    path = stored.folder / f"predictions_{stored.result['split']}.csv"
+    path = table_of(stored.folder, stored.result["split"])
     without = "kept without comparisons and figures of single faces"
-    if not path.is_file():
-        return None, f"has no {path.name}: {without}"
+    if path is None:
+        return None, f"has no predictions_{stored.result['split']}.csv: {without}"
     try:
         table = Predictions.from_csv(path)
     except UserError as error:

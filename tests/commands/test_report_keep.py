@@ -1,0 +1,114 @@
+"""`mfer report keep=`: the same report from the kept numbers alone, in another place, by somebody else."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from commands.conftest import Mfer
+from report.fabricate import change, write_run
+
+from mfer_lightning.evaluation.kept import keep_run
+
+QUICK = "embedding=none"
+#: Tables that are made of features, which are not kept.
+OF_FEATURES = {"compactness.csv", "subgroups.csv"}
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two losses of three seeds with curves of the test set, an evaluation elsewhere, and a run that was cut."""
+    folder = tmp_path_factory.mktemp("keep") / "losses"
+    own = {"paths.data": f"{folder}/data", "dataset.root": f"{folder}/data/raf-db", "paths.runs": str(folder)}
+    for loss, accuracy in (("ce", 0.6), ("dsf", 0.75)):
+        for seed in range(3):
+            run = write_run(folder, loss, seed=seed, accuracy=accuracy, n=140, track_test=True, changes=own)
+    other = write_run(run / "evaluations", "dsf", seed=2, protocol="ferplus@majority", n=80, name="fer", changes=own)
+    (other / "config.yaml").unlink()
+    change(other, model={"checkpoint": str(run / "checkpoints" / "best.ckpt"), "trained_on": "rafdb@holdout"})
+    (write_run(folder, "lgm", n=140) / "result.json").unlink()
+    return folder
+
+
+def tables(report: Path) -> dict[str, str]:
+    return {str(p.relative_to(report)): p.read_text() for p in sorted((report / "tables").rglob("*.csv"))}
+
+
+def test_the_report_of_the_kept_numbers_has_the_same_tables(
+    mfer: Mfer, study: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    assert mfer("report", str(study), QUICK, "keep=studies/losses", "output=whole") == 0
+    said = capsys.readouterr().out
+    assert "Kept: 7 runs in studies/losses (" in said
+    assert "7 of them new or changed" in said
+    assert "Not kept: losses/rafdb-lgm-none-s0 has not ended" in said
+
+    shutil.move(tmp_path / "studies" / "losses", tmp_path / "elsewhere")
+    assert mfer("report", "elsewhere", QUICK, "output=again") == 0
+    said = capsys.readouterr().out
+    assert said.count("without features: no embedding, no compactness") == 1
+    whole, again = tables(tmp_path / "whole"), tables(tmp_path / "again")
+    lost = {name for name in whole if Path(name).name in OF_FEATURES}
+    assert lost
+    assert {name: text for name, text in whole.items() if name not in lost} == again
+    assert any("methods.csv" in name and "better" in text for name, text in again.items())  # comparisons were made
+    assert {Path(name).stem for name in again} >= {"runs", "methods", "further", "optimism", "recall"}
+    assert str(study) not in "".join(p.read_text() for p in (tmp_path / "elsewhere").rglob("*.json"))
+
+    assert mfer("report", "elsewhere", "embedding=pca", "embedding_points=40", "output=drawn") == 0  # nothing to draw
+
+
+def test_keeping_again_writes_what_has_changed(mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    for loss in ("ce", "dsf"):
+        write_run(tmp_path / "runs" / "x", loss, n=70)
+    command = ("report", "runs/x", QUICK, "keep=studies/x")
+    assert mfer(*command) == 0
+    change(tmp_path / "runs" / "x" / "rafdb-ce-none-s0", notes=["seen again"])
+    assert mfer(*command) == 0
+    assert "Kept: 2 runs in studies/x" in (said := capsys.readouterr().out)
+    assert "1 of them new or changed" in said
+    kept = json.loads((tmp_path / "studies" / "x" / "rafdb-ce-none-s0" / "result.json").read_text())
+    assert kept["notes"] == ["seen again"]
+
+
+def test_a_kept_table_that_was_cut_is_said_and_the_report_made_without_it(
+    mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    write_run(tmp_path / "x", n=70)
+    assert mfer("report", "x", QUICK, "keep=kept") == 0
+    table = next((tmp_path / "kept").rglob("predictions_test.csv.xz"))
+    table.write_bytes(table.read_bytes()[:-30])
+    capsys.readouterr()
+    assert mfer("report", "kept", QUICK) == 0
+    assert "has a predictions_test.csv.xz that cannot be read" in (said := capsys.readouterr().out)
+    assert "it was cut" in said
+    assert (tmp_path / "kept" / "report" / "tables" / "runs.csv").is_file()
+
+
+def test_places_that_cannot_hold_numbers_are_refused_before_anything_is_made(
+    mfer: Mfer, study: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    for into, words in ((study / "kept", "lie in each other"), ("", "keep= has no value")):
+        assert mfer("report", str(study), QUICK, f"keep={into}", "output=r") == 2
+        error = capsys.readouterr().err
+        assert words in error
+        assert error.strip().count("\n") == 0
+        assert not (tmp_path / "r").exists()
+
+
+def test_kept_predictions_are_evaluated_as_the_plain_ones(
+    mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    trained, run = write_run(tmp_path / "x"), tmp_path / "kept"
+    whole = json.loads((trained / "result.json").read_text())
+    keep_run(trained, run)
+    for name in ("predictions_test.csv", "predictions_test.csv.xz"):
+        assert mfer("evaluate", f"predictions={run / name}", f"output={name}.d") == 0
+        found = json.loads((tmp_path / f"{name}.d" / "evaluation.json").read_text())
+        assert found["confusion"] == whole["confusion"]
+        assert found["metrics"] == pytest.approx(whole["metrics"], abs=1e-3)
+    capsys.readouterr()
+    assert mfer("evaluate", f"predictions={run / 'predictions_test.csv'}", "calibrate=true") == 2
+    assert "predictions_val.csv beside" in capsys.readouterr().err

@@ -1,0 +1,237 @@
+"""Numbers of a study kept: what is copied, what is refused, and that it is written whole and only when it changed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from report.fabricate import change, write_run
+
+from mfer_lightning.errors import UserError
+from mfer_lightning.evaluation import kept
+from mfer_lightning.evaluation.kept import keep_run, keep_study
+from mfer_lightning.evaluation.metrics import evaluate
+from mfer_lightning.evaluation.packed import pack
+from mfer_lightning.evaluation.predictions import Predictions
+
+#: A configuration with the places of a machine.
+PLACES = {
+    "paths.data": "/disk/sets",
+    "paths.runs": "/disk/runs",
+    "paths.cache": "/fast/c",
+    "dataset.root": "/disk/sets/x",
+}
+FILES = ["config.yaml", "metrics.csv", "predictions_test.csv.xz", "result.json"]
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A finished run with everything that one holds."""
+    folder = write_run(tmp_path / "runs", changes=PLACES)
+    (folder / "checkpoints").mkdir()
+    (folder / "checkpoints" / "best.ckpt").write_bytes(b"weights")
+    (folder / "figures").mkdir()
+    (folder / "figures" / "examples.png").write_bytes(b"faces")
+    (folder / "log.txt").write_text("started: at home\n")
+    return folder
+
+
+class TestARun:
+    def test_numbers_are_kept_and_nothing_else(self, run: Path, tmp_path: Path) -> None:
+        into = tmp_path / "kept" / "a"
+        assert keep_run(run, into)
+        assert sorted(content(into)) == FILES
+        whole, small = Predictions.from_csv(run / "predictions_test.csv"), Predictions.from_csv(into / FILES[2])
+        for name in ("index", "path", "label", "pred"):
+            np.testing.assert_array_equal(getattr(small, name), getattr(whole, name), err_msg=name)
+        result = json.loads((run / "result.json").read_text())
+        found = evaluate(small)
+        assert found["confusion"] == result["confusion"]
+        assert found["metrics"] == pytest.approx(result["metrics"], abs=1e-3)
+        assert (into / "metrics.csv").read_text() == (run / "metrics.csv").read_text()
+
+    def test_the_result_is_the_run_s_but_for_its_places(self, run: Path, tmp_path: Path) -> None:
+        keep_run(run, tmp_path / "kept")
+        whole, small = (json.loads((f / "result.json").read_text()) for f in (run, tmp_path / "kept"))
+        neutral = {**whole["config"], "paths": {"data": "data", "runs": "runs", "cache": None}}
+        neutral["dataset"] = {**whole["config"]["dataset"], "root": "data/x"}
+        assert small == {**whole, "config": neutral, "git": {**whole["git"], "patch": None}}
+        assert yaml.safe_load((tmp_path / "kept" / "config.yaml").read_text()) == neutral
+        assert not any(b"/disk" in data or b"/fast" in data for data in content(tmp_path / "kept").values())
+
+    def test_what_was_kept_can_be_kept_again(self, run: Path, tmp_path: Path) -> None:
+        keep_run(run, tmp_path / "one")
+        keep_run(tmp_path / "one", tmp_path / "two")
+        assert content(tmp_path / "one") == content(tmp_path / "two")
+
+    def test_paths_of_faces_are_made_relative_to_the_dataset(self, run: Path, tmp_path: Path) -> None:
+        file = run / "predictions_test.csv"
+        file.write_text(file.read_text().replace("test/", "/disk/sets/x/test/"))
+        keep_run(run, tmp_path / "kept")
+        assert Predictions.from_csv(tmp_path / "kept" / file.name).path[0] == "test/00000.jpg"
+        file.write_text(file.read_text().replace("/disk/sets/x/", "/disk/sets/xy/"))
+        with pytest.raises(UserError, match=r"names the face /disk/sets/xy/test/00000.jpg, which does not lie in"):
+            keep_run(run, tmp_path / "other")
+        assert not (tmp_path / "other").exists()
+
+    @pytest.mark.parametrize("place", ["/home/ann/x", "/Users/ann/x", "C:\\Users\\ann\\x", "/root/x"])
+    def test_somebody_s_own_folder_is_refused(self, run: Path, tmp_path: Path, place: str) -> None:
+        change(run, notes=[f"labels read from {place}"])
+        with pytest.raises(UserError, match=r"Nothing was kept: the result\.json of .* somebody's own folder"):
+            keep_run(run, tmp_path / "kept")
+        assert not (tmp_path / "kept").exists()
+
+    @pytest.mark.parametrize(
+        ("damage", "words"),
+        [
+            ("no result", "has not ended: there is no result"),
+            ("torn result", "has a damaged result.json"),
+            ("no predictions", "has no predictions_test.csv"),
+            ("torn predictions", "has predictions that cannot be read"),
+            ("foreign predictions", "has a predictions_test.csv that its result was not made of"),
+            ("other figures", r"has figures that its predictions do not give \(ece\)"),
+            ("no curves", "has no metrics.csv"),
+        ],
+    )
+    def test_parts_that_do_not_fit_together_are_refused(
+        self, run: Path, tmp_path: Path, damage: str, words: str
+    ) -> None:
+        result, table = run / "result.json", run / "predictions_test.csv"
+        if damage.startswith("no "):
+            {"result": result, "predictions": table, "curves": run / "metrics.csv"}[damage[3:]].unlink()
+        elif damage == "torn result":
+            result.write_text(result.read_text()[:-50])
+        elif damage == "torn predictions":
+            table.write_text(table.read_text()[:-9])
+        elif damage == "other figures":
+            change(run, metrics={**json.loads(result.read_text())["metrics"], "ece": 0.9})
+        else:
+            shutil.copy(write_run(tmp_path / "other", shift=1) / table.name, table)
+        with pytest.raises(UserError, match=f"cannot be kept: it {words}"):
+            keep_run(run, tmp_path / "kept")
+        assert not (tmp_path / "kept").exists()
+
+
+class TestAStudy:
+    def test_runs_keep_their_folders_and_unfinished_ones_are_named(self, tmp_path: Path) -> None:
+        study = tmp_path / "ablation"
+        write_run(study, "ce", n=70)
+        write_run(study / "more", "dsf", n=70)
+        cut = write_run(study, "lgm", n=70)
+        (cut / "result.json").unlink()
+        without = write_run(study, "ce", seed=1, n=70)
+        (without / "predictions_test.csv").unlink()
+        found = keep_study([study], tmp_path / "kept")
+        assert {p.relative_to(tmp_path / "kept").as_posix() for p in found.written} == {
+            "rafdb-ce-none-s0",
+            "more/rafdb-dsf-none-s0",
+        }
+        assert {(item.folder, item.reason) for item in found.left_out} == {
+            (cut, "has not ended: there is no result"),
+            (without, "has no predictions_test.csv"),
+        }
+        assert found.size == sum(map(len, content(tmp_path / "kept").values()))
+
+    def test_a_named_run_is_kept_by_its_name_and_its_evaluations_below_it(self, run: Path, tmp_path: Path) -> None:
+        other = write_run(run / "evaluations", protocol="ferplus@majority", name="ferplus")
+        (other / "config.yaml").unlink()
+        (other / "metrics.csv").unlink()
+        change(other, model={"checkpoint": str(run / "checkpoints" / "best.ckpt"), "trained_on": "rafdb@holdout"})
+        keep_study([run], tmp_path / "kept")
+        assert sorted(content(tmp_path / "kept" / run.name)) == sorted(
+            [*FILES, *(f"evaluations/ferplus/{name}" for name in ("result.json", "predictions_test.csv.xz"))]
+        )
+        said = json.loads((tmp_path / "kept" / run.name / "evaluations" / "ferplus" / "result.json").read_text())
+        assert said["model"] == {"checkpoint": "best.ckpt", "trained_on": "rafdb@holdout"}
+        assert keep_study([run], tmp_path / "kept").written == ()
+
+    def test_again_only_what_is_new_or_changed_is_written(self, tmp_path: Path) -> None:
+        study, into = tmp_path / "s", tmp_path / "kept"
+        one, two = write_run(study, "ce", n=70), write_run(study, "dsf", n=70)
+        keep_study([study], into)
+        before = {p: p.stat().st_mtime_ns for p in into.rglob("*") if p.is_file()}
+        assert keep_study([study], into).written == ()
+        assert {p: p.stat().st_mtime_ns for p in into.rglob("*") if p.is_file()} == before
+
+        shutil.rmtree(two)
+        write_run(study, "dsf", n=70, split="val", accuracy=0.9)
+        write_run(study, "lgm", n=70)
+        shutil.rmtree(one)  # what was kept of it stays
+        found = keep_study([study], into)
+        assert {p.name for p in found.written} == {"rafdb-dsf-none-s0", "rafdb-lgm-none-s0"}
+        assert found.unchanged == ()
+        assert sorted(content(into / "rafdb-dsf-none-s0")) == [n.replace("test", "val") for n in FILES]
+        assert sorted(content(into / "rafdb-ce-none-s0")) == FILES
+
+    def test_a_table_that_another_library_compressed_has_not_changed_and_a_damaged_one_has(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        write_run(tmp_path / "s", n=70)
+        keep_study([tmp_path / "s"], tmp_path / "kept")
+        before = content(tmp_path / "kept")
+        table = next((tmp_path / "kept").rglob("*.xz"))
+        monkeypatch.setattr(kept, "pack", lambda text: pack(text + " "))
+        assert keep_study([tmp_path / "s"], tmp_path / "kept").written == ()
+        monkeypatch.undo()
+        table.write_bytes(table.read_bytes()[:-1])
+        assert len(keep_study([tmp_path / "s"], tmp_path / "kept").written) == 1
+        assert content(tmp_path / "kept") == before
+
+    def test_killed_on_the_way_a_kept_run_is_whole_or_has_no_result(
+        self, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        into = tmp_path / "kept"
+        keep_run(run, into)
+        change(run, notes=["changed"])
+
+        def die(_: str) -> bytes:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(kept, "pack", die)
+        with pytest.raises(KeyboardInterrupt):
+            keep_run(run, into)
+        assert not (into / "result.json").exists()
+        monkeypatch.undo()
+        assert keep_run(run, into)
+        assert sorted(content(into)) == FILES
+
+    def test_one_refusal_keeps_nothing(self, tmp_path: Path) -> None:
+        write_run(tmp_path / "s", "ce", n=70)
+        change(write_run(tmp_path / "s", "dsf", n=70), notes=["from /home/ann/x"])
+        with pytest.raises(UserError, match="names /home/ann"):
+            keep_study([tmp_path / "s"], tmp_path / "kept")
+        assert not (tmp_path / "kept").exists()
+
+    def test_folders_that_would_be_spoilt_are_refused(self, run: Path, tmp_path: Path) -> None:
+        runs = run.parent
+        for into in (runs, runs / "kept", tmp_path):
+            with pytest.raises(UserError, match="lie in each other"):
+                keep_study([runs], into)
+        shutil.copytree(runs, tmp_path / "copy")
+        before = content(tmp_path / "copy")
+        with pytest.raises(UserError, match="is no kept run, for it holds checkpoints"):
+            keep_study([runs], tmp_path / "copy")
+        assert content(tmp_path / "copy") == before
+        (tmp_path / "file").write_text("")
+        with pytest.raises(UserError, match="is a file"):
+            keep_study([runs], tmp_path / "file")
+
+    def test_two_runs_of_one_name_are_not_kept_in_one_place(self, tmp_path: Path) -> None:
+        for sweep in ("a", "b"):
+            write_run(tmp_path / sweep, n=70)
+        with pytest.raises(UserError, match="would both be kept as"):
+            keep_study([tmp_path / "a", tmp_path / "b"], tmp_path / "kept")
+        assert not (tmp_path / "kept").exists()
+
+    def test_nothing_to_keep_is_an_error_with_the_reason(self, tmp_path: Path) -> None:
+        (write_run(tmp_path / "s", n=70) / "predictions_test.csv").unlink()
+        with pytest.raises(UserError, match=r"no finished run whose numbers could be kept.* has no predictions_test"):
+            keep_study([tmp_path / "s"], tmp_path / "kept")
