@@ -81,7 +81,7 @@ def test_planned_contrasts_are_told_in_the_terminal(
     plan.write_text(PLAN.format(other="ce"))
     assert mfer("report", str(runs), QUICK, f"contrasts={plan.name}", "output=r") == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[1].startswith("  Planned contrasts: undecided loss. From my plan, final.yaml; by accuracy")
+    assert lines[1].startswith("  Planned contrasts: 1 undecided (loss). From my plan, final.yaml; by accuracy")
     assert lines[2].startswith("  Planned, loss: undecided. Too few seeds: loss=dsf has 1, loss=ce 1")
     assert lines[3].startswith("  Not planned: what follows.")
     text = (tmp_path / "r" / "report.md").read_text()

@@ -73,7 +73,7 @@ def test_the_family_is_the_planned_one_alone() -> None:
     (alone,) = compare_contrasts(methods, [("a", "b")])
     assert alone.adjusted_p_value == alone.p_value
     assert alone.verdict == ("better" if alone.difference > 0 else "worse")
-    many = compare_contrasts(methods, [("a", "b"), *((str(i), "b") for i in range(6))])
+    many = compare_contrasts(methods, [("a", "b"), ("0", "1"), ("2", "3"), ("4", "5")])
     assert many[0].verdict == "tie"
 
 

@@ -56,12 +56,14 @@ def test_they_come_first_and_the_others_are_called_unplanned(made: tuple[Path, D
 def test_the_sentences_stand_in_every_form(made: tuple[Path, Document]) -> None:
     page, markdown, latex = ((made[0] / f"report.{kind}").read_text() for kind in ("html", "md", "tex"))
     assert "Planned, DS &amp; &lt;b&gt; attention:</strong> confirmed." in page
-    assert page.index('id="in-short"') < page.index("-part-planned-contrasts") < page.index('-part-methods"')
-    assert page.count("confirmed DS &amp; &lt;b&gt; attention; undecided DSF_loss") == 2, (
+    parts = ("in-short", "rafdb-holdout-test-part-planned-contrasts", "rafdb-holdout-test-part-methods")
+    places = [page.index(f'<section id="{part}"') for part in parts]
+    assert places == sorted(places)
+    assert page.count("1 confirmed (DS &amp; &lt;b&gt; attention), 1 undecided (DSF_loss)") == 2, (
         "in short, and above the table"
     )
     assert "Planned, DS &amp; &lt;b&gt; attention: confirmed." in markdown
-    assert markdown.count("undecided DSF\\_loss. From plan.yaml, family made\\_up; by accuracy") == 2
+    assert markdown.count("undecided (DSF\\_loss). From plan.yaml, family made\\_up; by accuracy") == 2
     assert r"Planned, DS \& \textless{}b\textgreater{} attention: confirmed." in latex
     assert r"Planned contrasts, by accuracy" in latex
     assert "Not planned: what follows." in latex

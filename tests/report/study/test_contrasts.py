@@ -101,7 +101,8 @@ def test_too_few_seeds_are_undecided(tmp_path: Path) -> None:
     assert found.comparison.difference > 0.3
     assert found.outcome == "undecided"
     (told,) = sentences(plan_of(found.contrast), [found])
-    assert "Too few seeds: loss=dsf has 1, loss=ce 1, and 3 on either side are needed" in told
+    assert "Too few seeds: loss=dsf has 1, loss=ce 1, and 3 on either side are needed (claimed better)." in told
+    assert "Holm" not in summary(plan_of(found.contrast), [found], "accuracy")
 
 
 def test_without_predictions_of_the_same_faces_nothing_is_compared(tmp_path: Path) -> None:
@@ -240,8 +241,8 @@ def test_what_is_said_names_claim_figures_and_what_could_have_been_seen(study: P
     gain, null = sentences(plan, found)
     c = found[0].comparison
     assert gain.startswith(
-        "Planned, attention: confirmed. loss=dsf, attention=ds is better than loss=dsf, attention=none, claimed better "
-        f"(+{100 * c.difference:.2f} points, 95% interval +{100 * c.low:.2f} to +{100 * c.high:.2f}, p "
+        "Planned, attention: confirmed. loss=dsf, attention=ds is better than loss=dsf, attention=none "
+        f"(claimed better; +{100 * c.difference:.2f} points, 95% interval +{100 * c.low:.2f} to +{100 * c.high:.2f}, p "
     )
     assert null.startswith(
         "Planned, loss: undecided. No difference of loss=dsf, attention=ds from loss=ce, attention=ds"
@@ -249,8 +250,8 @@ def test_what_is_said_names_claim_figures_and_what_could_have_been_seen(study: P
     smallest = f"{100 * found[1].comparison.smallest_detectable:.1f}"
     assert null.endswith(f"a true one of {smallest} points would have been found four times in five.")
     assert summary(plan, found, "accuracy") == (
-        "Planned contrasts: confirmed attention; undecided loss. From plan.yaml; by accuracy, which the file leaves "
-        "open, Holm-corrected over these 2 alone."
+        "Planned contrasts: 1 confirmed (attention), 1 undecided (loss). From plan.yaml; by accuracy, which the file "
+        "leaves open, Holm-corrected over these 2 and nothing else."
     )
 
 

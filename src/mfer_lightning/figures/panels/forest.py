@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from mfer_lightning.figures.panels.comparison import VERDICT_STYLES
 from mfer_lightning.figures.style import INK
 
 #: Letters that fit beside one another, and inches of a row.
-_LETTERS, _ROW = 46, 0.56
+_LETTERS, _ROW = 46, 0.64
 
 
 @dataclass(frozen=True)
@@ -67,9 +66,9 @@ def plot_forest(effects: Sequence[Effect], path: str | Path | None, title: str, 
                     effect.difference, place, mark,
                     color=colour, markersize=7, markeredgecolor=PAPER, markeredgewidth=0.8, zorder=3,
                 )  # fmt: skip
-            for text, offset, ink in ((effect.label, -0.31, INK), (effect.words, 0.29, colour)):
+            for text, offset, ink in ((effect.label, -0.28, INK), (effect.words, 0.26, colour)):
                 axes.annotate(
-                    textwrap.shorten(text, _LETTERS, placeholder="...") if len(text) > _LETTERS else text,
+                    text if len(text) <= _LETTERS else f"{text[: _LETTERS - 3]}...",
                     (0, place + offset), xycoords=("axes fraction", "data"), fontsize=8.5, va="center", color=ink,
                     bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 0.6}, zorder=4,
                 )  # fmt: skip

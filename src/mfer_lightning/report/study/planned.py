@@ -24,10 +24,12 @@ NOT_PLANNED = (
 def summary(plan: Plan, judged: Sequence[Planned], metric: MethodMetric) -> str:
     """Say in a sentence or two what became of a plan in a section."""
     groups = {outcome: [p.contrast.name for p in judged if p.outcome == outcome] for outcome in _ORDER}
-    words = "; ".join(f"{outcome} {', '.join(names)}" for outcome, names in groups.items() if names)
+    words = ", ".join(f"{len(names)} {outcome} ({', '.join(names)})" for outcome, names in groups.items() if names)
     family = f", family {plan.family}" if plan.family else ""
     chosen = "" if plan.metric else ", which the file leaves open"
-    alone = f", Holm-corrected over these {len(judged)} alone" if len(judged) > 1 else ""
+    decided = sum(p.comparison is not None and p.comparison.verdict != "undecided" for p in judged)
+    number = f"these {decided}" if decided == len(judged) else f"the {decided} that could be compared"
+    alone = f", Holm-corrected over {number} and nothing else" if decided > 1 else ""
     return f"Planned contrasts: {words}. From {plan.path.name}{family}; by {metric_in_words(metric)}{chosen}{alone}."
 
 
@@ -121,7 +123,7 @@ def in_figure(planned: Planned) -> str:
     if comparison.verdict == "undecided":
         return "undecided: too few seeds"
     if planned.outcome in ("tie", "undecided") and comparison.smallest_detectable is not None:
-        words += f"; {points(comparison.smallest_detectable)} could be seen"
+        words += f"; {points(comparison.smallest_detectable)} points could be seen"
     return words
 
 
@@ -137,21 +139,26 @@ def _claimed(claim: str) -> str:
 def _grounds(p: Planned) -> str:
     """What an outcome stands on."""
     comparison, claim = p.comparison, p.contrast.claim
-    claimed = "" if claim is None else f", claimed {_claimed(claim)}"
+    claimed = [] if claim is None else [f"claimed {_claimed(claim)}"]
     if comparison is None:
         missing = [m.label for m in (p.method, p.against) if all(run.predictions is None for run in m.runs)]
         what = f"of {' and '.join(missing)} there are no predictions" if missing else "not on the same faces"
-        return f"No comparison could be made: {what}{claimed}."
+        return f"No comparison could be made: {what}{_in_brackets(claimed)}."
     if comparison.verdict == "undecided":
         seeds = f"{p.method.label} has {comparison.seeds_a}, {p.against.label} {comparison.seeds_b}"
-        return f"Too few seeds: {seeds}, and {MIN_SEEDS} on either side are needed{claimed}."
+        return f"Too few seeds: {seeds}, and {MIN_SEEDS} on either side are needed{_in_brackets(claimed)}."
     adjusted = comparison.adjusted_p_value
     p_value = "" if adjusted is None else p_in_words(adjusted)
-    figures = f"{measured(comparison)}, p {p_value if p_value.startswith('<') else f'= {p_value}'}"
+    p_value = p_value if p_value.startswith("<") else f"= {p_value}"
+    figures = _in_brackets([*claimed, f"{measured(comparison)}, p {p_value}"])
     if comparison.verdict != "tie":
-        return f"{p.method.label} is {comparison.verdict} than {p.against.label}{claimed} ({figures})."
+        return f"{p.method.label} is {comparison.verdict} than {p.against.label}{figures}."
     seen = points(comparison.smallest_detectable or 0.0)
     return (
-        f"No difference of {p.method.label} from {p.against.label} could be shown{claimed} ({figures}); a true one of "
+        f"No difference of {p.method.label} from {p.against.label} could be shown{figures}; a true one of "
         f"{seen} points would have been found four times in five."
     )
+
+
+def _in_brackets(parts: Sequence[str]) -> str:
+    return f" ({'; '.join(parts)})" if parts else ""
