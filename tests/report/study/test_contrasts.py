@@ -257,9 +257,11 @@ def test_what_is_said_names_claim_figures_and_what_could_have_been_seen(study: P
 
 def test_the_table_holds_the_comparisons_as_numbers(study: Path) -> None:
     found = judged(study, claiming(GAIN, None), NULL)
-    table = contrast_table(plan_of(GAIN, NULL), found, "accuracy")
+    table = contrast_table(plan_of(GAIN, NULL), sections_of(study)[0], found, "accuracy")
+    assert [cell.text for cell in table.rows[1][:3]] == ["loss", "dsf · ds", "ce · ds"]
+    assert "methods by their loss, attention." in table.caption
     assert [row[7].text for row in table.rows] == ["▲ better", "= tie"]
-    assert [(row[8].text, row[9].text) for row in table.rows] == [("–", "–"), ("better", "undecided")]
+    assert [row[8].text for row in table.rows] == ["–", "better: undecided"]
     for row, p in zip(table.data, found, strict=True):
         for name in ("difference", "low", "high", "p_value", "adjusted_p_value", "smallest_detectable", "verdict"):
             assert row[name] == getattr(p.comparison, name)

@@ -210,7 +210,7 @@ def _planned(easel: Easel, plan: Plan, placed: Sequence[Planned], metric: Method
     judged = judge(easel.section, placed, by)
     short = summary(plan, judged, by)
     figure = illustrate_contrasts.contrasts(easel, judged, by)
-    items = _there(contrast_table(plan, judged, by), figure, chain_table(plan, judged))
+    items = _there(contrast_table(plan, easel.section, judged, by), figure, chain_table(plan, judged))
     return [short, *sentences(plan, judged)], Part("Planned contrasts", items, short)
 
 

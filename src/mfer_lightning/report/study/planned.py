@@ -8,6 +8,7 @@ from mfer_lightning.evaluation.statistics.methods import MIN_SEEDS, MethodMetric
 from mfer_lightning.report.study.contrasts import Outcome, Planned, chain_outcome
 from mfer_lightning.report.study.overview import comparison_cells, comparison_data, p_in_words
 from mfer_lightning.report.study.plan import Plan
+from mfer_lightning.report.study.sections import Section
 from mfer_lightning.report.study.tables import NOTHING, Cell, Column, Number, Table
 from mfer_lightning.report.study.verdicts import measured, points
 
@@ -45,7 +46,7 @@ def sentences(plan: Plan, judged: Sequence[Planned]) -> list[str]:
     return told
 
 
-def contrast_table(plan: Plan, judged: Sequence[Planned], metric: MethodMetric) -> Table:
+def contrast_table(plan: Plan, section: Section, judged: Sequence[Planned], metric: MethodMetric) -> Table:
     """Contrasts with their comparisons and what became of the claims."""
     columns = (
         Column("contrast"),
@@ -56,8 +57,7 @@ def contrast_table(plan: Plan, judged: Sequence[Planned], metric: MethodMetric) 
         Column("p (Holm)", numeric=True, about="corrected for the planned contrasts alone"),
         Column("could be seen", numeric=True, about="true difference in points found four times in five, so corrected"),
         Column("verdict", about="at 5%, Holm-corrected over the planned contrasts"),
-        Column("claimed", about="what was said of the method beforehand"),
-        Column("claim", about="confirmed, refuted or undecided"),
+        Column("claim", about="what was said of the method beforehand, and what became of it"),
     )
     rows, data = [], []
     for p in judged:
@@ -67,12 +67,11 @@ def contrast_table(plan: Plan, judged: Sequence[Planned], metric: MethodMetric) 
         rows.append(
             (
                 Cell(p.contrast.name),
-                Cell(p.method.label, kind="quiet"),
-                Cell(p.against.label, kind="quiet"),
+                Cell(p.method.short, kind="quiet"),
+                Cell(p.against.short, kind="quiet"),
                 Cell(seeds, min(p.method.seeds, p.against.seeds)),
                 *comparison_cells(c),
-                Cell(NOTHING if claim is None else _claimed(claim)),
-                Cell(NOTHING, kind="undecided") if claim is None else Cell(p.outcome, kind=kind),
+                Cell(NOTHING) if claim is None else Cell(f"{_claimed(claim)}: {p.outcome}", kind=kind),
             )
         )
         named: dict[str, Number] = {
@@ -85,7 +84,8 @@ def contrast_table(plan: Plan, judged: Sequence[Planned], metric: MethodMetric) 
         }
         data.append(named | comparison_data(c) | {"claim": claim, "outcome": p.outcome})
     caption = (
-        f"The contrasts of {plan.path.name} (sha256 {plan.sha256[:12]}...), by {metric_in_words(metric)}. p-values, "
+        f"The contrasts of {plan.path.name} (sha256 {plan.sha256[:12]}...), methods by "
+        f"their {', '.join(axis.title for axis in section.axes)}. p-values, "
         "verdicts and what could be seen are corrected for these contrasts alone; intervals are those of the single "
         f"comparison. A contrast with fewer than {MIN_SEEDS} seeds on a side is undecided and does not count."
     )
