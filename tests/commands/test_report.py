@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,10 @@ def test_folders_are_named_as_they_are(mfer: Mfer, runs: Path, tmp_path: Path, c
         (("{runs}", "baseline=loss=lgm"), "loss=ce|dsf"),
         (("{runs}", "axes=[backbone]"), "no runs differ in it"),
         (("{runs}", "baselin=x"), "baselin"),
+        (("{runs}", "contrasts=nowhere.yaml"), "nowhere.yaml: cannot be read (No such file"),
+        (("{runs}", "contrasts="), "cannot be read"),
+        (("{runs}", "contrasts={damaged}/result.json"), "result.json: is no YAML file"),
+        (("{runs}", "contrasts={empty}"), "cannot be read"),
         (("{runs}", "output={runs}"), "exists and is no report"),
     ],
 )
@@ -64,6 +69,36 @@ def test_a_mistake_is_one_message(
     assert words in error
     assert error.strip().count("\n") == 0
     assert not list(runs.glob("*report*"))
+
+
+PLAN = "contrasts:\n  - {{name: loss, method: {{loss: dsf}}, against: {{loss: {other}}}, claim: better}}\n"
+
+
+def test_planned_contrasts_are_told_in_the_terminal(
+    mfer: Mfer, runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    plan = tmp_path / "my plan, final.yaml"
+    plan.write_text(PLAN.format(other="ce"))
+    assert mfer("report", str(runs), QUICK, f"contrasts={plan.name}", "output=r") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].startswith("  Planned contrasts: 1 undecided (loss). From my plan, final.yaml; by accuracy")
+    assert lines[2].startswith("  Planned, loss: undecided. Too few seeds: loss=dsf has 1, loss=ce 1")
+    assert lines[3].startswith("  Not planned: what follows.")
+    text = (tmp_path / "r" / "report.md").read_text()
+    assert "'contrasts=my plan, final.yaml'" in text
+    assert hashlib.sha256(plan.read_bytes()).hexdigest() in text
+
+
+def test_a_contrast_of_no_method_leaves_no_report(
+    mfer: Mfer, runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "plan.yaml").write_text(PLAN.format(other="lgm"))
+    assert mfer("report", str(runs), QUICK, "contrasts=plan.yaml", "output=r") == 2
+    error = capsys.readouterr().err
+    assert "contrast 'loss': `against` loss=lgm means no method" in error
+    assert "There are: loss=ce; loss=dsf." in error
+    assert error.strip().count("\n") == 0
+    assert not (tmp_path / "r").exists()
 
 
 def test_a_sweep_ends_with_a_report_that_can_be_turned_off_and_never_fails_it(

@@ -10,9 +10,11 @@ import pytest
 
 from mfer_lightning.figures.panels import (
     Dot,
+    Effect,
     plot_bands,
     plot_differences,
     plot_dots,
+    plot_forest,
     plot_small_confusion,
     plot_small_embedding,
 )
@@ -49,6 +51,28 @@ def test_a_verdict_has_a_shape_beside_its_colour() -> None:
     assert len(shapes) == 4
 
 
+def test_a_contrast_says_its_verdict_by_shape_and_in_words(tmp_path: Path) -> None:
+    shapes = set()
+    for verdict in ("better", "worse", "tie", "undecided"):
+        effect = Effect("DSF <b> LGM", f"{verdict}, claim told", 1.0, -0.5, 2.5, verdict)
+        svg = plot_forest([effect], tmp_path / "a.png", "Contrasts", "points")
+        shapes.add(re.findall(r'<path id="[^"]+" d="([^"]+)"', svg)[-1])
+        assert f"{verdict}, claim told" in svg
+        assert "DSF &lt;b&gt; LGM" in svg
+        assert not re.search(r"#[0-9a-f]{6}\b", svg)
+    assert len(shapes) == 4
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_contrast_that_was_not_compared_keeps_its_row() -> None:
+    both = plot_forest(
+        [Effect("a", "better", 1.0, 0.5, 1.5, "better"), Effect("b " * 60, "no predictions")], None, "", ""
+    )
+    assert "no predictions" in both
+    assert "b b b" in both
+    assert "b " * 40 not in both, "shortened, not drawn over the edge"
+
+
 def test_a_band_is_mean_and_deviation_of_the_seeds_that_got_there() -> None:
     found = band("a", [[(0, 1.0), (1, 2.0)], [(0, 3.0)]])
     assert found is not None
@@ -62,6 +86,7 @@ def test_a_band_is_mean_and_deviation_of_the_seeds_that_got_there() -> None:
     [
         (lambda: plot_dots([], None, "", ""), "dots"),
         (lambda: plot_differences([], None, "", ""), "dots"),
+        (lambda: plot_forest([], None, "", ""), "effects"),
         (lambda: plot_bands([], None, "", ""), "bands"),
         (lambda: plot_bands([band("a", [[(0, 1.0)]])] * (len(STYLES) + 1), None, "", ""), "bands"),
         (lambda: plot_small_confusion(np.zeros((2, 3)), ("a", "b"), None, ""), "confusion"),

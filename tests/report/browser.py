@@ -40,7 +40,7 @@ found.letters = Math.min(...[...document.querySelectorAll(".panel svg")].flatMap
 }));
 const panels = [...document.querySelectorAll(".panel")];
 found.outside = panels.filter((p) => p.getBoundingClientRect().right > innerWidth).length;
-const table = document.querySelector("table");
+const table = [...document.querySelectorAll("table")].find((t) => t.tHead.textContent.includes("accuracy %"));
 const column = (i) => [...table.tBodies[0].rows].map((row) => row.cells[i].firstChild.textContent.trim());
 const heads = [...table.tHead.rows[0].cells];
 const at = heads.findIndex((h) => h.textContent.trim() === "accuracy %");
@@ -67,7 +67,7 @@ def chromium(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def probe(page: Path, width: int, folder: Path) -> dict[str, Any]:
-    """Open a page at a width, press headings of its first table, and say what was seen and complained of."""
+    """Open a page at a width, press headings of its table of methods, and say what was seen and complained of."""
     copy = folder / f"probed-{width}.html"
     copy.write_text(page.read_text().replace("</body>", PROBE))
     frame = _frame(copy, width, 900, folder)

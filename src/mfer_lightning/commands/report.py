@@ -41,7 +41,7 @@ def overrides(arguments: Sequence[str]) -> list[str]:
         key, equals, value = word.partition("=")
         if word in folders:
             continue
-        takes_text = key in ("baseline", "title", "output", "keep") and value and value[0] not in "'\"[{$"
+        takes_text = key in ("baseline", "title", "output", "keep", "contrasts") and value and value[0] not in "'\"[{$"
         rest.append(f"{key}={_quoted(value)}" if equals and takes_text and value != "null" else word)
     if not folders:
         return rest
@@ -102,6 +102,7 @@ def _report(config: dict[str, Any]) -> int:
 
     from mfer_lightning.report.pages.content import Options
     from mfer_lightning.report.pages.write import PAGE, write_report
+    from mfer_lightning.report.study.plan import read_plan
 
     output = Path(config["output"] or Path(folders[0]) / "report").expanduser()
     options = Options(
@@ -111,6 +112,7 @@ def _report(config: dict[str, Any]) -> int:
         axes=tuple(config["axes"]),
         embedding=config["embedding"],
         embedding_points=config["embedding_points"],
+        plan=None if config["contrasts"] is None else read_plan(config["contrasts"]),
     )
     started = time.perf_counter()
     with Console(stderr=True).status("reading runs") as status:

@@ -19,6 +19,7 @@ class Report:
     title: Optional[str] = None
     baseline: Optional[str] = None
     metric: str = "accuracy"
+    contrasts: Optional[str] = None
     axes: list[str] = field(default_factory=list)
     embedding: str = "tsne"
     embedding_points: int = 500

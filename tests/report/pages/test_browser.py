@@ -12,6 +12,7 @@ from report.fabricate import write_run
 
 from mfer_lightning.report.pages.content import Options
 from mfer_lightning.report.pages.write import write_report
+from mfer_lightning.report.study.plan import Contrast, Plan
 
 pytestmark = pytest.mark.slow
 
@@ -19,7 +20,9 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def report(study: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("browser") / "report"
-    write_report([str(study)], output, Options(embedding="pca", embedding_points=100))
+    contrast = Contrast("DS attention & more", {"attention": "ds", "loss": "ce"}, {"attention": "none", "loss": "ce"})
+    plan = Plan(Path("plan.yaml"), "ab" * 32, (contrast,), family="a_family")
+    write_report([str(study)], output, Options(embedding="pca", embedding_points=100, plan=plan))
     return output
 
 

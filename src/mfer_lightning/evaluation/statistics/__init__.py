@@ -9,7 +9,7 @@ error rates.
 from mfer_lightning.evaluation.statistics.bootstrap import BOOTSTRAPPED, bootstrap_interval, bootstrap_intervals
 from mfer_lightning.evaluation.statistics.checkpoints import CheckpointComparison, compare_checkpoints
 from mfer_lightning.evaluation.statistics.methods import MethodComparison, compare_methods
-from mfer_lightning.evaluation.statistics.multiple import compare_against_baseline, holm
+from mfer_lightning.evaluation.statistics.multiple import compare_against_baseline, compare_contrasts, holm
 from mfer_lightning.evaluation.statistics.optimism import OptimismGap, optimism_gap
 from mfer_lightning.evaluation.statistics.pairing import correct_matrix, same_images
 from mfer_lightning.evaluation.statistics.seeds import SeedSummary, summarise_seeds
@@ -24,6 +24,7 @@ __all__ = [
     "bootstrap_intervals",
     "compare_against_baseline",
     "compare_checkpoints",
+    "compare_contrasts",
     "compare_methods",
     "correct_matrix",
     "holm",

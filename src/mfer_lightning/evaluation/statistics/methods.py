@@ -43,7 +43,8 @@ class MethodComparison:
             correction asks of the first: the most that a member may have to meet.
         verdict: "better" (a above b), "worse", "tie" (no difference could be shown: read it beside
             ``smallest_detectable``) or "undecided" (fewer than 3 seeds on either side).
-        name: what a is called, where the comparison was made by :func:`.multiple.compare_against_baseline`.
+        name: what a is called, where the comparison was made by :func:`.multiple.compare_against_baseline` or
+            :func:`.multiple.compare_contrasts`.
         baseline: what b is called, likewise.
         adjusted_p_value: Holm-adjusted over the family of comparisons, likewise; then ``verdict`` goes by it.
     """

@@ -83,14 +83,62 @@ def compare_against_baseline(
         for name, runs in runs_by_method.items()
         if name != baseline
     ]
+    decided = sum(comparison.p_value is not None for comparison in found)
+    family = decided * (decided + 1) // 2 if chosen_by_results else decided
+    return _corrected(found, family, confidence, bonferroni=chosen_by_results)
+
+
+def compare_contrasts(
+    runs_by_method: Mapping[str, NDArray[np.bool_]],
+    pairs: Sequence[tuple[str, str]],
+    labels: NDArray[np.integer] | None = None,
+    metric: MethodMetric = "accuracy",
+    confidence: float = 0.95,
+) -> list[MethodComparison]:
+    """Compare pairs of methods that were fixed beforehand, with Holm's correction over those that can be decided.
+
+    The pairs need no method in common. They are the whole family: what else is compared with these runs is another
+    one, and was not planned. Pairs must not be chosen, left out or turned round after the results are seen.
+
+    Args:
+        runs_by_method: as for :func:`compare_against_baseline`; methods that no pair names do not matter.
+        pairs: the names of each contrast's two methods; the first is compared with the second.
+        labels: as for :func:`.methods.compare_methods`.
+        metric: likewise.
+        confidence: likewise; the chance of any false verdict in the family is at most 1 - confidence.
+
+    Returns:
+        One comparison a pair, in the order given, with ``name`` (the first's), ``baseline`` (the second's) and
+        ``adjusted_p_value``; verdicts go by the adjusted p-value, and ``smallest_detectable`` is corrected for the
+        family, too. Intervals stay those of the single comparison.
+
+    Raises:
+        ValueError: where a pair names a method that is not there, or one method twice, or an argument is not legal.
+    """
+    for pair in pairs:
+        missing = [name for name in pair if name not in runs_by_method]
+        if missing or len(pair) != 2 or pair[0] == pair[1]:
+            legal = f"two different ones of {sorted(runs_by_method)}"
+            raise ValueError(f"Expected argument `pairs` to hold pairs of {legal}, but got {tuple(pair)}.")
+    found = [
+        replace(compare_methods(runs_by_method[a], runs_by_method[b], labels, metric, confidence), name=a, baseline=b)
+        for a, b in pairs
+    ]
+    return _corrected(found, sum(comparison.p_value is not None for comparison in found), confidence)
+
+
+def _corrected(
+    found: Sequence[MethodComparison], family: int, confidence: float, *, bonferroni: bool = False
+) -> list[MethodComparison]:
+    """Correct comparisons that make a family of the given size: by Holm, or for each of its members alike."""
+    corrected = list(found)
     decided = [i for i, comparison in enumerate(found) if comparison.p_value is not None]
     p_values = [found[i].p_value or 0.0 for i in decided]
-    family = len(decided) * (len(decided) + 1) // 2 if chosen_by_results else len(decided)
-    adjusted = np.minimum(family * np.array(p_values), 1.0) if chosen_by_results else holm(p_values)
+    adjusted = np.minimum(family * np.array(p_values), 1.0) if bonferroni else holm(p_values)
     for i, p in zip(decided, adjusted.tolist(), strict=True):
         verdict: Verdict = "tie"
         if p < 1 - confidence:
             verdict = "better" if found[i].difference > 0 else "worse"
         smallest = detectable_among(found[i], family, confidence)
-        found[i] = replace(found[i], adjusted_p_value=p, verdict=verdict, smallest_detectable=smallest)
-    return found
+        corrected[i] = replace(found[i], adjusted_p_value=p, verdict=verdict, smallest_detectable=smallest)
+    return corrected

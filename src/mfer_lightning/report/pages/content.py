@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,9 @@ from mfer_lightning.errors import UserError
 from mfer_lightning.evaluation.class_order import doubt_class_order
 from mfer_lightning.evaluation.runs import LeftOut, find_results
 from mfer_lightning.evaluation.statistics.methods import MethodMetric
-from mfer_lightning.report.pages import illustrate, illustrate_further
+from mfer_lightning.report.pages import illustrate, illustrate_contrasts, illustrate_further
 from mfer_lightning.report.pages.easel import Easel, Group
+from mfer_lightning.report.study.contrasts import Planned, judge, place_contrasts
 from mfer_lightning.report.study.details import ablation_tables, class_table
 from mfer_lightning.report.study.feature_space import compactness_table, measure_features, subgroup_table
 from mfer_lightning.report.study.overview import (
@@ -24,6 +26,15 @@ from mfer_lightning.report.study.overview import (
     main_table,
     optimism_table,
     published_table,
+)
+from mfer_lightning.report.study.plan import Plan
+from mfer_lightning.report.study.planned import (
+    NOT_PLANNED,
+    chain_table,
+    contrast_table,
+    facts,
+    sentences,
+    summary,
 )
 from mfer_lightning.report.study.provenance import (
     Sweep,
@@ -52,6 +63,7 @@ class Options:
         axes: titles of axes to set against each other; empty: all.
         embedding: ``tsne``, ``pca`` or ``none``.
         embedding_points: faces in each embedding.
+        plan: contrasts that were planned, or None.
     """
 
     title: str = ""
@@ -60,14 +72,16 @@ class Options:
     axes: tuple[str, ...] = ()
     embedding: str = "tsne"
     embedding_points: int = 500
+    plan: Plan | None = None
 
 
 @dataclass(frozen=True)
 class Part:
-    """A heading with tables and figures under it."""
+    """A heading with tables and figures under it, and above them what they say in words."""
 
     title: str
     items: tuple[Table | Group, ...]
+    words: str = ""
 
     @property
     def slug(self) -> str:
@@ -131,14 +145,18 @@ def build_document(
     runs, without = open_runs(found.results)
     sections, repeated = make_sections(runs, options.baseline)
     known_axes(sections, options.axes)
+    plan = options.plan
+    placed: list[tuple[Planned, ...]] = [() for _ in sections]
+    if plan is not None:
+        placed = place_contrasts(plan, sections)
     failed = {failure.run for sweep in sweeps for failure in sweep.failures}
     unread = [item for item in found.left_out if item.folder.name not in failed]  # said below, with the job's reason
     told = said_once([*unread, *without, *repeated])
     told += [(f"job `{f.overrides}`", f"failed: {f.error}") for sweep in sweeps for f in sweep.failures]
     chapters = []
-    for section in sections:
+    for section, contrasts in zip(sections, placed, strict=True):
         progress(section.title)
-        chapters.append(_chapter(section, options, output, told))
+        chapters.append(_chapter(section, options, output, told, contrasts))
     names = [Path(name).expanduser().resolve().name for name in folders]
     return Document(
         title=options.title or f"Report: {', '.join(names)}",
@@ -148,15 +166,23 @@ def build_document(
         left_out=told,
         notes=notes_of(runs),
         commands=_commands(folders, sweeps, options),
-        facts=made_with(runs),
+        facts=made_with(runs) + ([] if plan is None else [("planned contrasts", facts(plan, short_path(plan.path)))]),
     )
 
 
-def _chapter(section: Section, options: Options, output: Path, told: list[tuple[str, str]]) -> Chapter:
+def _chapter(
+    section: Section, options: Options, output: Path, told: list[tuple[str, str]], contrasts: Sequence[Planned]
+) -> Chapter:
     findings = compare(section, options.metric)
     if not findings:
         findings = [_single(section)]
     easel = Easel(section, output)
+    methods = main_table(section, options.metric)
+    planned: list[Part] = []
+    if options.plan is not None and contrasts:
+        said, part = _planned(easel, options.plan, contrasts, options.metric)
+        findings, planned = [*said, NOT_PLANNED, *findings], [part]
+        methods = replace(methods, caption=f"{methods.caption} These comparisons were not planned.")
     curves, unreadable = illustrate_further.learning_curves(easel)
     optimism, unmeasured = optimism_table(section)
     told += [(problem.partition(": ")[0], problem.partition(": ")[2]) for problem in (*unreadable, *unmeasured)]
@@ -164,7 +190,8 @@ def _chapter(section: Section, options: Options, output: Path, told: list[tuple[
     space = measure_features(section, wanted)
     plane = illustrate_further.embeddings(easel, space, options.embedding) if wanted else None
     parts = [
-        Part("Methods", _there(main_table(section, options.metric), illustrate.comparison(easel, options.metric))),
+        *planned,
+        Part("Methods", _there(methods, illustrate.comparison(easel, options.metric))),
         Part("Ablations", tuple(ablation_tables(section, options.metric, options.axes))),
         Part("Training", _there(curves, optimism)),
         Part("Classes", _there(illustrate.classes(easel), class_table(section), illustrate.confusions(easel))),
@@ -175,6 +202,16 @@ def _chapter(section: Section, options: Options, output: Path, told: list[tuple[
     ]
     section.notes[:0] = _warnings(section)
     return Chapter(section, findings, [part for part in parts if part.items])
+
+
+def _planned(easel: Easel, plan: Plan, placed: Sequence[Planned], metric: MethodMetric) -> tuple[list[str], Part]:
+    """Compare the planned contrasts of a section; give what is said of them in short, and their part."""
+    by = plan.metric or metric
+    judged = judge(easel.section, placed, by)
+    short = summary(plan, judged, by)
+    figure = illustrate_contrasts.contrasts(easel, judged, by)
+    items = _there(contrast_table(plan, easel.section, judged, by), figure, chain_table(plan, judged))
+    return [short, *sentences(plan, judged)], Part("Planned contrasts", items, short)
 
 
 def _warnings(section: Section) -> list[str]:
@@ -226,6 +263,7 @@ def _commands(folders: Sequence[str], sweeps: Sequence[Sweep], options: Options)
     words = ["mfer report", *(short_path(Path(name).expanduser()) for name in folders)]
     words += [f"'baseline={options.baseline}'"] if options.baseline else []
     words += [f"metric={options.metric}"] if options.metric != "accuracy" else []
+    words += [shlex.quote(f"contrasts={short_path(options.plan.path)}")] if options.plan else []
     return [*found, " ".join(words)]
 
 

@@ -201,6 +201,11 @@ def _interval(section: Section, method: Method, metric: str) -> tuple[float | No
 def _compared(section: Section, method: Method, comparison: MethodComparison | None) -> tuple[Cell, ...]:
     if method is section.baseline:
         return Cell("baseline", 0.0, "baseline"), Cell(NOTHING), Cell(NOTHING), Cell("baseline", 0.0, "baseline")
+    return comparison_cells(comparison)
+
+
+def comparison_cells(comparison: MethodComparison | None) -> tuple[Cell, ...]:
+    """Give a comparison as four cells: difference with interval, corrected p, what could be seen, verdict."""
     if comparison is None:
         return Cell(NOTHING), Cell(NOTHING), Cell(NOTHING), Cell(NOTHING, kind="undecided")
     drawn, below = None, ""
@@ -210,10 +215,20 @@ def _compared(section: Section, method: Method, comparison: MethodComparison | N
     p, smallest = comparison.adjusted_p_value, comparison.smallest_detectable
     return (
         Cell(signed(comparison.difference), 100 * comparison.difference, below=below, interval=drawn),
-        Cell(NOTHING) if p is None else Cell("< 0.001" if p < 0.001 else f"{p:.3f}", p),
+        Cell(NOTHING) if p is None else Cell(p_in_words(p), p),
         Cell(NOTHING) if smallest is None else Cell(points(smallest), smallest),
         Cell(VERDICTS[comparison.verdict], kind=comparison.verdict),
     )
+
+
+def p_in_words(p: float) -> str:
+    """Write a p-value.
+
+    Example:
+        >>> p_in_words(0.0312), p_in_words(1e-6)
+        ('0.031', '< 0.001')
+    """
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def _as_data(
@@ -227,11 +242,16 @@ def _as_data(
     for name in SHARES:
         data |= {name: mean_of(method.figures(name)), f"{name}_sd": deviation_of(method.figures(name))}
     data |= {f"{metric}_low": interval[0], f"{metric}_high": interval[1]}
-    for name in ("difference", "low", "high", "p_value", "adjusted_p_value", "smallest_detectable", "verdict"):
-        data[f"baseline_{name}"] = None if comparison is None else getattr(comparison, name)
+    data |= {f"baseline_{name}": value for name, value in comparison_data(comparison).items()}
     if method is section.baseline:
         data["baseline_verdict"] = "baseline"
     return data
+
+
+def comparison_data(comparison: MethodComparison | None) -> dict[str, Number]:
+    """Give a comparison as plain numbers by name, shares and not points; None throughout where there is none."""
+    names = ("difference", "low", "high", "p_value", "adjusted_p_value", "smallest_detectable", "verdict")
+    return {name: None if comparison is None else getattr(comparison, name) for name in names}
 
 
 def _costs(method: Method, key: str) -> list[float]:

@@ -25,7 +25,7 @@ def compare(section: Section, metric: MethodMetric) -> list[str]:
     Returns:
         The section's findings in words, the most important first.
     """
-    found = _correct(section)
+    found = right_answers(section)
     if found is None:
         return []
     correct, labels = found
@@ -38,8 +38,16 @@ def compare(section: Section, metric: MethodMetric) -> list[str]:
     return told
 
 
-def _correct(section: Section) -> tuple[Correct, NDArray[np.int64]] | None:
-    """What each seed of each method got right, on the same faces in the same order."""
+def right_answers(section: Section) -> tuple[Correct, NDArray[np.int64]] | None:
+    """Give what each seed of each method got right, on the same faces in the same order.
+
+    Args:
+        section: gets a note, once, where its runs were not measured on the same faces.
+
+    Returns:
+        Label of a method with predictions -> (seeds, faces) bool, and the (faces,) true classes; None where there are
+        none to compare.
+    """
     tables: list[Predictions] = []
     owners: list[str] = []
     for method in section.methods:
@@ -53,7 +61,8 @@ def _correct(section: Section) -> tuple[Correct, NDArray[np.int64]] | None:
         ordered = same_images(tables)
     except ValueError as error:
         words = str(error).partition(", but ")[2] or str(error)
-        section.notes.append(f"No comparison could be made: the runs were not measured on the same faces ({words})")
+        note = f"No comparison could be made: the runs were not measured on the same faces ({words})"
+        section.notes += [] if note in section.notes else [note]
         return None
     correct: Correct = {}
     for label in dict.fromkeys(owners):
@@ -66,7 +75,7 @@ def _against_baseline(section: Section) -> list[str]:
     comparisons = section.comparisons
     told = []
     for verdict, words in (("better", "Better than the baseline"), ("worse", "Worse than the baseline")):
-        named = [f"{label} ({_measured(c)})" for label, c in comparisons.items() if c.verdict == verdict]
+        named = [f"{label} ({measured(c)})" for label, c in comparisons.items() if c.verdict == verdict]
         if named:
             told.append(f"{words}: {'; '.join(named)}.")
     ties = [(label, c) for label, c in comparisons.items() if c.verdict == "tie"]
@@ -115,7 +124,8 @@ def _mean(method: Method, metric: str) -> str:
     return f"{100 * float(np.mean(method.figures(metric))):.2f}"
 
 
-def _measured(comparison: MethodComparison) -> str:
+def measured(comparison: MethodComparison) -> str:
+    """Write a difference with its interval, where it has one."""
     words = f"{signed(comparison.difference)} points"
     if comparison.low is not None and comparison.high is not None:
         words += f", 95% interval {signed(comparison.low)} to {signed(comparison.high)}"
