@@ -15,7 +15,7 @@ from mfer_lightning.evaluation.runs import find_results
 from mfer_lightning.evaluation.statistics import compare_methods
 from mfer_lightning.report.study.contrasts import Planned, chain_outcome, judge, place_contrasts
 from mfer_lightning.report.study.plan import Chain, Contrast, Plan
-from mfer_lightning.report.study.planned import chain_table, contrast_table, sentences, summary
+from mfer_lightning.report.study.planned import MOST_TOLD, chain_table, contrast_table, sentences, summary
 from mfer_lightning.report.study.runs import open_runs
 from mfer_lightning.report.study.sections import Section, make_sections
 from mfer_lightning.report.study.verdicts import compare
@@ -87,8 +87,19 @@ def test_families_are_corrected_each_by_itself(study: Path) -> None:
     assert sentences(plan, split)[1].startswith("Planned (b), loss: ")
     (section,) = sections_of(study)
     table = contrast_table(plan, section, split, "accuracy")
-    assert [column.title for column in table.columns][:2] == ["family", "contrast"]
+    assert [column.title for column in table.columns][:2] == ["contrast", "family"]
     assert [row["family"] for row in table.data] == ["a", "b", "b"]
+
+
+def test_of_many_contrasts_those_that_show_nothing_are_one_sentence(study: Path) -> None:
+    gain, null = judged(study, GAIN, NULL)
+    many = [replace(null, contrast=replace(NULL, name=f"nothing {i}")) for i in range(MOST_TOLD)]
+    told = sentences(plan_of(GAIN, *(p.contrast for p in many)), [gain, *many])
+    assert len(told) == 2
+    assert told[0].startswith("Planned, attention: confirmed.")
+    assert told[1].startswith("Planned, no difference shown: nothing 0 (")
+    assert told[1].count(" could be seen)") == MOST_TOLD
+    assert len(sentences(plan_of(*(p.contrast for p in many)), many)) == MOST_TOLD
 
 
 def test_other_comparisons_keep_a_family_of_their_own(study: Path) -> None:

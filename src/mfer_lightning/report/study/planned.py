@@ -10,11 +10,13 @@ from mfer_lightning.report.study.overview import comparison_cells, comparison_da
 from mfer_lightning.report.study.plan import Plan
 from mfer_lightning.report.study.sections import Section
 from mfer_lightning.report.study.tables import NOTHING, Cell, Column, Number, Table
-from mfer_lightning.report.study.verdicts import measured, points
+from mfer_lightning.report.study.verdicts import measured, points, signed
 
 #: The colours of an outcome are those of the verdict that it stands on.
 _KINDS = {"better": "better", "worse": "worse"}
 _ORDER: tuple[Outcome, ...] = ("confirmed", "refuted", "better", "worse", "tie", "undecided")
+#: So many contrasts are told one by one where they show nothing; of more, the table tells.
+MOST_TOLD = 6
 #: Said above whatever a report compares beside the plan.
 NOT_PLANNED = (
     "Not planned: what follows. Methods against the baseline, and the highest mean against all, are families of their "
@@ -37,12 +39,16 @@ def summary(plan: Plan, judged: Sequence[Planned], metric: MethodMetric) -> str:
 
 
 def sentences(plan: Plan, judged: Sequence[Planned]) -> list[str]:
-    """Say what became of each contrast and of each chain."""
+    """Say what became of each contrast and of each chain; of many, those without a finding in one sentence."""
     several = len(plan.families) > 1
+    shown = [p for p in judged if p.outcome not in ("tie", "undecided")]
     told = []
-    for p in judged:
+    for p in judged if len(judged) <= MOST_TOLD else shown:
         family = f" ({p.contrast.family or 'without a family'})" if several else ""
         told.append(f"Planned{family}, {p.contrast.name}: {p.outcome}. {_grounds(p)}")
+    rest = [p for p in judged if p not in shown]
+    if len(judged) > MOST_TOLD and rest:
+        told.append(f"Planned, no difference shown: {'; '.join(map(_briefly, rest))}.")
     by_name = {p.contrast.name: p for p in judged}
     for chain in plan.chains:
         outcome = chain_outcome(chain, judged)
@@ -56,8 +62,8 @@ def contrast_table(plan: Plan, section: Section, judged: Sequence[Planned], metr
     """Contrasts with their comparisons and what became of the claims."""
     several = len(plan.families) > 1
     columns = (
-        *([Column("family", about="corrected together")] if several else []),
         Column("contrast"),
+        *([Column("family", about="corrected together")] if several else []),
         Column("method"),
         Column("against"),
         Column("seeds", numeric=True, about="of the method and of the one it is compared with"),
@@ -74,8 +80,8 @@ def contrast_table(plan: Plan, section: Section, judged: Sequence[Planned], metr
         kind = _KINDS.get("" if c is None else c.verdict, "undecided")
         rows.append(
             (
-                *([Cell(p.contrast.family or NOTHING, kind="quiet")] if several else []),
                 Cell(p.contrast.name),
+                *([Cell(p.contrast.family or NOTHING, kind="quiet")] if several else []),
                 Cell(p.method.short, kind="quiet"),
                 Cell(p.against.short, kind="quiet"),
                 Cell(seeds, min(p.method.seeds, p.against.seeds)),
@@ -174,6 +180,15 @@ def _grounds(p: Planned) -> str:
     return (
         f"No difference of {p.method.label} from {p.against.label} could be shown{figures}; a true one of "
         f"{seen} points would have been found four times in five."
+    )
+
+
+def _briefly(p: Planned) -> str:
+    comparison = p.comparison
+    if comparison is None or comparison.smallest_detectable is None:
+        return f"{p.contrast.name} (nothing to compare, or too few seeds)"
+    return (
+        f"{p.contrast.name} ({signed(comparison.difference)}, {points(comparison.smallest_detectable)} could be seen)"
     )
 
 
