@@ -65,3 +65,20 @@ def test_a_class_name_is_no_formula(name: str, forms: Forms, tmp_path: Path) -> 
     torch.save(stored, tmp_path / "x.ckpt")
     with pytest.raises(UserError, match="no formulas"):
         load_model(tmp_path / "x.ckpt", "cpu")
+
+
+def test_bfloat16_says_nearly_the_same_and_is_another_model(forms: Forms, faces: np.ndarray) -> None:
+    exact, quick = (load_model(forms.checkpoint, "cpu", precision=p) for p in ("float32", "bfloat16"))
+    batch = torch.from_numpy(faces.transpose(0, 3, 1, 2).copy())
+    expected, found = (predictor.classifier.model(batch)["logits"] for predictor in (exact, quick))
+    assert found.dtype == torch.float32
+    difference = float((found - expected).abs().max() / expected.abs().max())
+    assert 0 < difference < 0.02, "bfloat16 has 8 binary digits"
+    assert quick.classifier.identity() != exact.classifier.identity(), "one folder must not hold predictions of both"
+
+
+def test_a_precision_that_cannot_be_had_is_refused(forms: Forms) -> None:
+    with pytest.raises(UserError, match=r"precision=half: .*float32"):
+        load_model(forms.checkpoint, "cpu", precision="half")
+    with pytest.raises(UserError, match="precision=bfloat16: an ONNX file computes in what it was written in"):
+        load_model(forms.onnx, "cpu", precision="bfloat16")

@@ -46,7 +46,8 @@ def _predict(config: dict[str, Any]) -> int:
     found = None if watched else find_photos(source, leave_out=output)
     from mfer_lightning.inference.load import load_model
 
-    model = load_model(config["checkpoint"], config["device"], batch_size=config["batch_size"], flip=config["flip"])
+    options = {name: config[name] for name in ("batch_size", "flip", "precision")}
+    model = load_model(config["checkpoint"], config["device"], **options)
     model.finder(aligned=config["aligned"], faces=config["faces"], detector=config["detector"])
     for note in () if config["aligned"] else model.notes:
         print(f"Note: {note}.", flush=True)
@@ -72,7 +73,7 @@ def journal_settings(config: dict[str, Any], model: Predictor) -> dict[str, Any]
         "checkpoint": config["checkpoint"],
         "class_names": list(model.class_names),
         "alignment": None if config["aligned"] else model.alignment,
-        **{key: config[key] for key in ("aligned", "faces", "detector", "flip")},
+        **{key: config[key] for key in ("aligned", "faces", "detector", "flip", "precision")},
     }
     plain: dict[str, Any] = json.loads(json.dumps(settings))
     return plain

@@ -38,4 +38,5 @@ class Predict:
     batch_size: int = 64
     workers: int = 0
     device: str = "auto"
+    precision: str = "float32"
     video: Video = field(default_factory=Video)

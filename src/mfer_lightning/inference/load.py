@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mfer_lightning.errors import UserError
+from mfer_lightning.errors import UserError, nearest
 from mfer_lightning.inference.classifier import Classifier, TorchClassifier
 from mfer_lightning.inference.model import read_model
+from mfer_lightning.inference.precision import in_bfloat16
 from mfer_lightning.inference.predictor import Predictor
 
+#: What a loaded model may compute in.
+PRECISIONS = ("float32", "bfloat16")
 
-def load_model(where: str | Path, device: str = "auto", *, batch_size: int = 64, flip: bool | None = None) -> Predictor:
+
+def load_model(
+    where: str | Path,
+    device: str = "auto",
+    *,
+    batch_size: int = 64,
+    flip: bool | None = None,
+    precision: str = "float32",
+) -> Predictor:
     """Load a trained model that takes photos, without executing anything that its file holds.
 
     Args:
@@ -18,6 +29,8 @@ def load_model(where: str | Path, device: str = "auto", *, batch_size: int = 64,
         device: ``"auto"`` (a GPU where there is one), or a torch device, e.g. ``"cpu"`` or ``"cuda:1"``.
         batch_size: faces at a time.
         flip: average with the mirrored face; None: as the model's file says.
+        precision: ``"float32"``, or ``"bfloat16"``: twice as quick and more where the hardware multiplies it, half the
+            memory, and probabilities differ by a hundredth or so.
 
     Returns:
         The model: ``.predict(photos)``, ``.embed(photos)``, ``.class_names``.
@@ -25,9 +38,19 @@ def load_model(where: str | Path, device: str = "auto", *, batch_size: int = 64,
     Raises:
         UserError: where there is no such model, or it is damaged, unsafe or of a newer version.
     """
+    if precision not in PRECISIONS:
+        raise UserError(f"precision={precision}: {nearest(precision, PRECISIONS)}")
     if _is_onnx(where):
+        if precision != "float32":
+            raise UserError(
+                f"precision={precision}: an ONNX file computes in what it was written in: load the checkpoint, or "
+                "export it with quantize=int8."
+            )
         return Predictor(_onnx_classifier(where, device, flip), batch_size=batch_size)
-    return Predictor(TorchClassifier(read_model(where, device), flip), batch_size=batch_size)
+    model = read_model(where, device)
+    if precision == "bfloat16":
+        in_bfloat16(model)
+    return Predictor(TorchClassifier(model, flip), batch_size=batch_size)
 
 
 def _is_onnx(where: str | Path) -> bool:
