@@ -16,8 +16,8 @@ _PRODUCTS = (nn.Linear, nn.Conv2d)
 def in_bfloat16(model: FERModel) -> FERModel:
     """Let a model predict in bfloat16, in place: weights are converted once, and not at every batch by autocast.
 
-    Figures in papers and ``result.json`` are in float32; this is for use, where probabilities may differ in the third
-    digit. It halves the memory of the weights, and cannot be undone but by loading the model again.
+    Figures in papers and ``result.json`` are in float32; this is for use, where probabilities may differ by a
+    hundredth or so. It halves the memory of the weights, and cannot be undone but by loading the model again.
 
     Args:
         model: as :func:`~mfer_lightning.inference.model.read_model` gives it.
