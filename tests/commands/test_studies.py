@@ -84,6 +84,7 @@ class TestTheAblation:
     def test_its_contrasts_are_the_registered_ones(self) -> None:
         """The table and the sentence of the registration against the file that a machine reads."""
         plan = read_plan(ROOT / "studies" / ABLATION / "contrasts.yaml")
+        assert (plan.metric, plan.protocol) == ("accuracy", f"ferplus@{method(METHODS[0])['dataset']['protocol']}")
         axes = {"attention.name": "attention", "head.name": "head", "loss.name": "loss"}
         flat = {name.partition("/")[2]: flatten(method(name)) for name in METHODS}
         assert {axis.key for axis in find_axes(list(flat.values()))} == set(axes)
