@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 from pathlib import Path
@@ -185,17 +186,43 @@ class TestAStudy:
         assert len(keep_study([tmp_path / "s"], tmp_path / "kept").written) == 1
         assert content(tmp_path / "kept") == before
 
-    def test_killed_on_the_way_a_kept_run_is_whole_or_has_no_result(
-        self, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    @pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(errno.ENOSPC, "No space left on device")])
+    def test_what_was_kept_stays_until_all_of_the_new_is_on_the_disk(
+        self, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+    ) -> None:
+        into = tmp_path / "kept"
+        keep_run(run, into)
+        before = content(into)
+        change(run, notes=["changed"])
+
+        def fail(_: str) -> bytes:
+            raise error
+
+        monkeypatch.setattr(kept, "pack", fail)
+        with pytest.raises(
+            (KeyboardInterrupt, UserError), match="No space left" if isinstance(error, OSError) else None
+        ):
+            keep_run(run, into)
+        assert content(into) == before
+        monkeypatch.undo()
+        assert keep_run(run, into)
+        assert json.loads((into / "result.json").read_text())["notes"] == ["changed"]
+
+    @pytest.mark.parametrize("last", FILES)
+    def test_killed_while_files_get_their_names_a_kept_run_has_no_result(
+        self, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: str
     ) -> None:
         into = tmp_path / "kept"
         keep_run(run, into)
         change(run, notes=["changed"])
+        plain = Path.replace
 
-        def die(_: str) -> bytes:
-            raise KeyboardInterrupt
+        def die(path: Path, target: Path) -> Path:
+            if target.name == last:
+                raise KeyboardInterrupt
+            return plain(path, target)
 
-        monkeypatch.setattr(kept, "pack", die)
+        monkeypatch.setattr(Path, "replace", die)
         with pytest.raises(KeyboardInterrupt):
             keep_run(run, into)
         assert not (into / "result.json").exists()
@@ -223,6 +250,14 @@ class TestAStudy:
         (tmp_path / "file").write_text("")
         with pytest.raises(UserError, match="is a file"):
             keep_study([runs], tmp_path / "file")
+        (tmp_path / "odd" / run.name).mkdir(parents=True)
+        (tmp_path / "odd" / run.name / "result.json").mkdir()
+        with pytest.raises(UserError, match=r"is no kept run, for it holds result\.json"):
+            keep_study([runs], tmp_path / "odd")
+        shutil.rmtree(tmp_path / "odd" / run.name)
+        (tmp_path / "odd" / run.name).write_text("")
+        with pytest.raises(UserError, match="is a file where a run's numbers would be kept"):
+            keep_study([runs], tmp_path / "odd")
 
     def test_two_runs_of_one_name_are_not_kept_in_one_place(self, tmp_path: Path) -> None:
         for sweep in ("a", "b"):

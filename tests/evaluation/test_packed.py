@@ -116,6 +116,11 @@ class TestReading:
         tracemalloc.stop()
         assert peak < len(whole) / 4  # most of it the window that unpacking looks back into
 
+    def test_a_small_file_cannot_keep_the_processor_busy_with_its_header(self, file: Path) -> None:
+        file.write_bytes(lzma.compress(b"," * 1_000_000))
+        with pytest.raises(UserError, match="occurs more than once"):
+            read_predictions(file)
+
     def test_a_file_that_asks_for_much_memory_to_unpack_is_refused(self, file: Path) -> None:
         greedy = [{"id": lzma.FILTER_LZMA2, "preset": 0, "dict_size": 256 * 2**20}]
         file.write_bytes(lzma.compress(predictions_text(table()).encode(), filters=greedy))

@@ -80,5 +80,8 @@ def test_bfloat16_says_nearly_the_same_and_is_another_model(forms: Forms, faces:
 def test_a_precision_that_cannot_be_had_is_refused(forms: Forms) -> None:
     with pytest.raises(UserError, match=r"precision=half: .*float32"):
         load_model(forms.checkpoint, "cpu", precision="half")
+    for kind in (None, torch.bfloat16):  # a mistake that is easily made from Python
+        with pytest.raises(UserError, match=r"precision=.*bfloat16"):
+            load_model(forms.checkpoint, "cpu", precision=kind)  # type: ignore[arg-type]
     with pytest.raises(UserError, match="precision=bfloat16: an ONNX file computes in what it was written in"):
         load_model(forms.onnx, "cpu", precision="bfloat16")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import lzma
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -219,11 +220,14 @@ def _file(name: str) -> str:
 
 
 def _check_target(target: Path) -> None:
-    """Refuse a folder that holds more than a kept run, such as a run itself."""
+    """Refuse a file, and a folder that holds more than a kept run, such as a run itself."""
     if not target.is_dir():
+        if target.exists():
+            raise UserError(f"{target} is a file where a run's numbers would be kept: choose another folder.")
         return
     shown = [path for path in target.iterdir() if not path.name.startswith(".")]
-    other = sorted(p.name for p in shown if (p.name in _OF_A_RUN if p.is_dir() else not _is_ours(p.name)))
+    files = [p.name for p in shown if not p.is_dir() and not _is_ours(p.name)]
+    other = sorted(files + [p.name for p in shown if p.is_dir() and (p.name in _OF_A_RUN or _is_ours(p.name))])
     if other:
         raise UserError(f"{target} is no kept run, for it holds {other[0]}: choose another folder to keep numbers in.")
 
@@ -233,17 +237,21 @@ def _is_ours(name: str) -> bool:
 
 
 def _write(target: Path, files: Files) -> bool:
-    """Write a kept run; its ``result.json`` last, so that a folder that has one is whole."""
+    """Write a kept run; its ``result.json`` last, so that a folder that has one is whole.
+
+    What was kept before is given up only when all of the new is on the disk.
+    """
     make_folder(target)
     remove_leftovers(target)
     ours = {path.name for path in target.iterdir() if _is_ours(path.name)}
     if ours == {_file(name) for name in files} and all(_same(target / _file(n), text) for n, text in files.items()):
         return False
-    for name in sorted(ours, key=lambda name: name != RESULT):
-        (target / name).unlink()
-    for name, text in sorted(files.items(), key=lambda item: item[0] == RESULT):
-        with atomic_path(target / _file(name)) as path:
+    with ExitStack() as stack:  # whose files get their names in the end, the first one last
+        for name, text in sorted(files.items(), key=lambda item: item[0] != RESULT):
+            path = stack.enter_context(atomic_path(target / _file(name)))
             path.write_bytes(pack(text) if _file(name) != name else text.encode("utf-8"))
+        for name in sorted(ours, key=lambda name: name != RESULT):
+            (target / name).unlink()
     return True
 
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 import csv
 import io
 import lzma
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -169,7 +170,7 @@ def _read(path: Path, expected: Sequence[str] | None) -> tuple[list[str], list[l
 
 
 def _check_header(path: Path, header: list[str], names: tuple[str, ...], expected: Sequence[str] | None) -> None:
-    repeated = sorted({name for name in header if header.count(name) > 1})
+    repeated = sorted(name for name, times in Counter(header).items() if times > 1)
     if repeated:
         raise UserError(f"{path}: the column {repeated[0]} occurs more than once.")
     required = [*_FIXED, *(f"logit_{n}" for n in names)]

@@ -71,7 +71,7 @@ class TorchClassifier:
         return digest.hexdigest()
 
     def classify(self, faces: Batch) -> Output:
-        """Classify uint8 (B,H,W,3) RGB faces in float32."""
+        """Classify uint8 (B,H,W,3) RGB faces; what is given is float32, whatever the model computes in."""
         import torch
 
         batch = torch.from_numpy(np.ascontiguousarray(faces.transpose(0, 3, 1, 2)))

@@ -39,7 +39,7 @@ def load_model(
         UserError: where there is no such model, or it is damaged, unsafe or of a newer version.
     """
     if precision not in PRECISIONS:
-        raise UserError(f"precision={precision}: {nearest(precision, PRECISIONS)}")
+        raise UserError(f"precision={precision}: {nearest(str(precision), PRECISIONS)}")
     if _is_onnx(where):
         if precision != "float32":
             raise UserError(

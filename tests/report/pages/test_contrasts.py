@@ -5,13 +5,20 @@ from __future__ import annotations
 import csv
 import hashlib
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from mfer_lightning.evaluation.runs import find_results
 from mfer_lightning.report.pages.content import Document, Options
+from mfer_lightning.report.pages.easel import Easel
+from mfer_lightning.report.pages.illustrate_contrasts import contrasts
 from mfer_lightning.report.pages.write import write_report
+from mfer_lightning.report.study.contrasts import judge, place_contrasts
 from mfer_lightning.report.study.plan import read_plan
+from mfer_lightning.report.study.runs import open_runs
+from mfer_lightning.report.study.sections import make_sections
 
 PLAN = """
 family: made_up
@@ -90,6 +97,15 @@ def test_the_figure_says_the_verdicts_in_words(made: tuple[Path, Document]) -> N
         assert "could be seen" in text
     assert not set(re.findall(r"#[0-9a-f]{6}\b", picture.svg.lower())), "the page's colours, light or dark"
     assert (made[0] / picture.file).read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_figure_names_what_is_corrected_together(study: Path, plan: Path, tmp_path: Path) -> None:
+    (section,) = make_sections(open_runs(find_results([study]).results)[0])[0]
+    judged = judge(section, place_contrasts(read_plan(plan), [section])[0], "accuracy")
+    split = [replace(p, contrast=replace(p.contrast, family=p.contrast.name)) for p in judged]
+    for found, words in ((judged, "over these contrasts alone"), (split, "over the contrasts of its family alone")):
+        group = contrasts(Easel(section, tmp_path), found, "accuracy")
+        assert f"Holm-corrected {words})" in group.caption
 
 
 def test_the_file_can_be_held_against_what_was_registered(made: tuple[Path, Document], plan: Path) -> None:

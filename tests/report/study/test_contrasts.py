@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from report.fabricate import write_run
+from report.fabricate import change, write_run
 
 from mfer_lightning.errors import UserError
 from mfer_lightning.evaluation.runs import find_results
@@ -200,6 +200,19 @@ class TestSelectors:
         if "no method has" in words:
             assert all(f"loss={x}, attention={y}" in message for x in ("ce", "dsf") for y in ("none", "ds"))
 
+    def test_of_a_training_and_its_later_evaluation_on_the_same_faces_the_training_is_meant(
+        self, tmp_path: Path
+    ) -> None:
+        for loss in ("ce", "dsf"):
+            run = write_run(tmp_path, loss, n=70)
+            again = write_run(run / "evaluations", loss, n=70, accuracy=0.8, name="flip")
+            (again / "config.yaml").unlink()
+            change(again, model={"checkpoint": "best.ckpt", "trained_on": "rafdb@holdout", "flip": True})
+        (found,) = judged(tmp_path, Contrast("a", {"loss": "dsf"}, {"loss": "ce"}))
+        assert [m.label for m in (found.method, found.against)] == ["loss=dsf, flip=false", "loss=ce, flip=false"]
+        named = Contrast("b", {"loss": "dsf", "flip": "true"}, {"loss": "dsf", "flip": "false"})
+        assert judged(tmp_path, named)[0].method.label == "loss=dsf, flip=true"
+
     def test_the_same_two_methods_twice_are_refused(self, study: Path) -> None:
         with pytest.raises(UserError, match="contrasts 'attention' and 'again' compare the same two methods"):
             judged(study, GAIN, Contrast("again", {**GAIN.against, "head": "linear"}, GAIN.method))
@@ -229,6 +242,35 @@ class TestSections:
         (note,) = [note for section in two for note in section.notes if "do not apply" in note]
         assert note.startswith("The planned contrasts do not apply here: contrast 'b': `method` loss=lgm")
         assert note in two[1].notes
+
+    def test_where_the_file_leaves_open_on_which_faces_every_section_says_so(self, two: list[Section]) -> None:
+        contrast = Contrast("a", {"loss": "dsf"}, {"loss": "ce"})
+        place_contrasts(plan_of(contrast), two)
+        for section in two:
+            (note,) = [note for note in section.notes if "leaves open on which faces" in note]
+            assert "compared in 2 sections, each corrected by itself (rafdb@holdout, test; rafdb@paper, test)" in note
+
+    def test_a_plan_for_a_protocol_applies_to_its_test_faces_alone(self, tmp_path: Path) -> None:
+        for loss in ("ce", "dsf"):
+            for name, options in {"a": {}, "b": {"protocol": "rafdb@paper"}, "c": {"split": "val"}}.items():
+                write_run(tmp_path, loss, n=70, name=f"{name}-{loss}", **options)
+        plan = replace(plan_of(Contrast("a", {"loss": "dsf"}, {"loss": "ce"})), protocol="rafdb@holdout")
+        sections = sections_of(tmp_path)
+        found = {s.title: len(placed) for s, placed in zip(sections, place_contrasts(plan, sections), strict=True)}
+        assert found == {"rafdb@holdout, test": 1, "rafdb@paper, test": 0, "rafdb@holdout, val": 0}
+        notes = {s.title: [note for note in s.notes if "planned" in note] for s in sections}
+        assert notes == {
+            "rafdb@holdout, test": [],
+            **{
+                title: [
+                    "The planned contrasts do not apply here: they were planned for rafdb@holdout, test, and this is "
+                    f"{title}."
+                ]
+                for title in ("rafdb@paper, test", "rafdb@holdout, val")
+            },
+        }
+        with pytest.raises(UserError, match="planned for ferplus@dev, test, and this is rafdb@holdout, test"):
+            place_contrasts(replace(plan, protocol="ferplus@dev"), sections_of(tmp_path))
 
     def test_where_none_has_them_all_each_says_why(self, two: list[Section]) -> None:
         with pytest.raises(UserError) as error:

@@ -63,6 +63,11 @@ def test_a_contrast_s_own_family_goes_before_the_file_s(tmp_path: Path) -> None:
         read_plan(written(tmp_path, ONE + own.replace("secondary", "2")))
 
 
+def test_it_may_say_on_whose_test_faces(tmp_path: Path) -> None:
+    assert read_plan(written(tmp_path, ONE)).protocol is None
+    assert read_plan(written(tmp_path, ONE + "protocol: ferplus@dev\n")).protocol == "ferplus@dev"
+
+
 def test_a_changed_file_is_another(tmp_path: Path) -> None:
     before = read_plan(written(tmp_path, ONE)).sha256
     assert read_plan(written(tmp_path, ONE + "# a remark\n")).sha256 != before
@@ -95,6 +100,7 @@ def contrast(**changes: str) -> str:
         ("contrasts: [a]\n", "contrast 1: is no mapping"),
         (ONE + "famly: x\n", "unknown key `famly`: did you mean 'family'?"),
         (ONE + "family: 3\n", "`family` must be a text, but is 3"),
+        (ONE + "protocol: 3\n", "`protocol` must be a text, but is 3"),
         (ONE + "metric: acuracy\n", "metric=acuracy: did you mean 'accuracy'"),
         (ONE + "metric: [accuracy]\n", "metric=a list"),
         (contrast(cliam="better"), "contrast 1: unknown key `cliam`: did you mean 'claim'?"),

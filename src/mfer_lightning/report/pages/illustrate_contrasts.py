@@ -37,9 +37,10 @@ def contrasts(easel: Easel, judged: Sequence[Planned], metric: MethodMetric) -> 
         plot_forest, effects, title="Planned contrasts", unit=f"difference in {metric_in_words(metric)}, points"
     )
     picture = easel.picture("contrasts", f"Differences of the planned contrasts in points: {'; '.join(told)}.", draw)
+    family = "the contrasts of its family" if len({p.contrast.family for p in judged}) > 1 else "these contrasts"
     caption = (
         "Difference of the two methods of each contrast with its 95% interval over seeds and faces (▲ better, ▼ worse, "
-        "● tie, ◆ undecided, Holm-corrected over these contrasts alone). What could be seen, in points, is the true "
+        f"● tie, ◆ undecided, Holm-corrected over {family} alone). What could be seen, in points, is the true "
         "difference that would have been found four times in five."
     )
     return Group("Differences with intervals", caption, (picture,))

@@ -67,6 +67,7 @@ def place_contrasts(plan: Plan, sections: Sequence[Section]) -> list[tuple[Plann
     reasons: dict[str, str] = {}
     for section in sections:
         try:
+            _check_measured_on(plan, section)
             placed.append(_placed(plan, section))
         except UserError as error:
             placed.append(())
@@ -75,9 +76,16 @@ def place_contrasts(plan: Plan, sections: Sequence[Section]) -> list[tuple[Plann
         words = [f"{title}: {reason}" if len(sections) > 1 else reason for title, reason in reasons.items()]
         more = f" (and {len(words) - 3} more sections)" if len(words) > 3 else ""
         raise UserError(f"{plan.path}: {' '.join(words[:3])}{more}")
+    several = [section.title for section, found in zip(sections, placed, strict=True) if found]
+    shown = "; ".join([*several[:3], *(["..."] if len(several) > 3 else [])])
     for section in sections:
         if section.title in reasons:
             section.notes.append(f"The planned contrasts do not apply here: {reasons[section.title]}")
+        elif len(several) > 1:
+            section.notes.append(
+                f"The planned contrasts are compared in {len(several)} sections, each corrected by itself ({shown}): "
+                "their file leaves open on which faces (`protocol`), so that a claim has several chances."
+            )
     return placed
 
 
@@ -113,6 +121,14 @@ def chain_outcome(chain: Chain, judged: Sequence[Planned]) -> Outcome:
     return "confirmed" if all(outcome == "confirmed" for outcome in found) else "undecided"
 
 
+def _check_measured_on(plan: Plan, section: Section) -> None:
+    """Refuse a section of other faces than those of the plan's protocol."""
+    if plan.protocol is not None and (section.protocol != plan.protocol or section.marked):
+        raise UserError(
+            f"they were planned for {plan.protocol}, test, and this is {section.protocol}, {section.split}."
+        )
+
+
 def _placed(plan: Plan, section: Section) -> tuple[Planned, ...]:
     found: list[Planned] = []
     for contrast in plan.contrasts:
@@ -133,12 +149,14 @@ def _placed(plan: Plan, section: Section) -> tuple[Planned, ...]:
 
 
 def _method(section: Section, name: str, side: str, selector: Selector) -> Method:
-    """Find the one method that has all the values."""
+    """Find the one method that has all the values; of trainings and their later evaluations, the training is meant."""
     where = f"contrast '{name}': `{side}` {told(selector)}"
     for option in selector:
         if all(_value(method, option) is None for method in section.methods):
             raise UserError(f"{where}: the runs have no option {option}: {nearest(option, _options(section))}")
     found = [m for m in section.methods if all(_has(m, option, value) for option, value in selector.items())]
+    trained = [m for m in found if any(run.stored.trained for run in m.runs)]
+    found = trained if len(trained) == 1 else found
     if len(found) == 1:
         return found[0]
     if found:

@@ -63,6 +63,7 @@ class Plan:
         contrasts: at least one.
         chains: claims made of them.
         metric: what is compared by, or None where the file leaves it open.
+        protocol: on whose test faces, e.g. ``"ferplus@dev"``, or None where the file leaves it open.
     """
 
     path: Path
@@ -70,6 +71,7 @@ class Plan:
     contrasts: tuple[Contrast, ...]
     chains: tuple[Chain, ...] = ()
     metric: MethodMetric | None = None
+    protocol: str | None = None
 
     @property
     def families(self) -> dict[str | None, int]:
@@ -93,11 +95,13 @@ def read_plan(path: str | Path) -> Plan:
     except OSError as error:
         reason = error.strerror or str(error)
         raise UserError(f"{where}: cannot be read ({reason}). Say contrasts=<a YAML file of contrasts>.") from error
-    found = _fields(_parsed(content, where), where, ("contrasts",), ("family", "metric", "chains"))
+    found = _fields(_parsed(content, where), where, ("contrasts",), ("family", "metric", "protocol", "chains"))
     metric = found.get("metric")
     if metric is not None and metric not in get_args(MethodMetric):
         raise UserError(f"{where}: metric={_said(metric)}: {nearest(_said(metric), get_args(MethodMetric))}")
-    family = None if found.get("family") is None else _text(found["family"], f"{where}: `family`")
+    family, protocol = (
+        None if found.get(key) is None else _text(found[key], f"{where}: `{key}`") for key in ("family", "protocol")
+    )
     entries = _list(found["contrasts"], f"{where}: `contrasts`", "contrast")
     contrasts = tuple(_contrast(entry, f"{where}: contrast {i}", family) for i, entry in enumerate(entries, 1))
     _unique([contrast.name for contrast in contrasts], f"{where}: `contrasts`", "two contrasts are called")
@@ -112,6 +116,7 @@ def read_plan(path: str | Path) -> Plan:
         contrasts=contrasts,
         chains=chains,
         metric=cast(MethodMetric | None, metric),
+        protocol=protocol,
     )
 
 
