@@ -77,10 +77,14 @@ def test_the_family_is_the_planned_one_alone() -> None:
     assert many[0].verdict == "tie"
 
 
-def test_too_few_seeds_are_undecided_and_do_not_count_into_the_family() -> None:
+def test_what_was_planned_counts_into_the_family_also_where_it_cannot_be_decided() -> None:
     with_it = compare_contrasts(METHODS, [("two", "plain"), *PAIRS])
     assert (with_it[0].verdict, with_it[0].adjusted_p_value) == ("undecided", None)
-    assert with_it[1:] == compare_contrasts(METHODS, PAIRS)
+    expected = step_down([1.0, *(compare_methods(METHODS[a], METHODS[b]).p_value for a, b in PAIRS)])[1:]
+    assert [c.adjusted_p_value for c in with_it[1:]] == pytest.approx(expected, abs=2e-5)
+    assert with_it[1:] == compare_contrasts(METHODS, PAIRS, family=len(PAIRS) + 1)  # its runs missing altogether
+    with pytest.raises(ValueError, match="`family` to be at least the number of pairs, 4, but got 3"):
+        compare_contrasts(METHODS, PAIRS, family=3)
 
 
 def test_turned_round_is_the_other_verdict() -> None:

@@ -94,11 +94,14 @@ def compare_contrasts(
     labels: NDArray[np.integer] | None = None,
     metric: MethodMetric = "accuracy",
     confidence: float = 0.95,
+    *,
+    family: int | None = None,
 ) -> list[MethodComparison]:
-    """Compare pairs of methods that were fixed beforehand, with Holm's correction over those that can be decided.
+    """Compare pairs of methods that were fixed beforehand, with Holm's correction over all of them.
 
     The pairs need no method in common. They are the whole family: what else is compared with these runs is another
-    one, and was not planned. Pairs must not be chosen, left out or turned round after the results are seen.
+    one, and was not planned. Pairs must not be chosen, left out or turned round after the results are seen; so one with
+    too few seeds to be decided counts in the correction as if it had shown nothing.
 
     Args:
         runs_by_method: as for :func:`compare_against_baseline`; methods that no pair names do not matter.
@@ -106,6 +109,7 @@ def compare_contrasts(
         labels: as for :func:`.methods.compare_methods`.
         metric: likewise.
         confidence: likewise; the chance of any false verdict in the family is at most 1 - confidence.
+        family: how many were planned, where runs of some are missing altogether; None: as many as there are pairs.
 
     Returns:
         One comparison a pair, in the order given, with ``name`` (the first's), ``baseline`` (the second's) and
@@ -124,17 +128,24 @@ def compare_contrasts(
         replace(compare_methods(runs_by_method[a], runs_by_method[b], labels, metric, confidence), name=a, baseline=b)
         for a, b in pairs
     ]
-    return _corrected(found, sum(comparison.p_value is not None for comparison in found), confidence)
+    if family is not None and family < len(found):
+        raise ValueError(
+            f"Expected argument `family` to be at least the number of pairs, {len(found)}, but got {family}."
+        )
+    return _corrected(found, len(found) if family is None else family, confidence)
 
 
 def _corrected(
     found: Sequence[MethodComparison], family: int, confidence: float, *, bonferroni: bool = False
 ) -> list[MethodComparison]:
-    """Correct comparisons that make a family of the given size: by Holm, or for each of its members alike."""
+    """Correct comparisons of a family of the given size, in which the undecided show nothing: by Holm, or all alike."""
     corrected = list(found)
     decided = [i for i, comparison in enumerate(found) if comparison.p_value is not None]
     p_values = [found[i].p_value or 0.0 for i in decided]
-    adjusted = np.minimum(family * np.array(p_values), 1.0) if bonferroni else holm(p_values)
+    if bonferroni:
+        adjusted = np.minimum(family * np.array(p_values), 1.0)
+    else:
+        adjusted = holm([*p_values, *[1.0] * (family - len(p_values))])[: len(p_values)]
     for i, p in zip(decided, adjusted.tolist(), strict=True):
         verdict: Verdict = "tie"
         if p < 1 - confidence:

@@ -109,7 +109,8 @@ def judge(section: Section, placed: Sequence[Planned], metric: MethodMetric) -> 
     for family in dict.fromkeys(p.contrast.family for p in there):
         members = [p for p in there if p.contrast.family == family]
         pairs = [(p.method.label, p.against.label) for p in members]
-        compared |= dict(zip(members, compare_contrasts(correct, pairs, labels, metric), strict=True))
+        size = sum(p.contrast.family == family for p in placed)  # as planned, whatever can be compared of it
+        compared |= dict(zip(members, compare_contrasts(correct, pairs, labels, metric, family=size), strict=True))
     return tuple(replace(p, comparison=compared.get(p)) for p in placed)
 
 

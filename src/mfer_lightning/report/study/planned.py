@@ -29,11 +29,8 @@ def summary(plan: Plan, judged: Sequence[Planned], metric: MethodMetric) -> str:
     groups = {outcome: [p.contrast.name for p in judged if p.outcome == outcome] for outcome in _ORDER}
     words = ", ".join(f"{len(names)} {outcome} ({', '.join(names)})" for outcome, names in groups.items() if names)
     chosen = "" if plan.metric else ", which the file leaves open"
-    decided = sum(p.comparison is not None and p.comparison.verdict != "undecided" for p in judged)
-    number = f"these {decided}" if decided == len(judged) else f"the {decided} that could be compared"
-    if len(plan.families) > 1:
-        number += " within their families"
-    alone = f", Holm-corrected over {number} and nothing else" if decided > 1 else ""
+    number = f"these {len(judged)}" + (" within their families" if len(plan.families) > 1 else "")
+    alone = f", Holm-corrected over {number} and nothing else" if len(judged) > 1 else ""
     told = f"Planned contrasts: {words}. From {plan.path.name}{_families(plan)}"
     return f"{told}; by {metric_in_words(metric)}{chosen}{alone}."
 
@@ -103,7 +100,8 @@ def contrast_table(plan: Plan, section: Section, judged: Sequence[Planned], metr
         f"The contrasts of {plan.path.name} (sha256 {plan.sha256[:12]}...), methods by "
         f"their {', '.join(axis.title for axis in section.axes)}. p-values, verdicts and what could be seen are "
         f"corrected for these contrasts alone{', a family by itself' if several else ''}; intervals are those of a "
-        f"single comparison. A contrast with fewer than {MIN_SEEDS} seeds on a side is undecided and does not count."
+        f"single comparison. A contrast with fewer than {MIN_SEEDS} seeds on a side is undecided; it counts in the "
+        "correction all the same."
     )
     return Table(
         "contrasts", f"Planned contrasts, by {metric_in_words(metric)}", columns, tuple(rows), caption, tuple(data)
