@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch.distributed
 from lightning.fabric.strategies.launchers.subprocess_script import _basic_subprocess_cmd
+from torch.utils.data import DataLoader
 
 from mfer_lightning.sweep.isolation import LEFTOVERS, isolated_job, stoppable
 
@@ -42,6 +43,17 @@ def test_process_group_and_environment_end_with_the_job(
         assert error is not None
     assert not torch.distributed.is_initialized()
     assert {name: os.environ[name] for name in LEFTOVERS if name in os.environ} == {"NODE_RANK": "3"}
+
+
+def _count_with_a_worker() -> int:
+    with isolated_job(("seed=1",)):
+        return len(list(DataLoader(range(4), num_workers=1)))
+
+
+def test_a_job_that_joblib_started_reads_its_faces_by_processes_of_its_own() -> None:
+    """joblib sets its own way of starting processes in its workers, and a DataLoader's cannot be started in it."""
+    joblib = pytest.importorskip("joblib")
+    assert joblib.Parallel(n_jobs=2, backend="loky")(joblib.delayed(_count_with_a_worker)() for _ in range(2)) == [4, 4]
 
 
 def test_output_of_a_job_and_of_its_processes_goes_into_its_file(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ one job. Afterwards nothing of the job's process group is left for the next.
 from __future__ import annotations
 
 import importlib.util
+import multiprocessing
 import os
 import signal
 import sys
@@ -41,13 +42,17 @@ def isolated_job(overrides: Sequence[str], flags: Sequence[str] = ()) -> Iterato
     import __main__
 
     argv, spec = sys.argv, __main__.__spec__
+    started_by = multiprocessing.get_start_method(allow_none=True)
     before = {name: os.environ.get(name) for name in LEFTOVERS}
     sys.argv = [argv[0], *flags, *overrides, "hydra.mode=RUN"]
     __main__.__spec__ = importlib.util.find_spec("mfer_lightning.__main__")
+    if str(started_by).startswith("loky"):  # joblib's own way of starting processes, which a DataLoader cannot use
+        multiprocessing.set_start_method(None, force=True)
     try:
         yield
     finally:
         sys.argv, __main__.__spec__ = argv, spec
+        multiprocessing.set_start_method(started_by, force=True)
         if "torch" in sys.modules:
             import torch.distributed
 
