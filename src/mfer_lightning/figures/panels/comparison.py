@@ -8,7 +8,8 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 
-from mfer_lightning.figures.panels.base import AXIS, PAPER, QUIET, draw_panel
+from mfer_lightning.figures.panels.base import AXIS, QUIET, draw_panel
+from mfer_lightning.figures.panels.rows import draw_mark, finish_rows, shortened
 from mfer_lightning.figures.style import BLUE, GREEN, INK, ORANGE
 
 #: Verdict -> colour and marker: told apart without colour, too.
@@ -70,7 +71,7 @@ def plot_dots(
             axes.axvline(reference[0], color=GREEN, linewidth=1.4, linestyle=":", label=reference[1], zorder=1)
             panel.figure.legend(loc="outside lower left")
         for place, dot in enumerate(dots):
-            _line(axes, place, dot, BLUE if dot.verdict else INK, "o")
+            draw_mark(axes, place, dot.mean, dot.low, dot.high, BLUE if dot.verdict else INK, "o")
             axes.plot(dot.seeds, [place + 0.2] * len(dot.seeds), ".", color=QUIET, markersize=4, zorder=4)
         _finish(axes, [dot.label for dot in dots], title, unit)
     return panel.svg
@@ -98,32 +99,20 @@ def plot_differences(dots: Sequence[Dot], path: str | Path | None, title: str, u
         axes.axvline(0, color=INK, linewidth=1, zorder=1)
         for place, dot in enumerate(dots):
             colour, marker = VERDICT_STYLES.get(dot.verdict, VERDICT_STYLES["undecided"])
-            _line(axes, place, dot, colour, marker)
+            draw_mark(axes, place, dot.mean, dot.low, dot.high, colour, marker)
         _finish(axes, [dot.label for dot in dots], title, unit)
     return panel.svg
 
 
-def _line(axes: Axes, place: int, dot: Dot, colour: str, marker: str) -> None:
-    if dot.low is not None and dot.high is not None:
-        axes.plot([dot.low, dot.high], [place] * 2, color=colour, linewidth=2, solid_capstyle="butt", zorder=2)
-    axes.plot(dot.mean, place, marker, color=colour, markersize=7, markeredgecolor=PAPER, markeredgewidth=0.8, zorder=3)
-
-
 def _finish(axes: Axes, labels: Sequence[str], title: str, unit: str) -> None:
     """Write labels above their lines, where they cost no width."""
-    axes.set_ylim(len(labels) - 0.55, -0.75)
-    axes.set_yticks([])
-    axes.spines["left"].set_visible(False)
-    axes.grid(visible=False, axis="y")
-    axes.margins(x=0.06)
     for place, label in enumerate(labels):
         axes.annotate(
-            label if len(label) <= 44 else f"{label[:41]}...",
+            shortened(label, 44),
             (0, place - 0.4),
             xycoords=("axes fraction", "data"),
             fontsize=8.5,
             va="center",
             color=INK,
         )
-    axes.set_xlabel(unit)
-    axes.set_title(title)
+    finish_rows(axes, len(labels) - 0.55, -0.75, title, unit)

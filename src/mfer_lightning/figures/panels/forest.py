@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mfer_lightning.figures.panels.base import PAPER, draw_panel
 from mfer_lightning.figures.panels.comparison import VERDICT_STYLES
+from mfer_lightning.figures.panels.rows import draw_mark, finish_rows, shortened
 from mfer_lightning.figures.style import INK
 
 #: Letters that fit beside one another, and inches of a row.
@@ -59,24 +60,13 @@ def plot_forest(effects: Sequence[Effect], path: str | Path | None, title: str, 
             colour, mark = VERDICT_STYLES.get(effect.verdict, VERDICT_STYLES["undecided"])
             if effect.low is not None and effect.high is not None:
                 ends = [effect.low, effect.high]
-                axes.plot(ends, [place] * 2, color=colour, linewidth=2, solid_capstyle="butt", zorder=2)
                 axes.plot(ends, [place] * 2, "|", color=colour, markersize=6, markeredgewidth=1.6, zorder=2)
-            if effect.difference is not None:
-                axes.plot(
-                    effect.difference, place, mark,
-                    color=colour, markersize=7, markeredgecolor=PAPER, markeredgewidth=0.8, zorder=3,
-                )  # fmt: skip
+            draw_mark(axes, place, effect.difference, effect.low, effect.high, colour, mark)
             for text, offset, ink in ((effect.label, -0.28, INK), (effect.words, 0.26, colour)):
                 axes.annotate(
-                    text if len(text) <= _LETTERS else f"{text[: _LETTERS - 3]}...",
+                    shortened(text, _LETTERS),
                     (0, place + offset), xycoords=("axes fraction", "data"), fontsize=8.5, va="center", color=ink,
                     bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 0.6}, zorder=4,
                 )  # fmt: skip
-        axes.set_ylim(len(effects) - 0.45, -0.55)
-        axes.set_yticks([])
-        axes.spines["left"].set_visible(False)
-        axes.grid(visible=False, axis="y")
-        axes.margins(x=0.06)
-        axes.set_xlabel(unit)
-        axes.set_title(title)
+        finish_rows(axes, len(effects) - 0.45, -0.55, title, unit)
     return panel.svg
