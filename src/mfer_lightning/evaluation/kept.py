@@ -14,11 +14,19 @@ import numpy as np
 import yaml
 
 from mfer_lightning.errors import UserError
-from mfer_lightning.evaluation.packed import PACKED, open_table, pack, table_of
+from mfer_lightning.evaluation.packed import PACKED, open_table, pack
 from mfer_lightning.evaluation.places import Places, is_absolute, private_place
 from mfer_lightning.evaluation.predictions import Predictions
-from mfer_lightning.evaluation.predictions_csv import predictions_text, read_predictions
-from mfer_lightning.evaluation.runs import CONFIG, RESULT, LeftOut, find_results, is_training, read_result
+from mfer_lightning.evaluation.predictions_csv import predictions_text
+from mfer_lightning.evaluation.runs import (
+    CONFIG,
+    RESULT,
+    LeftOut,
+    find_results,
+    is_training,
+    predictions_of,
+    read_result,
+)
 from mfer_lightning.evaluation.shortened import shorten
 from mfer_lightning.files import atomic_path, make_folder, remove_leftovers
 
@@ -184,24 +192,15 @@ def _place(folder: Path, folders: Sequence[str | Path]) -> Path:
 
 
 def _table(run: Path, result: Mapping[str, Any], places: Places) -> Predictions:
-    path = table_of(run, result["split"])
-    if path is None:
-        raise ValueError(f"has no predictions_{result['split']}.csv")
     try:
-        table = read_predictions(path)
+        table = predictions_of(run, result)
     except UserError as error:
         raise ValueError(f"has predictions that cannot be read ({str(error).rstrip('.')})") from error
-    known, k = table.select(table.label >= 0), len(result["class_names"])
-    if list(table.class_names) != list(result["class_names"]):
-        raise ValueError(f"has a {path.name} of other classes than its result")
-    counts = np.bincount(known.label * k + known.pred, minlength=k * k).reshape(k, k)
-    if not np.array_equal(counts, np.asarray(result["confusion"])):
-        raise ValueError(f"has a {path.name} that its result was not made of")
-    named = [_relative(name, places, path) for name in table.path.tolist()]
+    named = [_relative(name, places, run) for name in table.path.tolist()]
     return shorten(replace(table, path=np.asarray(named, dtype=np.str_)), result["metrics"])
 
 
-def _relative(name: str, places: Places, table: Path) -> str:
+def _relative(name: str, places: Places, run: Path) -> str:
     """Give a face's path below its dataset's folder."""
     if not is_absolute(name):
         return name
@@ -209,7 +208,7 @@ def _relative(name: str, places: Places, table: Path) -> str:
     if root and name.startswith((f"{root}/", f"{root}\\")):
         return name[len(root) + 1 :]
     raise UserError(
-        f"Nothing was kept: {table} names the face {name}, which does not lie in the dataset's folder "
+        f"Nothing was kept: a table of {run} names the face {name}, which does not lie in the dataset's folder "
         f"({places.root or 'not recorded'}), and numbers are kept to be shown. Make the column path relative to it."
     )
 

@@ -8,7 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from mfer_lightning.errors import UserError
+from mfer_lightning.evaluation.packed import table_of
+from mfer_lightning.evaluation.predictions import Predictions
 from mfer_lightning.evaluation.schema import SCHEMA_VERSION, Result, validate_result
 
 RESULT = "result.json"
@@ -135,6 +139,33 @@ def read_result(path: Path) -> Result:
         return validate_result(found)
     except (ValueError, TypeError, AttributeError) as error:
         raise ValueError(f"has a result that contradicts itself ({_short(error)})") from error
+
+
+def predictions_of(folder: Path, result: Mapping[str, Any]) -> Predictions:
+    """Read the table that a result was made of.
+
+    Args:
+        folder: of the run or evaluation.
+        result: the content of its ``result.json``.
+
+    Returns:
+        The whole table, faces without a label included.
+
+    Raises:
+        ValueError: where there is none or it is another's, in words that follow the folder's name.
+        UserError: where it cannot be read.
+    """
+    path = table_of(folder, result["split"])
+    if path is None:
+        raise ValueError(f"has no predictions_{result['split']}.csv")
+    table = Predictions.from_csv(path)
+    if list(table.class_names) != list(result["class_names"]):
+        raise ValueError(f"has a {path.name} of other classes than its result")
+    known, k = table.select(table.label >= 0), len(table.class_names)
+    counts = np.bincount(known.label * k + known.pred, minlength=k * k).reshape(k, k)
+    if not np.array_equal(counts, np.asarray(result["confusion"])):
+        raise ValueError(f"has a {path.name} that its result was not made of")
+    return table
 
 
 def _folder(name: str | Path) -> Path:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from mfer_lightning.errors import UserError
 from mfer_lightning.evaluation.packed import PACKED, table_of
 from mfer_lightning.evaluation.predictions import Predictions
-from mfer_lightning.evaluation.runs import LeftOut, StoredResult
+from mfer_lightning.evaluation.runs import LeftOut, StoredResult, predictions_of
 from mfer_lightning.report.study.axes import flatten
 
 
@@ -156,21 +156,13 @@ def _model(stored: StoredResult) -> Mapping[str, Any]:
 
 
 def _predictions(stored: StoredResult) -> tuple[Predictions | None, str | None]:
-    path = table_of(stored.folder, stored.result["split"])
     without = "kept without comparisons and figures of single faces"
-    if path is None:
-        return None, f"has no predictions_{stored.result['split']}.csv: {without}"
     try:
-        table = Predictions.from_csv(path)
+        table = predictions_of(stored.folder, stored.result)
     except UserError as error:
+        path = table_of(stored.folder, stored.result["split"]) or stored.folder
         words = str(error).removeprefix(f"{path}").lstrip(",: ").rstrip(".")
         return None, f"has a {path.name} that cannot be read ({words}): {without}"
-    names = list(stored.result["class_names"])
-    known = table.select(table.label >= 0)
-    if list(table.class_names) != names:
-        return None, f"has a {path.name} of other classes than its result: {without}"
-    k = len(names)
-    counts = np.bincount(known.label * k + known.pred, minlength=k * k).reshape(k, k)
-    if not np.array_equal(counts, np.asarray(stored.result["confusion"])):
-        return None, f"has a {path.name} that its result was not made of: {without}"
-    return known, None
+    except ValueError as error:
+        return None, f"{error}: {without}"
+    return table.select(table.label >= 0), None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,11 +39,12 @@ def compare(section: Section, metric: MethodMetric) -> list[str]:
     return told
 
 
+@lru_cache(maxsize=1)  # asked twice in a row: for what was planned, and for the rest
 def right_answers(section: Section) -> tuple[Correct, NDArray[np.int64]] | None:
     """Give what each seed of each method got right, on the same faces in the same order.
 
     Args:
-        section: gets a note, once, where its runs were not measured on the same faces.
+        section: gets a note where its runs were not measured on the same faces.
 
     Returns:
         Label of a method with predictions -> (seeds, faces) bool, and the (faces,) true classes; None where there are
@@ -61,8 +63,7 @@ def right_answers(section: Section) -> tuple[Correct, NDArray[np.int64]] | None:
         ordered = same_images(tables)
     except ValueError as error:
         words = str(error).partition(", but ")[2] or str(error)
-        note = f"No comparison could be made: the runs were not measured on the same faces ({words})"
-        section.notes += [] if note in section.notes else [note]
+        section.notes.append(f"No comparison could be made: the runs were not measured on the same faces ({words})")
         return None
     correct: Correct = {}
     for label in dict.fromkeys(owners):
