@@ -81,7 +81,7 @@ def plot_learning_curves(
 ) -> None:
     """Draw the curves of a run in panels, losses, accuracies and the learning rate, and mark the selected epoch.
 
-    Figures of the test set are not drawn, even where they were recorded: nobody may choose an epoch by them.
+    Epochs are counted from 1, as while training. Figures of the test set are not drawn, even where they were recorded: nobody may choose an epoch by them.
 
     Args:
         metrics: ``metrics.csv`` of a run, or its rows; names such as ``train/loss``, ``val/accuracy``, ``lr-AdamW``.
@@ -117,8 +117,8 @@ def plot_learning_curves(
         for axes, (what, group) in zip(grid, panels, strict=True):
             _panel(axes, what, group, selected_epoch)
             if selected_epoch is not None:
-                words = f"selected: epoch {selected_epoch}" if axes is grid[0] else None
-                axes.axvline(selected_epoch, color=INK, linewidth=1, linestyle=":", label=words, zorder=1)
+                words = f"selected: epoch {selected_epoch + 1}" if axes is grid[0] else None
+                axes.axvline(selected_epoch + 1, color=INK, linewidth=1, linestyle=":", label=words, zorder=1)
             axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
         grid[-1].set_xlabel("epoch")
         grid[-1].xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
@@ -134,12 +134,12 @@ def _panel(axes: Axes, what: str, group: dict[str, Curve], selected_epoch: int |
         else:  # colour says what, line style says where: validation is drawn full, training dashed
             colour = _COLOURS[kinds.index(kind) % len(_COLOURS)]
             dash = "-" if split == "val" else "--"
-        epochs, values = zip(*curve, strict=True)
+        epochs, values = [epoch + 1 for epoch, _ in curve], [value for _, value in curve]
         label = name.replace("/", " ").replace("_", " ")
         axes.plot(epochs, values, color=colour, linestyle=dash, marker="o" if len(curve) == 1 else None, label=label)
-        if split == "val" and selected_epoch is not None and selected_epoch in epochs:
-            chosen = values[epochs.index(selected_epoch)]
-            axes.plot(selected_epoch, chosen, "o", markersize=7, color=colour, markeredgecolor="white", zorder=3)
+        if split == "val" and selected_epoch is not None and selected_epoch + 1 in epochs:
+            chosen = values[epochs.index(selected_epoch + 1)]
+            axes.plot(selected_epoch + 1, chosen, "o", markersize=7, color=colour, markeredgecolor="white", zorder=3)
     if what.endswith("(%)"):
         axes.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=""))
     if what == "learning rate":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.slow
 def report(study: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("browser") / "report"
     contrast = Contrast("DS attention & more", {"attention": "ds", "loss": "ce"}, {"attention": "none", "loss": "ce"})
-    plan = Plan(Path("plan.yaml"), "ab" * 32, (contrast,), family="a_family")
+    plan = Plan(Path("plan.yaml"), "ab" * 32, (replace(contrast, family="a_family"),))
     write_report([str(study)], output, Options(embedding="pca", embedding_points=100, plan=plan))
     return output
 

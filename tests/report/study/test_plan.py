@@ -63,6 +63,20 @@ def test_a_contrast_s_own_family_goes_before_the_file_s(tmp_path: Path) -> None:
         read_plan(written(tmp_path, ONE + own.replace("secondary", "2")))
 
 
+def test_announced_families_catch_a_misspelt_one(tmp_path: Path) -> None:
+    own = "  - {name: b, method: {loss: lgm}, against: {loss: ce}, family: %s}\n"
+    tail = "family: primary\nfamilies: [primary, secondary]\n"
+    assert read_plan(written(tmp_path, ONE + own % "secondary" + tail)).families == {"primary": 1, "secondary": 1}
+    with pytest.raises(UserError, match="contrast 'b': family=secondery: did you mean 'secondary'"):
+        read_plan(written(tmp_path, ONE + own % "secondery" + tail))
+    with pytest.raises(UserError, match="`families`: no contrast is of 'secondary'"):
+        read_plan(written(tmp_path, ONE + own % "primary" + tail))
+    with pytest.raises(UserError, match="contrast 'a' has no `family`, and the file has x"):
+        read_plan(written(tmp_path, ONE + "families: [x]\n"))
+    with pytest.raises(UserError, match="`families`: it names twice 'x'"):
+        read_plan(written(tmp_path, ONE + "family: x\nfamilies: [x, x]\n"))
+
+
 def test_it_may_say_on_whose_test_faces(tmp_path: Path) -> None:
     assert read_plan(written(tmp_path, ONE)).protocol is None
     assert read_plan(written(tmp_path, ONE + "protocol: ferplus@dev\n")).protocol == "ferplus@dev"
@@ -71,6 +85,11 @@ def test_it_may_say_on_whose_test_faces(tmp_path: Path) -> None:
 def test_a_changed_file_is_another(tmp_path: Path) -> None:
     before = read_plan(written(tmp_path, ONE)).sha256
     assert read_plan(written(tmp_path, ONE + "# a remark\n")).sha256 != before
+
+
+def test_a_checkout_with_other_line_ends_holds_the_same_plan(tmp_path: Path) -> None:
+    before = read_plan(written(tmp_path, GOOD)).sha256
+    assert read_plan(written(tmp_path, GOOD.replace("\n", "\r\n"))).sha256 == before
 
 
 def contrast(**changes: str) -> str:
@@ -98,7 +117,7 @@ def contrast(**changes: str) -> str:
         ("contrasts: []\n", "`contrasts` must be a list of at least one contrast, but is empty"),
         ("contrasts: {name: a}\n", "must be a list of at least one contrast, but is a mapping"),
         ("contrasts: [a]\n", "contrast 1: is no mapping"),
-        (ONE + "famly: x\n", "unknown key `famly`: did you mean 'family'?"),
+        (ONE + "famly: x\n", "unknown key `famly`: did you mean 'family'"),
         (ONE + "family: 3\n", "`family` must be a text, but is 3"),
         (ONE + "protocol: 3\n", "`protocol` must be a text, but is 3"),
         (ONE + "metric: acuracy\n", "metric=acuracy: did you mean 'accuracy'"),

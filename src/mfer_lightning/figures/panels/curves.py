@@ -24,7 +24,7 @@ class Band:
 
     Args:
         label: of the method.
-        epoch: (E,) epochs, ascending.
+        epoch: (E,) epochs, ascending, counted from 0 as in ``metrics.csv``.
         mean: (E,) over the seeds that reached the epoch.
         deviation: (E,) their sample standard deviation, 0 of a single seed.
     """
@@ -62,7 +62,7 @@ def plot_bands(
     scale: float = 1.0,
     marks: Mapping[str, float] | None = None,
 ) -> str:
-    """Draw curves with bands.
+    """Draw curves with bands, epochs counted from 1 as while training.
 
     Args:
         bands: at least one, at most eight.
@@ -70,7 +70,7 @@ def plot_bands(
         title: heading.
         unit: what the axis measures.
         scale: factor on all values.
-        marks: label -> mean selected epoch, marked by a dot on its curve.
+        marks: label -> mean selected epoch, counted from 0, marked by a dot on its curve.
 
     Returns:
         The panel as SVG.
@@ -84,12 +84,12 @@ def plot_bands(
         axes = panel.figure.add_subplot()
         for one, (colour, dash) in zip(bands, STYLES, strict=False):
             mean, deviation = scale * one.mean, scale * one.deviation
-            alone = len(one.epoch) == 1
-            axes.fill_between(one.epoch, mean - deviation, mean + deviation, color=colour, alpha=0.16, linewidth=0)
-            axes.plot(one.epoch, mean, color=colour, linestyle=dash, marker="o" if alone else None, label=one.label)
+            epochs, alone = one.epoch + 1, len(one.epoch) == 1
+            axes.fill_between(epochs, mean - deviation, mean + deviation, color=colour, alpha=0.16, linewidth=0)
+            axes.plot(epochs, mean, color=colour, linestyle=dash, marker="o" if alone else None, label=one.label)
             if marks and one.label in marks:
                 at = marks[one.label]
-                axes.plot(at, np.interp(at, one.epoch, mean), "o", color=colour, markersize=5, zorder=3)
+                axes.plot(at + 1, np.interp(at, one.epoch, mean), "o", color=colour, markersize=5, zorder=3)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.set_xlabel("epoch")
         axes.set_ylabel(unit)

@@ -59,7 +59,8 @@ class Plan:
 
     Args:
         path: the file.
-        sha256: of its bytes, in hexadecimal.
+        sha256: of its bytes, in hexadecimal; of Windows' line ends as if they were Unix's, so that a checkout that
+            changes them holds the same plan.
         contrasts: at least one.
         chains: claims made of them.
         metric: what is compared by, or None where the file leaves it open.
@@ -95,7 +96,7 @@ def read_plan(path: str | Path) -> Plan:
     except OSError as error:
         reason = error.strerror or str(error)
         raise UserError(f"{where}: cannot be read ({reason}). Say contrasts=<a YAML file of contrasts>.") from error
-    found = _fields(_parsed(content, where), where, ("contrasts",), ("family", "metric", "protocol", "chains"))
+    found = _fields(_parsed(content, where), where, ("contrasts",), ("family", "families", "metric", "protocol", "chains"))
     metric = found.get("metric")
     if metric is not None and metric not in get_args(MethodMetric):
         raise UserError(f"{where}: metric={_said(metric)}: {nearest(_said(metric), get_args(MethodMetric))}")
@@ -105,6 +106,8 @@ def read_plan(path: str | Path) -> Plan:
     entries = _list(found["contrasts"], f"{where}: `contrasts`", "contrast")
     contrasts = tuple(_contrast(entry, f"{where}: contrast {i}", family) for i, entry in enumerate(entries, 1))
     _unique([contrast.name for contrast in contrasts], f"{where}: `contrasts`", "two contrasts are called")
+    if found.get("families") is not None:
+        _check_families(_list(found["families"], f"{where}: `families`", "name"), contrasts, where)
     chains: tuple[Chain, ...] = ()
     if found.get("chains") is not None:
         entries = _list(found["chains"], f"{where}: `chains`", "chain")
@@ -112,7 +115,7 @@ def read_plan(path: str | Path) -> Plan:
         _unique([chain.name for chain in chains], f"{where}: `chains`", "two chains are called")
     return Plan(
         path=file,
-        sha256=hashlib.sha256(content).hexdigest(),
+        sha256=hashlib.sha256(content.replace(b"\r\n", b"\n")).hexdigest(),
         contrasts=contrasts,
         chains=chains,
         metric=cast(MethodMetric | None, metric),
@@ -156,6 +159,24 @@ def _contrast(entry: Any, where: str, family: str | None) -> Contrast:
     if found.get("family") is not None:
         family = _text(found["family"], f"{where}: `family`")
     return Contrast(name, method, against, cast(Claim | None, claim), family)
+
+
+def _check_families(entries: Sequence[Any], contrasts: Sequence[Contrast], where: str) -> None:
+    """Hold contrasts to the families that the file announces: a misspelt one would be corrected by itself, for less."""
+    names = [_text(entry, f"{where}: `families`") for entry in entries]
+    _unique(names, f"{where}: `families`", "it names twice")
+    for contrast in contrasts:
+        if contrast.family is None:
+            raise UserError(
+                f"{where}: contrast '{contrast.name}' has no `family`, and the file has {', '.join(names)}."
+            )
+        if contrast.family not in names:
+            raise UserError(
+                f"{where}: contrast '{contrast.name}': family={contrast.family}: {nearest(contrast.family, names)}"
+            )
+    for name in names:
+        if all(contrast.family != name for contrast in contrasts):
+            raise UserError(f"{where}: `families`: no contrast is of '{name}'.")
 
 
 def _chain(entry: Any, where: str, contrasts: Sequence[Contrast]) -> Chain:
