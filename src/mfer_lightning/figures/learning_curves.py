@@ -81,7 +81,8 @@ def plot_learning_curves(
 ) -> None:
     """Draw the curves of a run in panels, losses, accuracies and the learning rate, and mark the selected epoch.
 
-    Epochs are counted from 1, as while training. Figures of the test set are not drawn, even where they were recorded: nobody may choose an epoch by them.
+    Epochs are counted from 1, as while training. Figures of the test set are not drawn, even where they were recorded:
+    nobody may choose an epoch by them.
 
     Args:
         metrics: ``metrics.csv`` of a run, or its rows; names such as ``train/loss``, ``val/accuracy``, ``lr-AdamW``.

@@ -96,7 +96,8 @@ def read_plan(path: str | Path) -> Plan:
     except OSError as error:
         reason = error.strerror or str(error)
         raise UserError(f"{where}: cannot be read ({reason}). Say contrasts=<a YAML file of contrasts>.") from error
-    found = _fields(_parsed(content, where), where, ("contrasts",), ("family", "families", "metric", "protocol", "chains"))
+    optional = ("family", "families", "metric", "protocol", "chains")
+    found = _fields(_parsed(content, where), where, ("contrasts",), optional)
     metric = found.get("metric")
     if metric is not None and metric not in get_args(MethodMetric):
         raise UserError(f"{where}: metric={_said(metric)}: {nearest(_said(metric), get_args(MethodMetric))}")
