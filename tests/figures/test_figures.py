@@ -105,9 +105,7 @@ class TestLearningCurves:
             writer.writerows(epochs(n))
         plot_learning_curves(tmp_path / "metrics.csv", tmp_path / "curves.png", selected_epoch=n - 1)
         words = legible(drawn[0], tmp_path / "curves.png")
-        assert {"train loss", "train feature", "val nll", "val accuracy", "lr", f"selected: epoch {n}"} <= set(
-            words
-        )
+        assert {"train loss", "train feature", "val nll", "val accuracy", "lr", f"selected: epoch {n}"} <= set(words)
         curves = {line.get_label(): line for axes in drawn[0].axes for line in axes.lines}
         np.testing.assert_allclose(curves["val accuracy"].get_ydata(), [1 - 0.5**e for e in range(n)])
         assert list(curves["val accuracy"].get_xdata()) == list(range(1, n + 1)), "counted from 1, as while training"
