@@ -50,6 +50,15 @@ def test_ferplus_and_affectnet_names_match(tmp_path: Path) -> None:
     assert found.rows.tolist() == [1]  # one name in two folders: the folder decides
 
 
+def test_a_column_path_is_read_as_it_stands_spaces_and_further_names_too(tmp_path: Path) -> None:
+    paths = ["my faces/a, 1.png", "my faces/b 2.png", "my faces/2.png"]
+    names = names_of(
+        tmp_path, 'twin,path,same\nmy faces/2.png,my faces/b 2.png,pixels\nx9.png,"my faces/a, 1.png",looks\n'
+    )
+    assert names == ["my faces/b 2.png", "my faces/a, 1.png"]
+    assert match_list("seen", names, paths, np.arange(3)).rows.tolist() == [0, 1]
+
+
 def test_missing_foreign_and_repeated_names_are_counted_and_said() -> None:
     names = [
         "test_0001.jpg",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import shutil
@@ -50,6 +51,22 @@ def test_the_same_picture_in_train_and_test_is_leakage_and_other_labels_are_nois
     assert "1 faces of test" in found["duplicates-train-test"]["message"]
     assert "fer0000003.png" in found["duplicates-train-test"]["examples"][0]
     assert "different labels" in found["duplicates-labels"]["message"]
+
+
+def test_shared_faces_are_listed_for_evaluation_with_and_without_them(
+    mfer: Mfer, ferplus: Path, capsys: pytest.CaptureFixture
+) -> None:
+    train, test = ferplus / "FER2013Train", ferplus / "FER2013Test"
+    shutil.copy(train / "fer0000003.png", test / "fer0000084.png")
+    shutil.copy(train / "fer0000003.png", train / "fer0000008.png")  # two twins of one face: it is listed once
+    assert mfer("data", *WHERE, "shared=out/shared") == 1
+    assert "Shared faces: out/shared/test-in-train.csv (1)" in capsys.readouterr().out
+    with Path("out/shared/test-in-train.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    assert row == {"path": "FER2013Test/fer0000084.png", "twin": "FER2013Train/fer0000003.png", "same": "pixels"}
+    assert Path("out/shared/val-in-train.csv").read_text().split() == ["path,twin,same"]
+    assert mfer("data", *WHERE, "shared=out/shared", "--json") == 1
+    assert json.loads(capsys.readouterr().out)["shared"]["out/shared/test-in-train.csv"] == 1
 
 
 @pytest.mark.parametrize(

@@ -109,6 +109,28 @@ def test_predictions_alone_give_the_same_figures(trained: Path, tmp_path: Path) 
     assert view["n"] == found["n"] - found["per_class"]["contempt"]["n"]
 
 
+def test_lists_of_faces_are_measured_with_a_model_and_from_predictions_alone(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    table = Predictions.from_csv(trained / "predictions_test.csv")
+    seen = tmp_path / "seen.csv"
+    seen.write_text("path,twin\n" + "".join(f"{name},x.png\n" for name in table.path[:10]))
+    assert evaluate(trained, f"lists.seen={seen}", f"output={tmp_path / 'model'}") == 0
+    assert f"on 10 faces, {100 * (table.pred == table.label)[10:].mean():.1f}%" in capsys.readouterr().out
+    result = validate_result(result_in(tmp_path / "model"))
+    found = result["lists"]["seen"]
+    assert found["subset"]["accuracy"] == (table.pred == table.label)[:10].mean()
+    assert found["rest"]["n"] == result["n"] - 10
+    assert found["said"] in result["notes"]
+    assert (tmp_path / "model" / "figures" / "lists.png").stat().st_size > 0
+    assert (
+        mfer("evaluate", f"predictions={trained / 'predictions_test.csv'}", f"lists.seen={seen}", f"output={tmp_path}")
+        == 0
+    )
+    assert json.loads((tmp_path / "evaluation.json").read_text())["lists"]["seen"] == found
+    assert "lists" not in result_in(trained)
+
+
 def test_predictions_alone_are_calibrated_on_those_of_val_beside_them(trained: Path, tmp_path: Path) -> None:
     table = trained / "predictions_test.csv"
     assert mfer("evaluate", f"predictions={table}", "calibrate=true", f"output={tmp_path / 'alone'}") == 0
@@ -176,7 +198,14 @@ def test_a_sweep_evaluates_each_combination_and_leaves_nothing_beside_the_result
         (("predictions={run}/predictions_test.csv", "dataset.occlusion=1"), "dataset.occlusion=1 needs a model"),
         (("checkpoint={run}", "dataset.occlusion=0,1"), "add -m to evaluate each"),
         (("checkpoint={run}", "suite=robust"), "did you mean 'robustness'"),
-        (("checkpoint={run}", "lists.occlusion=a.txt"), "lists.occlusion belongs to suite=robustness"),
+        (
+            ("checkpoint={run}", "suite=explain", "lists.occlusion=a.txt"),
+            "lists.occlusion has no meaning for suite=explain",
+        ),
+        (("checkpoint={run}", "lists.occlusion=a.txt"), "There is no list a.txt"),
+        (("checkpoint={run}", "lists.occlusion={run}/metrics.csv"), "lists.occlusion: none of its"),
+        (("predictions={run}/predictions_test.csv", "lists.occlusion=3"), "give a file"),
+        (("predictions={run}/predictions_test.csv", "lists.x={run}/metrics.csv"), "lists.x: none of its"),
         (("checkpoint={run}", "suite=explain", "calibrate=true"), "calibrate=true belongs to suite=standard"),
         (("checkpoint={run}/config.yaml",), "cannot be read as a checkpoint"),
     ],

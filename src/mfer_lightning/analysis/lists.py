@@ -7,17 +7,21 @@ from the user's copy, and never shipped.
 
 from __future__ import annotations
 
+import csv
 import posixpath
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mfer_lightning.analysis.curves import Right, point
 from mfer_lightning.data.readers.common import IMAGE_SUFFIXES, read_lines, some
 from mfer_lightning.errors import UserError
+from mfer_lightning.evaluation.predictions import Predictions
 
 _BETWEEN = re.compile(r"[\s,;\"']+")
 
@@ -53,11 +57,29 @@ class FaceList:
         return words + (f"; {self.repeated:,} lines repeat a name." if self.repeated else ".")
 
 
+def read_lists(files: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Read the lists of a command line.
+
+    Args:
+        files: name -> file.
+
+    Returns:
+        Name -> the file names in it.
+
+    Raises:
+        UserError: where one is no file, or :func:`read_names` refuses it.
+    """
+    for name, path in files.items():
+        if not isinstance(path, str) or not path:
+            raise UserError(f"lists.{name}={path}: give a file, as lists.{name}=<text or csv file of file names>.")
+    return {name: read_names(path) for name, path in files.items()}
+
+
 def read_names(path: str | Path) -> list[str]:
     """Read the file names out of a list.
 
     One face a line, as text or csv: the name may stand anywhere in the line, with folders and ending or without, beside
-    labels or other columns. A header is left out.
+    labels or other columns. A header is left out; one with a column ``path`` says that the name stands there.
 
     Args:
         path: the file.
@@ -71,8 +93,11 @@ def read_names(path: str | Path) -> list[str]:
     path = Path(path).expanduser()
     if not path.is_file():
         raise UserError(f"There is no list {path}: give a text or csv file with one file name a line.")
+    lines = read_lines(path)
+    if lines and "path" in next(csv.reader(lines[:1]), []):
+        return [row["path"] for row in csv.DictReader(lines) if row["path"]]
     names = []
-    for number, line in enumerate(read_lines(path)):
+    for number, line in enumerate(lines):
         fields = [field for field in _BETWEEN.split(line) if field]
         if not fields:
             continue
@@ -109,6 +134,7 @@ def match_list(name: str, names: Sequence[str], paths: Sequence[str], measured: 
     by_stem: dict[str, list[int]] = {}
     for row, path in enumerate(paths):
         by_stem.setdefault(_stem(path), []).append(row)
+    whole = {path: row for row, path in enumerate(paths)}  # a name may hold spaces where it is a whole path
     here = set(measured.tolist())
     rows: dict[int, None] = {}
     seen: set[str] = set()
@@ -116,14 +142,14 @@ def match_list(name: str, names: Sequence[str], paths: Sequence[str], measured: 
     unknown: list[str] = []
     repeated = 0
     for entry in names:
-        text = _name([field for field in _BETWEEN.split(entry) if field] or [""])
+        text = entry if entry in whole else _name([field for field in _BETWEEN.split(entry) if field] or [""])
         key = "/".join((*_folders(text), _stem(text)))
         if key in seen:
             repeated += 1
             continue
         seen.add(key)
         candidates = by_stem.get(_stem(text), [])
-        found = _one(text, candidates, paths)
+        found = whole.get(text, _one(text, candidates, paths))
         if found is None:  # several faces of that name: the one that is measured, if only one is
             found = _one(text, [row for row in candidates if row in here], paths)
         if found is None:
@@ -144,6 +170,54 @@ def match_list(name: str, names: Sequence[str], paths: Sequence[str], measured: 
     listed = len(rows) + len(elsewhere) + len(unknown)
     measured_rows = np.array(sorted(rows), dtype=np.int64)
     return FaceList(name, listed, repeated, measured_rows, tuple(elsewhere), tuple(unknown))
+
+
+def list_figures(found: FaceList, rows: NDArray[np.int64], right: Right, label: NDArray[np.int64]) -> dict[str, Any]:
+    """Give the accuracy on the faces of a list, and on all others.
+
+    Args:
+        found: the list.
+        rows: (N,) rows of the index that were measured.
+        right: (N,) whether each was predicted rightly.
+        label: (N,) its class.
+
+    Returns:
+        Plain numbers: what matched, ``said`` in words, and the points ``subset`` and ``rest`` (None without a rest).
+    """
+    inside = np.isin(rows, found.rows)
+    return {
+        "listed": found.listed,
+        "repeated": found.repeated,
+        "elsewhere": len(found.elsewhere),
+        "unknown": len(found.unknown),
+        "said": found.describe(),
+        "subset": point(right[inside], label[inside]),
+        "rest": point(right[~inside], label[~inside]) if not inside.all() else None,
+    }
+
+
+def measure_lists(
+    names: Mapping[str, Sequence[str]], paths: Sequence[str], table: Predictions, notes: list[str]
+) -> dict[str, Any]:
+    """Measure a table of predictions on lists of faces and on their rests.
+
+    Args:
+        names: of :func:`read_lists`.
+        paths: (N,) paths of all faces that the table's ``index`` counts in.
+        table: the predictions; faces without a label take no part.
+        notes: gets a sentence a list: what matched and what did not.
+
+    Returns:
+        ``{"lists": {name: figures}}``, to stand in ``result.json``.
+
+    Raises:
+        UserError: where a list names no face of the table.
+    """
+    known = table.label >= 0
+    rows, label, right = table.index[known], table.label[known], (table.pred == table.label)[known]
+    matched = [match_list(name, listed, paths, rows) for name, listed in names.items()]
+    notes += [found.describe() for found in matched]
+    return {"lists": {found.name: list_figures(found, rows, right, label) for found in matched}}
 
 
 def _name(fields: Sequence[str]) -> str:

@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from mfer_lightning.analysis.changes import Change
 from mfer_lightning.analysis.consistency import batch_invariance, flip_consistency
 from mfer_lightning.analysis.curves import Right, drop, mean_accuracy, point
-from mfer_lightning.analysis.lists import FaceList
+from mfer_lightning.analysis.lists import FaceList, list_figures
 from mfer_lightning.analysis.passes import Passes
 from mfer_lightning.analysis.severities import CORRUPTIONS, MISALIGNMENTS, RESOLUTIONS, SEVERITIES, TABLES, VERSION
 
@@ -117,7 +115,7 @@ def measure_robustness(
         "summary": _summary(clean, rights, seed),
         "flip": flip_consistency(passes),
         "batch": batch_invariance(passes, seed) if check_batches else None,
-        "lists": {found.name: _subset(passes, found, clean) for found in lists},
+        "lists": {found.name: list_figures(found, passes.faces.rows, clean, label) for found in lists},
     }
 
 
@@ -131,17 +129,3 @@ def _summary(clean: Right, rights: dict[Condition, Right], seed: int) -> dict[st
         if mine:
             found[name] = {"kinds": measured, "whole": len(measured) == len(kinds), **mean_accuracy(clean, mine, seed)}
     return found
-
-
-def _subset(passes: Passes, found: FaceList, clean: Right) -> dict[str, Any]:
-    inside = np.isin(passes.faces.rows, found.rows)
-    label = passes.faces.label
-    return {
-        "listed": found.listed,
-        "repeated": found.repeated,
-        "elsewhere": len(found.elsewhere),
-        "unknown": len(found.unknown),
-        "said": found.describe(),
-        "subset": point(clean[inside], label[inside]),
-        "rest": point(clean[~inside], label[~inside]) if not inside.all() else None,
-    }

@@ -37,6 +37,10 @@ def _examine(config: dict[str, Any], options: Sequence[str]) -> int:
         raise UserError(f"images={config['images']}: {nearest(config['images'], IMAGES)}")
     if config["faces"] < 1:
         raise UserError(f"faces={config['faces']}: the value must be at least 1.")
+    if config["shared"] == "":
+        raise UserError("shared= has no value: name a folder for the lists, or leave the option out.")
+    if config["shared"] is not None and config["images"] != "all":
+        raise UserError(f"shared={config['shared']} needs every image read: leave images={config['images']} out.")
     sheet = config["sheet"]
     if sheet not in (None, "none") and Path(sheet).suffix.lower() != ".png":
         raise UserError(f"sheet={sheet}: the contact sheet is a .png file.")
@@ -70,10 +74,16 @@ def _examine(config: dict[str, Any], options: Sequence[str]) -> int:
 
         path = Path(sheet) if sheet else Path(train["paths"]["runs"]).expanduser() / "data" / f"{found.dataset}.png"
         plot_contact_sheet(sheet_rows(datamodule, found, config["faces"]), path, f"{found.protocol}: {found.layout}")
+    lists: dict[Path, int] = {}
+    if config["shared"] is not None and found.scan is not None and found.pairs is not None:
+        from mfer_lightning.data.doctor.shared import write_shared
+
+        lists = write_shared(config["shared"], found.scan, found.pairs, datamodule)
     if config["json"]:
-        print(json.dumps({**as_json(found), "sheet": None if path is None else str(path)}, indent=2))
+        files = {"sheet": None if path is None else str(path), "shared": {str(p): n for p, n in lists.items()}}
+        print(json.dumps({**as_json(found), **files}, indent=2))
     else:
-        print_examination(found, path)
+        print_examination(found, path, lists)
     return found.exit_code
 
 

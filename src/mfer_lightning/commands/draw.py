@@ -13,10 +13,11 @@ from mfer_lightning.figures.confusion import plot_confusion
 from mfer_lightning.figures.embedding import plot_embedding
 from mfer_lightning.figures.per_class import plot_per_class
 from mfer_lightning.figures.reliability import plot_reliability
+from mfer_lightning.figures.robustness import plot_lists
 
 
 def draw_figures(folder: Path, result: Mapping[str, Any], table: Predictions, embedding_points: int) -> None:
-    """Draw confusion matrix, recall of each class, reliability and embedding into ``folder/figures``.
+    """Draw confusion matrix, recall of each class, reliability, lists and embedding into ``folder/figures``.
 
     Args:
         folder: holds ``features_<split>.npz`` of the same faces.
@@ -28,6 +29,8 @@ def draw_figures(folder: Path, result: Mapping[str, Any], table: Predictions, em
     plot_confusion(result["confusion"], result["class_names"], figures / "confusion.png", f"Confusion matrix ({where})")
     plot_per_class(result["per_class"], figures / "per_class.png", f"Recall of each class ({where})")
     plot_reliability(table.probabilities, table.label, figures / "reliability.png")
+    if result.get("lists"):
+        plot_lists(result, figures / "lists.png", f"Lists of faces ({where})")
     if embedding_points >= len(table.class_names):
         with np.load(folder / f"features_{result['split']}.npz") as stored:
             feature = stored["feature"].astype(np.float32)

@@ -71,8 +71,8 @@ def _check(config: dict[str, Any], options: Sequence[str]) -> None:
     suite = config["suite"]
     if suite not in SUITES:
         raise UserError(f"suite={suite}: {nearest(suite, SUITES)}")
-    if config["lists"] and suite != "robustness":
-        raise UserError(f"lists.{next(iter(config['lists']))} belongs to suite=robustness, not to suite={suite}.")
+    if config["lists"] and suite == "explain":
+        raise UserError(f"lists.{next(iter(config['lists']))} has no meaning for suite={suite}: leave one of them out.")
     if config["calibrate"] and suite != "standard":
         raise UserError(f"calibrate=true belongs to suite=standard, not to suite={suite}.")
     if config["predictions"] is not None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.progress import Progress
 
+from mfer_lightning.analysis.lists import match_list, measure_lists, read_lists
 from mfer_lightning.commands.calibrate import calibration
 from mfer_lightning.commands.draw import draw_figures
 from mfer_lightning.commands.subject import Subject, describe_model, doubts, left_out, open_subject
@@ -39,14 +40,20 @@ def evaluate_checkpoint(config: Mapping[str, Any], options: Sequence[str] = ()) 
     Raises:
         UserError: for whatever the user can mend.
     """
+    names = read_lists(config["lists"])
     subject = open_subject(config, options)
     split, folder = subject.split, subject.folder
+    paths = subject.datamodule.index.path.tolist() if names else []
+    for name, listed in names.items():  # now: predicting takes a while
+        match_list(name, listed, paths, subject.datamodule.splits[split].rows)
 
     started = time.perf_counter()
     outputs = _predict(subject, split)
     seconds = time.perf_counter() - started
     table, kept = tabulate(subject.datamodule, split, outputs, subject.match)
     result = _result(subject, table, seconds)
+    if names:
+        result |= measure_lists(names, paths, table, result["notes"])
     if config["calibrate"]:
         result["calibration"] = calibration(_fitted(subject), table)
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from mfer_lightning.analysis.lists import measure_lists, read_lists
 from mfer_lightning.commands.calibrate import calibration, val_beside
 from mfer_lightning.commands.draw import draw_figures
 from mfer_lightning.errors import UserError
@@ -31,6 +35,7 @@ def evaluate_predictions(config: Mapping[str, Any]) -> Path:
         UserError: where the file is no such table.
     """
     path = Path(config["predictions"]).expanduser()
+    lists = read_lists(config["lists"])
     table = Predictions.from_csv(path)
     match = match_classes(table.class_names, table.class_names, config["drop"])
     names = table.class_names
@@ -43,6 +48,8 @@ def evaluate_predictions(config: Mapping[str, Any]) -> Path:
         "intervals": metric_intervals(table),
         "annotators": annotator_figures(table),
     }
+    if lists:
+        found |= measure_lists(lists, table.path.tolist(), replace(table, index=np.arange(len(table))), found["notes"])
     if config["calibrate"]:
         found["calibration"] = calibration(_view(val_beside(path, names), match), table)
     name = table_name(path)

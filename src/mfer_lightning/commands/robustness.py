@@ -12,7 +12,7 @@ from rich.progress import Progress
 
 from mfer_lightning.align.geometry import BORDERS
 from mfer_lightning.analysis.changes import Change
-from mfer_lightning.analysis.lists import FaceList, match_list, read_names
+from mfer_lightning.analysis.lists import FaceList, match_list, read_lists
 from mfer_lightning.analysis.passes import Faces, Passes, choose_faces
 from mfer_lightning.analysis.robustness import Condition, conditions, measure_robustness
 from mfer_lightning.analysis.severities import CORRUPTIONS, MISALIGNMENTS, VERSION
@@ -47,7 +47,7 @@ def evaluate_robustness(config: Mapping[str, Any], options: Sequence[str] = ()) 
     """
     wished = config["robustness"]
     _check(wished)
-    names = {name: read_names(_path(name, path)) for name, path in config["lists"].items()}
+    names = read_lists(config["lists"])
     subject = open_subject(config, options, suffix="-robustness")
     index = subject.datamodule.index
     positions = choose_faces(subject.datamodule, subject.split, subject.match, wished["limit"])
@@ -77,12 +77,6 @@ def _check(wished: Mapping[str, Any]) -> None:
     for kind in wished["kinds"] or ():
         if kind not in legal:
             raise UserError(f"robustness.kinds: {kind} is no change of the suite: {nearest(kind, legal)}")
-
-
-def _path(name: str, path: Any) -> str:
-    if not isinstance(path, str) or not path:
-        raise UserError(f"lists.{name}={path}: give a file, as lists.{name}=<text or csv file of file names>.")
-    return path
 
 
 def _measure(

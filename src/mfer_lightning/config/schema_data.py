@@ -15,5 +15,6 @@ class Data:
 
     images: str = "all"
     sheet: Optional[str] = None
+    shared: Optional[str] = None
     faces: int = 12
     json: bool = False

@@ -78,11 +78,13 @@ class Selection(TypedDict):
 class Uncertainty(TypedDict, total=False):
     """What results have beside their figures since they hold intervals; older ones lack it.
 
-    ``intervals`` are 95% intervals of ``metrics``, [low, high] each, None where undefined.
+    ``intervals`` are 95% intervals of ``metrics``, [low, high] each, None where undefined. ``lists`` stands only where
+    ``mfer evaluate`` was given some (:mod:`mfer_lightning.analysis.lists`).
     """
 
     intervals: dict[str, list[float] | None]
     annotators: AnnotatorFigures | None
+    lists: dict[str, Any]
 
 
 class Result(Evaluation, Uncertainty):

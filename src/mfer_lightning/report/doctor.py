@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,15 @@ _COLOURS = {"error": "bold red", "warning": "bold yellow", "info": "bold"}
 _VERDICTS = {0: "healthy", 1: "usable, with the warnings above", 2: "unusable as it is"}
 
 
-def print_examination(found: Examination, sheet: Path | None, console: Console | None = None) -> None:
+def print_examination(
+    found: Examination, sheet: Path | None, lists: Mapping[Path, int] | None = None, console: Console | None = None
+) -> None:
     """Print an examination: what it is, counts by class and split, looks, findings, verdict.
 
     Args:
         found: the examination.
         sheet: the contact sheet, or None.
+        lists: files of shared faces -> how many they list.
         console: where to print; None is the terminal.
     """
     console = console or Console()
@@ -53,6 +57,8 @@ def print_examination(found: Examination, sheet: Path | None, console: Console |
     console.print(f"\nVerdict: [bold]{_VERDICTS[found.exit_code]}[/].")
     if sheet is not None:
         console.print(f"Contact sheet: {escape(str(sheet))}", soft_wrap=True, highlight=False)
+    for file, count in (lists or {}).items():
+        console.print(f"Shared faces: {escape(str(file))} ({count:,})", soft_wrap=True, highlight=False)
 
 
 def as_json(found: Examination) -> dict[str, Any]:

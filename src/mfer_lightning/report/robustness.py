@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from mfer_lightning.report.lists import print_lists, said
 from mfer_lightning.report.terminal import print_places
 
 
@@ -32,7 +33,7 @@ def print_robustness(card: Mapping[str, Any], folder: str | Path, console: Conso
     console.print()
     if card["curves"]:
         console.print(_table(card))
-    console.print(f"clean accuracy {_interval(clean['accuracy'], clean['low'], clean['high'])} (Wilson)")
+    console.print(f"clean accuracy {said(clean['accuracy'], clean['low'], clean['high'])} (Wilson)")
     if card["summary"]:
         console.print(_means(card["summary"]))
     flip = card["flip"]
@@ -42,12 +43,7 @@ def print_robustness(card: Mapping[str, Any], folder: str | Path, console: Conso
     )
     if card["batch"] is not None:
         console.print(escape(describe_batch(card["batch"])))
-    for name, figures in card["lists"].items():
-        subset, rest = figures["subset"], figures["rest"]
-        words = f"{name}: {_interval(subset['accuracy'], subset['low'], subset['high'])} on {subset['n']:,} faces"
-        if rest is not None:
-            words += f", {_interval(rest['accuracy'], rest['low'], rest['high'])} on the other {rest['n']:,}"
-        console.print(escape(words))
+    print_lists(card["lists"], console)
     for note in card["notes"]:
         console.print(f"[bold]Note:[/] {escape(note)}")
     console.print()
@@ -110,9 +106,5 @@ def _means(summary: Mapping[str, Any]) -> Table:
     for name, figures in summary.items():
         words = name if figures["whole"] else f"{name}, {len(figures['kinds'])} of them"
         cells = [figures["accuracy"], figures["relative"]]
-        table.add_row(words, *("–" if c is None else _interval(c["value"], c["low"], c["high"]) for c in cells))
+        table.add_row(words, *("–" if c is None else said(c["value"], c["low"], c["high"]) for c in cells))
     return table
-
-
-def _interval(value: float, low: float, high: float) -> str:
-    return f"{100 * value:.1f}% ({100 * low:.1f} to {100 * high:.1f})"

@@ -18,6 +18,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from mfer_lightning.evaluation.intervals import wilson
+from mfer_lightning.report.lists import print_lists
 
 #: What a row of a sweep says beside the axes that were varied.
 _NOT_AXES = ("seed", "status", "result", "error", "run_dir")
@@ -89,6 +90,7 @@ def _print_figures(evaluation: Mapping[str, Any], console: Console) -> None:
             "(a reference, no ceiling).",
             style="dim",
         )
+    print_lists(evaluation.get("lists", {}), console)
     for note in evaluation["notes"]:
         console.print(f"[bold]Note:[/] {escape(note)}")
 
