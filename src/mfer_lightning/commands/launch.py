@@ -18,17 +18,9 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from mfer_lightning.commands.multirun import (
-    FULL_ERROR,
-    Job,
-    Sweep,
-    SweepTask,
-    check_extras,
-    continue_study,
-    plan_sweep,
-    register_sweep_dir,
-)
 from mfer_lightning.commands.plain import to_plain
+from mfer_lightning.commands.sweep_plan import Sweep, check_extras, continue_study, plan_sweep, register_sweep_dir
+from mfer_lightning.commands.sweep_task import FULL_ERROR, Job, SweepTask
 from mfer_lightning.config.explain import explain
 from mfer_lightning.config.known import check_known
 from mfer_lightning.config.location import config_dir, groups

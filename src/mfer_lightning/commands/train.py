@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mfer_lightning.commands.launch import launch
-from mfer_lightning.commands.multirun import Sweep
+from mfer_lightning.commands.sweep_plan import Sweep
 
 
 def main(arguments: Sequence[str]) -> int:
