@@ -12,6 +12,7 @@ from mfer_lightning.evaluation.statistics.methods import MethodComparison, compa
 from mfer_lightning.evaluation.statistics.multiple import compare_against_baseline, compare_contrasts, holm
 from mfer_lightning.evaluation.statistics.optimism import OptimismGap, optimism_gap
 from mfer_lightning.evaluation.statistics.pairing import correct_matrix, same_images
+from mfer_lightning.evaluation.statistics.planning import SeedPlan, plan_seeds
 from mfer_lightning.evaluation.statistics.seeds import SeedSummary, summarise_seeds
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "CheckpointComparison",
     "MethodComparison",
     "OptimismGap",
+    "SeedPlan",
     "SeedSummary",
     "bootstrap_interval",
     "bootstrap_intervals",
@@ -29,6 +31,7 @@ __all__ = [
     "correct_matrix",
     "holm",
     "optimism_gap",
+    "plan_seeds",
     "same_images",
     "summarise_seeds",
 ]

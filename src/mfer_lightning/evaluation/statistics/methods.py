@@ -107,7 +107,7 @@ def compare_methods(
         seeds_a=seeds_a,
         seeds_b=seeds_b,
         degrees_of_freedom=freedom,
-        smallest_detectable=_noncentrality(float(f"{freedom:.3g}"), confidence) * error,
+        smallest_detectable=noncentrality(float(f"{freedom:.3g}"), confidence) * error,
         verdict=verdict,
     )
 
@@ -127,12 +127,17 @@ def detectable_among(comparison: MethodComparison, family: int, confidence: floa
     if freedom is None or comparison.low is None or comparison.high is None:
         return None
     error = (comparison.high - comparison.low) / 2 / float(stats.t.isf((1 - confidence) / 2, freedom))
-    return _noncentrality(float(f"{freedom:.3g}"), 1 - (1 - confidence) / family) * error
+    return noncentrality(float(f"{freedom:.3g}"), 1 - (1 - confidence) / family) * error
 
 
 @lru_cache(maxsize=4096)
-def _noncentrality(freedom: float, confidence: float) -> float:
-    """Give the true difference, in standard errors, that the two-sided t test finds with 80% power."""
+def noncentrality(freedom: float, confidence: float) -> float:
+    """Give the true difference, in standard errors, that the two-sided t test finds with 80% power.
+
+    Args:
+        freedom: degrees of freedom of the t distribution.
+        confidence: the test is at 1 - confidence.
+    """
     critical = stats.t.isf((1 - confidence) / 2, freedom)
 
     def lacking(shift: float) -> float:

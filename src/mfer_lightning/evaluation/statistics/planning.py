@@ -1,0 +1,99 @@
+"""How many seeds does a study need? Read off a pilot, before the study runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mfer_lightning.evaluation.statistics.components import variance_components
+from mfer_lightning.evaluation.statistics.methods import MIN_SEEDS, noncentrality
+
+
+@dataclass(frozen=True)
+class SeedPlan:
+    """What a pilot says of the seeds that a study needs.
+
+    Args:
+        seeds: the number to train, of every method.
+        reached: whether the wanted difference is found with 80% power at that number.
+        seed_variance: of one seed's accuracy, the mean of the pilot's two methods.
+        image_variance: the images' part in the variance of a difference, on the study's number of images.
+        detectable: seeds -> smallest true difference that is found with 80% power.
+    """
+
+    seeds: int
+    reached: bool
+    seed_variance: float
+    image_variance: float
+    detectable: dict[int, float]
+
+
+def plan_seeds(
+    correct_a: NDArray[np.bool_],
+    correct_b: NDArray[np.bool_],
+    *,
+    images: int,
+    difference: float,
+    family: int = 1,
+    least: int = 5,
+    most: int = 10,
+    tolerance: float = 0.25,
+    confidence: float = 0.95,
+) -> SeedPlan:
+    r"""Choose a number of seeds from a pilot of two methods, for a comparison by accuracy.
+
+    With the pilot's seed variance :math:`s^2` and the images' part :math:`v` on its :math:`n` images, S seeds of each
+    method on N images give a difference the standard error :math:`\sqrt{2 s^2/S + v n/N}` with :math:`2(S-1)` degrees
+    of freedom. Chosen is the smallest number from ``least`` to ``most`` whose two-sided t test finds the difference
+    with 80% power. If not even ``most`` do, it is the smallest number that finds, at that power, a difference at most
+    ``tolerance`` (as a share) larger than ``most`` seeds would: beyond it a seed buys little.
+
+    Args:
+        correct_a: (seeds,images) bool, what each seed of one method got right in the pilot.
+        correct_b: (seeds,images) bool, likewise of the other; on the same images.
+        images: how many the study is measured on.
+        difference: the true difference that is to be found, e.g. 0.01 for a point.
+        family: how many comparisons are corrected together: the test is at (1 - confidence) / family.
+        least: fewest seeds, at least 3.
+        most: most seeds.
+        tolerance: see above.
+        confidence: of the family.
+
+    Returns:
+        The plan. It is no surer than the pilot: a variance of 2 x 3 seeds has 4 degrees of freedom.
+
+    Raises:
+        ValueError: where shapes disagree or an argument is not legal.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> a, b = (rng.random((3, 2000)) < share for share in (0.80, 0.82))
+        >>> plan_seeds(a, b, images=3000, difference=0.02).seeds
+        5
+    """
+    a, b = np.asarray(correct_a), np.asarray(correct_b)
+    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1] or min(len(a), len(b)) < 2 or a.shape[1] < 2:
+        raise ValueError(
+            "Expected arguments `correct_a` and `correct_b` of shape (seeds,images), at least 2 seeds on the same "
+            f"images, but got {a.shape} and {b.shape}."
+        )
+    if not MIN_SEEDS <= least <= most:
+        raise ValueError(f"Expected arguments `least` and `most` with {MIN_SEEDS} <= least <= most: {least}, {most}.")
+    if images < 2 or family < 1 or difference <= 0 or not 0 < confidence < 1 or tolerance < 0:
+        raise ValueError(
+            "Expected arguments `images` of at least 2, `family` of at least 1, `difference` above 0, `confidence` "
+            f"within (0, 1) and `tolerance` from 0: {images}, {family}, {difference}, {confidence}, {tolerance}."
+        )
+    parts = variance_components(a, b, np.zeros(a.shape[1], dtype=np.int64))
+    seed_variance = (parts.seeds_a * len(a) + parts.seeds_b * len(b)) / 2
+    image_variance = parts.images * a.shape[1] / images
+    level = (1 - confidence) / family
+    detectable = {
+        seeds: noncentrality(2.0 * (seeds - 1), 1 - level) * (2 * seed_variance / seeds + image_variance) ** 0.5
+        for seeds in range(least, most + 1)
+    }
+    enough = [seeds for seeds, smallest in detectable.items() if smallest <= difference]
+    near = [seeds for seeds, smallest in detectable.items() if smallest <= (1 + tolerance) * detectable[most]]
+    return SeedPlan((enough or near)[0], bool(enough), seed_variance, image_variance, detectable)
