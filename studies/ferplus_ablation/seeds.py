@@ -1,25 +1,56 @@
 """The number of seeds of the ablation, from its pilot (docs/experiments/ferplus_ablation.md, "Seeds").
 
 python studies/ferplus_ablation/seeds.py runs/pilot
+
+Anything but the registered pilot is refused: other seeds, a run too many or too few, one that has not ended. Read is
+what the runs predicted on the held-out tenth, also where they report FER2013Valid: the number must not depend on it.
 """
 
 import sys
-from pathlib import Path
 
-from mfer_lightning.evaluation.runs import find_results, predictions_of
+import numpy as np
+
+from mfer_lightning.errors import UserError
+from mfer_lightning.evaluation.predictions import Predictions
+from mfer_lightning.evaluation.runs import StoredResult, find_results
 from mfer_lightning.evaluation.statistics import correct_matrix, plan_seeds
 
 FACES, DIFFERENCE, CONTRASTS = 3191, 0.01, 6  # of FER2013Valid; a point; the primary family's
+METHODS = {"plain": ("none", "linear", "ce"), "full": ("ds", "multiscale", "ce")}  # attention, head, loss
+SEEDS = [1001, 1002, 1003]
 
-runs = find_results(sys.argv[1:]).results
-heads = [run.result["config"]["head"]["name"] for run in runs]
-correct, _ = correct_matrix([predictions_of(Path(run.folder), run.result) for run in runs])
-plain, full = (correct[[head == name for head in heads]] for name in ("linear", "multiscale"))
-print(f"{len(plain)} runs of plain, {len(full)} of full, {correct.shape[1]:,} faces")
-print(f"accuracy: plain {100 * plain.mean():.2f}%, full {100 * full.mean():.2f}%")
-plan = plan_seeds(plain, full, images=FACES, difference=DIFFERENCE, family=CONTRASTS)
-print(f"spread over seeds: {100 * plan.seed_variance**0.5:.2f} points")
-print(f"images' part of the error of a difference: {100 * plan.image_variance**0.5:.2f} points")
-for seeds, smallest in plan.detectable.items():
-    print(f"{seeds:2} seeds: {100 * smallest:.2f} points are found four times in five")
-print(f"chosen: {plan.seeds}{'' if plan.reached else ' (not even ten find a point)'}")
+
+def pilot(folders: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Read what `plain` and `full` got right, (seeds, faces) each, on the same faces."""
+    found = find_results(folders)
+    for left_out in found.left_out:
+        raise UserError(f"{left_out.folder} {left_out.reason}.")
+    runs: list[StoredResult] = []
+    for name, parts in METHODS.items():
+        is_of = [tuple(run.config[part]["name"] for part in ("attention", "head", "loss")) for run in found.results]
+        mine = [run for run, of in zip(found.results, is_of, strict=True) if run.trained and of == parts]
+        if sorted(run.seed for run in mine) != SEEDS:
+            raise UserError(f"The pilot has `{name}` with seeds {SEEDS}, but got {sorted(run.seed for run in mine)}.")
+        runs += sorted(mine, key=lambda run: run.seed)
+    correct, _ = correct_matrix([Predictions.from_csv(run.folder / "predictions_val.csv") for run in runs])
+    return correct[: len(SEEDS)], correct[len(SEEDS) :]
+
+
+def main(folders: list[str]) -> None:
+    """Print the number, and what it follows from."""
+    try:
+        plain, full = pilot(folders)
+    except (UserError, ValueError) as error:
+        sys.exit(f"Error: {error}")
+    print(f"{len(plain)} runs of plain, {len(full)} of full, {plain.shape[1]:,} faces")
+    print(f"accuracy: plain {100 * plain.mean():.2f}%, full {100 * full.mean():.2f}%")
+    plan = plan_seeds(plain, full, images=FACES, difference=DIFFERENCE, family=CONTRASTS)
+    print(f"spread over seeds: {100 * plan.seed_variance**0.5:.2f} points")
+    print(f"images' part of the error of a difference: {100 * plan.image_variance**0.5:.2f} points")
+    for seeds, smallest in plan.detectable.items():
+        print(f"{seeds:2} seeds: {100 * smallest:.2f} points are found four times in five")
+    print(f"chosen: {plan.seeds}{'' if plan.reached else ' (not even ten find a point)'}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

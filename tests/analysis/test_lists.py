@@ -59,6 +59,32 @@ def test_a_column_path_is_read_as_it_stands_spaces_and_further_names_too(tmp_pat
     assert match_list("seen", names, paths, np.arange(3)).rows.tolist() == [0, 1]
 
 
+def test_whole_paths_that_differ_in_ending_or_case_alone_are_different_faces(tmp_path: Path) -> None:
+    paths = ["test/a.png", "test/a.jpg", "test/B.png", "test/b.png", "test/c.png", "test/c_aligned.png"]
+    found = match_list("seen", names_of(tmp_path, "path\n" + "\n".join(paths)), paths, np.arange(6))
+    assert (found.rows.tolist(), found.repeated) == (list(range(6)), 0)
+
+
+def test_a_name_with_spaces_is_never_taken_for_the_face_that_its_last_word_names(tmp_path: Path) -> None:
+    paths = ["my faces/b 2.png", "my faces/2.png", "my faces/c.png"]
+    names = names_of(tmp_path, "path\ndata/my faces/b 2.png\nmy faces/x 2.png\n")
+    found = match_list("seen", names, paths, np.arange(3))
+    assert (found.rows.tolist(), found.unknown) == ([0], ("my faces/x 2.png",))
+
+
+def test_a_path_that_several_faces_of_one_photo_share_names_none_of_them() -> None:
+    found = match_list("seen", ["1/a.jpg", "1/b.jpg"], ["1/a.jpg", "1/a.jpg", "1/b.jpg"], np.arange(3))
+    assert (found.rows.tolist(), found.unknown) == ([2], ("1/a.jpg",))
+
+
+def test_names_of_a_strange_list_cannot_move_a_terminal_s_cursor() -> None:
+    found = match_list("x", ["test_0001.jpg", "\x1b[2Ja.jpg"], RAFDB, TEST)
+    assert "\x1b" not in found.describe()
+    assert "are no faces of the dataset (\\x1b[2Ja.jpg)" in found.describe()
+    with pytest.raises(UserError, match=r"its first name is \\x1b\[2Ja.jpg"):
+        match_list("x", ["\x1b[2Ja.jpg"], RAFDB, TEST)
+
+
 def test_missing_foreign_and_repeated_names_are_counted_and_said() -> None:
     names = [
         "test_0001.jpg",
@@ -106,6 +132,13 @@ def test_files_that_are_no_lists_are_sentences(tmp_path: Path) -> None:
     (tmp_path / "picture.txt").write_bytes(b"\xff\xd8\xff\xe0" + bytes(range(256)))
     with pytest.raises(UserError, match="not a text file"):
         read_names(tmp_path / "picture.txt")
+    (tmp_path / "torn.csv").write_text('path,twin\n"a.png,b.png\nc.png,d.png\n')
+    with pytest.raises(UserError, match="not a csv row"):
+        read_names(tmp_path / "torn.csv")
+
+
+def test_a_line_longer_than_a_field_of_a_csv_may_be_is_read(tmp_path: Path) -> None:
+    assert names_of(tmp_path, " ".join(f"fer{i:07d}.png" for i in range(12_000)))[0] == "fer0000000.png"
 
 
 def test_a_long_list_takes_no_time(tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ import os
 import shutil
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from commands.conftest import Mfer
 from data.layout_trees import write_class_folders, write_rafdb
@@ -67,6 +69,58 @@ def test_shared_faces_are_listed_for_evaluation_with_and_without_them(
     assert Path("out/shared/val-in-train.csv").read_text().split() == ["path,twin,same"]
     assert mfer("data", *WHERE, "shared=out/shared", "--json") == 1
     assert json.loads(capsys.readouterr().out)["shared"]["out/shared/test-in-train.csv"] == 1
+
+
+def test_faces_that_look_the_same_are_listed_as_such_and_equal_pixels_go_before(
+    mfer: Mfer, ferplus: Path, capsys: pytest.CaptureFixture
+) -> None:
+    train, test = ferplus / "FER2013Train", ferplus / "FER2013Test"
+    face = cv2.imread(str(train / "fer0000012.png"))
+    cv2.imwrite(str(train / "fer0000002.png"), np.minimum(face, 254) + 1)  # a little lighter, and earlier in the list
+    cv2.imwrite(str(test / "fer0000085.png"), face)
+    cv2.imwrite(str(test / "fer0000086.png"), np.maximum(face, 1) - 1)
+    assert mfer("data", *WHERE, "shared=out", "sheet=none") == 1
+    with Path("out/test-in-train.csv").open() as file:
+        rows = {row["path"][-6:]: (row["twin"][-6:], row["same"]) for row in csv.DictReader(file)}
+    assert rows == {"85.png": ("12.png", "pixels"), "86.png": ("02.png", "looks")}
+
+
+def test_where_the_epoch_is_selected_on_the_test_set_every_test_face_is_in_val(mfer: Mfer, tmp_path: Path) -> None:
+    write_rafdb(tmp_path / "data" / "raf-db", train=28, test=14)
+    aligned = tmp_path / "data" / "raf-db" / "Image" / "aligned"
+    shutil.copy(aligned / "train_00003_aligned.jpg", aligned / "test_0005_aligned.jpg")
+    mfer("data", "dataset=rafdb", "dataset.protocol=paper", "paths.data=data", "shared=out", "sheet=none")
+    listed = {file.stem: list(csv.DictReader(file.open())) for file in Path("out").iterdir()}
+    assert len(listed["test-in-val"]) == 14
+    assert all(row["path"] == row["twin"] for row in listed["test-in-val"])
+    assert listed["val-in-train"] == listed["test-in-train"]
+    assert [row["path"][-21:] for row in listed["test-in-train"]] == ["test_0005_aligned.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("shared=",), "shared= has no value"),
+        (("shared=out", "images=sample"), "needs every image read"),
+        (("shared=data/ferplus/lists",), "shared=data/ferplus/lists lies in the dataset's folder"),
+        (("shared=data/../data/ferplus",), "lies in the dataset's folder"),
+        (("shared=file",), "Cannot make the folder file"),
+    ],
+)
+def test_a_folder_that_lists_cannot_go_into_is_refused_before_images_are_read(
+    options: tuple[str, ...],
+    words: str,
+    mfer: Mfer,
+    ferplus: Path,
+    capsys: pytest.CaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    Path("file").touch()
+    before = sorted(ferplus.rglob("*"))
+    monkeypatch.setattr("mfer_lightning.data.doctor.examine", lambda *_: pytest.fail("images were read"))
+    assert mfer("data", *WHERE, *options) == 2
+    assert words in capsys.readouterr().err
+    assert sorted(ferplus.rglob("*")) == before
 
 
 @pytest.mark.parametrize(

@@ -129,6 +129,34 @@ def test_lists_of_faces_are_measured_with_a_model_and_from_predictions_alone(
     )
     assert json.loads((tmp_path / "evaluation.json").read_text())["lists"]["seen"] == found
     assert "lists" not in result_in(trained)
+    assert evaluate(trained, f"output={tmp_path / 'model'}") == 0
+    assert not (tmp_path / "model" / "figures" / "lists.png").exists(), "of the evaluation that was replaced"
+
+
+def test_a_list_of_left_out_faces_alone_is_refused_before_anything_is_predicted(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = Predictions.from_csv(trained / "predictions_test.csv")
+    gone = table.path[table.label == table.class_names.index("contempt")]
+    (tmp_path / "gone.csv").write_text("path\n" + "\n".join(gone))
+    monkeypatch.setattr("mfer_lightning.commands.measure.predict_split", lambda *_, **__: pytest.fail("predicted"))
+    asked = ("drop=[contempt]", f"lists.gone={tmp_path / 'gone.csv'}", f"output={tmp_path / 'out'}")
+    assert evaluate(trained, *asked) == 2
+    assert "lists.gone: none of its" in capsys.readouterr().err
+
+
+def test_of_predictions_alone_a_list_says_what_the_table_does_not_hold_and_what_is_left_out(
+    trained: Path, tmp_path: Path
+) -> None:
+    table = Predictions.from_csv(trained / "predictions_test.csv")
+    contempt = table.label == table.class_names.index("contempt")
+    (tmp_path / "x.csv").write_text("\n".join(["path", *table.path[contempt][:2], table.path[~contempt][0], "no.png"]))
+    alone = (f"predictions={trained / 'predictions_test.csv'}", "drop=[contempt]", f"output={tmp_path / 'out'}")
+    assert mfer("evaluate", *alone, f"lists.x={tmp_path / 'x.csv'}") == 0
+    found = json.loads((tmp_path / "out" / "evaluation.json").read_text())["lists"]["x"]
+    assert (found["subset"]["n"], found["elsewhere"], found["unknown"]) == (1, 2, 1)
+    assert "2 are faces of the table that are not" in found["said"]
+    assert "1 are no faces of the table (no.png)" in found["said"]
 
 
 def test_predictions_alone_are_calibrated_on_those_of_val_beside_them(trained: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
 
 from mfer_lightning.figures.panels import (
     Dot,
@@ -79,6 +80,21 @@ def test_a_band_is_mean_and_deviation_of_the_seeds_that_got_there() -> None:
     assert (found.mean.tolist(), found.deviation.tolist()) == ([2.0, 2.0], [pytest.approx(2**0.5), 0.0])
     assert band("a", []) is None
     assert "epoch" in plot_bands([found], None, "Accuracy", "%", marks={"a": 0.5})
+
+
+def test_bands_and_their_marks_count_epochs_from_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[list[float]] = []
+    plot = Axes.plot
+
+    def spy(axes: Axes, x: object, *rest: object, **options: object) -> object:
+        drawn.append(np.atleast_1d(x).tolist())
+        return plot(axes, x, *rest, **options)
+
+    monkeypatch.setattr(Axes, "plot", spy)
+    found = band("a", [[(0, 1.0), (1, 2.0)]])
+    assert found is not None
+    plot_bands([found], None, "Accuracy", "%", marks={"a": 0.5})
+    assert drawn == [[1, 2], [1.5]]
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ from the user's copy, and never shipped.
 
 from __future__ import annotations
 
-import csv
 import posixpath
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfer_lightning.analysis.curves import Right, point
-from mfer_lightning.data.readers.common import IMAGE_SUFFIXES, read_lines, some
-from mfer_lightning.errors import UserError
+from mfer_lightning.data.readers.common import IMAGE_SUFFIXES, read_csv, read_lines, some
+from mfer_lightning.errors import UserError, printable
 from mfer_lightning.evaluation.predictions import Predictions
 
 _BETWEEN = re.compile(r"[\s,;\"']+")
@@ -38,6 +38,7 @@ class FaceList:
         elsewhere: names of faces that the dataset has but this evaluation does not measure (another split, no label
             under the protocol, left out by a limit).
         unknown: names of no face of the dataset.
+        among: what the names were looked up in, in words.
     """
 
     name: str
@@ -46,15 +47,16 @@ class FaceList:
     rows: NDArray[np.int64]
     elsewhere: tuple[str, ...]
     unknown: tuple[str, ...]
+    among: str = "the dataset"
 
     def describe(self) -> str:
         """Say in a sentence what matched and what did not."""
         words = f"list {self.name}: {len(self.rows):,} of its {self.listed:,} names are faces measured here"
         if self.elsewhere:
-            words += f"; {len(self.elsewhere):,} are faces of the dataset that are not ({some(self.elsewhere, 2)})"
+            words += f"; {len(self.elsewhere):,} are faces of {self.among} that are not ({some(self.elsewhere, 2)})"
         if self.unknown:
-            words += f"; {len(self.unknown):,} are no faces of the dataset ({some(self.unknown, 2)})"
-        return words + (f"; {self.repeated:,} lines repeat a name." if self.repeated else ".")
+            words += f"; {len(self.unknown):,} are no faces of {self.among} ({some(self.unknown, 2)})"
+        return printable(words + (f"; {self.repeated:,} lines repeat a name." if self.repeated else "."))
 
 
 def read_lists(files: Mapping[str, Any]) -> dict[str, list[str]]:
@@ -88,14 +90,17 @@ def read_names(path: str | Path) -> list[str]:
         The names as they stand there, in order, repeats included.
 
     Raises:
-        UserError: where the file cannot be read, is no text, or is empty.
+        UserError: where the file cannot be read, is no text, is empty, or has a column ``path`` and is no csv.
     """
     path = Path(path).expanduser()
     if not path.is_file():
         raise UserError(f"There is no list {path}: give a text or csv file with one file name a line.")
     lines = read_lines(path)
-    if lines and "path" in next(csv.reader(lines[:1]), []):
-        return [row["path"] for row in csv.DictReader(lines) if row["path"]]
+    header = [field.strip().strip('"') for field in lines[0].split(",")]
+    if "path" in header:
+        place = header.index("path")
+        rows = [fields for _, fields in read_csv(path)][1:]
+        return [fields[place].strip() for fields in rows if len(fields) > place and fields[place].strip()]
     names = []
     for number, line in enumerate(lines):
         fields = [field for field in _BETWEEN.split(line) if field]
@@ -108,17 +113,25 @@ def read_names(path: str | Path) -> list[str]:
     return names
 
 
-def match_list(name: str, names: Sequence[str], paths: Sequence[str], measured: NDArray[np.int64]) -> FaceList:
+def match_list(
+    name: str,
+    names: Sequence[str],
+    paths: Sequence[str],
+    measured: NDArray[np.int64],
+    among: str = "the dataset",
+) -> FaceList:
     """Find the faces that a list names.
 
-    Folders, ending, upper and lower case and RAF-DB's ``_aligned`` are left out of account, unless several faces would
-    then be meant: folders decide between them, or which of them is measured.
+    A name that is the whole path of one face means that face. Of others, folders, ending, upper and lower case and
+    RAF-DB's ``_aligned`` are left out of account, unless several faces would then be meant: folders decide between
+    them, or which of them is measured.
 
     Args:
         name: what the user calls the list.
         names: as :func:`read_names` returns them.
         paths: (N,) paths of all faces of the index.
         measured: rows of the index that are measured.
+        among: what the paths are of, in words.
 
     Returns:
         The match.
@@ -134,7 +147,8 @@ def match_list(name: str, names: Sequence[str], paths: Sequence[str], measured: 
     by_stem: dict[str, list[int]] = {}
     for row, path in enumerate(paths):
         by_stem.setdefault(_stem(path), []).append(row)
-    whole = {path: row for row, path in enumerate(paths)}  # a name may hold spaces where it is a whole path
+    often = Counter(paths)  # of several faces of one photo, its path tells none
+    whole = {path: row for row, path in enumerate(paths) if often[path] == 1}
     here = set(measured.tolist())
     rows: dict[int, None] = {}
     seen: set[str] = set()
@@ -142,14 +156,16 @@ def match_list(name: str, names: Sequence[str], paths: Sequence[str], measured: 
     unknown: list[str] = []
     repeated = 0
     for entry in names:
-        text = entry if entry in whole else _name([field for field in _BETWEEN.split(entry) if field] or [""])
-        key = "/".join((*_folders(text), _stem(text)))
+        # a name may hold spaces, and what follows them may be the name of another face
+        one = _is_image(entry) or _stem(entry) in by_stem
+        text = entry if one else _name([field for field in _BETWEEN.split(entry) if field] or [""])
+        key = text if text in whole else "/".join((*_folders(text), _stem(text)))
         if key in seen:
             repeated += 1
             continue
         seen.add(key)
         candidates = by_stem.get(_stem(text), [])
-        found = whole.get(text, _one(text, candidates, paths))
+        found = whole[text] if text in whole else _one(text, candidates, paths)
         if found is None:  # several faces of that name: the one that is measured, if only one is
             found = _one(text, [row for row in candidates if row in here], paths)
         if found is None:
@@ -161,15 +177,15 @@ def match_list(name: str, names: Sequence[str], paths: Sequence[str], measured: 
         else:
             rows[found] = None
     if not rows:
-        like = f"; the dataset's faces are called like {paths[int(measured[0])]}" if len(measured) else ""
+        like = f"; {among}'s faces are called like {paths[int(measured[0])]}" if len(measured) else ""
         first = f"its first name is {names[0]}" if names else "it holds no names"
         raise UserError(
-            f"lists.{name}: none of its {len(seen):,} names is a face measured here ({first}{like}). "
-            "Is it the list of this dataset, and of this split?"
+            printable(f"lists.{name}: none of its {len(seen):,} names is a face measured here ({first}{like}). ")
+            + "Is it the list of this dataset, and of this split?"
         )
     listed = len(rows) + len(elsewhere) + len(unknown)
     measured_rows = np.array(sorted(rows), dtype=np.int64)
-    return FaceList(name, listed, repeated, measured_rows, tuple(elsewhere), tuple(unknown))
+    return FaceList(name, listed, repeated, measured_rows, tuple(elsewhere), tuple(unknown), among)
 
 
 def list_figures(found: FaceList, rows: NDArray[np.int64], right: Right, label: NDArray[np.int64]) -> dict[str, Any]:
@@ -197,7 +213,11 @@ def list_figures(found: FaceList, rows: NDArray[np.int64], right: Right, label: 
 
 
 def measure_lists(
-    names: Mapping[str, Sequence[str]], paths: Sequence[str], table: Predictions, notes: list[str]
+    names: Mapping[str, Sequence[str]],
+    paths: Sequence[str],
+    table: Predictions,
+    notes: list[str],
+    among: str = "the dataset",
 ) -> dict[str, Any]:
     """Measure a table of predictions on lists of faces and on their rests.
 
@@ -206,6 +226,7 @@ def measure_lists(
         paths: (N,) paths of all faces that the table's ``index`` counts in.
         table: the predictions; faces without a label take no part.
         notes: gets a sentence a list: what matched and what did not.
+        among: what the paths are of, in words.
 
     Returns:
         ``{"lists": {name: figures}}``, to stand in ``result.json``.
@@ -215,7 +236,7 @@ def measure_lists(
     """
     known = table.label >= 0
     rows, label, right = table.index[known], table.label[known], (table.pred == table.label)[known]
-    matched = [match_list(name, listed, paths, rows) for name, listed in names.items()]
+    matched = [match_list(name, listed, paths, rows, among) for name, listed in names.items()]
     notes += [found.describe() for found in matched]
     return {"lists": {found.name: list_figures(found, rows, right, label) for found in matched}}
 

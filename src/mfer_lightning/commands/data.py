@@ -13,6 +13,7 @@ from typing import Any
 from mfer_lightning.commands.launch import run_verb
 from mfer_lightning.config.schema_data import Data
 from mfer_lightning.errors import UserError, nearest
+from mfer_lightning.files import make_folder
 
 IMAGES = ("all", "sample", "none")
 
@@ -39,8 +40,9 @@ def _examine(config: dict[str, Any], options: Sequence[str]) -> int:
         raise UserError(f"faces={config['faces']}: the value must be at least 1.")
     if config["shared"] == "":
         raise UserError("shared= has no value: name a folder for the lists, or leave the option out.")
-    if config["shared"] is not None and config["images"] != "all":
-        raise UserError(f"shared={config['shared']} needs every image read: leave images={config['images']} out.")
+    shared = None if config["shared"] in (None, "none") else Path(config["shared"]).expanduser()  # none: as of a sheet
+    if shared is not None and config["images"] != "all":
+        raise UserError(f"shared={shared} needs every image read: leave images={config['images']} out.")
     sheet = config["sheet"]
     if sheet not in (None, "none") and Path(sheet).suffix.lower() != ".png":
         raise UserError(f"sheet={sheet}: the contact sheet is a .png file.")
@@ -64,6 +66,8 @@ def _examine(config: dict[str, Any], options: Sequence[str]) -> int:
             raise
         print(json.dumps({"exit_code": 2, "findings": [asdict_error(str(error))]}, indent=2))
         return 2
+    if shared is not None:
+        _check_shared(shared, datamodule.index.root)
     with Progress(transient=True, disable=config["json"] or not sys.stderr.isatty()) as bar:
         task = bar.add_task("images", total=None)
         found = examine(datamodule, config["images"], lambda n: bar.advance(task, n))
@@ -75,16 +79,23 @@ def _examine(config: dict[str, Any], options: Sequence[str]) -> int:
         path = Path(sheet) if sheet else Path(train["paths"]["runs"]).expanduser() / "data" / f"{found.dataset}.png"
         plot_contact_sheet(sheet_rows(datamodule, found, config["faces"]), path, f"{found.protocol}: {found.layout}")
     lists: dict[Path, int] = {}
-    if config["shared"] is not None and found.scan is not None and found.pairs is not None:
+    if shared is not None and found.scan is not None and found.pairs is not None:
         from mfer_lightning.data.doctor.shared import write_shared
 
-        lists = write_shared(config["shared"], found.scan, found.pairs, datamodule)
+        lists = write_shared(shared, found.scan, found.pairs, datamodule)
     if config["json"]:
         files = {"sheet": None if path is None else str(path), "shared": {str(p): n for p, n in lists.items()}}
         print(json.dumps({**as_json(found), **files}, indent=2))
     else:
         print_examination(found, path, lists)
     return found.exit_code
+
+
+def _check_shared(folder: Path, root: Path) -> None:
+    """Refuse a folder that lists cannot go into: now, since reading every image takes a while."""
+    if root.is_dir() and folder.resolve().is_relative_to(root.resolve()):
+        raise UserError(f"shared={folder} lies in the dataset's folder, {root}, which stays as it is: choose another.")
+    make_folder(folder)
 
 
 def asdict_error(message: str) -> dict[str, Any]:

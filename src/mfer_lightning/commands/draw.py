@@ -31,6 +31,8 @@ def draw_figures(folder: Path, result: Mapping[str, Any], table: Predictions, em
     plot_reliability(table.probabilities, table.label, figures / "reliability.png")
     if result.get("lists"):
         plot_lists(result, figures / "lists.png", f"Lists of faces ({where})")
+    else:
+        (figures / "lists.png").unlink(missing_ok=True)  # of an evaluation with lists, which this one replaces
     if embedding_points >= len(table.class_names):
         with np.load(folder / f"features_{result['split']}.npz") as stored:
             feature = stored["feature"].astype(np.float32)

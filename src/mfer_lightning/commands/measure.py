@@ -10,6 +10,7 @@ from typing import Any
 from rich.progress import Progress
 
 from mfer_lightning.analysis.lists import match_list, measure_lists, read_lists
+from mfer_lightning.analysis.passes import choose_faces
 from mfer_lightning.commands.calibrate import calibration
 from mfer_lightning.commands.draw import draw_figures
 from mfer_lightning.commands.subject import Subject, describe_model, doubts, left_out, open_subject
@@ -44,8 +45,10 @@ def evaluate_checkpoint(config: Mapping[str, Any], options: Sequence[str] = ()) 
     subject = open_subject(config, options)
     split, folder = subject.split, subject.folder
     paths = subject.datamodule.index.path.tolist() if names else []
-    for name, listed in names.items():  # now: predicting takes a while
-        match_list(name, listed, paths, subject.datamodule.splits[split].rows)
+    if names:  # now: predicting takes a while
+        measured = subject.datamodule.splits[split].rows[choose_faces(subject.datamodule, split, subject.match)]
+        for name, listed in names.items():
+            match_list(name, listed, paths, measured)
 
     started = time.perf_counter()
     outputs = _predict(subject, split)

@@ -38,8 +38,8 @@ def evaluate_predictions(config: Mapping[str, Any]) -> Path:
     lists = read_lists(config["lists"])
     table = Predictions.from_csv(path)
     match = match_classes(table.class_names, table.class_names, config["drop"])
-    names = table.class_names
-    table = _view(table, match)
+    names, paths = table.class_names, table.path.tolist()
+    table = _view(replace(table, index=np.arange(len(table))), match)  # rows of this table, whatever it was cut from
     if not (table.label >= 0).any():
         left = f" once {', '.join(match.dropped)} is left out" if match.dropped else ""
         raise UserError(f"{path}: no face has a label{left}, so there is nothing to measure.")
@@ -49,7 +49,7 @@ def evaluate_predictions(config: Mapping[str, Any]) -> Path:
         "annotators": annotator_figures(table),
     }
     if lists:
-        found |= measure_lists(lists, table.path.tolist(), replace(table, index=np.arange(len(table))), found["notes"])
+        found |= measure_lists(lists, paths, table, found["notes"], among="the table")
     if config["calibrate"]:
         found["calibration"] = calibration(_view(val_beside(path, names), match), table)
     name = table_name(path)

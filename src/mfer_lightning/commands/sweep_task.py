@@ -80,10 +80,8 @@ class SweepTask:
             end("failed", self.folder, "interrupted")
             raise
         except SystemExit as stop:  # SIGTERM
-            if (
-                os.getpid() == self.process or "SUBMITIT_FOLDER" in os.environ
-            ):  # submitit may put it into its queue again
-                raise
+            if os.getpid() == self.process or "SUBMITIT_FOLDER" in os.environ:
+                raise  # submitit may put it into its queue again
             return end("failed", self.folder, f"stopped (exit code {stop.code}); the same command continues it"), None
         except Exception as error:
             message = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"

@@ -69,6 +69,8 @@ def test_where_images_limit_more_seeds_are_not_asked_for() -> None:
     [
         ({"correct_b": np.ones((3, 9), dtype=bool)}, "on the same images"),
         ({"correct_a": np.ones((1, 10), dtype=bool)}, "at least 2 seeds"),
+        ({"correct_a": np.ones((3, 10))}, "to be bool, but got float64 and bool"),
+        ({"difference": float("nan")}, "`difference` above 0"),
         ({"least": 2}, "3 <= least <= most"),
         ({"least": 8, "most": 7}, "3 <= least <= most"),
         ({"difference": 0.0}, "`difference` above 0"),

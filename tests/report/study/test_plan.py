@@ -73,6 +73,8 @@ def test_announced_families_catch_a_misspelt_one(tmp_path: Path) -> None:
         read_plan(written(tmp_path, ONE + own % "primary" + tail))
     with pytest.raises(UserError, match="contrast 'a' has no `family`, and the file has x"):
         read_plan(written(tmp_path, ONE + "families: [x]\n"))
+    with pytest.raises(UserError, match="each name in `families` must be a text, but is 3"):
+        read_plan(written(tmp_path, ONE + "families: [3]\n"))
     with pytest.raises(UserError, match="`families`: it names twice 'x'"):
         read_plan(written(tmp_path, ONE + "family: x\nfamilies: [x, x]\n"))
 

@@ -107,7 +107,7 @@ def duplicate_findings(looked: Scan, pairs: Pairs, datamodule: FaceDataModule) -
                     "warning",
                     f"{len(measured):,} faces of {two} ({len(measured) / len(splits[two]):.1%}) are in {one} as well "
                     f"({_kinds(pairs.exact[between])}): leakage.",
-                    "Figures are too good by as much; shared=<folder> lists the faces for mfer evaluate lists.<name>=.",
+                    "Figures may be too good; shared=<folder> lists these faces for mfer evaluate lists.<name>=.",
                     _pair_names(index, a[between], b[between]),
                 )
             )

@@ -21,8 +21,9 @@ def write_shared(folder: str | Path, looked: Scan, pairs: Pairs, datamodule: Fac
     """Write ``<split>-in-<other>.csv``: faces of a split whose picture the other split holds as well.
 
     One face a line, once, with the columns ``path``, ``twin`` (the first such face of the other split) and ``same``
-    (``pixels``, or ``looks`` for nearly the same). ``mfer evaluate lists.<name>=<file>`` reads them. A file of two
-    splits that share nothing holds the header alone, so that none of an earlier time is left standing.
+    (``pixels``, or ``looks`` for nearly the same). A face that is itself in both, as under a protocol that selects on
+    the test set, is its own twin. ``mfer evaluate lists.<name>=<file>`` reads them. A file of two splits that share
+    nothing holds the header alone, so that none of an earlier time is left standing.
 
     Args:
         folder: made where it is missing.
@@ -38,27 +39,26 @@ def write_shared(folder: str | Path, looked: Scan, pairs: Pairs, datamodule: Fac
     """
     folder = Path(folder).expanduser()
     make_folder(folder)
-    where = np.full(len(datamodule.index), "", dtype="U5")
-    for name in ("train", "val", "test"):
-        where[datamodule.splits[name].rows] = name
+    names, rows = datamodule.index.path, np.arange(len(datamodule.index))
+    within = {name: np.isin(rows, datamodule.splits[name].rows) for name in ("train", "val", "test")}
     first, second = looked.rows[pairs.first], looked.rows[pairs.second]
     written: dict[Path, int] = {}
     for split, other in BETWEEN:
-        found: dict[int, tuple[int, bool]] = {}
+        both = np.flatnonzero(within[split] & within[other]).tolist()
+        # row -> is its twin another face, are its pixels others, which face: the least is the twin that is named
+        found: dict[int, tuple[bool, bool, int]] = {row: (False, False, row) for row in both}
         for one, two in ((first, second), (second, first)):
-            between = (where[one] == split) & (where[two] == other)
+            between = within[split][one] & within[other][two]
             for row, twin, exact in zip(
                 one[between].tolist(), two[between].tolist(), pairs.exact[between].tolist(), strict=True
             ):
-                known = found.get(row)
-                if known is None or (not exact, twin) < (not known[1], known[0]):  # equal pixels first
-                    found[row] = (twin, exact)
+                candidate = (True, not exact, twin)
+                found[row] = min(found.get(row, candidate), candidate)
         path = folder / f"{split}-in-{other}.csv"
-        names = datamodule.index.path
         with atomic_path(path) as part, part.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(COLUMNS)
-            for row, (twin, exact) in sorted(found.items()):
-                writer.writerow((names[row], names[twin], "pixels" if exact else "looks"))
+            for row, (_, differs, twin) in sorted(found.items()):
+                writer.writerow((names[row], names[twin], "looks" if differs else "pixels"))
         written[path] = len(found)
     return written

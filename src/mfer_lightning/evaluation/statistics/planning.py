@@ -55,11 +55,11 @@ def plan_seeds(
         correct_b: (seeds,images) bool, likewise of the other; on the same images.
         images: how many the study is measured on.
         difference: the true difference that is to be found, e.g. 0.01 for a point.
-        family: how many comparisons are corrected together: the test is at (1 - confidence) / family.
-        least: fewest seeds, at least 3.
-        most: most seeds.
+        family: how many comparisons are corrected together.
+        least: fewest seeds of each method, at least 3.
+        most: most seeds of each method.
         tolerance: see above.
-        confidence: of the family.
+        confidence: of the family: each test is at (1 - confidence) / family, which Holm asks of the first.
 
     Returns:
         The plan. It is no surer than the pilot: a variance of 2 x 3 seeds has 4 degrees of freedom.
@@ -79,9 +79,11 @@ def plan_seeds(
             "Expected arguments `correct_a` and `correct_b` of shape (seeds,images), at least 2 seeds on the same "
             f"images, but got {a.shape} and {b.shape}."
         )
+    if a.dtype != np.bool_ or b.dtype != np.bool_:
+        raise ValueError(f"Expected arguments `correct_a` and `correct_b` to be bool, but got {a.dtype} and {b.dtype}.")
     if not MIN_SEEDS <= least <= most:
         raise ValueError(f"Expected arguments `least` and `most` with {MIN_SEEDS} <= least <= most: {least}, {most}.")
-    if images < 2 or family < 1 or difference <= 0 or not 0 < confidence < 1 or tolerance < 0:
+    if images < 2 or family < 1 or not difference > 0 or not 0 < confidence < 1 or not tolerance >= 0:
         raise ValueError(
             "Expected arguments `images` of at least 2, `family` of at least 1, `difference` above 0, `confidence` "
             f"within (0, 1) and `tolerance` from 0: {images}, {family}, {difference}, {confidence}, {tolerance}."

@@ -164,12 +164,13 @@ def _contrast(entry: Any, where: str, family: str | None) -> Contrast:
 
 def _check_families(entries: Sequence[Any], contrasts: Sequence[Contrast], where: str) -> None:
     """Hold contrasts to the families that the file announces: a misspelt one would be corrected by itself, for less."""
-    names = [_text(entry, f"{where}: `families`") for entry in entries]
+    names = [_text(entry, f"{where}: each name in `families`") for entry in entries]
     _unique(names, f"{where}: `families`", "it names twice")
     for contrast in contrasts:
         if contrast.family is None:
             raise UserError(
-                f"{where}: contrast '{contrast.name}' has no `family`, and the file has {', '.join(names)}."
+                f"{where}: contrast '{contrast.name}' has no `family`, and the file has {', '.join(names)}: "
+                "give it one of them."
             )
         if contrast.family not in names:
             raise UserError(
@@ -177,7 +178,7 @@ def _check_families(entries: Sequence[Any], contrasts: Sequence[Contrast], where
             )
     for name in names:
         if all(contrast.family != name for contrast in contrasts):
-            raise UserError(f"{where}: `families`: no contrast is of '{name}'.")
+            raise UserError(f"{where}: `families`: no contrast is of '{name}'. Leave it out, or mend the contrasts.")
 
 
 def _chain(entry: Any, where: str, contrasts: Sequence[Contrast]) -> Chain:
