@@ -105,6 +105,8 @@ def test_where_the_epoch_is_selected_on_the_test_set_every_test_face_is_in_val(m
         (("shared=data/ferplus/lists",), "shared=data/ferplus/lists lies in the dataset's folder"),
         (("shared=data/../data/ferplus",), "lies in the dataset's folder"),
         (("shared=file",), "Cannot make the folder file"),
+        (("sheet=file/sheet.png",), "Cannot make the folder file"),
+        (("sheet=data/ferplus/sheet.png",), "sheet=data/ferplus lies in the dataset's folder"),
     ],
 )
 def test_a_folder_that_lists_cannot_go_into_is_refused_before_images_are_read(

@@ -66,17 +66,23 @@ def _examine(config: dict[str, Any], options: Sequence[str]) -> int:
             raise
         print(json.dumps({"exit_code": 2, "findings": [asdict_error(str(error))]}, indent=2))
         return 2
+    path = Path(sheet or Path(train["paths"]["runs"]) / "data" / f"{datamodule.dataset}.png").expanduser()
+    drawn = sheet != "none" and config["images"] != "none"
+    # now: reading every image takes a while
+    if sheet and drawn:
+        _check_outside("sheet", path.parent, datamodule.index.root)
     if shared is not None:
-        _check_shared(shared, datamodule.index.root)
+        _check_outside("shared", shared, datamodule.index.root)
+    for folder in ([path.parent] if drawn else []) + ([shared] if shared else []):
+        make_folder(folder)
     with Progress(transient=True, disable=config["json"] or not sys.stderr.isatty()) as bar:
         task = bar.add_task("images", total=None)
         found = examine(datamodule, config["images"], lambda n: bar.advance(task, n))
-    path = None
-    if sheet != "none" and found.scan is not None and len(found.scan):
+    drawn = drawn and found.scan is not None and len(found.scan) > 0
+    if drawn:
         from mfer_lightning.data.doctor.sheet import sheet_rows
         from mfer_lightning.figures.contact_sheet import plot_contact_sheet
 
-        path = Path(sheet) if sheet else Path(train["paths"]["runs"]).expanduser() / "data" / f"{found.dataset}.png"
         plot_contact_sheet(sheet_rows(datamodule, found, config["faces"]), path, f"{found.protocol}: {found.layout}")
     lists: dict[Path, int] = {}
     if shared is not None and found.scan is not None and found.pairs is not None:
@@ -84,18 +90,18 @@ def _examine(config: dict[str, Any], options: Sequence[str]) -> int:
 
         lists = write_shared(shared, found.scan, found.pairs, datamodule)
     if config["json"]:
-        files = {"sheet": None if path is None else str(path), "shared": {str(p): n for p, n in lists.items()}}
+        files = {"sheet": str(path) if drawn else None, "shared": {str(p): n for p, n in lists.items()}}
         print(json.dumps({**as_json(found), **files}, indent=2))
     else:
-        print_examination(found, path, lists)
+        print_examination(found, path if drawn else None, lists)
     return found.exit_code
 
 
-def _check_shared(folder: Path, root: Path) -> None:
-    """Refuse a folder that lists cannot go into: now, since reading every image takes a while."""
+def _check_outside(option: str, folder: Path, root: Path) -> None:
     if root.is_dir() and folder.resolve().is_relative_to(root.resolve()):
-        raise UserError(f"shared={folder} lies in the dataset's folder, {root}, which stays as it is: choose another.")
-    make_folder(folder)
+        raise UserError(
+            f"{option}={folder} lies in the dataset's folder, {root}, which stays as it is: choose another."
+        )
 
 
 def asdict_error(message: str) -> dict[str, Any]:
