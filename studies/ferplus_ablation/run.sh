@@ -3,7 +3,7 @@
 # cores. Started again it goes on where it was cut. Arguments go to the sweep, e.g. paths.data=/datasets paths.runs=elsewhere
 set -euo pipefail
 MFER=${MFER:-mfer}
-SEEDS=${SEEDS:-0,1,2,3,4}
+SEEDS=${SEEDS:-0,1,2,3,4,5,6} # seven: the pilot said so
 methods=plain,plain_lgm,plain_dsf,ds,dynamic,static,conv,multiscale,full,full_center,full_lgm,full_dsf
 OMP_NUM_THREADS=1 "$MFER" -m name=ferplus_ablation seed="$SEEDS" "experiment=ferplus_ablation/${methods//,/,ferplus_ablation/}" \
     launcher=joblib trainer=cpu "$@"
