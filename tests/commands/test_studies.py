@@ -70,6 +70,10 @@ class TestTheAblation:
         plain = method(f"{ABLATION}/plain")
         assert {key for key, value in method(name).items() if value != plain[key]} <= {"attention", "head", "loss"}
 
+    @pytest.mark.parametrize("loss", ["lgm", "dsf"])
+    def test_the_plain_backbone_takes_the_loss_as_it_was_tuned_on_the_full_model(self, loss: str) -> None:
+        assert method(f"{ABLATION}/plain_{loss}")["loss"] == method(f"{ABLATION}/full_{loss}")["loss"]
+
     @pytest.mark.parametrize("name", METHODS)
     def test_attention_sees_maps_of_12_and_6_pixels(self, name: str) -> None:
         net, seen = network(name).eval(), []

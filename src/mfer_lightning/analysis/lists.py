@@ -188,57 +188,68 @@ def match_list(
     return FaceList(name, listed, repeated, measured_rows, tuple(elsewhere), tuple(unknown), among)
 
 
-def list_figures(found: FaceList, rows: NDArray[np.int64], right: Right, label: NDArray[np.int64]) -> dict[str, Any]:
-    """Give the accuracy on the faces of a list, and on all others.
+def match_lists(
+    names: Mapping[str, Sequence[str]],
+    paths: Sequence[str],
+    measured: NDArray[np.int64],
+    among: str = "the dataset",
+) -> list[FaceList]:
+    """Find the faces of several lists, as :func:`match_list` does.
 
     Args:
-        found: the list.
+        names: of :func:`read_lists`.
+        paths: (N,) paths of all faces of the index.
+        measured: rows of the index that are measured.
+        among: what the paths are of, in words.
+
+    Raises:
+        UserError: where a list names no face that is measured.
+    """
+    return [match_list(name, listed, paths, measured, among) for name, listed in names.items()]
+
+
+def list_figures(
+    lists: Sequence[FaceList], rows: NDArray[np.int64], right: Right, label: NDArray[np.int64]
+) -> dict[str, dict[str, Any]]:
+    """Give the accuracy on the faces of each list, and on all others.
+
+    Args:
+        lists: matched.
         rows: (N,) rows of the index that were measured.
         right: (N,) whether each was predicted rightly.
         label: (N,) its class.
 
     Returns:
-        Plain numbers: what matched, ``said`` in words, and the points ``subset`` and ``rest`` (None without a rest).
+        Name of a list -> plain numbers: what matched, ``said`` in words, and the points ``subset`` and ``rest`` (None
+        without a rest).
     """
-    inside = np.isin(rows, found.rows)
-    return {
-        "listed": found.listed,
-        "repeated": found.repeated,
-        "elsewhere": len(found.elsewhere),
-        "unknown": len(found.unknown),
-        "said": found.describe(),
-        "subset": point(right[inside], label[inside]),
-        "rest": point(right[~inside], label[~inside]) if not inside.all() else None,
-    }
+    figures: dict[str, dict[str, Any]] = {}
+    for found in lists:
+        inside = np.isin(rows, found.rows)
+        figures[found.name] = {
+            "listed": found.listed,
+            "repeated": found.repeated,
+            "elsewhere": len(found.elsewhere),
+            "unknown": len(found.unknown),
+            "said": found.describe(),
+            "subset": point(right[inside], label[inside]),
+            "rest": point(right[~inside], label[~inside]) if not inside.all() else None,
+        }
+    return figures
 
 
-def measure_lists(
-    names: Mapping[str, Sequence[str]],
-    paths: Sequence[str],
-    table: Predictions,
-    notes: list[str],
-    among: str = "the dataset",
-) -> dict[str, Any]:
-    """Measure a table of predictions on lists of faces and on their rests.
+def measure_lists(lists: Sequence[FaceList], table: Predictions, result: dict[str, Any]) -> None:
+    """Add the accuracy on lists of faces and on their rests to an evaluation; nothing without lists.
 
     Args:
-        names: of :func:`read_lists`.
-        paths: (N,) paths of all faces that the table's ``index`` counts in.
+        lists: matched with the labelled faces of the table, by its ``index``.
         table: the predictions; faces without a label take no part.
-        notes: gets a sentence a list: what matched and what did not.
-        among: what the paths are of, in words.
-
-    Returns:
-        ``{"lists": {name: figures}}``, to stand in ``result.json``.
-
-    Raises:
-        UserError: where a list names no face of the table.
+        result: gets ``lists``, and in ``notes`` a sentence a list: what matched and what did not.
     """
-    known = table.label >= 0
-    rows, label, right = table.index[known], table.label[known], (table.pred == table.label)[known]
-    matched = [match_list(name, listed, paths, rows, among) for name, listed in names.items()]
-    notes += [found.describe() for found in matched]
-    return {"lists": {found.name: list_figures(found, rows, right, label) for found in matched}}
+    if lists:
+        known = table.select(table.label >= 0)
+        result["lists"] = list_figures(lists, known.index, known.pred == known.label, known.label)
+        result["notes"] += [figures["said"] for figures in result["lists"].values()]
 
 
 def _name(fields: Sequence[str]) -> str:

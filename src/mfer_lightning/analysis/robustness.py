@@ -115,7 +115,7 @@ def measure_robustness(
         "summary": _summary(clean, rights, seed),
         "flip": flip_consistency(passes),
         "batch": batch_invariance(passes, seed) if check_batches else None,
-        "lists": {found.name: list_figures(found, passes.faces.rows, clean, label) for found in lists},
+        "lists": list_figures(lists, passes.faces.rows, clean, label),
     }
 
 

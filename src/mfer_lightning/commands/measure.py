@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.progress import Progress
 
-from mfer_lightning.analysis.lists import match_list, measure_lists, read_lists
+from mfer_lightning.analysis.lists import FaceList, match_lists, measure_lists, read_lists
 from mfer_lightning.analysis.passes import choose_faces
 from mfer_lightning.commands.calibrate import calibration
 from mfer_lightning.commands.draw import draw_figures
@@ -44,19 +44,17 @@ def evaluate_checkpoint(config: Mapping[str, Any], options: Sequence[str] = ()) 
     names = read_lists(config["lists"])
     subject = open_subject(config, options)
     split, folder = subject.split, subject.folder
-    paths = subject.datamodule.index.path.tolist() if names else []
+    lists: list[FaceList] = []
     if names:  # now: predicting takes a while
         measured = subject.datamodule.splits[split].rows[choose_faces(subject.datamodule, split, subject.match)]
-        for name, listed in names.items():
-            match_list(name, listed, paths, measured)
+        lists = match_lists(names, subject.datamodule.index.path.tolist(), measured)
 
     started = time.perf_counter()
     outputs = _predict(subject, split)
     seconds = time.perf_counter() - started
     table, kept = tabulate(subject.datamodule, split, outputs, subject.match)
     result = _result(subject, table, seconds)
-    if names:
-        result |= measure_lists(names, paths, table, result["notes"])
+    measure_lists(lists, table, result)
     if config["calibrate"]:
         result["calibration"] = calibration(_fitted(subject), table)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mfer_lightning.analysis.lists import measure_lists, read_lists
+from mfer_lightning.analysis.lists import match_lists, measure_lists, read_lists
 from mfer_lightning.commands.calibrate import calibration, val_beside
 from mfer_lightning.commands.draw import draw_figures
 from mfer_lightning.errors import UserError
@@ -35,7 +35,7 @@ def evaluate_predictions(config: Mapping[str, Any]) -> Path:
         UserError: where the file is no such table.
     """
     path = Path(config["predictions"]).expanduser()
-    lists = read_lists(config["lists"])
+    listed = read_lists(config["lists"])
     table = Predictions.from_csv(path)
     match = match_classes(table.class_names, table.class_names, config["drop"])
     names, paths = table.class_names, table.path.tolist()
@@ -43,13 +43,13 @@ def evaluate_predictions(config: Mapping[str, Any]) -> Path:
     if not (table.label >= 0).any():
         left = f" once {', '.join(match.dropped)} is left out" if match.dropped else ""
         raise UserError(f"{path}: no face has a label{left}, so there is nothing to measure.")
+    lists = match_lists(listed, paths, table.index[table.label >= 0], among="the table")
     found: dict[str, Any] = {
         **evaluate(table),
         "intervals": metric_intervals(table),
         "annotators": annotator_figures(table),
     }
-    if lists:
-        found |= measure_lists(lists, paths, table, found["notes"], among="the table")
+    measure_lists(lists, table, found)
     if config["calibrate"]:
         found["calibration"] = calibration(_view(val_beside(path, names), match), table)
     name = table_name(path)

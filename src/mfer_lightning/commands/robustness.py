@@ -12,7 +12,7 @@ from rich.progress import Progress
 
 from mfer_lightning.align.geometry import BORDERS
 from mfer_lightning.analysis.changes import Change
-from mfer_lightning.analysis.lists import FaceList, match_list, read_lists
+from mfer_lightning.analysis.lists import FaceList, match_lists, read_lists
 from mfer_lightning.analysis.passes import Faces, Passes, choose_faces
 from mfer_lightning.analysis.robustness import Condition, conditions, measure_robustness
 from mfer_lightning.analysis.severities import CORRUPTIONS, MISALIGNMENTS, VERSION
@@ -55,8 +55,7 @@ def evaluate_robustness(config: Mapping[str, Any], options: Sequence[str] = ()) 
         subject.datamodule.predict_dataloader(subject.split)  # says why there are none
         raise UserError(f"drop leaves no face of the {subject.split} split.")
     faces = Faces(subject.model, subject.datamodule, subject.split, positions, subject.match, subject.flip)
-    paths = index.path.tolist()
-    lists = [match_list(name, found, paths, faces.rows) for name, found in names.items()]
+    lists = match_lists(names, index.path.tolist(), faces.rows)
 
     first = _first_face(faces)
     wanted = conditions(min(first.shape[:2]), wished["kinds"])

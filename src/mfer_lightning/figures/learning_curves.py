@@ -112,21 +112,22 @@ def plot_learning_curves(
     if not panels:
         raise UserError(f"No curves of train, val or lr among {', '.join(curves) or 'the metrics, which are empty'}.")
 
+    selected = None if selected_epoch is None else selected_epoch + 1  # from here on counted from 1
     heights = [1.0 if what == "learning rate" else 2.2 for what, _ in panels]
     with new_figure(path, 8.0, 1.0 + 1.25 * sum(heights)) as figure:
         grid = figure.subplots(len(panels), 1, sharex=True, height_ratios=heights, squeeze=False)[:, 0]
         for axes, (what, group) in zip(grid, panels, strict=True):
-            _panel(axes, what, group, selected_epoch)
-            if selected_epoch is not None:
-                words = f"selected: epoch {selected_epoch + 1}" if axes is grid[0] else None
-                axes.axvline(selected_epoch + 1, color=INK, linewidth=1, linestyle=":", label=words, zorder=1)
+            _panel(axes, what, group, selected)
+            if selected is not None:
+                words = f"selected: epoch {selected}" if axes is grid[0] else None
+                axes.axvline(selected, color=INK, linewidth=1, linestyle=":", label=words, zorder=1)
             axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
         grid[-1].set_xlabel("epoch")
         grid[-1].xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         grid[0].set_title(title)
 
 
-def _panel(axes: Axes, what: str, group: dict[str, Curve], selected_epoch: int | None) -> None:
+def _panel(axes: Axes, what: str, group: dict[str, Curve], selected: int | None) -> None:
     kinds = sorted({name.partition("/")[2] for name in group})
     for number, (name, curve) in enumerate(sorted(group.items())):
         split, _, kind = name.partition("/")
@@ -138,9 +139,9 @@ def _panel(axes: Axes, what: str, group: dict[str, Curve], selected_epoch: int |
         epochs, values = [epoch + 1 for epoch, _ in curve], [value for _, value in curve]
         label = name.replace("/", " ").replace("_", " ")
         axes.plot(epochs, values, color=colour, linestyle=dash, marker="o" if len(curve) == 1 else None, label=label)
-        if split == "val" and selected_epoch is not None and selected_epoch + 1 in epochs:
-            chosen = values[epochs.index(selected_epoch + 1)]
-            axes.plot(selected_epoch + 1, chosen, "o", markersize=7, color=colour, markeredgecolor="white", zorder=3)
+        if split == "val" and selected is not None and selected in epochs:
+            chosen = values[epochs.index(selected)]
+            axes.plot(selected, chosen, "o", markersize=7, color=colour, markeredgecolor="white", zorder=3)
     if what.endswith("(%)"):
         axes.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=""))
     if what == "learning rate":

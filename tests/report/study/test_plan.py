@@ -119,7 +119,7 @@ def contrast(**changes: str) -> str:
         ("contrasts: []\n", "`contrasts` must be a list of at least one contrast, but is empty"),
         ("contrasts: {name: a}\n", "must be a list of at least one contrast, but is a mapping"),
         ("contrasts: [a]\n", "contrast 1: is no mapping"),
-        (ONE + "famly: x\n", "unknown key `famly`: did you mean 'family'"),
+        (ONE + "famly: x\n", "unknown key `famly`: did you mean 'family' or 'families'?"),
         (ONE + "family: 3\n", "`family` must be a text, but is 3"),
         (ONE + "protocol: 3\n", "`protocol` must be a text, but is 3"),
         (ONE + "metric: acuracy\n", "metric=acuracy: did you mean 'accuracy'"),
