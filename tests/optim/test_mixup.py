@@ -48,6 +48,18 @@ def test_soft_targets_are_mixed_by_the_same_shares():
     torch.testing.assert_close(mixed["target"].sum(1), torch.ones(5))
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_targets_are_exact_under_autocast(dtype):
+    batch = coded(64, size=4)
+    batch["target"] = torch.rand(64, 8, generator=torch.Generator().manual_seed(0)).softmax(1)
+    mixup = Mixup(mixup_alpha=1.0, cutmix_alpha=1.0, mode="elem")
+    expected = mixup(batch, step=0)["target"]
+    with torch.autocast("cpu", dtype=dtype):
+        found = mixup(batch, step=0)["target"]
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, expected)
+
+
 def test_the_batch_given_is_left_as_it_was_and_the_rest_passes_through():
     batch = coded(6)
     before = {key: value.clone() for key, value in batch.items()}

@@ -95,7 +95,10 @@ class Mixup:
             raise ValueError(f"Expected `target` to have shape ({len(image)}, K), but got {tuple(target.shape)}.")
         with _numpy_seed(None if step is None else (self.seed, step, rank)):
             mixed, shares = self._mix(image)
-        return {**batch, "image": mixed, "target": shares.to(target) @ target}
+        # Trainings step under autocast, where a product would round targets until they no longer sum to 1.
+        with torch.autocast(target.device.type, enabled=False):
+            targets = shares.to(target) @ target
+        return {**batch, "image": mixed, "target": targets}
 
     def _mix(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Return mixed images and the share (B,B) of each sample in each mixture."""
