@@ -14,6 +14,7 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score, M
 
 from mfer_lightning.errors import UserError
 from mfer_lightning.optim import Mixup, build_optimizer, build_schedule, parameter_groups
+from mfer_lightning.views import ONE_VIEW
 
 #: Version of the ``mfer`` entry of a checkpoint.
 CHECKPOINT_FORMAT = 1
@@ -99,7 +100,7 @@ class FERModule(L.LightningModule):
         self.scheduler_options = {k: v for k, v in (scheduler or {"name": "constant"}).items() if v is not None}
         self.mixup = mixup
         self.metadata = dict(metadata or {})
-        self.flip = False  # of predict_step
+        self.views = ONE_VIEW  # of predict_step
         metrics = build_metrics(len(self.class_names))
         # Looked up by the position of the evaluation loader: the second is the test set, with track_test only.
         self.evaluation_metrics = nn.ModuleList([metrics.clone(prefix="val/"), metrics.clone(prefix="track_test/")])
@@ -184,16 +185,15 @@ class FERModule(L.LightningModule):
     def predict_step(self, batch: dict[str, Tensor], batch_idx: int, dataloader_idx: int = 0) -> dict[str, Tensor]:
         """Return ``index`` (B,), ``logits`` (B,K) and ``feature`` (B,D) of one batch, computed in float32.
 
-        With ``flip`` set, logits and feature are the means over the faces and their mirror images.
+        Logits and feature are means over ``views``.
         """
         with torch.autocast(self.device.type, enabled=False):
-            output = self(batch["image"])
-            logits, feature = output["logits"], output["feature"]
-            if self.flip:
-                mirrored = self(batch["image"].flip(-1))
-                logits = (logits + mirrored["logits"]) / 2
-                feature = (feature + mirrored["feature"]) / 2
-        return {"index": batch["index"], "logits": logits.float(), "feature": feature.float()}
+            output = self.views.average(self._answers, batch["image"])
+        return {"index": batch["index"], **output}
+
+    def _answers(self, images: Tensor) -> dict[str, Tensor]:
+        output = self(images)
+        return {name: output[name].float() for name in ("logits", "feature")}
 
     def configure_optimizers(self) -> Any:
         """Build the optimiser over named parameter groups and the schedule, which steps with every batch."""

@@ -54,9 +54,10 @@ def test_evaluating_a_run_again_gives_the_figures_of_its_training(trained: Path,
 
 def test_results_lie_in_the_run_under_the_name_of_what_was_measured(trained: Path) -> None:
     before = (trained / "result.json").read_bytes()
-    assert evaluate(trained, "split=val", "flip=true") == 0
-    folder = trained / "evaluations" / "facs@native-val-flip"
-    assert (result_in(folder)["split"], result_in(folder)["model"]["flip"]) == ("val", True)
+    assert evaluate(trained, "split=val", "flip=true", "shift=0.02") == 0
+    folder = trained / "evaluations" / "facs@native-val-flip-shift0.02"
+    found = result_in(folder)
+    assert (found["split"], found["model"]["flip"], found["model"]["shift"]) == ("val", True, 0.02)
     assert (trained / "result.json").read_bytes() == before
 
 
@@ -218,9 +219,11 @@ def test_a_sweep_evaluates_each_combination_and_leaves_nothing_beside_the_result
         (("checkpoint={run}", "loader.eval_batch_size=0"), "must be at least 1"),
         (("checkpoint={run}", "seed=1"), "There is no option `seed`"),
         (("checkpoint={run}", "flip=maybe"), "flip"),
+        (("checkpoint={run}", "shift=3"), "from 0 (not at all) to 0.25"),
         (("predictions=nothing.csv",), "nothing.csv"),
         (("predictions={run}/predictions_test.csv", "dataset=facs"), "dataset=facs needs a model"),
         (("predictions={run}/predictions_test.csv", "flip=true"), "flip=True needs a model"),
+        (("predictions={run}/predictions_test.csv", "shift=0.02"), "shift=0.02 needs a model"),
         (("predictions={run}/predictions_test.csv", "suite=robustness"), "suite=robustness needs a model"),
         (("predictions={run}/predictions_test.csv", "split=val"), "split=val needs a model"),
         (("predictions={run}/predictions_test.csv", "dataset.occlusion=1"), "dataset.occlusion=1 needs a model"),

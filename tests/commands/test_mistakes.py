@@ -171,6 +171,7 @@ MORE_BY_SOMEBODY_ELSE: list[tuple[str, ...]] = [
     ("dataset=facs,rafdb", "several values are a sweep", "-m dataset=facs,rafdb"),
     ("weights=missing.pth", "weights=missing.pth: there is no such file. Legal are none, imagenet"),
     ("evaluation.flip=maybe", "evaluation.flip=maybe", "true or false"),
+    ("evaluation.shift=1", "evaluation.shift=1", "at most 0.25"),
     ("preprocess.size=4", "preprocess.size=4: the network cannot take faces of this size"),
     ("evaluate checkpoint=x +foo=1", "no option `foo`"),
     ("evaluate checkpoint=x flip=maybe", "flip=maybe", "true or false"),

@@ -169,7 +169,7 @@ def test_an_interrupted_run_is_continued_to_the_same_weights(
         "mixup=default",
         "augment=strong",
         "ema=none",
-        "evaluation.flip=true",
+        "evaluation={flip:true,shift:0.02}",
         "track_test=true",
         "dataset.target=probability",
     ],

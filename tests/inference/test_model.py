@@ -13,6 +13,7 @@ from mfer_lightning.errors import UserError
 from mfer_lightning.inference.locate import checkpoint_path, run_folder
 from mfer_lightning.inference.model import build_model, read_model
 from mfer_lightning.nn import MFER, Preprocess
+from mfer_lightning.views import Views
 
 NAMES = ("anger", "fear", "happiness")
 TINY = {"name": "convnext_atto", "options": {"depths": [1, 1, 1, 1], "dims": [8, 16, 16, 32]}}
@@ -68,8 +69,15 @@ def test_a_loaded_model_computes_what_the_network_computed(
 def test_flip_averages_a_face_and_its_mirror_image(save: Callable[..., Path], faces: torch.Tensor) -> None:
     model = read_model(save(MFER(TINY, 3)), device="cpu")
     expected = (model(faces)["logits"] + model(faces.flip(-1))["logits"]) / 2
-    torch.testing.assert_close(model(faces, flip=True)["logits"], expected)
-    torch.testing.assert_close(model(faces.flip(-1), flip=True)["logits"], expected)
+    torch.testing.assert_close(model(faces, views=Views(flip=True))["logits"], expected)
+    torch.testing.assert_close(model(faces.flip(-1), views=Views(flip=True))["logits"], expected)
+
+
+def test_shift_averages_a_face_and_four_copies_of_it(save: Callable[..., Path], faces: torch.Tensor) -> None:
+    model, views = read_model(save(MFER(TINY, 3)), device="cpu"), Views(shift=0.05)
+    expected = torch.stack([model(view)["logits"] for view in views.of(faces)])
+    torch.testing.assert_close(model(faces, views=views)["logits"], expected.mean(0))
+    assert (expected[1:] != expected[0]).any(), "the copies are to differ from the face"
 
 
 def test_a_loaded_model_cannot_be_put_into_training_mode(save: Callable[..., Path]) -> None:

@@ -21,6 +21,7 @@ from mfer_lightning.inference.export.quantise import quantise
 from mfer_lightning.inference.model import FERModel, build_model
 from mfer_lightning.nn import MFER, Preprocess
 from mfer_lightning.onnx import Description, FacePredictions, OnnxModel
+from mfer_lightning.views import ONE_VIEW, Views
 
 
 @pytest.fixture(scope="module")
@@ -77,13 +78,16 @@ def test_the_graph_prepares_faces_as_preprocess_does(interpolation: str, colour:
     torch.testing.assert_close(seen[0], preprocess(faces), atol=1e-4, rtol=1e-4)
 
 
-def test_mirroring_averages_logits_and_features(forms: Forms, model: OnnxModel, faces: np.ndarray) -> None:
+@pytest.mark.parametrize("views", [Views(flip=True), Views(shift=0.05), Views(flip=True, shift=0.05)])
+def test_views_are_averaged_as_by_the_checkpoint(
+    views: Views, forms: Forms, model: OnnxModel, faces: np.ndarray
+) -> None:
     batch = torch.from_numpy(np.ascontiguousarray(faces[:5].transpose(0, 3, 1, 2)))
-    expected = forms.model(batch, flip=True)
-    found = model.predict(faces[:5], flip=True)
+    expected = forms.model(batch, views=views)
+    found = model.predict(faces[:5], flip=views.flip, shift=views.shift)
     np.testing.assert_allclose(found.logits, expected["logits"].numpy(), atol=1e-4)
     np.testing.assert_allclose(found.probabilities, expected["logits"].softmax(1).numpy(), atol=1e-5)
-    assert np.abs(found.logits - model.predict(faces[:5], flip=False).logits).max() > 1e-3
+    assert np.abs(found.logits - model.predict(faces[:5], flip=False, shift=0.0).logits).max() > 1e-3
 
 
 def test_files_pillow_images_and_arrays_are_the_same_faces(model: OnnxModel, faces: np.ndarray, tmp_path: Path) -> None:
@@ -132,7 +136,7 @@ def test_the_file_says_what_it_is(forms: Forms, model: OnnxModel) -> None:
 
     said = model.description
     assert said.class_names == NAMES
-    assert (said.size, said.resizes, said.quantized, said.flip) == (SIZE, True, "none", False)
+    assert (said.size, said.resizes, said.quantized, said.views) == (SIZE, True, "none", ONE_VIEW)
     assert said.preprocess == forms.model.preprocess.to_config()
     assert said.more["protocol"] == "facs@native"
     proto = onnx.load(str(forms.onnx / "model.onnx"))
@@ -211,7 +215,9 @@ def test_an_absent_file_is_one_sentence(tmp_path: Path) -> None:
 
 
 def test_notes_survive_the_way_through_the_file() -> None:
-    said = Description(("a", "b"), "face-evolve-112@1", 112, True, True, {"size": 112}, "int8", {"protocol": "x@y"})
+    said = Description(
+        ("a", "b"), "face-evolve-112@1", 112, True, Views(True, 0.02), {"size": 112}, "int8", {"protocol": "x@y"}
+    )
     assert Description.from_notes(said.to_notes(), "x") == said
 
 

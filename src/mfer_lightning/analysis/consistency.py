@@ -13,6 +13,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from mfer_lightning.analysis.changes import mirror
 from mfer_lightning.analysis.passes import Passes
 from mfer_lightning.evaluation.intervals import wilson
+from mfer_lightning.views import ONE_VIEW
 
 #: Largest difference of logits that other kernels for other batch sizes may make, as a share of the largest logit:
 #: on CPUs, and on devices that may round products to ten bits (TF32), where convolutions differ with the batch's size.
@@ -29,8 +30,8 @@ def flip_consistency(passes: Passes) -> dict[str, Any]:
         ``n``, ``equal`` (share of equal predictions, with Wilson's ``low`` and ``high``), ``total_variation`` (mean
         over faces of half the sum of the probabilities' absolute differences, 0 to 1).
     """
-    plain = passes.logits("plain", None, flip=False) if passes.faces.flip else passes.logits("clean", None)
-    mirrored = passes.logits("mirror", mirror, flip=False)
+    plain = passes.logits("plain", None, ONE_VIEW) if passes.faces.views.count > 1 else passes.logits("clean", None)
+    mirrored = passes.logits("mirror", mirror, ONE_VIEW)
     equal = plain.argmax(axis=1) == mirrored.argmax(axis=1)
     low, high = wilson(int(equal.sum()), len(equal))
     distance = np.abs(_probabilities(plain) - _probabilities(mirrored)).sum(axis=1) / 2
@@ -83,7 +84,7 @@ def _one_by_one(passes: Passes, positions: NDArray[np.int64]) -> NDArray[np.floa
     found = []
     for batch in faces.datamodule.predict_dataloader(faces.split, positions):
         for i in range(len(batch["image"])):
-            output = faces.model(batch["image"][i : i + 1], flip=faces.flip)
+            output = faces.model(batch["image"][i : i + 1], views=faces.views)
             found.append(output["logits"].cpu().numpy())
     return np.concatenate(found)[:, faces.match.columns]
 

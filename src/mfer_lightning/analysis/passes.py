@@ -19,6 +19,7 @@ from mfer_lightning.files import atomic_path, write_json
 from mfer_lightning.inference.classes import ClassMatch
 from mfer_lightning.inference.model import FERModel
 from mfer_lightning.inference.split import SplitName, predict_split
+from mfer_lightning.views import ONE_VIEW, Views
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +32,7 @@ class Faces:
         split: of the datamodule.
         positions: (N,) faces within the split, sorted by row of the index.
         match: from the model's logits and the dataset's labels to the common classes.
-        flip: average with the mirrored face.
+        views: what is averaged for one face.
     """
 
     model: FERModel
@@ -39,7 +40,7 @@ class Faces:
     split: SplitName
     positions: NDArray[np.int64]
     match: ClassMatch
-    flip: bool = False
+    views: Views = ONE_VIEW
 
     @property
     def rows(self) -> NDArray[np.int64]:
@@ -57,7 +58,7 @@ class Faces:
         for name, tensor in self.model.network.state_dict().items():
             digest.update(name.encode())
             digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-        facts = (self.datamodule.data_hash, self.split, self.match.names, self.flip, self.model.preprocess.to_config())
+        facts = (self.datamodule.data_hash, self.split, self.match.names, self.views, self.model.preprocess.to_config())
         digest.update(repr(facts).encode())
         digest.update(self.rows.tobytes())
         return digest.hexdigest()
@@ -114,13 +115,13 @@ class Passes:
                 shutil.rmtree(folder, ignore_errors=True)
                 write_json(folder / "identity.json", identity)
 
-    def logits(self, name: str, change: Change | None = None, flip: bool | None = None) -> NDArray[np.float32]:
+    def logits(self, name: str, change: Change | None = None, views: Views | None = None) -> NDArray[np.float32]:
         """Return the logits (N,K) over the common classes of all faces under a change.
 
         Args:
             name: of the pass, fit for a file name.
             change: what to do to the faces; None: nothing.
-            flip: average with the mirrored face; None: as the faces say.
+            views: what is averaged for one face; None: as the faces say.
         """
         file = None if self.folder is None else self.folder / f"{name}.npy"
         kept = None if file is None else _kept(file, (len(self.faces.positions), len(self.faces.match.names)))
@@ -129,14 +130,14 @@ class Passes:
             if self.progress is not None:
                 self.progress(name, len(kept))
             return kept
-        logits = self.run(name, self.faces.positions, change, flip)
+        logits = self.run(name, self.faces.positions, change, views)
         if file is not None:
             with atomic_path(file) as temporary:
                 np.save(temporary, logits)
         return logits
 
     def run(
-        self, name: str, positions: NDArray[np.int64], change: Change | None = None, flip: bool | None = None
+        self, name: str, positions: NDArray[np.int64], change: Change | None = None, views: Views | None = None
     ) -> NDArray[np.float32]:
         """As :meth:`logits`, for any faces of the split in any order; rows come back sorted, and nothing is kept."""
         faces, progress = self.faces, self.progress
@@ -144,7 +145,7 @@ class Passes:
             faces.model,
             faces.datamodule,
             faces.split,
-            flip=faces.flip if flip is None else flip,
+            views=faces.views if views is None else views,
             positions=positions,
             change=change,
             progress=None if progress is None else lambda n: progress(name, n),

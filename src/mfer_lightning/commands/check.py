@@ -18,6 +18,7 @@ from mfer_lightning.errors import UserError, nearest
 from mfer_lightning.optim.optimizers import OPTIMIZERS
 from mfer_lightning.optim.schedules import SCHEDULES
 from mfer_lightning.sweep.identity import check_name
+from mfer_lightning.views import LARGEST_SHIFT
 
 
 class Range(NamedTuple):
@@ -71,6 +72,7 @@ _RANGES = {
     "freeze.epochs": Range(1),
     "backbone.drop_path_rate": Range(0, 0.99),
     "evaluation.embedding_points": Range(0),
+    "evaluation.shift": Range(0, LARGEST_SHIFT),
     "preprocess.size": Range(1, LARGEST_SIZE),
     "dataset.size": Range(1, LARGEST_SIZE),
     "seed": Range(0, 2**32 - 1),

@@ -76,7 +76,13 @@ def _check(config: dict[str, Any], options: Sequence[str]) -> None:
     if config["calibrate"] and suite != "standard":
         raise UserError(f"calibrate=true belongs to suite=standard, not to suite={suite}.")
     if config["predictions"] is not None:
-        for option, untouched in (("dataset_name", None), ("flip", None), ("suite", "standard"), ("split", "test")):
+        for option, untouched in (
+            ("dataset_name", None),
+            ("flip", None),
+            ("shift", None),
+            ("suite", "standard"),
+            ("split", "test"),
+        ):
             if config[option] != untouched:
                 name = option.removesuffix("_name")
                 raise UserError(f"{name}={config[option]} needs a model: give checkpoint=..., not predictions=...")

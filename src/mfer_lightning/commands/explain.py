@@ -130,7 +130,7 @@ def _chosen(subject: Subject, wished: Mapping[str, Any]) -> tuple[Faces, NDArray
         every = choose_faces(datamodule, split, match, wished["count"])[: wished["count"]]
         if not len(every):  # fewer than the classes would give one each
             every = choose_faces(datamodule, split, match)[: wished["count"]]
-    faces = Faces(subject.model, datamodule, split, every, match, subject.flip)
+    faces = Faces(subject.model, datamodule, split, every, match, subject.views)
     with Progress(transient=True) as bar:
         task = bar.add_task(split, total=len(every))
         logits = Passes(faces, progress=lambda _, n: bar.advance(task, n)).run("clean", every)
@@ -142,7 +142,7 @@ def _chosen(subject: Subject, wished: Mapping[str, Any]) -> tuple[Faces, NDArray
     if not len(best):
         what = "mistake to show: every prediction is right" if wished["choice"] == "mistakes" else "right prediction"
         raise UserError(f"There is no {what}. Say explain.choice=sample for a stratified sample.")
-    return Faces(subject.model, datamodule, split, every[best], match, subject.flip), logits[best]
+    return Faces(subject.model, datamodule, split, every[best], match, subject.views), logits[best]
 
 
 def _pictures(faces: Faces) -> Tensor:
@@ -201,7 +201,7 @@ def _write(
             {"stage": a.stage, "channels": a.weights.shape[1], "map": a.weights.shape[2:]} for a in attention
         ],
         "data_hash": subject.datamodule.data_hash,
-        "model": describe_model(subject.model, subject.flip),
+        "model": describe_model(subject.model, subject.views),
         "versions": versions(),
     }
     write_json(folder / "explain.json", card)

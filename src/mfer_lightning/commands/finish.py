@@ -31,6 +31,7 @@ from mfer_lightning.module import FERModule
 from mfer_lightning.nn.cost import count_parameters
 from mfer_lightning.report.terminal import print_result
 from mfer_lightning.tracking.provenance import hardware, peak_memory_bytes, versions
+from mfer_lightning.views import Views
 
 log = logging.getLogger("mfer_lightning")
 
@@ -65,7 +66,8 @@ def finish(
     for split in ("val", "test"):
         if len(datamodule.splits[split].rows) == 0:
             continue
-        outputs = collect(trainer, module, datamodule.predict_dataloader(split), flip=config["evaluation"]["flip"])
+        views = Views.of_metadata(config["evaluation"])
+        outputs = collect(trainer, module, datamodule.predict_dataloader(split), views=views)
         tables[split] = _table(datamodule, split, outputs)
         if trainer.is_global_zero:
             tables[split].to_csv(run_dir / f"predictions_{split}.csv")

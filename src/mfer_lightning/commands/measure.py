@@ -73,7 +73,7 @@ def _predict(subject: Subject, split: SplitName) -> Outputs:
     with Progress(transient=True) as bar:
         task = bar.add_task(split, total=len(datamodule.splits[split]))
         return predict_split(
-            subject.model, datamodule, split, flip=subject.flip, progress=lambda n: bar.advance(task, n)
+            subject.model, datamodule, split, views=subject.views, progress=lambda n: bar.advance(task, n)
         )
 
 
@@ -106,7 +106,7 @@ def _result(subject: Subject, table: Predictions, seconds: float) -> dict[str, A
         "config": dict(stored),
         "data": {name: value for name, value in subject.spec.items() if name not in ("_target_", "root")},
         "data_hash": datamodule.data_hash,
-        "model": describe_model(model, subject.flip),
+        "model": describe_model(model, subject.views),
         "cost": {
             "parameters": count_parameters(model.network),
             "gflops": count_gflops(model.network, int(size)),

@@ -46,7 +46,7 @@ def _predict(config: dict[str, Any]) -> int:
     found = None if watched else find_photos(source, leave_out=output)
     from mfer_lightning.inference.load import load_model
 
-    options = {name: config[name] for name in ("batch_size", "flip", "precision")}
+    options = {name: config[name] for name in ("batch_size", "flip", "shift", "precision")}
     model = load_model(config["checkpoint"], config["device"], **options)
     model.finder(aligned=config["aligned"], faces=config["faces"], detector=config["detector"])
     for note in () if config["aligned"] else model.notes:
@@ -73,7 +73,7 @@ def journal_settings(config: dict[str, Any], model: Predictor) -> dict[str, Any]
         "checkpoint": config["checkpoint"],
         "class_names": list(model.class_names),
         "alignment": None if config["aligned"] else model.alignment,
-        **{key: config[key] for key in ("aligned", "faces", "detector", "flip", "precision")},
+        **{key: config[key] for key in ("aligned", "faces", "detector", "flip", "shift", "precision")},
     }
     plain: dict[str, Any] = json.loads(json.dumps(settings))
     return plain

@@ -54,7 +54,7 @@ def evaluate_robustness(config: Mapping[str, Any], options: Sequence[str] = ()) 
     if len(positions) == 0:
         subject.datamodule.predict_dataloader(subject.split)  # says why there are none
         raise UserError(f"drop leaves no face of the {subject.split} split.")
-    faces = Faces(subject.model, subject.datamodule, subject.split, positions, subject.match, subject.flip)
+    faces = Faces(subject.model, subject.datamodule, subject.split, positions, subject.match, subject.views)
     lists = match_lists(names, index.path.tolist(), faces.rows)
 
     first = _first_face(faces)
@@ -84,7 +84,7 @@ def _measure(
     # the hash of the data is of its labels: options of the dataset make other pictures of the same faces
     pictures = {name: value for name, value in sorted(subject.spec.items()) if name != "root"}
     definition = f"{VERSION} {wished['seed']} {wished['border']} {pictures}"
-    total = len(faces.positions) * (len(wanted) + 2 + bool(faces.flip) + bool(wished["batch"]))
+    total = len(faces.positions) * (len(wanted) + 2 + (faces.views.count > 1) + bool(wished["batch"]))
     with Progress(transient=True) as bar:
         task = bar.add_task("clean", total=total)
 
@@ -128,7 +128,7 @@ def _complete(
         "notes": [*notes, *datamodule.notes],
         "options": dict(wished),
         "data_hash": datamodule.data_hash,
-        "model": describe_model(subject.model, subject.flip),
+        "model": describe_model(subject.model, subject.views),
         "passes_reused": reused,
         "versions": versions(),
         "hardware": hardware(),

@@ -43,6 +43,7 @@ from mfer_lightning.sweep.ranks import decide_together, is_first_rank
 from mfer_lightning.sweep.records import read_records
 from mfer_lightning.tracking.lifetime import tracked
 from mfer_lightning.tracking.provenance import PATCH, git_state
+from mfer_lightning.views import Views
 
 #: Handed from the first process of a distributed run to the others, which must not choose a folder of their own.
 RUN_DIR = "MFER_RUN_DIR"
@@ -125,7 +126,7 @@ def _train(config: dict[str, Any], run_dir: Path) -> float | None:
         "alignment": describe_alignment(datamodule.alignment, config["dataset"]["name"], config["dataset"].get("size")),
         "git": git_state(run_dir),  # now: the checkout may change while the run trains
         "config": config,
-        "flip": config["evaluation"]["flip"],
+        **Views.of_metadata(config["evaluation"]).to_config(),
     }
     module = build_module(config, datamodule, metadata)
     history = History(run_dir / "metrics.csv")

@@ -20,6 +20,7 @@ from mfer_lightning.inference.locate import run_folder
 from mfer_lightning.inference.model import FERModel, read_model
 from mfer_lightning.inference.split import SplitName
 from mfer_lightning.memory import keep_freed_memory
+from mfer_lightning.views import Views
 
 #: Options of a dataset that say where it lies, or that the protocol's name says already.
 _NO_OTHER_FACES = ("protocol", "root", "name", "cache", "cache_dir", "batch_size", "num_workers", "pin_memory")
@@ -35,7 +36,7 @@ class Subject:
         spec: the dataset's configuration.
         split: which faces.
         match: from the model's logits and the dataset's labels to the common classes.
-        flip: average with the mirrored face.
+        views: what is averaged for one face.
         folder: where the results go.
         told: options of the dataset that were given with the evaluation and make other faces of it, in words.
     """
@@ -45,7 +46,7 @@ class Subject:
     spec: Mapping[str, Any]
     split: SplitName
     match: ClassMatch
-    flip: bool
+    views: Views
     folder: Path
     told: str = ""
 
@@ -78,14 +79,14 @@ def open_subject(config: Mapping[str, Any], options: Sequence[str], suffix: str 
     spec = dataset_config(config["dataset_name"], options, stored, config["paths"]["data"])
     datamodule = open_dataset(spec, config["loader"], config["paths"]["cache"])
     match = match_classes(model.class_names, datamodule.class_names, config["drop"])
-    flip = bool(model.metadata.get("flip", False)) if config["flip"] is None else config["flip"]
+    views = Views.of_metadata(model.metadata, config["flip"], config["shift"])
     told = _told(options)
-    marks = (f"-{_fit(told)}" if told else "") + ("-flip" if flip else "") + suffix
+    marks = (f"-{_fit(told)}" if told else "") + views.mark + suffix
     folder = _folder(config, model, datamodule.protocol.name + match.mark, marks)
-    return Subject(model, datamodule, spec, config["split"], match, flip, folder, told)
+    return Subject(model, datamodule, spec, config["split"], match, views, folder, told)
 
 
-def describe_model(model: FERModel, flip: bool) -> dict[str, Any]:
+def describe_model(model: FERModel, views: Views) -> dict[str, Any]:
     """Say which model a result is of, in plain values."""
     return {
         "checkpoint": str(model.source),
@@ -93,7 +94,7 @@ def describe_model(model: FERModel, flip: bool) -> dict[str, Any]:
         "data_hash": model.metadata.get("data_hash"),
         "git": model.metadata.get("git"),
         "class_names": list(model.class_names),
-        "flip": flip,
+        **views.to_config(),
     }
 
 

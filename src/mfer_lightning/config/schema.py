@@ -51,6 +51,7 @@ class Evaluation:
     """How the finished model is evaluated."""
 
     flip: bool = False
+    shift: float = 0.0
     embedding_points: int = 1500
 
 

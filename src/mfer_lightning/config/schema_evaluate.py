@@ -68,6 +68,7 @@ class Evaluate:
     split: str = "test"
     drop: list[str] = field(default_factory=list)
     flip: Optional[bool] = None
+    shift: Optional[float] = None
     calibrate: bool = False
     device: str = "auto"
     output: Optional[str] = None

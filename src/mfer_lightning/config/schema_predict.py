@@ -32,6 +32,7 @@ class Predict:
     faces: str = "all"
     detector: dict[str, Any] = field(default_factory=dict)
     flip: Optional[bool] = None
+    shift: Optional[float] = None
     annotate: bool = False
     retry: bool = False
     max_pixels: int = 64_000_000

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from mfer_lightning.views import Views
+
 if TYPE_CHECKING:
     from mfer_lightning.inference.model import FERModel
 
@@ -44,12 +46,12 @@ class TorchClassifier:
 
     Args:
         model: network and preprocessing.
-        flip: average with the mirrored face; None: as the model's file says.
+        views: what is averaged for one face; None: as the model's file says.
     """
 
-    def __init__(self, model: FERModel, flip: bool | None = None) -> None:
+    def __init__(self, model: FERModel, views: Views | None = None) -> None:
         self.model = model
-        self.flip = bool(model.metadata.get("flip", False)) if flip is None else flip
+        self.views = Views.of_metadata(model.metadata) if views is None else views
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -62,8 +64,8 @@ class TorchClassifier:
         return self.model.metadata
 
     def identity(self) -> str:
-        """Hash of class names, preprocessing, mirroring and every weight."""
-        described = [self.class_names, self.model.preprocess.to_config(), self.flip, self.metadata.get("alignment")]
+        """Hash of class names, preprocessing, views and every weight."""
+        described = [self.class_names, self.model.preprocess.to_config(), self.views, self.metadata.get("alignment")]
         digest = hashlib.sha256(json.dumps(described, sort_keys=True, default=str).encode())
         for name, value in self.model.network.state_dict().items():
             digest.update(f"{name} {tuple(value.shape)}".encode())
@@ -75,6 +77,6 @@ class TorchClassifier:
         import torch
 
         batch = torch.from_numpy(np.ascontiguousarray(faces.transpose(0, 3, 1, 2)))
-        output = self.model(batch, flip=self.flip)
+        output = self.model(batch, views=self.views)
         probabilities = output["logits"].double().softmax(1).float().cpu().numpy()
         return probabilities, output["feature"].float().cpu().numpy()

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader
 
 from mfer_lightning.files import atomic_path
 from mfer_lightning.module import FERModule
+from mfer_lightning.views import ONE_VIEW, Views
 
 
 @dataclass(frozen=True)
@@ -32,19 +33,19 @@ class Outputs:
     feature: NDArray[np.float32]
 
 
-def collect(trainer: L.Trainer, module: FERModule, loader: DataLoader[Any], *, flip: bool = False) -> Outputs:
+def collect(trainer: L.Trainer, module: FERModule, loader: DataLoader[Any], *, views: Views = ONE_VIEW) -> Outputs:
     """Predict a whole split, in float32.
 
     Args:
         trainer: runs the loop on its devices; all ranks must call this together.
         module: the network with the weights to use.
         loader: batches of the split; padding rows (index -1) and repeats are left out of the result.
-        flip: average logits and features with those of the mirrored faces.
+        views: what logits and features are averaged over.
 
     Returns:
         The outputs of all ranks together, the same on each.
     """
-    module.flip = flip
+    module.views = views
     batches = trainer.predict(module, loader, return_predictions=True) or []
     parts = [{k: v.cpu().numpy() for k, v in batch.items()} for batch in batches]  # type: ignore[union-attr]
     if trainer.world_size > 1:

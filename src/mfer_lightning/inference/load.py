@@ -9,6 +9,7 @@ from mfer_lightning.inference.classifier import Classifier, TorchClassifier
 from mfer_lightning.inference.model import read_model
 from mfer_lightning.inference.precision import in_bfloat16
 from mfer_lightning.inference.predictor import Predictor
+from mfer_lightning.views import Views
 
 #: What a loaded model may compute in.
 PRECISIONS = ("float32", "bfloat16")
@@ -20,6 +21,7 @@ def load_model(
     *,
     batch_size: int = 64,
     flip: bool | None = None,
+    shift: float | None = None,
     precision: str = "float32",
 ) -> Predictor:
     """Load a trained model that takes photos, without executing anything that its file holds.
@@ -29,6 +31,7 @@ def load_model(
         device: ``"auto"`` (a GPU where there is one), or a torch device, e.g. ``"cpu"`` or ``"cuda:1"``.
         batch_size: faces at a time.
         flip: average with the mirrored face; None: as the model's file says.
+        shift: average with four copies shifted by this share of the side; None: as the model's file says.
         precision: ``"float32"``, or ``"bfloat16"``: twice as quick and more where the hardware multiplies it, half the
             memory, and probabilities differ by a hundredth or so.
 
@@ -46,11 +49,12 @@ def load_model(
                 f"precision={precision}: an ONNX file computes in what it was written in: load the checkpoint, or "
                 "export it with quantize=int8."
             )
-        return Predictor(_onnx_classifier(where, device, flip), batch_size=batch_size)
+        return Predictor(_onnx_classifier(where, device, flip, shift), batch_size=batch_size)
     model = read_model(where, device)
     if precision == "bfloat16":
         in_bfloat16(model)
-    return Predictor(TorchClassifier(model, flip), batch_size=batch_size)
+    views = Views.of_metadata(model.metadata, flip, shift)
+    return Predictor(TorchClassifier(model, views), batch_size=batch_size)
 
 
 def _is_onnx(where: str | Path) -> bool:
@@ -58,7 +62,7 @@ def _is_onnx(where: str | Path) -> bool:
     return path.suffix == ".onnx" or (path / "model.onnx").is_file()
 
 
-def _onnx_classifier(where: str | Path, device: str, flip: bool | None) -> Classifier:
+def _onnx_classifier(where: str | Path, device: str, flip: bool | None, shift: float | None) -> Classifier:
     if device not in ("auto", "cpu"):
         raise UserError(f"device={device}: ONNX files are run on the CPU here. Say device=cpu, or load the checkpoint.")
     try:
@@ -66,8 +70,8 @@ def _onnx_classifier(where: str | Path, device: str, flip: bool | None) -> Class
     except ImportError as error:
         raise UserError(f"ONNX files need ONNX Runtime: pip install 'mfer_lightning[onnx]' ({error}).") from error
     model = OnnxModel(where)
-    if flip is not None and flip != model.description.flip:
-        raise UserError(
-            f"flip={str(flip).lower()}: the ONNX file was made with the other; load the checkpoint instead."
-        )
+    wished = Views.of_metadata(model.metadata, flip, shift)
+    if wished != model.views:
+        named = f"flip={str(flip).lower()}" if wished.flip != model.views.flip else f"shift={shift:g}"
+        raise UserError(f"{named}: the ONNX file was made with another; load the checkpoint instead.")
     return model

@@ -22,6 +22,7 @@ from mfer_lightning.inference.bounds import (
 from mfer_lightning.inference.checkpoint import read_checkpoint
 from mfer_lightning.inference.locate import checkpoint_path
 from mfer_lightning.nn import MFER, Preprocess
+from mfer_lightning.views import ONE_VIEW, Views
 
 #: Names that the format of a checkpoint or an export must have.
 REQUIRED = ("format", "class_names", "network", "preprocess")
@@ -78,23 +79,18 @@ class FERModel(nn.Module):
         super().train(False)
         return self
 
-    def forward(self, faces: Tensor, *, flip: bool = False) -> dict[str, Tensor]:
+    def forward(self, faces: Tensor, *, views: Views = ONE_VIEW) -> dict[str, Tensor]:
         """Classify aligned faces.
 
         Args:
             faces: uint8 (B,3,H,W), RGB, on any device.
-            flip: average logits and features with those of the mirrored faces.
+            views: what logits and features are averaged over; the faces alone where it is not said.
 
         Returns:
             ``logits`` (B,K) and ``feature`` (B,D), float32, on the model's device.
         """
         with torch.inference_mode(), torch.autocast(self.device.type, enabled=False):
-            faces = faces.to(self.device)
-            output = self._run(faces)
-            if flip:
-                mirrored = self._run(faces.flip(-1))
-                output = {name: (value + mirrored[name]) / 2 for name, value in output.items()}
-            return output
+            return views.average(self._run, faces.to(self.device))
 
     def save_pretrained(self, folder: str | Path, *, replace: bool = False) -> Path:
         """Write ``model.safetensors``, ``config.json`` and a model card, in the Hugging Face layout.
@@ -129,10 +125,10 @@ class FERModel(nn.Module):
         output = self.network(pixels)
         return {name: output[name].float() for name in ("logits", "feature")}
 
-    def batches(self, faces: Tensor, size: int = 64, *, flip: bool = False) -> Iterator[dict[str, Tensor]]:
+    def batches(self, faces: Tensor, size: int = 64, *, views: Views = ONE_VIEW) -> Iterator[dict[str, Tensor]]:
         """Classify many faces, ``size`` at a time."""
         for start in range(0, len(faces), size):
-            yield self(faces[start : start + size], flip=flip)
+            yield self(faces[start : start + size], views=views)
 
 
 def read_model(where: str | Path, device: str = "auto") -> FERModel:

@@ -16,6 +16,7 @@ from mfer_lightning.evaluation.predictions import Predictions
 from mfer_lightning.inference.classes import ClassMatch
 from mfer_lightning.inference.collect import Outputs
 from mfer_lightning.inference.model import FERModel
+from mfer_lightning.views import ONE_VIEW, Views
 
 SplitName = Literal["train", "val", "test"]
 
@@ -28,7 +29,7 @@ def predict_split(
     datamodule: FaceDataModule,
     split: SplitName,
     *,
-    flip: bool = False,
+    views: Views = ONE_VIEW,
     positions: NDArray[np.int64] | None = None,
     change: Change | None = None,
     progress: Progress | None = None,
@@ -39,7 +40,7 @@ def predict_split(
         model: the model.
         datamodule: has read its labels (``setup("predict")``).
         split: which faces.
-        flip: average with the mirrored faces.
+        views: what is averaged for one face.
         positions: which faces of the split, counted within it, and in which order they are met; None: all.
         change: what to do to the faces on the way, for robustness suites; None: nothing.
         progress: called with the number of faces done so far.
@@ -54,7 +55,7 @@ def predict_split(
     logits: list[Tensor] = []
     feature: list[Tensor] = []
     for batch in datamodule.predict_dataloader(split, positions, change):
-        output = model(batch["image"], flip=flip)
+        output = model(batch["image"], views=views)
         index.append(batch["index"])
         logits.append(output["logits"].cpu())
         feature.append(output["feature"].cpu())

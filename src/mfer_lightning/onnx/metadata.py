@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mfer_lightning.errors import FORMULA, UserError
+from mfer_lightning.views import Views
 
 #: Version of these notes; newer ones are refused.
 FORMAT = 1
@@ -32,7 +33,7 @@ class Description:
             None where it does not.
         size: side that faces are resized to inside the model.
         resizes: whether it resizes; where not, faces must come as (3, size, size).
-        flip: whether its figures are averages with the mirrored face.
+        views: what its figures are averaged over.
         preprocess: all that happens to a face inside the model, in the words of
             :class:`mfer_lightning.nn.preprocess.Preprocess`.
         quantized: ``"none"`` or ``"int8"``.
@@ -43,7 +44,7 @@ class Description:
     alignment: Mapping[str, Any] | str | None
     size: int
     resizes: bool
-    flip: bool
+    views: Views
     preprocess: Mapping[str, Any]
     quantized: str = "none"
     more: Mapping[str, Any] = field(default_factory=dict)
@@ -56,7 +57,7 @@ class Description:
             "alignment": self.alignment,
             "size": self.size,
             "resizes": self.resizes,
-            "flip": self.flip,
+            **self.views.to_config(),
             "preprocess": dict(self.preprocess),
             "quantized": self.quantized,
             "more": dict(self.more),
@@ -95,7 +96,7 @@ class Description:
                 alignment=_typed(whole, "alignment", (dict, str, type(None))),
                 size=_side(whole["size"]),
                 resizes=_typed(whole, "resizes", bool),
-                flip=_typed(whole, "flip", bool),
+                views=Views(_typed(whole, "flip", bool), _typed({"shift": 0.0, **whole}, "shift", float)),
                 preprocess=_typed(whole, "preprocess", dict),
                 quantized=_typed(whole, "quantized", str),
                 more=_typed(whole, "more", dict),

@@ -17,6 +17,7 @@ from mfer_lightning.onnx.images import as_faces
 from mfer_lightning.onnx.metadata import INPUT, OUTPUTS, Description
 from mfer_lightning.onnx.results import FacePredictions
 from mfer_lightning.onnx.wire import inspect
+from mfer_lightning.views import Views
 
 try:
     import onnxruntime
@@ -81,11 +82,18 @@ class OnnxModel:
         return {
             **self.description.more,
             "alignment": self.description.alignment,
-            "flip": self.description.flip,
+            **self.views.to_config(),
             "preprocess": self.description.preprocess,
         }
 
-    def predict(self, faces: Any, *, batch_size: int = 64, flip: bool | None = None) -> FacePredictions:
+    @property
+    def views(self) -> Views:
+        """What is averaged for one face, unless told otherwise."""
+        return self.description.views
+
+    def predict(
+        self, faces: Any, *, batch_size: int = 64, flip: bool | None = None, shift: float | None = None
+    ) -> FacePredictions:
         """Classify aligned faces.
 
         Args:
@@ -93,6 +101,7 @@ class OnnxModel:
                 may differ in size where the model resizes.
             batch_size: faces at a time, at least 1; fewer are taken of very large ones.
             flip: average with the mirrored face; None: as the checkpoint was evaluated.
+            shift: average with four copies shifted by this share of the side; None: as the checkpoint was evaluated.
 
         Returns:
             One row a face, in their order.
@@ -103,28 +112,30 @@ class OnnxModel:
         """
         if batch_size < 1:
             raise ValueError(f"Expected argument `batch_size` to be at least 1, but got {batch_size}.")
-        mirror = self.description.flip if flip is None else flip
+        views = Views.of_metadata(self.metadata, flip, shift)
         parts: list[tuple[NDArray[np.float32], ...]] = []
         batch: list[NDArray[np.uint8]] = []
         for face in as_faces(faces):
             full = batch and (len(batch) >= batch_size or (len(batch) + 1) * face.size * 4 > _BATCH_BYTES)
             if batch and (full or face.shape != batch[0].shape):
-                parts.append(self._run(np.stack(batch), mirror))
+                parts.append(self._run(np.stack(batch), views))
                 batch = []
             batch.append(face)
         if batch:
-            parts.append(self._run(np.stack(batch), mirror))
+            parts.append(self._run(np.stack(batch), views))
         if not parts:
             raise ValueError("Expected argument `faces` to hold at least one face, but got none.")
         return FacePredictions(self.class_names, *(np.concatenate(x) for x in zip(*parts, strict=True)))
 
-    def embed(self, faces: Any, *, batch_size: int = 64, flip: bool | None = None) -> NDArray[np.float32]:
+    def embed(
+        self, faces: Any, *, batch_size: int = 64, flip: bool | None = None, shift: float | None = None
+    ) -> NDArray[np.float32]:
         """Give the features (N,D) of aligned faces; arguments as for :meth:`predict`."""
-        return self.predict(faces, batch_size=batch_size, flip=flip).feature
+        return self.predict(faces, batch_size=batch_size, flip=flip, shift=shift).feature
 
     def classify(self, faces: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Give probabilities (B,K) and features (B,D) of uint8 (B,H,W,3) RGB faces."""
-        probabilities, _, feature = self._run(faces, self.description.flip)
+        probabilities, _, feature = self._run(faces, self.views)
         return probabilities, feature
 
     def identity(self) -> str:
@@ -142,7 +153,7 @@ class OnnxModel:
             f"{_template(said.alignment) or 'nothing stated'}, {said.size} pixels; quantized: {said.quantized})"
         )
 
-    def _run(self, faces: NDArray[np.uint8], flip: bool) -> tuple[NDArray[np.float32], ...]:
+    def _run(self, faces: NDArray[np.uint8], views: Views) -> tuple[NDArray[np.float32], ...]:
         planes = np.ascontiguousarray(faces.transpose(0, 3, 1, 2))
         side = self.description.size
         if not self.description.resizes and planes.shape[2:] != (side, side):
@@ -150,11 +161,10 @@ class OnnxModel:
             raise ValueError(
                 f"Expected faces of {side} x {side} pixels, as this model needs, but got {width} x {height}."
             )
-        outputs = self._session_run(planes)
-        if flip:
-            mirrored = self._session_run(np.ascontiguousarray(planes[..., ::-1]))
-            logits, feature = ((a + b) / 2 for a, b in zip(outputs[1:], mirrored[1:], strict=True))
-            outputs = (_softmax(logits), logits.astype(np.float32), feature.astype(np.float32))
+        found = views.average(lambda view: dict(zip(OUTPUTS, self._session_run(view), strict=True)), planes)
+        if views.count > 1:  # of the mean logits, as the checkpoint does it
+            found[OUTPUTS[0]] = _softmax(found[OUTPUTS[1]])
+        outputs = tuple(found[name].astype(np.float32) for name in OUTPUTS)
         self._check_answers(outputs[0], len(faces))
         return outputs
 

@@ -96,6 +96,18 @@ def test_evaluations_elsewhere_are_sections_and_repetitions_are_left_out(tmp_pat
     assert other.protocol == "ferplus@majority"
 
 
+def test_evaluations_with_other_views_are_other_methods_and_older_ones_were_made_without_a_shift(
+    tmp_path: Path,
+) -> None:
+    run = write_run(tmp_path, changes={"evaluation.shift": 0.0})
+    best = str(run / "checkpoints" / "best.ckpt")
+    change(evaluation(run, "shifted", accuracy=0.72), model={"checkpoint": best, "flip": False, "shift": 0.02})
+    change(evaluation(run, "older"), model={"checkpoint": best, "flip": False})
+    runs, left_out = open_runs(find_results([tmp_path]).results)
+    assert [item.folder.name for item in left_out] == ["older"]
+    assert [method.label for method in make_sections(runs)[0][0].methods] == ["shift=0", "shift=0.02"]
+
+
 def test_an_evaluation_on_other_drawn_faces_is_apart(tmp_path: Path) -> None:
     run = write_run(tmp_path, protocol="facs@native", changes={"dataset.occlusion": 0.0})
     folder = evaluation(run, "hidden", protocol="facs@native", accuracy=0.3, changes={"dataset.occlusion": 0.0})

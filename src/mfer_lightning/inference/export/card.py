@@ -10,6 +10,7 @@ import yaml
 from mfer_lightning.evaluation.schema import METRICS
 from mfer_lightning.inference.export.licences import licence_note
 from mfer_lightning.inference.export.origin import interval
+from mfer_lightning.views import Views
 
 #: What is shown of a result's metrics, with the names that people use.
 _SHOWN = {
@@ -139,9 +140,10 @@ def _figures(results: list[Mapping[str, Any]]) -> str:
         )
     lines = ["## Figures", ""]
     for result in results:
-        flip = ", averaged with the mirrored face" if result.get("flip") else ""
+        words = Views.of_metadata(result).words
+        averaged = f", {words}" if words else ""
         lines += [
-            f"On **{result['split']}** of `{result['protocol']}` ({result['n']:,} faces{flip}):",
+            f"On **{result['split']}** of `{result['protocol']}` ({result['n']:,} faces{averaged}):",
             "",
             "| Metric | Value | 95% interval |",
             "|---|---|---|",

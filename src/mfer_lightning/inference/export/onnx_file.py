@@ -16,6 +16,7 @@ from mfer_lightning.inference.model import FERModel
 from mfer_lightning.inference.pretrained import describe
 from mfer_lightning.onnx import Description, OnnxModel
 from mfer_lightning.onnx.model import FILE
+from mfer_lightning.views import Views
 
 #: Of a description, what goes into the metadata of the file beside what is needed to use it.
 _MORE = ("dataset", "protocol", "epoch", "data_hash", "git", "versions", "network")
@@ -104,7 +105,7 @@ def annotate(path: Path, model: FERModel, size: int, quantized: str = "none") ->
         alignment=said["alignment"],
         size=size,
         resizes=model.preprocess.size is not None,
-        flip=bool(model.metadata.get("flip", False)),
+        views=Views.of_metadata(model.metadata),
         preprocess=model.preprocess.to_config(),
         quantized=quantized,
         more={key: said[key] for key in _MORE if key in said},

@@ -11,6 +11,7 @@ from mfer_lightning.evaluation.intervals import wilson
 from mfer_lightning.evaluation.schema import validate_result
 from mfer_lightning.inference.locate import run_folder
 from mfer_lightning.inference.model import FERModel
+from mfer_lightning.views import Views
 
 #: Of a result, what a reader of a model card needs.
 _TOLD = (
@@ -64,7 +65,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _told(result: Mapping[str, Any]) -> dict[str, Any]:
     told = {key: result[key] for key in _TOLD if key in result}
-    told["flip"] = bool(result.get("model", {}).get("flip", result["config"].get("evaluation", {}).get("flip", False)))
+    told |= Views.of_metadata({**result["config"].get("evaluation", {}), **result.get("model", {})}).to_config()
     return told
 
 

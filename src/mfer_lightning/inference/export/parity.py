@@ -89,11 +89,11 @@ class Comparison:
 
 
 def compare(model: FERModel, exported: OnnxModel, faces: Faces) -> Comparison:
-    """Run checkpoint and export on the same faces, without mirroring."""
+    """Run checkpoint and export on the same faces, one view each."""
     before, after = [], []
     for batch in faces.batches:
         before.append(model(torch.from_numpy(batch))["logits"].double().softmax(1).cpu().numpy())
-        after.append(exported.predict(batch, flip=False).probabilities.astype(np.float64))
+        after.append(exported.predict(batch, flip=False, shift=0.0).probabilities.astype(np.float64))
     p, q = np.concatenate(before), np.concatenate(after)
     first, second = p.argmax(axis=1), q.argmax(axis=1)
     difference = np.abs(p - q)

@@ -42,6 +42,7 @@ TITLES = {
     "loader.batch_size": "batch size",
     "trainer.max_epochs": "epochs",
     "evaluation.flip": "flip",
+    "evaluation.shift": "shift",
     "checkpoint": "checkpoint",
 }
 _ORDER = {key: place for place, key in enumerate(TITLES)}

@@ -126,6 +126,8 @@ def _describe(stored: StoredResult) -> dict[str, str]:
     flat["checkpoint"] = "best" if stored.trained or checkpoint == "best" else checkpoint
     if "flip" in model:
         flat["evaluation.flip"] = str(bool(model["flip"])).lower()
+    # results of earlier versions know no shift: they were made without one
+    flat["evaluation.shift"] = f"{float(model.get('shift', flat.get('evaluation.shift', 0))):g}"
     return flat
 
 
@@ -144,7 +146,7 @@ def _repeats(stored: StoredResult, owner: StoredResult) -> bool:
     """Whether an evaluation measures what its run's own result measured."""
     mine, its = _describe(stored), _describe(owner)
     same = all(stored.result.get(key) == owner.result.get(key) for key in ("protocol", "split", "n", "evaluation_set"))
-    how = ("checkpoint", "evaluation.flip")
+    how = ("checkpoint", "evaluation.flip", "evaluation.shift")
     return (
         same and stored.result["confusion"] == owner.result["confusion"] and all(mine.get(k) == its.get(k) for k in how)
     )

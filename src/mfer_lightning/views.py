@@ -1,0 +1,126 @@
+"""Several views of the same face, whose predictions are averaged at test time. Knows neither torch nor files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+
+from mfer_lightning.errors import UserError
+
+#: A batch of pictures whose last two dimensions are height and width: a NumPy array or a torch tensor.
+Pictures = TypeVar("Pictures")
+
+#: The largest shift, as a share of the picture's side: beyond it a face leaves its crop.
+LARGEST_SHIFT = 0.25
+
+_CORNERS = ((-1, -1), (-1, 1), (1, -1), (1, 1))
+
+
+@dataclass(frozen=True)
+class Views:
+    """What is averaged for one prediction, besides the face as it is.
+
+    Args:
+        flip: the mirrored face.
+        shift: the face moved towards each of the four corners by this share of its side, within [0, 0.25], rounded to
+            whole pixels and at least one; what moves in repeats the border. With ``flip`` each of them mirrored, too.
+
+    Raises:
+        UserError: where the shift is out of range.
+
+    Example:
+        >>> Views(flip=True).count, Views(shift=0.02).count, Views(flip=True, shift=0.02).count
+        (2, 5, 10)
+        >>> [view.tolist() for view in Views(flip=True).of(np.array([[1, 2], [3, 4]]))]
+        [[[1, 2], [3, 4]], [[2, 1], [4, 3]]]
+    """
+
+    flip: bool = False
+    shift: float = 0.0
+
+    def __post_init__(self) -> None:
+        number = isinstance(self.shift, (int, float)) and not isinstance(self.shift, bool)
+        if not number or not 0 <= self.shift <= LARGEST_SHIFT:
+            raise UserError(
+                f"shift={self.shift}: a face is moved by a share of its side from 0 (not at all) to "
+                f"{LARGEST_SHIFT:g}, e.g. 0.02 (one pixel of 48)."
+            )
+
+    @classmethod
+    def of_metadata(cls, said: Mapping[str, Any], flip: bool | None = None, shift: float | None = None) -> Views:
+        """Give the views that a checkpoint was evaluated with, where the caller does not say others.
+
+        Args:
+            said: metadata of a model; those of older ones know no shift.
+            flip: the caller's wish; None: as the metadata say.
+            shift: the same.
+        """
+        return cls(
+            bool(said.get("flip", False)) if flip is None else flip,
+            said.get("shift", 0.0) if shift is None else shift,
+        )
+
+    @property
+    def count(self) -> int:
+        """How many pictures are made of one."""
+        return (1 + self.flip) * (5 if self.shift else 1)
+
+    @property
+    def mark(self) -> str:
+        """What a folder of results made so is called by, e.g. ``-flip-shift0.02``; empty for the face alone."""
+        return ("-flip" if self.flip else "") + (f"-shift{self.shift:g}" if self.shift else "")
+
+    @property
+    def words(self) -> str:
+        """What is averaged, for readers; empty for the face alone."""
+        moved = f"four copies shifted by {100 * self.shift:g}% of the side"
+        if self.flip and self.shift:
+            return f"averaged with {moved} and all of them mirrored"
+        return f"averaged with {moved}" if self.shift else "averaged with the mirrored face" if self.flip else ""
+
+    def to_config(self) -> dict[str, Any]:
+        """Return plain values for metadata and results."""
+        return {"flip": self.flip, "shift": self.shift}
+
+    def of(self, pictures: Pictures) -> Iterator[Pictures]:
+        """Make the views one after another, the pictures themselves first.
+
+        Args:
+            pictures: (..., H, W), an array or a tensor.
+        """
+        height, width = pictures.shape[-2:]  # type: ignore[attr-defined]
+        for down, right in ((0, 0), *(_CORNERS if self.shift else ())):
+            rows = _moved(height, down * self.shift)
+            columns = _moved(width, right * self.shift)
+            if not down:
+                yield pictures
+            else:
+                yield pictures[..., rows[:, None], columns]  # type: ignore[index]
+            if self.flip:
+                yield pictures[..., rows[:, None], columns[::-1].copy()]  # type: ignore[index]
+
+    def average(self, predict: Callable[[Pictures], Mapping[str, Any]], pictures: Pictures) -> dict[str, Any]:
+        """Average what is predicted for the views.
+
+        Args:
+            predict: gives named arrays or tensors for a batch of pictures.
+            pictures: (B,...,H,W).
+        """
+        total: dict[str, Any] = {}
+        for view in self.of(pictures):
+            for name, value in predict(view).items():
+                total[name] = total[name] + value if name in total else value
+        return {name: value / self.count for name, value in total.items()} if self.count > 1 else total
+
+
+def _moved(side: int, share: float) -> np.ndarray[Any, np.dtype[np.intp]]:
+    """Say for each place along a side which pixel stands there after a move; the border is repeated."""
+    pixels = int(np.sign(share)) * max(1, round(abs(share) * side))
+    return np.clip(np.arange(side) - pixels, 0, side - 1)
+
+
+#: The face as it is, and nothing averaged.
+ONE_VIEW = Views()
