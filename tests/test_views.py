@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 
-from mfer_lightning.errors import UserError
 from mfer_lightning.views import LARGEST_SHIFT, ONE_VIEW, Views
 
 FACES = np.random.default_rng(0).integers(0, 256, (2, 3, 10, 6), dtype=np.uint8)
@@ -52,7 +51,7 @@ def test_tensors_give_what_arrays_give() -> None:
 
 
 def test_the_smallest_shift_is_one_pixel() -> None:
-    second = list(Views(shift=1e-6).of(FACES))[1]
+    second = list(Views(shift=0.001).of(FACES))[1]
     np.testing.assert_array_equal(second, moved(FACES, -1, -1))
 
 
@@ -79,10 +78,23 @@ def test_a_mirrored_face_gets_the_same_answer_where_mirroring_is_averaged() -> N
     )
 
 
-@pytest.mark.parametrize("shift", [-0.01, LARGEST_SHIFT + 0.01, float("nan"), float("inf"), "wide", True, None])
+@pytest.mark.parametrize("shift", [-0.01, LARGEST_SHIFT + 0.01, float("nan"), float("inf"), "wide", True, None, [1]])
 def test_what_is_no_shift_is_refused_with_the_legal_range(shift: Any) -> None:
-    with pytest.raises(UserError, match=r"shift=.*from 0 \(not at all\) to 0.25"):
+    with pytest.raises(ValueError, match=r"`shift` to be a number within \[0, 0.25\]"):
         Views(shift=shift)
+
+
+def test_a_strange_shift_cannot_flood_or_steer_a_terminal() -> None:
+    with pytest.raises(ValueError, match="number within") as refused:
+        Views(shift="\x1b[2J" + "x" * 10_000)  # type: ignore[arg-type]
+    assert len(str(refused.value)) < 250
+    assert str(refused.value).isprintable()
+
+
+def test_equal_shifts_are_equal_views_however_they_are_written() -> None:
+    assert Views(shift=0) == Views(shift=0.0) == ONE_VIEW
+    assert repr(Views(shift=0)) == repr(ONE_VIEW)
+    assert Views(shift=np.float32(0.02)) == Views(shift=0.02) == Views(shift=0.0200000001)
 
 
 def test_a_model_says_its_views_and_a_caller_may_say_others() -> None:
@@ -99,4 +111,4 @@ def test_results_are_told_apart_by_name_and_in_words() -> None:
     assert [views.mark for views in every][:3] == ["", "-shift0.02", "-shift0.04"]
     assert len({views.mark for views in every}) == len({views.words for views in every}) == len(every)
     assert Views(True).words == "averaged with the mirrored face"
-    assert "2% of the side" in Views(True, 0.02).words
+    assert "by 2% of the side" in Views(True, 0.02).words

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, TypeVar
 
 import numpy as np
 
-from mfer_lightning.errors import UserError
+from mfer_lightning.errors import printable
 
 #: A batch of pictures whose last two dimensions are height and width: a NumPy array or a torch tensor.
 Pictures = TypeVar("Pictures")
@@ -26,10 +27,11 @@ class Views:
     Args:
         flip: the mirrored face.
         shift: the face moved towards each of the four corners by this share of its side, within [0, 0.25], rounded to
-            whole pixels and at least one; what moves in repeats the border. With ``flip`` each of them mirrored, too.
+            whole pixels and at least one; what moves in repeats the border. Kept to four digits. With ``flip`` each
+            of them mirrored, too.
 
     Raises:
-        UserError: where the shift is out of range.
+        ValueError: where the shift is out of range.
 
     Example:
         >>> Views(flip=True).count, Views(shift=0.02).count, Views(flip=True, shift=0.02).count
@@ -42,12 +44,13 @@ class Views:
     shift: float = 0.0
 
     def __post_init__(self) -> None:
-        number = isinstance(self.shift, (int, float)) and not isinstance(self.shift, bool)
-        if not number or not 0 <= self.shift <= LARGEST_SHIFT:
-            raise UserError(
-                f"shift={self.shift}: a face is moved by a share of its side from 0 (not at all) to "
-                f"{LARGEST_SHIFT:g}, e.g. 0.02 (one pixel of 48)."
+        given: Any = self.shift
+        if type(given) is bool or not isinstance(given, Real) or not 0 <= float(given) <= LARGEST_SHIFT:
+            raise ValueError(
+                f"Expected argument `shift` to be a number within [0, {LARGEST_SHIFT:g}], but got "
+                f"{printable(repr(given)[:80])}."
             )
+        object.__setattr__(self, "shift", round(float(given), 4))
 
     @classmethod
     def of_metadata(cls, said: Mapping[str, Any], flip: bool | None = None, shift: float | None = None) -> Views:
@@ -57,6 +60,9 @@ class Views:
             said: metadata of a model; those of older ones know no shift.
             flip: the caller's wish; None: as the metadata say.
             shift: the same.
+
+        Raises:
+            ValueError: where the shift is out of range.
         """
         return cls(
             bool(said.get("flip", False)) if flip is None else flip,
@@ -76,7 +82,7 @@ class Views:
     @property
     def words(self) -> str:
         """What is averaged, for readers; empty for the face alone."""
-        moved = f"four copies shifted by {100 * self.shift:g}% of the side"
+        moved = f"four copies moved to the corners by {100 * self.shift:g}% of the side (a pixel at least)"
         if self.flip and self.shift:
             return f"averaged with {moved} and all of them mirrored"
         return f"averaged with {moved}" if self.shift else "averaged with the mirrored face" if self.flip else ""
@@ -91,16 +97,11 @@ class Views:
         Args:
             pictures: (..., H, W), an array or a tensor.
         """
-        height, width = pictures.shape[-2:]  # type: ignore[attr-defined]
         for down, right in ((0, 0), *(_CORNERS if self.shift else ())):
-            rows = _moved(height, down * self.shift)
-            columns = _moved(width, right * self.shift)
-            if not down:
-                yield pictures
-            else:
-                yield pictures[..., rows[:, None], columns]  # type: ignore[index]
+            view = self._moved(pictures, down, right) if down else pictures
+            yield view
             if self.flip:
-                yield pictures[..., rows[:, None], columns[::-1].copy()]  # type: ignore[index]
+                yield _mirrored(view)
 
     def average(self, predict: Callable[[Pictures], Mapping[str, Any]], pictures: Pictures) -> dict[str, Any]:
         """Average what is predicted for the views.
@@ -115,11 +116,15 @@ class Views:
                 total[name] = total[name] + value if name in total else value
         return {name: value / self.count for name, value in total.items()} if self.count > 1 else total
 
+    def _moved(self, pictures: Pictures, down: int, right: int) -> Pictures:
+        height, width = pictures.shape[-2:]  # type: ignore[attr-defined]
+        rows = np.clip(np.arange(height) - down * max(1, round(self.shift * height)), 0, height - 1)
+        columns = np.clip(np.arange(width) - right * max(1, round(self.shift * width)), 0, width - 1)
+        return pictures[..., rows, :][..., columns]  # type: ignore[index, no-any-return]
 
-def _moved(side: int, share: float) -> np.ndarray[Any, np.dtype[np.intp]]:
-    """Say for each place along a side which pixel stands there after a move; the border is repeated."""
-    pixels = int(np.sign(share)) * max(1, round(abs(share) * side))
-    return np.clip(np.arange(side) - pixels, 0, side - 1)
+
+def _mirrored(pictures: Any) -> Any:
+    return pictures.flip(-1) if hasattr(pictures, "flip") else pictures[..., ::-1]  # a tensor has no negative steps
 
 
 #: The face as it is, and nothing averaged.

@@ -58,6 +58,9 @@ def test_results_lie_in_the_run_under_the_name_of_what_was_measured(trained: Pat
     folder = trained / "evaluations" / "facs@native-val-flip-shift0.02"
     found = result_in(folder)
     assert (found["split"], found["model"]["flip"], found["model"]["shift"]) == ("val", True, 0.02)
+    alone = Predictions.from_csv(trained / "predictions_val.csv")
+    averaged = Predictions.from_csv(folder / "predictions_val.csv")
+    assert np.abs(averaged.logits - alone.logits).max() > 1e-4
     assert (trained / "result.json").read_bytes() == before
 
 

@@ -13,9 +13,12 @@ from PIL import Image
 
 from mfer_lightning.cli import main
 from mfer_lightning.data.facs import FacsGenerator
+from mfer_lightning.errors import UserError
 from mfer_lightning.evaluation.predictions import Predictions
 from mfer_lightning.inference.checkpoint import read_checkpoint
+from mfer_lightning.inference.load import load_model
 from mfer_lightning.onnx import OnnxModel
+from mfer_lightning.views import Views
 
 
 def mfer(*arguments: str) -> int:
@@ -28,7 +31,8 @@ def mfer(*arguments: str) -> int:
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of the tiniest network on the embedded dataset."""
     runs = tmp_path_factory.mktemp("export") / "runs"
-    assert mfer(*FACS, "trainer.max_epochs=1", f"paths.runs={runs}", "evaluation.embedding_points=0") == 0
+    averaged = "evaluation={flip:true,shift:0.05,embedding_points:0}"
+    assert mfer(*FACS, "trainer.max_epochs=1", f"paths.runs={runs}", averaged) == 0
     return only_run(runs)
 
 
@@ -53,7 +57,8 @@ def test_a_run_becomes_a_folder_in_the_hugging_face_layout(trained: Path, capsys
     card = (folder / "README.md").read_text()
     result = json.loads((trained / "result.json").read_text())
     assert f"| Accuracy | {100 * result['metrics']['accuracy']:.2f}% |" in card
-    assert "On **test** of `facs@native` (37 faces)" in card
+    words = Views(flip=True, shift=0.05).words
+    assert f"On **test** of `facs@native` (37 faces, {words}):" in card
     assert "no person's likeness" in card
     assert str(trained) not in card + (folder / "config.json").read_text()
 
@@ -76,6 +81,26 @@ def test_prediction_on_stored_faces_is_what_evaluation_said_of_them(trained: Pat
     for row in rows:
         for name, share in found[Path(row["path"]).name].items():
             assert share == pytest.approx(float(row[f"p_{name}"]), abs=1e-4)
+    alone = ("flip=false", "shift=0", f"output={tmp_path / 'alone'}")
+    assert mfer("predict", f"checkpoint={trained}", *said[:3], *alone) == 0
+    other = json.loads((tmp_path / "alone" / "predictions.jsonl").read_text().splitlines()[0])
+    averaged = found[other["key"]]
+    moved = max(abs(share - averaged[name]) for name, share in other["faces"][0]["probabilities"].items())
+    assert moved > 1e-3, "of one view the answer is to be another, or nothing was averaged"
+
+
+def test_what_is_averaged_travels_with_the_model(trained: Path, tmp_path: Path) -> None:
+    assert mfer("export", f"checkpoint={trained}", f"output={tmp_path / 'x'}") == 0
+    for where in (trained, tmp_path / "x"):
+        assert load_model(where, "cpu").classifier.views == Views(flip=True, shift=0.05)
+    assert load_model(trained, "cpu", shift=0.0).classifier.views == Views(flip=True)
+
+
+@pytest.mark.slow
+def test_an_onnx_file_averages_what_its_checkpoint_did_and_nothing_else(float_onnx: Path) -> None:
+    assert load_model(float_onnx, "cpu").classifier.views == Views(flip=True, shift=0.05)
+    with pytest.raises(UserError, match="shift=0: the ONNX file was made with another"):
+        load_model(float_onnx, "cpu", shift=0.0)
 
 
 @pytest.mark.slow

@@ -113,6 +113,10 @@ def test_a_folder_of_runs_is_told_from_a_run(save: Callable[..., Path], tmp_path
         ({"format": 99}, "Install a newer mfer_lightning"),
         ({"format": "1"}, "Install a newer mfer_lightning"),
         ({"class_names": ["anger"]}, "1 class names, network"),
+        (
+            {"shift": "wide"},
+            r"cannot be used: .*`shift` to be a number within \[0, 0.25\], but got 'wide'",
+        ),
         ({"class_names": "abc"}, "its class names are 'abc'"),
         ({"network": None}, "does not describe a model"),
         ({"network": {"num_classes": 3, "backbone": "hf-hub:evil/model"}}, "Unknown backbone"),

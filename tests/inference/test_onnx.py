@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -219,6 +220,20 @@ def test_notes_survive_the_way_through_the_file() -> None:
         ("a", "b"), "face-evolve-112@1", 112, True, Views(True, 0.02), {"size": 112}, "int8", {"protocol": "x@y"}
     )
     assert Description.from_notes(said.to_notes(), "x") == said
+
+
+@pytest.mark.parametrize(
+    ("shift", "legal"), [(0, True), (0.02, True), (9.0, False), (float("nan"), False), ("x", False)]
+)
+def test_notes_with_a_shift_that_is_none_are_refused_with_the_name_of_the_file(shift: Any, legal: bool) -> None:
+    said = Description(("a", "b"), None, 112, True, ONE_VIEW, {"size": 112})
+    ((key, whole), *_) = said.to_notes().items()
+    notes = {key: json.dumps({**json.loads(whole), "shift": shift})}
+    if legal:
+        assert Description.from_notes(notes, "my.onnx").views == Views(shift=shift)
+    else:
+        with pytest.raises(UserError, match=r"my\.onnx: its metadata do not describe a model .*number within"):
+            Description.from_notes(notes, "my.onnx")
 
 
 def test_quantised_weights_take_less_room_and_say_nearly_the_same(

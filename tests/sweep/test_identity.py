@@ -6,6 +6,7 @@ import copy
 from pathlib import Path
 
 import pytest
+import yaml
 
 from mfer_lightning.errors import UserError
 from mfer_lightning.sweep.identity import claim_run_dir, config_hash, run_name, sweep_name
@@ -63,6 +64,22 @@ def test_places_loggers_and_hardware_do_not_change_the_identity(dotted: str, val
 )
 def test_whatever_changes_the_result_changes_the_identity(dotted: str, value: object) -> None:
     assert config_hash(changed(dotted, value)) != config_hash(CONFIG)
+
+
+def test_an_option_that_came_later_changes_no_identity_until_it_is_used() -> None:
+    older = changed("evaluation", {"flip": False})
+    assert config_hash(changed("evaluation", {"flip": False, "shift": 0.0})) == config_hash(older)
+    assert config_hash(changed("evaluation", {"flip": False, "shift": 0.02})) != config_hash(older)
+
+
+KEPT = sorted((Path(__file__).parents[2] / "studies").glob("*/*/config.yaml"))[:3]
+
+
+@pytest.mark.parametrize("run", KEPT, ids=lambda path: path.parent.name)
+def test_the_folders_of_kept_runs_are_still_found(run: Path) -> None:
+    config = yaml.safe_load(run.read_text())
+    config["evaluation"].setdefault("shift", 0.0)  # as it is composed today
+    assert config_hash(config) == run.parent.name.rpartition("-")[2]
 
 
 def test_another_folder_is_another_dataset_but_the_data_folder_may_move() -> None:

@@ -58,7 +58,13 @@ class Faces:
         for name, tensor in self.model.network.state_dict().items():
             digest.update(name.encode())
             digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-        facts = (self.datamodule.data_hash, self.split, self.match.names, self.views, self.model.preprocess.to_config())
+        facts = (
+            self.datamodule.data_hash,
+            self.split,
+            self.match.names,
+            self.views.mark,
+            self.model.preprocess.to_config(),
+        )
         digest.update(repr(facts).encode())
         digest.update(self.rows.tobytes())
         return digest.hexdigest()

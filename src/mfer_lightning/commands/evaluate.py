@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from mfer_lightning.commands.averaging import check_shift
 from mfer_lightning.commands.faces import each_combination, split_dataset_options
 from mfer_lightning.commands.launch import run_verb
 from mfer_lightning.config.schema_evaluate import Evaluate
@@ -73,6 +74,7 @@ def _check(config: dict[str, Any], options: Sequence[str]) -> None:
         raise UserError(f"suite={suite}: {nearest(suite, SUITES)}")
     if config["lists"] and suite == "explain":
         raise UserError(f"lists.{next(iter(config['lists']))} has no meaning for suite={suite}: leave one of them out.")
+    check_shift(config["shift"])
     if config["calibrate"] and suite != "standard":
         raise UserError(f"calibrate=true belongs to suite=standard, not to suite={suite}.")
     if config["predictions"] is not None:

@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mfer_lightning.commands.averaging import check_shift
 from mfer_lightning.commands.launch import run_verb
 from mfer_lightning.commands.quoting import quote_paths
 from mfer_lightning.config.schema_predict import Predict
@@ -95,6 +96,7 @@ def _output(config: dict[str, Any]) -> Path:
 def _check(config: dict[str, Any]) -> None:
     if config["faces"] not in FACES:
         raise UserError(f"faces={config['faces']}: {nearest(config['faces'], FACES)}")
+    check_shift(config["shift"])
     video = config["video"]
     for option, value, least in (
         ("batch_size", config["batch_size"], 1),

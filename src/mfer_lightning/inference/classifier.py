@@ -65,7 +65,9 @@ class TorchClassifier:
 
     def identity(self) -> str:
         """Hash of class names, preprocessing, views and every weight."""
-        described = [self.class_names, self.model.preprocess.to_config(), self.views, self.metadata.get("alignment")]
+        # as before there was a shift: folders of predictions that were begun then go on
+        views = self.views.to_config() if self.views.shift else self.views.flip
+        described = [self.class_names, self.model.preprocess.to_config(), views, self.metadata.get("alignment")]
         digest = hashlib.sha256(json.dumps(described, sort_keys=True, default=str).encode())
         for name, value in self.model.network.state_dict().items():
             digest.update(f"{name} {tuple(value.shape)}".encode())

@@ -208,6 +208,7 @@ def build_model(description: Mapping[str, Any], weights: Mapping[str, Tensor], s
         if check_tables(network, source):  # which the weights do not bring: they must be computed
             network = MFER(**config)
         preprocess = Preprocess.from_config(_with_grey(description))
+        Views.of_metadata(description)
     except (UserError, TypeError, ValueError, AttributeError, RuntimeError, AssertionError) as error:
         message = str(error)
         raise UserError(message if str(source) in message else f"{source} cannot be used: {message}") from error

@@ -96,7 +96,7 @@ class Description:
                 alignment=_typed(whole, "alignment", (dict, str, type(None))),
                 size=_side(whole["size"]),
                 resizes=_typed(whole, "resizes", bool),
-                views=Views(_typed(whole, "flip", bool), _typed({"shift": 0.0, **whole}, "shift", float)),
+                views=Views(_typed(whole, "flip", bool), whole.get("shift", 0.0)),
                 preprocess=_typed(whole, "preprocess", dict),
                 quantized=_typed(whole, "quantized", str),
                 more=_typed(whole, "more", dict),

@@ -78,7 +78,7 @@ class OnnxModel:
 
     @property
     def metadata(self) -> Mapping[str, Any]:
-        """What the file says of its training, with the alignment and whether to mirror."""
+        """What the file says of its training, with the alignment and what is averaged for one face."""
         return {
             **self.description.more,
             "alignment": self.description.alignment,
@@ -148,9 +148,11 @@ class OnnxModel:
 
     def __repr__(self) -> str:
         said = self.description
+        views = said.views.words or "one view"
         return (
             f"OnnxModel({str(self.source)!r}: {', '.join(said.class_names)}; faces aligned to "
-            f"{_template(said.alignment) or 'nothing stated'}, {said.size} pixels; quantized: {said.quantized})"
+            f"{_template(said.alignment) or 'nothing stated'}, {said.size} pixels; {views}; "
+            f"quantized: {said.quantized})"
         )
 
     def _run(self, faces: NDArray[np.uint8], views: Views) -> tuple[NDArray[np.float32], ...]:
@@ -161,7 +163,9 @@ class OnnxModel:
             raise ValueError(
                 f"Expected faces of {side} x {side} pixels, as this model needs, but got {width} x {height}."
             )
-        found = views.average(lambda view: dict(zip(OUTPUTS, self._session_run(view), strict=True)), planes)
+        found = views.average(
+            lambda view: dict(zip(OUTPUTS, self._session_run(np.ascontiguousarray(view)), strict=True)), planes
+        )
         if views.count > 1:  # of the mean logits, as the checkpoint does it
             found[OUTPUTS[0]] = _softmax(found[OUTPUTS[1]])
         outputs = tuple(found[name].astype(np.float32) for name in OUTPUTS)

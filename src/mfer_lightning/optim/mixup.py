@@ -84,13 +84,15 @@ class Mixup:
             A new batch.
 
         Raises:
-            ValueError: where images are not floating or counts differ.
+            ValueError: where images or targets are not floating or counts differ.
         """
         image, target = batch["image"], batch["target"]
         if not image.is_floating_point():
             raise ValueError(
                 f"Expected `image` to be floating, as preprocessing returns it, but got {image.dtype}: mix afterwards."
             )
+        if not target.is_floating_point():
+            raise ValueError(f"Expected `target` to be floating, shares of the classes, but got {target.dtype}.")
         if target.ndim != 2 or len(target) != len(image):
             raise ValueError(f"Expected `target` to have shape ({len(image)}, K), but got {tuple(target.shape)}.")
         with _numpy_seed(None if step is None else (self.seed, step, rank)):

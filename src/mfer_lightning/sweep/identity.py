@@ -38,6 +38,9 @@ IRRELEVANT = (
     "evaluation.embedding_points",
 )
 
+#: Options that came after the first runs, with the value under which a run is what it was without them.
+LATER = {"evaluation.shift": 0.0}
+
 
 def config_hash(config: Mapping[str, Any]) -> str:
     """Hash a resolved configuration, without what does not change a run's result.
@@ -59,12 +62,13 @@ def config_hash(config: Mapping[str, Any]) -> str:
     dataset = relevant.get("dataset") or {}
     if "root" in dataset:  # where the data folder is does not matter; which dataset in it does
         dataset["root"] = str(dataset["root"]).removeprefix(str(relevant.get("paths", {}).get("data", "")))
-    for dotted in IRRELEVANT:
+    for dotted in (*IRRELEVANT, *LATER):
         *parents, leaf = dotted.split(".")
         node = relevant
         for parent in parents:
             node = node.get(parent) or {}
-        node.pop(leaf, None)
+        if dotted not in LATER or node.get(leaf) == LATER[dotted]:
+            node.pop(leaf, None)
     return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()[:8]
 
 

@@ -108,6 +108,14 @@ def test_evaluations_with_other_views_are_other_methods_and_older_ones_were_made
     assert [method.label for method in make_sections(runs)[0][0].methods] == ["shift=0", "shift=0.02"]
 
 
+@pytest.mark.parametrize("shift", [None, "wide", [1]])
+def test_a_strange_shift_of_one_evaluation_stops_no_report(tmp_path: Path, shift: Any) -> None:
+    run = write_run(tmp_path)
+    model = {"checkpoint": str(run / "checkpoints" / "best.ckpt"), "flip": False, "shift": shift}
+    change(evaluation(run, "odd", accuracy=0.72), model=model)
+    assert len(make_sections(open_runs(find_results([tmp_path]).results)[0])[0][0].methods) == 2
+
+
 def test_an_evaluation_on_other_drawn_faces_is_apart(tmp_path: Path) -> None:
     run = write_run(tmp_path, protocol="facs@native", changes={"dataset.occlusion": 0.0})
     folder = evaluation(run, "hidden", protocol="facs@native", accuracy=0.3, changes={"dataset.occlusion": 0.0})

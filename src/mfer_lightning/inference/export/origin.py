@@ -42,7 +42,7 @@ def find_results(model: FERModel) -> list[dict[str, Any]]:
     """
     carried = model.metadata.get("results")
     if isinstance(carried, list):
-        return [r for r in carried if isinstance(r, dict)]
+        return [r for r in carried if isinstance(r, dict) and _views(r) is not None]
     run = None if model.source is None else run_folder(model.source)
     if run is None or model.source is None:
         return []
@@ -53,7 +53,8 @@ def find_results(model: FERModel) -> list[dict[str, Any]]:
         same = str(other.get("model", {}).get("checkpoint", "")).endswith(model.source.name) if other else False
         if other and same and other["selection"]["epoch"] == model.metadata.get("epoch"):
             found.append(other)
-    return [_told(r) for r in found]
+    told = [(r, _views(r.get("model") or r["config"].get("evaluation") or {})) for r in found]
+    return [{**{key: r[key] for key in _TOLD if key in r}, **views.to_config()} for r, views in told if views]
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -63,10 +64,12 @@ def _read(path: Path) -> dict[str, Any]:
         return {}
 
 
-def _told(result: Mapping[str, Any]) -> dict[str, Any]:
-    told = {key: result[key] for key in _TOLD if key in result}
-    told |= Views.of_metadata({**result["config"].get("evaluation", {}), **result.get("model", {})}).to_config()
-    return told
+def _views(said: Any) -> Views | None:
+    """Read what was averaged, of a training's configuration or an evaluation; None where it makes no sense."""
+    try:
+        return Views.of_metadata(said)
+    except (ValueError, AttributeError):
+        return None
 
 
 def interval(result: Mapping[str, Any], metric: str) -> tuple[float, float] | None:

@@ -14,7 +14,7 @@ from mfer_lightning.errors import UserError
 from mfer_lightning.evaluation.packed import PACKED, table_of
 from mfer_lightning.evaluation.predictions import Predictions
 from mfer_lightning.evaluation.runs import LeftOut, StoredResult, predictions_of
-from mfer_lightning.report.study.axes import flatten
+from mfer_lightning.report.study.axes import flatten, in_words
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,8 +126,8 @@ def _describe(stored: StoredResult) -> dict[str, str]:
     flat["checkpoint"] = "best" if stored.trained or checkpoint == "best" else checkpoint
     if "flip" in model:
         flat["evaluation.flip"] = str(bool(model["flip"])).lower()
-    # results of earlier versions know no shift: they were made without one
-    flat["evaluation.shift"] = f"{float(model.get('shift', flat.get('evaluation.shift', 0))):g}"
+        flat["evaluation.shift"] = in_words(model.get("shift", 0.0))
+    flat.setdefault("evaluation.shift", in_words(0.0))  # results of earlier versions know no shift, and had none
     return flat
 
 
