@@ -78,7 +78,9 @@ def test_a_mirrored_face_gets_the_same_answer_where_mirroring_is_averaged() -> N
     )
 
 
-@pytest.mark.parametrize("shift", [-0.01, LARGEST_SHIFT + 0.01, float("nan"), float("inf"), "wide", True, None, [1]])
+@pytest.mark.parametrize(
+    "shift", [-0.01, LARGEST_SHIFT + 0.01, float("nan"), float("inf"), "wide", True, None, [1], 10**400]
+)
 def test_what_is_no_shift_is_refused_with_the_legal_range(shift: Any) -> None:
     with pytest.raises(ValueError, match=r"`shift` to be a number within \[0, 0.25\]"):
         Views(shift=shift)

@@ -45,7 +45,7 @@ class Views:
 
     def __post_init__(self) -> None:
         given: Any = self.shift
-        if type(given) is bool or not isinstance(given, Real) or not 0 <= float(given) <= LARGEST_SHIFT:
+        if type(given) is bool or not isinstance(given, Real) or not 0 <= self.shift <= LARGEST_SHIFT:
             raise ValueError(
                 f"Expected argument `shift` to be a number within [0, {LARGEST_SHIFT:g}], but got "
                 f"{printable(repr(given)[:80])}."

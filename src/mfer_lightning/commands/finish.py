@@ -62,11 +62,11 @@ def finish(
         The value of the selection metric on val (None where the protocol takes the last epoch).
     """
     selection = _select(trainer, module, datamodule)
+    views = Views.of_metadata(config["evaluation"])
     tables: dict[str, Predictions] = {}
     for split in ("val", "test"):
         if len(datamodule.splits[split].rows) == 0:
             continue
-        views = Views.of_metadata(config["evaluation"])
         outputs = collect(trainer, module, datamodule.predict_dataloader(split), views=views)
         tables[split] = _table(datamodule, split, outputs)
         if trainer.is_global_zero:
