@@ -10,8 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from commands.conftest import FEW, Mfer, only_run
 
+from mfer_lightning.inference.checkpoint import read_checkpoint
 from mfer_lightning.tracking import provenance
 
 VARIED = (*FEW, "mixup=default", "augment=strong", "loss=dsf", "dataset.target=probability", "dataset.label_noise=0.2")
@@ -47,6 +49,9 @@ def test_a_result_says_what_was_run(few_run: Path) -> None:
     assert len(result["data_hash"]) == 64
     assert {"python", "torch", "lightning", "timm"} <= set(result["versions"])
     assert result["hardware"]["cores"] == os.cpu_count()
+    assert result["hardware"]["instructions"] == torch.backends.cpu.get_cpu_capability()
+    arithmetic = read_checkpoint(run / "checkpoints" / "best.ckpt")["mfer"]["precision"]
+    assert result["hardware"]["precision"] == arithmetic in ("bf16-mixed", "32-true")  # what auto became
     git = result["git"]
     if git is not None and git["dirty"]:
         patch = (run / "changes.patch").read_bytes()

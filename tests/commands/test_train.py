@@ -244,11 +244,24 @@ def test_continuing_after_training_and_before_the_result_keeps_the_cost(mfer: Mf
     run = only_run(tmp_path / "runs")
     before = result_of(run)
     (run / "result.json").unlink()
+    made_elsewhere(run / "checkpoints" / "last.ckpt", precision="16-mixed")
     assert mfer(*FACS) == 0
     after = result_of(only_run(tmp_path / "runs"))
+    both = f"16-mixed, then {before['hardware']['precision']}"
+    assert after["hardware"]["precision"] == both
+    assert any(note.startswith(f"Trained in {both}") for note in after["notes"])
     assert after["metrics"] == before["metrics"]
     assert after["cost"]["epochs"] == 2
     assert after["cost"]["seconds"] == pytest.approx(before["cost"]["seconds"])
+
+
+def made_elsewhere(checkpoint: Path, **metadata: object) -> None:
+    """Rewrite a checkpoint as if a machine with these had made it."""
+    stored = read_checkpoint(checkpoint)
+    stored["mfer"] |= metadata
+    whole = checkpoint.with_suffix(".new")  # the tensors are mapped from the file
+    torch.save(stored, whole)
+    whole.replace(checkpoint)
 
 
 def test_changed_data_are_not_trained_on_by_an_unfinished_run(

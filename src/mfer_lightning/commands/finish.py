@@ -12,6 +12,7 @@ import numpy as np
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from mfer_lightning.callbacks import History
+from mfer_lightning.commands.resumption import mixed_arithmetic
 from mfer_lightning.commands.track import publish_result
 from mfer_lightning.data.datamodules import FaceDataModule
 from mfer_lightning.evaluation.metrics import evaluate
@@ -134,7 +135,8 @@ def _result(
     selection: Mapping[str, Any],
 ) -> dict[str, Any]:
     evaluation = evaluate(table)
-    notes = [*evaluation["notes"], *datamodule.notes]
+    precision = module.metadata["precision"]
+    notes = [*evaluation["notes"], *datamodule.notes, *filter(None, [mixed_arithmetic(precision)])]
     network = module.network
     result = {
         "schema_version": SCHEMA_VERSION,
@@ -160,7 +162,7 @@ def _result(
         },
         "git": module.metadata["git"],
         "versions": versions(),
-        "hardware": hardware(),
+        "hardware": hardware(precision),
     }
     return dict(validate_result(result))
 

@@ -29,11 +29,11 @@ from mfer_lightning.commands.combinations import idle_options
 from mfer_lightning.commands.finish import finish
 from mfer_lightning.commands.ranks import stop_ranks
 from mfer_lightning.commands.rehearsal import rehearse
+from mfer_lightning.commands.resumption import Resumption, mixed_arithmetic, resumption
 from mfer_lightning.commands.space import check_space
 from mfer_lightning.commands.track import run_facts
 from mfer_lightning.errors import UserError
 from mfer_lightning.files import remove_leftovers, write_text
-from mfer_lightning.inference.checkpoint import read_checkpoint
 from mfer_lightning.memory import keep_freed_memory
 from mfer_lightning.nn.cost import count_gflops
 from mfer_lightning.report.start import print_start
@@ -119,6 +119,10 @@ def _train(config: dict[str, Any], run_dir: Path) -> float | None:
     datamodule.prepare_data()
     datamodule.setup("fit")
     protocol = datamodule.protocol
+    last = run_dir / "checkpoints" / "last.ckpt"
+    resume = resumption(last, datamodule.data_hash) if config["resume"] == "auto" else Resumption()
+    now = precision(config["trainer"])
+    arithmetic = resume.with_precision(now)
     metadata = {
         "dataset": config["dataset"]["name"],
         "protocol": protocol.name,
@@ -126,13 +130,12 @@ def _train(config: dict[str, Any], run_dir: Path) -> float | None:
         "alignment": describe_alignment(datamodule.alignment, config["dataset"]["name"], config["dataset"].get("size")),
         "git": git_state(run_dir),  # now: the checkout may change while the run trains
         "config": config,
+        "precision": arithmetic,
         **Views.of_metadata(config["evaluation"]).to_config(),
     }
     module = build_module(config, datamodule, metadata)
     history = History(run_dir / "metrics.csv")
     trainer = build_trainer(config, run_dir, None if protocol.takes_last_epoch else protocol.monitor, history)
-    last = run_dir / "checkpoints" / "last.ckpt"
-    resume = _resumable(last, datamodule.data_hash) if config["resume"] == "auto" else None
     size = int(config["preprocess"]["size"] or datamodule.size or 224)
     try:
         gflops = count_gflops(module.network, size)
@@ -142,15 +145,16 @@ def _train(config: dict[str, Any], run_dir: Path) -> float | None:
         check_space(config, run_dir, module, datamodule)
         for idle in idle_options(config):
             print(f"Note: {idle}.", flush=True)
+        if (mixed := mixed_arithmetic(arithmetic)) is not None:
+            print(f"Note: {mixed}", flush=True)
         write_text(run_dir / "config.yaml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
         if datamodule.noise_manifest is not None:
             datamodule.noise_manifest.write(run_dir / "label_noise.json")
-        print_start(
-            config, datamodule, module, run_dir, precision(config["trainer"]), size, gflops, resumed=resume is not None
-        )
+        resumed = resume.checkpoint is not None
+        print_start(config, datamodule, module, run_dir, now, size, gflops, resumed=resumed)
     try:
         with tracked(trainer.loggers, run_facts(config, datamodule, module, gflops)):
-            trainer.fit(module, datamodule=datamodule, ckpt_path=resume, weights_only=True)
+            trainer.fit(module, datamodule=datamodule, ckpt_path=resume.checkpoint, weights_only=True)
             if config["trainer"]["fast_dev_run"]:
                 _nothing_kept(run_dir, trainer)
                 return None
@@ -207,22 +211,6 @@ def _remove_if_nothing_was_trained(run_dir: Path, parent: Path | None) -> None:
         shutil.rmtree(run_dir)
         if parent is not None and not any(parent.iterdir()):
             parent.rmdir()
-
-
-def _resumable(last: Path, data_hash: str) -> str | None:
-    """Return the checkpoint to continue from, after a look at whether it can be; None where there is none."""
-    if not last.is_file():
-        return None
-    try:
-        stored = read_checkpoint(last)["mfer"].get("data_hash")
-    except UserError as error:
-        raise UserError(f"The run cannot be continued: {error} Start a fresh run with resume=never.") from error
-    if stored != data_hash:
-        raise UserError(
-            f"The data have changed since {last.parent.parent} was started: other faces, labels or splits. "
-            "Start a fresh run with resume=never."
-        )
-    return str(last)
 
 
 def _score(run_dir: Path) -> float | None:

@@ -97,17 +97,23 @@ def _new_files(top: Path) -> bytes:
     return b"".join(_git(top, "diff", "--binary", "--no-index", "--", null, name, legal=(0, 1)) for name in names)
 
 
-def hardware() -> dict[str, Any]:
-    """Processor, cores, memory and GPUs of this machine."""
+def hardware(precision: str | None = None) -> dict[str, Any]:
+    """Processor, its widest vector instructions, cores, memory and GPUs of this machine.
+
+    Args:
+        precision: the arithmetic that was used, e.g. ``"bf16-mixed"``: what ``auto`` became here. None: not recorded.
+    """
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else None
     return {
         "platform": platform.platform(),
         "processor": _processor(),
+        "instructions": torch.backends.cpu.get_cpu_capability(),  # a hypervisor may hide some of the processor's
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "memory_bytes": memory,
         "gpus": gpus,
+        **({} if precision is None else {"precision": precision}),
     }
 
 

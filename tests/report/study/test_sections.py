@@ -135,3 +135,33 @@ def test_the_same_seed_twice_is_not_two_seeds(tmp_path: Path) -> None:
     assert [(item.folder.name, item.reason) for item in left_out] == [
         ("run.2", "repeats the configuration and seed of run")
     ]
+
+
+def trained(folder: Path, loss: str, seed: int, precision: str | None) -> None:
+    run = write_run(folder, loss=loss, seed=seed, name=f"{loss}{seed}")
+    found = {"processor": "a processor", "cores": 2, "threads": 2, "gpus": []}
+    change(run, hardware=found if precision is None else {**found, "precision": precision})
+
+
+def test_methods_of_one_seed_in_different_arithmetic_are_told(tmp_path: Path) -> None:
+    trained(tmp_path, "ce", 0, "bf16-mixed")
+    trained(tmp_path, "dsf", 0, "32-true")
+    (note,) = sections_of(tmp_path)[0].notes
+    assert "seed 0: loss=ce in bf16-mixed, loss=dsf in 32-true" in note
+
+
+@pytest.mark.parametrize("others", ["32-true", None])
+def test_seeds_may_have_an_arithmetic_each_and_runs_of_before_it_was_recorded_say_nothing(
+    tmp_path: Path, others: str | None
+) -> None:
+    for loss in ("ce", "dsf"):
+        trained(tmp_path, loss, 0, "bf16-mixed")
+        trained(tmp_path, loss, 1, others)
+    assert sections_of(tmp_path)[0].notes == []
+
+
+def test_whoever_compares_arithmetics_is_not_warned_of_them(tmp_path: Path) -> None:
+    for precision in ("bf16-mixed", "32-true"):
+        run = write_run(tmp_path, changes={"trainer.precision": precision}, name=precision)
+        change(run, hardware={"precision": precision})
+    assert sections_of(tmp_path)[0].notes == []

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import shlex
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -107,6 +108,10 @@ def made_with(runs: Sequence[Run]) -> list[tuple[str, str]]:
     found.append(("versions", ", ".join(f"{package} {'|'.join(seen)}" for package, seen in packages.items())))
     machines = dict.fromkeys(_machine(run.result["hardware"]) for run in runs)
     found.append(("hardware", "; ".join(machines)))
+    counts = Counter(filter(None, map(arithmetic_of, runs)))
+    if counts:
+        alone = counts.total() == len(runs) and len(counts) == 1
+        found.append(("arithmetic", "; ".join(name if alone else f"{name} ({n} runs)" for name, n in counts.items())))
     hashes = dict.fromkeys(str(run.result.get("data_hash", ""))[:12] for run in runs if run.result.get("data_hash"))
     if hashes:
         shown = list(hashes)[:MOST_NAMES]
@@ -114,6 +119,39 @@ def made_with(runs: Sequence[Run]) -> list[tuple[str, str]]:
     rules = dict.fromkeys(f"{run.result['protocol']}: {run.result['selection']['rule']}" for run in runs)
     found.append(("selection", "; ".join(rules)))
     return found
+
+
+def arithmetic_of(run: Run) -> str | None:
+    """Tell the arithmetic that a run was trained in, e.g. ``"bf16-mixed"``; None where it is not recorded."""
+    used = run.result["hardware"].get("precision")
+    return used if isinstance(used, str) else None
+
+
+def unlike_arithmetic(methods: Mapping[str, Sequence[Run]]) -> str | None:
+    """Warn where runs of one seed, which are compared with each other, were trained in different arithmetic.
+
+    ``trainer.precision=auto`` is bfloat16 on one machine and float32 on another: a difference between methods may then
+    be one between machines. Seeds may differ from one another as long as each has all its methods in one arithmetic.
+
+    Args:
+        methods: their names and runs.
+
+    Returns:
+        A sentence, or None where nothing is wrong or nothing is recorded.
+    """
+    used: dict[int, dict[str, str]] = {}
+    for name, runs in methods.items():
+        for run in runs:
+            if (arithmetic := arithmetic_of(run)) is not None:
+                used.setdefault(run.seed, {}).setdefault(arithmetic, name)
+    seed = next((seed for seed in sorted(used) if len(used[seed]) > 1), None)
+    if seed is None:
+        return None
+    examples = ", ".join(f"{name} in {arithmetic}" for arithmetic, name in used[seed].items())
+    return (
+        f"Not all methods were trained in the same arithmetic (seed {seed}: {examples}), so that a difference may be "
+        "one of machines: set trainer.precision, or have one machine train all methods of a seed."
+    )
 
 
 def said_once(left_out: Iterable[LeftOut]) -> list[tuple[str, str]]:
@@ -150,4 +188,6 @@ def _commit(git: Any) -> str:
 def _machine(hardware: Mapping[str, Any]) -> str:
     gpus = hardware.get("gpus") or []
     parts = [str(hardware.get("processor", "processor unknown")), f"{hardware.get('cores', '?')} cores"]
+    if not gpus and isinstance(hardware.get("instructions"), str):
+        parts.insert(1, hardware["instructions"])
     return ", ".join([*parts, *(str(gpu) for gpu in gpus)])

@@ -11,6 +11,7 @@ from mfer_lightning.errors import UserError, nearest
 from mfer_lightning.evaluation.runs import LeftOut
 from mfer_lightning.evaluation.statistics import MethodComparison
 from mfer_lightning.report.study.axes import ABSENT, Axis, find_axes, in_words, simplicity, title_of
+from mfer_lightning.report.study.provenance import unlike_arithmetic
 from mfer_lightning.report.study.runs import Run
 
 #: Options of a drawn dataset that change the faces of the test set: other values are another test set.
@@ -245,6 +246,9 @@ def _section(
         if axis.tied:
             tied = ", ".join(axis.tied[:6]) + (f" and {len(axis.tied) - 6} more" if len(axis.tied) > 6 else "")
             section.notes.append(f"With {axis.title} change, value by value: {tied}.")
+    if all(axis.key != "trainer.precision" for axis in axes):  # whoever compares arithmetics knows that they differ
+        unlike = unlike_arithmetic({method.label: method.runs for method in methods})
+        section.notes.extend([] if unlike is None else [unlike])
     return section
 
 
