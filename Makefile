@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ARGS ?=
 export NO_ALBUMENTATIONS_UPDATE = 1
+# Some environments forbid Python to keep compiled modules: each process would compile torch and lightning anew, 20 s.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 
