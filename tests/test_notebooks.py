@@ -1,11 +1,25 @@
-"""The notebooks run from top to bottom: in a small version here, as they are with the slow tests."""
+"""The notebooks run from top to bottom: in a small version here, as they are with the slow tests.
+
+The small version runs cells and commands in this process: a kernel and a process a command would import torch and
+lightning a dozen times, which is most of what they take. As they are, each has its kernel and its processes.
+"""
 
 from __future__ import annotations
 
+import io
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from mfer_lightning.cli import main
+
+pytest.importorskip("IPython")
 nbformat = pytest.importorskip("nbformat")
 NotebookClient = pytest.importorskip("nbclient").NotebookClient
 
@@ -18,10 +32,44 @@ def run(path: Path, scratch: Path) -> None:
     NotebookClient(nbformat.read(path, as_version=4), timeout=1200, kernel_name="python3").execute(cwd=str(scratch))
 
 
+in_a_process = subprocess.run
+
+
+def here(command: Sequence[str], **options: Any) -> subprocess.CompletedProcess[str]:
+    """What a process of its own would say to a command line of ours, said by this one; others have their process."""
+    if list(command[:3]) != [sys.executable, "-m", "mfer_lightning"]:
+        return in_a_process(command, **options)
+    cwd, env = options["cwd"], options["env"]
+    before, said, complaint = Path.cwd(), io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(said), redirect_stderr(complaint):
+        for name in os.environ.keys() | env.keys():
+            patch.setenv(name, env[name]) if name in env else patch.delenv(name)
+        os.chdir(cwd)
+        try:
+            main(command[3:])
+        except SystemExit as stop:
+            return subprocess.CompletedProcess(command, int(stop.code or 0), said.getvalue(), complaint.getvalue())
+        finally:
+            os.chdir(before)
+    raise AssertionError("the command line ends with an exit code")
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 def test_a_notebook_runs_in_its_small_version(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from IPython.core.interactiveshell import InteractiveShell
+
     monkeypatch.setenv("MFER_NOTEBOOKS", "fast")
-    run(path, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(subprocess, "run", here)
+    shell = InteractiveShell(user_ns={}, ipython_dir=str(tmp_path))
+    shell.history_manager.enabled = False
+    try:
+        for cell in nbformat.read(path, as_version=4).cells:
+            if cell.cell_type == "code":
+                shell.run_cell(cell.source).raise_error()
+    finally:
+        shell.restore_sys_module_state()
+        InteractiveShell.clear_instance()
 
 
 @pytest.mark.slow

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from report.fabricate import write_run
+from studies.conftest import Script
 
-SCRIPT = Path(__file__).resolve().parents[2] / "studies" / "ferplus_ablation" / "seeds.py"
-
-
-def seeds(*folders: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, SCRIPT, *folders], capture_output=True, text=True, check=False)
+SEEDS = "ferplus_ablation/seeds.py"
 
 
 @pytest.fixture
@@ -28,23 +23,25 @@ def pilot(tmp_path: Path) -> Path:
     return tmp_path / "pilot"
 
 
-def test_it_reads_the_held_out_tenth_even_where_runs_report_other_faces(pilot: Path, tmp_path: Path) -> None:
-    first = seeds(pilot)
-    assert first.returncode == 0, first.stderr
-    assert "3 runs of plain, 3 of full, 210 faces" in first.stdout
-    assert "chosen: " in first.stdout
+def test_it_reads_the_held_out_tenth_even_where_runs_report_other_faces(
+    pilot: Path, tmp_path: Path, script: Script
+) -> None:
+    first = script(SEEDS, pilot)
+    assert first.code == 0, first.err
+    assert "3 runs of plain, 3 of full, 210 faces" in first.out
+    assert "chosen: " in first.out
     tested = write_run(tmp_path / "x", seed=1001, protocol="ferplus@dev", accuracy=0.2, features=False)
     run = pilot / "ferplus-ce-none-s1001"
     for name in ("result.json", "predictions_test.csv"):
         shutil.copy(tested / name, run / name)
-    assert seeds(pilot).stdout == first.stdout
+    assert script(SEEDS, pilot).out == first.out
 
 
-def test_anything_but_the_registered_pilot_is_a_sentence(pilot: Path, tmp_path: Path) -> None:
-    assert "There is no folder" in seeds(tmp_path / "nowhere").stderr
-    assert "The pilot has `plain` with seeds [1001, 1002, 1003], but got []." in seeds().stderr
+def test_anything_but_the_registered_pilot_is_a_sentence(pilot: Path, tmp_path: Path, script: Script) -> None:
+    assert "There is no folder" in script(SEEDS, tmp_path / "nowhere").err
+    assert "The pilot has `plain` with seeds [1001, 1002, 1003], but got []." in script(SEEDS).err
     (pilot / "ferplus-ce-ds-s1002" / "result.json").unlink()
-    assert "ferplus-ce-ds-s1002 has not ended" in seeds(pilot).stderr
+    assert "ferplus-ce-ds-s1002 has not ended" in script(SEEDS, pilot).err
     shutil.rmtree(pilot / "ferplus-ce-ds-s1002")
-    assert "The pilot has `full` with seeds [1001, 1002, 1003], but got [1001, 1003]." in seeds(pilot).stderr
-    assert "Traceback" not in seeds(pilot).stderr
+    assert "The pilot has `full` with seeds [1001, 1002, 1003], but got [1001, 1003]." in script(SEEDS, pilot).err
+    assert "Traceback" not in script(SEEDS, pilot).err
