@@ -36,7 +36,7 @@ Mfer = Callable[..., int]
 
 
 @pytest.fixture
-def mfer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mfer:
+def mfer(blank_figures: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mfer:
     """Run the command line in a folder of its own and return its exit code."""
     monkeypatch.chdir(tmp_path)
 

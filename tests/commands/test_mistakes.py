@@ -31,12 +31,16 @@ MISTAKES: list[tuple[str, ...]] = [
     ("loss=dfs", "loss=dfs", "'dsf'", "lgm"),
     ("ema.name=emma", "ema.name=emma", "'ema'"),
     ("backbone.name=convnext_bse", "convnext_bse", "convnext_base"),
+    ("dataset=afectnet8", "Did you mean 'affectnet8'"),
+    ("experiment=ferplus_smal", "Did you mean 'ferplus_small'"),
     # grammar
+    ("seed=1 dsf", "`dsf` is neither a verb nor an option"),
     ("seed=[1", "`seed=[1` cannot be understood", "Quote"),
     ("loss=dsf✓", "cannot be understood", "ASCII"),
     ("loss=ce,dsf", "loss=ce,dsf: several values are a sweep", "-m"),
     # types and missing values
     ("trainer.max_epochs=abc", "trainer.max_epochs=abc", "whole number"),
+    ("resume=maybe", "resume=maybe: legal are auto"),
     ("paths.runs=", "paths.runs= has no value"),
     # numbers out of range
     ("trainer.max_epochs=-3", "trainer.max_epochs=-3", "at least 1"),

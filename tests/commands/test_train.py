@@ -27,6 +27,7 @@ def result_of(run: Path) -> dict:
     return json.loads((run / "result.json").read_text(encoding="utf-8"))
 
 
+@pytest.mark.drawn
 def test_a_finished_run_holds_every_file_of_the_contract(
     mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
