@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -104,6 +105,15 @@ def test_the_card_is_one_that_hubs_understand(forms: Forms) -> None:
     assert "at the workplace or in education institutions are prohibited, except for medical or safety reasons" in words
     assert "(Regulation (EU) 2024/1689, Article 5(1)(f))" in words
     assert "*Psychological Science in the Public Interest* 20(1), 2019" in words
+
+
+def test_the_card_says_to_other_programs_what_is_averaged(forms: Forms) -> None:
+    assert "logits, and the softmax" not in model_card({**describe(forms.model), "flip": False, "shift": 0.0}, "onnx")
+    for views, words in (
+        ({"flip": True, "shift": 0.0}, "averaged with the mirrored face, which .* mean of the 2 pictures' logits"),
+        ({"flip": True, "shift": 0.02}, "four copies moved to the corners by 2% .* mean of the 10 pictures' logits"),
+    ):
+        assert re.search(words, model_card({**describe(forms.model), **views}, "onnx"))
 
 
 @pytest.mark.parametrize("stored", [[0.8, 0.95], {"low": 0.8, "high": 0.95}])

@@ -66,7 +66,7 @@ def model_card(description: Mapping[str, Any], kind: str, notes: Mapping[str, An
         _figures(results),
         _preprocessing(description),
         *([_measured(notes)] if notes else []),
-        _loading(kind),
+        _loading(kind, Views.of_metadata(description)),
     ]
     return "\n".join(part.rstrip("\n") + "\n" for part in parts)
 
@@ -202,7 +202,7 @@ def _measured(notes: Mapping[str, Any]) -> str:
     return "\n".join(["## Measured while exporting", "", *(f"- {line}" for line in notes["lines"]), ""])
 
 
-def _loading(kind: str) -> str:
+def _loading(kind: str, views: Views) -> str:
     if kind == "onnx":
         code = (
             "from mfer_lightning.onnx import OnnxModel  # needs numpy, onnxruntime and pillow; no torch\n\n"
@@ -213,4 +213,10 @@ def _loading(kind: str) -> str:
             "from mfer_lightning import load_model\n\n"
             'model = load_model(".")  # this folder; photographs: `mfer predict checkpoint=. source=photo.jpg`'
         )
-    return f"## How to load\n\n```python\n{code}\n```\n"
+    text = f"## How to load\n\n```python\n{code}\n```\n"
+    if views.words:
+        text += (
+            f"\nA face is {views.words}, which the lines above do by themselves; other programs take the mean of the "
+            f"{views.count} pictures' logits, and the softmax of that.\n"
+        )
+    return text
