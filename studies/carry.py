@@ -15,8 +15,8 @@ from pathlib import Path
 
 from mfer_lightning.errors import UserError
 from mfer_lightning.evaluation.kept import keep_study
-
-RESULT = "result.json"
+from mfer_lightning.evaluation.runs import CONFIG, RESULT, is_training, predictions_of, read_result
+from mfer_lightning.files import write_text
 
 
 def keep(study: Path, runs: Sequence[Path]) -> str:
@@ -26,24 +26,34 @@ def keep(study: Path, runs: Sequence[Path]) -> str:
         raise UserError(f"{', '.join(missing)}: no such folder of runs.")
     kept = keep_study(runs, study)
     left_out = "".join(f"\nleft out: {item.folder} {item.reason}" for item in kept.left_out)
-    return f"{study}: {len(kept.written)} runs kept, {len(kept.unchanged)} were kept before.{left_out}"
+    return f"{study}: kept {len(kept.written)}, as they were before {len(kept.unchanged)}.{left_out}"
 
 
 def restore(study: Path, runs: Path) -> str:
-    """Copy kept runs to where they count as finished; each appears whole or not at all, and what is there stays."""
-    kept = sorted(path.parent for path in study.glob(f"*/{RESULT}"))
+    """Copy kept runs to where they count as finished, after a look at all of them; what is there stays.
+
+    A run has its ``result.json`` last, so that it is finished when it is whole.
+    """
+    kept = [path.parent for path in sorted(study.rglob(RESULT)) if is_training(path.parent)]
     if not kept:
-        raise UserError(f"{study}: no kept run, a folder with a {RESULT}.")
-    new = [run for run in kept if not (runs / run.name / RESULT).is_file()]
-    for run in new:
-        begun = runs / run.name
-        if begun.exists():
-            raise UserError(f"{begun} is a run that was begun and not finished: remove it, or go on with it.")
-        part = runs / f".{run.name}.part"
-        shutil.rmtree(part, ignore_errors=True)
-        shutil.copytree(run, part)
-        part.rename(begun)
-    return f"{runs}: {len(new)} kept runs put back, {len(kept) - len(new)} were there."
+        raise UserError(f"{study}: no kept run, a folder with a {RESULT} and a {CONFIG}.")
+    new = []
+    for run in kept:
+        try:
+            predictions_of(run, read_result(run / RESULT))
+        except ValueError as error:
+            raise UserError(f"Nothing was put back: {run} {error}.") from error
+        place = runs / run.relative_to(study)
+        if not (place / RESULT).is_file():
+            if (place / "checkpoints").is_dir():
+                raise UserError(f"Nothing was put back: {place} was begun and is not finished; remove it, or go on.")
+            new.append((run, place))
+    for run, place in new:
+        shutil.copytree(
+            run, place, ignore=lambda folder, _, run=run: [RESULT] * (folder == str(run)), dirs_exist_ok=True
+        )
+        write_text(place / RESULT, (run / RESULT).read_text(encoding="utf-8"))
+    return f"{runs}: put back {len(new)}, there already {len(kept) - len(new)}."
 
 
 def main(words: Sequence[str]) -> int:

@@ -39,6 +39,7 @@ def here(command: Sequence[str], **options: Any) -> subprocess.CompletedProcess[
     """What a process of its own would say to a command line of ours, said by this one; others have their process."""
     if list(command[:3]) != [sys.executable, "-m", "mfer_lightning"]:
         return in_a_process(command, **options)
+    assert options.keys() == {"cwd", "env", "capture_output", "text"}
     cwd, env = options["cwd"], options["env"]
     before, said, complaint = Path.cwd(), io.StringIO(), io.StringIO()
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(said), redirect_stderr(complaint):

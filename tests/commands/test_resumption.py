@@ -35,9 +35,25 @@ def test_arithmetics_are_told_in_the_order_in_which_machines_took_them(last: Pat
     assert str(mixed_arithmetic(twice)).startswith(f"Trained in {twice}")
 
 
-def test_checkpoints_of_before_it_was_recorded_say_nothing_of_it(last: Path) -> None:
-    torch.save({"mfer": {"data_hash": "a"}, "state_dict": {}}, last)
-    assert resumption(last, "a").with_precision("32-true") == "32-true"
+def test_no_arithmetic_is_added_where_all_epochs_are_trained(last: Path) -> None:
+    stored = {"mfer": {"data_hash": "a", "precision": "bf16-mixed"}, "state_dict": {}, "epoch": 4}
+    torch.save(stored, last)
+    assert resumption(last, "a", max_epochs=5).with_precision("32-true") == "bf16-mixed"
+    assert resumption(last, "a", max_epochs=6).with_precision("32-true") == "bf16-mixed, then 32-true"
+    assert resumption(last, "a", max_epochs=-1).with_precision("32-true") == "bf16-mixed, then 32-true"  # no limit
+
+
+@pytest.mark.parametrize(
+    ("configured", "told"), [("auto", "unknown, then 32-true"), ("bf16-mixed", "bf16-mixed, then 32-true")]
+)
+def test_of_checkpoints_of_before_it_was_recorded_the_configuration_is_believed_or_nothing(
+    last: Path, configured: str, told: str
+) -> None:
+    config = {"trainer": {"precision": configured}}
+    torch.save({"mfer": {"data_hash": "a", "config": config}, "state_dict": {}, "epoch": 0}, last)
+    assert resumption(last, "a", 2).with_precision("32-true") == told
+    torch.save({"mfer": {"data_hash": "a", "precision": ""}, "state_dict": {}}, last)
+    assert resumption(last, "a").with_precision("32-true") == "unknown, then 32-true"
 
 
 def test_other_data_are_refused(last: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from report.fabricate import write_run
 from studies.conftest import Script
 
@@ -21,28 +22,61 @@ def test_kept_runs_are_finished_elsewhere_and_kept_again_as_they_were(tmp_path: 
     runs = [write_run(here, loss, seed=seed) for loss in ("ce", "dsf") for seed in (0, 1)]
     (runs[3] / "result.json").unlink()
     first = script(CARRY, "keep", study, *here.glob("*-s0"))
-    assert "2 runs kept, 0 were kept before" in first.out, first.err
+    assert "kept 2, as they were before 0" in first.out, first.err
     second = script(CARRY, "keep", study, here)
-    assert "1 runs kept, 2 were kept before" in second.out
+    assert "kept 1, as they were before 2" in second.out
     assert f"left out: {runs[3]} has not ended" in second.out
-    assert "3 kept runs put back, 0 were there" in script(CARRY, "restore", study, there).out
+    assert "put back 3, there already 0" in script(CARRY, "restore", study, there).out
     assert [is_finished(there / run.name) for run in runs] == [True, True, True, False]
     before = files(study)
     write_run(there, "dsf", seed=1)
-    assert "1 runs kept, 3 were kept before" in script(CARRY, "keep", study, there).out
+    assert "kept 1, as they were before 3" in script(CARRY, "keep", study, there).out
     after = files(study)
     assert before.items() < after.items()
-    assert "0 kept runs put back, 4 were there" in script(CARRY, "restore", study, there).out
+    assert "put back 0, there already 4" in script(CARRY, "restore", study, there).out
 
 
-def test_a_run_that_was_begun_is_not_written_over(tmp_path: Path, script: Script) -> None:
+def test_runs_of_several_sweeps_come_back_where_they_were_with_their_evaluations(
+    tmp_path: Path, script: Script
+) -> None:
+    first = write_run(tmp_path / "here" / "a")
+    second = write_run(tmp_path / "here" / "b")
+    later = write_run(first / "evaluations", name="again")
+    (later / "config.yaml").unlink()
+    assert "kept 3," in script(CARRY, "keep", tmp_path / "study", tmp_path / "here").out
+    assert "put back 2, there already 0" in script(CARRY, "restore", tmp_path / "study", tmp_path / "there").out
+    back = {str(path.parent.relative_to(tmp_path / "there")) for path in (tmp_path / "there").rglob("result.json")}
+    assert back == {f"a/{first.name}", f"a/{first.name}/evaluations/again", f"b/{second.name}"}
+
+
+def test_a_run_that_was_begun_is_not_written_over_and_one_put_back_in_part_is_made_whole(
+    tmp_path: Path, script: Script
+) -> None:
+    for seed in (0, 1):
+        run = write_run(tmp_path / "here", seed=seed)
+    script(CARRY, "keep", tmp_path / "study", tmp_path / "here")
+    place = tmp_path / "there" / run.name
+    (place / "checkpoints").mkdir(parents=True)
+    said = script(CARRY, "restore", tmp_path / "study", tmp_path / "there")
+    assert said.code == 2
+    assert f"Nothing was put back: {place} was begun" in said.err
+    assert not list((tmp_path / "there").rglob("result.json"))
+    (place / "checkpoints").rmdir()
+    (place / "metrics.csv").write_text("half")
+    assert "put back 2," in script(CARRY, "restore", tmp_path / "study", tmp_path / "there").out
+    assert files(place) == files(tmp_path / "study" / run.name)
+
+
+@pytest.mark.parametrize("content", ["<<<<<<< HEAD\n", '{"schema_version": 1, "protocol": "\\ud800"}'])
+def test_a_damaged_result_is_not_taken_for_a_finished_run(tmp_path: Path, script: Script, content: str) -> None:
     run = write_run(tmp_path / "here")
     script(CARRY, "keep", tmp_path / "study", tmp_path / "here")
-    (run / "result.json").unlink()
-    said = script(CARRY, "restore", tmp_path / "study", tmp_path / "here")
+    (tmp_path / "study" / run.name / "result.json").write_text(content)
+    said = script(CARRY, "restore", tmp_path / "study", tmp_path / "there")
     assert said.code == 2
-    assert f"{run} is a run that was begun" in said.err
-    assert (run / "predictions_test.csv").is_file()
+    assert "Nothing was put back" in said.err
+    assert "damaged result.json" in said.err
+    assert not (tmp_path / "there").exists()
 
 
 def test_mistakes_are_a_sentence(tmp_path: Path, script: Script) -> None:

@@ -211,7 +211,7 @@ def precision(options: Config) -> Any:
         A precision that Lightning knows (a string).
     """
     if options["precision"] != "auto":
-        return str(options["precision"])
+        return "32-true" if str(options["precision"]) == "32" else str(options["precision"])  # two names of one thing
     if options["accelerator"] in ("auto", "gpu", "cuda") and torch.cuda.is_available():
         return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "16-mixed"
     if options["accelerator"] in ("auto", "cpu") and torch.cpu._is_avx512_bf16_supported():

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mfer_lightning.errors import UserError
 from mfer_lightning.inference.checkpoint import read_checkpoint
 
 _THEN = ", then "
+_UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True)
@@ -17,36 +20,43 @@ class Resumption:
 
     Args:
         checkpoint: the last whole epoch's; None: the training starts afresh.
-        precision: the arithmetic of its epochs, as its checkpoint tells it; None where there are none, or where the
-            checkpoint was made before it was recorded.
+        precision: the arithmetic of its epochs, ``"unknown"`` where the checkpoint does not say it; None where there
+            are none.
+        ended: whether all epochs are trained, and only the evaluation is left.
     """
 
     checkpoint: str | None = None
     precision: str | None = None
+    ended: bool = False
 
     def with_precision(self, now: str) -> str:
         """Say in what arithmetic the run will have been trained.
 
         Args:
-            now: the arithmetic on this machine, e.g. ``"bf16-mixed"``.
+            now: the arithmetic here, e.g. ``"bf16-mixed"``.
 
         Example:
             >>> Resumption().with_precision("32-true")
             '32-true'
             >>> Resumption("last.ckpt", "bf16-mixed").with_precision("32-true")
             'bf16-mixed, then 32-true'
+            >>> Resumption("last.ckpt", "bf16-mixed", ended=True).with_precision("32-true")
+            'bf16-mixed'
         """
-        if self.precision is None or self.precision.split(_THEN)[-1] == now:
-            return self.precision or now
+        if self.precision is None:
+            return now
+        if self.ended or self.precision.split(_THEN)[-1] == now:
+            return self.precision
         return f"{self.precision}{_THEN}{now}"
 
 
-def resumption(last: Path, data_hash: str) -> Resumption:
+def resumption(last: Path, data_hash: str, max_epochs: int | None = None) -> Resumption:
     """Look at the last checkpoint of a run, and whether the training can go on from it.
 
     Args:
         last: ``checkpoints/last.ckpt`` of the run, which need not be there.
         data_hash: of the faces, labels and splits in use now.
+        max_epochs: of the run; None: no limit.
 
     Raises:
         UserError: where the checkpoint cannot be read, or the data are not those that it was trained on.
@@ -54,16 +64,28 @@ def resumption(last: Path, data_hash: str) -> Resumption:
     if not last.is_file():
         return Resumption()
     try:
-        stored = read_checkpoint(last)["mfer"]
+        checkpoint = read_checkpoint(last)
     except UserError as error:
         raise UserError(f"The run cannot be continued: {error} Start a fresh run with resume=never.") from error
+    stored = checkpoint["mfer"]
     if stored.get("data_hash") != data_hash:
         raise UserError(
             f"The data have changed since {last.parent.parent} was started: other faces, labels or splits. "
             "Start a fresh run with resume=never."
         )
-    precision = stored.get("precision")
-    return Resumption(str(last), precision if isinstance(precision, str) else None)
+    epochs = checkpoint.get("epoch", -1) + 1
+    ended = max_epochs is not None and epochs >= max_epochs > 0
+    return Resumption(str(last), _precision_of(stored), ended)
+
+
+def _precision_of(stored: Mapping[str, Any]) -> str:
+    """Read the arithmetic off a checkpoint; off its configuration where that was made before it was recorded."""
+    if isinstance(said := stored.get("precision"), str) and said:
+        return said
+    config = stored.get("config")
+    trainer = config.get("trainer") if isinstance(config, Mapping) else None
+    wished = trainer.get("precision") if isinstance(trainer, Mapping) else None
+    return str(wished) if wished not in (None, "auto") else _UNKNOWN
 
 
 def mixed_arithmetic(precision: str) -> str | None:
@@ -76,6 +98,6 @@ def mixed_arithmetic(precision: str) -> str | None:
     if _THEN not in precision:
         return None
     return (
-        f"Trained in {precision}, since it was continued on another machine, where trainer.precision=auto means "
-        "something else: set trainer.precision to have one arithmetic everywhere."
+        f"Trained in {precision}, since it was continued where trainer.precision=auto means something else than where "
+        "it was begun: set trainer.precision to have one arithmetic everywhere."
     )

@@ -120,7 +120,8 @@ def _train(config: dict[str, Any], run_dir: Path) -> float | None:
     datamodule.setup("fit")
     protocol = datamodule.protocol
     last = run_dir / "checkpoints" / "last.ckpt"
-    resume = resumption(last, datamodule.data_hash) if config["resume"] == "auto" else Resumption()
+    epochs = config["trainer"]["max_epochs"]
+    resume = resumption(last, datamodule.data_hash, epochs) if config["resume"] == "auto" else Resumption()
     now = precision(config["trainer"])
     arithmetic = resume.with_precision(now)
     metadata = {

@@ -93,6 +93,7 @@ def describe_model(model: FERModel, views: Views) -> dict[str, Any]:
         "trained_on": model.metadata.get("protocol"),
         "data_hash": model.metadata.get("data_hash"),
         "git": model.metadata.get("git"),
+        "precision": model.metadata.get("precision"),
         "class_names": list(model.class_names),
         **views.to_config(),
     }

@@ -129,6 +129,10 @@ def read_result(path: Path) -> Result:
         raise ValueError(f"has a result.json that cannot be opened ({error.strerror or error})") from error
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"has a damaged result.json ({_short(error)})") from error
+    try:
+        json.dumps(found, ensure_ascii=False).encode("utf-8")
+    except (UnicodeEncodeError, RecursionError) as error:  # half a character can be read, but nowhere be written
+        raise ValueError(f"has a damaged result.json ({_short(error)})") from error
     if not isinstance(found, Mapping) or not {"schema_version", "protocol"} & set(found):
         raise ValueError("has a result.json of another program")
     version = found.get("schema_version")

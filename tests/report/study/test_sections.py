@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +159,47 @@ def test_seeds_may_have_an_arithmetic_each_and_runs_of_before_it_was_recorded_sa
         trained(tmp_path, loss, 0, "bf16-mixed")
         trained(tmp_path, loss, 1, others)
     assert sections_of(tmp_path)[0].notes == []
+
+
+def test_methods_without_a_common_seed_are_told_too(tmp_path: Path) -> None:
+    for loss, precision, seeds in (("ce", "bf16-mixed", (0, 1)), ("dsf", "32-true", (2, 3))):
+        for seed in seeds:
+            trained(tmp_path, loss, seed, precision)
+    (note,) = sections_of(tmp_path)[0].notes
+    assert "(loss=ce in bf16-mixed, loss=dsf in 32-true)" in note
+
+
+def test_evaluations_have_the_arithmetic_of_their_checkpoint(tmp_path: Path) -> None:
+    for loss, precision in (("ce", "bf16-mixed"), ("dsf", "32-true")):
+        run = write_run(tmp_path, loss=loss, name=loss)
+        folder = evaluation(run, "fer", protocol="ferplus@majority", loss=loss)
+        model = {"checkpoint": str(run / "checkpoints" / "best.ckpt"), "flip": False, "precision": precision}
+        change(folder, model=model, hardware={"precision": "32-true"})
+    notes = {section.protocol: section.notes for section in sections_of(tmp_path)}
+    assert notes["rafdb@holdout"] == []
+    assert "loss=ce in bf16-mixed, loss=dsf in 32-true" in notes["ferplus@majority"][0]
+
+
+@pytest.mark.parametrize(("configured", "told"), [("32", False), ("bf16-mixed", True), ("auto", False)])
+def test_older_runs_are_believed_what_they_were_configured_with(tmp_path: Path, configured: str, told: bool) -> None:
+    run = write_run(tmp_path, changes={"trainer.precision": configured}, name="older")
+    config = json.loads((run / "result.json").read_text())["config"]
+    other = write_run(tmp_path, loss="dsf", changes={"trainer.precision": configured}, name="newer")
+    change(other, hardware={"precision": "32-true"})
+    assert config["trainer"]["precision"] == configured
+    assert bool(sections_of(tmp_path)[0].notes) == told
+
+
+def test_whoever_compares_arithmetics_is_warned_where_one_of_them_is_two(tmp_path: Path) -> None:
+    for loss, precision, used in (
+        ("ce", "auto", "32-true"), ("dsf", "auto", "bf16-mixed"),
+        ("ce", "32-true", "32-true"), ("dsf", "32-true", "32-true"),
+    ):  # fmt: skip
+        run = write_run(tmp_path, loss, changes={"trainer.precision": precision}, name=f"{loss}-{precision}")
+        change(run, hardware={"precision": used})
+    (note,) = sections_of(tmp_path)[0].notes
+    assert "32-true" in note
+    assert "bf16-mixed" in note
 
 
 def test_whoever_compares_arithmetics_is_not_warned_of_them(tmp_path: Path) -> None:

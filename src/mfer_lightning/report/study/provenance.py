@@ -106,12 +106,17 @@ def made_with(runs: Sequence[Run]) -> list[tuple[str, str]]:
         for package, version in run.result["versions"].items():
             packages.setdefault(str(package), {})[str(version)] = None
     found.append(("versions", ", ".join(f"{package} {'|'.join(seen)}" for package, seen in packages.items())))
-    machines = dict.fromkeys(_machine(run.result["hardware"]) for run in runs)
+    # older runs do not name the instructions: the same machine is not told twice
+    known = {
+        _machine({**run.result["hardware"], "instructions": None}): _machine(run.result["hardware"])
+        for run in runs
+        if run.result["hardware"].get("instructions")
+    }
+    machines = dict.fromkeys(known.get(name, name) for name in (_machine(run.result["hardware"]) for run in runs))
     found.append(("hardware", "; ".join(machines)))
-    counts = Counter(filter(None, map(arithmetic_of, runs)))
-    if counts:
-        alone = counts.total() == len(runs) and len(counts) == 1
-        found.append(("arithmetic", "; ".join(name if alone else f"{name} ({n} runs)" for name, n in counts.items())))
+    counts = Counter(arithmetic_of(run) or "not recorded" for run in runs)
+    told = (name if len(counts) == 1 else f"{name} ({n} run{'s' * (n > 1)})" for name, n in counts.items())
+    found.append(("arithmetic of the training", "; ".join(told)))
     hashes = dict.fromkeys(str(run.result.get("data_hash", ""))[:12] for run in runs if run.result.get("data_hash"))
     if hashes:
         shown = list(hashes)[:MOST_NAMES]
@@ -122,13 +127,23 @@ def made_with(runs: Sequence[Run]) -> list[tuple[str, str]]:
 
 
 def arithmetic_of(run: Run) -> str | None:
-    """Tell the arithmetic that a run was trained in, e.g. ``"bf16-mixed"``; None where it is not recorded."""
-    used = run.result["hardware"].get("precision")
-    return used if isinstance(used, str) else None
+    """Tell the arithmetic that a run's network was trained in, e.g. ``"bf16-mixed"``.
+
+    Returns:
+        Of an evaluation, what its checkpoint says; of an older run, what it was configured with; None where that was
+        ``auto``, which is not recorded then.
+    """
+    model, config = run.result.get("model"), run.result["config"].get("trainer")
+    used: Any = run.result["hardware"].get("precision") if run.stored.trained else None
+    if used is None and isinstance(model, Mapping):
+        used = model.get("precision")
+    if used is None and isinstance(config, Mapping) and config.get("precision") != "auto":
+        used = config.get("precision")
+    return {"32": "32-true"}.get(used, used) if isinstance(used, str) and used else None
 
 
 def unlike_arithmetic(methods: Mapping[str, Sequence[Run]]) -> str | None:
-    """Warn where runs of one seed, which are compared with each other, were trained in different arithmetic.
+    """Warn where methods that are compared with each other were not trained in the same arithmetic.
 
     ``trainer.precision=auto`` is bfloat16 on one machine and float32 on another: a difference between methods may then
     be one between machines. Seeds may differ from one another as long as each has all its methods in one arithmetic.
@@ -140,17 +155,25 @@ def unlike_arithmetic(methods: Mapping[str, Sequence[Run]]) -> str | None:
         A sentence, or None where nothing is wrong or nothing is recorded.
     """
     used: dict[int, dict[str, str]] = {}
+    sets: dict[frozenset[str], str] = {}
     for name, runs in methods.items():
         for run in runs:
             if (arithmetic := arithmetic_of(run)) is not None:
                 used.setdefault(run.seed, {}).setdefault(arithmetic, name)
-    seed = next((seed for seed in sorted(used) if len(used[seed]) > 1), None)
-    if seed is None:
+        if found := frozenset(filter(None, map(arithmetic_of, runs))):
+            sets.setdefault(found, name)
+    seeds = [seed for seed in sorted(used) if len(used[seed]) > 1]
+    if seeds:
+        examples = ", ".join(f"{name} in {arithmetic}" for arithmetic, name in used[seeds[0]].items())
+        more = f"; {len(seeds)} seeds in all" if len(seeds) > 1 else ""
+        examples = f"seed {seeds[0]}: {examples}{more}"
+    elif len(sets) > 1:
+        examples = ", ".join(f"{name} in {' and '.join(sorted(found))}" for found, name in sets.items())
+    else:
         return None
-    examples = ", ".join(f"{name} in {arithmetic}" for arithmetic, name in used[seed].items())
     return (
-        f"Not all methods were trained in the same arithmetic (seed {seed}: {examples}), so that a difference may be "
-        "one of machines: set trainer.precision, or have one machine train all methods of a seed."
+        f"Not all methods were trained in the same arithmetic ({examples}), so that a difference may be one of "
+        "machines: set trainer.precision, or have one machine train all methods of a seed."
     )
 
 

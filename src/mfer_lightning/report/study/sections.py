@@ -246,9 +246,11 @@ def _section(
         if axis.tied:
             tied = ", ".join(axis.tied[:6]) + (f" and {len(axis.tied) - 6} more" if len(axis.tied) > 6 else "")
             section.notes.append(f"With {axis.title} change, value by value: {tied}.")
-    if all(axis.key != "trainer.precision" for axis in axes):  # whoever compares arithmetics knows that they differ
-        unlike = unlike_arithmetic({method.label: method.runs for method in methods})
-        section.notes.extend([] if unlike is None else [unlike])
+    chosen_precision = [place for place, axis in enumerate(axes) if axis.key == "trainer.precision"]
+    alike: dict[str, dict[str, Sequence[Run]]] = {}  # whoever compares arithmetics knows that they differ
+    for method in methods:
+        alike.setdefault("".join(method.values[i] for i in chosen_precision), {})[method.label] = method.runs
+    section.notes.extend(filter(None, map(unlike_arithmetic, alike.values())))
     return section
 
 
