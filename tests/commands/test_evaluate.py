@@ -38,7 +38,10 @@ def evaluate(run: Path, *arguments: str) -> int:
 
 
 def test_evaluating_a_run_again_gives_the_figures_of_its_training(trained: Path, tmp_path: Path) -> None:
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures" / "embedding.png").write_text("of an evaluation that had one")
     assert evaluate(trained, f"output={tmp_path}") == 0
+    assert not (tmp_path / "figures" / "embedding.png").exists(), "of other features than these"
     found, first = result_in(tmp_path), result_in(trained)
     validate_result(found)
     for key in ("protocol", "split", "n", "class_names", "confusion", "seed", "config", "data_hash"):

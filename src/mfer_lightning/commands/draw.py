@@ -23,7 +23,8 @@ def draw_figures(folder: Path, result: Mapping[str, Any], table: Predictions, em
         folder: holds ``features_<split>.npz`` of the same faces.
         result: what ``result.json`` is to hold.
         table: the predictions that it was made of.
-        embedding_points: faces in the embedding; with fewer than there are classes it is left out.
+        embedding_points: faces in the embedding; with fewer than there are classes it is left out, and an
+            earlier one removed.
     """
     figures, where = folder / "figures", f"{result['protocol']}, {result['split']}"
     plot_confusion(result["confusion"], result["class_names"], figures / "confusion.png", f"Confusion matrix ({where})")
@@ -33,14 +34,16 @@ def draw_figures(folder: Path, result: Mapping[str, Any], table: Predictions, em
         plot_lists(result, figures / "lists.png", f"Lists of faces ({where})")
     else:
         (figures / "lists.png").unlink(missing_ok=True)  # of an evaluation with lists, which this one replaces
-    if embedding_points >= len(table.class_names):
-        with np.load(folder / f"features_{result['split']}.npz") as stored:
-            feature = stored["feature"].astype(np.float32)
-        plot_embedding(
-            feature,
-            table.label,
-            table.class_names,
-            figures / "embedding.png",
-            max_points=embedding_points,
-            seed=result["seed"],
-        )
+    if embedding_points < len(table.class_names):
+        (figures / "embedding.png").unlink(missing_ok=True)  # the same
+        return
+    with np.load(folder / f"features_{result['split']}.npz") as stored:
+        feature = stored["feature"].astype(np.float32)
+    plot_embedding(
+        feature,
+        table.label,
+        table.class_names,
+        figures / "embedding.png",
+        max_points=embedding_points,
+        seed=result["seed"],
+    )

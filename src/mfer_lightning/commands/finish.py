@@ -12,6 +12,7 @@ import numpy as np
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from mfer_lightning.callbacks import History
+from mfer_lightning.commands.draw import draw_figures
 from mfer_lightning.commands.resumption import mixed_arithmetic
 from mfer_lightning.commands.track import publish_result
 from mfer_lightning.data.datamodules import FaceDataModule
@@ -19,11 +20,7 @@ from mfer_lightning.evaluation.metrics import evaluate
 from mfer_lightning.evaluation.predictions import Predictions
 from mfer_lightning.evaluation.schema import SCHEMA_VERSION, validate_result
 from mfer_lightning.evaluation.uncertainty import annotator_figures, metric_intervals
-from mfer_lightning.figures.confusion import plot_confusion
-from mfer_lightning.figures.embedding import plot_embedding
 from mfer_lightning.figures.learning_curves import plot_learning_curves
-from mfer_lightning.figures.per_class import plot_per_class
-from mfer_lightning.figures.reliability import plot_reliability
 from mfer_lightning.files import write_json
 from mfer_lightning.inference.checkpoint import read_checkpoint
 from mfer_lightning.inference.collect import Outputs, collect, write_features
@@ -79,7 +76,8 @@ def finish(
         return None
     split = "test" if "test" in tables else "val"
     result = _result(config, datamodule, module, history, gflops, tables[split], split, selection)
-    _draw(run_dir, result, tables[split], config)
+    plot_learning_curves(run_dir / "metrics.csv", run_dir / "figures" / "learning_curves.png", selection["epoch"])
+    draw_figures(run_dir, result, tables[split], int(config["evaluation"]["embedding_points"]))
     publish_result(trainer.loggers, run_dir, result, tables, datamodule)
     write_json(run_dir / "result.json", result)
     log.info("finished: %s", {k: result["metrics"][k] for k in ("accuracy", "mean_class_accuracy", "macro_f1")})
@@ -165,18 +163,3 @@ def _result(
         "hardware": hardware(precision),
     }
     return dict(validate_result(result))
-
-
-def _draw(run_dir: Path, result: Mapping[str, Any], table: Predictions, config: Mapping[str, Any]) -> None:
-    figures, where = run_dir / "figures", f"{result['protocol']}, {result['split']}"
-    plot_learning_curves(run_dir / "metrics.csv", figures / "learning_curves.png", result["selection"]["epoch"])
-    plot_confusion(result["confusion"], result["class_names"], figures / "confusion.png", f"Confusion matrix ({where})")
-    plot_per_class(result["per_class"], figures / "per_class.png", f"Recall of each class ({where})")
-    plot_reliability(table.probabilities, table.label, figures / "reliability.png")
-    points = int(config["evaluation"]["embedding_points"])
-    if points >= len(table.class_names):
-        with np.load(run_dir / f"features_{result['split']}.npz") as stored:
-            feature = stored["feature"].astype(np.float32)
-        plot_embedding(
-            feature, table.label, table.class_names, figures / "embedding.png", max_points=points, seed=result["seed"]
-        )
