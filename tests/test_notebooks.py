@@ -75,6 +75,7 @@ def test_a_notebook_runs_in_its_small_version(path: Path, tmp_path: Path, monkey
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)  # they train: minutes each on a quick machine
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 def test_a_notebook_runs_as_it_is(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MFER_NOTEBOOKS", raising=False)

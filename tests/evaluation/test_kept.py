@@ -16,7 +16,7 @@ from mfer_lightning.errors import UserError
 from mfer_lightning.evaluation import kept
 from mfer_lightning.evaluation.kept import keep_run, keep_study
 from mfer_lightning.evaluation.metrics import evaluate
-from mfer_lightning.evaluation.packed import pack
+from mfer_lightning.evaluation.packed import open_table, pack
 from mfer_lightning.evaluation.predictions import Predictions
 
 #: A configuration with the places of a machine.
@@ -270,3 +270,15 @@ class TestAStudy:
         (write_run(tmp_path / "s", n=70) / "predictions_test.csv").unlink()
         with pytest.raises(UserError, match=r"no finished run whose numbers could be kept.* has no predictions_test"):
             keep_study([tmp_path / "s"], tmp_path / "kept")
+
+
+@pytest.mark.parametrize("study", ["ferplus_pilot", "facs/clean", "ferplus_small"])
+def test_numbers_that_were_kept_before_are_kept_as_they_are(study: str, tmp_path: Path) -> None:
+    """Real tables, whose logits need more digits in some rows: each time they were shortened they lost some."""
+    first = sorted((Path(__file__).parents[2] / "studies" / study).glob("*/result.json"))[0].parent
+    assert keep_run(first, tmp_path / "again")
+    for name in ("config.yaml", "metrics.csv", "result.json"):
+        assert (tmp_path / "again" / name).read_text() == (first / name).read_text()
+    (table,) = first.glob("predictions_*")
+    with open_table(tmp_path / "again" / table.name) as again, open_table(table) as before:
+        assert again.read() == before.read()

@@ -14,7 +14,7 @@ import numpy as np
 import yaml
 
 from mfer_lightning.errors import UserError
-from mfer_lightning.evaluation.packed import PACKED, open_table, pack
+from mfer_lightning.evaluation.packed import PACKED, open_table, pack, table_of
 from mfer_lightning.evaluation.places import Places, is_absolute, private_place
 from mfer_lightning.evaluation.predictions import Predictions
 from mfer_lightning.evaluation.predictions_csv import predictions_text
@@ -197,7 +197,11 @@ def _table(run: Path, result: Mapping[str, Any], places: Places) -> Predictions:
     except UserError as error:
         raise ValueError(f"has predictions that cannot be read ({str(error).rstrip('.')})") from error
     named = [_relative(name, places, run) for name in table.path.tolist()]
-    return shorten(replace(table, path=np.asarray(named, dtype=np.str_)), result["metrics"])
+    table = replace(table, path=np.asarray(named, dtype=np.str_))
+    place = table_of(run, result["split"])
+    if place is not None and place.name.endswith(PACKED):  # kept before: shortened again, it would lose a little more
+        return table
+    return shorten(table, result["metrics"])
 
 
 def _relative(name: str, places: Places, run: Path) -> str:
