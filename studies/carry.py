@@ -17,6 +17,7 @@ from mfer_lightning.errors import UserError
 from mfer_lightning.evaluation.kept import keep_study
 from mfer_lightning.evaluation.runs import CONFIG, RESULT, is_training, predictions_of, read_result
 from mfer_lightning.files import write_text
+from mfer_lightning.sweep.identity import is_finished
 
 
 def keep(study: Path, runs: Sequence[Path]) -> str:
@@ -44,7 +45,7 @@ def restore(study: Path, runs: Path) -> str:
         except ValueError as error:
             raise UserError(f"Nothing was put back: {run} {error}.") from error
         place = runs / run.relative_to(study)
-        if not (place / RESULT).is_file():
+        if not is_finished(place):
             if (place / "checkpoints").is_dir():
                 raise UserError(f"Nothing was put back: {place} was begun and is not finished; remove it, or go on.")
             new.append((run, place))

@@ -33,6 +33,7 @@ from mfer_lightning.callbacks import (
 )
 from mfer_lightning.commands.combinations import device_count
 from mfer_lightning.config.instantiate import described, instantiate
+from mfer_lightning.config.precision import configured_precision
 from mfer_lightning.data.datamodules import FaceDataModule
 from mfer_lightning.errors import UserError
 from mfer_lightning.inference.checkpoint import read_checkpoint
@@ -210,8 +211,8 @@ def precision(options: Config) -> Any:
     Returns:
         A precision that Lightning knows (a string).
     """
-    if options["precision"] != "auto":
-        return "32-true" if str(options["precision"]) == "32" else str(options["precision"])  # two names of one thing
+    if (chosen := configured_precision(options)) is not None:
+        return chosen
     if options["accelerator"] in ("auto", "gpu", "cuda") and torch.cuda.is_available():
         return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "16-mixed"
     if options["accelerator"] in ("auto", "cpu") and torch.cpu._is_avx512_bf16_supported():

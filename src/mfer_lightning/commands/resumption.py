@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mfer_lightning.config.precision import configured_precision
 from mfer_lightning.errors import UserError
 from mfer_lightning.inference.checkpoint import read_checkpoint
 
@@ -83,9 +84,7 @@ def _precision_of(stored: Mapping[str, Any]) -> str:
     if isinstance(said := stored.get("precision"), str) and said:
         return said
     config = stored.get("config")
-    trainer = config.get("trainer") if isinstance(config, Mapping) else None
-    wished = trainer.get("precision") if isinstance(trainer, Mapping) else None
-    return str(wished) if wished not in (None, "auto") else _UNKNOWN
+    return (configured_precision(config.get("trainer")) if isinstance(config, Mapping) else None) or _UNKNOWN
 
 
 def mixed_arithmetic(precision: str) -> str | None:

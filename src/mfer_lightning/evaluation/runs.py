@@ -125,13 +125,10 @@ def read_result(path: Path) -> Result:
         if path.stat().st_size > MAX_BYTES:
             raise ValueError(f"has a result.json of {path.stat().st_size / 1e6:.0f} MB, which is no result of ours")
         found = json.loads(path.read_text(encoding="utf-8"))
+        json.dumps(found, ensure_ascii=False).encode("utf-8")  # half a character can be read, but nowhere be written
     except OSError as error:
         raise ValueError(f"has a result.json that cannot be opened ({error.strerror or error})") from error
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ValueError(f"has a damaged result.json ({_short(error)})") from error
-    try:
-        json.dumps(found, ensure_ascii=False).encode("utf-8")
-    except (UnicodeEncodeError, RecursionError) as error:  # half a character can be read, but nowhere be written
+    except (json.JSONDecodeError, UnicodeError, RecursionError) as error:
         raise ValueError(f"has a damaged result.json ({_short(error)})") from error
     if not isinstance(found, Mapping) or not {"schema_version", "protocol"} & set(found):
         raise ValueError("has a result.json of another program")

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from mfer_lightning.config.precision import configured_precision
 from mfer_lightning.evaluation.runs import LeftOut
 from mfer_lightning.report.study.runs import Run
 
@@ -106,13 +107,7 @@ def made_with(runs: Sequence[Run]) -> list[tuple[str, str]]:
         for package, version in run.result["versions"].items():
             packages.setdefault(str(package), {})[str(version)] = None
     found.append(("versions", ", ".join(f"{package} {'|'.join(seen)}" for package, seen in packages.items())))
-    # older runs do not name the instructions: the same machine is not told twice
-    known = {
-        _machine({**run.result["hardware"], "instructions": None}): _machine(run.result["hardware"])
-        for run in runs
-        if run.result["hardware"].get("instructions")
-    }
-    machines = dict.fromkeys(known.get(name, name) for name in (_machine(run.result["hardware"]) for run in runs))
+    machines = dict.fromkeys(_machine(run.result["hardware"]) for run in runs)
     found.append(("hardware", "; ".join(machines)))
     counts = Counter(arithmetic_of(run) or "not recorded" for run in runs)
     told = (name if len(counts) == 1 else f"{name} ({n} run{'s' * (n > 1)})" for name, n in counts.items())
@@ -133,13 +128,9 @@ def arithmetic_of(run: Run) -> str | None:
         Of an evaluation, what its checkpoint says; of an older run, what it was configured with; None where that was
         ``auto``, which is not recorded then.
     """
-    model, config = run.result.get("model"), run.result["config"].get("trainer")
-    used: Any = run.result["hardware"].get("precision") if run.stored.trained else None
-    if used is None and isinstance(model, Mapping):
-        used = model.get("precision")
-    if used is None and isinstance(config, Mapping) and config.get("precision") != "auto":
-        used = config.get("precision")
-    return {"32": "32-true"}.get(used, used) if isinstance(used, str) and used else None
+    told = run.result["hardware"] if run.stored.trained else run.result.get("model")
+    used = told.get("precision") if isinstance(told, Mapping) else None
+    return used if isinstance(used, str) and used else configured_precision(run.result["config"].get("trainer"))
 
 
 def unlike_arithmetic(methods: Mapping[str, Sequence[Run]]) -> str | None:
