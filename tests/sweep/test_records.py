@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mfer_lightning.sweep.records import TOKEN, JobRecord, read_records, sweep_rows, varied_axes
+from mfer_lightning.sweep.records import TOKEN, JobRecord, read_records, record_files, sweep_rows, varied_axes
 
 
 def test_records_come_back_in_order_and_only_those_of_this_start(
@@ -23,6 +23,15 @@ def test_records_come_back_in_order_and_only_those_of_this_start(
         (0, ("loss=ce",), "skipped", "a"),
         (1, ("loss=dsf",), "done", "b"),
     ]
+
+
+def test_a_record_that_another_job_is_writing_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Of 84 jobs, twelve at a time, one met such a file between the listing and the reading, and failed.
+    monkeypatch.setenv(TOKEN, "now")
+    JobRecord(7, ("loss=ce",), "running", "x").write(tmp_path)
+    (tmp_path / "jobs" / ".0008-c3ndx2ws.json").symlink_to(tmp_path / "gone")
+    assert [path.name for path in record_files(tmp_path)] == ["0007.json"]
+    assert [record.number for record in read_records(tmp_path)] == [7]
 
 
 def test_rows_join_records_with_results_and_keep_failures(tmp_path: Path) -> None:

@@ -53,10 +53,19 @@ class JobRecord:
         write_json(sweep_dir / "jobs" / f"{self.number:04d}.json", {**asdict(self), "token": os.environ.get(TOKEN, "")})
 
 
+def record_files(sweep_dir: Path) -> list[Path]:
+    """List the records of a sweep's folder, in the order of its jobs.
+
+    Other jobs write theirs meanwhile: files that are not whole yet have other names, which ``glob("*.json")`` would
+    match as well, and are gone a moment later.
+    """
+    return sorted((sweep_dir / "jobs").glob("[0-9]*.json"))
+
+
 def read_records(sweep_dir: Path) -> list[JobRecord]:
     """Read the records of the sweep that this process started, in the order of its jobs."""
     records = []
-    for path in sorted((sweep_dir / "jobs").glob("*.json")):
+    for path in record_files(sweep_dir):
         data = json.loads(path.read_text(encoding="utf-8"))
         if data["token"] == os.environ.get(TOKEN, ""):
             records.append(JobRecord(**{**data, "overrides": tuple(data["overrides"])}))

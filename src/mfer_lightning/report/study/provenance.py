@@ -15,6 +15,7 @@ from typing import Any
 from mfer_lightning.config.precision import configured_precision
 from mfer_lightning.evaluation.runs import LeftOut
 from mfer_lightning.report.study.runs import Run
+from mfer_lightning.sweep.records import record_files
 
 #: Of folders with the same complaint, so many are named.
 MOST_NAMES = 8
@@ -50,7 +51,7 @@ def read_sweeps(folder: Path) -> list[Sweep]:
     Records that cannot be read are passed over: they only say how a run came to be.
     """
     starts: dict[str, list[Mapping[str, Any]]] = {}
-    for path in sorted((folder / "jobs").glob("*.json"), key=lambda path: (path.stat().st_mtime_ns, path.name)):
+    for path in sorted(record_files(folder), key=lambda path: (path.stat().st_mtime_ns, path.name)):
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
             legal = isinstance(record["status"], str) and all(isinstance(o, str) for o in record["overrides"])
