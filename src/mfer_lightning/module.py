@@ -185,7 +185,8 @@ class FERModule(L.LightningModule):
     def predict_step(self, batch: dict[str, Tensor], batch_idx: int, dataloader_idx: int = 0) -> dict[str, Tensor]:
         """Return ``index`` (B,), ``logits`` (B,K) and ``feature`` (B,D) of one batch, computed in float32.
 
-        Logits and feature are means over ``views``.
+        Logits and feature are means over ``views``. On NVIDIA GPUs torch's convolutions round factors to TF32 unless
+        told otherwise (``torch.backends.cudnn.allow_tf32``).
         """
         with torch.autocast(self.device.type, enabled=False):
             output = self.views.average(self._answers, batch["image"])
