@@ -54,5 +54,5 @@ def check_space(config: Mapping[str, Any], run_dir: Path, module: FERModule, dat
     Raises:
         UserError: saying how much is needed, how much is free, and where.
     """
-    written = sum(f.stat().st_size for f in (run_dir / "checkpoints").glob("*.ckpt"))
+    written = sum(f.stat().st_size for f in (run_dir / "checkpoints").glob("[!.]*.ckpt"))
     require_space(run_dir, max(0, run_bytes(config, module, datamodule) - written), "the run")

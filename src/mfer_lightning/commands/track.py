@@ -80,7 +80,7 @@ def publish_result(
                     table,
                     val_metrics=evaluate(tables["val"])["metrics"] if split != "val" and "val" in tables else {},
                     setting=setting(result["config"]),
-                    figures={path.stem: path for path in sorted((run_dir / "figures").glob("*.png"))},
+                    figures={path.stem: path for path in sorted((run_dir / "figures").glob("[!.]*.png"))},
                     curves=read_rows(run_dir / "metrics.csv"),
                     checkpoint=run_dir / "checkpoints" / ("last.ckpt" if last else "best.ckpt")
                     if taker.checkpoints

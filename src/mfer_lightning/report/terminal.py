@@ -216,7 +216,7 @@ def print_places(run_dir: Path, console: Console) -> None:
     """Print where results lie, and the figures among them."""
     # soft_wrap and no highlighting: a path must survive copying, and is the same without colour
     console.print(f"Run:     {escape(_short(run_dir))}", soft_wrap=True, highlight=False)
-    figures = sorted((run_dir / "figures").glob("*.png"))
+    figures = sorted((run_dir / "figures").glob("[!.]*.png"))
     for number, figure in enumerate(figures):
         title = "Figures:" if number == 0 else "        "
         console.print(f"{title} {escape(_short(figure))}", soft_wrap=True, highlight=False)

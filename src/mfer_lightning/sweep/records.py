@@ -59,7 +59,7 @@ def record_files(sweep_dir: Path) -> list[Path]:
     Other jobs write theirs meanwhile: files that are not whole yet have other names, which ``glob("*.json")`` would
     match as well, and are gone a moment later.
     """
-    return sorted((sweep_dir / "jobs").glob("[0-9]*.json"))
+    return sorted((sweep_dir / "jobs").glob("[0-9]*.json"), key=lambda path: (len(path.name), path.name))
 
 
 def read_records(sweep_dir: Path) -> list[JobRecord]:
