@@ -51,6 +51,7 @@ def start(folder: Path, *options: str) -> subprocess.Popen[bytes]:
         stdout=subprocess.DEVNULL,
         stderr=(folder / "stderr.txt").open("ab"),
         env={**os.environ, "OMP_NUM_THREADS": "1"},
+        start_new_session=True,  # its process group is the run
     )
 
 
@@ -145,10 +146,14 @@ def assert_same(run: Path, alone: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
+@pytest.mark.parametrize("to", ["process", "group"])  # `timeout`, SLURM and systemd tell all processes of a run
 @pytest.mark.parametrize("ranks", [1, 2])
-def test_sigterm_in_mid_epoch_saves_within_ten_seconds_and_ends_with_code_143(ranks: int, tmp_path: Path) -> None:
+def test_sigterm_in_mid_epoch_saves_within_ten_seconds_and_ends_with_code_143(
+    ranks: int, to: str, tmp_path: Path
+) -> None:
     more = () if ranks == 1 else ("trainer=ddp_cpu", "trainer.devices=2")
-    process = start(tmp_path / "run", "trainer.max_epochs=500", "dataset.train_size=3000", *more)
+    workers = f"loader.num_workers={0 if to == 'process' else 2}"
+    process = start(tmp_path / "run", "trainer.max_epochs=500", "dataset.train_size=3000", workers, *more)
     while process.poll() is None:
         run = run_in(tmp_path / "run")
         if run is not None and epochs_of(run):
@@ -157,14 +162,17 @@ def test_sigterm_in_mid_epoch_saves_within_ten_seconds_and_ends_with_code_143(ra
     assert process.poll() is None, (tmp_path / "run" / "stderr.txt").read_text()[-2000:]
     assert run is not None
     began = time.monotonic()
-    process.send_signal(signal.SIGTERM)
+    if to == "process":
+        process.send_signal(signal.SIGTERM)
+    else:
+        os.killpg(process.pid, signal.SIGTERM)
     assert process.wait(timeout=30) == 143
     assert time.monotonic() - began < 10
     assert "Stopped by SIGTERM" in (tmp_path / "run" / "stderr.txt").read_text()
     model = read_model(run / "checkpoints" / "interrupted.ckpt", device="cpu")
     assert model(torch.zeros(1, 3, 32, 32, dtype=torch.uint8))["logits"].isfinite().all()
     check_whole(run)
-    time.sleep(1)
+    time.sleep(1 if to == "process" else 8)  # workers of a rank that was killed look for it every 5 seconds
     alive = subprocess.run(["pgrep", "-f", str(tmp_path)], capture_output=True, text=True, check=False).stdout.split()
     assert not [p for p in alive if p != str(os.getpid())]
 
