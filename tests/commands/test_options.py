@@ -139,6 +139,18 @@ def test_an_option_that_does_nothing_is_said(mfer: Mfer, capsys: pytest.CaptureF
     assert "Note: loss.feature_weight=0.3 does nothing with loss=ce." in said
 
 
+def test_a_training_of_hours_on_a_cpu_is_said_before_it_starts(
+    mfer: Mfer, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mfer_lightning.commands.outlook.LONG", 0.0)
+    assert mfer(*FEW, "debug=fast_dev_run") == 0
+    assert "at best on" not in capsys.readouterr().out  # one batch is no training
+    assert mfer(*FEW) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "Note: this will take some 0 hours at best on" in said
+    assert "choose a smaller network and size, e.g. backbone=convnext_atto preprocess.size=64." in said
+
+
 def test_without_a_compiler_the_run_goes_on_and_says_so_in_one_line(
     mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -27,6 +27,7 @@ from mfer_lightning.commands.build import build_datamodule, build_module, build_
 from mfer_lightning.commands.check import check_config
 from mfer_lightning.commands.combinations import idle_options
 from mfer_lightning.commands.finish import finish
+from mfer_lightning.commands.outlook import outlook
 from mfer_lightning.commands.ranks import stop_ranks
 from mfer_lightning.commands.rehearsal import rehearse
 from mfer_lightning.commands.resumption import Resumption, mixed_arithmetic, resumption
@@ -144,8 +145,13 @@ def _train(config: dict[str, Any], run_dir: Path) -> float | None:
         raise UserError(f"preprocess.size={size}: the network cannot take faces of this size ({error}).") from error
     if trainer.is_global_zero:
         check_space(config, run_dir, module, datamodule)
-        for idle in idle_options(config):
-            print(f"Note: {idle}.", flush=True)
+        notes = idle_options(config)
+        whole = config["trainer"]["limit_train_batches"] is None and not config["trainer"]["fast_dev_run"]
+        if whole and trainer.strategy.root_device.type == "cpu":
+            cores = torch.get_num_threads() * trainer.num_devices
+            notes += filter(None, [outlook(gflops, len(datamodule.splits.train), epochs, cores, now)])
+        for note in notes:
+            print(f"Note: {note}.", flush=True)
         if (mixed := mixed_arithmetic(arithmetic)) is not None:
             print(f"Note: {mixed}", flush=True)
         write_text(run_dir / "config.yaml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
