@@ -1,0 +1,21 @@
+"""What the ablation's document says of the heads' confidence is read off the kept predictions."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from studies.conftest import Script
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "experiments" / "ferplus_ablation.md"
+
+
+def test_the_document_has_the_figures_of_the_script(script: Script) -> None:
+    said = script("ferplus_ablation/confidence.py")
+    assert said.code == 0, said.err
+    found = re.findall(r"(\d+) runs  ECE +([\d.]+)%  confidence - accuracy +([+-]\d+\.\d\d)", said.out)
+    assert [runs for runs, _, _ in found] == ["49", "35", "35"]
+    text = DOCUMENT.read_text(encoding="utf-8").replace("−", "-")
+    for _, error, sure in found:
+        assert f"{error}%" in text
+        assert sure in text
