@@ -129,13 +129,14 @@ def test_sigusr1_saves_puts_the_job_back_into_the_queue_and_the_next_start_goes_
     scontrol.write_text(f'#!/bin/sh\necho "$@" >> {bench.folder}/requeued.txt\n')
     scontrol.chmod(0o755)
     path = f"{scontrol.parent}{os.pathsep}{os.environ['PATH']}"
-    options = ("loss=ce", "trainer.max_epochs=4", "dataset.train_size=1000")
+    options = ("loss=ce", "trainer.max_epochs=4", "dataset.train_size=1000", "loader.num_workers=1")
     tasks = srun(bench, *options, PATH=path)
     while not (found := list((bench.folder / "runs").glob("*/checkpoints/last.ckpt"))):
         assert all(task.poll() is None for task in tasks), [task.communicate() for task in tasks]
         time.sleep(0.1)
     run = found[0].parents[1]
-    for task in tasks:
+    for task in tasks:  # SLURM sends it to every process of a task
+        subprocess.run(["pkill", "-USR1", "-P", str(task.pid)], check=True)
         task.send_signal(signal.SIGUSR1)
     said = [task.communicate(timeout=60) for task in tasks]
     assert [task.returncode for task in tasks] == [143, 143], said

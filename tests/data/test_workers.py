@@ -1,39 +1,104 @@
-"""A process that reads faces outlives a signal that is meant for the one that trains, and not for ever."""
+"""Processes that read faces outlive a signal that is meant for the one that trains, obey that one, and end."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import time
+from collections.abc import Iterator
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 
+import numpy as np
 import pytest
 
 from mfer_lightning.data import workers
 
+pytestmark = pytest.mark.skipif(
+    not hasattr(signal, "sigtimedwait"), reason="this system does not say who sent a signal"
+)
+
+#: A program that leaves a loader with living workers to the end of the interpreter.
+PROGRAM = """
+from torch.utils.data import DataLoader
+from mfer_lightning.data.workers import start_worker
+loader = DataLoader(range(8), num_workers=1, persistent_workers=True, worker_init_fn=start_worker)
+iterator = iter(loader)
+print(next(iterator))
+"""
+
 
 def read_on(ready: Connection) -> None:
-    workers.outlast_sigterm(0)
-    ready.send(None)
+    workers.start_worker(0)
+    ready.send(np.random.random())  # noqa: NPY002 - global random numbers are the point
     while True:
         time.sleep(0.01)
 
 
-@pytest.mark.skipif(not hasattr(signal, "SIGALRM"), reason="Windows has no alarm")
-def test_a_worker_goes_on_after_sigterm_for_as_long_as_it_takes_to_save(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workers, "PATIENCE", 1.0)
+@pytest.fixture
+def worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[BaseProcess]:
+    monkeypatch.setattr(workers, "PATIENCE", 4.0)
     context = multiprocessing.get_context("fork")
     ours, theirs = context.Pipe()
-    worker = context.Process(target=read_on, args=(theirs,), daemon=True)
-    worker.start()
-    try:
-        ours.recv()
-        assert worker.pid is not None
-        os.kill(worker.pid, signal.SIGTERM)
-        worker.join(0.5)
-        assert worker.is_alive()
-        worker.join(10)
-        assert worker.exitcode == -signal.SIGALRM
-    finally:
-        worker.kill()
+    process = context.Process(target=read_on, args=(theirs,), daemon=True)
+    process.start()
+    ours.recv()
+    yield process
+    process.kill()
+
+
+def tell(process: BaseProcess, name: str) -> None:
+    """Send a signal as a third process."""
+    subprocess.run(["kill", f"-{name}", str(process.pid)], check=True)
+
+
+def test_a_worker_goes_on_after_sigterm_for_as_long_as_it_takes_to_save(worker: BaseProcess) -> None:
+    began = time.monotonic()
+    tell(worker, "TERM")
+    worker.join(1)
+    assert worker.is_alive()
+    tell(worker, "TERM")  # does not begin it anew
+    worker.join(20)
+    assert worker.exitcode == 128 + signal.SIGTERM
+    assert time.monotonic() - began > 3.5
+
+
+def test_a_worker_leaves_sigusr1_to_the_one_that_trains(worker: BaseProcess) -> None:
+    tell(worker, "USR1")
+    worker.join(1)
+    assert worker.is_alive()
+
+
+@pytest.mark.parametrize("told_before", [False, True])
+def test_a_worker_ends_at_once_where_the_one_that_trains_says_so(worker: BaseProcess, told_before: bool) -> None:
+    if told_before:
+        tell(worker, "TERM")
+        worker.join(0.2)
+    worker.terminate()
+    worker.join(3)
+    assert worker.exitcode == 0
+
+
+def test_global_random_numbers_are_seeded_as_lightning_would(monkeypatch: pytest.MonkeyPatch) -> None:
+    seeded = []
+    monkeypatch.setattr(workers, "pl_worker_init_function", seeded.append)
+    monkeypatch.setattr(workers.threading, "current_thread", lambda: None)  # no signals in the process of the tests
+    monkeypatch.delenv("PL_SEED_WORKERS", raising=False)
+    workers.start_worker(3)
+    assert seeded == []
+    monkeypatch.setenv("PL_SEED_WORKERS", "1")
+    workers.start_worker(3)
+    assert seeded == [3]
+
+
+@pytest.mark.slow
+def test_a_program_that_leaves_its_loader_to_the_interpreter_ends_soon_and_silently() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=50, check=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.stdout.strip() == "tensor([0])"
+    assert done.stderr == ""

@@ -98,7 +98,7 @@ class Interruption(Callback):
 
     def _on_signal(self, signum: int, frame: FrameType | None) -> None:
         if os.getpid() != self._process:
-            return  # a worker that reads faces has inherited the handler; SLURM sends the signal to it as well
+            return  # a process that was forked since has inherited the handler; SLURM sends the signal to it as well
         self.received = signum
         if not self._training:
             self._say("")
@@ -117,6 +117,9 @@ class Interruption(Callback):
             return
         signal.setitimer(signal.ITIMER_REAL, 0)
         self._training = False  # a second signal ends at once
+        signal.signal(
+            signal.SIGCHLD, signal.SIG_DFL
+        )  # no worker is needed any more: torch's handler raises where one dies
         checkpoint = self._trainer._checkpoint_connector.dump_checkpoint(weights_only=False)
         with atomic_path(self.path) as path:
             write_checkpoint(checkpoint, path)

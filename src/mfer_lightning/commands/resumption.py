@@ -24,11 +24,13 @@ class Resumption:
         precision: the arithmetic of its epochs, ``"unknown"`` where the checkpoint does not say it; None where there
             are none.
         ended: whether all epochs are trained, and only the evaluation is left.
+        epochs: that are trained already.
     """
 
     checkpoint: str | None = None
     precision: str | None = None
     ended: bool = False
+    epochs: int = 0
 
     def with_precision(self, now: str) -> str:
         """Say in what arithmetic the run will have been trained.
@@ -76,7 +78,7 @@ def resumption(last: Path, data_hash: str, max_epochs: int | None = None) -> Res
         )
     epochs = checkpoint.get("epoch", -1) + 1
     ended = max_epochs is not None and epochs >= max_epochs > 0
-    return Resumption(str(last), _precision_of(stored), ended)
+    return Resumption(str(last), _precision_of(stored), ended, epochs)
 
 
 def _precision_of(stored: Mapping[str, Any]) -> str:

@@ -33,6 +33,7 @@ from mfer_lightning.commands.rehearsal import rehearse
 from mfer_lightning.commands.resumption import Resumption, mixed_arithmetic, resumption
 from mfer_lightning.commands.space import check_space
 from mfer_lightning.commands.track import run_facts
+from mfer_lightning.data.filling import available_cpus
 from mfer_lightning.errors import UserError
 from mfer_lightning.files import remove_leftovers, write_text
 from mfer_lightning.memory import keep_freed_memory
@@ -148,8 +149,9 @@ def _train(config: dict[str, Any], run_dir: Path) -> float | None:
         notes = idle_options(config)
         whole = config["trainer"]["limit_train_batches"] is None and not config["trainer"]["fast_dev_run"]
         if whole and trainer.strategy.root_device.type == "cpu":
-            cores = torch.get_num_threads() * trainer.num_devices
-            notes += filter(None, [outlook(gflops, len(datamodule.splits.train), epochs, cores, now)])
+            cores = min(torch.get_num_threads() * trainer.num_devices, available_cpus())
+            faces = len(datamodule.splits.train) // trainer.num_nodes
+            notes += filter(None, [outlook(config, gflops, faces, epochs - resume.epochs, cores, now)])
         for note in notes:
             print(f"Note: {note}.", flush=True)
         if (mixed := mixed_arithmetic(arithmetic)) is not None:

@@ -1,28 +1,47 @@
-"""The processes that read faces, and a signal that is meant for the one that trains."""
+"""The processes that read faces, and signals that are meant for the one that trains."""
 
 from __future__ import annotations
 
+import os
 import signal
-from types import FrameType
+import threading
+import time
+
+from lightning.fabric.utilities.seed import pl_worker_init_function
 
 #: Seconds that a reading process goes on after SIGTERM: enough for the trainer to end its step, save, and end it.
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 
-def outlast_sigterm(worker: int) -> None:
-    """Go on for :data:`PATIENCE` seconds when told to stop; a DataLoader's ``worker_init_fn``.
+def start_worker(worker: int) -> None:
+    """Begin as a process that reads faces; a DataLoader's ``worker_init_fn``.
 
-    ``timeout``, SLURM and systemd send SIGTERM to all processes of a run at once. torch's workers would die of it, and
-    the trainer of their death, before it could save its state. It ends them itself when it is done; where it is gone,
-    torch's watchdog does within seconds.
+    ``timeout``, SLURM and systemd send SIGTERM (or SIGUSR1) to all processes of a run at once. torch's workers would
+    die of it, and the trainer of their death, before it could save its state. Here they go on for :data:`PATIENCE`
+    seconds, unless it is the trainer who ends them; where it is gone, torch's watchdog ends them within seconds.
+
+    Global random numbers are seeded as Lightning would have done, for augmentations of one's own.
 
     Args:
-        worker: its number, which does not matter: everything random is a function of the face.
+        worker: its number.
     """
-    if hasattr(signal, "SIGALRM"):  # not on Windows
-        signal.signal(signal.SIGTERM, _end_later)
+    if os.environ.get("PL_SEED_WORKERS") == "1":  # Lightning adds its own function only where there is none
+        pl_worker_init_function(worker)
+    # macOS and Windows cannot tell who sent a signal: there torch's own handlers stay.
+    if hasattr(signal, "sigtimedwait") and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=_outlast_sigterm, args=(os.getppid(),), daemon=True).start()
 
 
-def _end_later(signum: int, frame: FrameType | None) -> None:
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.setitimer(signal.ITIMER_REAL, PATIENCE)
+def _outlast_sigterm(trainer: int) -> None:
+    """Wait for SIGTERM in a thread of its own: a handler does not run within a C call, and is not told who sent it."""
+    end = None
+    while end is None or time.monotonic() < end:
+        left = 3600.0 if end is None else max(end - time.monotonic(), 0.0)
+        came = signal.sigtimedwait({signal.SIGTERM}, left)
+        if came is not None and came.si_pid == trainer:
+            os._exit(0)  # as torch's own handler does
+        if came is not None and end is None:
+            end = time.monotonic() + PATIENCE
+    os._exit(128 + signal.SIGTERM)

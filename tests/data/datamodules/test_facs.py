@@ -5,6 +5,7 @@ import pytest
 
 from mfer_lightning.data.datamodules import FacsDataModule
 from mfer_lightning.data.facs import FacsGenerator
+from mfer_lightning.data.workers import start_worker
 from mfer_lightning.errors import UserError
 
 SMALL = {"train_size": 48, "val_size": 16, "test_size": 24, "size": 32, "batch_size": 16, "augment": "none"}
@@ -65,6 +66,13 @@ def test_other_settings_are_other_data(tmp_path) -> None:
         datamodule = FacsDataModule(**SMALL, **options, cache_dir=tmp_path)
         datamodule.setup("validate")
     assert len(list(tmp_path.glob("facs-val-*.npy"))) == 3
+
+
+def test_its_loaders_start_their_workers_our_way(tmp_path) -> None:
+    datamodule = FacsDataModule(**SMALL, cache_dir=tmp_path)
+    datamodule.setup("fit")
+    assert datamodule.train_dataloader().worker_init_fn is start_worker
+    assert datamodule.predict_dataloader("val").worker_init_fn is start_worker
 
 
 def test_no_test_faces_is_possible() -> None:

@@ -27,7 +27,7 @@ from mfer_lightning.data.samplers import SAMPLERS, EvalSampler, TrainSampler, wo
 from mfer_lightning.data.sources import FileSource, ImageSource
 from mfer_lightning.data.splits import Splits, first_faces, make_splits
 from mfer_lightning.data.store import ImageStore, announce
-from mfer_lightning.data.workers import outlast_sigterm
+from mfer_lightning.data.workers import start_worker
 from mfer_lightning.errors import UserError, nearest
 
 SplitName = Literal["train", "val", "test"]
@@ -312,7 +312,7 @@ class FaceDataModule(L.LightningDataModule, ABC):
             persistent_workers=self.num_workers > 0,
             prefetch_factor=4 if self.num_workers else None,  # bridges a slow read; uint8 batches are small
             collate_fn=as_is,
-            worker_init_fn=outlast_sigterm,
+            worker_init_fn=start_worker,
         )
 
     def _world(self) -> tuple[int, int]:
