@@ -114,11 +114,11 @@ def _best(section: Section, correct: Correct, labels: NDArray[np.int64], metric:
     below = [str(c.name) for c in others if c.verdict == "worse"]
     if not level and not below:
         return [f"{head}; too few seeds to say more of it."]
-    words = [f"{len(below)} of the other {len(others)} methods are shown to be worse" if below else ""]
-    if level:
-        words.append(f"not told apart from it: {'; '.join(level)}")
-    what = ", ".join(word for word in words if word)
-    return [f"{head}; {what} (corrected for all pairs, since the best was chosen by its figure, which is partly luck)."]
+    words = [f"Not told apart from it: {'; '.join(level)}"] if level else []
+    if below:
+        words.append(f"Shown to be worse, {len(below)} of the other {len(others)}: {'; '.join(below)}")
+    luck = "corrected for all pairs, since the best was chosen by its figure, which is partly luck"
+    return [f"{head}. {'. '.join(words)} ({luck})."]
 
 
 def _mean(method: Method, metric: str) -> str:
