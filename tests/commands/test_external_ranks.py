@@ -65,6 +65,11 @@ def srun(bench: Bench, *arguments: str, tasks: int = 2, **more: str) -> list[sub
     ]
 
 
+def said_by_ranks(stderr: str, words: str) -> bool:
+    """Whether both ranks have said so, or one: torchrun ends the others as soon as one has ended, mostly too late."""
+    return stderr.count(words) in (1, 2)
+
+
 def test_ranks_of_torchrun_agree_on_one_folder_and_a_second_start_on_one_beside_it(bench: Bench) -> None:
     for _ in range(2):
         done = torchrun(bench, "loss=ce")
@@ -82,14 +87,14 @@ def test_what_the_first_rank_refuses_ends_all_ranks_with_its_words(bench: Bench)
     (bench.folder / "file").touch()
     done = torchrun(bench, "loss=ce", "paths.runs=file")
     assert done.returncode != 0
-    assert done.stderr.count("Error: Cannot write to the run folder") == 2
+    assert said_by_ranks(done.stderr, "Error: Cannot write to the run folder")
     assert not bench.left_running()
 
 
 def test_what_the_first_rank_finds_on_trial_ends_all_ranks_before_the_data(bench: Bench) -> None:
     done = torchrun(bench, "attention.stages=[7]", "paths.cache=cache")
     assert done.returncode != 0
-    assert done.stderr.count("stages 1 to 4") == 2
+    assert said_by_ranks(done.stderr, "stages 1 to 4")
     assert not (bench.folder / "cache").exists()
     assert not list((bench.folder).glob("runs/*/config.yaml"))
     assert not bench.left_running()
