@@ -101,6 +101,7 @@ def test_what_is_measured_from_outside(mfer: Mfer, quick_ceiling: None, tmp_path
     found = json.loads((tmp_path / "out.json").read_text())["parts"]
     assert found["startup"]["help_seconds"] < found["startup"]["first_step_seconds"]
     assert found["memory"]["plain"]["peak_gb"] > 0.1
-    assert found["ranks"]["ratio"] > 0
+    assert [row["batch"] for row in found["ranks"]] == [64, 256]
+    assert all(row["ratio"] > 0 for row in found["ranks"])
     assert found["small"]["ratio"] > 0
     assert [row["workers"] for row in found["loader"]] == [0, 1]
