@@ -32,6 +32,7 @@ print(next(iterator))
 
 
 def read_on(ready: Connection) -> None:
+    workers.PATIENCE = 4.0
     workers.start_worker(0)
     ready.send(np.random.random())  # noqa: NPY002 - global random numbers are the point
     while True:
@@ -39,9 +40,10 @@ def read_on(ready: Connection) -> None:
 
 
 @pytest.fixture
-def worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[BaseProcess]:
-    monkeypatch.setattr(workers, "PATIENCE", 4.0)
-    context = multiprocessing.get_context("fork")
+def worker() -> Iterator[BaseProcess]:
+    # Forked from a fresh process: in this one other tests have left libraries that start threads after a fork.
+    multiprocessing.set_forkserver_preload([__name__])
+    context = multiprocessing.get_context("forkserver")
     ours, theirs = context.Pipe()
     process = context.Process(target=read_on, args=(theirs,), daemon=True)
     process.start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import threading
@@ -27,11 +28,14 @@ def start_worker(worker: int) -> None:
     """
     if os.environ.get("PL_SEED_WORKERS") == "1":  # Lightning adds its own function only where there is none
         pl_worker_init_function(worker)
-    # macOS and Windows cannot tell who sent a signal: there torch's own handlers stay.
+    # macOS and Windows cannot tell who sent a signal: there torch's own handlers stay. They do the rest, too, where a
+    # library has started a thread in this process before (IPython does): that one may get the signal.
     if hasattr(signal, "sigtimedwait") and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGUSR1, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        threading.Thread(target=_outlast_sigterm, args=(os.getppid(),), daemon=True).start()
+        trainer = multiprocessing.parent_process()  # under `forkserver` that is not whom the system calls the parent
+        number = os.getppid() if trainer is None or trainer.pid is None else trainer.pid
+        threading.Thread(target=_outlast_sigterm, args=(number,), daemon=True).start()
 
 
 def _outlast_sigterm(trainer: int) -> None:
