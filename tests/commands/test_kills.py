@@ -187,9 +187,8 @@ def test_sigterm_in_mid_epoch_saves_within_ten_seconds_and_ends_with_code_143(
     model = read_model(run / "checkpoints" / "interrupted.ckpt", device="cpu")
     assert model(torch.zeros(1, 3, 32, 32, dtype=torch.uint8))["logits"].isfinite().all()
     check_whole(run)
-    end = time.monotonic() + (
-        1 if workers == 0 else 20
-    )  # workers of a rank that was killed look for it every 5 seconds
+    # Workers of a rank that was killed look for it every 5 seconds.
+    end = time.monotonic() + (1 if workers == 0 else 20)
     while left := left_in(tmp_path):
         assert time.monotonic() < end, left
         time.sleep(0.2)

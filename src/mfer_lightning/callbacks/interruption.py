@@ -117,9 +117,8 @@ class Interruption(Callback):
             return
         signal.setitimer(signal.ITIMER_REAL, 0)
         self._training = False  # a second signal ends at once
-        signal.signal(
-            signal.SIGCHLD, signal.SIG_DFL
-        )  # no worker is needed any more: torch's handler raises where one dies
+        # No worker is needed any more: torch's handler would raise where one dies, in the middle of the file.
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         checkpoint = self._trainer._checkpoint_connector.dump_checkpoint(weights_only=False)
         with atomic_path(self.path) as path:
             write_checkpoint(checkpoint, path)
