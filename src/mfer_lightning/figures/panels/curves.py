@@ -94,5 +94,5 @@ def plot_bands(
         axes.set_xlabel("epoch")
         axes.set_ylabel(unit)
         axes.set_title(title)
-        panel.figure.legend(loc="outside lower left", ncols=2, columnspacing=1.2, handlelength=2.4)
+        panel.figure.legend(loc="outside lower left", ncols=2, columnspacing=0.8, handlelength=2.0)
     return panel.svg
