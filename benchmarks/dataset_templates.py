@@ -16,7 +16,7 @@ import numpy as np
 
 from mfer_lightning.align import build_detector
 from mfer_lightning.align.refine import refine
-from mfer_lightning.data import datamodules
+from mfer_lightning.data import datasets
 
 CLASSES = {
     "ferplus": "FERPlusDataModule",
@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("root", nargs="?", default="facs")
     parser.add_argument("--faces", type=int, default=1000)
     options = parser.parse_args()
-    cls = getattr(datamodules, CLASSES[options.dataset])
+    cls = getattr(datasets, CLASSES[options.dataset])
     module = cls(root=options.root, augment="none", cache="none", size=64 if options.dataset == "facs" else None)
     module.setup("test")
     rows = module.splits.train.rows

@@ -16,7 +16,7 @@ import numpy as np
 from mfer_lightning import load_model
 from mfer_lightning.align.refine import refine
 from mfer_lightning.inference.photos import read_photo
-from mfer_lightning.inference.places import find_photos
+from mfer_lightning.inference.source_files import find_photos
 
 
 def main() -> None:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mfer_lightning.version import __version__
+
 if TYPE_CHECKING:
     from mfer_lightning.inference.load import load_model
     from mfer_lightning.nn.network import MFER
 
-__version__ = "0.1.0"
 __all__ = ["MFER", "__version__", "load_model"]
 
 _HOMES = {"MFER": "mfer_lightning.nn.network", "load_model": "mfer_lightning.inference.load"}

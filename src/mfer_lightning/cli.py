@@ -56,7 +56,7 @@ def _run(arguments: list[str]) -> int:
         print(help_text())
         return 0
     if "--version" in rest:
-        from mfer_lightning import __version__
+        from mfer_lightning.version import __version__
 
         print(f"mfer_lightning {__version__}")
         return 0

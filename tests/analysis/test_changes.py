@@ -7,7 +7,7 @@ import pickle
 import numpy as np
 import pytest
 
-from mfer_lightning.analysis.changes import CHANGES, Change, mirror
+from mfer_lightning.analysis.corruptions import CHANGES, Change, mirror
 from mfer_lightning.analysis.severities import CORRUPTIONS, MISALIGNMENTS, SEVERITIES, TABLES
 from mfer_lightning.data.facs import FacsGenerator
 

@@ -12,13 +12,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from mfer_lightning.analysis.cached_passes import Faces, Passes, choose_faces
 from mfer_lightning.analysis.consistency import batch_invariance, batch_statistics, flip_consistency
-from mfer_lightning.analysis.lists import FaceList
-from mfer_lightning.analysis.passes import Faces, Passes, choose_faces
+from mfer_lightning.analysis.face_lists import FaceList
 from mfer_lightning.analysis.robustness import Condition, conditions, measure_robustness
 from mfer_lightning.analysis.severities import CORRUPTIONS, MISALIGNMENTS, TABLES
-from mfer_lightning.data.datamodules import FacsDataModule
-from mfer_lightning.inference.classes import match_classes
+from mfer_lightning.data.datasets import FacsDataModule
+from mfer_lightning.inference.match_classes import match_classes
 from mfer_lightning.inference.model import FERModel
 from mfer_lightning.nn import Preprocess
 

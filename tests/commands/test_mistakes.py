@@ -13,7 +13,7 @@ import pytest
 from commands.conftest import Mfer
 from PIL import Image
 
-from mfer_lightning.data.datamodules import FaceDataModule
+from mfer_lightning.data.datasets import FaceDataModule
 
 #: Answered before any data are read.
 MISTAKES: list[tuple[str, ...]] = [

@@ -142,7 +142,7 @@ def test_an_option_that_does_nothing_is_said(mfer: Mfer, capsys: pytest.CaptureF
 def test_a_training_of_hours_on_a_cpu_is_said_before_it_starts(
     mfer: Mfer, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mfer_lightning.commands.outlook.LONG", 0.0)
+    monkeypatch.setattr("mfer_lightning.training.time_estimate.LONG", 0.0)
     assert mfer(*FEW, "debug=fast_dev_run") == 0
     assert "by a rough count" not in capsys.readouterr().out  # one batch is no training
     assert mfer(*FEW) == 0

@@ -14,7 +14,7 @@ from commands.conftest import FACS, TINY, Mfer, only_run
 from data.trees import write_ferplus
 from PIL import Image
 
-from mfer_lightning.data.datamodules import FaceDataModule
+from mfer_lightning.data.datasets import FaceDataModule
 from mfer_lightning.evaluation.metrics import evaluate
 from mfer_lightning.evaluation.predictions import Predictions
 from mfer_lightning.evaluation.schema import validate_result
@@ -88,8 +88,8 @@ def test_the_best_checkpoint_rebuilds_the_predictions_without_the_run(mfer: Mfer
     weights = {k.removeprefix("network."): v for k, v in checkpoint["state_dict"].items() if k.startswith("network.")}
     network.load_state_dict(weights)
 
-    from mfer_lightning.commands.build import build_datamodule
     from mfer_lightning.nn import Preprocess
+    from mfer_lightning.training.build import build_datamodule
 
     datamodule: FaceDataModule = build_datamodule(stored["config"])
     datamodule.setup("test")

@@ -11,11 +11,11 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
 from mfer_lightning.callbacks import History
-from mfer_lightning.commands.build import build_callbacks, build_trainer
-from mfer_lightning.commands.check import check_config
-from mfer_lightning.commands.rehearsal import rehearse
 from mfer_lightning.config.location import choices, config_dir, groups
 from mfer_lightning.config.schema import register
+from mfer_lightning.training.build import build_callbacks, build_trainer
+from mfer_lightning.training.checks import check_config
+from mfer_lightning.training.trial_build import rehearse
 
 ALL = [(group, name) for group in groups() for name in choices(group)]
 

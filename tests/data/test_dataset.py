@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from mfer_lightning.data.datamodules import FERPlusDataModule
 from mfer_lightning.data.dataset import draw
+from mfer_lightning.data.datasets import FERPlusDataModule
 
 Visit = tuple[int, int]
 

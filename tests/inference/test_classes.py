@@ -6,7 +6,7 @@ import pytest
 
 from mfer_lightning.emotions import CLASS_ORDERS
 from mfer_lightning.errors import UserError
-from mfer_lightning.inference.classes import match_classes
+from mfer_lightning.inference.match_classes import match_classes
 
 
 def test_orders_of_the_same_classes_are_permuted() -> None:

@@ -298,11 +298,11 @@ class Big:
 @pytest.mark.parametrize("today", [True, False], ids=["zip", "before 1.6"])
 def test_a_file_cannot_take_more_memory_than_it_has(tmp_path, monkeypatch, today):
     read = torch.load
-    monkeypatch.setattr("mfer_lightning.nn.reading.torch.load", lambda *a, **k: pytest.fail("it was loaded"))
+    monkeypatch.setattr("mfer_lightning.nn.weights.read.torch.load", lambda *a, **k: pytest.fail("it was loaded"))
     torch.save({"w": torch.ones(3), "x": Big()}, tmp_path / "big.pth", _use_new_zipfile_serialization=today)
     with pytest.raises(UserError, match=r"it was refused.*bytearray"):
         load_weights(network(), tmp_path / "big.pth")
-    monkeypatch.setattr("mfer_lightning.nn.reading.torch.load", read)
+    monkeypatch.setattr("mfer_lightning.nn.weights.read.torch.load", read)
     repeated = {"w": torch.ones(1).expand(10**11)}
     torch.save(repeated, tmp_path / "repeated.pth", _use_new_zipfile_serialization=today)
     with pytest.raises(UserError, match="claims to be larger"):

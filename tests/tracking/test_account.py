@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mfer_lightning.errors import UserError
-from mfer_lightning.tracking.account import has_key, wandb_mode
+from mfer_lightning.tracking.wandb_account import has_key, wandb_mode
 
 NETRC = "machine {host}\n  login user\n  password 0123456789012345678901234567890123456789\n"
 

@@ -18,7 +18,7 @@ from mfer_lightning.align.aligner import AlignedFace, Aligner
 from mfer_lightning.align.detectors import build_detector
 from mfer_lightning.align.plan import Photo
 from mfer_lightning.align.report import CENTRE, DONE, NO_FACE, POINTS, SEVERAL, UNREADABLE
-from mfer_lightning.data.sources import decode
+from mfer_lightning.data.images.decode import decode
 from mfer_lightning.errors import UserError
 from mfer_lightning.files import atomic_path
 

@@ -10,8 +10,8 @@ from scipy.special import softmax
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from mfer_lightning.analysis.changes import mirror
-from mfer_lightning.analysis.passes import Passes
+from mfer_lightning.analysis.cached_passes import Passes
+from mfer_lightning.analysis.corruptions import mirror
 from mfer_lightning.evaluation.intervals import wilson
 from mfer_lightning.views import ONE_VIEW
 

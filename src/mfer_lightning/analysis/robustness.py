@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mfer_lightning.analysis.changes import Change
+from mfer_lightning.analysis.cached_passes import Passes
 from mfer_lightning.analysis.consistency import batch_invariance, flip_consistency
+from mfer_lightning.analysis.corruptions import Change
 from mfer_lightning.analysis.curves import Right, drop, mean_accuracy, point
-from mfer_lightning.analysis.lists import FaceList, list_figures
-from mfer_lightning.analysis.passes import Passes
+from mfer_lightning.analysis.face_lists import FaceList, list_figures
 from mfer_lightning.analysis.severities import CORRUPTIONS, MISALIGNMENTS, RESOLUTIONS, SEVERITIES, TABLES, VERSION
 
 #: Group of the curves over resolution.

@@ -17,7 +17,7 @@ from torchvision import datasets, transforms
 from mfer_lightning.benchmark.naive import NaiveResNet, naive_step
 from mfer_lightning.benchmark.timing import Sample, interleaved, median, speedup
 from mfer_lightning.benchmark.training import Work, our_step
-from mfer_lightning.data.datamodules import FolderDataModule
+from mfer_lightning.data.datasets import FolderDataModule
 from mfer_lightning.data.facs.generator import FacsGenerator
 from mfer_lightning.emotions import CLASS_ORDERS
 from mfer_lightning.nn import MFER, Preprocess

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from mfer_lightning.commands.launch import run_verb
+from mfer_lightning.commands.hydra_app import run_verb
 from mfer_lightning.config.schema_benchmark import Benchmark
 from mfer_lightning.errors import UserError, nearest
 
@@ -83,7 +83,7 @@ def _parts(given: Any) -> list[str]:
 
 def _measure(part: str, config: dict[str, Any], threads: int, result: dict[str, Any]) -> Any:
     from mfer_lightning.benchmark import ceiling, loading, processes, training
-    from mfer_lightning.commands.build import precision
+    from mfer_lightning.training.build import precision
 
     repeats = config["repeats"]
     bfloat16 = precision({"precision": config["precision"], "accelerator": "cpu"}) == "bf16-mixed"
@@ -106,8 +106,8 @@ def _measure(part: str, config: dict[str, Any], threads: int, result: dict[str, 
 
 
 def _overhead(folder: Path, steps: int, repeats: int) -> Any:
-    from mfer_lightning.commands.compose import compose_train
     from mfer_lightning.commands.overhead import SKIPPED, measure_overhead
+    from mfer_lightning.config.compose import compose_train
 
     batch = 32  # of the embedded dataset's network: near 50 ms a step on two cores
     overrides = [f"dataset.train_size={batch * (steps + SKIPPED + 2)}", "dataset.val_size=32", "dataset.test_size=32"]

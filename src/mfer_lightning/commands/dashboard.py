@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mfer_lightning.commands.launch import run_verb
-from mfer_lightning.commands.runs import run_folders
+from mfer_lightning.commands.hydra_app import run_verb
 from mfer_lightning.config.schema_dashboard import Dashboard
 from mfer_lightning.errors import UserError
+from mfer_lightning.evaluation.run_folders import run_folders
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -29,14 +29,14 @@ def _dashboard(config: dict[str, Any]) -> int:
     folders = run_folders(config["runs"], "runs=")
     if importlib.util.find_spec("wandb_workspaces") is None:
         raise UserError("mfer dashboard needs W&B's workspaces: pip install 'mfer_lightning[dashboard]'.")
-    from mfer_lightning.commands.setting import setting
+    from mfer_lightning.sweep.setting_name import setting
     from mfer_lightning.tracking.dashboards.runs import by_protocol, read_runs
 
     runs = read_runs(folders, setting)  # first: a mistake is answered before W&B's packages are imported
     from mfer_lightning.files import write_json
-    from mfer_lightning.tracking.account import has_key
     from mfer_lightning.tracking.dashboards.definition import build_dashboard
     from mfer_lightning.tracking.dashboards.publish import publish_dashboard
+    from mfer_lightning.tracking.wandb_account import has_key
 
     entity = config["entity"] or _logged_under(runs, "entity") or ""
     project = config["project"] or _logged_under(runs, "project") or "mfer_lightning"

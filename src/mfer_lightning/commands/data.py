@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mfer_lightning.commands.launch import run_verb
+from mfer_lightning.commands.hydra_app import run_verb
 from mfer_lightning.config.schema_data import Data
 from mfer_lightning.errors import UserError, nearest
 from mfer_lightning.files import make_folder
@@ -49,11 +49,11 @@ def _examine(config: dict[str, Any], options: Sequence[str]) -> int:
 
     from rich.progress import Progress
 
-    from mfer_lightning.commands.build import build_datamodule
-    from mfer_lightning.commands.check import check_config
-    from mfer_lightning.commands.compose import compose_train
+    from mfer_lightning.config.compose import compose_train
     from mfer_lightning.data.doctor import examine
-    from mfer_lightning.report.doctor import as_json, print_examination
+    from mfer_lightning.report.terminal.doctor import as_json, print_examination
+    from mfer_lightning.training.build import build_datamodule
+    from mfer_lightning.training.checks import check_config
 
     train = compose_train(options)
     check_config(train)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from mfer_lightning.commands.launch import run_verb
+from mfer_lightning.commands.hydra_app import run_verb
 from mfer_lightning.config.schema_demo import Demo
 from mfer_lightning.errors import UserError
 
@@ -30,8 +30,8 @@ def _demo(config: dict[str, Any]) -> int:
         raise UserError(f"port={port}: the value must be from 1 to 65535, or null for the first free one.")
     if config["max_pixels"] < 1:
         raise UserError(f"max_pixels={config['max_pixels']}: the value must be at least 1.")
-    from mfer_lightning import load_model
     from mfer_lightning.demo.server import serve
+    from mfer_lightning.inference.load import load_model
 
     serve(
         load_model(config["checkpoint"], config["device"]),

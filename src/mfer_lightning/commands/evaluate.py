@@ -7,12 +7,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mfer_lightning.commands.averaging import check_shift
-from mfer_lightning.commands.faces import each_combination, split_dataset_options
-from mfer_lightning.commands.launch import run_verb
+from mfer_lightning.commands.hydra_app import run_verb
 from mfer_lightning.config.schema_evaluate import Evaluate
 from mfer_lightning.errors import UserError, nearest
 from mfer_lightning.evaluation.runs import is_training
+from mfer_lightning.inference.averaging import check_shift
+from mfer_lightning.inference.dataset_choice import each_combination, split_dataset_options
 
 SPLITS = ("test", "val", "train")
 SUITES = ("standard", "robustness", "explain")
@@ -39,19 +39,19 @@ def main(arguments: Sequence[str]) -> int:
 def _evaluate(config: dict[str, Any], options: Sequence[str]) -> int:
     _check(config, options)
     if config["predictions"] is not None:
-        from mfer_lightning.commands.reevaluate import evaluate_predictions
+        from mfer_lightning.analysis.prediction_table import evaluate_predictions
 
         evaluate_predictions(config)
     elif config["suite"] == "robustness":
-        from mfer_lightning.commands.robustness import evaluate_robustness
+        from mfer_lightning.analysis.robustness_suite import evaluate_robustness
 
         evaluate_robustness(config, options)
     elif config["suite"] == "explain":
-        from mfer_lightning.commands.explain import explain_checkpoint
+        from mfer_lightning.analysis.explain_suite import explain_checkpoint
 
         explain_checkpoint(config, options)
     else:
-        from mfer_lightning.commands.measure import evaluate_checkpoint
+        from mfer_lightning.analysis.checkpoint import evaluate_checkpoint
 
         evaluate_checkpoint(config, options)
     return 0

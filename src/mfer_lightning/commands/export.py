@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mfer_lightning.commands.launch import run_verb
+from mfer_lightning.commands.hydra_app import run_verb
 from mfer_lightning.config.schema_export import Export
 from mfer_lightning.errors import UserError, nearest
 
 if TYPE_CHECKING:
     from mfer_lightning.inference.export.parity import Faces
     from mfer_lightning.inference.model import FERModel
-    from mfer_lightning.inference.split import SplitName
+    from mfer_lightning.inference.predict_split import SplitName
 
 FORMATS = ("safetensors", "onnx")
 QUANTISATIONS = ("none", "int8")
@@ -62,7 +62,7 @@ def _check(config: dict[str, Any]) -> None:
 
 
 def _output(config: dict[str, Any], model: FERModel) -> Path:
-    from mfer_lightning.inference.locate import run_folder
+    from mfer_lightning.inference.checkpoint_path import run_folder
 
     if config["output"] is not None:
         return Path(config["output"]).expanduser()
@@ -115,9 +115,9 @@ def _validation_faces(config: dict[str, Any], model: FERModel) -> tuple[Faces | 
     """Read faces of the split that the checkpoint was selected on; None and the reason where they are not here."""
     import numpy as np
 
-    from mfer_lightning.commands.faces import dataset_config, open_dataset
-    from mfer_lightning.inference.classes import match_classes
+    from mfer_lightning.inference.dataset_choice import dataset_config, open_dataset
     from mfer_lightning.inference.export.parity import Faces
+    from mfer_lightning.inference.match_classes import match_classes
 
     if config["faces"] == 0:
         return None, "No validation faces were read, as asked (faces=0): the cost in accuracy is not measured."

@@ -8,11 +8,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mfer_lightning.commands.averaging import check_shift
-from mfer_lightning.commands.launch import run_verb
-from mfer_lightning.commands.quoting import quote_paths
+from mfer_lightning.commands.hydra_app import run_verb
+from mfer_lightning.config.path_quoting import quote_paths
 from mfer_lightning.config.schema_predict import Predict
 from mfer_lightning.errors import UserError, nearest
+from mfer_lightning.inference.averaging import check_shift
 
 if TYPE_CHECKING:
     from mfer_lightning.inference.predictor import Predictor
@@ -34,9 +34,9 @@ def main(arguments: Sequence[str]) -> int:
 
 def _predict(config: dict[str, Any]) -> int:
     _check(config)
-    from mfer_lightning.commands.predict_photos import predict_photos
-    from mfer_lightning.commands.predict_video import predict_video
-    from mfer_lightning.inference.places import find_photos
+    from mfer_lightning.inference.predict_photos import predict_photos
+    from mfer_lightning.inference.predict_video import predict_video
+    from mfer_lightning.inference.source_files import find_photos
     from mfer_lightning.inference.video import is_camera, is_video
 
     source = config["source"]

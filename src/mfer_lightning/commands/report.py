@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mfer_lightning.commands.launch import run_verb
-from mfer_lightning.commands.runs import run_folders
+from mfer_lightning.commands.hydra_app import run_verb
 from mfer_lightning.config.schema_report import Report
 from mfer_lightning.errors import UserError, nearest
+from mfer_lightning.evaluation.run_folders import run_folders
 
 METRICS = ("accuracy", "mean_class_accuracy")
 EMBEDDINGS = ("tsne", "pca", "none")

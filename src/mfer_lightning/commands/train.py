@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mfer_lightning.commands.launch import launch
-from mfer_lightning.commands.sweep_plan import Sweep
+from mfer_lightning.commands.hydra_app import launch
+from mfer_lightning.sweep.plan import Sweep
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -31,8 +31,8 @@ def main(arguments: Sequence[str]) -> int:
 def _end_sweep(sweep: Sweep, arguments: Sequence[str]) -> None:
     """Say what came of a sweep. Called once, in the process that launched it, when its jobs have ended."""
     from mfer_lightning.commands.report import report_on_sweep
-    from mfer_lightning.report.search import print_search
-    from mfer_lightning.report.terminal import print_sweep
+    from mfer_lightning.report.terminal.results import print_sweep
+    from mfer_lightning.report.terminal.search import print_search
     from mfer_lightning.sweep.records import read_records, sweep_rows
     from mfer_lightning.sweep.search import best_record, best_trial
 
@@ -60,6 +60,6 @@ def _end_sweep(sweep: Sweep, arguments: Sequence[str]) -> None:
 
 
 def _train(config: dict[str, Any], parent: Path, in_sweep: bool) -> tuple[float | None, Path, bool]:
-    from mfer_lightning.commands.run import train
+    from mfer_lightning.training.run import train
 
     return train(config, parent, in_sweep)

@@ -12,11 +12,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from mfer_lightning.config.former_names import current
 from mfer_lightning.errors import UserError, nearest
 
 #: Modules whose public classes and functions a configuration may name.
 ALLOWED = (
-    "mfer_lightning.data.datamodules",
+    "mfer_lightning.data.datasets",
     "mfer_lightning.losses",
     "mfer_lightning.nn",
     "mfer_lightning.optim",
@@ -42,7 +43,7 @@ def locate(target: str, where: str = "the configuration") -> Any:
         ...
         mfer_lightning.errors.UserError: the configuration names `os.system`, ...
     """
-    module_name, _, name = target.rpartition(".")
+    module_name, _, name = current(target).rpartition(".")
     if module_name not in ALLOWED or name.startswith("_"):
         raise UserError(
             f"{where} names `{target}`, which it may not: only names directly in {', '.join(ALLOWED)} can be built "

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mfer_lightning.data.augment import Augment, build_augment
     from mfer_lightning.data.dataset import FaceDataset
+    from mfer_lightning.data.images.store import ImageStore
     from mfer_lightning.data.index import FaceIndex
     from mfer_lightning.data.noise import NoiseManifest, flip_labels
     from mfer_lightning.data.protocols import PROTOCOLS, Protocol, get_protocol
     from mfer_lightning.data.samplers import EvalSampler, TrainSampler
     from mfer_lightning.data.splits import Split, Splits, make_splits
-    from mfer_lightning.data.store import ImageStore
     from mfer_lightning.data.targets import Targets, targets_from_votes
 
 _WHERE = {
@@ -24,7 +24,7 @@ _WHERE = {
     "EvalSampler": "samplers",
     "FaceDataset": "dataset",
     "FaceIndex": "index",
-    "ImageStore": "store",
+    "ImageStore": "images.store",
     "NoiseManifest": "noise",
     "PROTOCOLS": "protocols",
     "Protocol": "protocols",

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from mfer_lightning.data.pixels import has_no_colour
+from mfer_lightning.data.images.pixel_csv import has_no_colour
+from mfer_lightning.data.images.store import ImageStore
 from mfer_lightning.data.seeding import STREAM_TARGET, uniforms
 from mfer_lightning.data.splits import Split
-from mfer_lightning.data.store import ImageStore
 
 Key = int | tuple[int, int]
 

@@ -79,7 +79,7 @@ class Uncertainty(TypedDict, total=False):
     """What results have beside their figures since they hold intervals; older ones lack it.
 
     ``intervals`` are 95% intervals of ``metrics``, [low, high] each, None where undefined. ``lists`` stands only where
-    ``mfer evaluate`` was given some (:mod:`mfer_lightning.analysis.lists`).
+    ``mfer evaluate`` was given some (:mod:`mfer_lightning.analysis.face_lists`).
     """
 
     intervals: dict[str, list[float] | None]

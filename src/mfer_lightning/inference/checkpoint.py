@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from mfer_lightning.errors import UserError
-from mfer_lightning.nn.archive import check_archive
+from mfer_lightning.nn.weights.archive import check_archive
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:

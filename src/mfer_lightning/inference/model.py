@@ -11,7 +11,9 @@ from torch import Tensor, nn
 
 from mfer_lightning.config.instantiate import locate
 from mfer_lightning.errors import FORMULA, UserError, nearest
-from mfer_lightning.inference.bounds import (
+from mfer_lightning.inference.checkpoint import read_checkpoint
+from mfer_lightning.inference.checkpoint_path import checkpoint_path
+from mfer_lightning.inference.size_limits import (
     check_finite,
     check_numbers,
     check_plain,
@@ -19,8 +21,6 @@ from mfer_lightning.inference.bounds import (
     check_weights,
     parts_at_most,
 )
-from mfer_lightning.inference.checkpoint import read_checkpoint
-from mfer_lightning.inference.locate import checkpoint_path
 from mfer_lightning.nn import MFER, Preprocess
 from mfer_lightning.views import ONE_VIEW, Views
 

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from mfer_lightning.data.sources import DAMAGE, to_rgb
-from mfer_lightning.inference.places import find_photos, shown
+from mfer_lightning.data.images.decode import DAMAGE, to_rgb
 from mfer_lightning.inference.results import NOT_AN_IMAGE, OK, TOO_LARGE, UNREADABLE
+from mfer_lightning.inference.source_files import find_photos, shown
 
 #: More pixels than this are not decoded: 8,000 x 8,000, 192 MB as RGB.
 MOST_PIXELS = 64_000_000

@@ -12,7 +12,7 @@ from mfer_lightning.align.aligner import AlignedFace
 from mfer_lightning.align.provenance import describe_alignment
 from mfer_lightning.errors import UserError
 from mfer_lightning.inference.classifier import Classifier
-from mfer_lightning.inference.finding import Finder, Found
+from mfer_lightning.inference.detect_faces import Finder, Found
 from mfer_lightning.inference.photos import MOST_PIXELS, Picture, Pixels, pictures
 from mfer_lightning.inference.results import NO_FACE, OK, Embeddings, Face, Prediction, Predictions
 

@@ -17,7 +17,7 @@ from mfer_lightning.errors import UserError
 from mfer_lightning.files import write_json, write_text
 from mfer_lightning.inference.export.card import model_card
 from mfer_lightning.inference.export.folder import whole_folder
-from mfer_lightning.inference.export.origin import find_results, publishable
+from mfer_lightning.inference.export.provenance import find_results, publishable
 from mfer_lightning.inference.model import NEWEST_FORMAT, FERModel, build_model, choose_device
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"

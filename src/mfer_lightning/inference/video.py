@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from mfer_lightning.errors import UserError
 from mfer_lightning.files import atomic_path
 from mfer_lightning.inference.photos import MOST_PIXELS, Picture
-from mfer_lightning.inference.places import VIDEO_SUFFIXES, shown
 from mfer_lightning.inference.results import TOO_LARGE, UNREADABLE
+from mfer_lightning.inference.source_files import VIDEO_SUFFIXES, shown
 
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # what is wrong is said in a row, not by FFmpeg's own lines
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from mfer_lightning.nn.attention import ATTENTIONS, ConvControl, DSAttention
-from mfer_lightning.nn.backbone import Backbone
+from mfer_lightning.nn.backbones.timm_backbone import Backbone
 from mfer_lightning.nn.head import HEADS, LinearHead, MultiscaleHead
 from mfer_lightning.nn.network import MFER, Output
 from mfer_lightning.nn.preprocess import NORMALISATIONS, Preprocess
-from mfer_lightning.nn.weights import LoadReport, load_released_weights, load_weights
+from mfer_lightning.nn.weights.load import LoadReport, load_released_weights, load_weights
 
 __all__ = [
     "ATTENTIONS",

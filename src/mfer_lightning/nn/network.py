@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from mfer_lightning.errors import UserError
 from mfer_lightning.nn.attention import ATTENTIONS, build_attention
-from mfer_lightning.nn.backbone import Backbone, resolve_backbone
+from mfer_lightning.nn.backbones.timm_backbone import Backbone, resolve_backbone
 from mfer_lightning.nn.head import HEADS, build_head
 from mfer_lightning.nn.options import Spec, resolve
 
@@ -45,7 +45,7 @@ class MFER(nn.Module):
         feature_dim: width D of the feature.
         num_classes: K.
         config: a plain dict from which ``MFER(**config)`` builds the same network; fit for JSON and checkpoints.
-        backbone: the :class:`~mfer_lightning.nn.backbone.Backbone`.
+        backbone: the :class:`~mfer_lightning.nn.backbones.timm_backbone.Backbone`.
         head: the head.
 
     Raises:

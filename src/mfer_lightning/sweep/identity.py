@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mfer_lightning.config.former_names import with_first_names
 from mfer_lightning.errors import UserError
 
 #: Bytes of a ``name=``, which is a folder's name and part of those of others.
@@ -58,7 +59,7 @@ def config_hash(config: Mapping[str, Any]) -> str:
         >>> config_hash(a) == config_hash({**a, "seed": 1})
         False
     """
-    relevant = json.loads(json.dumps(config))
+    relevant = json.loads(json.dumps(with_first_names(config)))
     dataset = relevant.get("dataset") or {}
     if "root" in dataset:  # where the data folder is does not matter; which dataset in it does
         dataset["root"] = str(dataset["root"]).removeprefix(str(relevant.get("paths", {}).get("data", "")))

@@ -11,7 +11,7 @@ from lightning.pytorch.loggers import Logger
 
 from mfer_lightning.errors import UserError, nearest
 from mfer_lightning.tracking import names
-from mfer_lightning.tracking.account import wandb_mode
+from mfer_lightning.tracking.wandb_account import wandb_mode
 
 LOGGERS = ("csv", "none", "wandb", "tensorboard")
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from mfer_lightning import memory
+import mfer_lightning.memory as memory
 from mfer_lightning.files import atomic_path
 
 #: File in a run's folder that holds what the code had been changed by, and its largest size in bytes.

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from data.trees import write_ferplus, write_ferplus_pair
 
-from mfer_lightning.data.pixels import PixelCsvSource
+from mfer_lightning.data.images.pixel_csv import PixelCsvSource
 from mfer_lightning.data.readers.ferplus import PIXEL_ROW, read_ferplus
 from mfer_lightning.data.readers.layouts import FERPLUS_FOLDERS, FERPLUS_PAIR
 from mfer_lightning.errors import UserError

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mfer_lightning.data.datamodules import FaceDataModule
+from mfer_lightning.data.datasets import FaceDataModule
 from mfer_lightning.data.doctor.duplicates import Pairs, find_duplicates
 from mfer_lightning.data.doctor.findings import EXIT_CODES, Finding
 from mfer_lightning.data.doctor.images import Scan, scan

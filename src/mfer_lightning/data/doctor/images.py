@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mfer_lightning.data.sources import FileSource, ImageSource
+from mfer_lightning.data.images.decode import FileSource, ImageSource
 from mfer_lightning.errors import UserError
 
 #: Side of the thumbnails that near duplicates are compared on.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mfer_lightning.data.datamodules import FaceDataModule
+from mfer_lightning.data.datasets import FaceDataModule
 from mfer_lightning.data.doctor.duplicates import Pairs
 from mfer_lightning.data.doctor.findings import Finding
 from mfer_lightning.data.doctor.images import Scan

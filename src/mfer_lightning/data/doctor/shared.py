@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mfer_lightning.data.datamodules import FaceDataModule
+from mfer_lightning.data.datasets import FaceDataModule
 from mfer_lightning.data.doctor.duplicates import Pairs
 from mfer_lightning.data.doctor.images import Scan
 from mfer_lightning.files import atomic_path, make_folder

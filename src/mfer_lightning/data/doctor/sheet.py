@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mfer_lightning.data.datamodules import FaceDataModule
+from mfer_lightning.data.datasets import FaceDataModule
 from mfer_lightning.data.doctor.examine import Examination
-from mfer_lightning.data.sources import FileSource
+from mfer_lightning.data.images.decode import FileSource
 
 SheetRow = tuple[str, list[NDArray[np.uint8]]]
 

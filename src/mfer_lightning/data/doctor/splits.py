@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mfer_lightning.data.datamodules import FaceDataModule
+from mfer_lightning.data.datasets import FaceDataModule
 from mfer_lightning.data.doctor.findings import Finding
 from mfer_lightning.data.doctor.orders import suspect_order
 from mfer_lightning.data.splits import apply_rule

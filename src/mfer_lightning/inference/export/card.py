@@ -9,7 +9,7 @@ import yaml
 
 from mfer_lightning.evaluation.schema import METRICS
 from mfer_lightning.inference.export.licences import licence_note
-from mfer_lightning.inference.export.origin import interval
+from mfer_lightning.inference.export.provenance import interval
 from mfer_lightning.views import Views
 
 #: What is shown of a result's metrics, with the names that people use.

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-from mfer_lightning import __version__
 from mfer_lightning.data.protocols import PROTOCOLS
 from mfer_lightning.errors import UserError
 from mfer_lightning.evaluation.class_order import doubt_class_order
@@ -48,6 +47,7 @@ from mfer_lightning.report.study.runs import Run, open_runs
 from mfer_lightning.report.study.sections import Section, known_axes, make_sections
 from mfer_lightning.report.study.tables import Table
 from mfer_lightning.report.study.verdicts import compare
+from mfer_lightning.version import __version__
 
 _SELECTION = "These are selection figures, not test figures: the checkpoint was chosen on this split."
 

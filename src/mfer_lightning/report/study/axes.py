@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mfer_lightning.config.former_names import with_first_names
 from mfer_lightning.sweep.identity import IRRELEVANT
 
 #: A configuration as dotted names and values in words.
@@ -73,6 +74,7 @@ def flatten(config: Mapping[str, Any]) -> dict[str, str]:
         >>> flatten({"loss": {"name": "dsf", "feature": None}, "seed": 3, "paths": {"runs": "runs"}})
         {'loss.name': 'dsf', 'loss.feature': 'none'}
     """
+    config = with_first_names(config)
     found: dict[str, str] = {}
     paths = config.get("paths")
     data = str(paths.get("data", "")) if isinstance(paths, Mapping) else ""

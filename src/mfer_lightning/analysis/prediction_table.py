@@ -1,0 +1,79 @@
+"""Figures made again from a table of predictions alone: no model, no images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mfer_lightning.analysis.face_lists import match_lists, measure_lists, read_lists
+from mfer_lightning.analysis.temperature import calibration, val_beside
+from mfer_lightning.errors import UserError
+from mfer_lightning.evaluation.metrics import evaluate
+from mfer_lightning.evaluation.packed import table_name
+from mfer_lightning.evaluation.predictions import Predictions
+from mfer_lightning.evaluation.uncertainty import annotator_figures, metric_intervals
+from mfer_lightning.figures.split_figures import draw_figures
+from mfer_lightning.files import write_json
+from mfer_lightning.inference.match_classes import ClassMatch, match_classes
+from mfer_lightning.report.terminal.results import print_evaluation
+
+
+def evaluate_predictions(config: Mapping[str, Any]) -> Path:
+    """Evaluate a ``predictions_<split>.csv`` or ``.csv.xz``.
+
+    Args:
+        config: plain resolved configuration of ``mfer evaluate``, with ``predictions`` set.
+
+    Returns:
+        The folder of the results: ``evaluation.json`` and figures.
+
+    Raises:
+        UserError: where the file is no such table.
+    """
+    path = Path(config["predictions"]).expanduser()
+    listed = read_lists(config["lists"])
+    table = Predictions.from_csv(path)
+    match = match_classes(table.class_names, table.class_names, config["drop"])
+    names, paths = table.class_names, table.path.tolist()
+    table = _view(replace(table, index=np.arange(len(table))), match)  # rows of this table, whatever it was cut from
+    if not (table.label >= 0).any():
+        left = f" once {', '.join(match.dropped)} is left out" if match.dropped else ""
+        raise UserError(f"{path}: no face has a label{left}, so there is nothing to measure.")
+    lists = match_lists(listed, paths, table.index[table.label >= 0], among="the table")
+    found: dict[str, Any] = {
+        **evaluate(table),
+        "intervals": metric_intervals(table),
+        "annotators": annotator_figures(table),
+    }
+    measure_lists(lists, table, found)
+    if config["calibrate"]:
+        found["calibration"] = calibration(_view(val_beside(path, names), match), table)
+    name = table_name(path)
+    folder = Path(config["output"]).expanduser() if config["output"] else path.parent / f"{name}{match.mark}"
+    where = {"protocol": f"{path.name}{match.mark}", "split": name.removeprefix("predictions_"), "seed": 0}
+    draw_figures(folder, {**found, **where}, table, embedding_points=0)
+    write_json(folder / "evaluation.json", {"predictions": str(path), "left_out": list(match.dropped), **found})
+    print_evaluation(found, f"{path}{' without ' + ', '.join(match.dropped) if match.dropped else ''}", folder)
+    return folder
+
+
+def _view(table: Predictions, match: ClassMatch) -> Predictions:
+    """Leave out the classes that are to be left out, and the faces that carry them."""
+    if not match.dropped:
+        return table
+    label = match.to_common[table.label]
+    keep = (label >= 0) & (table.label >= 0)
+    return Predictions(
+        index=table.index[keep],
+        path=table.path[keep],
+        label=label[keep],
+        logits=table.logits[keep][:, match.columns],
+        class_names=match.names,
+        target=None if table.target is None else table.target[keep][:, match.columns],
+        votes=None if table.votes is None else table.votes[keep],
+        vote_names=table.vote_names,
+    )

@@ -1,0 +1,320 @@
+"""The Lightning datamodule that all datasets share: from a reader to batches."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import cv2
+import lightning as L
+import numpy as np
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader
+
+from mfer_lightning.data.alignment import read_alignment
+from mfer_lightning.data.augment import build_augment
+from mfer_lightning.data.dataset import Change, FaceDataset, as_is
+from mfer_lightning.data.images.cache import default_cache_dir
+from mfer_lightning.data.images.decode import FileSource, ImageSource
+from mfer_lightning.data.images.store import ImageStore, announce
+from mfer_lightning.data.index import FaceIndex
+from mfer_lightning.data.noise import NoiseManifest, flip_labels
+from mfer_lightning.data.protocols import Protocol, get_protocol
+from mfer_lightning.data.readers.common import unreadable
+from mfer_lightning.data.samplers import SAMPLERS, EvalSampler, TrainSampler, world
+from mfer_lightning.data.splits import Splits, first_faces, make_splits
+from mfer_lightning.data.workers import start_worker
+from mfer_lightning.errors import UserError, nearest
+
+SplitName = Literal["train", "val", "test"]
+
+
+class FaceDataModule(L.LightningDataModule, ABC):
+    """Faces of one dataset under one protocol.
+
+    A subclass is a docstring (the tree on disk, the licence), :attr:`dataset`, and :meth:`read`; one whose images are
+    no files overrides :meth:`make_source` as well.
+
+    After :meth:`setup` there are ``index`` (what the reader found), ``splits`` (what the protocol made of it),
+    ``class_names``, ``num_classes``, ``class_counts`` (K training faces by class), ``protocol``, ``size`` (pixels of
+    the stored images' side), ``data_hash``, ``notes`` (sentences for the user), ``noise_manifest``, ``alignment`` (what
+    ``mfer align`` wrote beside the faces, or None), ``train_dataset``, ``val_dataset``, ``test_dataset`` (None: empty).
+
+    Args:
+        root: the dataset's folder.
+        name: the dataset's name, where a class serves several (``affectnet7``); None: the class's own.
+        protocol: name of the protocol without the dataset; None: the dataset's default.
+        target: rule of the training target (:data:`~mfer_lightning.data.splits.TARGET_RULES`); None: the protocol's.
+        augment: name or description of the augmentation (:func:`~mfer_lightning.data.augment.build_augment`).
+        sampler: ``"shuffle"``, ``"balanced"`` or ``"sqrt"``.
+        batch_size: training faces a step over all ranks together.
+        eval_batch_size: faces a step in evaluation over all ranks together; None: ``batch_size``.
+        num_workers: processes that read and augment, a rank.
+        pin_memory: whether batches are put where a GPU can fetch them.
+        size: side of the stored images in pixels; None: as they are, if they all have one size.
+        cache: ``"memmap"`` (decode once, into a file) or ``"none"`` (decode at every visit).
+        cache_dir: folder of the caches; None: ``MFER_CACHE`` or ``~/.cache/mfer_lightning``.
+        seed: the run's: of order, augmentation and drawn targets.
+        label_noise: share of the training labels flipped to another class.
+        label_noise_seed: which flips; apart from ``seed``, so that runs of several seeds share their noise.
+        train_faces: train on this many faces only, drawn by ``seed``; None: on all.
+        track_test: give the test set as a second validation set, to record (never to select).
+
+    Raises:
+        ValueError: where an argument is outside its range.
+        UserError: where a name is not known.
+    """
+
+    #: The dataset's name, as protocols and results carry it.
+    dataset: str = ""
+
+    def __init__(
+        self,
+        root: str | Path,
+        *,
+        name: str | None = None,
+        protocol: str | None = None,
+        target: str | None = None,
+        augment: str | Mapping[str, Any] | None = "paper",
+        sampler: Literal["shuffle", "balanced", "sqrt"] = "shuffle",
+        batch_size: int = 64,
+        eval_batch_size: int | None = None,
+        num_workers: int = 0,
+        pin_memory: bool = False,
+        size: int | None = None,
+        cache: Literal["memmap", "none"] = "memmap",
+        cache_dir: str | Path | None = None,
+        seed: int = 0,
+        label_noise: float = 0.0,
+        label_noise_seed: int = 0,
+        train_faces: int | None = None,
+        track_test: bool = False,
+    ) -> None:
+        super().__init__()
+        self.root = Path(root).expanduser()
+        self.dataset = name or self.dataset
+        self.protocol: Protocol = get_protocol(self.dataset, protocol)
+        self.target = target
+        self.augment = build_augment(augment)
+        if sampler not in SAMPLERS:
+            raise UserError(f"sampler={sampler} is no sampler: {nearest(str(sampler), SAMPLERS)}")
+        if cache not in ("memmap", "none"):
+            raise UserError(f"dataset.cache={cache} is not possible: {nearest(str(cache), ('memmap', 'none'))}")
+        for argument, value, least in (
+            ("batch_size", batch_size, 1),
+            ("eval_batch_size", batch_size if eval_batch_size is None else eval_batch_size, 1),
+            ("num_workers", num_workers, 0),
+            ("size", 1 if size is None else size, 1),
+            ("train_faces", 1 if train_faces is None else train_faces, 1),
+        ):
+            if value < least:
+                raise ValueError(f"Expected argument `{argument}` to be at least {least}, but got {value}.")
+        if not 0 <= label_noise < 1:
+            raise ValueError(f"Expected argument `label_noise` within [0, 1), but got {label_noise}.")
+        self.sampler = sampler
+        self.batch_size = batch_size
+        self.eval_batch_size = batch_size if eval_batch_size is None else eval_batch_size
+        self.num_workers = num_workers
+        self.pin_memory = pin_memory
+        self.size = size
+        self.cache_dir = None if cache == "none" else Path(cache_dir).expanduser() if cache_dir else default_cache_dir()
+        self.seed = seed
+        self.label_noise = label_noise
+        self.label_noise_seed = label_noise_seed
+        self.train_faces = train_faces
+        self.track_test = track_test
+
+        self.index: FaceIndex
+        self.splits: Splits
+        self.noise_manifest: NoiseManifest | None = None
+        self.data_hash = ""
+        self.notes: tuple[str, ...] = ()
+        self.alignment: dict[str, Any] | None = None
+        self.train_dataset: FaceDataset | None = None
+        self.val_dataset: FaceDataset | None = None
+        self.test_dataset: FaceDataset | None = None
+        self._store: ImageStore
+
+    @abstractmethod
+    def read(self) -> FaceIndex:
+        """Read the dataset's label files."""
+
+    def make_source(self, index: FaceIndex) -> ImageSource:
+        """Return where the images of the index come from."""
+        return FileSource(index, self.size)
+
+    def choose_protocol(self, index: FaceIndex) -> Protocol:
+        """Return the protocol, now that the files have been seen; a hook for datasets where it depends on them."""
+        return self.protocol
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The K classes in order; after :meth:`setup`."""
+        return self.index.class_names
+
+    @property
+    def num_classes(self) -> int:
+        """K; after :meth:`setup`."""
+        return len(self.index.class_names)
+
+    @property
+    def class_counts(self) -> tuple[int, ...]:
+        """Training faces by class; after :meth:`setup`."""
+        counts = np.bincount(self.splits.train.label, minlength=self.num_classes)
+        return tuple(int(count) for count in counts)
+
+    def setup(self, stage: str | None = None) -> None:
+        """Read the labels, make the splits, and make the images that the stage needs ready.
+
+        Args:
+            stage: ``"fit"`` and ``"validate"`` leave test images alone, ``"test"`` and ``"predict"`` training images,
+                until a loader asks for them; None: all.
+
+        Raises:
+            UserError: for whatever is wrong with the files.
+        """
+        if not self.data_hash:
+            self._read(needed=() if stage in ("test", "predict") else ("train", "val"))
+        needed: dict[str | None, tuple[SplitName, ...]] = {
+            "fit": ("train", "val", "test") if self.track_test else ("train", "val"),
+            "validate": ("val",),
+            "test": ("test",),
+            "predict": (),
+            None: ("train", "val", "test"),
+        }
+        for name in needed.get(stage, ()):
+            self._open(name)
+
+    def _read(self, needed: tuple[str, ...]) -> None:
+        try:
+            self.index = self.read()
+        except OSError as error:  # a folder on the way that may not be entered, a disk that went away
+            raise unreadable(Path(error.filename or self.root), error) from error
+        self.protocol = self.choose_protocol(self.index).with_classes(self.index.class_names)
+        self.splits = make_splits(self.index, self.protocol, self.target, needed)
+        self.alignment, notes = read_alignment(self.index)
+        notes = [*self.splits.notes, *notes]
+        if self.label_noise:
+            train = self.splits.train
+            paths = [str(path) for path in self.index.path[train.rows]]
+            noisy, self.noise_manifest = flip_labels(
+                train, paths, self.class_names, self.label_noise, self.label_noise_seed, self.protocol.name
+            )
+            self.splits = replace(self.splits, train=noisy)
+            notes.append(
+                f"{len(self.noise_manifest.flips):,} training labels were flipped on purpose "
+                f"(label noise {self.label_noise:.0%}, {self.noise_manifest.hash[:12]})"
+            )
+        if self.train_faces is not None:
+            train = self.splits.train
+            few = first_faces(train, [str(path) for path in self.index.path[train.rows]], self.train_faces, self.seed)
+            self.splits = replace(self.splits, train=few)
+            notes.append(f"trained on {len(few):,} of {len(train):,} training faces only")
+        self._store = ImageStore(self.index, self.make_source(self.index), self.cache_dir, announce=announce)
+        draws = self.splits.target_rule == "probability"
+        datasets = {
+            name: FaceDataset(
+                self._store,
+                self.splits[name],
+                self.augment if name == "train" else None,
+                self.seed,
+                draw_target=draws and name == "train",
+            )
+            for name in ("train", "val", "test")
+            if len(self.splits[name])
+        }
+        self.train_dataset, self.val_dataset, self.test_dataset = (datasets.get(n) for n in ("train", "val", "test"))
+        rules = f"{self.protocol.name} {self.protocol.version}"
+        identity = f"{self.index.fingerprint()} {rules} {self.splits.fingerprint()} {self.size}"
+        self.data_hash = hashlib.sha256(identity.encode()).hexdigest()
+        self.notes = tuple(notes)
+
+    def _open(self, name: SplitName) -> None:
+        rows = self.splits[name].rows
+        for partition in ("train", "val", "test"):
+            if (self.index.partition[rows] == partition).any():
+                self._store.open(partition)
+        if self.size is None and self._store.shape is not None:
+            self.size = self._store.shape[0]
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        """Batches of training faces; a tail that does not fill a batch is left to the next epoch's order."""
+        ranks, rank = self._world()
+        if self.batch_size % ranks:
+            raise UserError(
+                f"loader.batch_size={self.batch_size} cannot be divided among {ranks} devices. "
+                f"Use a multiple of {ranks}, e.g. {-(-self.batch_size // ranks) * ranks}."
+            )
+        if len(self.splits.train) < self.batch_size:
+            raise UserError(
+                f"The training split of {self.protocol.name} has {len(self.splits.train)} faces, fewer than "
+                f"loader.batch_size={self.batch_size}. Use a smaller batch."
+            )
+        self._open("train")
+        sampler = TrainSampler(self.splits.train.label, self.sampler, self.seed, ranks, rank)
+        return self._loader(cast(FaceDataset, self.train_dataset), sampler, self.batch_size // ranks, drop_last=True)
+
+    def val_dataloader(self) -> DataLoader[Any] | list[DataLoader[Any]]:
+        """Validation faces, each once; with ``track_test`` a list with the test faces second. Empty without val."""
+        names: tuple[SplitName, ...] = ("val", "test") if self.track_test else ("val",)
+        if len(self.splits.val) == 0:  # a test set in the place of val would be taken for it
+            return []
+        loaders = [self.predict_dataloader(name) for name in names if len(self.splits[name])]
+        return loaders[0] if len(loaders) == 1 else loaders
+
+    def test_dataloader(self) -> DataLoader[Any]:
+        """Test faces, each once."""
+        return self.predict_dataloader("test")
+
+    def predict_dataloader(
+        self,
+        split: SplitName = "test",
+        positions: NDArray[np.int64] | None = None,
+        change: Change | None = None,
+    ) -> DataLoader[Any]:
+        """Faces of a split, each once and without augmentation.
+
+        Args:
+            split: which.
+            positions: which of its faces, counted within the split, and in which order; None: all.
+            change: what to do to them on the way, in the processes that read; None: nothing.
+
+        Raises:
+            UserError: where the split is empty.
+        """
+        rows = self.splits[split]
+        if len(rows) == 0:
+            raise UserError(
+                f"There is no {split} split to evaluate: {self.index.root} ({self.index.layout}) has no images "
+                f"for it under the protocol {self.protocol.name}."
+            )
+        self._open(split)
+        ranks, rank = self._world()
+        plain = FaceDataset(self._store, rows.take(positions), change, self.seed)
+        size = max(1, self.eval_batch_size // ranks)
+        return self._loader(plain, EvalSampler(len(plain), ranks, rank), size, drop_last=False)
+
+    def _loader(
+        self, dataset: FaceDataset, sampler: TrainSampler | EvalSampler, batch_size: int, drop_last: bool
+    ) -> DataLoader[Any]:
+        cv2.setNumThreads(1)  # before workers are forked: OpenCV's threads do not survive a fork, and are waited for
+        return DataLoader(
+            dataset,
+            batch_size=batch_size,
+            sampler=sampler,
+            drop_last=drop_last,
+            num_workers=self.num_workers,
+            pin_memory=self.pin_memory,
+            persistent_workers=self.num_workers > 0,
+            prefetch_factor=4 if self.num_workers else None,  # bridges a slow read; uint8 batches are small
+            collate_fn=as_is,
+            worker_init_fn=start_worker,
+        )
+
+    def _world(self) -> tuple[int, int]:
+        trainer = self.trainer
+        return world() if trainer is None else (int(trainer.world_size), int(trainer.global_rank))

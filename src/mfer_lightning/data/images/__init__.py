@@ -1,0 +1,1 @@
+"""Images: decoded once, kept in a memory-mapped cache, read by row."""

@@ -1,0 +1,1 @@
+"""Backbones: timm's models as feature extractors."""

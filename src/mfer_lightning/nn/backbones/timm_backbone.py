@@ -1,0 +1,264 @@
+"""Any hierarchical timm model as a feature extractor, with attention wrapped into its stages in place.
+
+timm: Wightman, https://github.com/huggingface/pytorch-image-models (Apache 2.0), used as a library. The paper's
+backbone is ConvNeXt-Base (Liu et al., CVPR 2022, arXiv 2201.03545) with drop-path 0.25. In-place wrapping is ours:
+timm's features-only models cannot feed a changed map to the next stage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import timm
+from torch import Tensor, nn
+
+from mfer_lightning.errors import UserError, nearest
+from mfer_lightning.nn.backbones.probe import Stage, prune_unused, run_on_meta, trace
+from mfer_lightning.nn.backbones.stems import shrink_stem, small_stem_options
+from mfer_lightning.nn.convolution import speed_up_depthwise
+from mfer_lightning.nn.options import Spec, check_options, split
+
+_DEFAULTS: Mapping[str, Any] = {
+    "drop_path_rate": None,
+    "stem": "default",
+    "stem_stride": None,
+    "norm": "layer",
+    "options": {},
+}
+_STEMS = ("default", "small")
+_NORMS = ("layer", "none")
+_NETWORKS_OWN = frozenset(["pretrained", "num_classes", "in_chans", "features_only"])
+#: By these timm would open other files, and a description of a network may come out of a file that nobody trusts.
+_FILES = frozenset(["checkpoint_path", "pretrained_cfg", "pretrained_cfg_overlay", "cache_dir"])
+#: The paper trains ConvNeXt-Base with this rate; other models keep timm's default unless told otherwise.
+_PAPER_DROP_PATH = 0.25
+
+
+def resolve_backbone(spec: Spec) -> dict[str, Any]:
+    """Complete a backbone's specification.
+
+    Args:
+        spec: a timm model name, or a mapping with ``name`` and any of ``drop_path_rate``, ``stem``, ``stem_stride``,
+            ``norm``, ``options``.
+
+    Returns:
+        A plain dict with all of them.
+
+    Raises:
+        UserError: for an unknown model, option or value.
+
+    Example:
+        >>> resolve_backbone("convnext_base")["drop_path_rate"]
+        0.25
+    """
+    name, given = split("backbone", spec)
+    if not timm.is_model(name):
+        raise UserError(
+            f"Unknown backbone '{name}': {nearest(name.split('.')[0], _model_names())} "
+            "Any hierarchical model of timm will do: `timm.list_models('*convnext*')` lists them."
+        )
+    check_options("backbone", name, given, _DEFAULTS)
+    config = {"name": name, **_DEFAULTS, "options": {}, **given}
+    for option, legal in (("stem", _STEMS), ("norm", _NORMS)):
+        if config[option] not in legal:
+            raise UserError(f"Backbone option `{option}` must be one of {', '.join(legal)}, not {config[option]!r}.")
+    if not isinstance(config["options"], dict):
+        raise UserError(f"Backbone option `options` must be a mapping, not {config['options']!r}.")
+    if config["stem_stride"] is not None and config["stem"] != "small":
+        raise UserError("Backbone option `stem_stride` belongs to `stem: small`.")
+    if config["drop_path_rate"] is None and name.split(".")[0] == "convnext_base":
+        config["drop_path_rate"] = _PAPER_DROP_PATH
+    return config
+
+
+class AttendedStage(nn.Module):
+    """A stage of the backbone followed by attention.
+
+    Args:
+        stage: the stage as timm made it.
+        attention: a module from map to map of the same shape.
+    """
+
+    def __init__(self, stage: nn.Module, attention: nn.Module) -> None:
+        super().__init__()
+        self.stage = stage
+        self.attention = attention
+
+    def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """Run the stage on whatever timm passes it, then the attention on its map."""
+        return self.attention(self.stage(x, *args, **kwargs))  # type: ignore[no-any-return]
+
+    def __iter__(self) -> Iterator[nn.Module]:
+        """Blocks, then attention: some of timm's models walk their stages block by block when checkpointing."""
+        yield from self.stage if isinstance(self.stage, nn.Sequential) else (self.stage,)
+        yield self.attention
+
+
+class Backbone(nn.Module):
+    """Normalised images to pooled, layer-normalised features: stages, global average pooling, LayerNorm (eps 1e-6).
+
+    The stages are numbered as in the paper: a five- or six-level model's last four resolutions are stages 1 to 4, so
+    3 and 4 are those of stride 16 and 32 for every common family. timm's own head is removed, and with it whatever
+    does not take part in the feature, so that no parameter goes without a gradient (distributed training needs that).
+
+    Args:
+        config: a complete specification, see :func:`resolve_backbone`.
+        in_chans: channels of the images.
+        attend: stage number (from 1) -> a function ``(channels, layout) -> module`` that makes its attention.
+
+    Attributes:
+        model: the timm model.
+        norm: the final LayerNorm, or Identity.
+        stages: what the stages are: :class:`~mfer_lightning.nn.backbones.probe.Stage` (name, channels, stride, layout).
+        feature_dim: width D of the feature.
+        pruned: timm's names of the modules that were removed since they take no part in the feature.
+
+    Raises:
+        UserError: where the model cannot be built as asked, or cannot carry attention there.
+    """
+
+    model: Any  # timm's models share methods, not a type
+
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        *,
+        in_chans: int = 3,
+        attend: Mapping[int, Callable[[int, str], nn.Module]] | None = None,
+    ) -> None:
+        super().__init__()
+        name = config["name"]
+        self.model = create_timm_model(config, in_chans=in_chans)
+        layout = trace(self.model, name, in_chans)
+        self.pruned = prune_unused(self.model, name, layout)
+        self.stages: tuple[Stage, ...] = layout.stages
+        self.feature_dim = layout.channels
+        self._final_layout = layout.final
+        self._prefix_tokens = layout.prefix_tokens
+        self._wrapped: list[str] = []
+        for number, make in sorted((attend or {}).items()):
+            stage = self._stage(number, name)
+            self._wrap(stage.module, make(stage.channels, stage.layout))
+        if attend:
+            run_on_meta(self.model, name, in_chans, layout.size)  # the model must still run with its stages wrapped
+        speed_up_depthwise(self.model)
+        self.norm = nn.LayerNorm(self.feature_dim, eps=1e-6) if config["norm"] == "layer" else nn.Identity()
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Map normalised images (B,C,H,W) to features (B,D)."""
+        x = self.model.forward_features(image)
+        if self._final_layout == "NCHW":
+            pooled = x.mean((2, 3))
+        elif self._final_layout == "NHWC":
+            pooled = x.mean((1, 2))
+        else:  # tokens of a plain transformer
+            pooled = x[:, self._prefix_tokens :].mean(1)
+        return self.norm(pooled)  # type: ignore[no-any-return]
+
+    def timm_name(self, name: str) -> str | None:
+        """Return timm's name of one of our parameters or buffers, None where timm has none (attention, our norm).
+
+        Args:
+            name: as in ``state_dict()`` of this module, e.g. ``"model.stages.2.stage.blocks.0.gamma"``.
+
+        Returns:
+            E.g. ``"stages.2.blocks.0.gamma"``, which timm's ``group_matcher`` (layer-wise decay) understands.
+        """
+        if not name.startswith("model."):
+            return None
+        name = name.removeprefix("model.")
+        for path in self._wrapped:
+            if name.startswith(f"{path}.attention."):
+                return None
+            if name.startswith(f"{path}.stage."):
+                return f"{path}.{name.removeprefix(f'{path}.stage.')}"
+        return name
+
+    def set_checkpointing(self, enable: bool = True) -> None:
+        """Keep no activations within stages for the backward pass, and compute them again there: memory for time.
+
+        Args:
+            enable: or not.
+
+        Raises:
+            UserError: where timm's model does not know how to.
+        """
+        if not enable and not getattr(self.model, "set_grad_checkpointing", None):
+            return
+        try:
+            self.model.set_grad_checkpointing(enable)
+        except (AttributeError, AssertionError, TypeError) as error:
+            raise UserError(
+                "trainer.checkpointing=true: timm cannot checkpoint this backbone. Use a smaller loader.batch_size "
+                "with trainer.accumulate instead."
+            ) from error
+        for path in self._wrapped:  # timm sets the attribute of what stands in the stage's place
+            stage = self.model.get_submodule(path).stage
+            if hasattr(stage, "grad_checkpointing"):
+                stage.grad_checkpointing = enable
+
+    def _stage(self, number: int, name: str) -> Stage:
+        if not self.stages:
+            raise UserError(
+                f"Backbone '{name}' cannot carry attention after a stage: timm lists no stages of decreasing "
+                "resolution for it (a plain transformer or mixer keeps one resolution). "
+                "Use `attention: none` or a hierarchical model (convnext, resnet, swin, ...)."
+            )
+        if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= len(self.stages):
+            raise UserError(
+                f"Backbone '{name}' has stages 1 to {len(self.stages)}; attention cannot stand after {number!r}."
+            )
+        stage = self.stages[number - 1]
+        if stage.problem:
+            raise UserError(
+                f"Backbone '{name}' cannot carry attention after stage {number} ('{stage.module}'): {stage.problem}. "
+                "Use `attention: none` or another backbone."
+            )
+        return stage
+
+    def _wrap(self, path: str, attention: nn.Module) -> None:
+        parent, _, child = path.rpartition(".")
+        owner = self.model.get_submodule(parent)
+        setattr(owner, child, AttendedStage(self.model.get_submodule(path), attention))
+        self._wrapped.append(path)
+
+
+def create_timm_model(config: Mapping[str, Any], *, in_chans: int = 3, pretrained: bool = False) -> nn.Module:
+    """Build the timm model of a complete specification, without its classifier.
+
+    Args:
+        config: see :func:`resolve_backbone`.
+        in_chans: channels of the images.
+        pretrained: download timm's weights. The stem is then left as timm has it.
+
+    Raises:
+        UserError: where timm's constructor refuses the options.
+    """
+    name = config["name"]
+    family = timm.model_entrypoint(name).__module__.rsplit(".", 1)[-1]
+    options = dict(config["options"])
+    small = config["stem"] == "small" and not pretrained
+    if small:
+        options.update(small_stem_options(family, config["stem_stride"], options))
+    if config["drop_path_rate"] is not None:
+        options["drop_path_rate"] = config["drop_path_rate"]
+    reserved = (_NETWORKS_OWN | _FILES) & set(options)
+    if reserved:
+        raise UserError(f"Backbone '{name}': `options` may not set {', '.join(sorted(reserved))}, the network does.")
+    try:
+        model: nn.Module = timm.create_model(name, pretrained=pretrained, num_classes=0, in_chans=in_chans, **options)
+    except (TypeError, ValueError, AssertionError, AttributeError, IndexError, KeyError) as error:
+        # timm passes options to the model's constructor, which answers a wrong one with any of these.
+        raise UserError(
+            f"timm cannot build backbone '{name}' with the options {options}: {error or type(error).__name__}. "
+            f"Legal are the arguments of its constructor in timm.models.{family}."
+        ) from error
+    if small:
+        shrink_stem(model, name, family, config["stem_stride"])
+    return model
+
+
+def _model_names() -> list[str]:
+    names: list[str] = timm.list_models()
+    return names

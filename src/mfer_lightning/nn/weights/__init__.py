@@ -1,0 +1,1 @@
+"""Weights: read safely, recognised by their layout, loaded strictly."""

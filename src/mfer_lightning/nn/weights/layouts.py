@@ -1,0 +1,143 @@
+"""Names of weights in other projects' files, and ours.
+
+Layouts: the released MFER code (the network of doi 10.1109/TAFFC.2024.3458464), Meta's ConvNeXt v1 and v2 (Liu et al.,
+CVPR 2022; Woo et al., CVPR 2023), timm, and our own checkpoints. Only names are mapped here; whether the tensors fit is
+checked in :mod:`mfer_lightning.nn.weights.load`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from mfer_lightning.errors import UserError
+
+_META_MARK = "downsample_layers.0.0.weight"
+_OWN_MARK = "backbone.model."
+_TIMM_TO_META = (
+    (r"^stem\.", "downsample_layers.0."),
+    (r"^stages\.(\d+)\.downsample\.", r"downsample_layers.\1."),
+    (r"^stages\.(\d+)\.blocks\.(\d+)\.", r"stages.\1.\2."),
+    (r"\.conv_dw\.", ".dwconv."),
+    (r"\.mlp\.fc1\.", ".pwconv1."),
+    (r"\.mlp\.fc2\.", ".pwconv2."),
+    (r"\.mlp\.grn\.weight$", ".grn.gamma"),
+    (r"\.mlp\.grn\.bias$", ".grn.beta"),
+)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a file of this layout would call our tensors.
+
+    Args:
+        words: the layout, for messages.
+        names: our name -> the file's name, for every tensor that such a file can hold.
+        droppable: names of modules or tensors, or prefixes that end in a dot, that the network has no part for
+            (a classifier, loss centres).
+        backbone_only: whether such files know nothing of attention and heads.
+    """
+
+    words: str
+    names: Mapping[str, str]
+    droppable: tuple[str, ...] = ()
+    backbone_only: bool = False
+
+    def drops(self, name: str) -> bool:
+        """Say whether a name that is none of ours may be left out."""
+        return any(name == d or name.startswith(d if d.endswith(".") else f"{d}.") for d in self.droppable)
+
+
+def detect(keys: Iterable[str]) -> str:
+    """Tell a layout by its names: ``"own"``, ``"released"``, ``"meta"`` or ``"timm"`` (anything else).
+
+    Example:
+        >>> detect(["downsample_layers.0.0.weight", "stages.2.27.key.0.weight"])
+        'released'
+    """
+    names = list(keys)
+    if any(_OWN_MARK in name for name in names):
+        return "own"
+    if _META_MARK in names or any(name.startswith("downsample_layers.") for name in names):
+        special = any(re.match(r"(stages\.\d+\.\d+\.(key|value|attn)\.|msc\.)", name) for name in names)
+        return "released" if special else "meta"
+    return "timm"
+
+
+def own(ours: Iterable[str], keys: Iterable[str]) -> Layout:
+    """Find the network in one of our checkpoints, whatever it is called in there.
+
+    Args:
+        ours: names of the network's tensors.
+        keys: names in the file.
+
+    Raises:
+        UserError: where it holds two networks.
+    """
+    keys = list(keys)
+    prefixes = {key[: key.index(_OWN_MARK)] for key in keys if _OWN_MARK in key}
+    if len(prefixes) != 1:
+        raise UserError(f"The checkpoint holds {len(prefixes)} networks ({', '.join(sorted(prefixes))}), not one.")
+    prefix = prefixes.pop()
+    inside = tuple(prefix + part for part in ("backbone.", "head."))
+    # Beside the network lie the loss's centres and the like; within it everything must have a place.
+    beside = tuple(key for key in keys if not key.startswith(inside)) if prefix else ()
+    return Layout("one of our checkpoints", {name: prefix + name for name in ours}, beside)
+
+
+def meta(ours_to_timm: Mapping[str, str]) -> Layout:
+    """Meta's ConvNeXt: its own block names, the final norm, a classifier that we drop."""
+    names = {name: meta_name(theirs) for name, theirs in ours_to_timm.items()}
+    return Layout("Meta ConvNeXt", names | _final_norm("norm"), ("head",), backbone_only=True)
+
+
+def released(ours: Iterable[str], ours_to_timm: Mapping[str, str], attention: Mapping[str, tuple[int, int]]) -> Layout:
+    """Meta's names, with the attention as one more block of its stage, and the heads as ``msc``.
+
+    Args:
+        ours: names of the network's tensors.
+        ours_to_timm: our name -> timm's, for the backbone.
+        attention: our name of an attention module -> (stage index from 0, number of blocks in that stage).
+    """
+    names = {name: meta_name(theirs) for name, theirs in ours_to_timm.items()} | _final_norm("norm")
+    for name in ours:
+        for module, (stage, blocks) in attention.items():
+            if name.startswith(f"{module}."):
+                names[name] = f"stages.{stage}.{blocks}.{name.removeprefix(f'{module}.')}"
+        if name.startswith("head.heads."):
+            names[name] = f"msc.{name.removeprefix('head.heads.')}"
+    return Layout("released MFER", names)
+
+
+def timm_layout(ours_to_timm: Mapping[str, str], head_norm: bool, droppable: Iterable[str]) -> Layout:
+    """A timm model's own names.
+
+    Args:
+        ours_to_timm: our name -> timm's, for the backbone.
+        head_norm: whether timm's ``head.norm``, which comes after the pooling, is our final norm.
+        droppable: timm's names of what our network has no part for (classifier, pruned modules).
+    """
+    return Layout(
+        "timm",
+        {**ours_to_timm, **(_final_norm("head.norm") if head_norm else {})},
+        tuple(droppable),
+        backbone_only=True,
+    )
+
+
+def meta_name(timm_name: str) -> str:
+    """Translate timm's name of a ConvNeXt tensor into Meta's.
+
+    Example:
+        >>> meta_name("stages.2.blocks.26.mlp.fc1.weight")
+        'stages.2.26.pwconv1.weight'
+    """
+    name = timm_name
+    for pattern, replacement in _TIMM_TO_META:
+        name = re.sub(pattern, replacement, name)
+    return name
+
+
+def _final_norm(theirs: str) -> dict[str, str]:
+    return {f"backbone.norm.{leaf}": f"{theirs}.{leaf}" for leaf in ("weight", "bias")}

@@ -1,0 +1,272 @@
+"""Loading weights, strictly: every tensor used, every shape checked, nothing half loaded, no code executed."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from mfer_lightning.errors import UserError
+from mfer_lightning.nn.backbones.probe import timm_facts
+from mfer_lightning.nn.backbones.timm_backbone import create_timm_model
+from mfer_lightning.nn.network import MFER
+from mfer_lightning.nn.weights.layouts import Layout, detect, meta, own, released, timm_layout
+from mfer_lightning.nn.weights.read import listed, read_state, tensors_of
+
+_SHOWN = 8
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """What was loaded.
+
+    Args:
+        source: the file, ``"imagenet (timm tag)"`` or ``"none"``.
+        layout: the layout that was recognised, in words.
+        loaded: names of our tensors that were loaded.
+        new: names of our tensors that keep their initial values.
+        new_parts: the parts they belong to, see :func:`part_of`.
+        dropped: names in the file that the network has no part for (a classifier, loss centres).
+    """
+
+    source: str
+    layout: str
+    loaded: tuple[str, ...]
+    new: tuple[str, ...]
+    new_parts: tuple[str, ...]
+    dropped: tuple[str, ...]
+
+    def __str__(self) -> str:
+        text = f"{len(self.loaded)} tensors from {self.source} ({self.layout} layout)" if self.loaded else "no weights"
+        text += f"; new: {', '.join(self.new_parts)}" if self.new_parts else "; nothing new"
+        if self.dropped:
+            text += f"; left out: {', '.join(self.dropped[:4])}{', ...' if len(self.dropped) > 4 else ''}"
+        return text
+
+
+def load_weights(model: MFER, weights: str | Path, *, head: str = "load") -> LoadReport:
+    """Load initial weights into a network.
+
+    Args:
+        model: the network; changed in place, and only if everything fits.
+        weights: ``"none"``; ``"imagenet"`` (downloaded by timm); or a local ``.safetensors``, ``.pth``, ``.pt``,
+            ``.bin`` or ``.ckpt`` file: one of our checkpoints, released MFER, Meta ConvNeXt, or timm weights of the
+            same backbone.
+        head: ``"load"`` the classification heads where the file has them, or keep the model's ``"new"`` ones (for
+            fine-tuning on other classes, or the same ones in another order).
+
+    Returns:
+        What was loaded, from what layout, and what stayed new.
+
+    Raises:
+        UserError: where the file cannot be read or does not fit, or the hub cannot be reached.
+        ValueError: for an illegal ``head``.
+
+    Example:
+        >>> net = MFER({"name": "convnext_atto", "options": {"depths": [1, 1, 1, 1], "dims": [8, 16, 24, 32]}}, 7)
+        >>> print(load_weights(net, "none"))
+        no weights; new: attention, backbone, final norm, head
+    """
+    if head not in ("load", "new"):
+        raise ValueError(f"Expected argument `head` to be one of ('load', 'new'), but got {head!r}.")
+    if str(weights) == "none":
+        return _report(model, "none", "no", {}, ())
+    if str(weights) == "imagenet":
+        source, state = _download(model)
+        return _load(model, state, _timm(model, state), source)
+    state = read_state(weights)
+    return _load(model, state, _layout(model, state), str(weights), head)
+
+
+def load_released_weights(
+    model: MFER, weights: str | Path | Mapping[str, Tensor], *, require_heads: bool = False
+) -> MFER:
+    """Load a checkpoint in the layout of the authors' released code, strictly.
+
+    Args:
+        model: a network like the checkpoint's, e.g. ``MFER()``; changed in place, and only if everything fits.
+        weights: a file, or its state dict. The heads ``msc.{0,1,2}`` may be absent: the model's own then stay as they
+            are, and a warning says so.
+        require_heads: refuse weights without heads, which cannot classify.
+
+    Returns:
+        The model.
+
+    Raises:
+        UserError: where it is not that layout, or any tensor is missing, superfluous or of another shape.
+
+    Warns:
+        UserWarning: where the heads keep the values that they have.
+    """
+    state = read_state(weights) if isinstance(weights, (str, Path)) else tensors_of(weights, "the state dict")
+    source = str(weights) if isinstance(weights, (str, Path)) else "the state dict"
+    if detect(state) != "released":
+        raise UserError(
+            f"{source} is not in the layout of the released MFER code (downsample_layers.*, stages.*, attention as "
+            f"the last block of a stage, norm); it begins with {listed(state)}. Other layouts: load_weights."
+        )
+    headless = not any(name.startswith("msc.") for name in state)
+    if headless and require_heads:
+        raise UserError(
+            f"{source} holds no heads (msc.*): it can be trained from, and cannot classify. "
+            "Fine-tune it first: mfer weights=<file>."
+        )
+    _load(model, state, _layout(model, state), source)
+    if headless:
+        warnings.warn(
+            f"{source} holds no heads (msc.*): the model's own stay as they are, and its logits mean nothing "
+            "until they are trained.",
+            stacklevel=2,
+        )
+    return model
+
+
+def _download(model: MFER) -> tuple[str, dict[str, Tensor]]:
+    config = model.config["backbone"]
+    try:
+        pretrained = create_timm_model(config, in_chans=model.config["in_chans"], pretrained=True)
+    except Exception as error:  # the hub's client raises its own, the network's and the file system's errors
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(
+            f"timm's weights for '{config['name']}' could not be loaded: {reason.rstrip('.')}. Training does not "
+            "start from scratch by itself. Without a network: download the model's .safetensors file from "
+            "huggingface.co/timm elsewhere and give its path (weights=path/to/file), or set HF_HOME to a filled "
+            "cache; changed widths or depths have no such weights; weights=none trains from scratch."
+        ) from error
+    tag = timm_facts(pretrained).get("tag") or "default"
+    return f"imagenet ({config['name'].split('.')[0]}.{tag})", dict(pretrained.state_dict())
+
+
+def _layout(model: MFER, state: Mapping[str, Tensor]) -> Layout:
+    kind = detect(state)
+    if kind == "own":
+        return own(model.state_dict(), state)
+    if kind == "timm":
+        return _timm(model, state)
+    names = _ours_to_timm(model)
+    if "stages.0.blocks.0.conv_dw.weight" not in names.values():
+        raise UserError(f"The weights are a ConvNeXt's, the backbone is '{model.config['backbone']['name']}'.")
+    if kind == "meta":
+        return meta(names)
+    attention = {}
+    for number in model.config["attention"].get("stages", []):
+        stage = model.backbone.stages[number - 1].module
+        blocks = {name.split(".")[3] for name in names.values() if name.startswith(f"{stage}.blocks.")}
+        attention[f"backbone.model.{stage}.attention"] = (number - 1, len(blocks))
+    return released(model.state_dict(), names, attention)
+
+
+def _timm(model: MFER, state: Mapping[str, Tensor]) -> Layout:
+    names = _ours_to_timm(model)
+    if not set(state) & set(names.values()):
+        raise UserError(
+            f"The weights' layout is none of released MFER, Meta ConvNeXt, timm '{model.config['backbone']['name']}' "
+            f"or one of our checkpoints: they begin with {listed(state)}."
+        )
+    norm = state.get("head.norm.weight")
+    head_norm = norm is not None and norm.shape == (model.feature_dim,) and model.config["backbone"]["norm"] == "layer"
+    classifier = timm_facts(model.backbone.model).get("classifier") or ()
+    heads = (classifier,) if isinstance(classifier, str) else tuple(classifier)
+    # Buffers that are computed, not learned, were part of the files of older timm versions.
+    buffers = {model.backbone.timm_name(name) for name, _ in model.backbone.named_buffers()}
+    computed = {name for name in buffers if name and name not in names.values()}
+    return timm_layout(names, head_norm, (*heads, *model.backbone.pruned, *computed))
+
+
+def _ours_to_timm(model: MFER) -> dict[str, str]:
+    pairs = ((name, model.backbone.timm_name(name)) for name in model.backbone.state_dict())
+    return {f"backbone.{name}": theirs for name, theirs in pairs if theirs is not None}
+
+
+def _load(model: MFER, state: Mapping[str, Tensor], layout: Layout, source: str, head: str = "load") -> LoadReport:
+    ours = {theirs: name for name, theirs in layout.names.items()}
+    targets = model.state_dict()
+    stem = _stem_names(model)
+    tensors: dict[str, Tensor] = {}
+    dropped: list[str] = []
+    problems: list[str] = []
+    for theirs, tensor in state.items():
+        name = ours.get(theirs)
+        if name is None or name not in targets:
+            if layout.drops(theirs):
+                dropped.append(theirs)
+            else:
+                problems.append(f"no place for '{theirs}' {tuple(tensor.shape)}")
+        elif head == "new" and name.startswith("head."):
+            dropped.append(theirs)
+        elif tensor.shape == targets[name].shape:
+            tensors[name] = tensor
+        elif _differ_in_ones(tensor.shape, targets[name].shape):
+            tensors[name] = tensor.reshape(targets[name].shape)
+        elif layout.backbone_only and name in stem:
+            dropped.append(theirs)
+        else:
+            problems.append(f"'{theirs}' is {tuple(tensor.shape)}, the network's is {tuple(targets[name].shape)}")
+    given = {ours[theirs] for theirs in state if theirs in ours}
+    for name in sorted(set(targets) - given - _optional(model, layout, given, head)):
+        problems.append(f"nothing for '{layout.names.get(name, name)}' {tuple(targets[name].shape)}")
+    if problems:
+        shown = "\n  ".join(problems[:_SHOWN])
+        more = f"\n  and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
+        raise UserError(
+            f"The weights of {source} ({layout.words} layout) do not fit the network; nothing was loaded:\n"
+            f"  {shown}{more}\nBuild the network like the weights' (backbone, attention, head, num_classes); "
+            "where only the heads differ, keep new ones (head='new')."
+        )
+    model.load_state_dict(tensors, strict=False)
+    return _report(model, source, layout.words, tensors, dropped)
+
+
+def _report(model: MFER, source: str, layout: str, loaded: Mapping[str, Tensor], dropped: Sequence[str]) -> LoadReport:
+    new = tuple(name for name in model.state_dict() if name not in loaded)
+    parts = tuple(sorted({part_of(model, name) for name in new}))
+    return LoadReport(source, layout, tuple(loaded), new, parts, tuple(dropped))
+
+
+def _optional(model: MFER, layout: Layout, given: set[str], head: str) -> set[str]:
+    """Our tensors that a file of this layout need not hold."""
+    optional = set()
+    if head == "new" or not any(name.startswith("head.") for name in given):
+        optional.add("head")
+    if layout.backbone_only:
+        optional.add("attention")
+        if not any(name.startswith("backbone.norm.") for name in given):
+            optional.add("final norm")  # timm's model has none of its own after the pooling
+    return {name for name in model.state_dict() if part_of(model, name) in optional}
+
+
+def _stem_names(model: MFER) -> set[str]:
+    """The first convolution of a small stem, whose kernel may differ from the one in pre-trained weights."""
+    first = timm_facts(model.backbone.model).get("first_conv")
+    if model.config["backbone"]["stem"] != "small" or not isinstance(first, str):
+        return set()
+    return {f"backbone.model.{first}.weight", f"backbone.model.{first}.bias"}
+
+
+def part_of(model: MFER, name: str) -> str:
+    """Say which part of the network a tensor of its state dict belongs to.
+
+    Args:
+        model: the network.
+        name: a name of its state dict.
+
+    Returns:
+        ``"backbone"``, ``"stem"`` (the first convolution of a small stem), ``"attention"``, ``"final norm"`` or
+        ``"head"``.
+    """
+    if name.startswith("head."):
+        return "head"
+    if name.startswith("backbone.norm."):
+        return "final norm"
+    if model.backbone.timm_name(name.removeprefix("backbone.")) is None:
+        return "attention"
+    return "stem" if name in _stem_names(model) else "backbone"
+
+
+def _differ_in_ones(theirs: torch.Size, ours: torch.Size) -> bool:
+    """Meta's linear layers are 1x1 convolutions in some of timm's ConvNeXts, and its GRN holds (1,1,1,C) for (C)."""
+    return (*theirs, 1, 1) == tuple(ours) or tuple(theirs) == (1, 1, 1, *ours)

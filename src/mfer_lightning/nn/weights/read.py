@@ -1,0 +1,105 @@
+"""Reading files of weights: as data only, never as code."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterable, Mapping
+from itertools import islice
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from mfer_lightning.errors import UserError, nearest
+from mfer_lightning.nn.weights.archive import check_weights_file
+
+_WRAPPERS = ("state_dict", "model", "module", "state_dict_ema", "model_ema")
+_PREFIXES = ("module.", "_orig_mod.")  # left by DataParallel and torch.compile
+
+
+def read_state(path: str | Path) -> dict[str, Tensor]:
+    """Read a file of weights without executing anything in it.
+
+    Args:
+        path: a ``.safetensors`` file, or one that ``torch.save`` wrote.
+
+    Returns:
+        Name -> tensor on the CPU, taken out of the usual wrappings (``state_dict``, ``model``, ``module.``).
+
+    Raises:
+        UserError: where it is missing, damaged, holds anything but plain data, or holds no weights.
+    """
+    path = Path(path)
+    if not path.is_file():
+        hint = nearest(str(path), ("none", "imagenet"))
+        raise UserError(
+            f"No weights at '{path}': there is no such file. Legal are a local file, none, imagenet; {hint}"
+        )
+    try:
+        if path.suffix == ".safetensors":
+            content = load_file(path)
+        else:
+            check_weights_file(path)
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except UserError:
+        raise
+    except pickle.UnpicklingError as error:
+        raise UserError(
+            f"{path} was refused: it is damaged or holds more than weights (Python objects, which can run code when "
+            "loaded). Save only the state dict: torch.save(model.state_dict(), path), or use .safetensors."
+        ) from error
+    except Exception as error:  # a damaged file fails in as many ways as there are readers inside
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"{path} cannot be read as weights: {reason}. It may be damaged; get it anew.") from error
+    state = tensors_of(content, str(path))
+    _check_claims(state, path)
+    return state
+
+
+def _check_claims(state: Mapping[str, Tensor], path: Path) -> None:
+    """Refuse tensors that would grow when they are copied: a single number repeated, an empty frame."""
+    for name, value in state.items():
+        plain = value.layout is torch.strided and value.device.type == "cpu" and not value.is_quantized
+        if not plain or value.numel() * value.element_size() > value.untyped_storage().nbytes():
+            raise UserError(f"{path}: {name[:80]!r} is no plain tensor, or claims to be larger than what is stored.")
+
+
+def tensors_of(content: object, source: str) -> dict[str, Tensor]:
+    """Take the tensors out of the usual wrappings.
+
+    Args:
+        content: what a file held.
+        source: its name, for messages.
+
+    Returns:
+        Name -> tensor, without the prefixes that DataParallel and torch.compile leave.
+
+    Raises:
+        UserError: where something else than tensors is inside.
+    """
+    for wrapper in _WRAPPERS:
+        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
+            content = content[wrapper]
+            break
+    if not isinstance(content, Mapping) or not content:
+        raise UserError(f"{source} holds no weights: expected names with tensors, found {type(content).__name__}.")
+    strangers = [str(name) for name, value in content.items() if not isinstance(value, Tensor)]
+    if strangers:
+        raise UserError(f"{source} holds entries that are not tensors: {listed(strangers)}.")
+    state = {str(name): value for name, value in content.items()}
+    for prefix in _PREFIXES:
+        if all(name.startswith(prefix) for name in state):
+            state = {name.removeprefix(prefix): value for name, value in state.items()}
+    # torch.compile inside a module leaves its mark in the middle of names.
+    return {name.replace("._orig_mod.", "."): value for name, value in state.items()}
+
+
+def listed(names: Iterable[str], most: int = 4) -> str:
+    """Show the first few names.
+
+    Example:
+        >>> listed(["a", "b", "c"], most=2)
+        'a, b'
+    """
+    return ", ".join(islice(names, most))

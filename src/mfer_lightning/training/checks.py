@@ -1,0 +1,182 @@
+"""Values out of range and names that do not exist, refused before anything is built or read.
+
+Which pairs of options cannot work together is in :mod:`mfer_lightning.training.combinations`; what only a constructor
+knows is asked in :mod:`mfer_lightning.training.trial_build`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from mfer_lightning.config.schema import Train
+from mfer_lightning.config.unknown_options import check_known
+from mfer_lightning.data.samplers import SAMPLERS
+from mfer_lightning.errors import UserError, nearest
+from mfer_lightning.optim.optimizers import OPTIMIZERS
+from mfer_lightning.optim.schedules import SCHEDULES
+from mfer_lightning.sweep.identity import check_name
+from mfer_lightning.training.combinations import check_combinations
+from mfer_lightning.views import LARGEST_SHIFT
+
+
+class Range(NamedTuple):
+    """Legal numbers: from ``low`` (itself legal unless ``above``) to ``high``."""
+
+    low: float
+    high: float = math.inf
+    above: bool = False
+
+    def __contains__(self, value: object) -> bool:
+        """Whether a number lies in the range; NaN and infinities do not."""
+        assert isinstance(value, (int, float))
+        return math.isfinite(value) and (value > self.low if self.above else value >= self.low) and value <= self.high
+
+    def __str__(self) -> str:
+        text = f"{'more than' if self.above else 'at least'} {self.low:g}"
+        return text if self.high == math.inf else f"{text} and at most {self.high:.10g}"
+
+
+#: Faces larger than this are photographs.
+LARGEST_SIZE = 2048
+
+_RANGES = {
+    "trainer.max_epochs": Range(1, 100_000),
+    "trainer.accumulate": Range(1),
+    "trainer.num_nodes": Range(1),
+    "trainer.clip": Range(0, above=True),
+    "trainer.overfit_batches": Range(0),
+    "loader.batch_size": Range(1),
+    "loader.eval_batch_size": Range(1),
+    "loader.num_workers": Range(0),
+    "optimizer.lr": Range(0, above=True),
+    "optimizer.weight_decay": Range(0),
+    "optimizer.eps": Range(0, above=True),
+    "optimizer.momentum": Range(0, 1),
+    "optimizer.sam_rho": Range(0),
+    "optimizer.head_lr_scale": Range(0),
+    "optimizer.center_lr_scale": Range(0),
+    "optimizer.layer_decay": Range(0, 1, above=True),
+    "scheduler.warmup_epochs": Range(0),
+    "scheduler.gamma": Range(0, 1, above=True),
+    "scheduler.min_lr_ratio": Range(0, 1),
+    "loss.feature_weight": Range(0),
+    "mixup.mixup_alpha": Range(0),
+    "mixup.cutmix_alpha": Range(0),
+    "mixup.prob": Range(0, 1),
+    "mixup.switch_prob": Range(0, 1),
+    "ema.decay": Range(0, 0.9999999),
+    "early_stopping.patience": Range(1),
+    "early_stopping.min_delta": Range(0),
+    "freeze.epochs": Range(1),
+    "backbone.drop_path_rate": Range(0, 0.99),
+    "evaluation.embedding_points": Range(0),
+    "evaluation.shift": Range(0, LARGEST_SHIFT),
+    "preprocess.size": Range(1, LARGEST_SIZE),
+    "dataset.size": Range(1, LARGEST_SIZE),
+    "seed": Range(0, 2**32 - 1),
+}
+
+_NAMES: Mapping[str, Sequence[str]] = {
+    "sampler.name": SAMPLERS,
+    "mixup.name": ("none", "mixup"),
+    "optimizer.name": OPTIMIZERS,
+    "scheduler.name": SCHEDULES,
+    "ema.name": ("none", "ema"),
+    "early_stopping.name": ("none", "early_stopping"),
+    "freeze.name": ("none", "backbone"),
+    "logger.name": ("csv", "none", "tensorboard", "wandb"),
+    "logger.mode": ("auto", "online", "offline", "disabled"),
+    "preprocess.interpolation": ("bilinear", "bicubic"),
+    "trainer.accelerator": ("auto", "cpu", "gpu", "cuda", "mps"),
+    "trainer.strategy": ("auto", "ddp"),
+    "trainer.precision": ("auto", "32", "32-true", "bf16-mixed", "16-mixed"),
+    "trainer.profiler": ("steps", "simple", "advanced", "pytorch"),
+}
+
+#: Why a value that one may well expect is not legal.
+_REASONS = {
+    **dict.fromkeys(
+        (f"trainer.precision={p}" for p in ("16-true", "bf16-true", "64-true", "64", "transformer-engine")),
+        "weights are kept in float32 here. Use bf16-mixed or 16-mixed, or auto.",
+    ),
+    **dict.fromkeys(
+        (f"trainer.strategy={s}" for s in ("fsdp", "deepspeed", "ddp_spawn", "ddp_fork", "ddp_notebook")),
+        "only one process a device with a whole network each is supported here: use ddp, or auto.",
+    ),
+}
+
+
+def check_config(config: Mapping[str, Any]) -> None:
+    """Refuse what cannot work.
+
+    Args:
+        config: plain resolved configuration of ``mfer train``.
+
+    Raises:
+        UserError: naming the option, its value, what is legal and what to do.
+    """
+    check_known(config, Train)
+    for option, legal in _RANGES.items():
+        value = look_up(config, option)
+        if value is None:
+            continue
+        if not isinstance(value, (int, float)) or isinstance(value, bool):
+            raise UserError(f"{option}={value}: the value must be a number.")
+        if value not in legal:
+            raise UserError(f"{option}={value}: the value must be {legal}.")
+    for option, names in _NAMES.items():
+        value = look_up(config, option)
+        if value is not None and value not in names:
+            reason = _REASONS.get(f"{option}={value}")
+            raise UserError(f"{option}={value}: {reason or f'there is no such value, {nearest(str(value), names)}'}")
+    _check_limits(config["trainer"])
+    _check_devices(config["trainer"]["devices"])
+    _check_places(config)
+    if config["loader"]["pin_memory"] not in ("auto", True, False):
+        raise UserError(f"loader.pin_memory={config['loader']['pin_memory']}: legal are auto, true and false.")
+    check_combinations(config)
+
+
+def look_up(config: Mapping[str, Any], option: str) -> Any:
+    """Return the value of a dotted option, None where there is none.
+
+    Example:
+        >>> look_up({"trainer": {"clip": 1.0}}, "trainer.clip"), look_up({}, "freeze.epochs")
+        (1.0, None)
+    """
+    value: Any = config
+    for name in option.split("."):
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value
+
+
+def _check_limits(trainer: Mapping[str, Any]) -> None:
+    for name in ("limit_train_batches", "limit_val_batches"):
+        value = trainer[name]
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if value is not None and not (number and ((value >= 1 and value == int(value)) or 0 < value <= 1)):
+            raise UserError(
+                f"trainer.{name}={value}: the value must be a number of batches (1, 2, ...) or a share of them "
+                "(more than 0, at most 1.0)."
+            )
+
+
+def _check_devices(devices: Any) -> None:
+    if devices in ("auto", -1, "-1"):
+        return
+    parts = devices if isinstance(devices, list) else str(devices).split(",")
+    numbers = bool(parts) and all(str(part).strip().isdigit() for part in parts)
+    if not numbers or isinstance(devices, bool) or devices in (0, "0"):
+        raise UserError(
+            f"trainer.devices={devices}: the value must be a number of devices (1, 2, ...), a list of their numbers "
+            "([0,1]), or auto."
+        )
+
+
+def _check_places(config: Mapping[str, Any]) -> None:
+    for option in ("paths.data", "paths.runs", "paths.cache", "weights", "backbone.name"):
+        if look_up(config, option) == "":
+            raise UserError(f"{option}= has no value: give one, or leave the option out.")
+    check_name(config["name"])

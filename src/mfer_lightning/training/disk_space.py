@@ -1,0 +1,58 @@
+"""How much disk space a run needs, known before it starts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mfer_lightning.callbacks.atomic_io import tensor_bytes
+from mfer_lightning.data.datasets import FaceDataModule
+from mfer_lightning.files import require_space
+from mfer_lightning.module import FERModule
+
+#: Figures, logs, and the text of a table of predictions.
+OTHER_BYTES = 16_000_000
+BYTES_A_VALUE = 24
+
+#: Values that an optimiser keeps for each weight.
+SLOTS = {"adamw": 2, "sgd": 1}
+
+
+def checkpoint_bytes(module: FERModule, optimizer: str, ema: bool) -> int:
+    """Estimate the size of a checkpoint: weights, their moving average, the optimiser's state.
+
+    Args:
+        module: network, objective and metrics.
+        optimizer: name of the optimiser.
+        ema: whether a moving average is kept.
+    """
+    state = tensor_bytes(module.state_dict())
+    trained = sum(p.numel() * p.element_size() for p in module.parameters())
+    return state * (2 if ema else 1) + trained * SLOTS.get(optimizer, 2)
+
+
+def run_bytes(config: Mapping[str, Any], module: FERModule, datamodule: FaceDataModule) -> int:
+    """Estimate what a run writes: three checkpoints (the best, the last, the next), predictions, features, figures.
+
+    Args:
+        config: plain resolved configuration.
+        module: as built for the run.
+        datamodule: is set up.
+    """
+    checkpoint = checkpoint_bytes(module, config["optimizer"]["name"], config["ema"]["name"] != "none")
+    copies = 4 if config["logger"]["name"] == "wandb" and config["logger"]["checkpoints"] else 3
+    faces = len(datamodule.splits["val"]) + len(datamodule.splits["test"])
+    width = int(getattr(module.network, "feature_dim", 0))
+    values = 3 * len(module.class_names) + 8
+    return copies * checkpoint + faces * (2 * width + BYTES_A_VALUE * values) + OTHER_BYTES
+
+
+def check_space(config: Mapping[str, Any], run_dir: Path, module: FERModule, datamodule: FaceDataModule) -> None:
+    """Refuse a run that the disk has no room for; what an earlier start of it has written counts as there.
+
+    Raises:
+        UserError: saying how much is needed, how much is free, and where.
+    """
+    written = sum(f.stat().st_size for f in (run_dir / "checkpoints").glob("[!.]*.ckpt"))
+    require_space(run_dir, max(0, run_bytes(config, module, datamodule) - written), "the run")

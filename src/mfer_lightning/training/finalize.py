@@ -1,0 +1,165 @@
+"""The end of a training run: predictions, figures and ``result.json`` of its best checkpoint."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import numpy as np
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+from mfer_lightning.callbacks import History
+from mfer_lightning.data.datasets import FaceDataModule
+from mfer_lightning.evaluation.metrics import evaluate
+from mfer_lightning.evaluation.predictions import Predictions
+from mfer_lightning.evaluation.schema import SCHEMA_VERSION, validate_result
+from mfer_lightning.evaluation.uncertainty import annotator_figures, metric_intervals
+from mfer_lightning.figures.learning_curves import plot_learning_curves
+from mfer_lightning.figures.split_figures import draw_figures
+from mfer_lightning.files import write_json
+from mfer_lightning.inference.checkpoint import read_checkpoint
+from mfer_lightning.inference.collect import Outputs, collect, write_features
+from mfer_lightning.inference.predict_split import groups_of
+from mfer_lightning.module import FERModule
+from mfer_lightning.nn.cost import count_parameters
+from mfer_lightning.report.terminal.results import print_result
+from mfer_lightning.tracking.provenance import hardware, peak_memory_bytes, versions
+from mfer_lightning.training.publish_results import publish_result
+from mfer_lightning.training.resume import mixed_arithmetic
+from mfer_lightning.views import Views
+
+log = logging.getLogger("mfer_lightning")
+
+
+def finish(
+    config: Mapping[str, Any],
+    run_dir: Path,
+    trainer: L.Trainer,
+    module: FERModule,
+    datamodule: FaceDataModule,
+    history: History,
+    gflops: float,
+) -> float | None:
+    """Evaluate the selected checkpoint on val and test, and write everything that a finished run holds.
+
+    ``result.json`` is written last: a run that has one is finished.
+
+    Args:
+        config: plain resolved configuration.
+        run_dir: the run's folder.
+        trainer: has fitted ``module``.
+        module: receives the selected checkpoint's weights.
+        datamodule: is set up.
+        history: rows of ``metrics.csv``.
+        gflops: the network's arithmetic for one face.
+
+    Returns:
+        The value of the selection metric on val (None where the protocol takes the last epoch).
+    """
+    selection = _select(trainer, module, datamodule)
+    views = Views.of_metadata(config["evaluation"])
+    tables: dict[str, Predictions] = {}
+    for split in ("val", "test"):
+        if len(datamodule.splits[split].rows) == 0:
+            continue
+        outputs = collect(trainer, module, datamodule.predict_dataloader(split), views=views)
+        tables[split] = _table(datamodule, split, outputs)
+        if trainer.is_global_zero:
+            tables[split].to_csv(run_dir / f"predictions_{split}.csv")
+            attributes = {name: values[outputs.index] for name, values in datamodule.index.attributes.items()}
+            features = run_dir / f"features_{split}.npz"
+            write_features(features, outputs.index, outputs.feature, tables[split].label, attributes)
+    if not trainer.is_global_zero:
+        return None
+    split = "test" if "test" in tables else "val"
+    result = _result(config, datamodule, module, history, gflops, tables[split], split, selection)
+    plot_learning_curves(run_dir / "metrics.csv", run_dir / "figures" / "learning_curves.png", selection["epoch"])
+    draw_figures(run_dir, result, tables[split], int(config["evaluation"]["embedding_points"]))
+    publish_result(trainer.loggers, run_dir, result, tables, datamodule)
+    write_json(run_dir / "result.json", result)
+    log.info("finished: %s", {k: result["metrics"][k] for k in ("accuracy", "mean_class_accuracy", "macro_f1")})
+    print_result(result, run_dir)
+    value: float | None = selection["value"]
+    return value
+
+
+def _select(trainer: L.Trainer, module: FERModule, datamodule: FaceDataModule) -> dict[str, Any]:
+    """Load the checkpoint that the protocol's rule selects into the module."""
+    protocol = datamodule.protocol
+    callback = trainer.checkpoint_callback
+    assert isinstance(callback, ModelCheckpoint)
+    folder = Path(str(callback.dirpath))
+    selection: dict[str, Any] = {"rule": protocol.selection, "monitor": protocol.monitor, "split": "val"}
+    if protocol.takes_last_epoch:
+        checkpoint = read_checkpoint(folder / "last.ckpt")
+        selection |= {"monitor": None, "split": None, "value": None}
+    else:
+        checkpoint = read_checkpoint(folder / "best.ckpt")
+        score = callback.best_model_score
+        selection["value"] = None if score is None else float(score)
+    selection["epoch"] = int(checkpoint["epoch"])
+    module.load_state_dict(checkpoint["state_dict"])
+    return selection
+
+
+def _table(datamodule: FaceDataModule, split: str, outputs: Outputs) -> Predictions:
+    part, index = datamodule.splits[split], datamodule.index
+    order = np.argsort(part.rows)
+    if not np.array_equal(part.rows[order], outputs.index):
+        raise RuntimeError(f"The {split} split has {len(part.rows)} faces, but {len(outputs.index)} were predicted.")
+    return Predictions(
+        index=outputs.index,
+        path=index.path[outputs.index],
+        label=part.label[order],
+        logits=outputs.logits,
+        class_names=datamodule.class_names,
+        target=part.target[order],
+        votes=None if index.votes is None else index.votes[outputs.index],
+        vote_names=index.vote_names,
+    )
+
+
+def _result(
+    config: Mapping[str, Any],
+    datamodule: FaceDataModule,
+    module: FERModule,
+    history: History,
+    gflops: float,
+    table: Predictions,
+    split: str,
+    selection: Mapping[str, Any],
+) -> dict[str, Any]:
+    evaluation = evaluate(table)
+    precision = module.metadata["precision"]
+    notes = [*evaluation["notes"], *datamodule.notes, *filter(None, [mixed_arithmetic(precision)])]
+    network = module.network
+    result = {
+        "schema_version": SCHEMA_VERSION,
+        "dataset": config["dataset"]["name"],
+        "protocol": datamodule.protocol.name,
+        "split": split,
+        "evaluation_set": datamodule.protocol.describe(split),
+        **evaluation,
+        "intervals": metric_intervals(table, groups_of(datamodule, table)),
+        "annotators": annotator_figures(table),
+        "notes": notes,
+        "selection": dict(selection),
+        "seed": config["seed"],
+        "config": dict(config),
+        "data_hash": datamodule.data_hash,
+        "cost": {
+            "parameters": count_parameters(network),
+            "gflops": gflops,
+            "epochs": len(history.rows),
+            "seconds": history.seconds,
+            "images_per_second": history.images_per_second,
+            "peak_memory_bytes": peak_memory_bytes(),
+        },
+        "git": module.metadata["git"],
+        "versions": versions(),
+        "hardware": hardware(precision),
+    }
+    return dict(validate_result(result))

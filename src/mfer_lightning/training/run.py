@@ -1,0 +1,272 @@
+"""One training run: faces in, a trained network, its test figures and everything about them out."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import shutil
+import sys
+import warnings
+from contextlib import ExitStack, suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+import yaml
+from hydra.core.hydra_config import HydraConfig
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+
+from mfer_lightning.align.provenance import describe_alignment
+from mfer_lightning.callbacks import History, TrainingDivergedError
+from mfer_lightning.callbacks.interruption import NAME as INTERRUPTED
+from mfer_lightning.data.images.fill import available_cpus
+from mfer_lightning.errors import UserError
+from mfer_lightning.files import remove_leftovers, write_text
+from mfer_lightning.memory import keep_freed_memory
+from mfer_lightning.nn.cost import count_gflops
+from mfer_lightning.report.terminal.start import print_start
+from mfer_lightning.sweep.identity import claim_run_dir, is_finished, run_name
+from mfer_lightning.sweep.lock import run_lock
+from mfer_lightning.sweep.ranks import decide_together, is_first_rank
+from mfer_lightning.sweep.records import read_records
+from mfer_lightning.tracking.lifetime import tracked
+from mfer_lightning.tracking.provenance import PATCH, git_state
+from mfer_lightning.training.build import build_datamodule, build_module, build_trainer, precision
+from mfer_lightning.training.checks import check_config
+from mfer_lightning.training.combinations import idle_options
+from mfer_lightning.training.disk_space import check_space
+from mfer_lightning.training.finalize import finish
+from mfer_lightning.training.publish_results import run_facts
+from mfer_lightning.training.resume import Resumption, mixed_arithmetic, resumption
+from mfer_lightning.training.stop_ranks import stop_ranks
+from mfer_lightning.training.time_estimate import outlook
+from mfer_lightning.training.trial_build import rehearse
+from mfer_lightning.views import Views
+
+#: Handed from the first process of a distributed run to the others, which must not choose a folder of their own.
+RUN_DIR = "MFER_RUN_DIR"
+
+log = logging.getLogger("mfer_lightning")
+
+
+def train(config: dict[str, Any], parent: Path, in_sweep: bool) -> tuple[float | None, Path, bool]:
+    """Train one network and test it.
+
+    Args:
+        config: plain resolved configuration.
+        parent: folder that the run's folder goes in.
+        in_sweep: whether this is a job of a sweep, which skips a finished run rather than start a second one.
+
+    Returns:
+        The value of the selection metric (None where this rank does not know it), the run's folder, and whether
+        anything was run.
+
+    Raises:
+        UserError: for whatever the user can mend.
+    """
+    check_config(config)
+    inherited = os.environ.get(RUN_DIR)
+    leads = not inherited and is_first_rank()
+    made_parent = not parent.exists()
+    with ExitStack() as held:
+
+        def choose() -> str:
+            folder = claim_run_dir(parent, run_name(config), resume=config["resume"], in_sweep=in_sweep)
+            if in_sweep:
+                _refuse_a_second_job(parent, folder)
+            if not (in_sweep and is_finished(folder)):
+                held.enter_context(run_lock(folder))
+                remove_leftovers(folder)
+            return str(folder)
+
+        run_dir = Path(inherited or decide_together(choose))
+        if in_sweep and not inherited and is_finished(run_dir):
+            print(f"Finished before: {run_dir}", flush=True)
+            return _score(run_dir), run_dir, False
+        os.environ[RUN_DIR] = str(run_dir)
+        try:
+            with _LogFile(run_dir / "log.txt"):
+                _check_same_run(run_name(config), run_dir)
+                if not inherited:
+                    decide_together(partial(_rehearsed, config))
+                return _train(config, run_dir), run_dir, True
+        except TrainingDivergedError:  # its log is evidence
+            if not leads:
+                raise SystemExit(0) from None  # all ranks have stopped, and the first one says why
+            raise
+        except UserError:
+            if leads and not in_sweep:
+                _remove_if_nothing_was_trained(run_dir, parent if made_parent else None)
+            raise
+        finally:
+            if not inherited:
+                os.environ.pop(RUN_DIR, None)
+
+
+def _rehearsed(config: dict[str, Any]) -> str:
+    """Rehearse, as a decision of the first rank's: the others would go on to the data and wait for it there."""
+    rehearse(config)
+    return ""
+
+
+def _train(config: dict[str, Any], run_dir: Path) -> float | None:
+    keep_freed_memory()
+    torch.set_flush_denormal(True)  # denormal numbers slow a CPU several times over and mean nothing here
+    L.seed_everything(config["seed"], workers=True, verbose=False)
+    datamodule = build_datamodule(config)
+    datamodule.prepare_data()
+    datamodule.setup("fit")
+    protocol = datamodule.protocol
+    last = run_dir / "checkpoints" / "last.ckpt"
+    epochs = config["trainer"]["max_epochs"]
+    resume = resumption(last, datamodule.data_hash, epochs) if config["resume"] == "auto" else Resumption()
+    now = precision(config["trainer"])
+    arithmetic = resume.with_precision(now)
+    metadata = {
+        "dataset": config["dataset"]["name"],
+        "protocol": protocol.name,
+        "data_hash": datamodule.data_hash,
+        "alignment": describe_alignment(datamodule.alignment, config["dataset"]["name"], config["dataset"].get("size")),
+        "git": git_state(run_dir),  # now: the checkout may change while the run trains
+        "config": config,
+        "precision": arithmetic,
+        **Views.of_metadata(config["evaluation"]).to_config(),
+    }
+    module = build_module(config, datamodule, metadata)
+    history = History(run_dir / "metrics.csv")
+    trainer = build_trainer(config, run_dir, None if protocol.takes_last_epoch else protocol.monitor, history)
+    size = int(config["preprocess"]["size"] or datamodule.size or 224)
+    try:
+        gflops = count_gflops(module.network, size)
+    except (RuntimeError, ValueError) as error:
+        raise UserError(f"preprocess.size={size}: the network cannot take faces of this size ({error}).") from error
+    if trainer.is_global_zero:
+        check_space(config, run_dir, module, datamodule)
+        notes = idle_options(config)
+        whole = config["trainer"]["limit_train_batches"] is None and not config["trainer"]["fast_dev_run"]
+        if whole and trainer.strategy.root_device.type == "cpu":
+            cores = min(torch.get_num_threads() * trainer.num_devices, available_cpus())
+            faces = len(datamodule.splits.train) // trainer.num_nodes
+            notes += filter(None, [outlook(config, gflops, faces, epochs - resume.epochs, cores, now)])
+        for note in notes:
+            print(f"Note: {note}.", flush=True)
+        if (mixed := mixed_arithmetic(arithmetic)) is not None:
+            print(f"Note: {mixed}", flush=True)
+        write_text(run_dir / "config.yaml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+        if datamodule.noise_manifest is not None:
+            datamodule.noise_manifest.write(run_dir / "label_noise.json")
+        resumed = resume.checkpoint is not None
+        print_start(config, datamodule, module, run_dir, now, size, gflops, resumed=resumed)
+    try:
+        with tracked(trainer.loggers, run_facts(config, datamodule, module, gflops)):
+            trainer.fit(module, datamodule=datamodule, ckpt_path=resume.checkpoint, weights_only=True)
+            if config["trainer"]["fast_dev_run"]:
+                _nothing_kept(run_dir, trainer)
+                return None
+            (run_dir / "checkpoints" / INTERRUPTED).unlink(missing_ok=True)  # the run went on and past it
+            return finish(config, run_dir, trainer, module, datamodule, history, gflops)
+    except SystemExit as stop:  # what Lightning makes of Ctrl-C
+        if trainer.interrupted and stop.code == 1:
+            raise KeyboardInterrupt from stop
+        raise
+    except torch.OutOfMemoryError as error:
+        stop_ranks(trainer)
+        raise UserError(
+            f"Out of memory with loader.batch_size={config['loader']['batch_size']}. Use a smaller batch with "
+            "trainer.accumulate=2 for the same steps, a smaller preprocess.size, or a smaller backbone."
+        ) from error
+    except MisconfigurationException as error:
+        stop_ranks(trainer)
+        raise UserError(f"trainer: {error}") from error
+    except Exception:
+        stop_ranks(trainer)
+        raise
+
+
+def _nothing_kept(run_dir: Path, trainer: L.Trainer) -> None:
+    """End a run of one batch, which has no checkpoint that could be evaluated."""
+    if trainer.is_global_zero:
+        shutil.rmtree(run_dir)
+        print("One batch of training and one of validation went through. Nothing was kept.", flush=True)
+
+
+def _check_same_run(name: str, run_dir: Path) -> None:
+    """Say in the log what this process is to train, and stop where it is not what the run's first process trains."""
+    rank = next((os.environ[n] for n in ("RANK", "LOCAL_RANK", "SLURM_PROCID") if n in os.environ), "0")
+    log.info("process %d, rank %s: %s", os.getpid(), rank, name)
+    if not re.fullmatch(re.escape(name) + r"(\.\d+)?", run_dir.name):
+        raise RuntimeError(f"Rank {rank} was told to train {name}, and the first one {run_dir.name}.")
+
+
+def _refuse_a_second_job(sweep_dir: Path, run_dir: Path) -> None:
+    """Refuse two jobs that differ in what does not belong to a run. The very same job twice is but skipped."""
+    mine = tuple(HydraConfig.get().overrides.task)
+    for record in read_records(sweep_dir):
+        if record.run_dir == str(run_dir) and record.has_result and record.overrides != mine:
+            raise UserError(
+                f"This job and job {record.number} of the sweep ({' '.join(record.overrides)}) are the same run, "
+                f"{run_dir.name}: places, loggers and hardware do not belong to a run's identity. Vary something else, "
+                "or run them as two sweeps with name=..."
+            )
+
+
+def _remove_if_nothing_was_trained(run_dir: Path, parent: Path | None) -> None:
+    """Take away the folder of a run that was refused before its first epoch; whatever was trained stays."""
+    if {f.name for f in run_dir.iterdir()} <= {".lock", "log.txt", "config.yaml", "label_noise.json", PATCH, "profile"}:
+        shutil.rmtree(run_dir)
+        if parent is not None and not any(parent.iterdir()):
+            parent.rmdir()
+
+
+def _score(run_dir: Path) -> float | None:
+    value = json.loads((run_dir / "result.json").read_text(encoding="utf-8"))["selection"]["value"]
+    return None if value is None else float(value)
+
+
+class _Quiet(logging.FileHandler):
+    """A log that a full disk cannot make noisy: it is said once, by whoever writes what matters."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's own name
+        pass
+
+
+class _LogFile:
+    """While open, what libraries and we log, and all warnings, go to ``log.txt``: the screen is for the figures."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __enter__(self) -> _LogFile:
+        os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+        self.handler = _Quiet(self.path, encoding="utf-8")
+        self.handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
+        self.loggers = [
+            logging.getLogger(n) for n in ("mfer_lightning", "lightning", "lightning.pytorch", "lightning.fabric")
+        ]
+        self.before = [(x.handlers[:], x.propagate, x.level) for x in self.loggers]
+        for x in self.loggers:
+            x.handlers, x.propagate = [self.handler], False
+            x.setLevel(logging.INFO)
+        logging.captureWarnings(True)
+        self.warnings = logging.getLogger("py.warnings")
+        self.warnings.addHandler(self.handler)
+        self.warnings.propagate = False
+        warnings.filterwarnings("default")
+        log.info("started: %s", " ".join(sys.argv[1:]))
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        if error is not None:
+            trace = None if isinstance(error, (UserError, KeyboardInterrupt)) else error
+            log.error("ended by %s: %s", kind.__name__ if kind else "", error, exc_info=trace)
+        for x, (handlers, propagate, level) in zip(self.loggers, self.before, strict=True):
+            x.handlers, x.propagate = handlers, propagate
+            x.setLevel(level)
+        self.warnings.removeHandler(self.handler)
+        logging.captureWarnings(False)
+        with suppress(OSError):  # a full disk again
+            self.handler.close()

@@ -1,0 +1,79 @@
+"""Values that cannot work are refused before anything is built."""
+
+from __future__ import annotations
+
+import copy
+import re
+from pathlib import Path
+
+import pytest
+from commands.conftest import Mfer
+from config.test_compose import composed
+
+from mfer_lightning.commands.hydra_app import split_flags
+from mfer_lightning.errors import UserError
+from mfer_lightning.training.checks import check_config
+
+
+@pytest.fixture(scope="module")
+def config() -> dict:
+    return composed()
+
+
+def test_the_defaults_pass(config: dict) -> None:
+    check_config(config)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("trainer.max_epochs", 0),
+        ("trainer.accumulate", 0),
+        ("trainer.clip", -1.0),
+        ("trainer.clip", 0.0),
+        ("trainer.limit_train_batches", 0),
+        ("trainer.limit_val_batches", 0),
+        ("trainer.limit_val_batches", "abc"),
+        ("loader.batch_size", 0),
+        ("loader.num_workers", -1),
+        ("optimizer.lr", 0.0),
+        ("optimizer.lr", float("nan")),
+        ("loss.feature_weight", -1.0),
+        ("preprocess.size", 0),
+        ("seed", -1),
+        ("seed", 2**32),
+        ("trainer.precision", "bf16-true"),
+    ],
+)
+def test_a_value_out_of_range_is_named_with_what_is_legal(option: str, value: object, config: dict) -> None:
+    changed = copy.deepcopy(config)
+    node, name = option.split(".") if "." in option else (None, option)
+    (changed[node] if node else changed)[name] = value
+    with pytest.raises(UserError, match=re.escape(f"{option}={value}: ")):
+        check_config(changed)
+
+
+def test_sam_is_refused_where_it_would_be_silently_wrong(config: dict) -> None:
+    changed = copy.deepcopy(config)
+    changed["optimizer"]["sam_rho"] = 0.05
+    check_config(changed)
+    changed["trainer"]["accumulate"] = 2
+    with pytest.raises(UserError, match=r"trainer\.accumulate=1"):
+        check_config(changed)
+
+
+def test_flags_may_stand_anywhere() -> None:
+    assert split_flags(["loss=ce", "-m", "--config-dir", "mine", "seed=0"]) == (
+        ["-m", "--config-dir", "mine"],
+        ["loss=ce", "seed=0"],
+    )
+    with pytest.raises(UserError, match="no flag --multirn: did you mean '--multirun'"):
+        split_flags(["--multirn"])
+
+
+@pytest.mark.parametrize("dataset", ["affectnet7", "rafdb", "ferplus", "folder"])
+def test_absent_data_is_one_message_that_says_what_was_looked_for(
+    dataset: str, mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    assert mfer(f"dataset={dataset}", f"paths.data={tmp_path}/none", "backbone=convnext_atto") == 2
+    assert f"{tmp_path}/none" in capsys.readouterr().err
