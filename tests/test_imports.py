@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import grimp
+import networkx
 import pytest
 
 import mfer_lightning
@@ -66,6 +68,15 @@ def test_the_top_level_imports_nothing_heavy():
 def test_every_folder_of_modules_is_a_package():
     folders = {path.parent for path in FILES}
     assert not [str(f.relative_to(PACKAGE)) for f in folders if not (f / "__init__.py").is_file()]
+
+
+def test_no_modules_import_one_another_in_a_circle():
+    # Imports within functions and for type checking count as well.
+    graph = grimp.build_graph("mfer_lightning", cache_dir=None)
+    arrows = [(name, other) for name in graph.modules for other in graph.find_modules_directly_imported_by(name)]
+    circles = networkx.strongly_connected_components(networkx.DiGraph(arrows))
+    assert len(arrows) > 1000
+    assert not [sorted(circle) for circle in circles if len(circle) > 1]
 
 
 @pytest.fixture(scope="module")
