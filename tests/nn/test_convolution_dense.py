@@ -108,7 +108,7 @@ def test_a_batch_in_parts_gives_what_the_whole_gives_within_the_limit_of_memory(
         assert len(sizes) >= 9  # three parts or more of each computation
         assert max(sizes) <= max(limit, 5 / 4 * face)  # a single map's, of the five channels of the gradient
         for mine, theirs in zip(parts, whole, strict=True):
-            assert (mine - theirs).abs().max() <= 4 * torch.finfo(dtype).eps * theirs.abs().max()
+            assert (mine - theirs).abs().max() <= (4 if dtype == torch.bfloat16 else 64) * torch.finfo(dtype).eps * theirs.abs().max()
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4, 8])
