@@ -87,8 +87,8 @@ def test_the_memory_format_of_inputs_makes_no_difference_and_outputs_are_channel
     torch.testing.assert_close(found[1], torch.nn.grad.conv2d_weight(x, weight.shape, given, padding=3))
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
-def test_a_batch_in_parts_gives_what_the_whole_gives_within_the_limit_of_memory(monkeypatch, dtype):
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-14), (torch.bfloat16, 2**-5)])
+def test_a_batch_in_parts_gives_what_the_whole_gives_within_the_limit_of_memory(monkeypatch, dtype, tolerance):
     x, weight, bias = (t.to(dtype) for t in inputs((7, 4, 5, 6), (3, 5)))
     whole = gradients(lambda *a: convolve(*a, UNFOLD), x, weight, bias)
     face = 5 * 6 * 3 * 5 * 4 * x.element_size()
@@ -108,7 +108,9 @@ def test_a_batch_in_parts_gives_what_the_whole_gives_within_the_limit_of_memory(
         assert len(sizes) >= 9  # three parts or more of each computation
         assert max(sizes) <= max(limit, 5 / 4 * face)  # a single map's, of the five channels of the gradient
         for mine, theirs in zip(parts, whole, strict=True):
-            assert (mine - theirs).abs().max() <= (4 if dtype == torch.bfloat16 else 64) * torch.finfo(dtype).eps * theirs.abs().max()
+            assert (mine - theirs).abs().max() <= (4 if dtype == torch.bfloat16 else 64) * torch.finfo(
+                dtype
+            ).eps * theirs.abs().max()
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4, 8])
@@ -173,17 +175,32 @@ def test_weight_gradients_of_bfloat16_parts_are_summed_in_float32(monkeypatch):
     assert found.item() == 1 + 511 / 256
 
 
+def test_it_works_where_nothing_is_recorded():
+    x, weight, bias = inputs()
+    for block in (torch.inference_mode(), torch.no_grad()):
+        with block:
+            result = convolve(x, weight, bias, UNFOLD)
+        assert not result.requires_grad
+        torch.testing.assert_close(result, plain(x, weight, bias))
+
+
 def test_a_repetition_gives_the_same_bits():
     given = inputs((3, 8, 7, 7), features=8, dtype=torch.float32)
     first, second = (gradients(lambda *a: convolve(*a, UNFOLD), *given) for _ in range(2))
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
 
 
-@pytest.mark.parametrize("ways", [UNFOLD, pytest.param(TURNED, marks=pytest.mark.slow)])
-def test_operators_keep_the_promises_of_their_registration(ways):
+QUICK = ("test_schema", "test_autograd_registration", "test_faketensor")
+ALL = (*QUICK, "test_aot_dispatch_dynamic")
+
+
+@pytest.mark.parametrize(
+    ("ways", "checks"), [(UNFOLD, QUICK), *(pytest.param(w, ALL, marks=pytest.mark.slow) for w in WAYS)]
+)
+def test_operators_keep_the_promises_of_their_registration(ways, checks):
     x, weight, bias = (t.requires_grad_() for t in inputs((2, 3, 4, 1), (5, 3)))
     given = torch.randn(2, 5, 4, 1, dtype=torch.float64)
-    torch.library.opcheck(operators._convolve, (x, weight, bias, *ways))
+    torch.library.opcheck(operators._convolve, (x, weight, bias, *ways), test_utils=checks)
     cases = {
         operators._input_gradient: (given, weight.detach(), ways.input_gradient),
         operators._weight_gradient: (given, x.detach(), 5, 3, torch.float32, ways.weight_gradient),
