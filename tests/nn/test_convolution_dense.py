@@ -184,6 +184,19 @@ def test_it_works_where_nothing_is_recorded():
         torch.testing.assert_close(result, plain(x, weight, bias))
 
 
+def test_deterministic_algorithms_change_nothing_and_their_filling_of_memory_is_back_on_afterwards():
+    given = inputs((3, 8, 7, 7), features=8, dtype=torch.float32)
+    wanted = gradients(lambda *a: convolve(*a, UNFOLD), *given)
+    torch.use_deterministic_algorithms(True)
+    try:
+        found = gradients(lambda *a: convolve(*a, UNFOLD), *given)
+        assert torch.utils.deterministic.fill_uninitialized_memory
+        assert torch.empty(3).isnan().all()
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert all(torch.equal(a, b) for a, b in zip(found, wanted, strict=True))
+
+
 def test_a_repetition_gives_the_same_bits():
     given = inputs((3, 8, 7, 7), features=8, dtype=torch.float32)
     first, second = (gradients(lambda *a: convolve(*a, UNFOLD), *given) for _ in range(2))

@@ -12,6 +12,7 @@ pass.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -34,7 +35,7 @@ def convolve_unfolded(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """
     (batch, _, height, width), (features, _, rows, columns) = x.shape, weight.shape
     kernel = weight.permute(0, 2, 3, 1).reshape(features, -1).t()  # (kh*kw*C,D)
-    result = x.new_empty(batch, height, width, features)
+    result = _allocate(x, batch, height, width, features)
     flat = result.view(batch * height * width, features)
     for part, unfolded in _unfolded(x, rows, columns):
         if bias is None:
@@ -96,7 +97,7 @@ def _unfolded(x: Tensor, rows: int, columns: int) -> Iterator[tuple[slice, Tenso
     step = -(-batch // -(-batch // step))  # as many parts, but as equal as can be
     padded = x.new_zeros(batch, height + rows - 1, width + columns - 1, channels)
     padded[:, rows // 2 : rows // 2 + height, columns // 2 : columns // 2 + width] = x.permute(0, 2, 3, 1)
-    buffer = x.new_empty(step * positions, length)
+    buffer = _allocate(x, step * positions, length)
     # (B,H,W,kh,kw,C), a view of the padded maps; moved as words of 8 bytes, for which fewer addresses are computed.
     windows = _words(padded).unfold(1, rows, 1).unfold(2, columns, 1).permute(0, 1, 2, 4, 5, 3)
     words = _words(buffer)
@@ -105,6 +106,20 @@ def _unfolded(x: Tensor, rows: int, columns: int) -> Iterator[tuple[slice, Tenso
         number = len(window) * positions
         words[:number].view(window.shape).copy_(window)
         yield slice(start * positions, start * positions + number), buffer[:number]
+
+
+def _allocate(like: Tensor, *shape: int) -> Tensor:
+    """Allocate memory of which all is written before it is read.
+
+    Deterministic algorithms (``trainer.deterministic``) would otherwise have it filled first, a gigabyte at a time.
+    """
+    settings: Any = torch.utils.deterministic
+    before = settings.fill_uninitialized_memory
+    settings.fill_uninitialized_memory = False
+    try:
+        return like.new_empty(shape)
+    finally:
+        settings.fill_uninitialized_memory = before
 
 
 def _words(x: Tensor) -> Tensor:
