@@ -1,6 +1,7 @@
-"""Every way to compute the convolutions of MFER-Base, so that the choice of :mod:`mfer_lightning.nn.convolution` shows.
+"""Every way to compute the convolutions of MFER-Base, timed: whether the network takes the quickest one.
 
-The arithmetic is counted densely, padding included, for all ways: two operations a multiply-add.
+The choice is that of :mod:`mfer_lightning.nn.convolution.choice`. The arithmetic is counted densely, padding included,
+for all ways: two operations a multiply-add.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The device that is measured. Whatever differs between the CPU and a GPU is said here, and nowhere else."""
+"""The device that is measured: defaults, synchronisation, autocast and memory of the CPU and of a GPU."""
 
 from __future__ import annotations
 

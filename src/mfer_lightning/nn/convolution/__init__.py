@@ -1,4 +1,4 @@
-"""Convolutions that torch's libraries handle badly: the same results, sooner.
+"""Faster ways to compute the convolutions that cuDNN and oneDNN handle badly, with the same results.
 
 Ours; exact up to the order of sums, and torch's own wherever a graph is captured for other programs.
 

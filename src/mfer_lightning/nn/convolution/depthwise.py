@@ -1,4 +1,4 @@
-"""Depthwise convolutions whose weight gradient oneDNN handles badly on the CPU: the same results, sooner.
+"""Depthwise convolutions with a faster weight gradient on the CPU, where oneDNN handles it badly.
 
 Ours. The weight gradient of a depthwise convolution runs in oneDNN as if each channel were a block of 16 by 16. Written
 as a few batched matrix products it takes a quarter to a half of the time (one core with AVX-512 and bfloat16 products,
