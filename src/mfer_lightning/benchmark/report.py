@@ -97,7 +97,10 @@ def _print(title: str, heads: Sequence[str] | None, rows: Sequence[Sequence[Any]
         table.add_column(_HEADS.get(head, _words(head)), overflow="fold")
     for row in rows:
         table.add_row(*(_cell(value) for value in row))
-    Console().print(table)
+    console = Console()
+    if not console.is_terminal:  # a file or a pipe, where rich would squeeze tables into 80 columns
+        console.width = 120
+    console.print(table)
 
 
 def _cell(value: Any) -> str:
