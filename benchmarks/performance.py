@@ -3,8 +3,8 @@
     python benchmarks/performance.py                    # quarter of an hour on two quiet cores; writes recorded.json
     python benchmarks/performance.py --only-tables      # fill the tables anew from benchmarks/recorded.json
 
-It runs ``mfer benchmark`` with the defaults. Close what else is running: ratios roughly hold on a busy
-machine, shares of the ceiling do not.
+It runs ``mfer benchmark device=cpu`` with the defaults (for a GPU: ``benchmarks/gpu.py``). Close what else is running:
+ratios roughly hold on a busy machine, shares of the ceiling do not.
 """
 
 from __future__ import annotations
@@ -44,17 +44,32 @@ def tables(result: dict[str, Any]) -> dict[str, str]:
         lines = ["| " + " | ".join([*heads, "in processor time: naive", "ours"]) + " |"]
         lines.append("|---|---|---|---|---|---|---|---|---|")
         for name, title in (("train", "training step"), ("inference", "forward pass")):
-            p = parts[name]
+            (p,) = parts[name]
             lines.append(
                 f"| {title} | {p['seconds']['naive']:.2f} | {p['seconds']['ours']:.2f} | {p['ratio']:.2f} | "
                 f"{p['ratio_of_processor_time']:.2f} | {p['share_of_gemm_ceiling']['naive']:.0%} | "
                 f"{p['share_of_gemm_ceiling']['ours']:.0%} | {p['share_of_gemm_ceiling_of_a_core']['naive']:.0%} | "
                 f"{p['share_of_gemm_ceiling_of_a_core']['ours']:.0%} |"
             )
-        differences = parts["inference"]["relative_difference_of_logits"]
+        differences = parts["inference"][0]["relative_difference_of_logits"]
         lines.append("")
         lines += [f"Largest difference of logits over the largest logit, {k}: {v:.1e}." for k, v in differences.items()]
         found["network"] = "\n".join(lines)
+    if "convolutions" in parts:
+        lines = ["| map | computation | way | ms | of processor time | GFLOP/s |", "|---|---|---|---|---|---|"]
+        lines += [
+            f"| {p['map']} | {p['computation']} | {p['way']}{' (taken)' if p['taken'] else ''} | {p['milliseconds']} | "
+            f"{p['processor_milliseconds']} | {p['gflops_per_second']} |"
+            for p in parts["convolutions"]
+        ]
+        found["convolutions"] = "\n".join(lines)
+    if "end_to_end" in parts:
+        p = parts["end_to_end"]
+        found["end_to_end"] = _rows(
+            ("bare step", f"{p['faces_per_second']['bare_step']} faces/s"),
+            ("`mfer train`", f"{p['faces_per_second']['mfer_train']} faces/s"),
+            ("share of the bare step", f"{p['share_of_bare_step']:.1%}"),
+        )
     if "small" in parts:
         p = parts["small"]
         found["small"] = _rows(
@@ -123,7 +138,15 @@ def main() -> None:
     if not args.only_tables:
         before = json.loads(RECORDED.read_text(encoding="utf-8")) if RECORDED.is_file() else {"parts": {}}
         fresh = RECORDED.with_suffix(".new.json")
-        command = [sys.executable, "-m", "mfer_lightning", "benchmark", f"output={fresh}", *args.overrides]
+        command = [
+            sys.executable,
+            "-m",
+            "mfer_lightning",
+            "benchmark",
+            "device=cpu",
+            f"output={fresh}",
+            *args.overrides,
+        ]
         subprocess.run(command, check=True)
         result = json.loads(fresh.read_text(encoding="utf-8"))
         result["parts"] = {**before["parts"], **result["parts"]}

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+from mfer_lightning.benchmark.inference import measure_inference
 from mfer_lightning.benchmark.naive import NaiveResNet, naive_step
-from mfer_lightning.benchmark.training import Work, build, faces, measure_inference, measure_training, our_step
+from mfer_lightning.benchmark.training import measure_training
+from mfer_lightning.benchmark.work import Work, build, faces, our_step
 from mfer_lightning.nn import MFER
 from mfer_lightning.nn.cost import count_parameters
 
@@ -30,15 +32,15 @@ def test_naive_and_ours_say_the_same_and_learn_the_same():
 
 def test_the_paper_s_network_has_the_paper_s_size():
     with torch.device("meta"):
-        naive, ours = build(Work("convnext_base", {}, 224, 1, False))
+        naive, ours = build(Work("convnext_base", {}, 224, 1, False, device="meta"))
     assert count_parameters(naive) == count_parameters(ours) == 153_438_016 + 1_918_997
 
 
 def test_the_small_baseline_is_the_network_of_the_experiment():
-    from mfer_lightning.benchmark.loading import SMALL
+    from mfer_lightning.benchmark.small import NETWORK
 
-    ours = MFER(SMALL, 8, attention="none")
-    assert count_parameters(NaiveResNet(8, options=SMALL["options"])) == count_parameters(ours)
+    ours = MFER(NETWORK, 8, attention="none")
+    assert count_parameters(NaiveResNet(8, options=NETWORK["options"])) == count_parameters(ours)
 
 
 @pytest.mark.parametrize("bfloat16", [False, True])

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from commands.conftest import Mfer
 
 from mfer_lightning.benchmark.timing import Sample, interleaved, speedup
@@ -19,12 +20,15 @@ TINY = (
     "faces=256",
     "steps=3",
     "threads=1",
+    "device=cpu",
+    "gemm=128",
 )
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def page_filler():
-    spec = importlib.util.spec_from_file_location("performance", ROOT / "benchmarks" / "performance.py")
+def script(name: str):
+    """A script of benchmarks/, as a module."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "benchmarks" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -37,29 +41,37 @@ def quick_ceiling(monkeypatch: pytest.MonkeyPatch) -> None:
     import mfer_lightning.benchmark.ceiling as ceiling
 
     monkeypatch.setenv("OMP_NUM_THREADS", "1")  # the verb sets it, for its children; put back afterwards
-    monkeypatch.setattr(ceiling, "SHAPES", ((256, 256, 256),))
-    monkeypatch.setattr(ceiling.copy_rate, "__defaults__", (2, 1))
+    monkeypatch.setattr(ceiling, "MEGABYTES", 1)
 
 
 def test_tables_and_json(mfer: Mfer, quick_ceiling: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert mfer("benchmark", *TINY, "parts=[overhead,train,inference]", "output=out.json") == 0
+    parts = "parts=[overhead,train,end_to_end,inference]"
+    assert mfer("benchmark", *TINY, parts, "workers=0", "output=out.json") == 0
     said = capsys.readouterr().out
     result = json.loads((tmp_path / "out.json").read_text())
-    assert list(result["parts"]) == ["train", "inference", "overhead"]  # in the order of the parts, not of the user
+    assert list(result["parts"]) == [
+        "train",
+        "inference",
+        "end_to_end",
+        "overhead",
+    ]  # in the order of the parts, not of the user
     assert result["ceiling"].keys() == {
         *("gemm_float32", "gemm_float32_core", "gemm_bfloat16", "gemm_bfloat16_core", "copy")
     }
     for part in result["parts"]:
         assert part in said
     assert result["parts"]["overhead"]["milliseconds"]["framework"] > 0
-    tables = page_filler().tables(result)
-    assert {"environment", "network", "overhead"} <= tables.keys()
+    assert result["parts"]["end_to_end"]["share_of_bare_step"] > 0
+    assert result["parts"]["end_to_end"]["steps"] == 3
+    tables = script("performance").tables(result)
+    assert {"environment", "network", "end_to_end", "overhead"} <= tables.keys()
 
 
 def test_the_page_has_a_place_for_every_table_and_keeps_its_words() -> None:
-    fill = page_filler().fill
+    fill = script("performance").fill
     page = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
     names = ("environment", "network", "small", "loader", "overhead", "startup", "memory", "ranks")
+    names += ("convolutions", "end_to_end")
     filled = fill(page, dict.fromkeys(names, "| here | it stands |"))
     assert filled.count("| here | it stands |") == len(names)
     assert fill(filled, dict.fromkeys(names, "x")) == fill(page, dict.fromkeys(names, "x"))
@@ -75,6 +87,11 @@ def test_the_page_has_a_place_for_every_table_and_keeps_its_words() -> None:
         (["repeats=0"], "repeats=0: the value must be at least 1"),
         (["threads=-1"], "threads=-1: the value must be at least 1"),
         (["batch=some"], "batch=some"),
+        (["batch=[8,0]"], "batch=[8, 0]: choose auto, a number of at least 1, or a list"),
+        (["batch=[]"], "name at least one number of faces a step"),
+        (["device=gpu"], "device=gpu: choose auto, cpu or cuda"),
+        (["device=cpu", "baselines=tf32"], "TF32 is arithmetic of NVIDIA GPUs"),
+        (["baselines=[float16]"], "there is no such arithmetic: did you mean"),
     ],
 )
 def test_wrong_options_are_one_message(
@@ -82,6 +99,14 @@ def test_wrong_options_are_one_message(
 ) -> None:
     assert mfer("benchmark", *arguments) == 2
     assert message.lower() in capsys.readouterr().err.lower()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_missing_is_one_sentence(mfer: Mfer, capsys: pytest.CaptureFixture[str]) -> None:
+    assert mfer("benchmark", "device=cuda") == 2
+    said = capsys.readouterr().err
+    assert "device=cuda: PyTorch finds no NVIDIA GPU here." in said
+    assert "Traceback" not in said
 
 
 def test_things_are_timed_in_turn_and_compared_with_their_neighbours() -> None:
@@ -105,3 +130,20 @@ def test_what_is_measured_from_outside(mfer: Mfer, quick_ceiling: None, tmp_path
     assert all(row["ratio"] > 0 for row in found["ranks"])
     assert found["small"]["ratio"] > 0
     assert [row["workers"] for row in found["loader"]] == [0, 1]
+
+
+def test_the_script_for_a_gpu_compares_with_what_is_asked_for(tmp_path: Path) -> None:
+    gpu = script("gpu")
+    rows = [
+        {"map": "512x14x14", "computation": "forward and both gradients", "gflops_per_second": 3e5},
+        {"map": "512x14x14", "computation": "forward", "gflops_per_second": 1.0},
+    ]
+    train = [{"batch": batch, "faces_per_second": {"ours": 900.0, "naive": 1.0}} for batch in (64, 256)]
+    found = gpu.verdicts({"parts": {"convolutions": rows, "train": train}})
+    assert found == [
+        ("dense convolution 512x14x14, GFLOP/s", 3e5, 250_000),
+        ("training step of 256, faces/s", 900.0, 1_300),
+    ]
+    named = gpu.commands(tmp_path, quick=False)
+    assert list(named) == ["results on the GPU", "benchmark", "compiled training step"]
+    assert "compiled training step" not in gpu.commands(tmp_path, quick=True)

@@ -30,25 +30,11 @@ module.FERModule.training_step = stop
 main(sys.argv[1:])
 """
 
-#: Prints the peak of this process's memory over training steps, and before the first of them.
+#: Prints the peak of memory over training steps, and before the first of them.
 _PEAK = """
 import json, sys
-from mfer_lightning.benchmark.training import Work, faces, our_step
-from mfer_lightning.memory import peak_memory_bytes
-from mfer_lightning.nn import MFER, Preprocess
-import torch
-w = json.loads(sys.argv[1])
-checkpointing = w.pop("checkpointing")
-work = Work(**w)
-network = MFER({"name": work.backbone, "options": work.options, "drop_path_rate": 0.25}, 7)
-network.backbone.set_checkpointing(checkpointing)
-step = our_step(network, work)
-image, label = faces(work)
-pixels, target = Preprocess(size=work.size)(image), torch.nn.functional.one_hot(label, 7).float()
-before = peak_memory_bytes()
-for _ in range(2):
-    step(pixels, target)
-print(json.dumps([before, peak_memory_bytes()]))
+from mfer_lightning.benchmark.processes import peak_of_steps
+print(json.dumps(peak_of_steps(**json.loads(sys.argv[1]))))
 """
 
 
@@ -76,15 +62,47 @@ def measure_startup(repeats: int) -> dict[str, Any]:
 def measure_memory(work: dict[str, Any]) -> dict[str, Any]:
     """Peak memory in GB of a process that trains, with and without gradient checkpointing.
 
+    Of the CPU it is the process's, of a GPU what torch's tensors occupy there.
+
     Args:
-        work: fields of :class:`~mfer_lightning.benchmark.training.Work`.
+        work: fields of :class:`~mfer_lightning.benchmark.work.Work`.
     """
-    table = {}
+    table: dict[str, Any] = {}
     for name, checkpointing in (("plain", False), ("checkpointing", True)):
-        text = _run([sys.executable, "-c", _PEAK, json.dumps({**work, "checkpointing": checkpointing})])
+        text = _run([sys.executable, "-c", _PEAK, json.dumps({"checkpointing": checkpointing, "work": work})])
         before, peak = json.loads(text.strip().splitlines()[-1])
         table[name] = {"peak_gb": round(peak / 1e9, 2), "of_the_steps_gb": round((peak - before) / 1e9, 2)}
-    return {**table, "ratio": round(table["plain"]["peak_gb"] / table["checkpointing"]["peak_gb"], 3)}
+    ratio = round(table["plain"]["peak_gb"] / max(table["checkpointing"]["peak_gb"], 1e-3), 3)
+    return {"device": work["device"], "batch": work["batch"], **table, "ratio": ratio}
+
+
+def peak_of_steps(work: dict[str, Any], checkpointing: bool) -> tuple[int, int]:
+    """Train for two steps and say how much memory was used: in a process of its own, since peaks do not fall.
+
+    Args:
+        work: fields of :class:`~mfer_lightning.benchmark.work.Work`.
+        checkpointing: of gradients.
+
+    Returns:
+        Bytes at the most before the steps, and over all.
+    """
+    import torch
+
+    from mfer_lightning.benchmark.work import CLASSES, Work, faces, our_step
+    from mfer_lightning.nn import MFER, Preprocess
+
+    asked = Work(**work)
+    network = MFER({"name": asked.backbone, "options": asked.options, "drop_path_rate": 0.25}, CLASSES)
+    network.backbone.set_checkpointing(checkpointing)
+    step = our_step(network.to(asked.device), asked)
+    image, label = faces(asked)
+    pixels = Preprocess(size=asked.size).to(asked.device)(image)
+    target = torch.nn.functional.one_hot(label, CLASSES).float()
+    before = asked.where.peak_bytes()
+    for _ in range(2):
+        step(pixels, target)
+    asked.where.synchronise()
+    return before, asked.where.peak_bytes()
 
 
 def measure_ranks(threads: int, repeats: int, batch: int, overrides: Sequence[str] = ()) -> dict[str, Any]:

@@ -1,12 +1,28 @@
-"""What was measured, and on what."""
+"""What was measured, and on what; and how it is shown."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
 from mfer_lightning.tracking.provenance import hardware, versions
+
+#: Heads of columns, where the name of the figure is too long for one.
+_HEADS = {
+    "faces_per_second": "faces/s",
+    "gflops_per_second": "GFLOP/s",
+    "milliseconds": "ms",
+    "processor_milliseconds": "processor ms",
+    "processor_seconds": "processor s",
+    "share_of_gemm_ceiling": "of GEMM",
+    "share_of_gemm_ceiling_of_a_core": "of GEMM, by core",
+    "ratios": "ours quicker by",
+}
 
 
 def environment(threads: int) -> dict[str, Any]:
@@ -20,16 +36,40 @@ def environment(threads: int) -> dict[str, Any]:
 
 
 def show(title: str, values: Any) -> None:
-    """Print one part as a table of names and figures."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
+    """Print one part.
 
-    for row in values if isinstance(values, list) else [values]:
-        table = Table(title=title, title_justify="left", box=box.SIMPLE, show_header=False, title_style="bold")
-        for name, value in flat(row).items():
-            table.add_row(name.replace("_", " "), str(value))
-        Console().print(table)
+    Args:
+        title: its name.
+        values: names and figures, or a list of them. Rows of figures alone become one table. Of other values, figures
+            that are given by variant become a column each, and the others a list.
+    """
+    rows = values if isinstance(values, list) else [values]
+    if len(rows) > 1 and not any(isinstance(value, Mapping) for row in rows for value in row.values()):
+        _print(title, list(rows[0]), [[row.get(name, "") for name in rows[0]] for row in rows])
+        return
+    for row in rows:
+        columns = by_variant(row)
+        rest = {name: value for name, value in row.items() if name not in columns}
+        _print(title, None, [[_words(name), value] for name, value in flat(rest).items()])
+        if columns:
+            variants = list(dict.fromkeys(variant for found in columns.values() for variant in found))
+            lines = [[_words(v), *(found.get(v, "") for found in columns.values())] for v in variants]
+            _print("", ["", *columns], lines)
+
+
+def by_variant(row: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Pick the figures that are given for the same variants as ``seconds`` or ``faces_per_second``, at least in part.
+
+    Example:
+        >>> by_variant({"batch": 8, "seconds": {"naive": 2.0, "ours": 1.0}, "ratios": {"naive": 2.0}, "x": {"y": 1}})
+        {'seconds': {'naive': 2.0, 'ours': 1.0}, 'ratios': {'naive': 2.0}}
+    """
+    variants = set(row.get("seconds", row.get("faces_per_second", {})))
+    return {
+        name: value
+        for name, value in row.items()
+        if isinstance(value, Mapping) and variants and set(value) and set(value) <= variants
+    }
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -47,3 +87,25 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             result[full] = value
     return result
+
+
+def _print(title: str, heads: Sequence[str] | None, rows: Sequence[Sequence[Any]]) -> None:
+    if not rows:
+        return
+    table = Table(title=title, title_justify="left", box=box.SIMPLE, show_header=heads is not None, title_style="bold")
+    for head in heads or ():
+        table.add_column(_HEADS.get(head, _words(head)), overflow="fold")
+    for row in rows:
+        table.add_row(*(_cell(value) for value in row))
+    console = Console()
+    if not console.is_terminal:  # a file or a pipe, where rich would squeeze tables into 80 columns
+        console.width = 120
+    console.print(table)
+
+
+def _cell(value: Any) -> str:
+    return {True: "yes", False: ""}[value] if isinstance(value, bool) else str(value)
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")

@@ -16,20 +16,37 @@ class Sample:
     cpu: float
 
 
-def once(work: Callable[[], object]) -> Sample:
-    """Time one call."""
+def once(work: Callable[[], object], calls: int = 1, synchronise: Callable[[], None] = lambda: None) -> Sample:
+    """Time one call.
+
+    Args:
+        work: what to time.
+        calls: that many are made one after another, and the mean is returned.
+        synchronise: waits until what was asked of a device is done.
+    """
+    synchronise()
     wall, cpu = time.perf_counter(), time.process_time()
-    work()
-    return Sample(time.perf_counter() - wall, time.process_time() - cpu)
+    for _ in range(calls):
+        work()
+    synchronise()
+    return Sample((time.perf_counter() - wall) / calls, (time.process_time() - cpu) / calls)
 
 
-def interleaved(works: Mapping[str, Callable[[], object]], repeats: int, warmup: int = 1) -> dict[str, list[Sample]]:
+def interleaved(
+    works: Mapping[str, Callable[[], object]],
+    repeats: int,
+    warmup: int = 1,
+    calls: int = 1,
+    synchronise: Callable[[], None] = lambda: None,
+) -> dict[str, list[Sample]]:
     """Time several things in turn (A, B, A, B, ...), so that all of them see the same machine.
 
     Args:
         works: name -> what to time.
         repeats: measurements of each.
         warmup: calls of each beforehand that are not counted.
+        calls: in each measurement, which is their mean.
+        synchronise: waits until what was asked of a device is done.
 
     Returns:
         Name -> its measurements, in order.
@@ -45,7 +62,7 @@ def interleaved(works: Mapping[str, Callable[[], object]], repeats: int, warmup:
     samples: dict[str, list[Sample]] = {name: [] for name in works}
     for _ in range(repeats):
         for name, work in works.items():
-            samples[name].append(once(work))
+            samples[name].append(once(work, calls, synchronise))
     return samples
 
 

@@ -6,23 +6,15 @@ import os
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from mfer_lightning.benchmark.parts import chosen_parts, left_out
 from mfer_lightning.commands.hydra_app import run_verb
 from mfer_lightning.config.schema_benchmark import Benchmark
-from mfer_lightning.errors import UserError, nearest
+from mfer_lightning.errors import UserError
 
-#: Parts in the order in which they run, and what each measures.
-PARTS = {
-    "train": "a training step",
-    "inference": "a forward pass",
-    "small": "the small model of experiment=ferplus_small, files to weights",
-    "loader": "faces read and normalised",
-    "overhead": "what the framework adds to a bare loop",
-    "startup": "seconds to the help and to the first step",
-    "memory": "peak memory of training",
-    "ranks": "one rank with all threads against as many ranks of one thread",
-}
+if TYPE_CHECKING:
+    from mfer_lightning.benchmark.work import Work
 
 #: Faces a step in ``ranks``: the embedded dataset's, and `mfer train`'s. Gradients to be sent do not grow with them.
 RANK_BATCHES = (64, 256)
@@ -41,29 +33,34 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _benchmark(config: dict[str, Any]) -> int:
-    parts = list(PARTS) if config["parts"] == "all" else _parts(config["parts"])
-    for name in ("repeats", "batch", "size", "steps", "faces"):
-        if config[name] < 1:
-            raise UserError(f"{name}={config[name]}: the value must be at least 1.")
+    for name in ("repeats", "size", "steps", "faces", "threads", "workers", "gemm"):
+        least = 0 if name == "workers" else 1
+        if config[name] is not None and config[name] < least:
+            raise UserError(f"{name}={config[name]}: the value must be at least {least}.")
     import torch
 
+    from mfer_lightning.benchmark.device import find_device
     from mfer_lightning.benchmark.report import environment, show
     from mfer_lightning.files import write_json
     from mfer_lightning.memory import keep_freed_memory
 
+    device = find_device(config["device"])
+    parts = chosen_parts(config["parts"], device.type)
+    works = _works(config, device.type)
     threads = config["threads"] or os.cpu_count() or 1
-    if threads < 1:
-        raise UserError(f"threads={threads}: the value must be at least 1.")
     torch.set_num_threads(threads)
     os.environ["OMP_NUM_THREADS"] = str(threads)  # for the processes that are measured from outside
     keep_freed_memory()
     torch.set_flush_denormal(True)
     torch.manual_seed(0)
-    result: dict[str, Any] = {"environment": environment(threads), "parts": {}}
+    result: dict[str, Any] = {"environment": environment(threads), "device": device.type, "parts": {}}
     show("environment", result["environment"])
+    if config["parts"] == "all" and (missing := left_out(parts)):
+        print(f"Left out: {', '.join(missing)}. They are measured on the CPU only (device=cpu).")
     for part in parts:
-        result["parts"][part] = _measure(part, config, threads, result)
+        result["parts"][part] = _measure(part, config, works, threads, result)
         show(part, result["parts"][part])
+        device.free()
         if config["output"]:
             write_json(Path(config["output"]).expanduser(), result)  # after each part: long runs get interrupted
     if config["output"]:
@@ -71,46 +68,74 @@ def _benchmark(config: dict[str, Any]) -> int:
     return 0
 
 
-def _parts(given: Any) -> list[str]:
-    wanted = given if isinstance(given, list) else [given]
-    for part in wanted:
-        if part not in PARTS:
-            raise UserError(f"parts={part}: there is no such part: {nearest(str(part), PARTS)}")
-    if not wanted:
-        raise UserError(f"parts=[]: name at least one of {', '.join(PARTS)}, or parts=all.")
-    return [part for part in PARTS if part in wanted]
-
-
-def _measure(part: str, config: dict[str, Any], threads: int, result: dict[str, Any]) -> Any:
-    from mfer_lightning.benchmark import ceiling, loading, processes, training
+def _works(config: dict[str, Any], device: str) -> list[Work]:
+    """What is measured, a batch size each."""
+    from mfer_lightning.benchmark.arithmetic import chosen_baselines
+    from mfer_lightning.benchmark.device import Device
+    from mfer_lightning.benchmark.work import Work
     from mfer_lightning.training.build import precision
 
-    repeats = config["repeats"]
-    bfloat16 = precision({"precision": config["precision"], "accelerator": "cpu"}) == "bf16-mixed"
-    work = training.Work(config["backbone"], config["options"], config["size"], config["batch"], bfloat16)
-    if part in ("train", "inference"):
-        result.setdefault("ceiling", ceiling.measure())  # once, and only where it is compared with
-        measure = training.measure_training if part == "train" else training.measure_inference
-        return measure(work, repeats, result["ceiling"])
+    where = Device(device)
+    given = config["batch"]
+    batches = where.batches if given == "auto" else given if isinstance(given, list) else [given]
+    for batch in batches:
+        if isinstance(batch, bool) or not isinstance(batch, int) or batch < 1:
+            raise UserError(f"batch={given}: choose auto, a number of at least 1, or a list of such numbers.")
+    if not batches:
+        raise UserError("batch=[]: name at least one number of faces a step, or batch=auto.")
+    chosen = precision({"precision": config["precision"], "accelerator": where.accelerator})
+    baselines = chosen_baselines(config["baselines"], where)
+    return [
+        Work(
+            config["backbone"],
+            config["options"],
+            config["size"],
+            batch,
+            bfloat16=chosen == "bf16-mixed",
+            device=device,
+            baselines=baselines,
+            compile=config["compile"],
+        )
+        for batch in batches
+    ]
+
+
+def _measure(part: str, config: dict[str, Any], works: list[Work], threads: int, result: dict[str, Any]) -> Any:
+    from mfer_lightning.benchmark import (  # fmt: skip
+        ceiling,
+        convolutions,
+        end_to_end,
+        inference,
+        loading,
+        overhead,
+        processes,
+        small,
+        training,
+    )
+
+    repeats, smallest, largest = config["repeats"], works[0], works[-1]
+    device, bfloat16 = smallest.where, smallest.bfloat16
+    workers = device.workers if config["workers"] is None else config["workers"]
+    if part in ("train", "inference", "convolutions"):
+        if "ceiling" not in result:  # once, and only where it is compared with
+            result["ceiling"] = ceiling.measure(device, config["gemm"])
+        rates = result["ceiling"]
+        if part == "convolutions":
+            return convolutions.measure_convolutions(device, largest.batch, bfloat16, repeats, rates)
+        if part == "train":
+            return [training.measure_training(work, repeats, rates) for work in works]
+        return [inference.measure_inference(work, repeats, rates) for work in works]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         measures: dict[str, Callable[[], Any]] = {
-            "small": lambda: loading.measure_small(folder, config["faces"], config["workers"], repeats, bfloat16),
-            "loader": lambda: loading.measure_loader(folder, config["faces"], (0, config["workers"]), repeats),
-            "overhead": lambda: _overhead(folder, config["steps"], repeats),
+            "end_to_end": lambda: end_to_end.measure_end_to_end(
+                folder, smallest, workers, min(config["steps"], device.steps), min(repeats, 3)
+            ),
+            "small": lambda: small.measure_small(folder, config["faces"], workers, repeats, bfloat16),
+            "loader": lambda: loading.measure_loader(folder, config["faces"], (0, workers), repeats, device),
+            "overhead": lambda: overhead.measure_overhead(folder, config["steps"], repeats),
             "startup": lambda: processes.measure_startup(repeats),
-            "memory": lambda: processes.measure_memory(vars(work)),
+            "memory": lambda: processes.measure_memory(vars(largest)),
             "ranks": lambda: [processes.measure_ranks(threads, repeats, batch) for batch in RANK_BATCHES],
         }
         return measures[part]()
-
-
-def _overhead(folder: Path, steps: int, repeats: int) -> Any:
-    from mfer_lightning.commands.overhead import SKIPPED, measure_overhead
-    from mfer_lightning.config.compose import compose_train
-
-    batch = 32  # of the embedded dataset's network: near 50 ms a step on two cores
-    overrides = [f"dataset.train_size={batch * (steps + SKIPPED + 2)}", "dataset.val_size=32", "dataset.test_size=32"]
-    overrides += [f"loader.batch_size={batch}", "loader.num_workers=0", "trainer.max_epochs=1", "logger=csv"]
-    overrides += ["ema=none", "trainer=cpu", "trainer.limit_val_batches=0", f"paths.cache={folder}/cache"]
-    return measure_overhead(compose_train(overrides), folder, steps, repeats)

@@ -14,14 +14,18 @@ class Benchmark:
     """Everything that ``mfer benchmark`` reads."""
 
     parts: Any = "all"
+    device: str = "auto"
     backbone: str = "convnext_base"
     options: dict[str, Any] = field(default_factory=dict)
     size: int = 224
-    batch: int = 8
+    batch: Any = "auto"
     precision: str = "auto"
+    baselines: Any = "auto"
+    compile: bool = False
+    gemm: Optional[int] = None
     repeats: int = 5
     threads: Optional[int] = None
-    workers: int = 2
+    workers: Optional[int] = None
     faces: int = 2048
     steps: int = 100
     output: Optional[str] = None

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mfer_lightning.errors import UserError
-from mfer_lightning.nn.convolution import convolve_taps, taps_pay
+from mfer_lightning.nn.convolution import conv_within_map
 
 _LAYOUTS = ("NCHW", "NHWC")
 _NORM_ORDERS = ("gelu_norm", "norm_gelu")
@@ -231,31 +231,6 @@ def build_attention(config: Mapping[str, Any], dim: int, layout: str) -> nn.Modu
         return DSAttention(dim, layout=layout, **options, **_FIXED.get(name, {}))
     except (ValueError, TypeError) as error:
         raise UserError(f"Attention '{name}': {error}") from error
-
-
-def conv_within_map(conv: nn.Conv2d, maps: Tensor) -> Tensor:
-    """Convolve with those taps of a kernel that can meet a position of the map.
-
-    On a map of H positions a tap more than H - 1 away from the centre only ever meets padding. Leaving such taps out
-    changes nothing in the result and saves arithmetic (a 7x7 kernel on a 2x2 map has 9 useful taps of 49). It also
-    keeps clear of a defect of oneDNN: its bfloat16 weight gradient of a 7x7 convolution on 2x2 maps reads memory that
-    was never written, and is often not finite (torch 2.14.1, CPU; tests/nn/test_attention.py).
-
-    Args:
-        conv: a convolution of stride 1 that keeps the size of the map.
-        maps: (B,C,H,W).
-
-    Returns:
-        What ``conv(maps)`` returns.
-    """
-    if taps_pay(conv, maps):
-        return convolve_taps(maps, conv.weight, conv.bias)
-    half = conv.kernel_size[0] // 2
-    rows, columns = min(half, maps.shape[2] - 1), min(half, maps.shape[3] - 1)
-    if rows == half and columns == half:
-        return conv(maps)  # type: ignore[no-any-return]
-    weight = conv.weight[:, :, half - rows : half + rows + 1, half - columns : half + columns + 1]
-    return F.conv2d(maps, weight, conv.bias, padding=(rows, columns), groups=conv.groups)
 
 
 def _bottleneck(dim: int, reduction: int) -> nn.Sequential:

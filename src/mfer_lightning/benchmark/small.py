@@ -1,0 +1,68 @@
+"""The small model end to end against a naive loop: files in, updated weights out. On the CPU."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mfer_lightning.benchmark.loading import our_loader, their_loader, write_faces
+from mfer_lightning.benchmark.naive import NaiveResNet, naive_step
+from mfer_lightning.benchmark.timing import Sample, interleaved, median, speedup
+from mfer_lightning.benchmark.work import Work, our_step
+from mfer_lightning.emotions import CLASS_ORDERS
+from mfer_lightning.nn import MFER, Preprocess
+
+#: The network of experiment=ferplus_small.
+NETWORK = {"name": "resnet18", "drop_path_rate": 0.1, "stem": "small", "options": {"channels": [48, 96, 192, 384]}}
+SIZE, BATCH = 48, 128
+
+
+def measure_small(folder: Path, faces: int, workers: int, repeats: int, bfloat16: bool) -> dict[str, Any]:
+    """Train the small model for epochs of both loops in turn: files in, updated weights out.
+
+    The naive loop decodes 48-pixel PNGs each time, and trains in float32 without more ado. Ours also waits for its
+    data as ``mfer train`` does; the share of time that it waits is measured.
+    """
+    root = folder / "small"
+    write_faces(root, faces, side=SIZE, suffix=".png")
+    classes = len(CLASS_ORDERS["facs"])
+    theirs = their_loader(root, BATCH, workers, SIZE)
+    ours = our_loader(root, folder / "small-cache", BATCH, workers, SIZE)
+    naive = NaiveResNet(classes, options=NETWORK["options"]).train()  # type: ignore[arg-type]
+    adamw = torch.optim.AdamW(naive.parameters(), lr=1e-4, weight_decay=0.05)
+    network = MFER(NETWORK, classes, attention="none")
+    step = our_step(network, Work("resnet18", {}, SIZE, BATCH, bfloat16))
+    preprocess = Preprocess(size=SIZE, mean="half", std="half", channels_last=True)
+    waits: list[float] = []
+
+    def plain() -> None:
+        for image, label in theirs:
+            naive_step(naive, adamw, image, label)
+
+    def packed() -> None:
+        start, waited = time.perf_counter(), 0.0
+        batches = iter(ours)
+        while True:
+            asked = time.perf_counter()
+            item = next(batches, None)
+            waited += time.perf_counter() - asked
+            if item is None:
+                break
+            step(preprocess(item["image"]), item["target"])
+        waits.append(waited / (time.perf_counter() - start))
+
+    samples: dict[str, list[Sample]] = interleaved({"naive": plain, "ours": packed}, repeats)
+    seen, ratio = faces // BATCH * BATCH, speedup(samples["naive"], samples["ours"])
+    return {
+        "batch": BATCH,
+        "size": SIZE,
+        "workers": workers,
+        "faces_per_second": {name: round(seen / median(found).wall, 1) for name, found in samples.items()},
+        "ratio": round(ratio.wall, 3),
+        "ratio_of_processor_time": round(ratio.cpu, 3),
+        "share_of_time_waiting_for_data": round(statistics.median(waits), 3),
+    }

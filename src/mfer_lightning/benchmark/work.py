@@ -1,0 +1,82 @@
+"""What the network's parts are measured with: both networks, faces, and a step of training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mfer_lightning.benchmark.device import Device
+from mfer_lightning.benchmark.naive import NaiveMFER, same_weights
+from mfer_lightning.losses import CrossEntropy, Objective
+from mfer_lightning.nn import MFER
+from mfer_lightning.optim import build_optimizer, parameter_groups
+
+CLASSES = 7
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is measured.
+
+    Args:
+        backbone: a ConvNeXt of timm.
+        options: of its constructor.
+        size: side of a face in pixels.
+        batch: faces a step.
+        bfloat16: whether ours computes in bfloat16 (else float32).
+        device: ``"cpu"`` or ``"cuda"``.
+        baselines: arithmetic of the plain baseline, see :mod:`.arithmetic`.
+        compile: whether ours is measured under ``torch.compile`` as well.
+    """
+
+    backbone: str
+    options: Mapping[str, Any]
+    size: int
+    batch: int
+    bfloat16: bool
+    device: str = "cpu"
+    baselines: tuple[str, ...] = ("float32",)
+    compile: bool = False
+
+    @property
+    def where(self) -> Device:
+        """The device."""
+        return Device(self.device)
+
+
+def build(work: Work) -> tuple[NaiveMFER, MFER]:
+    """Build the baseline and our network with the same weights, on the device."""
+    backbone = {"name": work.backbone, "options": dict(work.options), "drop_path_rate": 0.25}
+    ours = MFER(backbone, CLASSES)
+    naive = NaiveMFER(work.backbone, CLASSES, work.options)
+    same_weights(naive, ours)
+    return naive.to(work.device), ours.to(work.device)
+
+
+def faces(work: Work) -> tuple[Tensor, Tensor]:
+    """Make uint8 faces and labels on the device: noise, since arithmetic does not look at what it adds."""
+    generator = torch.Generator().manual_seed(0)
+    image = torch.randint(0, 256, (work.batch, 3, work.size, work.size), generator=generator, dtype=torch.uint8)
+    label = torch.randint(0, CLASSES, (work.batch,), generator=generator)
+    return image.to(work.device), label.to(work.device)
+
+
+def our_step(network: nn.Module, work: Work) -> Callable[[Tensor, Tensor], None]:
+    """Return one step of training as ``mfer train`` makes it, without Lightning: see the part ``overhead``."""
+    network.to(memory_format=torch.channels_last).train()
+    objective = Objective(CrossEntropy(label_smoothing=0.1))
+    optimizer = build_optimizer(parameter_groups(network, objective, lr=1e-5, weight_decay=0.05), lr=1e-5)
+
+    def step(image: Tensor, target: Tensor) -> None:
+        optimizer.zero_grad()
+        with work.where.autocast(work.bfloat16):
+            terms = objective(network(image.contiguous(memory_format=torch.channels_last)), target)
+        terms["total"].backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimizer.step()
+
+    return step

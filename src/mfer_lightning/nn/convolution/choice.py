@@ -1,0 +1,112 @@
+"""Which way a dense convolution is computed: one table, by device, dtype and shape.
+
+The ways are torch's library (cuDNN, oneDNN), one product over an unfolded map (:mod:`.unfold`), a library convolution
+with the turned kernel in place of the library's gradient, and a product a tap (:mod:`.taps`).
+
+What the rules stand on, all in bfloat16. One H100 (torch 2.11 for CUDA 13.0; 776 TFLOP/s in an 8192^3 product), 7x7
+kernels, batch 128:
+
+- 512 channels on 14x14 maps: cuDNN's forward pass reaches 512 TFLOP/s, both passes together 77.
+- 1024 channels on 7x7 maps: cuDNN's forward pass reaches 29 TFLOP/s, both passes together 40. Its kernels there
+  (``implicit_convolve_sgemm``, ``wgrad_alg1_engine_NHWC``) use no tensor cores.
+
+So the library computes forwards on the first shape alone, and no gradient. An unfolded product as first written,
+without what :mod:`.unfold` does about copies, had 179 and 235 TFLOP/s forwards on the two shapes. The ways as they are
+now have not been measured on a GPU; ``mfer benchmark parts=convolutions`` does it. For the CPU see :mod:`.taps`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal, NamedTuple
+
+import torch
+
+from mfer_lightning.nn.convolution.taps import taps_met
+
+Way = Literal["library", "unfold", "turned", "taps"]
+
+
+class Ways(NamedTuple):
+    """How each of the three computations is done. ``turned`` is for the input gradient; ``taps`` is for all or none."""
+
+    forward: Way
+    input_gradient: Way
+    weight_gradient: Way
+
+
+class Shape(NamedTuple):
+    """A dense convolution of stride 1 that keeps the size of the map: (B,channels,height,width) to (B,features,...)."""
+
+    channels: int
+    features: int
+    height: int
+    width: int
+    rows: int
+    columns: int
+
+
+LIBRARY = Ways("library", "library", "library")
+TAPS = Ways("taps", "taps", "taps")
+UNFOLD = Ways("unfold", "unfold", "unfold")
+TURNED = Ways("library", "turned", "unfold")
+
+#: Below this many channels on either side, and below this many taps on a GPU, the library is left to it.
+_LEAST_CHANNELS, _LEAST_TAPS = 256, 25
+#: On the CPU, taps are taken one by one where at most this share of them meets the map.
+_MOST_MET = 0.65
+#: cuDNN's forward pass is known to be quick from this many positions on, and up to this many channels on either side.
+_QUICK_POSITIONS, _QUICK_CHANNELS = 14 * 14, 512
+
+_forced: Ways | None = None
+
+
+@contextmanager
+def forced_ways(ways: Ways) -> Iterator[None]:
+    """Use these ways within the block, on any device, dtype and shape: to test or to time them."""
+    global _forced
+    before, _forced = _forced, ways
+    try:
+        yield
+    finally:
+        _forced = before
+
+
+def choose(device: str, dtype: torch.dtype, shape: Shape) -> Ways:
+    """Choose how to compute a dense convolution.
+
+    Args:
+        device: type of the device, e.g. ``"cuda"``.
+        dtype: in which it computes (autocast's, where that is enabled).
+        shape: of map and kernel. The batch does not matter.
+
+    Returns:
+        The ways, or those of :func:`forced_ways`.
+
+    Example:
+        >>> choose("cuda", torch.bfloat16, Shape(512, 512, 14, 14, 7, 7))
+        Ways(forward='library', input_gradient='turned', weight_gradient='unfold')
+        >>> choose("cuda", torch.float32, Shape(512, 512, 14, 14, 7, 7)) == LIBRARY
+        True
+    """
+    if _forced is not None:
+        return _forced
+    if min(shape.channels, shape.features) < _LEAST_CHANNELS:
+        return LIBRARY
+    if device == "cpu":
+        return TAPS if _share_met(shape) <= _MOST_MET else LIBRARY
+    if device != "cuda" or dtype not in (torch.float16, torch.bfloat16) or _useful_taps(shape) < _LEAST_TAPS:
+        return LIBRARY
+    quick = shape.height * shape.width >= _QUICK_POSITIONS and max(shape.channels, shape.features) <= _QUICK_CHANNELS
+    return TURNED if quick else UNFOLD
+
+
+def _useful_taps(shape: Shape) -> int:
+    """Count the taps that can meet the map at all."""
+    return min(shape.rows, 2 * shape.height - 1) * min(shape.columns, 2 * shape.width - 1)
+
+
+def _share_met(shape: Shape) -> float:
+    met = taps_met(shape.height, shape.rows) * taps_met(shape.width, shape.columns)
+    return met / max(1, shape.height * shape.width * shape.rows * shape.columns)

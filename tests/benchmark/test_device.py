@@ -1,0 +1,70 @@
+"""What differs between the CPU and a GPU, and the arithmetic of the baseline: the options that choose, and refusals."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from mfer_lightning.benchmark.arithmetic import arithmetic, chosen_baselines
+from mfer_lightning.benchmark.device import Device, find_device
+from mfer_lightning.benchmark.parts import PARTS, chosen_parts, left_out
+from mfer_lightning.errors import UserError
+
+CPU, GPU = Device("cpu"), Device("cuda")
+
+
+@pytest.mark.parametrize("available", [True, False])
+def test_auto_is_a_gpu_where_there_is_one(monkeypatch, available):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: available)
+    assert find_device("auto") == (GPU if available else CPU)
+    assert find_device("cpu") == CPU
+    if available:
+        assert find_device("cuda") == GPU
+    else:
+        with pytest.raises(UserError, match="finds no NVIDIA GPU"):
+            find_device("cuda")
+    with pytest.raises(UserError, match="choose auto, cpu or cuda"):
+        find_device("gpu")
+
+
+def test_a_gpu_is_waited_for_and_says_what_its_tensors_occupied(monkeypatch):
+    calls = []
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: calls.append("wait"))
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: calls.append("free"))
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda: 7)
+    for device in (GPU, CPU):
+        device.synchronise()
+        device.free()
+    assert calls == ["wait", "free"]
+    assert GPU.peak_bytes() == 7
+    assert CPU.peak_bytes() > 10**7
+
+
+@pytest.mark.parametrize(
+    ("name", "matmul", "convolutions"),
+    [("float32", "highest", False), ("tf32", "high", True), ("bfloat16", None, None)],
+)
+def test_arithmetic_holds_within_the_block_and_no_longer(name, matmul, convolutions):
+    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    with arithmetic(name, CPU):
+        assert torch.get_float32_matmul_precision() == (matmul or before[0])
+        assert torch.backends.cudnn.allow_tf32 == (before[1] if convolutions is None else convolutions)
+        assert torch.is_autocast_enabled("cpu") == (name == "bfloat16")
+    assert (torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32) == before
+
+
+def test_baselines_are_those_of_the_device_or_of_the_user():
+    assert chosen_baselines("auto", CPU) == ("float32",)
+    assert chosen_baselines("auto", GPU) == ("float32", "tf32", "bfloat16")
+    assert chosen_baselines(["bfloat16", "float32"], CPU) == ("float32", "bfloat16")
+    assert chosen_baselines("tf32", GPU) == ("tf32",)
+
+
+def test_parts_are_run_in_their_order_and_those_of_the_cpu_are_left_out_on_a_gpu():
+    assert chosen_parts("all", "cpu") == list(PARTS)
+    on_gpu = chosen_parts("all", "cuda")
+    assert on_gpu == ["train", "inference", "convolutions", "end_to_end", "loader", "memory"]
+    assert left_out(on_gpu) == ["small", "overhead", "startup", "ranks"]
+    assert chosen_parts("loader", "cuda") == ["loader"]
+    with pytest.raises(UserError, match=r"parts=startup is measured on the CPU only: add device=cpu"):
+        chosen_parts(["train", "startup"], "cuda")

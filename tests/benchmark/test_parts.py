@@ -1,0 +1,87 @@
+"""The parts of the benchmark on the CPU, tiny: the same code measures a GPU."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+
+from mfer_lightning.benchmark import ceiling, convolutions
+from mfer_lightning.benchmark.comparison import compare
+from mfer_lightning.benchmark.device import Device
+from mfer_lightning.benchmark.report import show
+from mfer_lightning.benchmark.training import measure_training
+from mfer_lightning.benchmark.work import Work
+from mfer_lightning.errors import UserError
+
+CPU = Device("cpu")
+WORK = Work("convnext_tiny", {"depths": [1, 1, 1, 1], "dims": [8, 16, 24, 32]}, 32, 2, True)
+CEILING = {f"gemm_{kind}{core}": 100.0 for kind in ("float32", "bfloat16") for core in ("", "_core")}
+
+
+def test_every_baseline_is_measured_at_the_same_batch_against_its_own_ceiling():
+    work = dataclasses.replace(WORK, baselines=("float32", "bfloat16"))
+    table = measure_training(work, 1, {**CEILING, "gemm_float32": 50.0})
+    assert table["batch"] == 2
+    assert list(table["seconds"]) == ["naive", "naive_bfloat16", "ours"]
+    assert list(table["ratios"]) == ["naive", "naive_bfloat16"]
+    assert table["ratio"] == table["ratios"]["naive"]
+    assert list(table["share_of_gemm_ceiling"]) == list(table["seconds"])
+
+
+@pytest.mark.slow  # a compiler of C++ is called
+@pytest.mark.timeout(900)
+def test_the_compiled_network_is_measured_beside_the_eager_one():
+    table = measure_training(dataclasses.replace(WORK, compile=True), 1, CEILING)
+    assert list(table["seconds"]) == ["naive", "ours", "ours_compiled"]
+
+
+def test_what_does_not_fit_the_memory_is_named_and_the_rest_is_measured():
+    def full():
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+    work = dataclasses.replace(WORK, baselines=("float32", "bfloat16"))
+    works = {"naive": full, "naive_bfloat16": lambda: None, "ours": lambda: None}
+    table = compare(works, 1, 1.0, work, CEILING)
+    assert table["out_of_memory"] == ["naive"]
+    assert list(table["seconds"]) == ["naive_bfloat16", "ours"]
+    assert "ratio" in table
+    with pytest.raises(UserError, match=r"batch=2: the device's memory"):
+        compare({"ours": full}, 1, 1.0, work, CEILING)
+
+
+@pytest.mark.parametrize("bfloat16", [True, False])
+def test_every_way_of_the_convolutions_has_a_row_and_what_is_taken_is_summed_up(monkeypatch, bfloat16, capsys):
+    monkeypatch.setattr(convolutions, "DENSE", ((8, 7), (256, 4)))
+    monkeypatch.setattr(convolutions, "DEPTHWISE", ((8, 7),))
+    rows = convolutions.measure_convolutions(CPU, 1, bfloat16, 1, CEILING)
+    ways = [(row["computation"], row["way"]) for row in rows if row["map"] == "8x7x7"]
+    assert ways == [
+        *(("forward", way) for way in ("library", "unfold", "taps")),
+        *(("input gradient", way) for way in ("library", "turned", "unfold", "taps")),
+        *(("weight gradient", way) for way in ("library", "unfold", "taps")),
+        ("forward and both gradients", "library/library/library"),
+        *(("depthwise weight gradient", way) for way in ("library", "products")),
+    ]
+    totals = [row for row in rows if row["computation"] == "forward and both gradients"]
+    assert [row["way"] for row in totals] == ["library/library/library", "taps/taps/taps"]
+    taken = [r["milliseconds"] for r in rows[:10] if r["taken"]]
+    assert totals[0]["milliseconds"] == pytest.approx(sum(taken), abs=1e-3)
+    assert all(row["gflops_per_second"] > 0 for row in totals)
+    show("convolutions", rows)
+    said = capsys.readouterr().out
+    assert "GFLOP/s" in said
+    assert "taps" in said
+
+
+def test_the_ceiling_is_of_the_side_that_is_asked_for(monkeypatch):
+    monkeypatch.setattr(ceiling, "MEGABYTES", 1)
+    shapes = []
+    monkeypatch.setattr(ceiling, "gemm_rate", lambda dtype, given, *_, **__: shapes.append(given) or 1.0)
+    rates = ceiling.measure(CPU, 64)
+    assert set(shapes) == {((64, 64, 64),)}
+    assert rates.keys() == {"copy", *CEILING}
+    shapes.clear()
+    ceiling.measure(CPU)
+    assert set(shapes) == {ceiling.SHAPES}
