@@ -7,9 +7,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from class_orders import CLASS_ORDERS
 from data.trees import picture
 
-from mfer_lightning.emotions import CLASS_ORDERS, EMOTIONS
+from mfer_lightning.emotions import EMOTIONS
 
 LANDMARKS = ";".join(["1.0"] * 136)
 CSV_HEADER = "subDirectory_filePath,face_x,face_y,face_width,face_height,facial_landmarks,expression,valence,arousal"

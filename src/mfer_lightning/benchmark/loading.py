@@ -19,7 +19,7 @@ from mfer_lightning.benchmark.timing import Sample, interleaved, median, speedup
 from mfer_lightning.benchmark.training import Work, our_step
 from mfer_lightning.data.datasets import FolderDataModule
 from mfer_lightning.data.facs.generator import FacsGenerator
-from mfer_lightning.emotions import CLASS_ORDERS
+from mfer_lightning.emotions import EMOTIONS
 from mfer_lightning.nn import MFER, Preprocess
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -34,7 +34,7 @@ def write_faces(root: Path, count: int, side: int, suffix: str = ".jpg") -> None
     for partition, share in (("train", count), ("val", 80)):
         label = faces.labels(partition, share).label
         for i in range(share):
-            path = root / partition / CLASS_ORDERS["facs"][label[i]] / f"{i:05d}{suffix}"
+            path = root / partition / EMOTIONS[label[i]] / f"{i:05d}{suffix}"
             path.parent.mkdir(parents=True, exist_ok=True)
             cv2.imwrite(str(path), faces.image(partition, i)[:, :, ::-1])  # JPEG at quality 95
 
@@ -100,7 +100,7 @@ def measure_small(folder: Path, faces: int, workers: int, repeats: int, bfloat16
     """
     root = folder / "small"
     write_faces(root, faces, side=SMALL_SIZE, suffix=".png")
-    classes = len(CLASS_ORDERS["facs"])
+    classes = len(EMOTIONS)
     theirs = their_loader(root, SMALL_BATCH, workers, SMALL_SIZE)
     ours = our_loader(root, folder / "small-cache", SMALL_BATCH, workers, SMALL_SIZE)
     naive = NaiveResNet(classes, options=SMALL["options"]).train()  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""The dataset: faces of a split as batches of the contract, augmented by what they are and not by who reads them."""
+"""The PyTorch dataset: faces of a split as batches; augmentation depends on (seed, epoch, row), never on the worker."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from mfer_lightning.data.images.pixel_csv import has_no_colour
-from mfer_lightning.data.images.store import ImageStore
+from mfer_lightning.data.images.cache import ImageStore
+from mfer_lightning.data.images.decode import has_no_colour
 from mfer_lightning.data.seeding import STREAM_TARGET, uniforms
 from mfer_lightning.data.splits import Split
 

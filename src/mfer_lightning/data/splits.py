@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -13,12 +12,14 @@ from numpy.typing import NDArray
 from mfer_lightning.data.holdout import holdout
 from mfer_lightning.data.index import FaceIndex
 from mfer_lightning.data.protocols import Protocol
-from mfer_lightning.data.seeding import name_order
-from mfer_lightning.data.targets import VOTE_RULES, Targets, targets_from_labels, targets_from_votes
+from mfer_lightning.data.targets import (
+    TARGET_RULES,
+    VOTE_RULES,
+    Targets,
+    targets_from_labels,
+    targets_from_votes,
+)
 from mfer_lightning.errors import UserError, nearest
-
-#: What ``dataset.target`` may name.
-TARGET_RULES = ("label", *VOTE_RULES)
 
 
 @dataclass(frozen=True)
@@ -196,19 +197,6 @@ def make_splits(
         target_rule=rule,
         notes=tuple(notes),
     )
-
-
-def first_faces(split: Split, paths: Sequence[str], count: int, seed: int) -> Split:
-    """Take some faces of a split: which ones depends on their paths and the seed alone.
-
-    Args:
-        split: n faces.
-        paths: their n paths.
-        count: how many; n where there are fewer.
-        seed: which ones.
-    """
-    chosen = np.sort(name_order(list(paths), seed)[:count])
-    return Split(split.rows[chosen], split.label[chosen], split.target[chosen])
 
 
 def one_hot(targets: Targets) -> NDArray[np.float32]:

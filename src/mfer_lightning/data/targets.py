@@ -19,6 +19,16 @@ from numpy.typing import NDArray
 #: The rules that need votes, in the order in which help texts name them.
 VOTE_RULES = ("majority", "crossentropy", "probability", "multi", "argmax", "votes")
 
+#: What ``dataset.target`` may name.
+TARGET_RULES = ("label", *VOTE_RULES)
+
+#: What one row of a training target is; ``probability`` draws one class anew at each visit.
+TARGET_KINDS = dict.fromkeys(("label", "majority", "argmax", "probability"), "one-hot") | {
+    "crossentropy": "distribution",
+    "votes": "distribution",
+    "multi": "multi-hot",
+}
+
 
 class Targets(NamedTuple):
     """What a rule makes of N faces.

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from class_orders import CLASS_ORDERS
 
 from mfer_lightning.data.facs.actions import ACTION_UNITS, AU_INDEX, PARTNERS, PROTOTYPES, activation, as_mapping
 from mfer_lightning.data.facs.stream import Stream
-from mfer_lightning.emotions import CLASS_ORDERS
 
 CLASSES = CLASS_ORDERS["facs"]
 

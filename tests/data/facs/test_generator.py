@@ -11,10 +11,10 @@ import time
 
 import numpy as np
 import pytest
+from class_orders import CLASS_ORDERS
 
 from mfer_lightning.data.facs import FacsGenerator, contact_sheet
 from mfer_lightning.data.index import PARTITIONS
-from mfer_lightning.emotions import CLASS_ORDERS
 from mfer_lightning.errors import UserError
 
 

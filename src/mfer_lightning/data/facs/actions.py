@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfer_lightning.data.facs.stream import Stream
-from mfer_lightning.emotions import CLASS_ORDERS
+from mfer_lightning.emotions import EMOTIONS
 
 #: The action units that the renderer moves, with FACS's names for them.
 ACTION_UNITS: Mapping[str, str] = MappingProxyType(
@@ -122,7 +122,7 @@ def activation(stream: Stream, weights: Sequence[float], subtlety: float) -> NDA
 
     Args:
         stream: where the random numbers come from.
-        weights: how much of each emotion the face shows, in the order of ``CLASS_ORDERS["facs"]``, summing to 1.
+        weights: how much of each emotion the face shows, in the order of ``EMOTIONS``, summing to 1.
         subtlety: in [0, 1]; an expression's height is drawn from ``[0.96 - 0.46 * subtlety, 1]``, and asymmetry and
             stray movements grow with it.
 
@@ -131,7 +131,7 @@ def activation(stream: Stream, weights: Sequence[float], subtlety: float) -> NDA
     """
     units = np.zeros((2, len(ACTION_UNITS)))
     height = stream.uniform(0.96 - 0.46 * subtlety, 1.0)
-    for emotion, weight in zip(CLASS_ORDERS["facs"], weights, strict=True):
+    for emotion, weight in zip(EMOTIONS, weights, strict=True):
         if weight <= 0:
             continue
         variants = PROTOTYPES[emotion]

@@ -16,9 +16,8 @@ from mfer_lightning.data.facs.samples import FacsLabels, FacsSample
 from mfer_lightning.data.facs.stream import Stream, generator
 from mfer_lightning.data.facs.template import FloatArray
 from mfer_lightning.data.index import PARTITIONS
-from mfer_lightning.emotions import CLASS_ORDERS
+from mfer_lightning.emotions import EMOTIONS
 
-_CLASSES = CLASS_ORDERS["facs"]
 _GOLDEN = 0.6180339887498949
 # What a stream of random numbers is for. The numbers are part of the dataset: changing one changes every face.
 _PLAN, _PERSON, _EXPRESSION, _CONDITIONS, _DETAILS, _ORDER = range(1, 7)
@@ -40,7 +39,7 @@ class FacsGenerator:
         annotators: votes a face, 1 or more.
         faces_per_identity: pictures of each person, 1 or more.
         imbalance: ratio of the most frequent class to the least frequent one in the training partition, 1 or more; the
-            frequencies fall geometrically in the order of ``CLASS_ORDERS["facs"]``. Other partitions stay balanced.
+            frequencies fall geometrically in the order of ``EMOTIONS``. Other partitions stay balanced.
 
     Raises:
         ValueError: where an argument is outside its range.
@@ -83,7 +82,7 @@ class FacsGenerator:
         self.annotators = annotators
         self.faces_per_identity = faces_per_identity
         self.imbalance = imbalance
-        falling = imbalance ** (-np.arange(len(_CLASSES)) / (len(_CLASSES) - 1))
+        falling = imbalance ** (-np.arange(len(EMOTIONS)) / (len(EMOTIONS) - 1))
         self._cumulative = {
             part: np.cumsum(shares / shares.sum())[:-1].tolist()
             for part, shares in zip(PARTITIONS, (falling, np.ones(8), np.ones(8)), strict=True)
@@ -159,8 +158,8 @@ class FacsGenerator:
         skin_age = np.array([people[plan.identity] for plan in plans], dtype=np.int64).reshape(n, 2)
         return FacsLabels(
             label=np.array([plan.label for plan in plans], dtype=np.int64),
-            target=np.array([plan.target for plan in plans], dtype=np.float32).reshape(n, len(_CLASSES)),
-            votes=np.array([plan.votes for plan in plans], dtype=np.int64).reshape(n, len(_CLASSES)),
+            target=np.array([plan.target for plan in plans], dtype=np.float32).reshape(n, len(EMOTIONS)),
+            votes=np.array([plan.votes for plan in plans], dtype=np.int64).reshape(n, len(EMOTIONS)),
             identity=np.array([plan.identity for plan in plans], dtype=np.int64),
             skin=skin_age[:, 0],
             age=skin_age[:, 1],
@@ -179,17 +178,17 @@ class FacsGenerator:
         label = sum(place >= edge for edge in self._cumulative[partition])
         number = i * len(PARTITIONS) + code
         stream = Stream(self.seed, _PLAN, number)
-        target = [0.0] * len(_CLASSES)
+        target = [0.0] * len(EMOTIONS)
         ambiguous = stream.chance(self.ambiguity)
         dominance = stream.uniform(0.6, 0.9) if ambiguous else 1.0
         if ambiguous:
-            partners = PARTNERS[_CLASSES[label]]
+            partners = PARTNERS[EMOTIONS[label]]
             other = stream.pick(list(partners), list(partners.values()))
-            target[_CLASSES.index(other)] = 1.0 - dominance
+            target[EMOTIONS.index(other)] = 1.0 - dominance
         target[label] = dominance
-        votes = [0] * len(_CLASSES)
+        votes = [0] * len(EMOTIONS)
         for _ in range(self.annotators):
-            votes[stream.pick(range(len(_CLASSES)), target)] += 1
+            votes[stream.pick(range(len(EMOTIONS)), target)] += 1
         return _Plan(
             number=number,
             identity=i // self.faces_per_identity * len(PARTITIONS) + code,

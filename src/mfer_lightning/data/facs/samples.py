@@ -17,7 +17,7 @@ class FacsSample:
 
     Args:
         image: (size, size, 3) uint8, RGB.
-        label: index of the dominant emotion in ``CLASS_ORDERS["facs"]``; the largest entry of ``target``.
+        label: index of the dominant emotion in ``EMOTIONS``; the largest entry of ``target``.
         target: (8,) float32, how much of each emotion the face shows; sums to 1.
         votes: (8,) int64 annotators' votes, drawn from ``target``.
         intensities: action unit -> intensity in [0, 1], see :func:`~mfer_lightning.data.facs.actions.as_mapping`.

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from mfer_lightning.data.facs.generator import FacsGenerator
-from mfer_lightning.emotions import CLASS_ORDERS
+from mfer_lightning.emotions import EMOTIONS
 from mfer_lightning.files import atomic_path
 
 
@@ -20,7 +20,7 @@ def contact_sheet(
     Args:
         generator: of the faces.
         partition: ``"train"``, ``"val"`` or ``"test"``.
-        rows: how many emotions, in the order of ``CLASS_ORDERS["facs"]``, 1 to 8.
+        rows: how many emotions, in the order of ``EMOTIONS``, 1 to 8.
         columns: faces an emotion, 1 or more.
         path: of the PNG.
         start: number of the first face that is looked at.
@@ -32,7 +32,7 @@ def contact_sheet(
         ValueError: where the numbers are out of range.
         UserError: where the file cannot be written.
     """
-    names = CLASS_ORDERS["facs"]
+    names = EMOTIONS
     if not 1 <= rows <= len(names):
         raise ValueError(f"Expected argument `rows` to be within [1, {len(names)}], but got {rows}.")
     if columns < 1:

@@ -1,4 +1,4 @@
-"""The lists of AffectNet's first release: a row a face, with its box in a photo."""
+"""The lists of AffectNet's first release: one row a face, with its box in a photo."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from mfer_lightning.data.readers.common import IMAGE_SUFFIXES, check_name, malformed, read_csv
+from mfer_lightning.data.labels.files import IMAGE_SUFFIXES
+from mfer_lightning.data.labels.tables import check_name, malformed, read_csv
 from mfer_lightning.errors import UserError
 
 #: Where the list of each part is looked for.
@@ -36,25 +37,21 @@ _LAST_CODE = 10
 
 
 @dataclass
-class CsvRows:
+class CsvFaces:
     """Faces with an emotion and a box, in the order of the lists.
 
     Args:
-        path: photos, relative to the dataset's root.
-        partition: train or val.
-        code: AffectNet's number of the emotion.
+        rows: photo (relative to the dataset's root), partition, and AffectNet's number of the emotion.
         box: x, y, width and height of the face in the photo.
         affect: valence and arousal, where the lists have them.
     """
 
-    path: list[str] = field(default_factory=list)
-    partition: list[str] = field(default_factory=list)
-    code: list[int] = field(default_factory=list)
+    rows: list[tuple[str, str, int]] = field(default_factory=list)
     box: list[tuple[int, int, int, int]] = field(default_factory=list)
     affect: dict[str, list[float]] = field(default_factory=dict)
 
 
-def read_lists(lists: Mapping[str, Path], folder: str, classes: int) -> CsvRows:
+def read_lists(lists: Mapping[str, Path], folder: str, classes: int) -> CsvFaces:
     """Read the lists.
 
     Args:
@@ -66,7 +63,7 @@ def read_lists(lists: Mapping[str, Path], folder: str, classes: int) -> CsvRows:
         UserError: where a row is malformed, a code is out of range, a photo's name leaves the folder, or a list holds a
             face (a photo and a box) twice.
     """
-    rows = CsvRows()
+    faces = CsvFaces()
     affect: list[tuple[float | None, ...]] = []
     for partition, path in lists.items():
         place: dict[str, int] | None = None
@@ -91,16 +88,14 @@ def read_lists(lists: Mapping[str, Path], folder: str, classes: int) -> CsvRows:
                     f"{path} lists a face twice: {name} with the box {box} on lines {other} and {line}. "
                     "Leave one of the two rows."
                 )
-            rows.path.append(f"{folder}/{name}")
-            rows.partition.append(partition)
-            rows.code.append(code)
-            rows.box.append(box)
+            faces.rows.append((f"{folder}/{name}", partition, code))
+            faces.box.append(box)
             affect.append(tuple(_number(fields, place[n], path, line) if n in place else None for n in _AFFECT))
     for i, name in enumerate(_AFFECT):
         column = [row[i] for row in affect]
         if all(value is not None for value in column):
-            rows.affect[name] = [float(value) for value in column if value is not None]
-    return rows
+            faces.affect[name] = [float(value) for value in column if value is not None]
+    return faces
 
 
 def _columns(fields: list[str], path: Path, line: int) -> tuple[dict[str, int], bool]:

@@ -1,4 +1,4 @@
-"""Which faces the contact sheet shows."""
+"""Choose the faces of the contact sheet."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from mfer_lightning.data.datasets import FaceDataModule
 from mfer_lightning.data.doctor.examine import Examination
-from mfer_lightning.data.images.decode import FileSource
+from mfer_lightning.data.images.sources import FileSource
 
 SheetRow = tuple[str, list[NDArray[np.uint8]]]
 

@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 from data.trees import write_ferplus, write_ferplus_pair
 
-from mfer_lightning.data.images.pixel_csv import PixelCsvSource
-from mfer_lightning.data.readers.ferplus import PIXEL_ROW, read_ferplus
-from mfer_lightning.data.readers.layouts import FERPLUS_FOLDERS, FERPLUS_PAIR
+from mfer_lightning.data.datasets.ferplus import CSV_PAIR, PIXEL_ROW, PNG_FOLDERS, read_ferplus
+from mfer_lightning.data.images.sources import PixelCsvSource
 from mfer_lightning.errors import UserError
 
 
@@ -28,7 +27,7 @@ def edit(tree: Path, old: str, new: str) -> Path:
 
 def test_folders(ferplus_root: Path) -> None:
     index = read_ferplus(ferplus_root)
-    assert index.layout == FERPLUS_FOLDERS
+    assert index.layout == PNG_FOLDERS.name
     assert [int((index.partition == p).sum()) for p in ("train", "val", "test")] == [64, 16, 16]
     assert index.path[0] == "FER2013Train/fer0000000.png"
     assert index.votes is not None
@@ -60,7 +59,7 @@ def test_a_file_from_windows_reads_the_same(tree: Path) -> None:
 def test_the_pair_is_joined_row_by_row(tmp_path: Path) -> None:
     pixels = write_ferplus_pair(tmp_path, unnamed=(3, 30))
     index = read_ferplus(tmp_path)
-    assert index.layout == FERPLUS_PAIR
+    assert index.layout == CSV_PAIR.name
     assert [int((index.partition == p).sum()) for p in ("train", "val", "test")] == [23, 7, 8]
     assert "FER2013Train/fer0000003.png" not in index.path.tolist()
     source = PixelCsvSource(index, tmp_path / "fer2013.csv", index.attributes[PIXEL_ROW])
@@ -74,7 +73,7 @@ def test_the_pair_is_joined_row_by_row(tmp_path: Path) -> None:
 
 def test_folders_are_preferred_to_the_pair(tree: Path) -> None:
     write_ferplus_pair(tree)
-    assert read_ferplus(tree).layout == FERPLUS_FOLDERS
+    assert read_ferplus(tree).layout == PNG_FOLDERS.name
 
 
 def test_a_pair_that_was_sorted_is_refused(tmp_path: Path) -> None:

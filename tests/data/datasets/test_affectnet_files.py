@@ -15,9 +15,8 @@ from data.layout_trees import (
     write_rafdb,
 )
 
-from mfer_lightning.data.protocols import get_protocol
-from mfer_lightning.data.readers.affectnet import read_affectnet
-from mfer_lightning.data.readers.layouts import AFFECTNET_CSV, AFFECTNET_NPY, CLASS_FOLDERS
+from mfer_lightning.data.datasets.affectnet import CLASS_FOLDERS, CSV, NPY, read_affectnet
+from mfer_lightning.data.datasets.registry import get_protocol
 from mfer_lightning.data.splits import make_splits
 from mfer_lightning.emotions import EMOTIONS
 from mfer_lightning.errors import UserError
@@ -38,7 +37,7 @@ class TestCsvRelease:
 
     def test_faces_with_box_photo_and_affect(self, tree: Path) -> None:
         index = read_affectnet(tree)
-        assert (index.dataset, index.layout, index.class_names) == ("affectnet8", AFFECTNET_CSV, EMOTIONS)
+        assert (index.dataset, index.layout, index.class_names) == ("affectnet8", CSV.name, EMOTIONS)
         assert index.partition.tolist() == ["train"] * 16 + ["val"] * 8
         assert index.label.tolist() == [i % 8 for i in range(16)] + list(range(8))
         assert index.path[1] == "Manually_Annotated_Images/1/01000001.jpg"
@@ -156,7 +155,7 @@ class TestNpyRelease:
     @pytest.mark.parametrize("val_folder", ["val_set", "valid_set"])
     def test_faces_by_number(self, tmp_path: Path, val_folder: str) -> None:
         index = read_affectnet(write_affectnet_npy(tmp_path, **SMALL, val_folder=val_folder))
-        assert index.layout == AFFECTNET_NPY
+        assert index.layout == NPY.name
         assert index.path[:16].tolist() == [f"train_set/images/{i}.jpg" for i in range(16)]
         assert index.path[16] == f"{val_folder}/images/0.jpg"
         assert index.partition.tolist() == ["train"] * 16 + ["val"] * 8
@@ -249,7 +248,7 @@ class TestClassFolders:
     )
     def test_by_number_or_name(self, tmp_path: Path, classes: list[str]) -> None:
         index = read_affectnet(write_class_folders(tmp_path, SMALL, classes))
-        assert index.layout == CLASS_FOLDERS
+        assert index.layout == CLASS_FOLDERS.name
         assert index.partition.tolist() == ["train"] * 16 + ["val"] * 8
         for path, label in zip(index.path.tolist(), index.label.tolist(), strict=True):
             assert path.split("/")[1] == classes[label]

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mfer_lightning.data.noise import flip_labels
 from mfer_lightning.data.splits import Split
+from mfer_lightning.data.training_set import flip_labels
 
 NAMES = ("a", "b", "c", "d")
 LABEL = np.repeat(np.arange(4), 250)

@@ -9,8 +9,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from mfer_lightning.data.readers.class_folders import listing
-from mfer_lightning.data.readers.common import check_images, files_in, some, unreadable
+from mfer_lightning.data.labels.files import check_images, files_in, listing, some, unreadable
 from mfer_lightning.errors import UserError
 
 _SUFFIX = "_exp.npy"

@@ -8,8 +8,7 @@ import pytest
 from data.layout_trees import write_affectnet_npy, write_class_folders, write_picture, write_rafdb, write_table
 from data.trees import write_ferplus
 
-from mfer_lightning.data.readers.folder import order_of, read_folder
-from mfer_lightning.data.readers.layouts import CLASS_FOLDERS, TABLE
+from mfer_lightning.data.datasets.folder import CLASS_FOLDERS, TABLE, order_of, read_folder
 from mfer_lightning.errors import UserError
 
 FOUR = ["Happy", "boredom", "angry", "Awe"]
@@ -28,7 +27,7 @@ def test_known_emotions_first_then_the_alphabet() -> None:
 class TestClassFolders:
     def test_partitions(self, tmp_path: Path) -> None:
         index = read_folder(write_class_folders(tmp_path, {"train": 8, "val": 4, "test": 4}, FOUR))
-        assert (index.dataset, index.layout, index.class_names) == ("folder", CLASS_FOLDERS, ORDER)
+        assert (index.dataset, index.layout, index.class_names) == ("folder", CLASS_FOLDERS.name, ORDER)
         assert index.partition.tolist() == ["train"] * 8 + ["val"] * 4 + ["test"] * 4
         spelled = {"Happy": "happiness", "boredom": "boredom", "angry": "anger", "Awe": "awe"}
         assert label_names(index) == [spelled[path.split("/")[1]] for path in index.path.tolist()]
@@ -70,7 +69,7 @@ class TestClassFolders:
 class TestTable:
     def test_path_and_label(self, tmp_path: Path) -> None:
         index = read_folder(write_table(tmp_path, ROWS))
-        assert (index.layout, index.class_names) == (TABLE, ("happiness", "anger"))
+        assert (index.layout, index.class_names) == (TABLE.name, ("happiness", "anger"))
         assert index.path.tolist() == [row.split(",")[0] for row in ROWS]
         assert index.label.tolist() == [0, 1, 0, 1]
         assert set(index.partition.tolist()) == {"train"}

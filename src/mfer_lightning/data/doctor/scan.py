@@ -1,4 +1,4 @@
-"""Every image read once: its size, colours and fingerprints."""
+"""Read every image once and note its size, colours and hashes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mfer_lightning.data.images.decode import FileSource, ImageSource
+from mfer_lightning.data.images.sources import FileSource, ImageSource
 from mfer_lightning.errors import UserError
 
 #: Side of the thumbnails that near duplicates are compared on.
@@ -53,7 +53,7 @@ def scan(source: ImageSource, rows: NDArray[np.int64], progress: Callable[[int],
     """Read images through the decoder that training uses, and describe them.
 
     Args:
-        source: where they come from; files are looked at in their own size.
+        source: where they come from; files are read in their own size.
         rows: which.
         progress: called with 1 after each image.
 
@@ -64,7 +64,7 @@ def scan(source: ImageSource, rows: NDArray[np.int64], progress: Callable[[int],
         source = FileSource(source.index, None)
     unreadable: dict[int, str] = {}
     threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)  # the images are what is done in parallel
+    cv2.setNumThreads(1)  # images are read in parallel already
 
     def one(row: int) -> tuple[int, tuple[object, ...] | None]:
         try:

@@ -1,4 +1,4 @@
-"""Findings on the images themselves: damage, sizes, colours, duplicates."""
+"""Findings on the images: damage, sizes, colours, duplicates."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from mfer_lightning.data.datasets import FaceDataModule
 from mfer_lightning.data.doctor.duplicates import Pairs
 from mfer_lightning.data.doctor.findings import Finding
-from mfer_lightning.data.doctor.images import Scan
+from mfer_lightning.data.doctor.scan import Scan
 from mfer_lightning.data.index import FaceIndex
 
 SHOWN = 5

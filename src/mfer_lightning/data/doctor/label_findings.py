@@ -1,12 +1,12 @@
-"""Findings on counts, classes and splits: what the label files say, without a look at the images."""
+"""Findings on counts, classes and splits: what the label files say, without reading images."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from mfer_lightning.data.datasets import FaceDataModule
-from mfer_lightning.data.doctor.findings import Finding
-from mfer_lightning.data.doctor.orders import suspect_order
+from mfer_lightning.data.doctor.class_order import suspect_order
+from mfer_lightning.data.doctor.findings import Finding, Severity
 from mfer_lightning.data.splits import apply_rule
 
 #: Largest class over smallest, from which a balanced sampler is worth a thought.
@@ -23,44 +23,37 @@ def split_findings(datamodule: FaceDataModule) -> list[Finding]:
         What was found.
     """
     index, splits, protocol = datamodule.index, datamodule.splits, datamodule.protocol
-    findings = []
+    findings: list[Finding] = []
+
+    def add(code: str, severity: Severity, message: str, advice: str = "") -> None:
+        findings.append(Finding(code, severity, message, advice))
+
     if not len(splits.train):
-        findings.append(
-            Finding(
-                "no-train", "error", "There is not one training face.", "Unpack the training images beside the rest."
-            )
-        )
+        add("no-train", "error", "There is not one training face.", "Unpack the training images beside the rest.")
     if protocol.val is not None and not len(splits.val):
-        findings.append(
-            Finding(
-                "no-val", "error", f"{protocol.name} selects on val, and there is not one face for it.", "Add them."
-            )
-        )
+        add("no-val", "error", f"{protocol.name} selects on val, and there is not one face for it.", "Add them.")
     if not len(splits.test):
-        findings.append(
-            Finding(
-                "no-test",
-                "warning",
-                f"The test files are absent ({protocol.describe('test')}): training works, and its figures are "
-                "selection figures on val.",
-                "Add them to report a test figure.",
-            )
+        add(
+            "no-test",
+            "warning",
+            f"The test files are absent ({protocol.describe('test')}): training works, and its figures are "
+            "selection figures on val.",
+            "Add them to report a test figure.",
         )
-    findings += [Finding("note", "warning", f"{note[0].upper()}{note[1:]}.") for note in _telling(datamodule)]
+    for note in _other_notes(datamodule):
+        add("note", "warning", f"{note[0].upper()}{note[1:]}.")
     findings += _classes(datamodule)
     findings += _orders(datamodule)
     if index.group is not None:
         for a, b in (("train", "val"), ("train", "test"), ("val", "test")):
             shared = np.intersect1d(index.group[splits[a].rows], index.group[splits[b].rows])
             if len(shared) and not (a == "val" and protocol.val == protocol.test):
-                findings.append(
-                    Finding("shared-groups", "warning", f"{len(shared):,} photos or people are in both {a} and {b}.")
-                )
+                add("shared-groups", "warning", f"{len(shared):,} photos or people are in both {a} and {b}.")
     return findings
 
 
-def _telling(datamodule: FaceDataModule) -> list[str]:
-    """The splits' notes, without those that have findings of their own."""
+def _other_notes(datamodule: FaceDataModule) -> list[str]:
+    """Return the datamodule's notes without those that have findings of their own."""
     return [n for n in datamodule.notes if n and "no training image of" not in n and "test images are absent" not in n]
 
 

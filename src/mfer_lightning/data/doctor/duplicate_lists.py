@@ -1,4 +1,4 @@
-"""Lists of the faces of one split that another split holds as well, for measuring with and without them."""
+"""Write lists of the faces of one split that another split holds as well, to evaluate with and without them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from mfer_lightning.data.datasets import FaceDataModule
 from mfer_lightning.data.doctor.duplicates import Pairs
-from mfer_lightning.data.doctor.images import Scan
+from mfer_lightning.data.doctor.scan import Scan
 from mfer_lightning.files import atomic_path, make_folder
 
 #: Which split's faces are listed for being in which other: what a figure is measured on before what was learned from.

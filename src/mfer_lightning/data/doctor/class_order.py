@@ -1,4 +1,4 @@
-"""Whether the classes of a copy may be numbered in another order than the reader takes them for."""
+"""Detect a copy whose classes are numbered in another order than expected, by their counts."""
 
 from __future__ import annotations
 

@@ -8,9 +8,8 @@ import pytest
 from data.layout_trees import rafdb_names, write_class_folders, write_rafdb
 from data.trees import write_ferplus
 
-from mfer_lightning.data.protocols import get_protocol
-from mfer_lightning.data.readers.layouts import CLASS_FOLDERS, RAFDB_FLAT, RAFDB_LIST
-from mfer_lightning.data.readers.rafdb import read_rafdb
+from mfer_lightning.data.datasets.rafdb import CLASS_FOLDERS, FLAT, WITH_LIST, read_rafdb
+from mfer_lightning.data.datasets.registry import get_protocol
 from mfer_lightning.data.splits import make_splits
 from mfer_lightning.errors import UserError
 
@@ -38,7 +37,7 @@ def labels_by_name(root: Path) -> dict[str, int]:
 
 def test_the_official_layout(tree: Path) -> None:
     index = read_rafdb(tree)
-    assert (index.dataset, index.layout) == ("rafdb", RAFDB_LIST)
+    assert (index.dataset, index.layout) == ("rafdb", WITH_LIST.name)
     assert index.path[:2].tolist() == ["Image/aligned/train_00001_aligned.jpg", "Image/aligned/train_00002_aligned.jpg"]
     assert index.partition.tolist() == ["train"] * 28 + ["test"] * 14
     assert index.label.tolist() == [i % 7 for i in range(42)]
@@ -50,16 +49,16 @@ def test_the_official_layout(tree: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "layout"),
     [
-        ({"layout": "official"}, RAFDB_LIST),
-        ({"layout": "official", "list_name": "EmoLabel/list_partition_label.txt"}, RAFDB_LIST),
-        ({"layout": "official", "list_name": "list_patition_label.txt"}, RAFDB_LIST),
-        ({"layout": "flat"}, RAFDB_FLAT),
-        ({"layout": "flat", "list_name": "list_patition_label.txt"}, RAFDB_FLAT),
-        ({"layout": "flat", "test_folder": "test"}, RAFDB_FLAT),
-        ({"layout": "flat", "test_folder": "Val"}, RAFDB_FLAT),
-        ({"layout": "classes"}, CLASS_FOLDERS),
-        ({"layout": "classes", "test_folder": "test"}, CLASS_FOLDERS),
-        ({"layout": "classes", "by_name": True}, CLASS_FOLDERS),
+        ({"layout": "official"}, WITH_LIST.name),
+        ({"layout": "official", "list_name": "EmoLabel/list_partition_label.txt"}, WITH_LIST.name),
+        ({"layout": "official", "list_name": "list_patition_label.txt"}, WITH_LIST.name),
+        ({"layout": "flat"}, FLAT.name),
+        ({"layout": "flat", "list_name": "list_patition_label.txt"}, FLAT.name),
+        ({"layout": "flat", "test_folder": "test"}, FLAT.name),
+        ({"layout": "flat", "test_folder": "Val"}, FLAT.name),
+        ({"layout": "classes"}, CLASS_FOLDERS.name),
+        ({"layout": "classes", "test_folder": "test"}, CLASS_FOLDERS.name),
+        ({"layout": "classes", "by_name": True}, CLASS_FOLDERS.name),
     ],
 )
 def test_every_layout_gives_the_same_labels_and_parts(tmp_path: Path, options: dict, layout: str) -> None:
@@ -103,7 +102,7 @@ def test_an_absent_test_part_is_no_error(tmp_path: Path, layout: str) -> None:
 def test_class_folders_beside_a_list_without_its_images_are_read(tmp_path: Path) -> None:
     root = write_rafdb(tmp_path, "classes")
     (root / "list_patition_label.txt").write_text("train_00001.jpg 1\n")
-    assert read_rafdb(root).layout == CLASS_FOLDERS
+    assert read_rafdb(root).layout == CLASS_FOLDERS.name
 
 
 def test_an_empty_class_folder_is_no_error(tmp_path: Path) -> None:
