@@ -55,16 +55,8 @@ class FaceIndex:
 
     def __post_init__(self) -> None:
         n = len(self.path)
-        columns: dict[str, NDArray[Any] | None] = {
-            "partition": self.partition,
-            "label": self.label,
-            "votes": self.votes,
-            "mixture": self.mixture,
-            "group": self.group,
-            "box": self.box,
-            **self.attributes,
-        }
-        for name, column in columns.items():
+        own = {name: getattr(self, name) for name in ("partition", "label", "votes", "mixture", "group", "box")}
+        for name, column in (own | dict(self.attributes)).items():
             if column is not None and len(column) != n:
                 raise ValueError(f"Expected column `{name}` to have {n} rows like `path`, but got {len(column)}.")
         unknown = set(np.unique(self.partition).tolist()) - set(PARTITIONS)

@@ -70,6 +70,13 @@ class Splits:
             raise ValueError(f"Expected argument `name` to be one of {tuple(splits)}, but got {name!r}.")
         return splits[name]
 
+    def labels(self, faces: int) -> NDArray[np.int64]:
+        """Return the label of each of ``faces`` rows of the index, -1 where it is in no split."""
+        label = np.full(faces, -1, dtype=np.int64)
+        for split in (self.train, self.val, self.test):
+            label[split.rows] = split.label
+        return label
+
     def fingerprint(self) -> str:
         """SHA-256 over rows, labels and targets of all splits: which faces and which truth a result was made of."""
         digest = hashlib.sha256()

@@ -16,10 +16,10 @@ from torch.utils.data import DataLoader
 
 from mfer_lightning.data.alignment import read_alignment
 from mfer_lightning.data.augment import build_augment
-from mfer_lightning.data.dataset import Change, FaceDataset, as_is
+from mfer_lightning.data.dataset import Change, FaceDataset, ImageStore, as_is
 from mfer_lightning.data.datasets.declaration import DatasetInfo
 from mfer_lightning.data.datasets.registry import get_protocol, register
-from mfer_lightning.data.images.cache import ImageStore, default_cache_dir
+from mfer_lightning.data.images.cache import default_cache_dir
 from mfer_lightning.data.images.sources import FileSource, ImageSource
 from mfer_lightning.data.index import FaceIndex
 from mfer_lightning.data.labels.files import unreadable

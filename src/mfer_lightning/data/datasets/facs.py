@@ -122,14 +122,11 @@ class FacsDataModule(FaceDataModule):
         **options: Any,
     ) -> None:
         super().__init__(root, size=size, **options)
-        for name, value, least in (
-            ("train_size", train_size, 1),
-            ("val_size", val_size, 1),
-            ("test_size", test_size, 0),
-        ):
-            if value < least:
-                raise UserError(f"dataset.{name}={value} is not possible: it must be at least {least}.")
         self.sizes = {"train": train_size, "val": val_size, "test": test_size}
+        for part, faces in self.sizes.items():
+            least = 0 if part == "test" else 1
+            if faces < least:
+                raise UserError(f"dataset.{part}_size={faces} is not possible: it must be at least {least}.")
         try:
             self.generator = FacsGenerator(
                 size=size,

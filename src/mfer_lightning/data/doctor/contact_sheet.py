@@ -30,9 +30,7 @@ def sheet_rows(datamodule: FaceDataModule, found: Examination, faces: int, seed:
     source = datamodule.make_source(index)
     if isinstance(source, FileSource):
         source = FileSource(index, None)
-    label = np.full(len(index), -1, dtype=np.int64)
-    for split in ("train", "val", "test"):
-        label[datamodule.splits[split].rows] = datamodule.splits[split].label
+    label = datamodule.splits.labels(len(index))
     rows: list[SheetRow] = []
     readable = found.scan.rows
     for k, name in enumerate(index.class_names):

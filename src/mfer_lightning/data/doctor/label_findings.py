@@ -64,49 +64,33 @@ def _classes(datamodule: FaceDataModule) -> list[Finding]:
         counts = np.bincount(datamodule.splits[split].label, minlength=len(names))
         empty = [names[k] for k in np.flatnonzero(counts == 0)] if counts.sum() else []
         if empty:
-            findings.append(
-                Finding(
-                    f"empty-class-{split}",
-                    "warning",
-                    f"{split} has not one face of {', '.join(empty)}.",
-                    "Such a class cannot be learned." if split == "train" else "Its recall cannot be measured.",
-                )
+            message = f"{split} has not one face of {', '.join(empty)}."
+            advice = "Such a class cannot be learned." if split == "train" else "Its recall cannot be measured."
+            findings.append(Finding(f"empty-class-{split}", "warning", message, advice))
+        elif split == "train" and counts.sum() and counts.max() >= IMBALANCE * counts.min():
+            most, least = int(counts.argmax()), int(counts.argmin())
+            message = (
+                f"Training classes are {counts[most] / counts[least]:.0f}:1 apart ({names[most]} {counts[most]:,}, "
+                f"{names[least]} {counts[least]:,})."
             )
-        if split == "train" and counts.sum() and not empty and counts.max() >= IMBALANCE * counts.min():
-            ratio = counts.max() / counts.min()
-            findings.append(
-                Finding(
-                    "imbalance",
-                    "info",
-                    f"Training classes are {ratio:.0f}:1 apart ({names[int(counts.argmax())]} {counts.max():,}, "
-                    f"{names[int(counts.argmin())]} {counts.min():,}).",
-                    "Consider sampler=balanced or sampler=sqrt, and read mean-class accuracy.",
-                )
-            )
+            advice = "Consider sampler=balanced or sampler=sqrt, and read mean-class accuracy."
+            findings.append(Finding("imbalance", "info", message, advice))
     return findings
 
 
 def _orders(datamodule: FaceDataModule) -> list[Finding]:
-    index, protocol = datamodule.index, datamodule.protocol
-    findings = []
-    for expected in protocol.expected:
-        if isinstance(expected.count, int) or not index.layout.startswith(expected.layout):
-            continue
+    index, names, findings = datamodule.index, datamodule.index.class_names, []
+    for expected in datamodule.protocol.expected:
         here = index.partition == expected.partition
-        if not here.any():
+        if isinstance(expected.count, int) or not index.layout.startswith(expected.layout) or not here.any():
             continue
         result = apply_rule(index, expected.rule)
-        counts = np.bincount(result.label[here & result.keep], minlength=len(index.class_names))
+        counts = np.bincount(result.label[here & result.keep], minlength=len(names))
         order = suspect_order(counts.tolist(), expected.count)
         if order is not None:
-            names = index.class_names
             words = ", ".join(f"{names[k]} has the count of {names[j]}" for k, j in enumerate(order) if k != j)
+            message = f"The classes of {expected.partition} seem to be numbered in another order: {words}."
             findings.append(
-                Finding(
-                    "class-order",
-                    "warning",
-                    f"The classes of {expected.partition} seem to be numbered in another order: {words}.",
-                    "Look at the contact sheet before anything else.",
-                )
+                Finding("class-order", "warning", message, "Look at the contact sheet before anything else.")
             )
     return findings

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,6 +18,18 @@ from mfer_lightning.errors import UserError
 
 #: Side of the thumbnails that near duplicates are compared on.
 THUMBNAIL = 16
+
+_COLUMNS = np.dtype(
+    [
+        ("size", np.int64, 2),
+        ("mean", np.float32, 3),
+        ("std", np.float32),
+        ("grey", np.bool_),
+        ("exact", np.uint64),
+        ("perceptual", np.uint64),
+        ("thumbnail", np.uint8, (THUMBNAIL, THUMBNAIL)),
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -66,38 +79,30 @@ def scan(source: ImageSource, rows: NDArray[np.int64], progress: Callable[[int],
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)  # images are read in parallel already
 
-    def one(row: int) -> tuple[int, tuple[object, ...] | None]:
+    def read(row: int) -> tuple[Any, ...] | None:
         try:
-            found: tuple[object, ...] | None = describe(source.read(row))
+            return describe(source.read(row))
         except UserError as error:
             unreadable[row] = str(error)
-            found = None
-        if progress is not None:
-            progress(1)
-        return row, found
+            return None
+        finally:
+            if progress is not None:
+                progress(1)
 
     try:
         with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
-            described = [(row, found) for row, found in pool.map(one, rows.tolist()) if found is not None]
+            described = list(pool.map(read, rows.tolist()))
     finally:
         cv2.setNumThreads(threads)
-    columns: list[tuple[object, ...]] = [()] * 7
-    if described:
-        columns = list(zip(*(found for _, found in described), strict=True))
+    table = np.array([found for found in described if found is not None], dtype=_COLUMNS)
     return Scan(
-        rows=np.array([row for row, _ in described], dtype=np.int64),
-        size=np.array(columns[0], dtype=np.int64).reshape(-1, 2),
-        mean=np.array(columns[1], dtype=np.float32).reshape(-1, 3),
-        std=np.array(columns[2], dtype=np.float32),
-        grey=np.array(columns[3], dtype=bool),
-        exact=np.array(columns[4], dtype=np.uint64),
-        perceptual=np.array(columns[5], dtype=np.uint64),
-        thumbnail=np.array(columns[6], dtype=np.uint8).reshape(-1, THUMBNAIL, THUMBNAIL),
+        rows=rows[[found is not None for found in described]],
         unreadable=dict(sorted(unreadable.items())),
+        **{name: table[name] for name in _COLUMNS.names or ()},
     )
 
 
-def describe(image: NDArray[np.uint8]) -> tuple[object, ...]:
+def describe(image: NDArray[np.uint8]) -> tuple[Any, ...]:
     """Describe one (H,W,3) RGB image: size, mean, std, grey or not, exact hash, perceptual hash, thumbnail."""
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     colourless = bool((image[:, :, 0] == image[:, :, 1]).all() and (image[:, :, 1] == image[:, :, 2]).all())

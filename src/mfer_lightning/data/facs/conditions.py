@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from mfer_lightning.data.facs.geometry import Pose
 from mfer_lightning.data.facs.identity import Color
-from mfer_lightning.data.facs.stream import Stream
+from mfer_lightning.data.facs.random_stream import Stream
 
 #: What may hide part of a face.
 OCCLUDERS = ("mask", "scarf", "hand", "hair", "box", "sunglasses")

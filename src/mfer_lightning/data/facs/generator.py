@@ -1,20 +1,22 @@
-"""The dataset of synthetic faces: which face is the i-th, and how to draw it."""
+"""The generator of synthetic faces: what the i-th face is, and how it is drawn."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from mfer_lightning.data.facs.actions import PARTNERS, activation, as_mapping
+from mfer_lightning.data.facs.action_units import PARTNERS, activation, as_mapping
+from mfer_lightning.data.facs.average_face import FloatArray
 from mfer_lightning.data.facs.canvas import Image
 from mfer_lightning.data.facs.conditions import Conditions, sample_conditions
+from mfer_lightning.data.facs.ground_truth import FacsLabels, FacsSample
 from mfer_lightning.data.facs.identity import Identity, demographics, sample_identity
+from mfer_lightning.data.facs.random_stream import Stream, generator
 from mfer_lightning.data.facs.render import render
-from mfer_lightning.data.facs.samples import FacsLabels, FacsSample
-from mfer_lightning.data.facs.stream import Stream, generator
-from mfer_lightning.data.facs.template import FloatArray
 from mfer_lightning.data.index import PARTITIONS
 from mfer_lightning.emotions import EMOTIONS
 
@@ -156,16 +158,14 @@ class FacsGenerator:
             if plan.identity not in people:
                 people[plan.identity] = demographics(Stream(self.seed, _PERSON, plan.identity))
         skin_age = np.array([people[plan.identity] for plan in plans], dtype=np.int64).reshape(n, 2)
-        return FacsLabels(
-            label=np.array([plan.label for plan in plans], dtype=np.int64),
-            target=np.array([plan.target for plan in plans], dtype=np.float32).reshape(n, len(EMOTIONS)),
-            votes=np.array([plan.votes for plan in plans], dtype=np.int64).reshape(n, len(EMOTIONS)),
-            identity=np.array([plan.identity for plan in plans], dtype=np.int64),
-            skin=skin_age[:, 0],
-            age=skin_age[:, 1],
-            occluded=np.array([plan.occluded for plan in plans], dtype=np.bool_),
-            ambiguous=np.array([plan.ambiguous for plan in plans], dtype=np.bool_),
-        )
+        types: dict[str, type] = {"target": np.float32, "occluded": np.bool_, "ambiguous": np.bool_}
+        columns: dict[str, NDArray[Any]] = {
+            name: np.array([getattr(plan, name) for plan in plans], dtype=types.get(name, np.int64))
+            for name in ("label", "target", "votes", "identity", "occluded", "ambiguous")
+        }
+        for name in ("target", "votes"):
+            columns[name] = columns[name].reshape(n, len(EMOTIONS))
+        return FacsLabels(skin=skin_age[:, 0], age=skin_age[:, 1], **columns)
 
     def _plan(self, partition: str, i: int) -> _Plan:
         if partition not in PARTITIONS:

@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from mfer_lightning.data.facs.template import INDEX, POINTS, FloatArray
+from mfer_lightning.data.facs.average_face import INDEX, POINTS, FloatArray
 
 Field = Callable[[str, float, float], tuple[float, float]]
 

@@ -31,7 +31,6 @@ from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from mfer_lightning.data.images.sources import ImageSource
-from mfer_lightning.data.index import FaceIndex
 from mfer_lightning.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -56,75 +55,6 @@ def announce(message: str) -> None:
     """Log and print that a cache is being built: it may take long and much disk space."""
     log.info(message)
     print(message, file=sys.stderr, flush=True)
-
-
-class ImageStore:
-    """Images of an index by row, from the cache or directly from their source.
-
-    Partitions are opened one by one (:meth:`open`), so that an evaluation never decodes the training images.
-
-    Args:
-        index: the faces.
-        source: their images.
-        cache_dir: the cache folder; None: no cache, every fetch decodes.
-    """
-
-    def __init__(self, index: FaceIndex, source: ImageSource, cache_dir: Path | None) -> None:
-        self.dataset = index.dataset
-        self.source = source
-        self.cache_dir = cache_dir
-        self.shape: tuple[int, ...] | None = None
-        self._names, self._partition = np.unique(index.partition, return_inverse=True)
-        self._position = np.zeros(len(index), dtype=np.int64)
-        self._opened: dict[int, CacheFile] = {}
-        self._first = 0
-
-    def open(self, partition: str) -> None:
-        """Prepare the images of a partition, building their cache where it is missing.
-
-        Raises:
-            UserError: as :func:`build_cache`, or where its images differ in size from those of a partition opened
-                before.
-        """
-        for number in np.flatnonzero(self._names == partition).tolist():
-            rows = np.flatnonzero(self._partition == number)
-            if self.cache_dir is None:
-                self._check(int(rows[0]), self.source.read(int(rows[0])).shape)
-            elif number not in self._opened:
-                cache = CacheFile(
-                    build_cache(self.source, rows, self.cache_dir, f"{self.dataset}-{partition}", announce=announce)
-                )
-                self._check(int(rows[0]), cache.images.shape[1:])
-                self._position[rows] = np.arange(len(rows))
-                self._opened[number] = cache
-
-    def fetch(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Return the images of (n,) rows of opened partitions: a new (n,H,W,3) uint8 array.
-
-        Raises:
-            UserError: where there is no cache and an image cannot be read or has another size.
-        """
-        if self.cache_dir is None:
-            images = []
-            for row in rows.tolist():
-                images.append(self.source.read(row))
-                self._check(row, images[-1].shape)
-            return np.stack(images)
-        number = self._partition[rows]
-        found = np.unique(number).tolist()
-        if len(found) == 1:
-            return np.asarray(self._opened[found[0]].images[self._position[rows]])
-        out = np.empty((len(rows), *(self.shape or ())), dtype=np.uint8)
-        for part in found:
-            mine = number == part
-            out[mine] = self._opened[part].images[self._position[rows[mine]]]
-        return out
-
-    def _check(self, row: int, shape: tuple[int, ...]) -> None:
-        if self.shape is None:
-            self.shape, self._first = tuple(shape), row
-        elif tuple(shape) != self.shape:
-            raise _different_size(self.source, row, shape, self._first, self.shape)
 
 
 class CacheFile:
@@ -278,13 +208,14 @@ def _decode(source: ImageSource, rows: NDArray[np.int64], images: NDArray[np.uin
         row = int(rows[position])
         image = source.read(row)
         if image.shape != images.shape[1:]:
-            raise _different_size(source, row, image.shape, int(rows[0]), images.shape[1:])
+            raise different_size(source, row, image.shape, int(rows[0]), images.shape[1:])
         images[position] = image
 
 
-def _different_size(
+def different_size(
     source: ImageSource, row: int, shape: tuple[int, ...], first: int, expected: tuple[int, ...]
 ) -> UserError:
+    """Return the error for images that are to be stored as they are but differ in size."""
     return UserError(
         f"Images differ in size: {source.name(first)} is {expected[1]} x {expected[0]} pixels, {source.name(row)} is "
         f"{shape[1]} x {shape[0]}. Say dataset.size=<pixels> to store them all at one size."

@@ -31,7 +31,7 @@ COLUMNS = (
     "valence",
     "arousal",
 )
-_NEEDED = ("subDirectory_filePath", "face_x", "face_y", "face_width", "face_height", "expression")
+_NEEDED = (*COLUMNS[:5], "expression")
 _AFFECT = ("valence", "arousal")
 _LAST_CODE = 10
 

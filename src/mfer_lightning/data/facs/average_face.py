@@ -175,23 +175,10 @@ _CURVES: dict[str, tuple[Sequence[int], bool, int]] = {
     "hair_in": (_both("hair_in", "hair_in0"), False, 5),
     "back": (_both("back", "back0"), False, 4),
 }
+_EACH_SIDE = "ear lid_up lid_lo brow_up brow_lo crease bag ridge wing nasolabial cheek dimple frame"
 for _side in "RL":
-    for _name, _closed, _samples in (
-        ("ear", True, 3),
-        ("lid_up", False, 3),
-        ("lid_lo", False, 3),
-        ("brow_up", False, 3),
-        ("brow_lo", False, 3),
-        ("crease", False, 3),
-        ("bag", False, 3),
-        ("ridge", False, 3),
-        ("wing", False, 3),
-        ("nasolabial", False, 3),
-        ("cheek", True, 3),
-        ("dimple", False, 3),
-        ("frame", True, 3),
-    ):
-        _CURVES[f"{_name}.{_side}"] = (rows(f"{_name}.{_side}"), _closed, _samples)
+    for _name in _EACH_SIDE.split():
+        _CURVES[f"{_name}.{_side}"] = (rows(f"{_name}.{_side}"), _name in ("ear", "cheek", "frame"), 3)
 
 
 def _catmull_rom(count: int, closed: bool, samples: int) -> FloatArray:
@@ -222,12 +209,9 @@ def _splines() -> tuple[FloatArray, dict[str, slice]]:
     start = 0
     for name, (through, closed, samples) in _CURVES.items():
         local = _catmull_rom(len(through), closed, samples)
-        block = np.zeros((len(local), len(POINTS)))
-        for column, row in enumerate(through):
-            block[:, row] += local[:, column]
-        blocks.append(block)
-        where[name] = slice(start, start + len(block))
-        start += len(block)
+        blocks.append(local @ np.eye(len(POINTS))[through])
+        where[name] = slice(start, start + len(local))
+        start += len(local)
     return np.concatenate(blocks), where
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from mfer_lightning.data.facs.average_face import FloatArray
 from mfer_lightning.data.facs.canvas import Canvas
 from mfer_lightning.data.facs.identity import Identity, mix, scaled
-from mfer_lightning.data.facs.stream import Stream
+from mfer_lightning.data.facs.random_stream import Stream
 
 _CLOTH = ("beanie", "headscarf")
 
@@ -55,16 +56,16 @@ def draw_hair(canvas: Canvas, person: Identity, texture: Stream) -> None:
 
 def _draw_curls(canvas: Canvas, person: Identity, texture: Stream) -> None:
     outer, inner = canvas.figure.curve("hair_out"), canvas.figure.curve("hair_in")
-    radius = 0.13 if person.style == "curly" else 0.10
-    for place in range(0, len(outer), 4 if person.style == "curly" else 3):
-        canvas.disc(
-            outer[place], radius * texture.uniform(0.8, 1.2), scaled(person.hair_color, texture.uniform(0.9, 1.12))
-        )
-    if person.style == "curly":
-        for place in range(2, len(inner) - 2, 6):
-            canvas.disc(
-                inner[place], 0.09 * texture.uniform(0.8, 1.2), scaled(person.hair_color, texture.uniform(0.9, 1.1))
-            )
+    curly = person.style == "curly"
+
+    def curl(center: FloatArray, radius: float, brightest: float) -> None:
+        size = radius * texture.uniform(0.8, 1.2)
+        canvas.disc(center, size, scaled(person.hair_color, texture.uniform(0.9, brightest)))
+
+    for center in outer[:: 4 if curly else 3]:
+        curl(center, 0.13 if curly else 0.10, 1.12)
+    for center in inner[2:-2:6] if curly else ():
+        curl(center, 0.09, 1.1)
 
 
 def draw_beard(canvas: Canvas, person: Identity) -> None:

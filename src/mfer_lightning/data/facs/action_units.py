@@ -13,7 +13,7 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from mfer_lightning.data.facs.stream import Stream
+from mfer_lightning.data.facs.random_stream import Stream
 from mfer_lightning.emotions import EMOTIONS
 
 #: The action units that the renderer moves, with FACS's names for them.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mfer_lightning.data.facs.stream import Stream, generator
+from mfer_lightning.data.facs.random_stream import Stream, generator
 
 
 def test_streams_repeat_and_differ_by_seed_purpose_and_place():

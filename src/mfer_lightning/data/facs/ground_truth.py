@@ -1,4 +1,4 @@
-"""What is known of the synthetic faces: one face with its picture, or many without."""
+"""What is known of the synthetic faces: of one face with its picture, or of many without."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class FacsSample:
         label: index of the dominant emotion in ``EMOTIONS``; the largest entry of ``target``.
         target: (8,) float32, how much of each emotion the face shows; sums to 1.
         votes: (8,) int64 annotators' votes, drawn from ``target``.
-        intensities: action unit -> intensity in [0, 1], see :func:`~mfer_lightning.data.facs.actions.as_mapping`.
+        intensities: action unit -> intensity in [0, 1], see :func:`~mfer_lightning.data.facs.action_units.as_mapping`.
         identity: number of the person, never the same in two partitions.
         attributes: ``skin`` (Fitzpatrick type 1 to 6), ``age`` (years), ``occluded`` (bool), ``occluder`` (str,
             ``"none"`` without one), ``ambiguous`` (bool: two emotions), ``yaw``, ``pitch``, ``roll`` (degrees),

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from class_orders import CLASS_ORDERS
 
-from mfer_lightning.data.facs.actions import ACTION_UNITS, AU_INDEX, PARTNERS, PROTOTYPES, activation, as_mapping
-from mfer_lightning.data.facs.stream import Stream
+from mfer_lightning.data.facs.action_units import ACTION_UNITS, AU_INDEX, PARTNERS, PROTOTYPES, activation, as_mapping
+from mfer_lightning.data.facs.random_stream import Stream
 
 CLASSES = CLASS_ORDERS["facs"]
 

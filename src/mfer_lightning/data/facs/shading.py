@@ -8,11 +8,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mfer_lightning.data.facs.actions import AU_INDEX
+from mfer_lightning.data.facs.action_units import AU_INDEX
+from mfer_lightning.data.facs.average_face import FloatArray
 from mfer_lightning.data.facs.conditions import Conditions
 from mfer_lightning.data.facs.geometry import Figure
 from mfer_lightning.data.facs.identity import Identity
-from mfer_lightning.data.facs.template import FloatArray
 
 FloatImage = NDArray[np.float32]
 _NEUTRAL = 128  # of a relief: no change of brightness
