@@ -1,4 +1,4 @@
-"""Splits: what a protocol and a training target make of an index."""
+"""Make train, val and test splits of an index, by a protocol and a training target."""
 
 from __future__ import annotations
 
@@ -133,8 +133,7 @@ def make_splits(
 
     Training faces are those for which the target rule has a target. Validation and test faces are those for which the
     protocol has a label, whatever the training target; their target is the rule's where it has one, else one-hot.
-    Holdouts are the protocol's own (its seed), so runs of every seed share them, and are drawn among faces that both
-    the target rule and the protocol's label rule accept.
+    The holdout is drawn with the protocol's own seed, so runs of every seed share it.
 
     Args:
         index: the faces.
@@ -174,7 +173,7 @@ def make_splits(
         )
         selected[candidates[held]] = True
         apart = selected.copy()
-        if index.group is not None:  # a face that has no hard label may share a photo with one that was held out
+        if index.group is not None:  # a face without a hard label may share a photo with one that is held out
             apart = np.isin(index.group, np.unique(index.group[selected])) & np.isin(index.partition, protocol.train)
         trained &= ~apart
     elif protocol.val is not None:

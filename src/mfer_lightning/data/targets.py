@@ -1,8 +1,8 @@
-"""From annotators' votes to training targets, by the rules of the FERPlus paper.
+"""Make training targets of labels or annotators' votes, by the rules of the FERPlus paper.
 
 Paper: Barsoum, Zhang, Canton Ferrer, Zhang, "Training Deep Networks for Facial Expression Recognition with
 Crowd-Sourced Label Distribution", ICMI 2016 (arXiv 1608.01041). Original repository: microsoft/FERPlus.
-The rules are written anew and vectorised here from their published description; ``argmax`` (the label that SCN, DMUE
+The rules are implemented and vectorised here from their published description; ``argmax`` (the label that SCN, DMUE
 and others report on) and ``votes`` (the plain distribution of votes) are additions. Columns are found by name, so the
 rules serve every dataset with votes: columns that are no class (``unknown``, ``NF``) count as votes against all
 classes.

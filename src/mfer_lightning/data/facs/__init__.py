@@ -1,4 +1,4 @@
-"""Synthetic faces driven by the Facial Action Coding System: the embedded default dataset.
+"""Synthetic faces driven by the Facial Action Coding System: the default dataset.
 
 An emotion is a distribution over action-unit intensities (`action_units`); these and a person's traits (`identity`,
 `traits`) move the control points of the `average_face` (`blendshapes`, `geometry`). The face is painted (`render`,

@@ -1,4 +1,4 @@
-"""How the action units move the control points of the average face: a linear basis, like blend shapes in animation."""
+"""Blend shapes: the linear basis by which action units move the control points of the average face."""
 
 from __future__ import annotations
 

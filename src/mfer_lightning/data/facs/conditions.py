@@ -1,4 +1,4 @@
-"""The circumstances of a picture: pose, light, background, camera and what hides the face."""
+"""The conditions of a picture: pose, light, background, camera and what hides the face."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Conditions:
 
 
 def sample_conditions(stream: Stream, difficulty: float, occluded: bool, skin: Color) -> Conditions:
-    """Draw the circumstances of a picture.
+    """Draw the conditions of a picture.
 
     Args:
         stream: where the random numbers come from.

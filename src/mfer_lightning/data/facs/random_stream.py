@@ -1,4 +1,4 @@
-"""Named streams of random numbers that any process can reopen at any place."""
+"""Streams of random numbers addressed by (seed, purpose, place), the same in every process."""
 
 from __future__ import annotations
 

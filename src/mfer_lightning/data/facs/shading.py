@@ -1,4 +1,4 @@
-"""Light and shade on the face: the head's roundness, soft hollows, and the folds that expressions and age draw."""
+"""Shading of the face: the head's roundness, soft hollows, and the folds of expression and age."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How personal traits move the control points of the average face: a linear basis of face and hair shapes."""
+"""Personal traits: the linear basis by which face and hair shapes move the control points of the average face."""
 
 from __future__ import annotations
 
