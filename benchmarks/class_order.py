@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from mfer_lightning.emotions import CLASS_ORDERS
+from mfer_lightning.data.datasets.registry import dataset_info
 from mfer_lightning.evaluation.class_order import doubt_class_order
 
-NAMES = CLASS_ORDERS["ferplus"]
+NAMES = dataset_info("ferplus").class_names
 
 
 def confusion(recall: float, faces: np.ndarray, rng: np.random.Generator, concentration: float) -> np.ndarray:

@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 
 from mfer_lightning.config.location import choices, config_dir
 from mfer_lightning.config.schema import register
-from mfer_lightning.data.protocols import get_protocol
+from mfer_lightning.data.datasets.registry import get_protocol
 from mfer_lightning.nn import MFER
 from mfer_lightning.nn.cost import count_gflops
 

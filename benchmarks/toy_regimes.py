@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from mfer_lightning import losses
 from mfer_lightning.data.facs.generator import FacsGenerator
-from mfer_lightning.emotions import CLASS_ORDERS
+from mfer_lightning.emotions import EMOTIONS as CLASSES
 from mfer_lightning.evaluation.compactness import compactness
 from mfer_lightning.figures.style import class_styles, new_figure
 from mfer_lightning.optim import build_optimizer, build_schedule, parameter_groups
@@ -53,7 +53,7 @@ class Network(nn.Module):
 def draw_faces(partition: str, count: int, size: int) -> tuple[Tensor, Tensor]:
     """Draw ``count`` faces of the three emotions: images (N,3,size,size) about 0, labels (N,)."""
     generator = FacsGenerator(size=size, seed=0, difficulty=0.45)
-    wanted = [CLASS_ORDERS["facs"].index(name) for name in EMOTIONS]
+    wanted = [CLASSES.index(name) for name in EMOTIONS]
     known = generator.labels(partition, 4 * count).label
     rows = np.flatnonzero(np.isin(known, wanted))[:count]
     images = np.stack([generator.image(partition, int(i)) for i in rows])

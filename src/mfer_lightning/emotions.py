@@ -1,8 +1,9 @@
-"""The vocabulary: emotions, the class order of each dataset, and the remapping between them.
+"""Emotion names, their spellings, and the mapping between two class orders.
 
-Class order is the commonest silent error of the field (a checkpoint trained with one order, evaluated with another).
-Nothing in this project therefore passes bare class indices between parts: an order is always a tuple of these names,
-and two orders meet only through :func:`remap`.
+A wrong class order (a checkpoint trained with one order and evaluated with another) is the most common silent error of
+the field. No part of this package therefore hands bare class indices to another: a class order is always a tuple of
+these names, and two orders are related only by :func:`remap`. The order of a dataset stands in its declaration
+(:mod:`mfer_lightning.data.datasets`).
 """
 
 from __future__ import annotations
@@ -24,18 +25,7 @@ EMOTIONS: tuple[str, ...] = (
     "contempt",
 )
 
-#: The order in which each dataset numbers its classes; position = class index here (RAF-DB's own labels start at 1).
-CLASS_ORDERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {
-        "rafdb": ("surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral"),
-        "affectnet7": EMOTIONS[:7],
-        "affectnet8": EMOTIONS,
-        "ferplus": ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt"),
-        "facs": EMOTIONS,
-    }
-)
-
-#: Spellings met in folder names, csv files and other projects' checkpoints.
+#: Spellings found in folder names, csv files and other projects' checkpoints.
 ALIASES: Mapping[str, str] = MappingProxyType(
     {
         "neutrality": "neutral",

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from class_orders import CLASS_ORDERS
 from data.trees import picture
 
-from mfer_lightning.emotions import CLASS_ORDERS, EMOTIONS
+from mfer_lightning.emotions import EMOTIONS
 
 LANDMARKS = ";".join(["1.0"] * 136)
 CSV_HEADER = "subDirectory_filePath,face_x,face_y,face_width,face_height,facial_landmarks,expression,valence,arousal"
@@ -90,7 +91,7 @@ def write_affectnet_csv(
             path.parent.mkdir(parents=True, exist_ok=True)
             photo = affectnet_photo(rng, (200, 20 * (i % 8), 90), (10, 8, 20, 16))
             assert cv2.imwrite(str(path.with_suffix(".png")), photo[:, :, ::-1])
-            path.with_suffix(".png").rename(path)  # PNG content, so that pixels can be compared; readers go by content
+            path.with_suffix(".png").rename(path)  # lossless, so that pixels can be compared; decoding goes by content
             rows.append(f"{name},10,8,20,16,{LANDMARKS},{i % 8},{i / 100},-0.5")
         if extra:
             rows += [f"{part}/absent{code}.jpg,1,1,5,5,{LANDMARKS},{code},-2,-2" for code in (8, 9, 10)]

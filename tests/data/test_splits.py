@@ -5,15 +5,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from class_orders import CLASS_ORDERS
 
+from mfer_lightning.data.datasets.affectnet import CSV
+from mfer_lightning.data.datasets.ferplus import PNG_FOLDERS, read_ferplus
+from mfer_lightning.data.datasets.registry import dataset_info, get_protocol, known_datasets
 from mfer_lightning.data.holdout import holdout
 from mfer_lightning.data.index import FaceIndex
-from mfer_lightning.data.protocols import PROTOCOLS, Expected, Protocol, get_protocol, protocols_of
-from mfer_lightning.data.readers.ferplus import read_ferplus
-from mfer_lightning.data.readers.layouts import AFFECTNET_CSV, FERPLUS_FOLDERS
-from mfer_lightning.data.splits import TARGET_RULES, make_splits
-from mfer_lightning.emotions import CLASS_ORDERS
+from mfer_lightning.data.protocols import Expected, Protocol
+from mfer_lightning.data.splits import make_splits
+from mfer_lightning.data.targets import TARGET_RULES
 from mfer_lightning.errors import UserError
+
+PROTOCOLS = {protocol.name: protocol for name in known_datasets() for protocol in dataset_info(name).protocols}
 
 
 def index_of(
@@ -87,7 +91,7 @@ class TestProtocols:
     def test_defaults(self) -> None:
         assert get_protocol("rafdb").name == "rafdb@holdout"
         assert get_protocol("ferplus").name == "ferplus@majority"
-        assert protocols_of("ferplus")[0] == "majority"
+        assert dataset_info("ferplus").protocols[0].short_name == "majority"
 
     def test_wrong_names_name_the_legal_ones(self) -> None:
         with pytest.raises(UserError, match="did you mean 'majority'"):
@@ -258,12 +262,12 @@ class TestCounts:
         assert "class order" in note
 
     def test_counts_of_another_layout_do_not_apply(self) -> None:
-        protocol = replace(self.PROTOCOL, expected=(Expected("test", "label", 99, AFFECTNET_CSV),))
+        protocol = replace(self.PROTOCOL, expected=(Expected("test", "label", 99, CSV.name),))
         assert make_splits(index_of("rafdb", [20] * 7, [1] * 7), protocol).notes == ()
 
     def test_ferplus_notes_use_the_counts_of_its_form(self, ferplus_root: Path) -> None:
         index = read_ferplus(ferplus_root)
-        assert index.layout == FERPLUS_FOLDERS
+        assert index.layout == PNG_FOLDERS.name
         notes = make_splits(index, get_protocol("ferplus"), "crossentropy").notes
         assert any("'majority', a whole copy 3,191" in note for note in notes)
         assert any("'crossentropy', a whole copy 27,947" in note for note in notes)

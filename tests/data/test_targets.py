@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mfer_lightning.data.readers.ferplus import VOTE_NAMES, read_ferplus
+from mfer_lightning.data.datasets.ferplus import VOTE_NAMES, read_ferplus
 from mfer_lightning.data.targets import VOTE_RULES, targets_from_labels, targets_from_votes
 
 CLASSES = VOTE_NAMES[:8]

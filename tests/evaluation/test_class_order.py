@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from class_orders import CLASS_ORDERS
 
-from mfer_lightning.emotions import CLASS_ORDERS
 from mfer_lightning.evaluation.class_order import doubt_class_order
 
 NAMES = CLASS_ORDERS["ferplus"]

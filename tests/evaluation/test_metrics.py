@@ -7,10 +7,10 @@ import json
 import numpy as np
 import pytest
 import torch
+from class_orders import CLASS_ORDERS
 from sklearn import metrics as sk
 from torchmetrics import functional as tm
 
-from mfer_lightning.emotions import CLASS_ORDERS
 from mfer_lightning.evaluation.metrics import evaluate
 from mfer_lightning.evaluation.predictions import Predictions
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from class_orders import CLASS_ORDERS
 
-from mfer_lightning.emotions import CLASS_ORDERS
 from mfer_lightning.evaluation.metrics import evaluate
 from mfer_lightning.evaluation.packed import pack
 from mfer_lightning.evaluation.predictions import Predictions

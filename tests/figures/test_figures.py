@@ -10,10 +10,11 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 import pytest
+from class_orders import CLASS_ORDERS
 from matplotlib.figure import Figure
 from scipy.special import softmax
 
-from mfer_lightning.emotions import CLASS_ORDERS, EMOTIONS
+from mfer_lightning.emotions import EMOTIONS
 from mfer_lightning.errors import UserError
 from mfer_lightning.evaluation.calibration import expected_calibration_error
 from mfer_lightning.evaluation.compactness import compactness

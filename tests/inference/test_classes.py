@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from class_orders import CLASS_ORDERS
 
-from mfer_lightning.emotions import CLASS_ORDERS
 from mfer_lightning.errors import UserError
 from mfer_lightning.inference.match_classes import match_classes
 

@@ -16,9 +16,8 @@ from safetensors.torch import load_file
 
 from mfer_lightning.errors import UserError
 from mfer_lightning.evaluation.intervals import wilson
-from mfer_lightning.inference.export.card import model_card
+from mfer_lightning.inference.export.card import licence_note, model_card
 from mfer_lightning.inference.export.folder import whole_folder
-from mfer_lightning.inference.export.licences import licence_note
 from mfer_lightning.inference.export.provenance import interval, publishable
 from mfer_lightning.inference.model import FERModel, read_model
 from mfer_lightning.inference.pretrained import describe, is_export, read_export

@@ -13,7 +13,7 @@ from mfer_lightning.analysis.cached_passes import choose_faces
 from mfer_lightning.analysis.face_lists import FaceList, match_lists, measure_lists, read_lists
 from mfer_lightning.analysis.model_and_faces import Subject, describe_model, doubts, left_out, open_subject
 from mfer_lightning.analysis.temperature import calibration
-from mfer_lightning.data.protocols import PROTOCOLS
+from mfer_lightning.data.datasets.registry import find_protocol
 from mfer_lightning.errors import UserError
 from mfer_lightning.evaluation.metrics import evaluate
 from mfer_lightning.evaluation.predictions import Predictions
@@ -82,7 +82,7 @@ def _result(subject: Subject, table: Predictions, seconds: float) -> dict[str, A
     evaluation = evaluate(table)
     stored: Mapping[str, Any] = model.metadata.get("config") or {}
     trained_on = model.metadata.get("protocol")
-    origin = PROTOCOLS.get(str(trained_on))
+    origin = find_protocol(trained_on)
     size = model.preprocess.size or datamodule.size or 224
     notes = [*doubts(model, datamodule, split), *left_out(match, datamodule, split), *evaluation["notes"]]
     return {

@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfer_lightning.analysis.curves import Right, point
-from mfer_lightning.data.readers.common import IMAGE_SUFFIXES, read_csv, read_lines, some
+from mfer_lightning.data.labels.files import IMAGE_SUFFIXES, some
+from mfer_lightning.data.labels.tables import read_csv, read_lines
 from mfer_lightning.errors import UserError, printable
 from mfer_lightning.evaluation.predictions import Predictions
 

@@ -13,7 +13,7 @@ import numpy as np
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from mfer_lightning.data.datasets import FaceDataModule
-from mfer_lightning.data.protocols import PROTOCOLS
+from mfer_lightning.data.datasets.registry import find_protocol
 from mfer_lightning.inference.checkpoint_path import run_folder
 from mfer_lightning.inference.dataset_choice import dataset_config, open_dataset
 from mfer_lightning.inference.match_classes import ClassMatch, match_classes
@@ -133,7 +133,7 @@ def _folder(config: Mapping[str, Any], model: FERModel, protocol: str, marks: st
 def doubts(model: FERModel, datamodule: FaceDataModule, split: SplitName) -> list[str]:
     """Say where a figure is not what it looks like: faces that the model was trained or selected on."""
     trained_on = str(model.metadata.get("protocol"))
-    origin = PROTOCOLS.get(trained_on)
+    origin = find_protocol(trained_on)
     if origin is None or origin.dataset != datamodule.protocol.dataset:
         return []
     if split == "train":

@@ -15,7 +15,7 @@ from mfer_lightning.benchmark.device import Device
 from mfer_lightning.benchmark.timing import interleaved, median, speedup
 from mfer_lightning.data.datasets import FolderDataModule
 from mfer_lightning.data.facs.generator import FacsGenerator
-from mfer_lightning.emotions import CLASS_ORDERS
+from mfer_lightning.emotions import EMOTIONS
 from mfer_lightning.nn import Preprocess
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -33,7 +33,7 @@ def write_faces(root: Path, count: int, side: int, suffix: str = ".jpg") -> None
         label = faces.labels(partition, distinct).label
         for i in range(distinct):
             _, encoded = cv2.imencode(suffix, faces.image(partition, i)[:, :, ::-1])  # JPEG at quality 95
-            folder = root / partition / CLASS_ORDERS["facs"][label[i]]
+            folder = root / partition / EMOTIONS[label[i]]
             folder.mkdir(parents=True, exist_ok=True)
             for number in range(i, share, distinct):
                 (folder / f"{number:05d}{suffix}").write_bytes(encoded.tobytes())

@@ -13,7 +13,7 @@ from mfer_lightning.benchmark.loading import our_loader, their_loader, write_fac
 from mfer_lightning.benchmark.naive import NaiveResNet, naive_step
 from mfer_lightning.benchmark.timing import Sample, interleaved, median, speedup
 from mfer_lightning.benchmark.work import Work, our_step
-from mfer_lightning.emotions import CLASS_ORDERS
+from mfer_lightning.emotions import EMOTIONS
 from mfer_lightning.nn import MFER, Preprocess
 
 #: The network of experiment=ferplus_small.
@@ -29,7 +29,7 @@ def measure_small(folder: Path, faces: int, workers: int, repeats: int, bfloat16
     """
     root = folder / "small"
     write_faces(root, faces, side=SIZE, suffix=".png")
-    classes = len(CLASS_ORDERS["facs"])
+    classes = len(EMOTIONS)
     theirs = their_loader(root, BATCH, workers, SIZE)
     ours = our_loader(root, folder / "small-cache", BATCH, workers, SIZE)
     naive = NaiveResNet(classes, options=NETWORK["options"]).train()  # type: ignore[arg-type]

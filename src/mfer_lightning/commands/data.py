@@ -80,13 +80,13 @@ def _examine(config: dict[str, Any], options: Sequence[str]) -> int:
         found = examine(datamodule, config["images"], lambda n: bar.advance(task, n))
     drawn = drawn and found.scan is not None and len(found.scan) > 0
     if drawn:
-        from mfer_lightning.data.doctor.sheet import sheet_rows
+        from mfer_lightning.data.doctor.contact_sheet import sheet_rows
         from mfer_lightning.figures.contact_sheet import plot_contact_sheet
 
         plot_contact_sheet(sheet_rows(datamodule, found, config["faces"]), path, f"{found.protocol}: {found.layout}")
     lists: dict[Path, int] = {}
     if shared is not None and found.scan is not None and found.pairs is not None:
-        from mfer_lightning.data.doctor.shared import write_shared
+        from mfer_lightning.data.doctor.duplicate_lists import write_shared
 
         lists = write_shared(shared, found.scan, found.pairs, datamodule)
     if config["json"]:

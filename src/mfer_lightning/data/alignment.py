@@ -1,4 +1,4 @@
-"""How the faces of a folder were aligned, as ``mfer align`` wrote beside them."""
+"""Read how the faces of a folder were aligned, as ``mfer align`` recorded beside them."""
 
 from __future__ import annotations
 

@@ -1,14 +1,14 @@
-"""Augmentation of training faces, the same for a face and an epoch whoever applies it.
+"""Augmentation of training faces: a function of (seed, epoch, row), never of the worker that applies it.
 
 Presets: ``none``; ``paper`` (random horizontal flip, all that the MFER group states); ``standard`` (flip, small shifts,
 scales and rotations, light changes of brightness and contrast); ``strong`` (standard, then two operations drawn from a
 pool in the manner of RandAugment, Cubuk et al. 2020, and random erasing, Zhong et al. 2020). The last two presets'
 values are ours.
 
-Flip, warp and light are done here on whole batches: for a 48 px face albumentations took 78 microseconds (66 of them in
-``Affine``) and 11 to 32 more to be reseeded, this file takes 22 in all, on the same CPU. Everything beyond is
-albumentations, with strict arguments, and with its random state set for every face, since it obeys neither
-``seed_everything`` nor the fact that forked workers share a state.
+Flip, warp and light are implemented here on whole batches: for a 48 px face albumentations took 78 microseconds (66 of
+them in ``Affine``) and 11 to 32 more to be reseeded, this file takes 22 in all, on the same CPU. Everything else is
+albumentations, with strict arguments, and with its random state set for every face, since ``seed_everything`` does not
+reach it and forked workers share its state.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
 import cv2
@@ -66,6 +67,7 @@ _PRESETS: Mapping[str, Mapping[str, Any]] = {
 AUGMENTATIONS = tuple(_PRESETS)
 
 
+@dataclass(kw_only=True, eq=False)
 class Augment:
     """A random change of faces that is a function of (seed, epoch, row).
 
@@ -90,37 +92,24 @@ class Augment:
         True
     """
 
-    def __init__(
-        self,
-        *,
-        flip: float = 0.0,
-        shift: float = 0.0,
-        scale: float = 0.0,
-        rotate: float = 0.0,
-        brightness: float = 0.0,
-        contrast: float = 0.0,
-        transforms: Sequence[TransformSpec] = (),
-    ) -> None:
-        ranges = {"flip": (flip, 1), "shift": (shift, 1), "scale": (scale, 0.99), "rotate": (rotate, 180)}
-        ranges |= {"brightness": (brightness, 1), "contrast": (contrast, 1)}
-        for name, (value, highest) in ranges.items():
-            if not 0 <= value <= highest:
-                raise ValueError(f"Expected argument `{name}` within [0, {highest}], but got {value}.")
-        self.flip = flip
-        self.shift = shift
-        self.scale = scale
-        self.rotate = rotate
-        self.brightness = brightness
-        self.contrast = contrast
-        self.transforms = tuple(transforms)
+    flip: float = 0.0
+    shift: float = 0.0
+    scale: float = 0.0
+    rotate: float = 0.0
+    brightness: float = 0.0
+    contrast: float = 0.0
+    transforms: Sequence[TransformSpec] = ()
+
+    def __post_init__(self) -> None:
+        highest = {"flip": 1, "shift": 1, "scale": 0.99, "rotate": 180, "brightness": 1, "contrast": 1}
+        for name, most in highest.items():
+            if not 0 <= getattr(self, name) <= most:
+                raise ValueError(f"Expected argument `{name}` within [0, {most}], but got {getattr(self, name)}.")
         self._pipeline: tuple[Any, np.random.Generator, random.Random] | None = None
         self._build()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {
-            **self.__dict__,
-            "_pipeline": None,
-        }  # built anew where it is used: its random state is set for each face
+        return {**self.__dict__, "_pipeline": None}  # built again where it is used
 
     def __call__(
         self,
@@ -222,7 +211,7 @@ def build_augment(spec: str | Mapping[str, Any] | None) -> Augment | None:
     if name not in _PRESETS:
         raise UserError(f"augment={name} is no augmentation: {nearest(str(name), _PRESETS)}")
     options = {**_PRESETS[name], **given}
-    legal = ("flip", "shift", "scale", "rotate", "brightness", "contrast", "transforms")
+    legal = [field.name for field in fields(Augment)]
     for option in options:
         if option not in legal:
             raise UserError(f"augment.{option} is no option of the augmentation: {nearest(option, legal)}")

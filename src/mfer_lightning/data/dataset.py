@@ -1,8 +1,9 @@
-"""The dataset: faces of a split as batches of the contract, augmented by what they are and not by who reads them."""
+"""The PyTorch dataset: faces of a split as batches; augmentation depends on (seed, epoch, row), never on the worker."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from mfer_lightning.data.images.pixel_csv import has_no_colour
-from mfer_lightning.data.images.store import ImageStore
+from mfer_lightning.data.images.cache import CacheFile, announce, build_cache, different_size
+from mfer_lightning.data.images.decode import has_no_colour
+from mfer_lightning.data.images.sources import ImageSource
+from mfer_lightning.data.index import FaceIndex
 from mfer_lightning.data.seeding import STREAM_TARGET, uniforms
 from mfer_lightning.data.splits import Split
 
@@ -21,6 +24,75 @@ Key = int | tuple[int, int]
 #: What is done to a batch of images: (B,H,W,3) uint8, the seed, (B,) epochs and (B,) rows to (B,H,W,3) uint8.
 #: An augmentation is one, a corruption of a robustness suite another.
 Change = Callable[[NDArray[np.uint8], int, NDArray[np.int64], NDArray[np.int64]], NDArray[np.uint8]]
+
+
+class ImageStore:
+    """Images of an index by row, from the cache or directly from their source.
+
+    Partitions are opened one by one (:meth:`open`), so that an evaluation never decodes the training images.
+
+    Args:
+        index: the faces.
+        source: their images.
+        cache_dir: the cache folder; None: no cache, every fetch decodes.
+    """
+
+    def __init__(self, index: FaceIndex, source: ImageSource, cache_dir: Path | None) -> None:
+        self.dataset = index.dataset
+        self.source = source
+        self.cache_dir = cache_dir
+        self.shape: tuple[int, ...] | None = None
+        self._names, self._partition = np.unique(index.partition, return_inverse=True)
+        self._position = np.zeros(len(index), dtype=np.int64)
+        self._opened: dict[int, CacheFile] = {}
+        self._first = 0
+
+    def open(self, partition: str) -> None:
+        """Prepare the images of a partition, building their cache where it is missing.
+
+        Raises:
+            UserError: as :func:`build_cache`, or where its images differ in size from those of a partition opened
+                before.
+        """
+        for number in np.flatnonzero(self._names == partition).tolist():
+            rows = np.flatnonzero(self._partition == number)
+            if self.cache_dir is None:
+                self._check(int(rows[0]), self.source.read(int(rows[0])).shape)
+            elif number not in self._opened:
+                cache = CacheFile(
+                    build_cache(self.source, rows, self.cache_dir, f"{self.dataset}-{partition}", announce=announce)
+                )
+                self._check(int(rows[0]), cache.images.shape[1:])
+                self._position[rows] = np.arange(len(rows))
+                self._opened[number] = cache
+
+    def fetch(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Return the images of (n,) rows of opened partitions: a new (n,H,W,3) uint8 array.
+
+        Raises:
+            UserError: where there is no cache and an image cannot be read or has another size.
+        """
+        if self.cache_dir is None:
+            images = []
+            for row in rows.tolist():
+                images.append(self.source.read(row))
+                self._check(row, images[-1].shape)
+            return np.stack(images)
+        number = self._partition[rows]
+        found = np.unique(number).tolist()
+        if len(found) == 1:
+            return np.asarray(self._opened[found[0]].images[self._position[rows]])
+        out = np.empty((len(rows), *(self.shape or ())), dtype=np.uint8)
+        for part in found:
+            mine = number == part
+            out[mine] = self._opened[part].images[self._position[rows[mine]]]
+        return out
+
+    def _check(self, row: int, shape: tuple[int, ...]) -> None:
+        if self.shape is None:
+            self.shape, self._first = tuple(shape), row
+        elif tuple(shape) != self.shape:
+            raise different_size(self.source, row, shape, self._first, self.shape)
 
 
 class FaceDataset(Dataset[dict[str, Tensor]]):

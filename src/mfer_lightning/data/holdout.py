@@ -1,4 +1,4 @@
-"""Validation sets held out of a training set: stratified, never tearing a photo or a person apart, always the same."""
+"""Hold a validation set out of a training set: stratified, whole photos and people, the same in every run."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def holdout(
     Args:
         label: (N,) classes; each class gives ``fraction`` of its faces, to the nearest face or group, and at least one
             where it has two.
-        names: N file names or paths; folders, ending and an ``_aligned`` are left out of account.
+        names: N file names or paths; folders, file ending and a final ``_aligned`` are ignored.
         fraction: the share to hold out, within (0, 1).
         seed: which holdout.
         group: (N,); faces of one group stay together. A group counts as its rarest class.
@@ -67,13 +67,13 @@ def holdout(
     for k in classes:
         mine = places[group_class[places] == k]
         quota = round(fraction * float(size[mine].sum()))
-        if quota == 0 and len(mine) > 1:  # a class of few faces gives one group, or its recall could never be measured
+        if quota == 0 and len(mine) > 1:  # a small class gives one group, or its recall could not be measured
             quota = 1
         total = 0
         for g in mine:
             if total >= quota:
                 break
-            if total + size[g] - quota <= quota - total:  # nearer to the quota with it than without
+            if total + size[g] - quota <= quota - total:  # closer to the quota with it than without
                 held_groups[g] = True
                 total += int(size[g])
     return held_groups[member]

@@ -1,9 +1,9 @@
-"""The table of faces that a reader returns and everything else works on."""
+"""The table of faces that reading a dataset gives and everything else works on."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ class FaceIndex:
         vote_names: the V names of the vote columns.
         mixture: (N,K) float32, how much of each emotion a face truly shows, where that is known (rendered faces), or
             None.
-        group: (N,) int64; faces that must not be torn apart (one photo, one person) share a value. None: all apart.
+        group: (N,) int64; faces that must stay in one split (one photo, one person) share a value. None: no such faces.
         box: (N,4) int64 face boxes x, y, width, height in pixels of the image, or None where images are faces already.
         attributes: further columns of length N (``gender``, ``age``, ``skin``, ...), for results by subgroup.
 
@@ -55,16 +55,8 @@ class FaceIndex:
 
     def __post_init__(self) -> None:
         n = len(self.path)
-        columns: dict[str, NDArray[Any] | None] = {
-            "partition": self.partition,
-            "label": self.label,
-            "votes": self.votes,
-            "mixture": self.mixture,
-            "group": self.group,
-            "box": self.box,
-            **self.attributes,
-        }
-        for name, column in columns.items():
+        own = {name: getattr(self, name) for name in ("partition", "label", "votes", "mixture", "group", "box")}
+        for name, column in (own | dict(self.attributes)).items():
             if column is not None and len(column) != n:
                 raise ValueError(f"Expected column `{name}` to have {n} rows like `path`, but got {len(column)}.")
         unknown = set(np.unique(self.partition).tolist()) - set(PARTITIONS)
@@ -77,6 +69,22 @@ class FaceIndex:
             )
         if self.votes is not None and self.votes.shape[1] != len(self.vote_names):
             raise ValueError(f"Expected {self.votes.shape[1]} `vote_names`, but got {len(self.vote_names)}.")
+
+    @classmethod
+    def from_rows(cls, rows: Sequence[tuple[str, str, int]], **columns: Any) -> FaceIndex:
+        """Build an index from one row a face.
+
+        Args:
+            rows: path, partition and label of each face.
+            columns: the other arguments of the class.
+        """
+        paths, partitions, labels = zip(*rows, strict=True) if rows else ((), (), ())
+        return cls(
+            path=np.array(paths, dtype=str),
+            partition=np.array(partitions, dtype=str),
+            label=np.array(labels, dtype=np.int64),
+            **columns,
+        )
 
     def __len__(self) -> int:
         return len(self.path)

@@ -1,9 +1,9 @@
-"""Samplers that know ranks and epochs, and hand both to the dataset.
+"""Samplers for several ranks whose keys carry the epoch.
 
-They yield ``(epoch, position)`` keys: a dataset in a persistent worker cannot know the epoch otherwise, and the
-augmentation must depend on it. ``set_epoch`` is called by Lightning before each epoch, also after a resumption. The
-order of an epoch is a function of (seed, epoch) alone; rank r of W takes every W-th key of it, so that the batches of
-all ranks together are the batch that a single rank would see. Use with ``Trainer(use_distributed_sampler=False)``.
+They yield ``(epoch, position)``: augmentation depends on the epoch, and a dataset in a persistent worker cannot know it
+otherwise. Lightning calls ``set_epoch`` before each epoch, also when a run is resumed. The order of an epoch is a
+function of (seed, epoch) alone; rank r of W takes every W-th key of it, so that the batches of all ranks together are
+the batch that a single rank would see. Use with ``Trainer(use_distributed_sampler=False)``.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def class_weights(label: NDArray[np.int64], mode: str) -> NDArray[np.float64]:
 
 
 class TrainSampler(Sampler[Key]):
-    """The order of the training faces, anew each epoch.
+    """The order of the training faces, a new one each epoch.
 
     ``shuffle``: every face once. ``balanced`` and ``sqrt``: as many draws as there are faces, with replacement; classes
     come with equal frequency, or in proportion to the square root of their counts. (Systematic resampling: an epoch's
@@ -98,13 +98,11 @@ class TrainSampler(Sampler[Key]):
         self.num_replicas, self.rank = world(num_replicas, rank)
 
     def set_epoch(self, epoch: int) -> None:
-        """Say which epoch the next iteration is."""
+        """Set the epoch of the next iteration."""
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return (
-            len(self.label) // self.num_replicas
-        )  # equal on all ranks; the tail that would not fill a batch is left out
+        return len(self.label) // self.num_replicas  # equal on all ranks; a remainder is left out
 
     def order(self) -> NDArray[np.int64]:
         """Return the epoch's order of positions for all ranks together, (N,) int64."""

@@ -1,7 +1,7 @@
-"""Random numbers that depend on what they are for, and on nothing else.
+"""Random numbers that are functions of (seed, epoch, row, stream).
 
-A number drawn for ``(seed, epoch, row, stream)`` is the same in every worker, on every rank, in any order of visits and
-after a resumption: it is a hash of its coordinates, not the state of a generator. Hashing with SplitMix64
+They are the same in every worker, on every rank, in any order of visits and after a resumption: each is a hash of its
+coordinates, not the state of a generator. Hashing with SplitMix64
 (Steele, Lea and Flood, OOPSLA 2014) is vectorised over rows and stable across versions of NumPy.
 """
 
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-#: The streams in use, so that no two purposes ever share a number.
+#: The streams in use, so that no two purposes share a number.
 STREAM_FLIP, STREAM_AUGMENT, STREAM_TARGET, STREAM_ORDER, STREAM_NOISE, STREAM_CHANGE = range(6)
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)

@@ -1,9 +1,8 @@
-"""Splits: what a protocol and a training target make of an index."""
+"""Make train, val and test splits of an index, by a protocol and a training target."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -13,12 +12,14 @@ from numpy.typing import NDArray
 from mfer_lightning.data.holdout import holdout
 from mfer_lightning.data.index import FaceIndex
 from mfer_lightning.data.protocols import Protocol
-from mfer_lightning.data.seeding import name_order
-from mfer_lightning.data.targets import VOTE_RULES, Targets, targets_from_labels, targets_from_votes
+from mfer_lightning.data.targets import (
+    TARGET_RULES,
+    VOTE_RULES,
+    Targets,
+    targets_from_labels,
+    targets_from_votes,
+)
 from mfer_lightning.errors import UserError, nearest
-
-#: What ``dataset.target`` may name.
-TARGET_RULES = ("label", *VOTE_RULES)
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,13 @@ class Splits:
         if name not in splits:
             raise ValueError(f"Expected argument `name` to be one of {tuple(splits)}, but got {name!r}.")
         return splits[name]
+
+    def labels(self, faces: int) -> NDArray[np.int64]:
+        """Return the label of each of ``faces`` rows of the index, -1 where it is in no split."""
+        label = np.full(faces, -1, dtype=np.int64)
+        for split in (self.train, self.val, self.test):
+            label[split.rows] = split.label
+        return label
 
     def fingerprint(self) -> str:
         """SHA-256 over rows, labels and targets of all splits: which faces and which truth a result was made of."""
@@ -125,8 +133,7 @@ def make_splits(
 
     Training faces are those for which the target rule has a target. Validation and test faces are those for which the
     protocol has a label, whatever the training target; their target is the rule's where it has one, else one-hot.
-    Holdouts are the protocol's own (its seed), so runs of every seed share them, and are drawn among faces that both
-    the target rule and the protocol's label rule accept.
+    The holdout is drawn with the protocol's own seed, so runs of every seed share it.
 
     Args:
         index: the faces.
@@ -166,7 +173,7 @@ def make_splits(
         )
         selected[candidates[held]] = True
         apart = selected.copy()
-        if index.group is not None:  # a face that has no hard label may share a photo with one that was held out
+        if index.group is not None:  # a face without a hard label may share a photo with one that is held out
             apart = np.isin(index.group, np.unique(index.group[selected])) & np.isin(index.partition, protocol.train)
         trained &= ~apart
     elif protocol.val is not None:
@@ -196,19 +203,6 @@ def make_splits(
         target_rule=rule,
         notes=tuple(notes),
     )
-
-
-def first_faces(split: Split, paths: Sequence[str], count: int, seed: int) -> Split:
-    """Take some faces of a split: which ones depends on their paths and the seed alone.
-
-    Args:
-        split: n faces.
-        paths: their n paths.
-        count: how many; n where there are fewer.
-        seed: which ones.
-    """
-    chosen = np.sort(name_order(list(paths), seed)[:count])
-    return Split(split.rows[chosen], split.label[chosen], split.target[chosen])
 
 
 def one_hot(targets: Targets) -> NDArray[np.float32]:

@@ -1,8 +1,8 @@
-"""From annotators' votes to training targets, by the rules of the FERPlus paper.
+"""Make training targets of labels or annotators' votes, by the rules of the FERPlus paper.
 
 Paper: Barsoum, Zhang, Canton Ferrer, Zhang, "Training Deep Networks for Facial Expression Recognition with
 Crowd-Sourced Label Distribution", ICMI 2016 (arXiv 1608.01041). Original repository: microsoft/FERPlus.
-The rules are written anew and vectorised here from their published description; ``argmax`` (the label that SCN, DMUE
+The rules are implemented and vectorised here from their published description; ``argmax`` (the label that SCN, DMUE
 and others report on) and ``votes`` (the plain distribution of votes) are additions. Columns are found by name, so the
 rules serve every dataset with votes: columns that are no class (``unknown``, ``NF``) count as votes against all
 classes.
@@ -18,6 +18,16 @@ from numpy.typing import NDArray
 
 #: The rules that need votes, in the order in which help texts name them.
 VOTE_RULES = ("majority", "crossentropy", "probability", "multi", "argmax", "votes")
+
+#: What ``dataset.target`` may name.
+TARGET_RULES = ("label", *VOTE_RULES)
+
+#: What one row of a training target is; ``probability`` draws one class anew at each visit.
+TARGET_KINDS = dict.fromkeys(("label", "majority", "argmax", "probability"), "one-hot") | {
+    "crossentropy": "distribution",
+    "votes": "distribution",
+    "multi": "multi-hot",
+}
 
 
 class Targets(NamedTuple):

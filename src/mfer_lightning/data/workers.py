@@ -1,4 +1,4 @@
-"""The processes that read faces, and signals that are meant for the one that trains."""
+"""Start a data loader's worker so that it survives signals meant for the training process."""
 
 from __future__ import annotations
 
@@ -10,30 +10,31 @@ import time
 
 from lightning.fabric.utilities.seed import pl_worker_init_function
 
-#: Seconds that a reading process goes on after SIGTERM: enough for the trainer to end its step, save, and end it.
+#: Seconds that a worker goes on after SIGTERM: enough for the trainer to finish its step and save.
 PATIENCE = 60.0
 
 
 def start_worker(worker: int) -> None:
-    """Begin as a process that reads faces; a DataLoader's ``worker_init_fn``.
+    """Initialise a worker; a DataLoader's ``worker_init_fn``.
 
-    ``timeout``, SLURM and systemd send SIGTERM (or SIGUSR1) to all processes of a run at once. torch's workers would
-    die of it, and the trainer of their death, before it could save its state. Here they go on for :data:`PATIENCE`
-    seconds, unless it is the trainer who ends them; where it is gone, torch's watchdog ends them within seconds.
+    ``timeout``, SLURM and systemd send SIGTERM (or SIGUSR1) to all processes of a run at once. It would end torch's
+    workers, and their end would end the trainer before it could save its state. Workers started here go on for
+    :data:`PATIENCE` seconds, unless the trainer itself ends them; where the trainer is gone, torch's watchdog ends them
+    within seconds.
 
-    Global random numbers are seeded as Lightning would have done, for augmentations of one's own.
+    Global random numbers are seeded as Lightning does, for augmentations of your own.
 
     Args:
         worker: its number.
     """
     if os.environ.get("PL_SEED_WORKERS") == "1":  # Lightning adds its own function only where there is none
         pl_worker_init_function(worker)
-    # macOS and Windows cannot tell who sent a signal: there torch's own handlers stay. They do the rest, too, where a
-    # library has started a thread in this process before (IPython does): that one may get the signal.
+    # macOS and Windows cannot tell who sent a signal: torch's own handlers stay in place there. They also handle a
+    # signal that arrives in a thread which a library started in this process before (IPython does).
     if hasattr(signal, "sigtimedwait") and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGUSR1, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        trainer = multiprocessing.parent_process()  # under `forkserver` that is not whom the system calls the parent
+        trainer = multiprocessing.parent_process()  # under `forkserver` that is not the operating system's parent
         number = os.getppid() if trainer is None or trainer.pid is None else trainer.pid
         threading.Thread(target=_outlast_sigterm, args=(number,), daemon=True).start()
 

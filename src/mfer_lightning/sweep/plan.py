@@ -187,7 +187,7 @@ def _check_search(config_name: str, config: DictConfig, fixed: list[str], swept:
             continue
         for end in ends:
             compose(config_name, [*fixed, f"{key}={end}"])
-    from mfer_lightning.data.protocols import get_protocol
+    from mfer_lightning.data.datasets.registry import get_protocol
 
     dataset = config.dataset
     protocol = get_protocol(dataset.name, dataset.get("protocol"))

@@ -9,29 +9,17 @@ from typing import Any
 import torch
 
 from mfer_lightning.config.instantiate import locate
-from mfer_lightning.data.protocols import PROTOCOLS, get_protocol
-from mfer_lightning.data.targets import VOTE_RULES
+from mfer_lightning.data.datasets.registry import (
+    dataset_info,
+    find_dataset,
+    find_protocol,
+    get_protocol,
+    known_datasets,
+)
+from mfer_lightning.data.targets import TARGET_KINDS
 from mfer_lightning.errors import UserError
 
 Config = Mapping[str, Any]
-
-#: Targets of the datasets whose label files are known before they are read.
-_LABELS_ONLY = ("label", "majority")
-TARGETS: Mapping[str, tuple[str, ...]] = {
-    "rafdb": _LABELS_ONLY,
-    "affectnet7": _LABELS_ONLY,
-    "affectnet8": _LABELS_ONLY,
-    "folder": _LABELS_ONLY,
-    "ferplus": VOTE_RULES,
-    "facs": ("label", *VOTE_RULES),
-}
-
-#: What one row of a training target is; ``probability`` draws one class anew at each visit.
-KINDS = dict.fromkeys(("label", "majority", "argmax", "probability"), "one-hot") | {
-    "crossentropy": "distribution",
-    "votes": "distribution",
-    "multi": "multi-hot",
-}
 
 #: Set by what starts the processes of several machines.
 LAUNCHERS = ("SLURM_JOB_ID", "TORCHELASTIC_RUN_ID", "GROUP_RANK", "NODE_RANK")
@@ -57,12 +45,13 @@ def _check_target(config: Config) -> None:
     """Whether the losses can take the training target."""
     dataset, loss = config["dataset"], config["loss"]
     rule = dataset.get("target") or _default_target(dataset)
-    legal = TARGETS.get(dataset["name"])
+    info = find_dataset(dataset["name"])
+    legal = None if info is None else info.targets
     if legal is not None and rule is not None and rule not in legal:
         raise UserError(
             f"dataset.target={rule}: {dataset['name']} has no such training target. Legal: {', '.join(legal)}."
         )
-    kind = KINDS.get(rule, "one-hot") if rule else "one-hot"
+    kind = TARGET_KINDS.get(rule, "one-hot") if rule else "one-hot"
     classification = _kind_taken(loss["classification"], "loss.classification")
     feature = _kind_taken(loss["feature"], "loss.feature")
     name = loss["name"]
@@ -72,9 +61,10 @@ def _check_target(config: Config) -> None:
             "loss=multi_target, or another target such as dataset.target=crossentropy."
         )
     if classification == "multi-hot" and kind != "multi-hot":
+        able = ", ".join(n for n in known_datasets() if "multi" in dataset_info(n).targets)
         raise UserError(
             f"loss={name} is made for sets of classes, and dataset.target={rule} gives none: add "
-            f"dataset.target=multi{'' if legal is None or 'multi' in legal else ' (ferplus, facs)'}, or use loss=ce."
+            f"dataset.target=multi{'' if legal is None or 'multi' in legal else f' ({able})'}, or use loss=ce."
         )
     mixed = config["mixup"]["name"] != "none"
     if classification == "multi-hot" and mixed:
@@ -97,7 +87,7 @@ def _kind_taken(node: Any, where: str) -> str:
 
 
 def _default_target(dataset: Config) -> str | None:
-    known = PROTOCOLS.get(f"{dataset['name']}@{dataset.get('protocol')}")
+    known = find_protocol(f"{dataset['name']}@{dataset.get('protocol')}")
     return None if known is None else known.target
 
 

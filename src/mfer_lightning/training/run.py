@@ -23,7 +23,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from mfer_lightning.align.provenance import describe_alignment
 from mfer_lightning.callbacks import History, TrainingDivergedError
 from mfer_lightning.callbacks.interruption import NAME as INTERRUPTED
-from mfer_lightning.data.images.fill import available_cpus
+from mfer_lightning.data.images.cache import available_cpus
 from mfer_lightning.errors import UserError
 from mfer_lightning.files import remove_leftovers, write_text
 from mfer_lightning.memory import keep_freed_memory

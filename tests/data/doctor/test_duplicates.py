@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from data.trees import picture
 
+from mfer_lightning.data.datasets.registry import get_protocol
+from mfer_lightning.data.doctor.class_order import suspect_order
 from mfer_lightning.data.doctor.duplicates import find_duplicates
-from mfer_lightning.data.doctor.images import Scan, describe, scan
-from mfer_lightning.data.doctor.orders import suspect_order
-from mfer_lightning.data.protocols import get_protocol
+from mfer_lightning.data.doctor.scan import Scan, describe, scan
 from mfer_lightning.errors import UserError
 
 

@@ -11,11 +11,10 @@ import time
 
 import numpy as np
 import pytest
+from class_orders import CLASS_ORDERS
 
-from mfer_lightning.data.facs import FacsGenerator, contact_sheet
+from mfer_lightning.data.facs import FacsGenerator
 from mfer_lightning.data.index import PARTITIONS
-from mfer_lightning.emotions import CLASS_ORDERS
-from mfer_lightning.errors import UserError
 
 
 @pytest.fixture(scope="module")
@@ -244,23 +243,3 @@ def test_a_face_takes_milliseconds(faces):
     for i in range(100):
         faces.image("train", i)
     assert (time.process_time() - start) / 100 < 0.02
-
-
-def test_the_contact_sheet_has_a_row_an_emotion(faces, tmp_path):
-    import cv2
-
-    path = contact_sheet(faces, "train", rows=8, columns=3, path=tmp_path / "sheets" / "faces.png")
-    sheet = cv2.imread(str(path))[..., ::-1]
-    assert sheet.shape == (8 * 50 + 2, 70 + 3 * 50, 3)
-    first_happy = next(i for i in range(8) if faces.label("train", i) == 1)
-    np.testing.assert_array_equal(sheet[52:100, 70:118], faces.image("train", first_happy))
-
-
-def test_the_contact_sheet_says_what_is_wrong(faces, tmp_path):
-    with pytest.raises(ValueError, match="`rows`"):
-        contact_sheet(faces, "train", rows=9, path=tmp_path / "a.png")
-    with pytest.raises(ValueError, match="`columns`"):
-        contact_sheet(faces, "train", columns=0, path=tmp_path / "a.png")
-    (tmp_path / "file").write_text("in the way of a folder")
-    with pytest.raises(UserError, match="Cannot write"):
-        contact_sheet(faces, "train", rows=1, columns=1, path=tmp_path / "file" / "a.png")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mfer_lightning.data.facs.actions import ACTION_UNITS, AU_INDEX
+from mfer_lightning.data.facs.action_units import ACTION_UNITS, AU_INDEX
+from mfer_lightning.data.facs.average_face import CURVES, INDEX, POINTS, SPLINES
 from mfer_lightning.data.facs.geometry import Figure, Pose, control_points
-from mfer_lightning.data.facs.template import CURVES, INDEX, POINTS, SPLINES
 from mfer_lightning.data.facs.traits import TRAIT_INDEX
 
 BOTH = ("R", "L")

@@ -8,15 +8,15 @@ import cv2
 import numpy as np
 import pytest
 
-from mfer_lightning.data.facs.actions import ACTION_UNITS, AU_INDEX
+from mfer_lightning.data.facs.action_units import ACTION_UNITS, AU_INDEX
 from mfer_lightning.data.facs.canvas import Canvas
 from mfer_lightning.data.facs.conditions import OCCLUDERS, Conditions, sample_conditions
 from mfer_lightning.data.facs.geometry import Figure, Pose, control_points
 from mfer_lightning.data.facs.identity import BEARDS, GLASSES, SKIN, STYLES, Identity, sample_identity
 from mfer_lightning.data.facs.occlusion import draw_occluder
-from mfer_lightning.data.facs.relief import folds, hollows, roundness
+from mfer_lightning.data.facs.random_stream import Stream
 from mfer_lightning.data.facs.render import render
-from mfer_lightning.data.facs.stream import Stream
+from mfer_lightning.data.facs.shading import folds, hollows, roundness
 from mfer_lightning.data.facs.traits import TRAIT_INDEX
 
 SIZE = 64

@@ -16,11 +16,10 @@ import cv2
 import numpy as np
 import pytest
 
-from mfer_lightning.data.images.cache import Packed, default_cache_dir, packed
-from mfer_lightning.data.images.fill import PARALLEL_FROM
+from mfer_lightning.data.images.cache import PARALLEL_FROM, CacheFile, build_cache, default_cache_dir
 from mfer_lightning.errors import UserError
 
-SRC = Path(__file__).parents[2] / "src"
+SRC = Path(__file__).parents[3] / "src"
 
 
 class Numbers:
@@ -52,7 +51,7 @@ class Numbers:
 
 
 def build(source: Numbers, folder: Path, workers: int | None = 2, **options) -> Path:
-    return packed(source, np.arange(len(source)), folder, "x-train", workers, **options)
+    return build_cache(source, np.arange(len(source)), folder, "x-train", workers, **options)
 
 
 def assert_nothing_left(folder: Path) -> None:
@@ -62,7 +61,7 @@ def assert_nothing_left(folder: Path) -> None:
 @pytest.mark.parametrize("workers", [1, 2, 3])
 def test_every_row_lies_in_its_place(tmp_path: Path, workers: int) -> None:
     n = PARALLEL_FROM + 11
-    images = Packed(build(Numbers(n), tmp_path, workers)).images
+    images = CacheFile(build(Numbers(n), tmp_path, workers)).images
     assert images.shape == (n, 4, 4, 3)
     assert images.dtype == np.uint8
     np.testing.assert_array_equal(images[:, 0, 0, 0], np.arange(n) % 251)
@@ -88,8 +87,8 @@ def test_opencvs_threads_do_not_hang_the_children(tmp_path: Path) -> None:
 
 
 def test_rows_may_be_any(tmp_path: Path) -> None:
-    path = packed(Numbers(50), np.array([7, 3, 40]), tmp_path, "x")
-    assert Packed(path).images[:, 0, 0, 0].tolist() == [7, 3, 40]
+    path = build_cache(Numbers(50), np.array([7, 3, 40]), tmp_path, "x")
+    assert CacheFile(path).images[:, 0, 0, 0].tolist() == [7, 3, 40]
 
 
 def test_it_is_built_once(tmp_path: Path) -> None:
@@ -147,7 +146,7 @@ def test_a_disk_that_fills_up_is_an_error_and_no_crash(tmp_path: Path) -> None:
         import resource, signal, sys
         import numpy as np
         sys.path[:0] = [{tests!r}]
-        from data.test_cache import Numbers, build
+        from data.images.test_cache import Numbers, build
         from pathlib import Path
         from mfer_lightning.errors import UserError
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -184,7 +183,7 @@ SLOW_BUILDER = """
     import sys, time
     sys.path[:0] = [{tests!r}]
     from pathlib import Path
-    import data.test_cache as t
+    import data.images.test_cache as t
     class Slow(t.Numbers):
         def read(self, row):
             time.sleep({pause})
@@ -223,7 +222,7 @@ def test_a_killed_builder_leaves_nothing_that_is_taken_for_whole(tmp_path: Path,
     begun = time.monotonic()
     path = build(Numbers(n), tmp_path)  # neither its lock nor its workers stand in the way
     assert time.monotonic() - begun < 5
-    np.testing.assert_array_equal(Packed(path).images[:, 0, 0, 0], np.arange(n) % 251)
+    np.testing.assert_array_equal(CacheFile(path).images[:, 0, 0, 0], np.arange(n) % 251)
     assert list(tmp_path.glob(".*.part")) == []
 
 
@@ -244,7 +243,7 @@ def test_of_concurrent_builders_one_builds_and_all_read(tmp_path: Path) -> None:
 
 
 def test_a_pickled_cache_carries_no_pixels(tmp_path: Path) -> None:
-    cache = Packed(build(Numbers(200), tmp_path))
+    cache = CacheFile(build(Numbers(200), tmp_path))
     assert cache.images.shape[0] == 200
     copy = pickle.dumps(cache)
     assert len(copy) < 1000
@@ -252,7 +251,7 @@ def test_a_pickled_cache_carries_no_pixels(tmp_path: Path) -> None:
 
 
 def test_the_cache_cannot_be_written_to(tmp_path: Path) -> None:
-    images = Packed(build(Numbers(20), tmp_path)).images
+    images = CacheFile(build(Numbers(20), tmp_path)).images
     with pytest.raises(ValueError, match="read-only"):
         images[0] = 0
 

@@ -8,7 +8,8 @@ import pytest
 from data.trees import picture
 from PIL import Image
 
-from mfer_lightning.data.images.decode import FileSource, crop_box, decode, resize
+from mfer_lightning.data.images.decode import crop_box, decode, resize
+from mfer_lightning.data.images.sources import FileSource
 from mfer_lightning.data.index import FaceIndex
 from mfer_lightning.errors import UserError
 

@@ -6,9 +6,9 @@ import time
 
 import numpy as np
 import pytest
+from class_orders import CLASS_ORDERS
 from scipy import stats
 
-from mfer_lightning.emotions import CLASS_ORDERS
 from mfer_lightning.evaluation.metrics import evaluate
 from mfer_lightning.evaluation.predictions import Predictions
 from mfer_lightning.evaluation.statistics import BOOTSTRAPPED, bootstrap_interval, bootstrap_intervals

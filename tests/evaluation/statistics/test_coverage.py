@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from class_orders import CLASS_ORDERS
 
-from mfer_lightning.emotions import CLASS_ORDERS
 from mfer_lightning.evaluation.facewise import face_values
 from mfer_lightning.evaluation.intervals import mean_of_wilson, wilson
 from mfer_lightning.evaluation.predictions import Predictions

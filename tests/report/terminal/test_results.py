@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from class_orders import CLASS_ORDERS
 from rich.console import Console
 
-from mfer_lightning.emotions import CLASS_ORDERS
 from mfer_lightning.evaluation.metrics import evaluate
 from mfer_lightning.evaluation.predictions import Predictions
 from mfer_lightning.evaluation.schema import SCHEMA_VERSION, validate_result

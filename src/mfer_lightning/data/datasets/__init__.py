@@ -1,26 +1,15 @@
-"""Lightning datamodules, one a dataset; imported when first named."""
+"""Datasets: one file each, with the dataset's declaration, how to read its files, and its Lightning datamodule.
 
-from __future__ import annotations
+To add one, write a subclass of :class:`FaceDataModule` with a class attribute ``info`` and a method ``read``, in this
+folder or in a package of your own, and a file in ``conf/dataset`` that names the class.
+"""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from mfer_lightning.data.datasets.affectnet import AffectNetDataModule
-    from mfer_lightning.data.datasets.base import FaceDataModule
-    from mfer_lightning.data.datasets.facs import FacsDataModule
-    from mfer_lightning.data.datasets.ferplus import FERPlusDataModule
-    from mfer_lightning.data.datasets.folder import FolderDataModule
-    from mfer_lightning.data.datasets.rafdb import RAFDBDataModule
-
-_WHERE = {
-    "AffectNetDataModule": "affectnet",
-    "FERPlusDataModule": "ferplus",
-    "FaceDataModule": "base",
-    "FacsDataModule": "facs",
-    "FolderDataModule": "folder",
-    "RAFDBDataModule": "rafdb",
-}
+from mfer_lightning.data.datasets.affectnet import AffectNetDataModule
+from mfer_lightning.data.datasets.base import FaceDataModule
+from mfer_lightning.data.datasets.facs import FacsDataModule
+from mfer_lightning.data.datasets.ferplus import FERPlusDataModule
+from mfer_lightning.data.datasets.folder import FolderDataModule
+from mfer_lightning.data.datasets.rafdb import RAFDBDataModule
 
 __all__ = [
     "AffectNetDataModule",
@@ -30,9 +19,3 @@ __all__ = [
     "FolderDataModule",
     "RAFDBDataModule",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _WHERE:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)

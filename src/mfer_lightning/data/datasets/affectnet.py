@@ -1,33 +1,122 @@
-"""AffectNet for Lightning."""
+"""AffectNet: photos found on the web by emotion words, in eight emotions.
+
+Paper: Mollahosseini, Hasani, Mahoor, "AffectNet: A Database for Facial Expression, Valence, and Arousal Computing in
+the Wild", IEEE Transactions on Affective Computing 2017. 287,651 faces to train on and a validation part of 4,000; the
+test part was never published, so the validation part is what papers report. Licence: non-commercial research, on
+request from the authors; images must not be passed on.
+
+Classes: 0 neutral, 1 happiness, 2 sadness, 3 surprise, 4 fear, 5 disgust, 6 anger, 7 contempt. Codes 8 to 10 (none,
+uncertain, no face) show no emotion and are dropped.
+
+Any of these layouts::
+
+    affectnet/                             affectnet/                              affectnet/
+    ├── training.csv                       ├── train_set/                          ├── train/
+    ├── validation.csv                     │   ├── images/0.jpg ...               │   ├── 0/ (or neutral/) ...
+    └── Manually_Annotated_Images/         │   └── annotations/0_exp.npy ...      │   └── 7/
+        └── 1/<hash>.jpg ...               └── val_set/   (or valid_set/)          └── val/
+                                               └── ...                                 └── 0/ ... 7/
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from mfer_lightning.data.datasets.base import FaceDataModule
+from mfer_lightning.data.datasets.declaration import DatasetInfo, Layout
+from mfer_lightning.data.datasets.registry import missing_dataset
 from mfer_lightning.data.index import FaceIndex
-from mfer_lightning.data.readers.affectnet import read_affectnet
+from mfer_lightning.data.labels.affectnet_csv import IMAGE_FOLDERS, LISTS, read_lists
+from mfer_lightning.data.labels.affectnet_npy import read_annotations
+from mfer_lightning.data.labels.class_folders import (
+    PARTITION_FOLDERS,
+    class_of,
+    find_partitions,
+    has_classes,
+    scan_class_folders,
+)
+from mfer_lightning.data.labels.files import check_images, first_file, first_folder
+from mfer_lightning.data.protocols import Expected, Protocol
+from mfer_lightning.emotions import EMOTIONS
 from mfer_lightning.errors import UserError
+
+#: Every code of the annotations; the last three stand for images that show no emotion.
+CODES = (*EMOTIONS, "none", "uncertain", "no-face")
+
+CSV = Layout("csv release with face boxes", f"training.csv and validation.csv with the photos in {IMAGE_FOLDERS[0]}")
+NPY = Layout("npy release", "train_set and val_set (or valid_set), each with images and annotations")
+CLASS_FOLDERS = Layout("class folders", "one folder a class, train/0 to train/7 and val/0 to val/7 (numbers or names)")
+
+#: The validation part is what is reported; a folder called test can only be that, as there is no other.
+_PARTITIONS = {"train": PARTITION_FOLDERS["train"], "val": PARTITION_FOLDERS["val"] + PARTITION_FOLDERS["test"]}
+_NPY_PARTITIONS = {"train": ("train_set",), "val": ("val_set", "valid_set")}
+_ONE = "AffectNet has a training and a validation part; its test part was never published. "
+_TRAIN_COUNTS = (74874, 134415, 25459, 14090, 6378, 3803, 24882, 3750)
+
+_PROTOCOL = Protocol(
+    name="affectnet8@native",
+    class_names=EMOTIONS,
+    monitor="mean_class_accuracy",
+    test="val",
+    holdout_fraction=0.02,
+    expected=(
+        Expected("train", "label", _TRAIN_COUNTS),
+        Expected("val", "label", 4000, CSV.name),
+        Expected("val", "label", 3999, NPY.name),
+    ),
+)
+
+AFFECTNET8 = DatasetInfo(
+    name="affectnet8",
+    title="AffectNet",
+    paper=(
+        "Mollahosseini, Hasani, Mahoor: AffectNet: A Database for Facial Expression, Valence, and Arousal Computing in "
+        "the Wild, IEEE Transactions on Affective Computing 2017"
+    ),
+    licence="AffectNet is for non-commercial research only, on request from its authors; images must not be passed on.",
+    access=(
+        "AffectNet is given to researchers on request, through the form on the page of Mohammad Mahoor's laboratory at "
+        "the University of Denver. Either release will do: the first (photos with training.csv and validation.csv) or "
+        "that of 2021 (face crops with .npy annotations)."
+    ),
+    class_names=EMOTIONS,
+    alignment="none: cropped to the face box; the release of 2021 holds these crops at 224 x 224 pixels",
+    layouts=(CSV, NPY, CLASS_FOLDERS),
+    marks=("train_set", "val_set", "valid_set", "Manually_Annotated_Images"),
+    protocols=(_PROTOCOL,),
+    shares_faces_with=("affectnet7",),
+)
+
+#: Without contempt. Its folder looks the same, so it has no marks of its own.
+AFFECTNET7 = replace(
+    AFFECTNET8,
+    name="affectnet7",
+    class_names=EMOTIONS[:7],
+    marks=(),
+    protocols=(
+        replace(
+            _PROTOCOL,
+            name="affectnet7@native",
+            class_names=EMOTIONS[:7],
+            expected=(Expected("train", "label", _TRAIN_COUNTS[:7]), Expected("val", "label", (500,) * 7)),
+        ),
+    ),
+    shares_faces_with=("affectnet8",),
+)
 
 
 class AffectNetDataModule(FaceDataModule):
-    """AffectNet (Mollahosseini et al., TAC 2017): 287,651 faces to train on and 4,000 to report on, in 8 classes.
+    """AffectNet for Lightning; layouts and licence: :mod:`mfer_lightning.data.datasets.affectnet`.
 
-    Any of these layouts::
-
-        affectnet/                             affectnet/                              affectnet/
-        ├── training.csv                       ├── train_set/                          ├── train/
-        ├── validation.csv                     │   ├── images/0.jpg ...               │   ├── 0/ (or neutral/) ...
-        └── Manually_Annotated_Images/         │   └── annotations/0_exp.npy ...      │   └── 7/
-            └── 1/<hash>.jpg ...               └── val_set/   (or valid_set/)          └── val/
-                                                   └── ...                                 └── 0/ ... 7/
-
-    Photos of the csv release are cropped to the face box. Licence: for non-commercial research, on request from its
-    authors; images must not be passed on.
-
-    Protocol: ``native``. The official validation part is the test split (there is no public test part); to select on,
-    2% of the training part is held out, never tearing a photo's faces apart, and monitored by mean-class accuracy.
+    Photos of the csv release are cropped to the face box. Protocol: ``native``. The official validation part is the
+    test split (there is no public test part); to select on, 2% of the training part is held out, with all faces of a
+    photo on one side, and monitored by mean-class accuracy.
 
     Args:
         root: the dataset's folder.
@@ -39,6 +128,8 @@ class AffectNetDataModule(FaceDataModule):
         ValueError: where ``classes`` is neither 7 nor 8.
         UserError: where ``name`` and ``classes`` contradict one another.
     """
+
+    info = (AFFECTNET8, AFFECTNET7)
 
     def __init__(self, root: str | Path, *, classes: int = 8, name: str | None = None, **options: Any) -> None:
         if classes not in (7, 8):
@@ -54,3 +145,87 @@ class AffectNetDataModule(FaceDataModule):
     def read(self) -> FaceIndex:
         """Read the labels in whichever layout is there."""
         return read_affectnet(self.root, self.classes)
+
+
+def read_affectnet(root: str | Path, classes: int = 8) -> FaceIndex:
+    """Read AffectNet in any of its layouts.
+
+    The lists of the csv release may also lie in ``Manually_Annotated_file_lists``; its faces come with their boxes, to
+    be cropped by, and with valence and arousal as attributes, and faces of one photo are one group. Images without an
+    emotion (codes 8 to 10) or, in the csv release, without a face box are dropped. Either part may be absent.
+
+    Args:
+        root: the dataset's folder.
+        classes: 8, or 7 to drop contempt.
+
+    Returns:
+        Faces of the partitions train and val, in the order of the list or sorted by number or name.
+
+    Raises:
+        UserError: where nothing is found, a list or an annotation is malformed, a label is out of range, a face is
+            listed twice, or images are missing.
+        ValueError: where ``classes`` is neither 7 nor 8.
+    """
+    if classes not in (7, 8):
+        raise ValueError(f"Expected argument `classes` to be 7 or 8, but got {classes}.")
+    root = Path(root)
+    lists = {part: path for part, names in LISTS.items() if (path := first_file(root, names)) is not None}
+    if lists:
+        return _read_csv_release(root, lists, classes)
+    npy = find_partitions(root, _NPY_PARTITIONS, _ONE)
+    if npy:
+        annotations = {part: read_annotations(root, folder, len(CODES)) for part, folder in npy.items()}
+        rows = [(path, part, code) for part, faces in annotations.items() for path, code in faces]
+        return _index(root, NPY, rows, classes)
+    folders = find_partitions(root, _PARTITIONS, _ONE)
+    if has_classes(root, folders):
+        return _read_folders(root, folders, classes)
+    raise missing_dataset(AFFECTNET8, root)
+
+
+def _read_csv_release(root: Path, lists: Mapping[str, Path], classes: int) -> FaceIndex:
+    folder = first_folder(root, IMAGE_FOLDERS)
+    if folder is None:
+        raise UserError(
+            f"{next(iter(lists.values()))} is there, but the photos are not. Looked for the folder "
+            f"{' or '.join(IMAGE_FOLDERS)} under {root}. Unpack the manually annotated images there."
+        )
+    faces = read_lists(lists, folder, classes)
+    for partition, path in lists.items():
+        listed = [photo for photo, mine, _ in faces.rows if mine == partition]
+        check_images(root, list(dict.fromkeys(listed)), path)
+    photos = [photo for photo, _, _ in faces.rows]
+    return _index(
+        root,
+        CSV,
+        faces.rows,
+        classes,
+        group=np.unique(photos, return_inverse=True)[1].astype(np.int64),
+        box=np.array(faces.box, dtype=np.int64),
+        attributes={name: np.array(column, dtype=np.float32) for name, column in faces.affect.items()},
+    )
+
+
+def _read_folders(root: Path, partitions: Mapping[str, str], classes: int) -> FaceIndex:
+    meaning = partial(class_of, root=root, names=CODES, first=0, title=AFFECTNET8.title)
+    found = scan_class_folders(root, partitions, meaning)
+    names = {folder.name for folder in found if folder.images}
+    if names and all(name.isdecimal() and int(name) > 0 for name in names):
+        raise UserError(
+            f"{root}: the class folders are numbered {', '.join(sorted(names))}, without 0. AffectNet's numbers start "
+            "at 0 (neutral), so these mean something else (RAF-DB's start at 1: dataset=rafdb). Read wrongly, every "
+            "label would be false: name the folders by their emotions."
+        )
+    return _index(root, CLASS_FOLDERS, [row for folder in found for row in folder.rows(CODES)], classes)
+
+
+def _index(root: Path, layout: Layout, rows: Sequence[tuple[str, str, int]], classes: int, **columns: Any) -> FaceIndex:
+    kept = [row for row in rows if row[2] < classes]
+    if not kept:
+        raise UserError(
+            f"AffectNet under {root} ({layout.name}) holds no image with an emotion. Unpack the dataset anew."
+        )
+    info = AFFECTNET8 if classes == 8 else AFFECTNET7
+    return FaceIndex.from_rows(
+        kept, dataset=info.name, layout=layout.name, root=root, class_names=info.class_names, **columns
+    )

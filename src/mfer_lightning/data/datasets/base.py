@@ -1,13 +1,12 @@
-"""The Lightning datamodule that all datasets share: from a reader to batches."""
+"""The Lightning datamodule that all datasets share: from label files to batches."""
 
 from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, ClassVar, Literal, cast
 
 import cv2
 import lightning as L
@@ -17,16 +16,17 @@ from torch.utils.data import DataLoader
 
 from mfer_lightning.data.alignment import read_alignment
 from mfer_lightning.data.augment import build_augment
-from mfer_lightning.data.dataset import Change, FaceDataset, as_is
+from mfer_lightning.data.dataset import Change, FaceDataset, ImageStore, as_is
+from mfer_lightning.data.datasets.declaration import DatasetInfo
+from mfer_lightning.data.datasets.registry import get_protocol, register
 from mfer_lightning.data.images.cache import default_cache_dir
-from mfer_lightning.data.images.decode import FileSource, ImageSource
-from mfer_lightning.data.images.store import ImageStore, announce
+from mfer_lightning.data.images.sources import FileSource, ImageSource
 from mfer_lightning.data.index import FaceIndex
-from mfer_lightning.data.noise import NoiseManifest, flip_labels
-from mfer_lightning.data.protocols import Protocol, get_protocol
-from mfer_lightning.data.readers.common import unreadable
+from mfer_lightning.data.labels.files import unreadable
+from mfer_lightning.data.protocols import Protocol
 from mfer_lightning.data.samplers import SAMPLERS, EvalSampler, TrainSampler, world
-from mfer_lightning.data.splits import Splits, first_faces, make_splits
+from mfer_lightning.data.splits import Split, Splits, make_splits
+from mfer_lightning.data.training_set import NoiseManifest, change_training_set
 from mfer_lightning.data.workers import start_worker
 from mfer_lightning.errors import UserError, nearest
 
@@ -36,17 +36,17 @@ SplitName = Literal["train", "val", "test"]
 class FaceDataModule(L.LightningDataModule, ABC):
     """Faces of one dataset under one protocol.
 
-    A subclass is a docstring (the tree on disk, the licence), :attr:`dataset`, and :meth:`read`; one whose images are
-    no files overrides :meth:`make_source` as well.
+    A subclass has a class attribute :attr:`info`, which makes the dataset known under its name, and a method
+    :meth:`read`. One whose images are not in files overrides :meth:`make_source` as well.
 
-    After :meth:`setup` there are ``index`` (what the reader found), ``splits`` (what the protocol made of it),
+    After :meth:`setup` there are ``index`` (what the files say), ``splits`` (what the protocol makes of it),
     ``class_names``, ``num_classes``, ``class_counts`` (K training faces by class), ``protocol``, ``size`` (pixels of
     the stored images' side), ``data_hash``, ``notes`` (sentences for the user), ``noise_manifest``, ``alignment`` (what
     ``mfer align`` wrote beside the faces, or None), ``train_dataset``, ``val_dataset``, ``test_dataset`` (None: empty).
 
     Args:
         root: the dataset's folder.
-        name: the dataset's name, where a class serves several (``affectnet7``); None: the class's own.
+        name: the dataset's name, where a class declares several (``affectnet7``); None: the first.
         protocol: name of the protocol without the dataset; None: the dataset's default.
         target: rule of the training target (:data:`~mfer_lightning.data.splits.TARGET_RULES`); None: the protocol's.
         augment: name or description of the augmentation (:func:`~mfer_lightning.data.augment.build_augment`).
@@ -69,8 +69,18 @@ class FaceDataModule(L.LightningDataModule, ABC):
         UserError: where a name is not known.
     """
 
+    #: The dataset's declaration; several where one class reads variants of a dataset.
+    info: ClassVar[DatasetInfo | tuple[DatasetInfo, ...]]
     #: The dataset's name, as protocols and results carry it.
     dataset: str = ""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "info" in vars(cls):
+            infos = (cls.info,) if isinstance(cls.info, DatasetInfo) else cls.info
+            for info in infos:
+                register(info, f"{cls.__module__}.{cls.__qualname__}")
+            cls.dataset = infos[0].name
 
     def __init__(
         self,
@@ -148,7 +158,7 @@ class FaceDataModule(L.LightningDataModule, ABC):
         return FileSource(index, self.size)
 
     def choose_protocol(self, index: FaceIndex) -> Protocol:
-        """Return the protocol, now that the files have been seen; a hook for datasets where it depends on them."""
+        """Return the protocol; a hook for datasets whose default depends on the files."""
         return self.protocol
 
     @property
@@ -168,7 +178,7 @@ class FaceDataModule(L.LightningDataModule, ABC):
         return tuple(int(count) for count in counts)
 
     def setup(self, stage: str | None = None) -> None:
-        """Read the labels, make the splits, and make the images that the stage needs ready.
+        """Read the labels, make the splits, and prepare the images that the stage needs.
 
         Args:
             stage: ``"fit"`` and ``"validate"`` leave test images alone, ``"test"`` and ``"predict"`` training images,
@@ -192,57 +202,43 @@ class FaceDataModule(L.LightningDataModule, ABC):
     def _read(self, needed: tuple[str, ...]) -> None:
         try:
             self.index = self.read()
-        except OSError as error:  # a folder on the way that may not be entered, a disk that went away
+        except OSError as error:  # a folder that may not be entered, a disk that is gone
             raise unreadable(Path(error.filename or self.root), error) from error
         self.protocol = self.choose_protocol(self.index).with_classes(self.index.class_names)
         self.splits = make_splits(self.index, self.protocol, self.target, needed)
-        self.alignment, notes = read_alignment(self.index)
-        notes = [*self.splits.notes, *notes]
-        if self.label_noise:
-            train = self.splits.train
-            paths = [str(path) for path in self.index.path[train.rows]]
-            noisy, self.noise_manifest = flip_labels(
-                train, paths, self.class_names, self.label_noise, self.label_noise_seed, self.protocol.name
-            )
-            self.splits = replace(self.splits, train=noisy)
-            notes.append(
-                f"{len(self.noise_manifest.flips):,} training labels were flipped on purpose "
-                f"(label noise {self.label_noise:.0%}, {self.noise_manifest.hash[:12]})"
-            )
-        if self.train_faces is not None:
-            train = self.splits.train
-            few = first_faces(train, [str(path) for path in self.index.path[train.rows]], self.train_faces, self.seed)
-            self.splits = replace(self.splits, train=few)
-            notes.append(f"trained on {len(few):,} of {len(train):,} training faces only")
-        self._store = ImageStore(self.index, self.make_source(self.index), self.cache_dir, announce=announce)
-        draws = self.splits.target_rule == "probability"
-        datasets = {
-            name: FaceDataset(
-                self._store,
-                self.splits[name],
-                self.augment if name == "train" else None,
-                self.seed,
-                draw_target=draws and name == "train",
-            )
-            for name in ("train", "val", "test")
-            if len(self.splits[name])
-        }
-        self.train_dataset, self.val_dataset, self.test_dataset = (datasets.get(n) for n in ("train", "val", "test"))
+        self.alignment, alignment_notes = read_alignment(self.index)
+        self.splits, self.noise_manifest, changes = change_training_set(
+            self.splits,
+            self.index,
+            self.protocol.name,
+            label_noise=self.label_noise,
+            label_noise_seed=self.label_noise_seed,
+            train_faces=self.train_faces,
+            seed=self.seed,
+        )
+        self._store = ImageStore(self.index, self.make_source(self.index), self.cache_dir)
+        self.train_dataset = self._dataset(self.splits.train, training=True)
+        self.val_dataset = self._dataset(self.splits.val)
+        self.test_dataset = self._dataset(self.splits.test)
         rules = f"{self.protocol.name} {self.protocol.version}"
         identity = f"{self.index.fingerprint()} {rules} {self.splits.fingerprint()} {self.size}"
         self.data_hash = hashlib.sha256(identity.encode()).hexdigest()
-        self.notes = tuple(notes)
+        self.notes = (*self.splits.notes, *alignment_notes, *changes)
+
+    def _dataset(self, split: Split, training: bool = False) -> FaceDataset | None:
+        augment = self.augment if training else None
+        draws = training and self.splits.target_rule == "probability"
+        return FaceDataset(self._store, split, augment, self.seed, draw_target=draws) if len(split) else None
 
     def _open(self, name: SplitName) -> None:
         rows = self.splits[name].rows
-        for partition in ("train", "val", "test"):
-            if (self.index.partition[rows] == partition).any():
-                self._store.open(partition)
+        for partition in np.unique(self.index.partition[rows]).tolist():
+            self._store.open(partition)
         if self.size is None and self._store.shape is not None:
             self.size = self._store.shape[0]
 
     def train_dataloader(self) -> DataLoader[Any]:
-        """Batches of training faces; a tail that does not fill a batch is left to the next epoch's order."""
+        """Batches of training faces; the last ones of an epoch are dropped where they do not fill a batch."""
         ranks, rank = self._world()
         if self.batch_size % ranks:
             raise UserError(
@@ -261,7 +257,7 @@ class FaceDataModule(L.LightningDataModule, ABC):
     def val_dataloader(self) -> DataLoader[Any] | list[DataLoader[Any]]:
         """Validation faces, each once; with ``track_test`` a list with the test faces second. Empty without val."""
         names: tuple[SplitName, ...] = ("val", "test") if self.track_test else ("val",)
-        if len(self.splits.val) == 0:  # a test set in the place of val would be taken for it
+        if len(self.splits.val) == 0:  # a test set in its place would be taken for val
             return []
         loaders = [self.predict_dataloader(name) for name in names if len(self.splits[name])]
         return loaders[0] if len(loaders) == 1 else loaders
@@ -281,7 +277,7 @@ class FaceDataModule(L.LightningDataModule, ABC):
         Args:
             split: which.
             positions: which of its faces, counted within the split, and in which order; None: all.
-            change: what to do to them on the way, in the processes that read; None: nothing.
+            change: what is done to the images in the loader's workers; None: nothing.
 
         Raises:
             UserError: where the split is empty.
@@ -301,7 +297,7 @@ class FaceDataModule(L.LightningDataModule, ABC):
     def _loader(
         self, dataset: FaceDataset, sampler: TrainSampler | EvalSampler, batch_size: int, drop_last: bool
     ) -> DataLoader[Any]:
-        cv2.setNumThreads(1)  # before workers are forked: OpenCV's threads do not survive a fork, and are waited for
+        cv2.setNumThreads(1)  # before workers are forked: OpenCV's threads do not survive a fork, and a worker hangs
         return DataLoader(
             dataset,
             batch_size=batch_size,

@@ -1,4 +1,11 @@
-"""The rendered faces for Lightning: the embedded default dataset."""
+"""Synthetic faces driven by the Facial Action Coding System: the default dataset, drawn on this machine.
+
+Nothing is downloaded: the renderer (:mod:`mfer_lightning.data.facs`) draws each face once, into the cache. Everything
+about a face is known: emotion or blend of two, action units, person, pose, occlusion. Train, val and test hold
+different people. Licence: MIT, as this package; no person's likeness.
+
+Classes: neutral, happiness, sadness, surprise, fear, disgust, anger, contempt, as in AffectNet.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +16,32 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+import mfer_lightning.data.facs as renderer
 from mfer_lightning.data.datasets.base import FaceDataModule
+from mfer_lightning.data.datasets.declaration import DatasetInfo, Layout
 from mfer_lightning.data.facs import FacsGenerator
-from mfer_lightning.data.images.decode import ImageSource
+from mfer_lightning.data.images.sources import ImageSource
 from mfer_lightning.data.index import PARTITIONS, FaceIndex
-from mfer_lightning.data.readers.layouts import FACS
-from mfer_lightning.emotions import CLASS_ORDERS
+from mfer_lightning.data.protocols import Protocol
+from mfer_lightning.data.targets import VOTE_RULES
+from mfer_lightning.emotions import EMOTIONS
 from mfer_lightning.errors import UserError
+
+RENDERED = Layout("rendered", "nothing: the faces are drawn")
+
+INFO = DatasetInfo(
+    name="facs",
+    title="FACS faces",
+    paper="Ekman, Friesen: Facial Action Coding System, 1978 (the action units); the renderer is mfer_lightning's own",
+    licence="Synthetic faces, drawn by mfer_lightning (MIT licence): no person's likeness.",
+    access="they are drawn on your machine.",
+    class_names=EMOTIONS,
+    targets=("label", *VOTE_RULES),
+    size=64,
+    alignment="none: position, scale and pose vary with dataset.difficulty",
+    layouts=(RENDERED,),
+    protocols=(Protocol("facs@native", EMOTIONS, val="val"),),
+)
 
 
 class FacsSource:
@@ -49,9 +75,7 @@ class FacsSource:
         """Hash the renderer's source code and arguments, and the faces' numbers: they determine every pixel."""
         arguments = sorted((k, v) for k, v in vars(self.generator).items() if not k.startswith("_"))
         digest = hashlib.sha256(f"facs {arguments}".encode())
-        import mfer_lightning.data.facs as package
-
-        for file in sorted(Path(package.__file__ or "").parent.glob("*.py")):
+        for file in sorted(Path(str(renderer.__file__)).parent.glob("*.py")):
             digest.update(file.read_bytes())
         for row in rows.tolist():
             digest.update(f"{self.index.partition[row]} {self._number[row]}\n".encode())
@@ -59,11 +83,10 @@ class FacsSource:
 
 
 class FacsDataModule(FaceDataModule):
-    """Synthetic faces driven by the Facial Action Coding System (:mod:`mfer_lightning.data.facs`).
+    """Synthetic faces for Lightning: :mod:`mfer_lightning.data.datasets.facs`.
 
-    Nothing is downloaded: faces are drawn once into the cache. Train, val and test hold different people. Protocol:
-    ``native``. Targets: ``majority`` (the dominant emotion), ``crossentropy`` or ``probability`` (the true blend, as it
-    is or drawn from anew at each visit), ``votes``, ``argmax`` or ``multi`` (of the simulated annotators).
+    Protocol: ``native``. Targets: ``majority`` (the dominant emotion), ``crossentropy`` or ``probability`` (the true
+    blend, as it is or drawn from anew at each visit), ``votes``, ``argmax`` or ``multi`` (of the simulated annotators).
 
     Args:
         train_size: number of training faces.
@@ -80,7 +103,7 @@ class FacsDataModule(FaceDataModule):
         options: as :class:`FaceDataModule`.
     """
 
-    dataset = "facs"
+    info = INFO
 
     def __init__(
         self,
@@ -99,14 +122,11 @@ class FacsDataModule(FaceDataModule):
         **options: Any,
     ) -> None:
         super().__init__(root, size=size, **options)
-        for name, value, least in (
-            ("train_size", train_size, 1),
-            ("val_size", val_size, 1),
-            ("test_size", test_size, 0),
-        ):
-            if value < least:
-                raise UserError(f"dataset.{name}={value} is not possible: it must be at least {least}.")
         self.sizes = {"train": train_size, "val": val_size, "test": test_size}
+        for part, faces in self.sizes.items():
+            least = 0 if part == "test" else 1
+            if faces < least:
+                raise UserError(f"dataset.{part}_size={faces} is not possible: it must be at least {least}.")
         try:
             self.generator = FacsGenerator(
                 size=size,
@@ -130,14 +150,14 @@ class FacsDataModule(FaceDataModule):
         }
         return FaceIndex(
             dataset=self.dataset,
-            layout=f"{FACS} at {self.generator.size} px",
+            layout=f"{RENDERED.name} at {self.generator.size} px",
             root=self.root,
-            class_names=CLASS_ORDERS["facs"],
+            class_names=EMOTIONS,
             path=np.array([f"{part}/{i:06d}.png" for part, n in self.sizes.items() for i in range(n)]),
             partition=partition,
             label=columns["label"],
             votes=columns["votes"],
-            vote_names=CLASS_ORDERS["facs"],
+            vote_names=EMOTIONS,
             mixture=columns["target"],
             group=columns["identity"],
             attributes={name: columns[name] for name in ("skin", "age", "occluded", "ambiguous")},

@@ -1,32 +1,133 @@
-"""FERPlus for Lightning."""
+"""FERPlus: the FER2013 faces with ten annotators' votes each.
+
+Paper: Barsoum, Zhang, Canton Ferrer, Zhang, "Training Deep Networks for Facial Expression Recognition with
+Crowd-Sourced Label Distribution", ICMI 2016. Votes: microsoft/FERPlus, MIT licence. Faces: FER2013 (Goodfellow et al.,
+ICML 2013 workshop), 48 x 48 pixels, grey, collected from the web for research, from the Kaggle challenge of 2013.
+
+Classes: neutral, happiness, surprise, sadness, anger, disgust, fear, contempt; annotators may also vote for unknown
+and NF ("not a face").
+
+Either layout::
+
+    ferplus/                                  ferplus/
+    ├── FER2013Train/                         ├── fer2013.csv       (emotion, pixels, Usage)
+    │   ├── label.csv                         └── fer2013new.csv    (Usage, Image name, 10 votes)
+    │   └── fer0000000.png ...
+    ├── FER2013Valid/ ...
+    └── FER2013Test/ ...
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
 from mfer_lightning.data.datasets.base import FaceDataModule
-from mfer_lightning.data.images.decode import ImageSource
+from mfer_lightning.data.datasets.declaration import DatasetInfo, Layout
+from mfer_lightning.data.datasets.registry import missing_dataset
+from mfer_lightning.data.images.sources import ImageSource, PixelCsvSource
 from mfer_lightning.data.index import FaceIndex
-from mfer_lightning.data.readers.ferplus import PIXEL_ROW, read_ferplus
+from mfer_lightning.data.labels.files import check_images
+from mfer_lightning.data.labels.tables import check_name, check_unique, malformed, read_csv, readable_text
+from mfer_lightning.data.protocols import LAST_EPOCH, Expected, Protocol
+from mfer_lightning.data.targets import VOTE_RULES
+from mfer_lightning.errors import UserError
+
+CLASSES = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")
+VOTE_NAMES = (*CLASSES, "unknown", "NF")
+
+#: Folder of each partition, and the partition of each usage in the csv pair.
+FOLDERS = {"train": "FER2013Train", "val": "FER2013Valid", "test": "FER2013Test"}
+USAGES = {"Training": "train", "PublicTest": "val", "PrivateTest": "test"}
+
+#: Attribute column of a csv pair: which data row of fer2013.csv (the first is 0) holds the face's pixels.
+PIXEL_ROW = "pixel_row"
+
+PNG_FOLDERS = Layout(
+    "PNG folders with label.csv", "the folders FER2013Train, FER2013Valid, FER2013Test, each with label.csv"
+)
+CSV_PAIR = Layout("fer2013.csv with fer2013new.csv", "fer2013.csv with fer2013new.csv")
+
+#: Faces of train, val and test that each rule keeps in a complete copy. The label sets of the layouts differ.
+_COUNTS: Mapping[str, Mapping[str, tuple[int, int, int]]] = {
+    PNG_FOLDERS.name: {
+        "majority": (25045, 3191, 3137),
+        "crossentropy": (27947, 3508, 3507),
+        "probability": (27947, 3508, 3507),
+        "multi": (27667, 3472, 3466),
+        "argmax": (28558, 3579, 3573),
+    },
+    CSV_PAIR.name: {
+        "majority": (25060, 3199, 3153),
+        "crossentropy": (27956, 3505, 3505),
+        "probability": (27956, 3505, 3505),
+        "multi": (27671, 3472, 3472),
+        "argmax": (28559, 3579, 3573),
+    },
+}
+
+_MAJORITY = Protocol(
+    name="ferplus@majority",
+    class_names=CLASSES,
+    val="val",
+    label_rule="majority",
+    target="majority",
+    expected=tuple(
+        Expected(partition, rule, count, layout)
+        for layout, rules in _COUNTS.items()
+        for rule, counts in rules.items()
+        for partition, count in zip(FOLDERS, counts, strict=True)
+    ),
+)
+
+INFO = DatasetInfo(
+    name="ferplus",
+    title="FERPlus",
+    paper=(
+        "Barsoum, Zhang, Canton Ferrer, Zhang: Training Deep Networks for Facial Expression Recognition with "
+        "Crowd-Sourced Label Distribution, ICMI 2016"
+    ),
+    licence=(
+        "The FERPlus votes are under the MIT licence; the faces are those of FER2013, collected from the web for "
+        "research."
+    ),
+    access=(
+        "the vote lists (label.csv in three folders, and fer2013new.csv) are in Microsoft's public FERPlus repository "
+        "on GitHub; the faces are fer2013.csv of the Kaggle challenge 'Challenges in Representation Learning: Facial "
+        "Expression Recognition Challenge'. FERPlus's own script writes them as PNG files into the folders; "
+        "fer2013.csv beside fer2013new.csv will do as well."
+    ),
+    class_names=CLASSES,
+    targets=VOTE_RULES,
+    size=48,
+    grey=True,
+    alignment="none: faces roughly centred and of one size, as FER2013 registered them automatically",
+    layouts=(PNG_FOLDERS, CSV_PAIR),
+    marks=(*FOLDERS.values(), "fer2013new.csv"),
+    protocols=(
+        _MAJORITY,
+        replace(_MAJORITY, name="ferplus@argmax8", label_rule="argmax", target="argmax"),
+        # Trained on train and validation together, so nothing is left to select on.
+        replace(_MAJORITY, name="ferplus@ran", train=("train", "val"), val=None, selection=LAST_EPOCH),
+        # For development: the test set is not touched.
+        replace(_MAJORITY, name="ferplus@dev", val="holdout", test="val"),
+    ),
+)
 
 
 class FERPlusDataModule(FaceDataModule):
-    """FERPlus (Barsoum et al., ICMI 2016): 48 x 48 grey faces in 8 classes, with ten annotators' votes each.
+    """FERPlus for Lightning; layouts and licence: :mod:`mfer_lightning.data.datasets.ferplus`.
 
-    Either layout::
-
-        ferplus/                                  ferplus/
-        ├── FER2013Train/                         ├── fer2013.csv       (emotion, pixels, Usage)
-        │   ├── label.csv                         └── fer2013new.csv    (Usage, Image name, 10 votes)
-        │   └── fer0000000.png ...
-        ├── FER2013Valid/ ...
-        └── FER2013Test/ ...
-
-    Labels: MIT licence (microsoft/FERPlus). Faces: FER2013, for research, from the Kaggle challenge of 2013.
-
-    Protocols: ``majority`` (default), ``argmax8``, ``ran``, ``dev``. Targets: ``majority``, ``crossentropy``,
-    ``probability``, ``multi``, ``argmax``, ``votes``. Arguments as :class:`FaceDataModule`.
+    Protocols: ``majority`` (default), ``argmax8``, ``ran`` (trained on train and validation), ``dev`` (reported on
+    validation). Targets: ``majority``, ``crossentropy``, ``probability``, ``multi``, ``argmax``, ``votes``. Arguments
+    as :class:`FaceDataModule`.
     """
 
-    dataset = "ferplus"
+    info = INFO
 
     def read(self) -> FaceIndex:
         """Read the votes in whichever layout is there."""
@@ -36,6 +137,133 @@ class FERPlusDataModule(FaceDataModule):
         """Return the PNG files, or the pixel columns of the csv pair."""
         if PIXEL_ROW not in index.attributes:
             return super().make_source(index)
-        from mfer_lightning.data.images.pixel_csv import PixelCsvSource
-
         return PixelCsvSource(index, index.root / "fer2013.csv", index.attributes[PIXEL_ROW], self.size)
+
+
+def read_ferplus(root: str | Path) -> FaceIndex:
+    """Read FERPlus in either of its layouts.
+
+    Any of the three PNG folders may be absent; they are preferred where both layouts are there. The csv pair is joined
+    row by row. The two carry label sets that disagree on 1,602 images: ``layout`` says which was read.
+
+    Args:
+        root: the dataset's folder.
+
+    Returns:
+        Faces with votes (the ten of :data:`VOTE_NAMES`) and label -1. Rows without an image name are dropped.
+
+    Raises:
+        UserError: where nothing is found, a list is malformed or names a file twice, or images are missing.
+    """
+    root = Path(root)
+    lists = {part: root / folder / "label.csv" for part, folder in FOLDERS.items()}
+    present = {part: path for part, path in lists.items() if path.is_file()}
+    if present:
+        return _read_folders(root, present)
+    pair = root / "fer2013.csv", root / "fer2013new.csv"
+    if all(path.is_file() for path in pair):
+        return _read_pair(root, *pair)
+    raise missing_dataset(INFO, root)
+
+
+def _read_folders(root: Path, lists: Mapping[str, Path]) -> FaceIndex:
+    rows: list[tuple[str, str, int]] = []
+    votes: list[list[int]] = []
+    for partition, path in lists.items():
+        names, lines = [], []
+        for line, fields in read_csv(path):
+            if len(fields) != 2 + len(VOTE_NAMES):
+                raise malformed(path, line, "an image name, a box and 10 votes (12 fields)", f"{len(fields)} fields")
+            if not fields[0].strip():
+                continue
+            names.append(check_name(fields[0], path, line))
+            lines.append(line)
+            votes.append(_votes(fields[2:], path, line))
+        check_unique(names, lines, path)
+        listed = [f"{FOLDERS[partition]}/{name}" for name in names]
+        check_images(root, listed, path)
+        rows += [(image, partition, -1) for image in listed]
+    return _index(root, PNG_FOLDERS, rows, votes)
+
+
+def _read_pair(root: Path, pixels: Path, labels: Path) -> FaceIndex:
+    usages = read_usages(pixels)
+    table = list(read_csv(labels))
+    if table[0][1][0].strip().lower() == "usage":
+        del table[0]
+    faces: list[tuple[str, str, int, int, list[int]]] = []  # path, partition, line, data row, votes
+    for row, (line, fields) in enumerate(table):
+        if len(fields) != 2 + len(VOTE_NAMES):
+            raise malformed(labels, line, "usage, image name and 10 votes (12 fields)", f"{len(fields)} fields")
+        usage, name = fields[0].strip(), fields[1].strip()
+        if usage not in USAGES:
+            raise malformed(labels, line, f"a usage of {', '.join(USAGES)}", usage)
+        other = usages[row] if row < len(usages) else "nothing"
+        if other != usage:
+            raise UserError(
+                f"{pixels} and {labels} do not belong together: row {row + 1} is {other} in the one and {usage} in the "
+                "other. They are joined row by row: use both files as published, unsorted and whole."
+            )
+        if name:
+            path = f"{FOLDERS[USAGES[usage]]}/{check_name(name, labels, line)}"
+            faces.append((path, USAGES[usage], line, row, _votes(fields[2:], labels, line)))
+    if len(table) < len(usages):
+        raise UserError(
+            f"{pixels} and {labels} do not belong together: {len(usages):,} rows against {len(table):,}. "
+            "They are joined row by row: use both files as published."
+        )
+    check_unique([face[0] for face in faces], [face[2] for face in faces], labels)
+    faces.sort(key=lambda face: tuple(FOLDERS).index(face[1]))  # stable: within a partition the order stays
+    return _index(
+        root,
+        CSV_PAIR,
+        [(path, partition, -1) for path, partition, _, _, _ in faces],
+        [face[4] for face in faces],
+        attributes={PIXEL_ROW: np.array([face[3] for face in faces], dtype=np.int64)},
+    )
+
+
+def read_usages(path: Path) -> list[str]:
+    """Return the usage of each data row of fer2013.csv, without parsing the pixels.
+
+    Raises:
+        UserError: where the header or a row does not read as it should.
+    """
+    usages = []
+    with readable_text(path), path.open(encoding="utf-8-sig") as file:
+        header = file.readline().strip().lower().replace(" ", "")
+        if header != "emotion,pixels,usage":
+            raise malformed(path, 1, "the header emotion,pixels,Usage", header[:60])
+        for number, line in enumerate(file, start=2):
+            usage = line.rpartition(",")[2].strip()
+            if usage not in USAGES:
+                raise malformed(path, number, f"emotion, pixels and a usage of {', '.join(USAGES)}", usage[:60])
+            usages.append(usage)
+    return usages
+
+
+def _votes(fields: Sequence[str], path: Path, line: int) -> list[int]:
+    try:
+        votes = [int(field) for field in fields]
+    except ValueError:
+        raise malformed(path, line, "10 whole numbers of votes", ",".join(fields)) from None
+    if min(votes) < 0:
+        raise malformed(path, line, "no negative number of votes", ",".join(fields))
+    return votes
+
+
+def _index(
+    root: Path, layout: Layout, rows: Sequence[tuple[str, str, int]], votes: Sequence[list[int]], **columns: Any
+) -> FaceIndex:
+    if not rows:
+        raise UserError(f"FERPlus under {root} ({layout.name}) names no image at all. Fetch the label lists anew.")
+    return FaceIndex.from_rows(
+        rows,
+        dataset=INFO.name,
+        layout=layout.name,
+        root=root,
+        class_names=CLASSES,
+        votes=np.array(votes, dtype=np.int64),
+        vote_names=VOTE_NAMES,
+        **columns,
+    )

@@ -1,33 +1,270 @@
-"""RAF-DB for Lightning."""
+"""RAF-DB, the basic part: faces from the internet in seven emotions, labelled by about forty people each.
+
+Paper: Li, Deng, Du, "Reliable Crowdsourcing and Deep Locality-Preserving Learning for Expression Recognition in the
+Wild", CVPR 2017. 12,271 training and 3,068 test faces of 100 x 100 pixels, aligned by the authors; there is no
+validation part. Licence: non-commercial research, on request from the authors; images must not be passed on.
+
+Classes: 1 surprise, 2 fear, 3 disgust, 4 happiness, 5 sadness, 6 anger, 7 neutral (here counted from 0).
+
+Any of these layouts::
+
+    raf-db/                                raf-db/                                  raf-db/
+    ├── EmoLabel/                          ├── list_patition_label.txt              ├── train/
+    │   └── list_patition_label.txt        ├── train/                               │   ├── 1/ (or surprise/) ...
+    ├── Image/aligned/                     │   └── train_00001_aligned.jpg ...      │   └── 7/
+    │   ├── train_00001_aligned.jpg ...    └── valid/   (or test/)                  └── test/   (or valid/)
+    │   └── test_0001_aligned.jpg ...          └── test_0001_aligned.jpg ...            └── 1/ ... 7/
+    └── Annotation/manual/   (optional: gender, race, age)
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
 from mfer_lightning.data.datasets.base import FaceDataModule
+from mfer_lightning.data.datasets.declaration import DatasetInfo, Layout
+from mfer_lightning.data.datasets.registry import missing_dataset
 from mfer_lightning.data.index import FaceIndex
-from mfer_lightning.data.readers.rafdb import read_rafdb
+from mfer_lightning.data.labels.class_folders import (
+    PARTITION_FOLDERS,
+    class_of,
+    find_partitions,
+    has_classes,
+    scan_class_folders,
+)
+from mfer_lightning.data.labels.files import check_images, files_in, first_file, first_folder, listing
+from mfer_lightning.data.labels.tables import check_name, check_unique, malformed, read_lines
+from mfer_lightning.data.protocols import BEST_ON_TEST, Expected, Protocol
+from mfer_lightning.errors import UserError
+
+#: Position is the class index; the dataset's own numbers are one higher.
+CLASSES = ("surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral")
+
+#: Folder of the aligned faces in the official layout, and of the manual annotations.
+ALIGNED = "Image/aligned"
+ANNOTATIONS = "Annotation/manual"
+
+#: The names of the list of labels; the first spelling is the dataset's own.
+LIST_NAMES = ("list_patition_label.txt", "list_partition_label.txt")
+LISTS = tuple(f"{folder}{name}" for folder in ("EmoLabel/", "") for name in LIST_NAMES)
+
+#: The codes of the annotations, the last three numbers of each file.
+ATTRIBUTES: Mapping[str, tuple[str, ...]] = {
+    "gender": ("male", "female", "unsure"),
+    "race": ("Caucasian", "African-American", "Asian"),
+    "age": ("0-3", "4-19", "20-39", "40-69", "70+"),
+}
+UNKNOWN = ("unknown",) * len(ATTRIBUTES)
+
+WITH_LIST = Layout("list file with Image/aligned", f"{LISTS[0]} with {ALIGNED}/train_00001_aligned.jpg")
+FLAT = Layout(
+    "list file with train/ and valid/ folders",
+    "that list with train/train_00001_aligned.jpg and valid/test_0001_aligned.jpg",
+)
+CLASS_FOLDERS = Layout(
+    "class folders", "one folder a class, train/1 to train/7 and test/1 to test/7 (numbers or names)"
+)
+
+#: There is no validation part, so whatever lies beside train is the test part.
+_PARTITIONS = {"train": PARTITION_FOLDERS["train"], "test": PARTITION_FOLDERS["test"] + PARTITION_FOLDERS["val"]}
+_COUNTS = (
+    Expected("train", "label", (1290, 281, 717, 4772, 1982, 705, 2524)),
+    Expected("test", "label", (329, 74, 160, 1185, 478, 162, 680)),
+)
+
+INFO = DatasetInfo(
+    name="rafdb",
+    title="RAF-DB",
+    paper=(
+        "Li, Deng, Du: Reliable Crowdsourcing and Deep Locality-Preserving Learning for Expression Recognition in the "
+        "Wild, CVPR 2017"
+    ),
+    licence="RAF-DB is for non-commercial research only, on request from its authors; images must not be passed on.",
+    access=(
+        "RAF-DB is given to researchers on request, to be made from a university's address to its authors (Deng and "
+        "Li, Beijing University of Posts and Telecommunications; the form is on the dataset's page). Unpack the basic "
+        "part: the list of labels into EmoLabel, aligned.zip into Image/aligned."
+    ),
+    class_names=CLASSES,
+    size=100,
+    alignment="by the authors, from five landmarks: 100 x 100 pixels",
+    layouts=(WITH_LIST, FLAT, CLASS_FOLDERS),
+    marks=("EmoLabel", *LIST_NAMES),
+    protocols=(
+        Protocol("rafdb@holdout", CLASSES, expected=_COUNTS),
+        Protocol("rafdb@paper", CLASSES, BEST_ON_TEST, val="test", expected=_COUNTS),
+    ),
+)
 
 
 class RAFDBDataModule(FaceDataModule):
-    """RAF-DB, basic part (Li et al., CVPR 2017): 12,271 + 3,068 aligned faces of 100 x 100 pixels in 7 classes.
-
-    Any of these layouts::
-
-        raf-db/                                raf-db/                                  raf-db/
-        ├── EmoLabel/                          ├── list_patition_label.txt              ├── train/
-        │   └── list_patition_label.txt        ├── train/                               │   ├── 1/ (or surprise/) ...
-        ├── Image/aligned/                     │   └── train_00001_aligned.jpg ...      │   └── 7/
-        │   ├── train_00001_aligned.jpg ...    └── valid/   (or test/)                  └── test/   (or valid/)
-        │   └── test_0001_aligned.jpg ...          └── test_0001_aligned.jpg ...            └── 1/ ... 7/
-        └── Annotation/manual/   (optional: gender, race, age)
-
-    Licence: for non-commercial research, on request from its authors; images must not be passed on.
+    """RAF-DB for Lightning; layouts and licence: :mod:`mfer_lightning.data.datasets.rafdb`.
 
     Protocols: ``holdout`` (default; a tenth of train is held out to select on) and ``paper`` (selected on test).
     Arguments as :class:`FaceDataModule`.
     """
 
-    dataset = "rafdb"
+    info = INFO
 
     def read(self) -> FaceIndex:
         """Read the labels in whichever layout is there."""
         return read_rafdb(self.root)
+
+
+def read_rafdb(root: str | Path) -> FaceIndex:
+    """Read RAF-DB in any of its layouts.
+
+    The list may also be spelled correctly, and lie in ``EmoLabel`` or at the root. Whatever folder it lies in, a face
+    called ``test_...`` belongs to the test part. A part whose images are all absent is left out. Where
+    ``Annotation/manual`` exists, gender, race and age are read as attributes.
+
+    Args:
+        root: the dataset's folder.
+
+    Returns:
+        Faces of the partitions train and test, in the order of the list or sorted by name.
+
+    Raises:
+        UserError: where nothing is found, a list is malformed or names a file twice, a label is out of range, or
+            images are missing.
+    """
+    root = Path(root)
+    partitions = find_partitions(root, _PARTITIONS, "RAF-DB has a training and a test part and no validation part. ")
+    label_list = first_file(root, LISTS)
+    if label_list is not None:
+        if first_folder(root, [ALIGNED]):
+            return _read_list(root, label_list, WITH_LIST, {"train": ALIGNED, "test": ALIGNED})
+        if any(listing(root / folder)[1] for folder in partitions.values()):
+            return _read_list(root, label_list, FLAT, partitions)
+    if has_classes(root, partitions):
+        return _read_folders(root, partitions)
+    if label_list is not None:
+        raise UserError(
+            f"{label_list} is there, but the images that it names are not. Looked for the folders {ALIGNED}, or train "
+            f"with test (or valid), under {root}. Unpack the aligned images (aligned.zip) into {root / ALIGNED}."
+        )
+    raise missing_dataset(INFO, root)
+
+
+def _read_list(root: Path, path: Path, layout: Layout, folders: Mapping[str, str]) -> FaceIndex:
+    lines: list[int] = []
+    listed: list[tuple[str, int]] = []
+    for line, text in enumerate(read_lines(path), start=1):
+        fields = text.split()
+        if not fields:
+            continue
+        if len(fields) != 2:
+            raise malformed(path, line, "an image name and a label (such as train_00001.jpg 5)", text.strip()[:80])
+        name = check_name(fields[0], path, line)
+        if _partition(name) is None or "/" in name:
+            raise malformed(path, line, "an image name that begins with train_ or test_", name)
+        lines.append(line)
+        listed.append((name, _label(fields[1], path, line)))
+    check_unique([name for name, _ in listed], lines, path)
+
+    present = {folder: files_in(root / folder) for folder in folders.values()}
+    rows: list[tuple[str, str, int]] = []
+    for partition in ("train", "test"):
+        folder = folders.get(partition, "")
+        files = present.get(folder, set())
+        mine = [(_file_of(name, files), label) for name, label in listed if _partition(name) == partition]
+        if files.isdisjoint(file for file, _ in mine):
+            continue
+        check_images(root, [f"{folder}/{file}" for file, _ in mine], path)
+        rows += [(f"{folder}/{file}", partition, label) for file, label in mine]
+    if not rows:
+        every = [f"{folders.get(str(_partition(name)), ALIGNED)}/{_file_of(name, set())}" for name, _ in listed]
+        check_images(root, every, path)  # none of them exists: says so
+    return _index(root, layout, rows)
+
+
+def _file_of(name: str, present: set[str]) -> str:
+    """Return the file of a listed image: aligned, as published, or under the very name of the list."""
+    path = PurePosixPath(name)
+    aligned = name if path.stem.endswith("_aligned") else f"{path.stem}_aligned{path.suffix}"
+    return name if name in present and aligned not in present else aligned
+
+
+def _partition(name: str) -> str | None:
+    """Return the part that an official file name says the face belongs to."""
+    return next((part for part in ("train", "test") if name.startswith(f"{part}_")), None)
+
+
+def _label(text: str, path: Path, line: int) -> int:
+    if not text.isdecimal():
+        raise malformed(path, line, "a label from 1 to 7", text)
+    if not 1 <= int(text) <= len(CLASSES):
+        legal = ", ".join(f"{k} {name}" for k, name in enumerate(CLASSES, start=1))
+        raise UserError(
+            f"{path}, line {line}: the label {text} is out of range. RAF-DB's labels are {legal}. "
+            "Another numbering would train on the wrong emotions: fetch the list anew."
+        )
+    return int(text) - 1
+
+
+def _read_folders(root: Path, partitions: Mapping[str, str]) -> FaceIndex:
+    meaning = partial(class_of, root=root, names=CLASSES, first=1, title=INFO.title)
+    rows = [row for folder in scan_class_folders(root, partitions, meaning) for row in folder.rows(CLASSES)]
+    where: dict[str, str] = {}
+    for path, partition, _ in rows:
+        image = path.rpartition("/")[2]
+        official = _partition(image)
+        if official is not None and official != partition:
+            raise UserError(
+                f"{root / path} lies with the {partition} images, but by its name it is one of RAF-DB's "
+                f"{official} images. Put it back, or read the tree as it is with dataset=folder: "
+                "figures on other parts than the official ones compare with nothing."
+            )
+        if official is not None and where.setdefault(image, path) != path:
+            raise UserError(
+                f"{root}: {image} lies in two class folders, {where[image]} and {path}. "
+                "Which label is meant cannot be told: leave one of them."
+            )
+    return _index(root, CLASS_FOLDERS, rows)
+
+
+def _index(root: Path, layout: Layout, rows: Sequence[tuple[str, str, int]]) -> FaceIndex:
+    if not rows:
+        raise UserError(f"RAF-DB under {root} ({layout.name}) holds no image at all. Unpack the images anew.")
+    return FaceIndex.from_rows(
+        rows,
+        dataset=INFO.name,
+        layout=layout.name,
+        root=root,
+        class_names=CLASSES,
+        attributes=_attributes(root, [path for path, _, _ in rows]),
+    )
+
+
+def _attributes(root: Path, paths: Sequence[str]) -> dict[str, NDArray[Any]]:
+    """Read gender, race and age of each face, ``"unknown"`` where a face has no annotation; empty without any."""
+    annotated = files_in(root / ANNOTATIONS)
+    rows: list[tuple[str, ...]] = []
+    for path in paths:
+        file = f"{PurePosixPath(path).stem.removesuffix('_aligned')}_manu_attri.txt"
+        rows.append(_annotation(root / ANNOTATIONS / file) if file in annotated else UNKNOWN)
+    if all(row == UNKNOWN for row in rows):
+        return {}
+    return {name: np.array([row[i] for row in rows]) for i, name in enumerate(ATTRIBUTES)}
+
+
+def _annotation(path: Path) -> tuple[str, ...]:
+    """Read one file: five landmarks as x and y, and then the codes of gender, race and age."""
+    numbers = " ".join(read_lines(path)).split()
+    codes = numbers[-len(ATTRIBUTES) :]
+    legal = len(numbers) == 10 + len(ATTRIBUTES) and all(
+        code.isdecimal() and int(code) < len(names) for code, names in zip(codes, ATTRIBUTES.values(), strict=True)
+    )
+    if not legal:
+        raise UserError(
+            f"{path}: expected five landmarks (x and y) and the codes of gender (0 to 2), race (0 to 2) and age "
+            f"(0 to 4), but got {' '.join(numbers)[:120]!r}. Fetch the file anew, or remove it: the face then counts "
+            "as unknown."
+        )
+    return tuple(names[int(code)] for code, names in zip(codes, ATTRIBUTES.values(), strict=True))

@@ -1,4 +1,4 @@
-"""Pictures that occur twice: the same pixels, or nearly the same look."""
+"""Find pictures that occur twice: with equal pixels, or nearly alike."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mfer_lightning.data.doctor.images import Scan
+from mfer_lightning.data.doctor.scan import Scan
 
 #: Bits of the perceptual hash in which near duplicates may differ.
 MOST_BITS = 4

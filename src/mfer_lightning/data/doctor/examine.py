@@ -1,4 +1,4 @@
-"""The examination: from a datamodule to findings."""
+"""Examine a dataset: from a datamodule to findings."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from mfer_lightning.data.datasets import FaceDataModule
 from mfer_lightning.data.doctor.duplicates import Pairs, find_duplicates
 from mfer_lightning.data.doctor.findings import EXIT_CODES, Finding
-from mfer_lightning.data.doctor.images import Scan, scan
-from mfer_lightning.data.doctor.looks import duplicate_findings, image_findings
-from mfer_lightning.data.doctor.splits import split_findings
+from mfer_lightning.data.doctor.image_findings import duplicate_findings, image_findings
+from mfer_lightning.data.doctor.label_findings import split_findings
+from mfer_lightning.data.doctor.scan import Scan, scan
 
 #: Which images are read.
 IMAGES = ("all", "sample", "none")
@@ -23,7 +23,7 @@ SAMPLE = 2000
 
 @dataclass(frozen=True)
 class Examination:
-    """Everything the doctor has to say.
+    """What was found in a copy of a dataset.
 
     Args:
         dataset: its name.

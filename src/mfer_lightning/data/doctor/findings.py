@@ -1,4 +1,4 @@
-"""What the doctor found, in a form for people and for programs."""
+"""A finding, in a form for people and for programs."""
 
 from __future__ import annotations
 

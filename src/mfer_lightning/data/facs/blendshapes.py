@@ -1,4 +1,4 @@
-"""How the action units move the control points of the average face: a linear basis, like blend shapes in animation."""
+"""Blend shapes: the linear basis by which action units move the control points of the average face."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from mfer_lightning.data.facs.actions import ACTION_UNITS, AU_INDEX
-from mfer_lightning.data.facs.template import INDEX, POINTS, FloatArray
+from mfer_lightning.data.facs.action_units import ACTION_UNITS, AU_INDEX
+from mfer_lightning.data.facs.average_face import INDEX, POINTS, FloatArray
 
 #: Displacements (dx, dy) of the person's left half at full intensity, a pair a point of the group; one pair moves all.
 _UNITS: Mapping[int, Mapping[str, tuple[tuple[float, float], ...]]] = {

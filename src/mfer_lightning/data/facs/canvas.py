@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mfer_lightning.data.facs.average_face import FloatArray
 from mfer_lightning.data.facs.geometry import Figure
 from mfer_lightning.data.facs.identity import Color
-from mfer_lightning.data.facs.template import FloatArray
 
 Image = NDArray[np.uint8]
 FixedPoints = NDArray[np.int32]

@@ -1,4 +1,4 @@
-"""The circumstances of a picture: pose, light, background, camera and what hides the face."""
+"""The conditions of a picture: pose, light, background, camera and what hides the face."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from mfer_lightning.data.facs.geometry import Pose
 from mfer_lightning.data.facs.identity import Color
-from mfer_lightning.data.facs.stream import Stream
+from mfer_lightning.data.facs.random_stream import Stream
 
 #: What may hide part of a face.
 OCCLUDERS = ("mask", "scarf", "hand", "hair", "box", "sunglasses")
@@ -55,7 +55,7 @@ class Conditions:
 
 
 def sample_conditions(stream: Stream, difficulty: float, occluded: bool, skin: Color) -> Conditions:
-    """Draw the circumstances of a picture.
+    """Draw the conditions of a picture.
 
     Args:
         stream: where the random numbers come from.

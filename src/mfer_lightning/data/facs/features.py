@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from mfer_lightning.data.facs.average_face import FloatArray
 from mfer_lightning.data.facs.canvas import Canvas
 from mfer_lightning.data.facs.identity import Identity, mix, scaled
-from mfer_lightning.data.facs.template import FloatArray
 
 _TURN = np.linspace(0.0, 2.0 * np.pi, 17)[:-1]
 _CIRCLE = np.stack((np.cos(_TURN), np.sin(_TURN)), axis=1)

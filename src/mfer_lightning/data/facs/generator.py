@@ -1,24 +1,25 @@
-"""The dataset of synthetic faces: which face is the i-th, and how to draw it."""
+"""The generator of synthetic faces: what the i-th face is, and how it is drawn."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from mfer_lightning.data.facs.actions import PARTNERS, activation, as_mapping
+from mfer_lightning.data.facs.action_units import PARTNERS, activation, as_mapping
+from mfer_lightning.data.facs.average_face import FloatArray
 from mfer_lightning.data.facs.canvas import Image
 from mfer_lightning.data.facs.conditions import Conditions, sample_conditions
+from mfer_lightning.data.facs.ground_truth import FacsLabels, FacsSample
 from mfer_lightning.data.facs.identity import Identity, demographics, sample_identity
+from mfer_lightning.data.facs.random_stream import Stream, generator
 from mfer_lightning.data.facs.render import render
-from mfer_lightning.data.facs.samples import FacsLabels, FacsSample
-from mfer_lightning.data.facs.stream import Stream, generator
-from mfer_lightning.data.facs.template import FloatArray
 from mfer_lightning.data.index import PARTITIONS
-from mfer_lightning.emotions import CLASS_ORDERS
+from mfer_lightning.emotions import EMOTIONS
 
-_CLASSES = CLASS_ORDERS["facs"]
 _GOLDEN = 0.6180339887498949
 # What a stream of random numbers is for. The numbers are part of the dataset: changing one changes every face.
 _PLAN, _PERSON, _EXPRESSION, _CONDITIONS, _DETAILS, _ORDER = range(1, 7)
@@ -40,7 +41,7 @@ class FacsGenerator:
         annotators: votes a face, 1 or more.
         faces_per_identity: pictures of each person, 1 or more.
         imbalance: ratio of the most frequent class to the least frequent one in the training partition, 1 or more; the
-            frequencies fall geometrically in the order of ``CLASS_ORDERS["facs"]``. Other partitions stay balanced.
+            frequencies fall geometrically in the order of ``EMOTIONS``. Other partitions stay balanced.
 
     Raises:
         ValueError: where an argument is outside its range.
@@ -83,7 +84,7 @@ class FacsGenerator:
         self.annotators = annotators
         self.faces_per_identity = faces_per_identity
         self.imbalance = imbalance
-        falling = imbalance ** (-np.arange(len(_CLASSES)) / (len(_CLASSES) - 1))
+        falling = imbalance ** (-np.arange(len(EMOTIONS)) / (len(EMOTIONS) - 1))
         self._cumulative = {
             part: np.cumsum(shares / shares.sum())[:-1].tolist()
             for part, shares in zip(PARTITIONS, (falling, np.ones(8), np.ones(8)), strict=True)
@@ -157,16 +158,14 @@ class FacsGenerator:
             if plan.identity not in people:
                 people[plan.identity] = demographics(Stream(self.seed, _PERSON, plan.identity))
         skin_age = np.array([people[plan.identity] for plan in plans], dtype=np.int64).reshape(n, 2)
-        return FacsLabels(
-            label=np.array([plan.label for plan in plans], dtype=np.int64),
-            target=np.array([plan.target for plan in plans], dtype=np.float32).reshape(n, len(_CLASSES)),
-            votes=np.array([plan.votes for plan in plans], dtype=np.int64).reshape(n, len(_CLASSES)),
-            identity=np.array([plan.identity for plan in plans], dtype=np.int64),
-            skin=skin_age[:, 0],
-            age=skin_age[:, 1],
-            occluded=np.array([plan.occluded for plan in plans], dtype=np.bool_),
-            ambiguous=np.array([plan.ambiguous for plan in plans], dtype=np.bool_),
-        )
+        types: dict[str, type] = {"target": np.float32, "occluded": np.bool_, "ambiguous": np.bool_}
+        columns: dict[str, NDArray[Any]] = {
+            name: np.array([getattr(plan, name) for plan in plans], dtype=types.get(name, np.int64))
+            for name in ("label", "target", "votes", "identity", "occluded", "ambiguous")
+        }
+        for name in ("target", "votes"):
+            columns[name] = columns[name].reshape(n, len(EMOTIONS))
+        return FacsLabels(skin=skin_age[:, 0], age=skin_age[:, 1], **columns)
 
     def _plan(self, partition: str, i: int) -> _Plan:
         if partition not in PARTITIONS:
@@ -179,17 +178,17 @@ class FacsGenerator:
         label = sum(place >= edge for edge in self._cumulative[partition])
         number = i * len(PARTITIONS) + code
         stream = Stream(self.seed, _PLAN, number)
-        target = [0.0] * len(_CLASSES)
+        target = [0.0] * len(EMOTIONS)
         ambiguous = stream.chance(self.ambiguity)
         dominance = stream.uniform(0.6, 0.9) if ambiguous else 1.0
         if ambiguous:
-            partners = PARTNERS[_CLASSES[label]]
+            partners = PARTNERS[EMOTIONS[label]]
             other = stream.pick(list(partners), list(partners.values()))
-            target[_CLASSES.index(other)] = 1.0 - dominance
+            target[EMOTIONS.index(other)] = 1.0 - dominance
         target[label] = dominance
-        votes = [0] * len(_CLASSES)
+        votes = [0] * len(EMOTIONS)
         for _ in range(self.annotators):
-            votes[stream.pick(range(len(_CLASSES)), target)] += 1
+            votes[stream.pick(range(len(EMOTIONS)), target)] += 1
         return _Plan(
             number=number,
             identity=i // self.faces_per_identity * len(PARTITIONS) + code,

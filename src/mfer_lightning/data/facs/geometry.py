@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mfer_lightning.data.facs.average_face import CURVES, INDEX, POINTS, FloatArray, rows, trace
 from mfer_lightning.data.facs.blendshapes import UNIT_BASIS
-from mfer_lightning.data.facs.template import CURVES, INDEX, POINTS, FloatArray, rows, trace
 from mfer_lightning.data.facs.traits import TRAIT_BASIS
 
 _REST = POINTS.reshape(-1)
@@ -63,10 +63,10 @@ def control_points(units: FloatArray, traits: FloatArray | None = None) -> Float
         traits: (T,) personal traits in standard deviations, or None for the average face.
 
     Returns:
-        (N, 3) control points, facing the viewer; :data:`~mfer_lightning.data.facs.template.INDEX` names the rows.
+        (N, 3) control points, facing the viewer; :data:`~mfer_lightning.data.facs.average_face.INDEX` names the rows.
 
     Example:
-        >>> from mfer_lightning.data.facs.actions import AU_INDEX
+        >>> from mfer_lightning.data.facs.action_units import AU_INDEX
         >>> rest, smile = np.zeros((2, len(AU_INDEX))), np.zeros((2, len(AU_INDEX)))
         >>> smile[:, AU_INDEX["AU12"]] = 1.0
         >>> corner = INDEX["corner.L"]

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mfer_lightning.data.facs.stream import Stream
-from mfer_lightning.data.facs.template import FloatArray
+from mfer_lightning.data.facs.average_face import FloatArray
+from mfer_lightning.data.facs.random_stream import Stream
 from mfer_lightning.data.facs.traits import TRAIT_INDEX
 
 Color = tuple[float, float, float]

@@ -6,11 +6,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mfer_lightning.data.facs.average_face import FloatArray
 from mfer_lightning.data.facs.canvas import Canvas
 from mfer_lightning.data.facs.conditions import Conditions
 from mfer_lightning.data.facs.geometry import Figure
 from mfer_lightning.data.facs.identity import scaled
-from mfer_lightning.data.facs.template import FloatArray
 
 
 def draw_occluder(canvas: Canvas, conditions: Conditions) -> NDArray[np.uint8] | None:
@@ -56,34 +56,24 @@ def _outlines(figure: Figure, conditions: Conditions, size: int) -> list[FloatAr
     if kind == "sunglasses":
         lenses = [figure.curve("frame.R"), figure.curve("frame.L")]
         lenses = [lens * 1.14 - 0.14 * lens.mean(axis=0) for lens in lenses]
-        inner = [lens[0] for lens in lenses]
-        temples = [
-            np.stack((lens[12], figure.group(f"temple.{side}")[0])) for lens, side in zip(lenses, "RL", strict=True)
-        ]
+        lines = [np.stack([lens[0] for lens in lenses])]
+        lines += [np.stack((lens[12], figure.group(f"temple.{s}")[0])) for lens, s in zip(lenses, "RL", strict=True)]
         thick = np.array((0.0, 0.025 * unit))
-        bars = [np.concatenate((bar - thick, bar[::-1] + thick)) for bar in (np.stack(inner), *temples)]
-        return [*lenses, *bars]
+        return [*lenses, *(np.concatenate((line - thick, line[::-1] + thick)) for line in lines)]
     if kind == "hair":
         side = "R" if a < 0.5 else "L"
         start, temple = figure.group("hair_in0")[0], figure.group(f"hair_in.{side}")
         stretch = (figure.group("chin")[0] - start) * (0.28 + 0.4 * cover)
+        long, middle = temple[3] + stretch * (0.5 + 0.5 * b), temple[2] + stretch * (0.6 + 0.5 * c)
+        short = temple[1] + stretch * (0.4 + 0.4 * b)
         return [
-            np.stack(
-                (
-                    start,
-                    temple[1],
-                    temple[3],
-                    temple[3] + stretch * (0.5 + 0.5 * b),
-                    temple[2] + stretch * (0.6 + 0.5 * c),
-                )
-            ),
-            np.stack((start, temple[2], temple[2] + stretch, temple[1] + stretch * (0.4 + 0.4 * b))),
+            np.stack((start, temple[1], temple[3], long, middle)),
+            np.stack((start, temple[2], temple[2] + stretch, short)),
         ]
     if kind == "box":
         half = (0.22 + 0.42 * cover) * np.array((1.0, 0.6 + 0.8 * c)) * unit
-        middle = (
-            np.array((conditions.pose.x, conditions.pose.y)) * size + np.array((1.3 * a - 0.65, 1.7 * b - 0.7)) * unit
-        )
+        offset = np.array((1.3 * a - 0.65, 1.7 * b - 0.7)) * unit
+        middle = np.array((conditions.pose.x, conditions.pose.y)) * size + offset
         return [middle + half * np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]])]
     # A hand: four fingers and a palm, from below.
     sign = -1.0 if a < 0.5 else 1.0
@@ -108,10 +98,5 @@ def _finger(root: FloatArray, tip: FloatArray, radius: float) -> FloatArray:
     along = (tip - root) / np.hypot(*(tip - root))
     across = np.array((-along[1], along[0]))
     cap = np.linspace(-np.pi / 2, np.pi / 2, 6)[:, None]
-    return np.concatenate(
-        (
-            np.stack((root - across * radius,)),
-            tip + radius * (np.cos(cap) * along + np.sin(cap) * across),
-            np.stack((root + across * radius,)),
-        )
-    )
+    rounded = tip + radius * (np.cos(cap) * along + np.sin(cap) * across)
+    return np.vstack((root - across * radius, rounded, root + across * radius))

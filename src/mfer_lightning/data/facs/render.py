@@ -6,17 +6,17 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mfer_lightning.data.facs.actions import AU_INDEX
+from mfer_lightning.data.facs.action_units import AU_INDEX
+from mfer_lightning.data.facs.average_face import FloatArray
 from mfer_lightning.data.facs.canvas import Canvas, Image
 from mfer_lightning.data.facs.conditions import Conditions
 from mfer_lightning.data.facs.features import draw_brow, draw_eye, draw_mouth, draw_nose
 from mfer_lightning.data.facs.geometry import Figure, control_points
-from mfer_lightning.data.facs.hair import draw_back_hair, draw_beard, draw_glasses, draw_hair
+from mfer_lightning.data.facs.hair_and_glasses import draw_back_hair, draw_beard, draw_glasses, draw_hair
 from mfer_lightning.data.facs.identity import Identity, scaled
 from mfer_lightning.data.facs.occlusion import draw_occluder
-from mfer_lightning.data.facs.relief import folds, hollows, roundness
-from mfer_lightning.data.facs.stream import Stream
-from mfer_lightning.data.facs.template import FloatArray
+from mfer_lightning.data.facs.random_stream import Stream
+from mfer_lightning.data.facs.shading import folds, hollows, roundness
 
 _NECK = np.array([[-0.46, 0.55], [-0.44, 1.20], [-0.50, 1.55], [0.0, 1.95], [0.50, 1.55], [0.44, 1.20], [0.46, 0.55]])
 _CLOTHES = np.array(

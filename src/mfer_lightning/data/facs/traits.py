@@ -1,4 +1,4 @@
-"""How personal traits move the control points of the average face: a linear basis of face and hair shapes."""
+"""Personal traits: the linear basis by which face and hair shapes move the control points of the average face."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from mfer_lightning.data.facs.template import INDEX, POINTS, FloatArray
+from mfer_lightning.data.facs.average_face import INDEX, POINTS, FloatArray
 
 Field = Callable[[str, float, float], tuple[float, float]]
 

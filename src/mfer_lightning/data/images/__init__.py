@@ -1,1 +1,1 @@
-"""Images: decoded once, kept in a memory-mapped cache, read by row."""
+"""Images: where they come from (``sources``), how bytes become pixels (``decode``), and the cache of decoded ones."""

@@ -1,39 +1,46 @@
-"""The packed image cache: every image decoded once, as uint8 in one memory-mapped file a partition.
+"""The image cache: every image decoded once, as uint8, in one memory-mapped file a partition.
 
 Decoding and resizing cost more than everything else that a loader does. A cache file holds (n,H,W,3) uint8 in the plain
 ``.npy`` format, is shared by all workers, ranks and runs through the page cache, and is named by a hash of what it was
-made of, so that changed images or another size never meet an old cache.
+built from, so that changed images or another size never meet an old cache.
 
-Safety: a file is built under a temporary name with its whole length reserved on disk first, flushed, and then renamed,
-so that what bears the final name is whole. One process builds while the others wait for its lock; the lock of a killed
-builder falls, and the next one clears up what it left.
+A file is built under a temporary name with its full length reserved on disk, flushed, and then renamed, so a file with
+the final name is complete. One process builds while the others wait for its lock; if the building process dies, its
+lock is released and the next one removes the partial file.
 """
 
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import os
 import shutil
+import sys
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
-from mfer_lightning.data.images.decode import ImageSource
-from mfer_lightning.data.images.fill import fill
+from mfer_lightning.data.images.sources import ImageSource
 from mfer_lightning.errors import UserError
 
 log = logging.getLogger(__name__)
 
 #: Disk space to leave free.
 RESERVE_BYTES = 64 * 2**20
+#: Below this many images, starting processes costs more than it saves.
+PARALLEL_FROM = 256
+#: Images that a process decodes before it takes the next ones.
+CHUNK = 64
 
 _thread_lock = threading.Lock()
 _WAY_OUT = "Free some space, choose another folder with paths.cache=<folder> (or MFER_CACHE), or say cache=none."
@@ -44,52 +51,17 @@ def default_cache_dir() -> Path:
     return Path(os.environ.get("MFER_CACHE") or "~/.cache/mfer_lightning").expanduser()
 
 
-def packed(
-    source: ImageSource,
-    rows: NDArray[np.int64],
-    folder: Path,
-    label: str,
-    workers: int | None = None,
-    announce: Callable[[str], None] = log.info,
-) -> Path:
-    """Return the cache file of some rows of a source, building it where it is missing.
+def announce(message: str) -> None:
+    """Log and print that a cache is being built: it may take long and much disk space."""
+    log.info(message)
+    print(message, file=sys.stderr, flush=True)
+
+
+class CacheFile:
+    """A cache file, opened when first read and again in each process.
 
     Args:
-        source: where the images come from.
-        rows: (n,) the rows to pack, in this order.
-        folder: the cache folder; made where it is missing.
-        label: beginning of the file's name, for people.
-        workers: processes that decode; None: one a CPU this process may use.
-        announce: told, before anything is built, how large the cache will be and where it goes.
-
-    Returns:
-        A ``.npy`` file of (n,H,W,3) uint8.
-
-    Raises:
-        UserError: where an image cannot be read, images differ in size, or the folder or disk cannot take the cache.
-    """
-    if len(rows) == 0:
-        raise ValueError("Expected argument `rows` to name at least one row, but got none.")
-    target = folder / f"{label}-{source.fingerprint(rows)[:20]}.npy"
-    if target.exists():
-        return target
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with _locked(folder / f".{target.stem}.lock"):
-            if not target.exists():  # else another process built it while we waited
-                for stale in folder.glob(f".{target.stem}-*.part"):
-                    stale.unlink(missing_ok=True)  # we hold the lock: its builder is dead
-                _build(source, rows, target, workers, announce)
-    except OSError as error:
-        raise UserError(f"Cannot write the image cache {target}: {error.strerror or error}. {_WAY_OUT}") from error
-    return target
-
-
-class Packed:
-    """A cache file, opened when first read and anew in each process.
-
-    Args:
-        path: a file made by :func:`packed`.
+        path: a file made by :func:`build_cache`.
     """
 
     def __init__(self, path: Path) -> None:
@@ -104,15 +76,53 @@ class Packed:
         return self._images
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path, "_images": None}  # a pickled memmap would carry all its bytes along
+        return {"path": self.path, "_images": None}  # a pickled memmap would contain all its bytes
+
+
+def build_cache(
+    source: ImageSource,
+    rows: NDArray[np.int64],
+    folder: Path,
+    label: str,
+    workers: int | None = None,
+    announce: Callable[[str], None] = log.info,
+) -> Path:
+    """Return the cache file of some rows of a source, building it where it is missing.
+
+    Args:
+        source: where the images come from.
+        rows: (n,) the rows to store, in this order.
+        folder: the cache folder; made where it is missing.
+        label: first part of the file's name, for people.
+        workers: processes that decode; None: one a CPU this process may use.
+        announce: called, before anything is built, with how large the cache will be and where it goes.
+
+    Returns:
+        A ``.npy`` file of (n,H,W,3) uint8.
+
+    Raises:
+        UserError: where an image cannot be read, images differ in size, a process was killed, or the folder or disk
+            cannot take the cache.
+    """
+    if len(rows) == 0:
+        raise ValueError("Expected argument `rows` to name at least one row, but got none.")
+    target = folder / f"{label}-{source.fingerprint(rows)[:20]}.npy"
+    if target.exists():
+        return target
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _locked(folder / f".{target.stem}.lock"):
+            if not target.exists():  # else another process built it while this one waited
+                for stale in folder.glob(f".{target.stem}-*.part"):
+                    stale.unlink(missing_ok=True)  # this process holds the lock: the builder of this file is dead
+                _build(source, rows, target, workers, announce)
+    except OSError as error:
+        raise UserError(f"Cannot write the image cache {target}: {error.strerror or error}. {_WAY_OUT}") from error
+    return target
 
 
 def _build(
-    source: ImageSource,
-    rows: NDArray[np.int64],
-    target: Path,
-    workers: int | None,
-    announce: Callable[[str], None],
+    source: ImageSource, rows: NDArray[np.int64], target: Path, workers: int | None, announce: Callable[[str], None]
 ) -> None:
     first = source.read(int(rows[0]))
     shape = (len(rows), *first.shape)
@@ -130,12 +140,11 @@ def _build(
     os.close(handle)
     temporary = Path(name)
     try:
-        images = open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
+        open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
         if hasattr(os, "posix_fallocate"):
             with temporary.open("r+b") as file:  # a full disk is an error here, and a crash while writing to a mapping
                 os.posix_fallocate(file.fileno(), 0, temporary.stat().st_size)
-        del images
-        fill(source, rows, temporary, first.shape, workers)
+        _fill(source, rows, temporary, available_cpus() if workers is None else workers)
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         umask = os.umask(0)
@@ -146,30 +155,97 @@ def _build(
         temporary.unlink(missing_ok=True)
 
 
+def _fill(source: ImageSource, rows: NDArray[np.int64], path: Path, workers: int) -> None:
+    """Decode rows into an ``.npy`` file, in several processes where it pays; the first error ends all of them."""
+    if workers <= 1 or len(rows) < PARALLEL_FROM or multiprocessing.current_process().daemon:
+        _decode(source, rows, open_memmap(path, mode="r+"), 0, len(rows))
+        return
+    # Forking shares the source without pickling it. OpenCV's threads do not survive a fork, and a child that uses them
+    # hangs or crashes: they are stopped before.
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    method = "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
+    context = multiprocessing.get_context(method)
+    pool = ProcessPoolExecutor(workers, context, initializer=_start_process, initargs=(source, rows, path))
+    try:
+        starts = range(0, len(rows), CHUNK)
+        for _ in pool.map(_decode_chunk, starts, (min(start + CHUNK, len(rows)) for start in starts)):
+            pass
+    except BrokenProcessPool as error:
+        raise UserError(
+            "A process that decoded images for the cache was killed. Is the machine out of memory? Run the command "
+            "again."
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+        cv2.setNumThreads(threads)
+
+
+#: In a process of the pool: what it decodes, and into what.
+_work: tuple[ImageSource, NDArray[np.int64], NDArray[np.uint8]]
+
+
+def _start_process(source: ImageSource, rows: NDArray[np.int64], path: Path) -> None:
+    global _work
+    _work = source, rows, open_memmap(path, mode="r+")
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """End this process when its parent is gone: a pool's processes would wait for ever for one that was killed."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _decode_chunk(start: int, stop: int) -> None:
+    _decode(*_work, start, stop)
+
+
+def _decode(source: ImageSource, rows: NDArray[np.int64], images: NDArray[np.uint8], start: int, stop: int) -> None:
+    for position in range(start, stop):
+        row = int(rows[position])
+        image = source.read(row)
+        if image.shape != images.shape[1:]:
+            raise different_size(source, row, image.shape, int(rows[0]), images.shape[1:])
+        images[position] = image
+
+
+def different_size(
+    source: ImageSource, row: int, shape: tuple[int, ...], first: int, expected: tuple[int, ...]
+) -> UserError:
+    """Return the error for images that are to be stored as they are but differ in size."""
+    return UserError(
+        f"Images differ in size: {source.name(first)} is {expected[1]} x {expected[0]} pixels, {source.name(row)} is "
+        f"{shape[1]} x {shape[0]}. Say dataset.size=<pixels> to store them all at one size."
+    )
+
+
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Hold an exclusive lock that falls with the process, among processes and threads."""
+    """Hold an exclusive lock among processes and threads; the operating system releases it when the process ends."""
     with _thread_lock, path.open("a+b") as file:
         try:
             import fcntl
-        except ImportError:  # without locks, builders may do the same work twice; the rename keeps the result whole
+        except ImportError:  # without locks, builders may do the same work twice; the rename keeps the result complete
             yield
             return
         # Record locks (lockf) and not flock: a forked child must not inherit the lock and keep it when its parent dies.
-        told = False
-        while True:
-            try:
-                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except (BlockingIOError, PermissionError):
-                if not told:
-                    log.info("Waiting for another process that is building %s", path)
-                    told = True
-                time.sleep(0.05)
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            log.info("Waiting for another process that is building %s", path)
+            fcntl.lockf(file, fcntl.LOCK_EX)
         try:
             yield
         finally:
             fcntl.lockf(file, fcntl.LOCK_UN)
+
+
+def available_cpus() -> int:
+    """Return how many CPUs this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def human(size: int) -> str:

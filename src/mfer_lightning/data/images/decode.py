@@ -1,60 +1,32 @@
-"""Where images come from: any file, decoded to the RGB picture a person would see, as uint8.
+"""Decode any image file to upright 8-bit RGB.
 
-"Rightly" is not what a decoder gives by itself: cv2 gives BGR and ignores palettes, PIL leaves the camera's rotation in
-a tag and cuts 16-bit pictures off at white. Everything here ends as upright 8-bit RGB.
+By themselves decoders do not: cv2 gives BGR and ignores palettes, PIL leaves the camera's rotation in a tag and clips
+16-bit pictures at white.
 """
 
 from __future__ import annotations
 
-import hashlib
 import struct
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from mfer_lightning.data.index import FaceIndex
 from mfer_lightning.errors import UserError
 
-#: Counts changes of decoding or resizing, so that caches made by an older way are made anew.
+#: Counts changes of decoding or resizing, so that older caches are built anew.
 DECODER_VERSION = 2
-
-
-@runtime_checkable
-class ImageSource(Protocol):
-    """Images by row of an index: what the cache packs and the dataset may read directly."""
-
-    def __len__(self) -> int:
-        """Number of rows."""
-        ...
-
-    def read(self, row: int) -> NDArray[np.uint8]:
-        """Return the image of a row, (H,W,3) RGB.
-
-        Raises:
-            UserError: where it cannot be read, naming the file.
-        """
-        ...
-
-    def fingerprint(self, rows: NDArray[np.int64]) -> str:
-        """Return a hash that changes whenever the images of these rows may have changed."""
-        ...
-
-    def name(self, row: int) -> str:
-        """Return what to call a row in messages."""
-        ...
 
 
 def decode(path: Path) -> NDArray[np.uint8]:
     """Decode an image file of any common format and mode.
 
-    Palettes, CMYK, grey, 1-bit and 16-bit pictures become RGB; transparency is put on white; the camera's rotation tag
-    is obeyed; of an animation the first picture is taken.
+    Palettes, CMYK, grey, 1-bit and 16-bit pictures become RGB; transparency becomes white; the camera's rotation tag is
+    applied; of an animation the first picture is taken.
 
     Args:
         path: the file.
@@ -63,7 +35,7 @@ def decode(path: Path) -> NDArray[np.uint8]:
         (H,W,3) uint8 RGB.
 
     Raises:
-        UserError: where the file is missing, empty, cut off or no image, naming it.
+        UserError: where the file is missing, empty, truncated or not an image, naming it.
     """
     try:
         if path.stat().st_size == 0:
@@ -81,16 +53,16 @@ def decode(path: Path) -> NDArray[np.uint8]:
 
 
 def to_rgb(image: Image.Image) -> NDArray[np.uint8]:
-    """Turn a picture that PIL has opened into upright (H,W,3) uint8 RGB; of an animation the first one.
+    """Convert a picture that PIL has opened to upright (H,W,3) uint8 RGB; of an animation the first picture.
 
     Raises:
-        Exception: one of :data:`DAMAGE` where its data are broken.
+        Exception: one of :data:`DAMAGE` where its data are damaged.
     """
     image.seek(0)
     return _to_rgb(_upright(image))
 
 
-#: What PIL raises for damage: OSError for cut-off files, SyntaxError, ValueError and the rest for broken headers.
+#: What PIL raises for damage: OSError for truncated files, SyntaxError, ValueError and the rest for broken headers.
 DAMAGE = (
     OSError,
     SyntaxError,
@@ -117,18 +89,18 @@ _TURNS = {
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """Turn a photo as its EXIF tag says; PIL's own function writes the other tags anew and fails on odd ones."""
+    """Rotate a photo as its EXIF tag says; PIL's own function rewrites the other tags and fails on unusual ones."""
     try:
         turn = _TURNS.get(image.getexif().get(_ORIENTATION, 1))
-    except Exception:  # tags that cannot be read say nothing about the pixels
+    except Exception:  # an unreadable tag is no reason to refuse the pixels
         turn = None
     return image if turn is None else image.transpose(turn)
 
 
 def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:
     if image.mode.startswith(("I", "F")):
-        # 16 and 32 bit grey: PIL's own conversion cuts off at 255. The file's depth is not kept in mode I, so what does
-        # not fit in 8 bits is taken for 16.
+        # 16 and 32 bit grey: PIL's own conversion clips at 255. Mode I does not keep the file's depth, so values that
+        # do not fit in 8 bits are taken for 16.
         values = np.asarray(image).astype(np.float64)
         if not np.isfinite(values).all():
             raise ValueError("its pixels are not all numbers")
@@ -181,60 +153,12 @@ def resize(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     return np.asarray(cv2.resize(image, (size, size), interpolation=how), dtype=np.uint8)
 
 
-class FileSource:
-    """Images in files: decoded, cropped to the face box where the index has one, resized.
+def has_no_colour(images: NDArray[np.uint8]) -> bool:
+    """Whether (N,H,W,3) images are grey, give or take what a JPEG file makes of equal channels.
 
-    Args:
-        index: the faces.
-        size: side of the stored square; None: as they are (then all must have one size).
+    Example:
+        >>> has_no_colour(np.full((2, 4, 4, 3), 90, dtype=np.uint8))
+        True
     """
-
-    def __init__(self, index: FaceIndex, size: int | None = None) -> None:
-        if size is not None and size < 1:
-            raise ValueError(f"Expected argument `size` to be a positive number of pixels, but got {size}.")
-        self.index = index
-        self.size = size
-
-    def __len__(self) -> int:
-        return len(self.index)
-
-    def name(self, row: int) -> str:
-        """Return the file's path."""
-        return str(self.index.root / str(self.index.path[row]))
-
-    def read(self, row: int) -> NDArray[np.uint8]:
-        """Return the image of a row, (H,W,3) RGB."""
-        image = decode(Path(self.name(row)))
-        if self.index.box is not None:
-            try:
-                image = crop_box(image, self.index.box[row].tolist())
-            except ValueError as error:
-                raise UserError(f"{self.name(row)}: the face box lies outside of the picture ({error})") from error
-        return image if self.size is None else resize(image, self.size)
-
-    def fingerprint(self, rows: NDArray[np.int64]) -> str:
-        """Hash names, sizes and times of all files, boxes, preprocessing, and the content of a sample of the files.
-
-        Hashing every byte would cost as much as decoding. Size and time betray every ordinary change; the sample
-        betrays copies whose times were set back.
-        """
-        digest = hashlib.sha256(f"files {DECODER_VERSION} {self.size}".encode())
-        for row in rows.tolist():
-            path = self.name(row)
-            try:
-                stat = Path(path).stat()
-            except OSError as error:
-                raise UserError(
-                    f"{path} cannot be read ({error.strerror}). Unpack the images anew, or remove its row."
-                ) from error
-            digest.update(f"{self.index.path[row]}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
-        if self.index.box is not None:
-            digest.update(np.ascontiguousarray(self.index.box[rows], dtype="<i8").tobytes())
-        for row in rows[:: max(1, len(rows) // 64)].tolist():
-            try:
-                digest.update(Path(self.name(row)).read_bytes())
-            except OSError as error:
-                raise UserError(
-                    f"{self.name(row)} cannot be read ({error.strerror}). Check its permissions."
-                ) from error
-        return digest.hexdigest()
+    spread = images.max(axis=3).astype(np.int16) - images.min(axis=3)
+    return len(images) > 0 and bool(spread.max() <= 4)

@@ -7,8 +7,9 @@ from typing import Any
 
 import yaml
 
+from mfer_lightning.data.datasets.declaration import UNKNOWN_LICENCE
+from mfer_lightning.data.datasets.registry import find_dataset
 from mfer_lightning.evaluation.schema import METRICS
-from mfer_lightning.inference.export.licences import licence_note
 from mfer_lightning.inference.export.provenance import interval
 from mfer_lightning.views import Views
 
@@ -69,6 +70,17 @@ def model_card(description: Mapping[str, Any], kind: str, notes: Mapping[str, An
         _loading(kind, Views.of_metadata(description)),
     ]
     return "\n".join(part.rstrip("\n") + "\n" for part in parts)
+
+
+def licence_note(dataset: str | None) -> str:
+    """Say in a sentence under which terms a dataset is given, as it declares it.
+
+    Example:
+        >>> licence_note("facs")
+        "Synthetic faces, drawn by mfer_lightning (MIT licence): no person's likeness."
+    """
+    known = find_dataset(dataset)
+    return UNKNOWN_LICENCE if known is None else known.licence
 
 
 def _front_matter(description: Mapping[str, Any], results: list[Mapping[str, Any]], kind: str) -> str:

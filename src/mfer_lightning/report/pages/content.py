@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mfer_lightning.data.protocols import PROTOCOLS
+from mfer_lightning.data.protocols import BEST_ON_TEST, LAST_EPOCH
 from mfer_lightning.errors import UserError
 from mfer_lightning.evaluation.class_order import doubt_class_order
 from mfer_lightning.evaluation.runs import LeftOut, find_results
@@ -217,11 +217,16 @@ def _planned(easel: Easel, plan: Plan, placed: Sequence[Planned], metric: Method
 def _warnings(section: Section) -> list[str]:
     """Say where figures are not what they look like."""
     told = [_SELECTION] if section.marked else []
-    protocol = PROTOCOLS.get(section.protocol)
-    if protocol is not None and protocol.marked:
-        told.append(f"Optimistic by its protocol, {protocol.name}: {protocol.note or protocol.selection}.")
-    elif protocol is not None and protocol.note:
-        told.append(f"{protocol.name}: {protocol.note}.")
+    rules = {run.result["selection"]["rule"] for run in section.runs}
+    if BEST_ON_TEST in rules:
+        told.append(
+            f"Optimistic by its protocol, {section.protocol}: trained on all of train and selected on the reported "
+            "set, as most published figures are."
+        )
+    elif LAST_EPOCH in rules:
+        told.append(f"{section.protocol}: validation faces are trained on, too, so nothing is left to select on.")
+    elif section.split == "test" and section.evaluation_set.startswith("all of val"):
+        told.append(f"{section.protocol}: the reported set is the dataset's own validation set, not its test set.")
     for method in section.methods:
         confusion = np.sum([np.asarray(run.result["confusion"]) for run in method.runs], axis=0)
         doubt = doubt_class_order(confusion, section.class_names)

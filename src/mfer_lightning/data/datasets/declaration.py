@@ -1,0 +1,87 @@
+"""The declaration of a dataset: everything that is known of it before its files are read.
+
+Documentation, class-order checks, model cards, error messages and refusals derive from it, so that a dataset is
+described in one place: the file that also holds its datamodule.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from mfer_lightning.data.protocols import Protocol
+from mfer_lightning.emotions import canonical
+
+#: What a model card says where nothing is known of the data's licence.
+UNKNOWN_LICENCE = "not known to mfer_lightning: state it here before you pass the model on."
+
+#: Training targets of a dataset whose files give one label a face.
+LABEL_TARGETS = ("label", "majority")
+
+
+class Layout(NamedTuple):
+    """A way in which the files may lie on disk.
+
+    Attributes:
+        name: as ``FaceIndex.layout`` reports it.
+        files: the files or folders by which it is recognised, in words, for the message that none was found.
+    """
+
+    name: str
+    files: str
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """What a dataset declares.
+
+    Args:
+        name: the choice of ``dataset=``, and the first half of its protocols' names.
+        title: the name that people use.
+        paper: citation.
+        access: where an official copy comes from, in words.
+        protocols: the default first; their names begin with ``<name>@``.
+        layouts: the layouts that are read, in the order in which they are looked for.
+        class_names: canonical emotions in the dataset's own order; empty where the files name the classes.
+        targets: the rules that make training targets from its labels.
+        licence: its terms in a sentence, for model cards.
+        marks: files and folders at its root that no other dataset has.
+        size: side of its images in pixels; None: they differ.
+        grey: whether its images have no colour.
+        alignment: how the published faces are aligned, in words.
+        shares_faces_with: datasets that hold the same faces: no figure on one is independent of training on the other.
+
+    Raises:
+        ValueError: where the parts of the declaration contradict one another.
+    """
+
+    name: str
+    title: str
+    paper: str
+    access: str
+    protocols: tuple[Protocol, ...]
+    layouts: tuple[Layout, ...]
+    class_names: tuple[str, ...] = ()
+    targets: tuple[str, ...] = LABEL_TARGETS
+    licence: str = UNKNOWN_LICENCE
+    marks: tuple[str, ...] = ()
+    size: int | None = None
+    grey: bool = False
+    alignment: str = ""
+    shares_faces_with: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.name or "@" in self.name:
+            raise ValueError(f"Expected argument `name` to be a word without @, but got {self.name!r}.")
+        if len(set(map(canonical, self.class_names))) != len(self.class_names):
+            raise ValueError(f"Expected argument `class_names` without repetition, but got {self.class_names}.")
+        if not self.protocols:
+            raise ValueError(f"Expected argument `protocols` of {self.name} to hold at least one.")
+        for protocol in self.protocols:
+            if protocol.dataset != self.name or not protocol.short_name:
+                raise ValueError(f"Expected protocols called {self.name}@..., but got {protocol.name}.")
+            if protocol.class_names != self.class_names:
+                raise ValueError(f"Expected {protocol.name} with the classes of its dataset, {self.class_names}.")
+            for expected in protocol.expected:
+                if isinstance(expected.count, tuple) and len(expected.count) != len(self.class_names):
+                    raise ValueError(f"Expected {len(self.class_names)} counts of {protocol.name}, one a class.")

@@ -1,0 +1,50 @@
+"""Choose the faces of the contact sheet."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mfer_lightning.data.datasets import FaceDataModule
+from mfer_lightning.data.doctor.examine import Examination
+from mfer_lightning.data.images.sources import FileSource
+
+SheetRow = tuple[str, list[NDArray[np.uint8]]]
+
+
+def sheet_rows(datamodule: FaceDataModule, found: Examination, faces: int, seed: int = 0) -> list[SheetRow]:
+    """Choose faces of each class at random, the flattest ones, and pairs of duplicates.
+
+    Args:
+        datamodule: of the faces.
+        found: with a scan.
+        faces: in a row.
+        seed: of the choice.
+
+    Returns:
+        Name and faces of each row.
+    """
+    assert found.scan is not None
+    assert found.pairs is not None
+    index, rng = datamodule.index, np.random.default_rng(seed)
+    source = datamodule.make_source(index)
+    if isinstance(source, FileSource):
+        source = FileSource(index, None)
+    label = datamodule.splits.labels(len(index))
+    rows: list[SheetRow] = []
+    readable = found.scan.rows
+    for k, name in enumerate(index.class_names):
+        members = readable[label[readable] == k]
+        chosen = rng.choice(members, min(faces, len(members)), replace=False) if len(members) else members
+        rows.append((name, [source.read(int(row)) for row in chosen]))
+    flattest = readable[np.argsort(found.scan.std)[:faces]]
+    rows.append(("least contrast", [source.read(int(row)) for row in flattest]))
+    for words, kind in (("the same picture", True), ("nearly the same", False)):
+        which = np.flatnonzero(found.pairs.exact == kind)
+        chosen = rng.choice(which, min(faces // 2, len(which)), replace=False) if len(which) else which
+        pictures = [
+            source.read(int(readable[side[p]])) for p in chosen for side in (found.pairs.first, found.pairs.second)
+        ]
+        if pictures:
+            rows.append((words, pictures))
+    return rows

@@ -1,0 +1,64 @@
+"""Write lists of the faces of one split that another split holds as well, to evaluate with and without them."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+
+from mfer_lightning.data.datasets import FaceDataModule
+from mfer_lightning.data.doctor.duplicates import Pairs
+from mfer_lightning.data.doctor.scan import Scan
+from mfer_lightning.files import atomic_path, make_folder
+
+#: Which split's faces are listed for being in which other: what a figure is measured on before what was learned from.
+BETWEEN = (("val", "train"), ("test", "train"), ("test", "val"))
+COLUMNS = ("path", "twin", "same")
+
+
+def write_shared(folder: str | Path, looked: Scan, pairs: Pairs, datamodule: FaceDataModule) -> dict[Path, int]:
+    """Write ``<split>-in-<other>.csv``: faces of a split whose picture the other split holds as well.
+
+    One face a line, once, with the columns ``path``, ``twin`` (the first such face of the other split) and ``same``
+    (``pixels``, or ``looks`` for nearly the same). A face that is itself in both, as under a protocol that selects on
+    the test set, is its own twin. ``mfer evaluate lists.<name>=<file>`` reads them. A file of two splits that share
+    nothing holds the header alone, so that none of an earlier time is left standing.
+
+    Args:
+        folder: made where it is missing.
+        looked: the scan.
+        pairs: its duplicates.
+        datamodule: with splits.
+
+    Returns:
+        File -> how many faces it lists.
+
+    Raises:
+        UserError: where the folder cannot be written to.
+    """
+    folder = Path(folder).expanduser()
+    make_folder(folder)
+    names, rows = datamodule.index.path, np.arange(len(datamodule.index))
+    within = {name: np.isin(rows, datamodule.splits[name].rows) for name in ("train", "val", "test")}
+    first, second = looked.rows[pairs.first], looked.rows[pairs.second]
+    written: dict[Path, int] = {}
+    for split, other in BETWEEN:
+        both = np.flatnonzero(within[split] & within[other]).tolist()
+        # row -> is its twin another face, are its pixels others, which face: the least is the twin that is named
+        found: dict[int, tuple[bool, bool, int]] = {row: (False, False, row) for row in both}
+        for one, two in ((first, second), (second, first)):
+            between = within[split][one] & within[other][two]
+            for row, twin, exact in zip(
+                one[between].tolist(), two[between].tolist(), pairs.exact[between].tolist(), strict=True
+            ):
+                candidate = (True, not exact, twin)
+                found[row] = min(found.get(row, candidate), candidate)
+        path = folder / f"{split}-in-{other}.csv"
+        with atomic_path(path) as part, part.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(COLUMNS)
+            for row, (_, differs, twin) in sorted(found.items()):
+                writer.writerow((names[row], names[twin], "looks" if differs else "pixels"))
+        written[path] = len(found)
+    return written

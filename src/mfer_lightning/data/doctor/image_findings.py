@@ -1,0 +1,111 @@
+"""Findings on the images: damage, sizes, colours, duplicates."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mfer_lightning.data.datasets import FaceDataModule
+from mfer_lightning.data.doctor.duplicates import Pairs
+from mfer_lightning.data.doctor.findings import Finding
+from mfer_lightning.data.doctor.scan import Scan
+from mfer_lightning.data.index import FaceIndex
+
+SHOWN = 5
+#: Contrast (standard deviation in 0..255) under which a picture shows nothing.
+FLAT = 3.0
+#: Side under which a face is too small to show an expression, in pixels.
+TINY = 24
+
+
+def image_findings(looked: Scan, index: FaceIndex) -> list[Finding]:
+    """Look at damage, sizes and colours.
+
+    Args:
+        looked: the scan.
+        index: the faces.
+
+    Returns:
+        What was found.
+    """
+    findings = []
+    if looked.unreadable:
+        rows = np.array(list(looked.unreadable))
+        message = f"{len(rows):,} images cannot be read; the first: {looked.unreadable[rows[0]]}"
+        advice = "Training would stop at them. Unpack them anew, or remove their rows."
+        findings.append(Finding("unreadable", "error", message, advice, _names(index, rows)))
+    flat = looked.rows[looked.std < FLAT]
+    if len(flat):
+        message = f"{len(flat):,} images are black, white or of one colour."
+        advice = "Look at them; they cannot show a face."
+        findings.append(Finding("flat", "warning", message, advice, _names(index, flat)))
+    tiny = looked.rows[looked.size.min(axis=1) < TINY] if len(looked) else looked.rows
+    if len(tiny):
+        message = f"{len(tiny):,} images are smaller than {TINY} pixels."
+        findings.append(Finding("tiny", "warning", message, "", _names(index, tiny)))
+    colour = ~looked.grey
+    if colour.sum() >= 20:
+        # Skin is redder than it is blue under nearly every light; a copy in which most pictures are not was written
+        # with the channels in the other order.
+        bluish = (looked.mean[colour, 2] > looked.mean[colour, 0] + 2).mean()
+        if bluish > 0.8:
+            message = f"{bluish:.0%} of the colour images are more blue than red: red and blue may be swapped."
+            findings.append(Finding("bgr", "warning", message, "Look at the contact sheet: skin must not be blue."))
+    return findings
+
+
+def duplicate_findings(looked: Scan, pairs: Pairs, datamodule: FaceDataModule) -> list[Finding]:
+    """Look at pictures that occur twice: across splits they are leakage, with different labels they are errors.
+
+    Args:
+        looked: the scan.
+        pairs: its duplicates.
+        datamodule: with splits.
+
+    Returns:
+        What was found.
+    """
+    if not len(pairs):
+        return []
+    index, splits = datamodule.index, datamodule.splits
+    label = splits.labels(len(index))
+    where = np.full(len(index), "", dtype="U5")
+    for name in ("train", "val", "test"):
+        where[splits[name].rows] = name
+    a, b = looked.rows[pairs.first], looked.rows[pairs.second]
+    used = (where[a] != "") & (where[b] != "")
+    findings = []
+    across = used & (where[a] != where[b])
+    for one, two in (("train", "val"), ("train", "test"), ("val", "test")):
+        between = across & np.isin(where[a], (one, two)) & np.isin(where[b], (one, two))
+        if between.any():
+            measured = np.unique(np.where(where[a] == two, a, b)[between])
+            message = (
+                f"{len(measured):,} faces of {two} ({len(measured) / len(splits[two]):.1%}) are in {one} as well "
+                f"({_kinds(pairs.exact[between])}): leakage."
+            )
+            advice = "Figures may be too good; shared=<folder> lists these faces for mfer evaluate lists.<name>=."
+            examples = _pair_names(index, a[between], b[between])
+            findings.append(Finding(f"duplicates-{one}-{two}", "warning", message, advice, examples))
+    within = used & (where[a] == where[b])
+    if within.any():
+        message = f"{int(within.sum()):,} pairs of faces occur twice within a split ({_kinds(pairs.exact[within])})."
+        findings.append(Finding("duplicates-within", "info", message, "", _pair_names(index, a[within], b[within])))
+    differ = used & (label[a] != label[b])
+    if differ.any():
+        message = f"{int(differ.sum()):,} of {int(used.sum()):,} pairs of the same picture have different labels."
+        examples = _pair_names(index, a[differ], b[differ])
+        findings.append(Finding("duplicates-labels", "warning", message, "So much at least is label noise.", examples))
+    return findings
+
+
+def _kinds(exact: NDArray[np.bool_]) -> str:
+    return f"{int(exact.sum()):,} pairs equal to the pixel, {int((~exact).sum()):,} nearly"
+
+
+def _names(index: FaceIndex, rows: NDArray[np.int64]) -> tuple[str, ...]:
+    return tuple(index.path[rows[:SHOWN]].tolist())
+
+
+def _pair_names(index: FaceIndex, a: NDArray[np.int64], b: NDArray[np.int64]) -> tuple[str, ...]:
+    return tuple(f"{index.path[i]} = {index.path[j]}" for i, j in zip(a[:SHOWN], b[:SHOWN], strict=True))

@@ -1,0 +1,96 @@
+"""Findings on counts, classes and splits: what the label files say, without reading images."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mfer_lightning.data.datasets import FaceDataModule
+from mfer_lightning.data.doctor.class_order import suspect_order
+from mfer_lightning.data.doctor.findings import Finding, Severity
+from mfer_lightning.data.splits import apply_rule
+
+#: Largest class over smallest, from which a balanced sampler is worth a thought.
+IMBALANCE = 10.0
+
+
+def split_findings(datamodule: FaceDataModule) -> list[Finding]:
+    """Look at splits, classes, counts and groups.
+
+    Args:
+        datamodule: has read its labels.
+
+    Returns:
+        What was found.
+    """
+    index, splits, protocol = datamodule.index, datamodule.splits, datamodule.protocol
+    findings: list[Finding] = []
+
+    def add(code: str, severity: Severity, message: str, advice: str = "") -> None:
+        findings.append(Finding(code, severity, message, advice))
+
+    if not len(splits.train):
+        add("no-train", "error", "There is not one training face.", "Unpack the training images beside the rest.")
+    if protocol.val is not None and not len(splits.val):
+        add("no-val", "error", f"{protocol.name} selects on val, and there is not one face for it.", "Add them.")
+    if not len(splits.test):
+        add(
+            "no-test",
+            "warning",
+            f"The test files are absent ({protocol.describe('test')}): training works, and its figures are "
+            "selection figures on val.",
+            "Add them to report a test figure.",
+        )
+    for note in _other_notes(datamodule):
+        add("note", "warning", f"{note[0].upper()}{note[1:]}.")
+    findings += _classes(datamodule)
+    findings += _orders(datamodule)
+    if index.group is not None:
+        for a, b in (("train", "val"), ("train", "test"), ("val", "test")):
+            shared = np.intersect1d(index.group[splits[a].rows], index.group[splits[b].rows])
+            if len(shared) and not (a == "val" and protocol.val == protocol.test):
+                add("shared-groups", "warning", f"{len(shared):,} photos or people are in both {a} and {b}.")
+    return findings
+
+
+def _other_notes(datamodule: FaceDataModule) -> list[str]:
+    """Return the datamodule's notes without those that have findings of their own."""
+    return [n for n in datamodule.notes if n and "no training image of" not in n and "test images are absent" not in n]
+
+
+def _classes(datamodule: FaceDataModule) -> list[Finding]:
+    findings = []
+    names = datamodule.index.class_names
+    for split in ("train", "val", "test"):
+        counts = np.bincount(datamodule.splits[split].label, minlength=len(names))
+        empty = [names[k] for k in np.flatnonzero(counts == 0)] if counts.sum() else []
+        if empty:
+            message = f"{split} has not one face of {', '.join(empty)}."
+            advice = "Such a class cannot be learned." if split == "train" else "Its recall cannot be measured."
+            findings.append(Finding(f"empty-class-{split}", "warning", message, advice))
+        elif split == "train" and counts.sum() and counts.max() >= IMBALANCE * counts.min():
+            most, least = int(counts.argmax()), int(counts.argmin())
+            message = (
+                f"Training classes are {counts[most] / counts[least]:.0f}:1 apart ({names[most]} {counts[most]:,}, "
+                f"{names[least]} {counts[least]:,})."
+            )
+            advice = "Consider sampler=balanced or sampler=sqrt, and read mean-class accuracy."
+            findings.append(Finding("imbalance", "info", message, advice))
+    return findings
+
+
+def _orders(datamodule: FaceDataModule) -> list[Finding]:
+    index, names, findings = datamodule.index, datamodule.index.class_names, []
+    for expected in datamodule.protocol.expected:
+        here = index.partition == expected.partition
+        if isinstance(expected.count, int) or not index.layout.startswith(expected.layout) or not here.any():
+            continue
+        result = apply_rule(index, expected.rule)
+        counts = np.bincount(result.label[here & result.keep], minlength=len(names))
+        order = suspect_order(counts.tolist(), expected.count)
+        if order is not None:
+            words = ", ".join(f"{names[k]} has the count of {names[j]}" for k, j in enumerate(order) if k != j)
+            message = f"The classes of {expected.partition} seem to be numbered in another order: {words}."
+            findings.append(
+                Finding("class-order", "warning", message, "Look at the contact sheet before anything else.")
+            )
+    return findings

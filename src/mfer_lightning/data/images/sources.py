@@ -1,0 +1,163 @@
+"""Where the images of an index come from: files, or numbers in a csv table."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mfer_lightning.data.images.decode import DECODER_VERSION, crop_box, decode, resize
+from mfer_lightning.data.index import FaceIndex
+from mfer_lightning.errors import UserError
+
+
+@runtime_checkable
+class ImageSource(Protocol):
+    """Images by row of an index: what the cache is built from, or read directly where there is no cache."""
+
+    def __len__(self) -> int:
+        """Number of rows."""
+        ...
+
+    def read(self, row: int) -> NDArray[np.uint8]:
+        """Return the image of a row, (H,W,3) RGB.
+
+        Raises:
+            UserError: where it cannot be read, naming the file.
+        """
+        ...
+
+    def fingerprint(self, rows: NDArray[np.int64]) -> str:
+        """Return a hash that changes whenever the images of these rows may have changed."""
+        ...
+
+    def name(self, row: int) -> str:
+        """Return what to call a row in messages."""
+        ...
+
+
+class FileSource:
+    """Images in files: decoded, cropped to the face box where the index has one, resized.
+
+    Args:
+        index: the faces.
+        size: side of the stored square; None: as they are (then all must have one size).
+    """
+
+    def __init__(self, index: FaceIndex, size: int | None = None) -> None:
+        if size is not None and size < 1:
+            raise ValueError(f"Expected argument `size` to be a positive number of pixels, but got {size}.")
+        self.index = index
+        self.size = size
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def name(self, row: int) -> str:
+        """Return the file's path."""
+        return str(self.index.root / str(self.index.path[row]))
+
+    def read(self, row: int) -> NDArray[np.uint8]:
+        """Return the image of a row, (H,W,3) RGB."""
+        image = decode(Path(self.name(row)))
+        if self.index.box is not None:
+            try:
+                image = crop_box(image, self.index.box[row].tolist())
+            except ValueError as error:
+                raise UserError(f"{self.name(row)}: the face box lies outside of the picture ({error})") from error
+        return image if self.size is None else resize(image, self.size)
+
+    def fingerprint(self, rows: NDArray[np.int64]) -> str:
+        """Hash names, sizes and times of all files, boxes, preprocessing, and the content of a sample of the files.
+
+        Hashing every byte would cost as much as decoding. Size and time show every ordinary change; the sample shows
+        copies whose times were reset.
+        """
+        digest = hashlib.sha256(f"files {DECODER_VERSION} {self.size}".encode())
+        for row in rows.tolist():
+            path = self.name(row)
+            try:
+                stat = Path(path).stat()
+            except OSError as error:
+                raise UserError(
+                    f"{path} cannot be read ({error.strerror}). Unpack the images anew, or remove its row."
+                ) from error
+            digest.update(f"{self.index.path[row]}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+        if self.index.box is not None:
+            digest.update(np.ascontiguousarray(self.index.box[rows], dtype="<i8").tobytes())
+        for row in rows[:: max(1, len(rows) // 64)].tolist():
+            try:
+                digest.update(Path(self.name(row)).read_bytes())
+            except OSError as error:
+                raise UserError(
+                    f"{self.name(row)} cannot be read ({error.strerror}). Check its permissions."
+                ) from error
+        return digest.hexdigest()
+
+
+class PixelCsvSource:
+    """Square grey images in the ``pixels`` column of a csv with the columns emotion, pixels, Usage.
+
+    Args:
+        index: the faces.
+        path: the csv file, with a header line.
+        data_row: (N,) which data row of the csv each face is (the first is 0).
+        size: side of the stored square; None: as they are.
+    """
+
+    def __init__(self, index: FaceIndex, path: Path, data_row: NDArray[np.int64], size: int | None = None) -> None:
+        self.index = index
+        self.path = path
+        self.data_row = data_row
+        self.size = size
+        self._offsets: NDArray[np.int64] | None = None
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def name(self, row: int) -> str:
+        """Return file and line."""
+        return f"{self.path}, line {int(self.data_row[row]) + 2}"
+
+    def fingerprint(self, rows: NDArray[np.int64]) -> str:
+        """Hash the whole file, and which rows of it are meant."""
+        digest = hashlib.sha256(f"pixels {DECODER_VERSION} {self.size}".encode())
+        digest.update(np.ascontiguousarray(self.data_row[rows], dtype="<i8").tobytes())
+        with self.path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+        return digest.hexdigest()
+
+    def read(self, row: int) -> NDArray[np.uint8]:
+        """Return the image of a row, (H,W,3) RGB with three equal channels.
+
+        Raises:
+            UserError: where the pixels are no square of numbers from 0 to 255.
+        """
+        with self.path.open("rb") as file:
+            file.seek(int(self._starts()[self.data_row[row]]))
+            text = file.readline().split(b",")[1].strip(b' "\r\n')
+        try:
+            values = np.array(text.split(), dtype=np.int64)
+        except ValueError:
+            values = np.zeros(0, dtype=np.int64)
+        side = round(len(values) ** 0.5)
+        if side == 0 or side * side != len(values) or values.min() < 0 or values.max() > 255:
+            raise UserError(
+                f"{self.name(row)}: expected a square of pixels from 0 to 255, but got {len(values)} numbers. "
+                "Fetch the file anew."
+            )
+        grey = values.astype(np.uint8).reshape(side, side, 1)
+        image = np.repeat(grey, 3, axis=2)
+        return image if self.size is None else resize(image, self.size)
+
+    def _starts(self) -> NDArray[np.int64]:
+        """Where each data row begins in the file."""
+        if self._offsets is None:
+            with self.path.open("rb") as file:
+                lengths = [len(line) for line in file]
+            self._offsets = np.cumsum(lengths, dtype=np.int64)
+        return self._offsets

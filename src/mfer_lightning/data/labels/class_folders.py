@@ -1,0 +1,139 @@
+"""One folder a class, as torchvision's ImageFolder reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mfer_lightning.data.labels.files import listing, some
+from mfer_lightning.emotions import canonical
+from mfer_lightning.errors import UserError
+
+#: The folder names under which each partition is found, in any case.
+PARTITION_FOLDERS: Mapping[str, tuple[str, ...]] = {
+    "train": ("train", "training"),
+    "val": ("val", "valid", "validation"),
+    "test": ("test", "testing"),
+}
+
+
+@dataclass(frozen=True)
+class ClassFolder:
+    """The images of one class in one partition.
+
+    Args:
+        partition: train, val or test.
+        path: the folder, relative to the dataset's root.
+        class_name: the class that its name means.
+        images: names of the images in it, sorted.
+    """
+
+    partition: str
+    path: str
+    class_name: str
+    images: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """The folder's own name: the class, as the copy spells it."""
+        return self.path.rpartition("/")[2]
+
+    def rows(self, class_names: Sequence[str]) -> Iterator[tuple[str, str, int]]:
+        """Yield path, partition and label of each image, as :meth:`FaceIndex.from_rows` takes them."""
+        label = class_names.index(self.class_name)
+        return ((f"{self.path}/{image}", self.partition, label) for image in self.images)
+
+
+def find_partitions(root: Path, names: Mapping[str, Sequence[str]], why_one: str = "") -> dict[str, str]:
+    """Return the folder of each partition that exists.
+
+    Args:
+        root: the dataset's folder.
+        names: the folder names that each partition may have, in lower case.
+        why_one: a sentence for the error, on why two folders cannot both be meant, with a space after it.
+
+    Returns:
+        Partition -> folder name as it is spelled on disk.
+
+    Raises:
+        UserError: where two folders claim one partition.
+    """
+    folders, _ = listing(root)
+    found: dict[str, str] = {}
+    for partition, legal in names.items():
+        mine = [folder for folder in folders if folder.lower() in legal]
+        if len(mine) > 1:
+            raise UserError(
+                f"{root} holds {' and '.join(mine)}, and either could be the {partition} images. {why_one}"
+                "Leave one of them, or read the tree as it is with dataset=folder."
+            )
+        if mine:
+            found[partition] = mine[0]
+    return found
+
+
+def has_classes(root: Path, partitions: Mapping[str, str]) -> bool:
+    """Whether any of the partitions' folders holds folders (rather than images directly)."""
+    return any(listing(root / folder)[0] for folder in partitions.values())
+
+
+def scan_class_folders(root: Path, partitions: Mapping[str, str], meaning: Callable[[str], str]) -> list[ClassFolder]:
+    """List the class folders of partitions.
+
+    Args:
+        root: the dataset's folder.
+        partitions: partition -> folder relative to ``root``, ``"."`` for the root itself.
+        meaning: returns the class that a folder, given relative to ``root``, means.
+
+    Returns:
+        One entry a class folder, the empty ones included, in the order of the partitions and then by name.
+
+    Raises:
+        UserError: where a class folder holds folders and no images, so that the classes must lie elsewhere, or two
+            folders of a partition mean one class.
+    """
+    found: dict[tuple[str, str], ClassFolder] = {}
+    for partition, folder in partitions.items():
+        for name in listing(root / folder)[0]:
+            path = name if folder == "." else f"{folder}/{name}"
+            deeper, images = listing(root / path)
+            if deeper and not images:
+                raise UserError(
+                    f"{root / path} was taken for the folder of one class, but it holds no images and the folders "
+                    f"{some(deeper)}. Class folders hold images: name the folder that holds train/, or the "
+                    "class folders, with dataset.root=<folder>."
+                )
+            class_name = meaning(path)
+            other = found.setdefault((partition, class_name), ClassFolder(partition, path, class_name, tuple(images)))
+            if other.path != path:
+                raise UserError(
+                    f"{root}: the folders {other.path} and {path} both mean {class_name}. "
+                    "Nothing is merged silently: put their images into one folder, or rename one."
+                )
+    return list(found.values())
+
+
+def class_of(path: str, root: Path, names: Sequence[str], first: int, title: str) -> str:
+    """Return the class that a folder's name means: one of the dataset's numbers, or an emotion in any spelling.
+
+    Args:
+        path: the folder, relative to the dataset's root.
+        root: the dataset's root, for the message.
+        names: the dataset's canonical names in the order of its numbers.
+        first: the number of the first.
+        title: the dataset as people call it.
+
+    Raises:
+        UserError: where the name is none of them.
+    """
+    name = path.rpartition("/")[2]
+    if name.isdecimal() and first <= int(name) < first + len(names):
+        return names[int(name) - first]
+    if canonical(name) in names:
+        return canonical(name)
+    raise UserError(
+        f"{root / path}: {name!r} is no class of {title}. Class folders are called "
+        f"{first} to {first + len(names) - 1} or {', '.join(names)}. "
+        "For classes of your own use dataset=folder."
+    )

@@ -1,0 +1,148 @@
+"""Controlled changes of the training set: label noise, and fewer faces.
+
+Label noise follows SCN (Wang et al., CVPR 2020), RUL (Zhang et al., NeurIPS 2021) and EAC (Zhang et al., ECCV 2022):
+10, 20 or 30% of the training labels become another class, each other class being equally likely. They publish no lists,
+so the flips are drawn from a seed here, and recorded with a hash that tells whether two runs had the same noise.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mfer_lightning.data.index import FaceIndex
+from mfer_lightning.data.seeding import STREAM_NOISE, name_order, uniforms
+from mfer_lightning.data.splits import Split, Splits
+from mfer_lightning.files import write_json
+
+
+@dataclass(frozen=True)
+class NoiseManifest:
+    """Which labels were flipped.
+
+    Args:
+        protocol: whose training set it is.
+        rate: the share that was flipped.
+        seed: which flips.
+        total: number of training faces.
+        flips: (path, true class, given class), sorted by path.
+    """
+
+    protocol: str
+    rate: float
+    seed: int
+    total: int
+    flips: tuple[tuple[str, str, str], ...]
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 over the flips."""
+        return hashlib.sha256(json.dumps(self.flips).encode()).hexdigest()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain containers, for JSON."""
+        return {
+            "protocol": self.protocol,
+            "rate": self.rate,
+            "seed": self.seed,
+            "total": self.total,
+            "flipped": len(self.flips),
+            "sha256": self.hash,
+            "flips": [dict(zip(("path", "true", "given"), flip, strict=True)) for flip in self.flips],
+        }
+
+    def write(self, path: str | Path) -> None:
+        """Write the manifest as JSON."""
+        write_json(path, self.as_dict())
+
+
+def flip_labels(
+    split: Split, paths: Sequence[str], class_names: Sequence[str], rate: float, seed: int, protocol: str = ""
+) -> tuple[Split, NoiseManifest]:
+    """Flip labels of a training split.
+
+    Args:
+        split: the training faces.
+        paths: their n paths; which faces are flipped depends on these and the seed, not on the order of the rows.
+        class_names: the K classes.
+        rate: share to flip, within [0, 1); ``round(rate * n)`` faces are flipped.
+        seed: which flips.
+        protocol: name for the manifest.
+
+    Returns:
+        The split with flipped labels (their targets one-hot), and the manifest.
+
+    Raises:
+        ValueError: where the rate is no share or there is only one class.
+    """
+    if not 0 <= rate < 1:
+        raise ValueError(f"Expected argument `rate` within [0, 1), but got {rate}.")
+    k = len(class_names)
+    if k < 2:
+        raise ValueError(f"Expected argument `class_names` to hold at least 2 classes, but got {k}.")
+    order = name_order(paths, seed)
+    flipped = order[: round(rate * len(split))]
+    place = np.arange(len(flipped))
+    steps = 1 + (uniforms(seed, 0, place, STREAM_NOISE) * (k - 1)).astype(np.int64)
+    label, target = split.label.copy(), split.target.copy()
+    label[flipped] = (split.label[flipped] + steps) % k
+    target[flipped] = np.eye(k, dtype=np.float32)[label[flipped]]
+    flips = sorted((paths[i], class_names[split.label[i]], class_names[label[i]]) for i in flipped.tolist())
+    return Split(split.rows, label, target), NoiseManifest(protocol, rate, seed, len(split), tuple(flips))
+
+
+def first_faces(split: Split, paths: Sequence[str], count: int, seed: int) -> Split:
+    """Take some faces of a split: which ones depends on their paths and the seed alone.
+
+    Args:
+        split: n faces.
+        paths: their n paths.
+        count: how many; n where there are fewer.
+        seed: which ones.
+    """
+    chosen = np.sort(name_order(list(paths), seed)[:count])
+    return Split(split.rows[chosen], split.label[chosen], split.target[chosen])
+
+
+def change_training_set(
+    splits: Splits,
+    index: FaceIndex,
+    protocol: str,
+    *,
+    label_noise: float,
+    label_noise_seed: int,
+    train_faces: int | None,
+    seed: int,
+) -> tuple[Splits, NoiseManifest | None, list[str]]:
+    """Flip training labels and leave training faces out, as an experiment asks.
+
+    Args:
+        splits: of the protocol.
+        index: the faces.
+        protocol: name for the manifest.
+        label_noise: share of the labels to flip; 0: none.
+        label_noise_seed: which ones.
+        train_faces: how many faces to keep; None: all.
+        seed: which ones.
+
+    Returns:
+        The splits, the manifest of flips (None without any), and what was done, in sentences.
+    """
+    train, manifest, notes = splits.train, None, []
+    paths = [str(path) for path in index.path[train.rows]]
+    if label_noise:
+        train, manifest = flip_labels(train, paths, index.class_names, label_noise, label_noise_seed, protocol)
+        notes.append(
+            f"{len(manifest.flips):,} training labels were flipped on purpose "
+            f"(label noise {label_noise:.0%}, {manifest.hash[:12]})"
+        )
+    if train_faces is not None:
+        train = first_faces(train, paths, train_faces, seed)
+        notes.append(f"trained on {len(train):,} of {len(splits.train):,} training faces only")
+    return replace(splits, train=train), manifest, notes

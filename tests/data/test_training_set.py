@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mfer_lightning.data.splits import Split
+from mfer_lightning.data.training_set import flip_labels
+
+NAMES = ("a", "b", "c", "d")
+LABEL = np.repeat(np.arange(4), 250)
+SPLIT = Split(np.arange(1000), LABEL, np.full((1000, 4), 0.25, dtype=np.float32))
+PATHS = [f"{i:04d}.png" for i in range(1000)]
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.1, 0.2, 0.3])
+def test_the_share_is_exact_and_no_flip_keeps_the_class(rate: float) -> None:
+    noisy, manifest = flip_labels(SPLIT, PATHS, NAMES, rate, seed=0)
+    changed = noisy.label != LABEL
+    assert changed.sum() == round(1000 * rate) == len(manifest.flips)
+    np.testing.assert_array_equal(noisy.target[~changed], SPLIT.target[~changed])
+    np.testing.assert_array_equal(noisy.target[changed], np.eye(4, dtype=np.float32)[noisy.label[changed]])
+
+
+def test_other_classes_are_equally_likely() -> None:
+    noisy, _ = flip_labels(SPLIT, PATHS, NAMES, 0.9, seed=0)
+    changed = noisy.label != LABEL
+    steps = (noisy.label - LABEL)[changed] % 4
+    assert np.abs(np.bincount(steps, minlength=4)[1:] - 300).max() < 60
+
+
+def test_the_manifest_says_it_all_and_its_hash_tells_noises_apart(tmp_path: Path) -> None:
+    noisy, manifest = flip_labels(SPLIT, PATHS, NAMES, 0.2, seed=1, protocol="x@y")
+    again = flip_labels(SPLIT, PATHS, NAMES, 0.2, seed=1)[1]
+    other = flip_labels(SPLIT, PATHS, NAMES, 0.2, seed=2)[1]
+    assert manifest.hash == again.hash != other.hash
+    manifest.write(tmp_path / "noise.json")
+    written = json.loads((tmp_path / "noise.json").read_text())
+    assert written["sha256"] == manifest.hash
+    assert written["flipped"] == 200
+    for flip in written["flips"]:
+        i = int(flip["path"][:4])
+        assert (NAMES[LABEL[i]], NAMES[noisy.label[i]]) == (flip["true"], flip["given"])
+
+
+def test_which_faces_are_flipped_does_not_depend_on_the_order_of_rows() -> None:
+    order = np.random.default_rng(0).permutation(1000)
+    shuffled = Split(order, LABEL[order], SPLIT.target)
+    a = flip_labels(SPLIT, PATHS, NAMES, 0.2, seed=1)[1]
+    b = flip_labels(shuffled, [PATHS[i] for i in order], NAMES, 0.2, seed=1)[1]
+    assert a.hash == b.hash
+
+
+def test_wrong_arguments() -> None:
+    with pytest.raises(ValueError, match="`rate`"):
+        flip_labels(SPLIT, PATHS, NAMES, 1.0, seed=0)
+    with pytest.raises(ValueError, match="`class_names`"):
+        flip_labels(SPLIT, PATHS, ("a",), 0.1, seed=0)
