@@ -10,7 +10,7 @@ import pytest
 from commands.conftest import Mfer
 from config.test_compose import composed
 
-from mfer_lightning.commands.hydra_app import split_flags
+from mfer_lightning.config.flags import split_flags
 from mfer_lightning.errors import UserError
 from mfer_lightning.training.checks import check_config
 

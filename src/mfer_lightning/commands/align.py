@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mfer_lightning.commands.hydra_app import run_verb
-from mfer_lightning.config.schema_align import Align
+from mfer_lightning.config.compose import run_verb
+from mfer_lightning.config.schema_verbs import Align
 from mfer_lightning.errors import UserError, nearest
 
 

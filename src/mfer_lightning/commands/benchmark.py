@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from mfer_lightning.commands.hydra_app import run_verb
-from mfer_lightning.config.schema_benchmark import Benchmark
+from mfer_lightning.config.compose import run_verb
+from mfer_lightning.config.schema_verbs import Benchmark
 from mfer_lightning.errors import UserError, nearest
 
 #: Parts in the order in which they run, and what each measures.

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mfer_lightning.commands.hydra_app import run_verb
-from mfer_lightning.config.schema_dashboard import Dashboard
+from mfer_lightning.config.compose import run_verb
+from mfer_lightning.config.schema_verbs import Dashboard
 from mfer_lightning.errors import UserError
 from mfer_lightning.evaluation.run_folders import run_folders
 

@@ -10,8 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mfer_lightning.commands.hydra_app import run_verb
-from mfer_lightning.config.schema_data import Data
+from mfer_lightning.config.compose import run_verb
+from mfer_lightning.config.schema_verbs import Data
 from mfer_lightning.errors import UserError, nearest
 from mfer_lightning.files import make_folder
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from mfer_lightning.commands.hydra_app import run_verb
-from mfer_lightning.config.schema_demo import Demo
+from mfer_lightning.config.compose import run_verb
+from mfer_lightning.config.schema_verbs import Demo
 from mfer_lightning.errors import UserError
 
 

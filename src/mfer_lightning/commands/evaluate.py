@@ -7,8 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mfer_lightning.commands.hydra_app import run_verb
-from mfer_lightning.config.schema_evaluate import Evaluate
+from mfer_lightning.config.compose import run_verb
+from mfer_lightning.config.schema_verbs import Evaluate
 from mfer_lightning.errors import UserError, nearest
 from mfer_lightning.evaluation.runs import is_training
 from mfer_lightning.inference.averaging import check_shift

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mfer_lightning.commands.hydra_app import run_verb
-from mfer_lightning.config.schema_export import Export
+from mfer_lightning.config.compose import run_verb
+from mfer_lightning.config.schema_verbs import Export
 from mfer_lightning.errors import UserError, nearest
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mfer_lightning.commands.hydra_app import run_verb
+from mfer_lightning.config.compose import run_verb
 from mfer_lightning.config.path_quoting import quote_paths
-from mfer_lightning.config.schema_predict import Predict
+from mfer_lightning.config.schema_verbs import Predict
 from mfer_lightning.errors import UserError, nearest
 from mfer_lightning.inference.averaging import check_shift
 

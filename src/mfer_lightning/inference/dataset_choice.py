@@ -109,16 +109,16 @@ def open_dataset(config: Mapping[str, Any], loader: Mapping[str, Any], cache: st
             raise UserError(f"loader.{option}={loader[option]}: the value must be at least {least}.")
     if loader["num_workers"] > most_workers():
         raise UserError(too_many_workers(loader["num_workers"]))
-    datamodule = instantiate(
+    datamodule: FaceDataModule = instantiate(
         config,
         where="dataset",
+        base=FaceDataModule,
         augment="none",
         batch_size=1,
         eval_batch_size=loader["eval_batch_size"],
         num_workers=loader["num_workers"],
         cache_dir=cache,
     )
-    assert isinstance(datamodule, FaceDataModule)
     datamodule.prepare_data()
     datamodule.setup("predict")
     return datamodule

@@ -27,6 +27,7 @@ IRRELEVANT = (
     "name",
     "resume",
     "report",
+    "plugins",  # the classes that they add are named by _target_, their backbones by backbone.name
     "trainer.accelerator",
     "trainer.devices",
     "trainer.num_nodes",

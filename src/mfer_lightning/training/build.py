@@ -53,10 +53,12 @@ def build_datamodule(config: Config) -> FaceDataModule:
     """Build the datamodule that ``dataset`` names, with the loader's, the augmentation's and the sampler's options."""
     loader = config["loader"]
     pin = loader["pin_memory"]
-    datamodule = instantiate(
+    augment = config["augment"]
+    datamodule: FaceDataModule = instantiate(
         config["dataset"],
         where="dataset",
-        augment=_name_or_spec(config["augment"]),
+        base=FaceDataModule,
+        augment=instantiate(augment, where="augment") if "_target_" in augment else augment,
         sampler=config["sampler"]["name"],
         batch_size=loader["batch_size"],
         eval_batch_size=loader["eval_batch_size"],
@@ -67,8 +69,6 @@ def build_datamodule(config: Config) -> FaceDataModule:
         train_faces=config["trainer"].get("overfit_batches", 0) * loader["batch_size"] or None,
         track_test=config["track_test"],
     )
-    if not isinstance(datamodule, FaceDataModule):
-        raise UserError(f"dataset: `{config['dataset']['_target_']}` is not a FaceDataModule.")
     return datamodule
 
 
@@ -284,7 +284,3 @@ def _profiler(name: str | None, folder: Path) -> Profiler | None:
     folder.mkdir(parents=True, exist_ok=True)
     profiler: Profiler = kinds[name](dirpath=str(folder), filename=name)
     return profiler
-
-
-def _name_or_spec(node: Config) -> Any:
-    return node["name"] if set(node) == {"name"} else dict(node)

@@ -10,8 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from mfer_lightning.config.schema import Train
-from mfer_lightning.config.unknown_options import check_known
+from mfer_lightning.config.schema import Train, check_known
 from mfer_lightning.data.samplers import SAMPLERS
 from mfer_lightning.errors import UserError, nearest
 from mfer_lightning.optim.optimizers import OPTIMIZERS

@@ -23,6 +23,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from mfer_lightning.align.provenance import describe_alignment
 from mfer_lightning.callbacks import History, TrainingDivergedError
 from mfer_lightning.callbacks.interruption import NAME as INTERRUPTED
+from mfer_lightning.config.plugins import plugins_loaded
 from mfer_lightning.data.images.fill import available_cpus
 from mfer_lightning.errors import UserError
 from mfer_lightning.files import remove_leftovers, write_text
@@ -68,6 +69,11 @@ def train(config: dict[str, Any], parent: Path, in_sweep: bool) -> tuple[float |
     Raises:
         UserError: for whatever the user can mend.
     """
+    with plugins_loaded(config["plugins"]):
+        return _train_in_folder(config, parent, in_sweep)
+
+
+def _train_in_folder(config: dict[str, Any], parent: Path, in_sweep: bool) -> tuple[float | None, Path, bool]:
     check_config(config)
     inherited = os.environ.get(RUN_DIR)
     leads = not inherited and is_first_rank()
