@@ -15,7 +15,7 @@ from mfer_lightning.config.location import choices, config_dir, groups
 from mfer_lightning.config.schema import register
 from mfer_lightning.training.build import build_callbacks, build_trainer
 from mfer_lightning.training.checks import check_config
-from mfer_lightning.training.trial_build import rehearse
+from mfer_lightning.training.checks.trial_build import build_on_trial
 
 ALL = [(group, name) for group in groups() for name in choices(group)]
 
@@ -105,7 +105,7 @@ def test_options_of_the_training_loop_can_be_built(group: str, name: str, tmp_pa
     (tmp_path / "weights.pth").touch()
     config = composed(f"{group}={name}", *((f"weights={tmp_path}/weights.pth",) if name == "backbone" else ()))
     check_config(config)
-    rehearse(config)
+    build_on_trial(config)
     build_trainer(config, tmp_path, "accuracy", History(tmp_path / "metrics.csv"))
     kinds = {type(c).__name__ for c in build_callbacks(config, tmp_path, "accuracy", History(tmp_path / "metrics.csv"))}
     assert ("EarlyStop" in kinds) is (group == "early_stopping" and name != "none")

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any
 
 from mfer_lightning.config.former_names import current
@@ -66,7 +68,12 @@ def locate(target: str, where: str = "the configuration") -> Any:
 
 
 def instantiate(
-    node: Mapping[str, Any], *, where: str = "the configuration", base: type | None = None, **available: Any
+    node: Mapping[str, Any],
+    *,
+    where: str = "the configuration",
+    base: type | None = None,
+    elsewhere: Mapping[str, str] = MappingProxyType({}),
+    **available: Any,
 ) -> Any:
     """Build the object that a configuration node describes.
 
@@ -74,6 +81,7 @@ def instantiate(
         node: plain mapping with ``_target_`` and keyword arguments; nested nodes with ``_target_`` are built first.
         where: what to call the node in an error message, e.g. ``"loss.feature"``.
         base: class that the target must derive from; None: any class or function will do.
+        elsewhere: argument -> option, for values of ``available`` that are options of other nodes.
         available: values that are known only at run time (``num_classes``, ``feature_dim``, ``class_counts`` ...);
             those that the target's signature names, and the node does not set, are passed on.
 
@@ -111,24 +119,34 @@ def instantiate(
     for key, value in arguments.items():
         if key in node and key in parameters:
             _check_type(f"{where}.{key}", value, parameters[key])
-    with described(where):
+    with described(where, elsewhere):
         return target(**arguments)
 
 
 @contextmanager
-def described(where: str) -> Iterator[None]:
-    """Turn what a constructor says of a wrong value into the user's error, naming the place.
+def described(where: str, elsewhere: Mapping[str, str] = MappingProxyType({})) -> Iterator[None]:
+    """Turn what a constructor says of a wrong argument into the user's error, naming the option.
 
     Args:
         where: the node of the configuration, e.g. ``"preprocess"``.
+        elsewhere: argument -> option, for arguments that are options of other nodes.
 
     Raises:
         UserError: in place of ValueError and TypeError.
+
+    Example:
+        >>> with described("ema"):
+        ...     raise ValueError("Expected argument `decay` to be at most 1, but got 1.5.")
+        Traceback (most recent call last):
+            ...
+        mfer_lightning.errors.UserError: ema.decay=1.5: Expected argument `decay` to be at most 1, but got 1.5.
     """
     try:
         yield
     except (ValueError, TypeError) as error:
-        raise UserError(f"{where}: {error}") from error
+        found = re.match(r"Expected argument `(\w+)`.* but got ([^,;]{1,80}?)\.( |$)", str(error))
+        option = where if found is None else f"{elsewhere.get(found[1], f'{where}.{found[1]}')}={found[2]}"
+        raise UserError(f"{option}: {error}") from error
 
 
 _TYPES: Mapping[str, tuple[tuple[type, ...], str]] = {

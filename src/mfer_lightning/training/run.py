@@ -28,7 +28,6 @@ from mfer_lightning.data.images.fill import available_cpus
 from mfer_lightning.errors import UserError
 from mfer_lightning.files import remove_leftovers, write_text
 from mfer_lightning.memory import keep_freed_memory
-from mfer_lightning.nn.cost import count_gflops
 from mfer_lightning.report.terminal.start import print_start
 from mfer_lightning.sweep.identity import claim_run_dir, is_finished, run_name
 from mfer_lightning.sweep.lock import run_lock
@@ -38,14 +37,14 @@ from mfer_lightning.tracking.lifetime import tracked
 from mfer_lightning.tracking.provenance import PATCH, git_state
 from mfer_lightning.training.build import build_datamodule, build_module, build_trainer, precision
 from mfer_lightning.training.checks import check_config
-from mfer_lightning.training.combinations import idle_options
+from mfer_lightning.training.checks.combinations import idle_options
+from mfer_lightning.training.checks.trial_build import build_on_trial, gflops_of
 from mfer_lightning.training.disk_space import check_space
 from mfer_lightning.training.finalize import finish
 from mfer_lightning.training.publish_results import run_facts
 from mfer_lightning.training.resume import Resumption, mixed_arithmetic, resumption
 from mfer_lightning.training.stop_ranks import stop_ranks
 from mfer_lightning.training.time_estimate import outlook
-from mfer_lightning.training.trial_build import rehearse
 from mfer_lightning.views import Views
 
 #: Handed from the first process of a distributed run to the others, which must not choose a folder of their own.
@@ -98,7 +97,7 @@ def _train_in_folder(config: dict[str, Any], parent: Path, in_sweep: bool) -> tu
             with _LogFile(run_dir / "log.txt"):
                 _check_same_run(run_name(config), run_dir)
                 if not inherited:
-                    decide_together(partial(_rehearsed, config))
+                    decide_together(partial(_build_on_trial, config))
                 return _train(config, run_dir), run_dir, True
         except TrainingDivergedError:  # its log is evidence
             if not leads:
@@ -113,9 +112,9 @@ def _train_in_folder(config: dict[str, Any], parent: Path, in_sweep: bool) -> tu
                 os.environ.pop(RUN_DIR, None)
 
 
-def _rehearsed(config: dict[str, Any]) -> str:
-    """Rehearse, as a decision of the first rank's: the others would go on to the data and wait for it there."""
-    rehearse(config)
+def _build_on_trial(config: dict[str, Any]) -> str:
+    """Build on trial, as a decision of the first rank: the others would go on to the data and wait for it there."""
+    build_on_trial(config)
     return ""
 
 
@@ -146,10 +145,7 @@ def _train(config: dict[str, Any], run_dir: Path) -> float | None:
     history = History(run_dir / "metrics.csv")
     trainer = build_trainer(config, run_dir, None if protocol.takes_last_epoch else protocol.monitor, history)
     size = int(config["preprocess"]["size"] or datamodule.size or 224)
-    try:
-        gflops = count_gflops(module.network, size)
-    except (RuntimeError, ValueError) as error:
-        raise UserError(f"preprocess.size={size}: the network cannot take faces of this size ({error}).") from error
+    gflops = gflops_of(module.network, size)
     if trainer.is_global_zero:
         check_space(config, run_dir, module, datamodule)
         notes = idle_options(config)
