@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from mfer_lightning.config.environment import restored
 from mfer_lightning.config.flags import split_flags
-from mfer_lightning.config.location import config_dir, use_config_dirs
+from mfer_lightning.config.location import config_dir
 from mfer_lightning.config.messages import readable
 from mfer_lightning.config.plugins import plugins_loaded
 from mfer_lightning.config.schema import Train, check_known, register
@@ -87,7 +87,6 @@ def start_hydra(
         UserError: for what Hydra refuses.
     """
     register(f"{config_name}_schema", schema)
-    use_config_dirs(flags)
     argv = sys.argv
     with restored("HYDRA_FULL_ERROR", FULL_ERROR):
         full = os.environ.setdefault(FULL_ERROR, os.environ.get("HYDRA_FULL_ERROR", "")) == "1"

@@ -1,4 +1,4 @@
-"""Split a verb's command line into Hydra's flags and the overrides, and read what the flags say."""
+"""Hydra's flags on a verb's command line, apart from the overrides. Imports neither Hydra nor torch."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import fields
 
 from mfer_lightning.config.location import groups
-from mfer_lightning.config.schema import Train
 from mfer_lightning.errors import UserError, nearest
 
 #: Hydra's flags, without and with a value.
@@ -18,8 +17,21 @@ FLAG_VALUES = dict.fromkeys(("--cfg", "-c"), ("job", "hydra", "all")) | dict.fro
     ("--info", "-i"), ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 )
 
-#: Options without a group that other programs have as flags.
-_PLAIN_OPTIONS = frozenset(f.name for f in fields(Train))
+
+def join_values(arguments: Sequence[str]) -> list[str]:
+    """Write ``--flag value`` as ``--flag=value``, so that no verb takes the value for a folder.
+
+    Example:
+        >>> join_values(["--config-dir", "mine", "-m", "--cfg=job"])
+        ['--config-dir=mine', '-m', '--cfg=job']
+    """
+    joined: list[str] = []
+    for word in arguments:
+        if joined and joined[-1] in VALUE_FLAGS:
+            joined[-1] += f"={word}"
+        else:
+            joined.append(word)
+    return joined
 
 
 def split_flags(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -60,8 +72,10 @@ def split_flags(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
             if value not in FLAG_VALUES.get(name, (value,)):
                 raise UserError(f"{name} {value}: {nearest(value, FLAG_VALUES[name])}")
         else:
+            from mfer_lightning.config.schema import Train
+
             option = name.lstrip("-")
-            if name.startswith("--") and (option in groups() or "." in option or option in _PLAIN_OPTIONS):
+            if name.startswith("--") and ("." in option or option in (*groups(), *(f.name for f in fields(Train)))):
                 value = value or (rest[0] if rest and not rest[0].startswith("-") else "...")
                 raise UserError(f"Options are written key=value, without dashes: {option}={value}, not {name}.")
             raise UserError(f"There is no flag {name}: {nearest(name, [*PLAIN_FLAGS, *VALUE_FLAGS])}")

@@ -70,6 +70,7 @@ class Data:
     shared: Optional[str] = None
     faces: int = 12
     json: bool = False
+    plugins: list[str] = field(default_factory=list)
 
 
 @dataclass
