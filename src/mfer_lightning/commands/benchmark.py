@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from mfer_lightning.config.compose import run_verb
-from mfer_lightning.config.schema_verbs import Benchmark
 from mfer_lightning.errors import UserError, nearest
 
 #: Parts in the order in which they run, and what each measures.
@@ -37,7 +36,7 @@ def main(arguments: Sequence[str]) -> int:
     Returns:
         Exit code: 0.
     """
-    return run_verb("benchmark", Benchmark, _benchmark, arguments)
+    return run_verb("benchmark", _benchmark, arguments)
 
 
 def _benchmark(config: dict[str, Any]) -> int:

@@ -19,15 +19,14 @@ from mfer_lightning.config.location import config_dir
 from mfer_lightning.config.messages import readable
 from mfer_lightning.config.plugins import plugins_loaded
 from mfer_lightning.config.schema import Train, check_known, register
+from mfer_lightning.config.verb_schema import verb_schema
 from mfer_lightning.errors import UserError
 
 #: What the user set HYDRA_FULL_ERROR to. Further ranks inherit it; HYDRA_FULL_ERROR itself is set by this module.
 FULL_ERROR = "MFER_FULL_ERROR"
 
 
-def run_verb(
-    config_name: str, schema: type, job: Callable[[dict[str, Any]], int | None], arguments: Sequence[str]
-) -> int:
+def run_verb(config_name: str, job: Callable[[dict[str, Any]], int | None], arguments: Sequence[str]) -> int:
     """Compose the configuration of a verb other than ``train`` and call its job.
 
     With ``-m`` the job is called for each combination of the comma-separated values, in this process, one after the
@@ -36,7 +35,6 @@ def run_verb(
     Args:
         config_name: name of the primary configuration file, e.g. ``"evaluate"``; the file's defaults list begins with
             ``<config_name>_schema``.
-        schema: dataclass of the legal options and their types.
         job: takes the plain resolved configuration; returns an exit code, None meaning 0.
         arguments: the command line after the verb.
 
@@ -46,6 +44,7 @@ def run_verb(
     Raises:
         UserError: for what the user can correct.
     """
+    schema = verb_schema(config_name)
     flags, overrides = split_flags(arguments)
     if any(o.startswith(("launcher=", "hydra/launcher=", "sweep=", "hydra/sweeper=")) for o in overrides):
         raise UserError("launcher= and sweep= belong to mfer train: other verbs do a grid in this process.")

@@ -145,7 +145,9 @@ def described(where: str, elsewhere: Mapping[str, str] = MappingProxyType({})) -
         yield
     except (ValueError, TypeError) as error:
         found = re.match(r"Expected argument `(\w+)`.* but got ([^,;]{1,80}?)\.( |$)", str(error))
-        option = where if found is None else f"{elsewhere.get(found[1], f'{where}.{found[1]}')}={found[2]}"
+        option = where
+        if found is not None:
+            option = elsewhere.get(found[1], f"{where}.{found[1]}") + "=" + found[2].strip("'")
         raise UserError(f"{option}: {error}") from error
 
 

@@ -94,6 +94,19 @@ def run_name(config: Mapping[str, Any]) -> str:
     return "-".join(parts)
 
 
+def setting_name(config: Mapping[str, Any]) -> str:
+    """Name what a run is without its seed: runs of one setting differ in their seed alone.
+
+    Args:
+        config: plain resolved configuration of ``mfer train``.
+
+    Returns:
+        Loss, backbone and attention by name, and four hexadecimal digits for everything else.
+    """
+    parts = (config["loss"]["name"], config["backbone"]["name"].split("/")[-1], config["attention"]["name"])
+    return " ".join((*parts, config_hash({**config, "seed": None})[:4]))
+
+
 def sweep_name(arguments: Sequence[str]) -> str:
     """Name a sweep by its command line, so that the same command finds its sweep again.
 

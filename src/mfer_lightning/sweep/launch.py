@@ -18,6 +18,7 @@ from omegaconf import DictConfig
 from mfer_lightning.config.compose import start_hydra, to_plain
 from mfer_lightning.config.flags import split_flags, wants_sweep
 from mfer_lightning.config.location import config_dirs
+from mfer_lightning.config.path_quoting import quoted
 from mfer_lightning.config.schema import Train, register
 from mfer_lightning.errors import UserError
 from mfer_lightning.sweep.identity import make_writable
@@ -73,8 +74,7 @@ def _launch_sweep(config_name: str, job: Job, flags: list[str], overrides: list[
     register(f"{config_name}_schema", Train)
     sweep = plan_sweep(config_name, overrides, config_dirs(flags))
     kept = [f for f in flags if f not in ("-m", "--multirun")]
-    quoted = str(sweep.folder).replace("\\", "\\\\").replace("'", "\\'")
-    more = [f"hydra.sweep.dir='{quoted}'"]  # so that other processes, which compose anew, have the same folder
+    more = [f"hydra.sweep.dir={quoted(str(sweep.folder))}"]  # also where it is composed anew
     made = [folder for folder in (sweep.folder, *sweep.folder.parents) if not folder.exists()]
     make_writable(sweep.folder, "sweep's folder")
     with ExitStack() as held:

@@ -146,7 +146,7 @@ def build_objective(
 ) -> Objective:
     """Build the objective that ``loss`` describes, its class weights computed from the training set's counts."""
     counts = tuple(class_counts)
-    available = {"num_classes": len(class_names), "feature_dim": feature_dim, "class_counts": counts}
+    available: dict[str, Any] = {"num_classes": len(class_names), "feature_dim": feature_dim, "class_counts": counts}
     weighted = _with_class_weights(loss["classification"], class_names, counts)
     classification = instantiate(weighted, where="loss.classification", **available)
     feature = instantiate(loss["feature"], where="loss.feature", **available) if loss["feature"] else None
@@ -273,11 +273,13 @@ def _with_class_weights(node: Config, class_names: Sequence[str], class_counts: 
                 f"({', '.join(class_names)}): give one a class, in this order."
             )
         return node
-    with described("loss.classification.class_weights"):
-        empty = [n for n, c in zip(class_names, class_counts, strict=True) if c == 0]
+    empty = [n for n, c in zip(class_names, class_counts, strict=True) if c == 0]
+    try:
         if empty:
             raise ValueError(f"{scheme} is not possible: there is no training face of {', '.join(empty)}.")
         return {**node, "class_weights": list(class_weights_from_counts(class_counts, scheme))}
+    except ValueError as error:
+        raise UserError(f"loss.classification.class_weights: {error}") from error
 
 
 def _head_choice(weights: str, class_names: Sequence[str]) -> Literal["load", "new"]:

@@ -1,4 +1,4 @@
-"""One training run: faces in, a trained network, its test figures and everything about them out."""
+"""Train one network and test it, in a run folder that an interrupted run is continued in."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ import logging
 import os
 import re
 import shutil
-import sys
-import warnings
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -41,10 +39,11 @@ from mfer_lightning.training.checks.combinations import idle_options
 from mfer_lightning.training.checks.trial_build import build_on_trial, gflops_of
 from mfer_lightning.training.disk_space import check_space
 from mfer_lightning.training.finalize import finish
+from mfer_lightning.training.log_file import logged_to
 from mfer_lightning.training.publish_results import run_facts
 from mfer_lightning.training.resume import Resumption, mixed_arithmetic, resumption
 from mfer_lightning.training.stop_ranks import stop_ranks
-from mfer_lightning.training.time_estimate import outlook
+from mfer_lightning.training.time_estimate import note_on_duration
 from mfer_lightning.views import Views
 
 #: Handed from the first process of a distributed run to the others, which must not choose a folder of their own.
@@ -94,7 +93,7 @@ def _train_in_folder(config: dict[str, Any], parent: Path, in_sweep: bool) -> tu
             return _score(run_dir), run_dir, False
         os.environ[RUN_DIR] = str(run_dir)
         try:
-            with _LogFile(run_dir / "log.txt"):
+            with logged_to(run_dir / "log.txt"):
                 _check_same_run(run_name(config), run_dir)
                 if not inherited:
                     decide_together(partial(_build_on_trial, config))
@@ -153,7 +152,7 @@ def _train(config: dict[str, Any], run_dir: Path) -> float | None:
         if whole and trainer.strategy.root_device.type == "cpu":
             cores = min(torch.get_num_threads() * trainer.num_devices, available_cpus())
             faces = len(datamodule.splits.train) // trainer.num_nodes
-            notes += filter(None, [outlook(config, gflops, faces, epochs - resume.epochs, cores, now)])
+            notes += filter(None, [note_on_duration(config, gflops, faces, epochs - resume.epochs, cores, now)])
         for note in notes:
             print(f"Note: {note}.", flush=True)
         if (mixed := mixed_arithmetic(arithmetic)) is not None:
@@ -227,48 +226,3 @@ def _remove_if_nothing_was_trained(run_dir: Path, parent: Path | None) -> None:
 def _score(run_dir: Path) -> float | None:
     value = json.loads((run_dir / "result.json").read_text(encoding="utf-8"))["selection"]["value"]
     return None if value is None else float(value)
-
-
-class _Quiet(logging.FileHandler):
-    """A log that a full disk cannot make noisy: it is said once, by whoever writes what matters."""
-
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's own name
-        pass
-
-
-class _LogFile:
-    """While open, what libraries and we log, and all warnings, go to ``log.txt``: the screen is for the figures."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __enter__(self) -> _LogFile:
-        os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
-        self.handler = _Quiet(self.path, encoding="utf-8")
-        self.handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
-        self.loggers = [
-            logging.getLogger(n) for n in ("mfer_lightning", "lightning", "lightning.pytorch", "lightning.fabric")
-        ]
-        self.before = [(x.handlers[:], x.propagate, x.level) for x in self.loggers]
-        for x in self.loggers:
-            x.handlers, x.propagate = [self.handler], False
-            x.setLevel(logging.INFO)
-        logging.captureWarnings(True)
-        self.warnings = logging.getLogger("py.warnings")
-        self.warnings.addHandler(self.handler)
-        self.warnings.propagate = False
-        warnings.filterwarnings("default")
-        log.info("started: %s", " ".join(sys.argv[1:]))
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
-        if error is not None:
-            trace = None if isinstance(error, (UserError, KeyboardInterrupt)) else error
-            log.error("ended by %s: %s", kind.__name__ if kind else "", error, exc_info=trace)
-        for x, (handlers, propagate, level) in zip(self.loggers, self.before, strict=True):
-            x.handlers, x.propagate = handlers, propagate
-            x.setLevel(level)
-        self.warnings.removeHandler(self.handler)
-        logging.captureWarnings(False)
-        with suppress(OSError):  # a full disk again
-            self.handler.close()
