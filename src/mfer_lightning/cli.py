@@ -10,7 +10,8 @@ import os
 import sys
 from collections.abc import Sequence
 
-from mfer_lightning.config.location import choices, groups
+from mfer_lightning.config.flags import join_values
+from mfer_lightning.config.location import choices, groups, use_config_dirs
 from mfer_lightning.errors import UserError, nearest
 
 #: Verb -> what it does; each is a module of :mod:`mfer_lightning.commands` with a function ``main(arguments) -> int``.
@@ -52,6 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _run(arguments: list[str]) -> int:
     verb, rest = split_verb(arguments)
+    rest = join_values(rest)
+    use_config_dirs(rest)
     if any(a in ("-h", "--help") for a in rest):
         print(help_text())
         return 0
@@ -109,6 +112,7 @@ def help_text() -> str:
         "Any value of any of them: optimizer.lr=1e-3 trainer.max_epochs=20 backbone.name=<timm model> seed=1",
         "",
         "  -m, --multirun    sweep over comma-separated values: -m loss=ce,lgm,dsf seed=0,1,2",
+        "  --config-dir DIR  add choices of your own; plugins=[my_lab]: and classes (docs/extending.md)",
         "  --cfg job         print the composed configuration and stop (--resolve: with values filled in)",
         "  --version         print the version",
         "",

@@ -7,7 +7,9 @@ program with exit code 2 (``HYDRA_FULL_ERROR=1`` shows the traceback). Every oth
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterable
+from typing import TypeVar
 
 #: More names than this are not listed in a message.
 MOST_NAMES = 24
@@ -18,6 +20,54 @@ class UserError(Exception):
 
     The message says what is wrong, where, what is legal and what to do.
     """
+
+
+#: int or float, returned as it was given.
+Number = TypeVar("Number", bound=float)
+
+
+def check_number(name: str, value: Number, low: float, high: float = math.inf, *, excluded: str = "") -> Number:
+    """Refuse an argument that is not a finite number of a range.
+
+    Args:
+        name: of the argument.
+        value: what it was given.
+        low: the smallest legal number.
+        high: the largest; infinity: there is none.
+        excluded: ``"low"`` or ``"high"`` where that end itself is not legal.
+
+    Returns:
+        The number.
+
+    Raises:
+        ValueError: naming the argument, the legal values and the value.
+
+    Example:
+        >>> check_number("margin", -1.0, 0.0)
+        Traceback (most recent call last):
+            ...
+        ValueError: Expected argument `margin` to be at least 0, but got -1.0.
+        >>> check_number("decay", 1.0, 0.0, 1.0, excluded="high")
+        Traceback (most recent call last):
+            ...
+        ValueError: Expected argument `decay` to be at least 0 and less than 1, but got 1.0.
+    """
+    number = float(value)
+    above = number > low if excluded == "low" else number >= low
+    below = number < high if excluded == "high" else number <= high
+    if above and below and math.isfinite(number):  # NaN compares false with everything
+        return value
+    legal = f"{'more than' if excluded == 'low' else 'at least'} {low:g}"
+    if high != math.inf:
+        legal += f" and {'less than' if excluded == 'high' else 'at most'} {high:.10g}"
+    raise ValueError(f"Expected argument `{name}` to be {legal}, but got {value!r}.")
+
+
+def check_count(name: str, value: int, low: int = 1) -> int:
+    """Refuse a size that is not a whole number of at least ``low``."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < low:
+        raise ValueError(f"Expected argument `{name}` to be an integer >= {low}, but got {value!r}.")
+    return value
 
 
 def printable(text: str) -> str:

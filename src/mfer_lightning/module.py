@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,16 +12,11 @@ from torchmetrics import MeanMetric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score, MulticlassRecall
 
 from mfer_lightning.errors import UserError
-from mfer_lightning.optim import Mixup, build_optimizer, build_schedule, parameter_groups
+from mfer_lightning.optim import Mixup, optimizer_for, schedule_for
 from mfer_lightning.views import ONE_VIEW
 
 #: Version of the ``mfer`` entry of a checkpoint.
 CHECKPOINT_FORMAT = 1
-
-#: Warm-up of a run that is no longer than the warm-up it was to have, as a share of it.
-SHORT_WARMUP = 0.2
-
-log = logging.getLogger("mfer_lightning")
 
 
 def build_metrics(num_classes: int) -> MetricCollection:
@@ -94,10 +88,8 @@ class FERModule(L.LightningModule):
         self.objective = objective
         self.preprocess = preprocess
         self.class_names = tuple(class_names)
-        self.optimizer_options = {
-            k: v for k, v in (optimizer or {"name": "adamw", "lr": 2.5e-4}).items() if v is not None
-        }
-        self.scheduler_options = {k: v for k, v in (scheduler or {"name": "constant"}).items() if v is not None}
+        self.optimizer_options = dict(optimizer or {"name": "adamw", "lr": 2.5e-4})
+        self.scheduler_options = dict(scheduler or {"name": "constant"})
         self.mixup = mixup
         self.metadata = dict(metadata or {})
         self.views = ONE_VIEW  # of predict_step
@@ -198,26 +190,10 @@ class FERModule(L.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """Build the optimiser over named parameter groups and the schedule, which steps with every batch."""
-        options = dict(self.optimizer_options)
-        split = {k: options.pop(k) for k in ("head_lr_scale", "center_lr_scale", "layer_decay") if k in options}
-        total = int(self.trainer.estimated_stepping_batches)
-        epochs = max(self.trainer.max_epochs or 1, 1)
-        schedule = dict(self.scheduler_options)
-        if schedule.get("warmup_epochs", 0) >= epochs:
-            log.warning("The run of %d epochs is too short for its warm-up; a fifth of it is warm-up.", epochs)
-            schedule["warmup_epochs"] = SHORT_WARMUP * epochs
         try:
-            groups = parameter_groups(
-                self.network,
-                self.objective,
-                lr=options["lr"],
-                weight_decay=options.get("weight_decay", 0.0),
-                **split,
-            )
-            optimizer = build_optimizer(groups, **options)
-            scheduler = build_schedule(
-                optimizer, total_steps=total, steps_per_epoch=max(total // epochs, 1), **schedule
-            )
+            optimizer = optimizer_for(self.network, self.objective, self.optimizer_options)
+            steps, epochs = int(self.trainer.estimated_stepping_batches), max(self.trainer.max_epochs or 1, 1)
+            scheduler = schedule_for(optimizer, self.scheduler_options, steps, epochs)
         except (TypeError, ValueError) as error:
             raise UserError(f"optimizer or scheduler: {error}") from error
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}

@@ -17,7 +17,7 @@ from mfer_lightning.nn import MFER
 from mfer_lightning.nn.attention import ConvControl, DSAttention
 from mfer_lightning.report.study.axes import find_axes, flatten
 from mfer_lightning.report.study.plan import read_plan, told
-from mfer_lightning.training.trial_build import rehearse
+from mfer_lightning.training.checks.trial_build import build_on_trial
 
 ROOT = Path(__file__).parents[2]
 ABLATION = "ferplus_ablation"
@@ -66,7 +66,7 @@ class TestTheAblation:
 
     @pytest.mark.parametrize("name", METHODS)
     def test_a_method_can_be_built_and_differs_in_attention_head_and_loss_alone(self, name: str) -> None:
-        rehearse(method(name) | {"trainer": {**method(name)["trainer"], "accelerator": "cpu"}})
+        build_on_trial(method(name) | {"trainer": {**method(name)["trainer"], "accelerator": "cpu"}})
         plain = method(f"{ABLATION}/plain")
         assert {key for key, value in method(name).items() if value != plain[key]} <= {"attention", "head", "loss"}
 
@@ -113,7 +113,7 @@ def test_the_conditions_of_the_synthetic_study_compose_and_change_one_thing_each
     for words in starts:
         (name,) = [word.partition("=")[2] for word in words if word.startswith("name=")]
         changes[name] = [word for word in words if not word.startswith(swept)]
-        rehearse(composed(*changes[name], "trainer=cpu"))
+        build_on_trial(composed(*changes[name], "trainer=cpu"))
         assert "paths.runs=else where" in words
     assert changes.pop("facs_clean") == ["experiment=facs_studies"]
     assert len(changes) == 5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,13 @@ from omegaconf import OmegaConf
 from mfer_lightning.callbacks import History
 from mfer_lightning.config.location import choices, config_dir, groups
 from mfer_lightning.config.schema import register
+from mfer_lightning.sweep.identity import run_name
 from mfer_lightning.training.build import build_callbacks, build_trainer
 from mfer_lightning.training.checks import check_config
-from mfer_lightning.training.trial_build import rehearse
+from mfer_lightning.training.checks.trial_build import build_on_trial
 
+#: Command -> the name that the first version gave its run; the other commands: tests/compatibility/test_run_names.py.
+NAMES = json.loads((Path(__file__).parents[1] / "compatibility" / "files" / "run_names.json").read_text())
 ALL = [(group, name) for group in groups() for name in choices(group)]
 
 
@@ -29,8 +33,9 @@ def composed(*overrides: str) -> dict:
 
 
 @pytest.mark.parametrize(("group", "name"), ALL, ids=[f"{g}={n}" for g, n in ALL])
-def test_every_choice_composes_without_a_missing_value(group: str, name: str) -> None:
+def test_every_choice_composes_without_a_missing_value_and_names_its_run_as_ever(group: str, name: str) -> None:
     config = composed(f"{group}={name}")
+    assert run_name(config) == NAMES.get(f"{group}={name}", run_name(config))
     if group not in ("experiment", "debug", "trainer", "sweep", "launcher"):
         assert config[group]["name"]
 
@@ -105,7 +110,7 @@ def test_options_of_the_training_loop_can_be_built(group: str, name: str, tmp_pa
     (tmp_path / "weights.pth").touch()
     config = composed(f"{group}={name}", *((f"weights={tmp_path}/weights.pth",) if name == "backbone" else ()))
     check_config(config)
-    rehearse(config)
+    build_on_trial(config)
     build_trainer(config, tmp_path, "accuracy", History(tmp_path / "metrics.csv"))
     kinds = {type(c).__name__ for c in build_callbacks(config, tmp_path, "accuracy", History(tmp_path / "metrics.csv"))}
     assert ("EarlyStop" in kinds) is (group == "early_stopping" and name != "none")

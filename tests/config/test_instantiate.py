@@ -46,7 +46,7 @@ def test_an_unknown_option_names_the_nearest() -> None:
 def test_a_missing_value_and_a_refused_value_are_named() -> None:
     with pytest.raises(UserError, match=r"loss\.feature lacks a value for `feature_dim`"):
         instantiate({"_target_": "mfer_lightning.losses.DSFLoss"}, where="loss.feature", num_classes=3)
-    with pytest.raises(UserError, match=r"loss\.feature: .*temperature"):
+    with pytest.raises(UserError, match=r"loss\.feature\.temperature=-1\.0: .*`temperature` to be more than 0"):
         instantiate(
             {"_target_": "mfer_lightning.losses.DSFLoss", "temperature": -1.0},
             where="loss.feature",

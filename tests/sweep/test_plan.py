@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from commands.conftest import Mfer
 
-from mfer_lightning.commands import sweep_plan
+from mfer_lightning.sweep import plan
 from mfer_lightning.sweep.search import best_trial, take_up_study
 
 
@@ -36,7 +36,7 @@ def refused(mfer: Mfer, folder: Path, capsys: pytest.CaptureFixture, *arguments:
 def test_a_missing_extra_is_named_with_what_to_install(
     choice: str, extra: str, mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sweep_plan, "EXTRAS", {k: (f"absent.{m}", e) for k, (m, e) in sweep_plan.EXTRAS.items()})
+    monkeypatch.setattr(plan, "EXTRAS", {k: (f"absent.{m}", e) for k, (m, e) in plan.EXTRAS.items()})
     assert f"pip install 'mfer_lightning[{extra}]'" in refused(mfer, tmp_path, capsys, "-m", choice, "seed=0,1")
 
 

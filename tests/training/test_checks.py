@@ -10,14 +10,21 @@ import pytest
 from commands.conftest import Mfer
 from config.test_compose import composed
 
-from mfer_lightning.commands.hydra_app import split_flags
+from mfer_lightning.config.flags import split_flags
 from mfer_lightning.errors import UserError
 from mfer_lightning.training.checks import check_config
+from mfer_lightning.training.checks.trial_build import build_on_trial
 
 
 @pytest.fixture(scope="module")
 def config() -> dict:
     return composed()
+
+
+def check_all(config: dict) -> None:
+    """Ask the tables of values and combinations, and the classes that the options belong to."""
+    check_config(config)
+    build_on_trial(config)
 
 
 def test_the_defaults_pass(config: dict) -> None:
@@ -50,7 +57,7 @@ def test_a_value_out_of_range_is_named_with_what_is_legal(option: str, value: ob
     node, name = option.split(".") if "." in option else (None, option)
     (changed[node] if node else changed)[name] = value
     with pytest.raises(UserError, match=re.escape(f"{option}={value}: ")):
-        check_config(changed)
+        check_all(changed)
 
 
 def test_sam_is_refused_where_it_would_be_silently_wrong(config: dict) -> None:

@@ -7,6 +7,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
+from mfer_lightning.errors import check_number
 from mfer_lightning.module import FERModule
 
 
@@ -25,9 +26,7 @@ class CentersFromData(Callback):
     """
 
     def __init__(self, faces: int = 4096) -> None:
-        if faces < 1:
-            raise ValueError(f"Expected argument `faces` to be at least 1, but got {faces}.")
-        self.faces = faces
+        self.faces = check_number("faces", faces, 1)
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Set the centres, at the very beginning of a run only."""

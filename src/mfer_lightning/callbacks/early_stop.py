@@ -5,6 +5,8 @@ from __future__ import annotations
 import lightning as L
 from lightning.pytorch.callbacks import EarlyStopping
 
+from mfer_lightning.errors import check_number
+
 #: Validation figures that can be watched, and whether more or less of each is better.
 MODES = {"accuracy": "max", "mean_class_accuracy": "max", "macro_f1": "max", "nll": "min"}
 
@@ -27,15 +29,11 @@ class EarlyStop(EarlyStopping):
     def __init__(self, monitor: str = "accuracy", patience: int = 10, min_delta: float = 0.0) -> None:
         if monitor not in MODES:
             raise ValueError(f"Expected argument `monitor` to be one of {tuple(MODES)}, but got {monitor!r}.")
-        if patience < 1:
-            raise ValueError(f"Expected argument `patience` to be at least 1, but got {patience}.")
-        if not 0 <= min_delta < float("inf"):
-            raise ValueError(f"Expected argument `min_delta` to be a finite number >= 0, but got {min_delta}.")
         super().__init__(
             monitor=f"val/{monitor}",
             mode=MODES[monitor],
-            patience=patience,
-            min_delta=min_delta,
+            patience=check_number("patience", patience, 1),
+            min_delta=check_number("min_delta", min_delta, 0),
             check_on_train_epoch_end=True,  # after validation, before the checkpoint of the epoch
         )
 
@@ -47,11 +45,6 @@ class EarlyStop(EarlyStopping):
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Say why the run is shorter than it was to be."""
         if self.wait_count >= self.patience and trainer.is_global_zero:
-            print(
-                f"Stopped early: {self.monitor} has not risen above {float(self.best_score):.4f} for "
-                f"{self.patience} epochs."
-                if self.mode == "max"
-                else f"Stopped early: {self.monitor} has not fallen below {float(self.best_score):.4f} for "
-                f"{self.patience} epochs.",
-                flush=True,
-            )
+            moved = "risen above" if self.mode == "max" else "fallen below"
+            best = float(self.best_score)
+            print(f"Stopped early: {self.monitor} has not {moved} {best:.4f} for {self.patience} epochs.", flush=True)

@@ -8,6 +8,11 @@ import torch
 from lightning.pytorch.callbacks import WeightAveraging
 from torch import Tensor
 
+from mfer_lightning.errors import check_number
+
+#: Beyond it float32 cannot tell 1 - decay from 0 well: the average would stand still.
+LARGEST_DECAY = 0.9999999
+
 
 class WarmEMA(WeightAveraging):
     """Moving average of all weights and buffers from the first step on, used for validation, checkpoints and test.
@@ -18,16 +23,14 @@ class WarmEMA(WeightAveraging):
     Differs from Lightning's ``EMAWeightAveraging`` in this warm-up, and in updating all tensors in one fused call.
 
     Args:
-        decay: share of the old average kept at each step once warm, in [0, 1).
+        decay: share of the old average kept at each step once warm, from 0 to :data:`LARGEST_DECAY`.
 
     Raises:
-        ValueError: where ``decay`` is outside [0, 1).
+        ValueError: where ``decay`` is outside of that.
     """
 
     def __init__(self, decay: float = 0.999) -> None:
-        if not 0.0 <= decay < 1.0:
-            raise ValueError(f"Expected argument `decay` to be within [0, 1), but got {decay}.")
-        self.decay = decay
+        self.decay = check_number("decay", decay, 0, LARGEST_DECAY)
         super().__init__(multi_avg_fn=self._move)
 
     def _move(self, averages: list[Tensor], weights: list[Tensor], _: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import lightning as L
 from lightning.pytorch.callbacks import Callback
 
-from mfer_lightning.errors import UserError
+from mfer_lightning.errors import UserError, check_number
 from mfer_lightning.module import FERModule
 from mfer_lightning.nn.backbones.timm_backbone import Backbone
 
@@ -32,9 +32,9 @@ class FreezeBackbone(Callback):
     """
 
     def __init__(self, epochs: int | None = None) -> None:
-        if epochs is not None and epochs < 1:
-            raise ValueError(f"Expected argument `epochs` to be None or at least 1, but got {epochs}.")
         self.epochs = epochs
+        if epochs is not None:
+            check_number("epochs", epochs, 1)
 
     def frozen(self, epoch: int) -> bool:
         """Whether the backbone is frozen in an epoch, counted from 0."""

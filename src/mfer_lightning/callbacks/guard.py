@@ -10,7 +10,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
-from mfer_lightning.errors import UserError
+from mfer_lightning.errors import UserError, check_number
 from mfer_lightning.module import FERModule
 
 #: Rows of the batch that a message names.
@@ -49,9 +49,7 @@ class FiniteLossGuard(Callback):
     """
 
     def __init__(self, every: int = 50) -> None:
-        if every < 1:
-            raise ValueError(f"Expected argument `every` to be at least 1, but got {every}.")
-        self.every = every
+        self.every = check_number("every", every, 1)
         self._seen: list[_Seen] = []
         self._batch = 0
 

@@ -68,26 +68,16 @@ class Interruption(Callback):
         self._trainer = trainer
         self.listen()
 
-    def on_train_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        """Leave, where the signal has come."""
+    def on_train_batch_end(self, *_: Any, **__: Any) -> None:
+        """Exit if the signal has arrived."""
         self._leave_if_asked()
 
-    def on_validation_batch_end(
-        self,
-        trainer: L.Trainer,
-        pl_module: L.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        """Leave, where the signal has come."""
+    def on_validation_batch_end(self, *_: Any, **__: Any) -> None:
+        """Exit if the signal has arrived."""
         self._leave_if_asked()
 
-    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Leave, where the signal has come; what follows has its checkpoints."""
+    def on_train_end(self, *_: Any) -> None:
+        """Exit if the signal has arrived; the checkpoints for what follows are written."""
         self._leave_if_asked()
         self._training = False
 

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mfer_lightning.commands.hydra_app import run_verb
-from mfer_lightning.config.schema_align import Align
+from mfer_lightning.config.compose import run_verb
 from mfer_lightning.errors import UserError, nearest
 
 
@@ -21,7 +20,7 @@ def main(arguments: Sequence[str]) -> int:
     Returns:
         Exit code: 0, or 1 where not one face could be aligned.
     """
-    return run_verb("align", Align, _align, arguments)
+    return run_verb("align", _align, arguments)
 
 
 def _align(config: dict[str, Any]) -> int:

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mfer_lightning.benchmark.parts import chosen_parts, left_out
-from mfer_lightning.commands.hydra_app import run_verb
-from mfer_lightning.config.schema_benchmark import Benchmark
+from mfer_lightning.config.compose import run_verb
 from mfer_lightning.errors import UserError
 
 if TYPE_CHECKING:
@@ -29,7 +28,7 @@ def main(arguments: Sequence[str]) -> int:
     Returns:
         Exit code: 0.
     """
-    return run_verb("benchmark", Benchmark, _benchmark, arguments)
+    return run_verb("benchmark", _benchmark, arguments)
 
 
 def _benchmark(config: dict[str, Any]) -> int:

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mfer_lightning.commands.hydra_app import run_verb
-from mfer_lightning.config.schema_dashboard import Dashboard
+from mfer_lightning.config.compose import run_verb
 from mfer_lightning.errors import UserError
 from mfer_lightning.evaluation.run_folders import run_folders
 
@@ -22,17 +21,17 @@ def main(arguments: Sequence[str]) -> int:
     Returns:
         Exit code: 0.
     """
-    return run_verb("dashboard", Dashboard, _dashboard, arguments)
+    return run_verb("dashboard", _dashboard, arguments)
 
 
 def _dashboard(config: dict[str, Any]) -> int:
     folders = run_folders(config["runs"], "runs=")
     if importlib.util.find_spec("wandb_workspaces") is None:
         raise UserError("mfer dashboard needs W&B's workspaces: pip install 'mfer_lightning[dashboard]'.")
-    from mfer_lightning.sweep.setting_name import setting
+    from mfer_lightning.sweep.identity import setting_name
     from mfer_lightning.tracking.dashboards.runs import by_protocol, read_runs
 
-    runs = read_runs(folders, setting)  # first: a mistake is answered before W&B's packages are imported
+    runs = read_runs(folders, setting_name)  # first: a mistake is answered before W&B's packages are imported
     from mfer_lightning.files import write_json
     from mfer_lightning.tracking.dashboards.definition import build_dashboard
     from mfer_lightning.tracking.dashboards.publish import publish_dashboard

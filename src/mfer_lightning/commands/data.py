@@ -10,8 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mfer_lightning.commands.hydra_app import run_verb
-from mfer_lightning.config.schema_data import Data
+from mfer_lightning.config.compose import run_verb
+from mfer_lightning.config.verb_schema import verb_schema
 from mfer_lightning.errors import UserError, nearest
 from mfer_lightning.files import make_folder
 
@@ -28,9 +28,9 @@ def main(arguments: Sequence[str]) -> int:
         Exit code: 0 healthy, 1 usable with warnings, 2 unusable.
     """
     words = ["json=true" if a == "--json" else a for a in arguments]
-    own = {f.name for f in fields(Data)}
+    own = {f.name for f in fields(verb_schema("data"))}
     mine = [w for w in words if w.startswith("-") or w.lstrip("+").partition("=")[0] in own or "=" not in w]
-    return run_verb("data", Data, partial(_examine, options=[w for w in words if w not in mine]), mine)
+    return run_verb("data", partial(_examine, options=[w for w in words if w not in mine]), mine)
 
 
 def _examine(config: dict[str, Any], options: Sequence[str]) -> int:

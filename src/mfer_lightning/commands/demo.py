@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from mfer_lightning.commands.hydra_app import run_verb
-from mfer_lightning.config.schema_demo import Demo
+from mfer_lightning.config.compose import run_verb
 from mfer_lightning.errors import UserError
 
 
@@ -21,7 +20,7 @@ def main(arguments: Sequence[str]) -> int:
     """
     if any(a in ("-m", "--multirun") for a in arguments):
         raise UserError("mfer demo shows one page: give one checkpoint, without -m.")
-    return run_verb("demo", Demo, _demo, arguments)
+    return run_verb("demo", _demo, arguments)
 
 
 def _demo(config: dict[str, Any]) -> int:

@@ -7,8 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mfer_lightning.commands.hydra_app import run_verb
-from mfer_lightning.config.schema_evaluate import Evaluate
+from mfer_lightning.config.compose import run_verb
 from mfer_lightning.errors import UserError, nearest
 from mfer_lightning.evaluation.runs import is_training
 from mfer_lightning.inference.averaging import check_shift
@@ -30,8 +29,7 @@ def main(arguments: Sequence[str]) -> int:
     rest, options = split_dataset_options(arguments)
     several = any(argument in ("-m", "--multirun") for argument in rest)
     codes = [
-        run_verb("evaluate", Evaluate, partial(_evaluate, options=chosen), rest)
-        for chosen in each_combination(options, several)
+        run_verb("evaluate", partial(_evaluate, options=chosen), rest) for chosen in each_combination(options, several)
     ]
     return codes[0] if len(codes) == 1 else int(any(codes))
 

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mfer_lightning.commands.hydra_app import run_verb
-from mfer_lightning.config.schema_export import Export
+from mfer_lightning.config.compose import run_verb
 from mfer_lightning.errors import UserError, nearest
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ def main(arguments: Sequence[str]) -> int:
     Returns:
         Exit code: 0, or 1 where one of several exports failed.
     """
-    return run_verb("export", Export, _export, arguments)
+    return run_verb("export", _export, arguments)
 
 
 def _export(config: dict[str, Any]) -> None:

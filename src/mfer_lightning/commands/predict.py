@@ -8,9 +8,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mfer_lightning.commands.hydra_app import run_verb
+from mfer_lightning.config.compose import run_verb
 from mfer_lightning.config.path_quoting import quote_paths
-from mfer_lightning.config.schema_predict import Predict
 from mfer_lightning.errors import UserError, nearest
 from mfer_lightning.inference.averaging import check_shift
 
@@ -29,7 +28,7 @@ def main(arguments: Sequence[str]) -> int:
     Returns:
         Exit code: 0 wherever the source is there, whatever its photos hold; what could not be read is said.
     """
-    return run_verb("predict", Predict, _predict, quote_paths(arguments, ("source", "checkpoint", "output")))
+    return run_verb("predict", _predict, quote_paths(arguments, ("source", "checkpoint", "output")))
 
 
 def _predict(config: dict[str, Any]) -> int:

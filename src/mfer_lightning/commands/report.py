@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mfer_lightning.commands.hydra_app import run_verb
-from mfer_lightning.config.schema_report import Report
+from mfer_lightning.config.compose import run_verb
 from mfer_lightning.errors import UserError, nearest
 from mfer_lightning.evaluation.run_folders import run_folders
 
@@ -25,7 +24,7 @@ def main(arguments: Sequence[str]) -> int:
     Returns:
         Exit code: 0.
     """
-    return run_verb("report", Report, _report, overrides(arguments))
+    return run_verb("report", _report, overrides(arguments))
 
 
 def overrides(arguments: Sequence[str]) -> list[str]:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mfer_lightning.commands.hydra_app import launch
+from mfer_lightning.sweep.launch import launch
 from mfer_lightning.sweep.plan import Sweep
 
 

@@ -1,16 +1,101 @@
-"""The configuration of a training, composed within another verb."""
+"""Compose the configuration of a verb with Hydra and call the verb's job with it; say Hydra's errors readably."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import hydra
-from omegaconf import OmegaConf
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
 
-from mfer_lightning.config.messages import explain
-from mfer_lightning.config.schema import Train, register
+from mfer_lightning.config.environment import restored
+from mfer_lightning.config.flags import split_flags
+from mfer_lightning.config.location import config_dir
+from mfer_lightning.config.messages import readable
+from mfer_lightning.config.plugins import plugins_loaded
+from mfer_lightning.config.schema import Train, check_known, register
+from mfer_lightning.config.verb_schema import verb_schema
 from mfer_lightning.errors import UserError
+
+#: What the user set HYDRA_FULL_ERROR to. Further ranks inherit it; HYDRA_FULL_ERROR itself is set by this module.
+FULL_ERROR = "MFER_FULL_ERROR"
+
+
+def run_verb(config_name: str, job: Callable[[dict[str, Any]], int | None], arguments: Sequence[str]) -> int:
+    """Compose the configuration of a verb other than ``train`` and call its job.
+
+    With ``-m`` the job is called for each combination of the comma-separated values, in this process, one after the
+    other; one that fails with a user's mistake prints it and does not stop the others.
+
+    Args:
+        config_name: name of the primary configuration file, e.g. ``"evaluate"``; the file's defaults list begins with
+            ``<config_name>_schema``.
+        job: takes the plain resolved configuration; returns an exit code, None meaning 0.
+        arguments: the command line after the verb.
+
+    Returns:
+        Exit code: the job's own, or 1 where a job of several failed.
+
+    Raises:
+        UserError: for what the user can correct.
+    """
+    schema = verb_schema(config_name)
+    flags, overrides = split_flags(arguments)
+    if any(o.startswith(("launcher=", "hydra/launcher=", "sweep=", "hydra/sweeper=")) for o in overrides):
+        raise UserError("launcher= and sweep= belong to mfer train: other verbs do a grid in this process.")
+    codes: list[int] = []
+    refused: list[UserError] = []
+
+    def task(cfg: DictConfig) -> None:
+        try:
+            config = to_plain(cfg)
+            check_known(config, schema)
+            with plugins_loaded(config.get("plugins", ())):
+                codes.append(job(config) or 0)
+        except UserError as error:  # raised below: Hydra would print lines of its own above the message
+            refused.append(error)
+            codes.append(1)
+            if HydraConfig.get().mode is RunMode.MULTIRUN:
+                print(f"Error: {error}", file=sys.stderr, flush=True)
+
+    with tempfile.TemporaryDirectory() as scratch:  # for the multirun.yaml that Hydra writes in a sweep
+        start_hydra(config_name, schema, task, flags, [*overrides, f"hydra.sweep.dir={scratch}"])
+    if len(codes) == 1 and refused:
+        raise refused[0]
+    return codes[0] if len(codes) == 1 else int(any(codes))
+
+
+def start_hydra(
+    config_name: str, schema: type, task: Callable[[DictConfig], Any], flags: Sequence[str], overrides: Sequence[str]
+) -> None:
+    """Let Hydra compose the configuration and call the task.
+
+    Args:
+        config_name: name of the primary configuration file.
+        schema: dataclass of the verb's options.
+        task: takes the composed configuration.
+        flags: Hydra's, e.g. ``-m``.
+        overrides: ``key=value``.
+
+    Raises:
+        UserError: for what Hydra refuses.
+    """
+    register(f"{config_name}_schema", schema)
+    argv = sys.argv
+    with restored("HYDRA_FULL_ERROR", FULL_ERROR):
+        full = os.environ.setdefault(FULL_ERROR, os.environ.get("HYDRA_FULL_ERROR", "")) == "1"
+        os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra raise instead of printing and exiting
+        sys.argv = [argv[0], *flags, *overrides]
+        try:
+            with readable(schema, overrides, full):
+                hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=config_name)(task)()
+        finally:
+            sys.argv = argv
 
 
 def compose_train(overrides: Sequence[str]) -> dict[str, Any]:
@@ -26,12 +111,17 @@ def compose_train(overrides: Sequence[str]) -> dict[str, Any]:
         UserError: for whatever does not compose.
     """
     register("train_schema", Train)
-    try:
-        plain = OmegaConf.to_container(hydra.compose("train", list(overrides)), resolve=True, throw_on_missing=True)
-    except Exception as error:
-        message = explain(error)
-        if message is None:
-            raise
-        raise UserError(message) from error
+    with readable():
+        return to_plain(hydra.compose("train", list(overrides)))
+
+
+def to_plain(cfg: DictConfig) -> dict[str, Any]:
+    """Resolve a composed configuration into plain containers.
+
+    Raises:
+        UserError: for an interpolation that leads nowhere, or a value that is still missing.
+    """
+    with readable():
+        plain = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
     assert isinstance(plain, dict)
     return {str(key): value for key, value in plain.items()}

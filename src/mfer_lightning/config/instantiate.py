@@ -1,18 +1,22 @@
-"""The one place that turns ``_target_`` into an object.
+"""Build the objects that a configuration names by ``_target_``. Nothing else does.
 
 Configuration comes from the command line, from files and from checkpoints, and none of them may name arbitrary code:
-a target must be a public class of one of the packages of ours that the configuration is meant to name.
+a target is a public class of the packages in :data:`ALLOWED`, or of a plugin that the user has given
+(:mod:`mfer_lightning.config.plugins`).
 """
 
 from __future__ import annotations
 
 import importlib
 import inspect
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any
 
 from mfer_lightning.config.former_names import current
+from mfer_lightning.config.plugins import find_in_plugin, in_plugin, is_reserved
 from mfer_lightning.errors import UserError, nearest
 
 #: Modules whose public classes and functions a configuration may name.
@@ -25,7 +29,7 @@ ALLOWED = (
 
 
 def locate(target: str, where: str = "the configuration") -> Any:
-    """Import what a ``_target_`` names, if it is on the list.
+    """Return what a ``_target_`` names, if a configuration may name it.
 
     Args:
         target: dotted name, e.g. ``"mfer_lightning.losses.DSFLoss"``.
@@ -35,7 +39,7 @@ def locate(target: str, where: str = "the configuration") -> Any:
         The class or function.
 
     Raises:
-        UserError: where the name is not on the list, or does not exist.
+        UserError: where it may not, or there is no such class.
 
     Example:
         >>> locate("os.system")
@@ -44,10 +48,17 @@ def locate(target: str, where: str = "the configuration") -> Any:
         mfer_lightning.errors.UserError: the configuration names `os.system`, ...
     """
     module_name, _, name = current(target).rpartition(".")
+    if in_plugin(module_name):
+        return find_in_plugin(target, where)
     if module_name not in ALLOWED or name.startswith("_"):
+        if module_name and not is_reserved(module_name):
+            raise UserError(
+                f"{where} names `{target}`, which it may not unless its package is a plugin: if you trust its code, "
+                f"give plugins=[{module_name}]."
+            )
         raise UserError(
             f"{where} names `{target}`, which it may not: only names directly in {', '.join(ALLOWED)} can be built "
-            "from a configuration. Use your class from Python instead, or add it to one of these packages."
+            "from a configuration. Use your class from Python instead, or give its package as a plugin, plugins=[...]."
         )
     module = importlib.import_module(module_name)
     public = list(getattr(module, "__all__", ()))
@@ -56,12 +67,21 @@ def locate(target: str, where: str = "the configuration") -> Any:
     return getattr(module, name)
 
 
-def instantiate(node: Mapping[str, Any], *, where: str = "the configuration", **available: Any) -> Any:
+def instantiate(
+    node: Mapping[str, Any],
+    *,
+    where: str = "the configuration",
+    base: type | None = None,
+    elsewhere: Mapping[str, str] = MappingProxyType({}),
+    **available: Any,
+) -> Any:
     """Build the object that a configuration node describes.
 
     Args:
         node: plain mapping with ``_target_`` and keyword arguments; nested nodes with ``_target_`` are built first.
         where: what to call the node in an error message, e.g. ``"loss.feature"``.
+        base: class that the target must derive from; None: any class or function will do.
+        elsewhere: argument -> option, for values of ``available`` that are options of other nodes.
         available: values that are known only at run time (``num_classes``, ``feature_dim``, ``class_counts`` ...);
             those that the target's signature names, and the node does not set, are passed on.
 
@@ -74,6 +94,8 @@ def instantiate(node: Mapping[str, Any], *, where: str = "the configuration", **
     if "_target_" not in node:
         raise UserError(f"{where} has no `_target_`: it must name the class to build.")
     target = locate(str(node["_target_"]), where)
+    if base is not None and not (isinstance(target, type) and issubclass(target, base)):
+        raise UserError(f"{where}: `{node['_target_']}` is not a {base.__name__}.")
     arguments = {
         key: _build(value, f"{where}.{key}", available)
         for key, value in node.items()
@@ -97,24 +119,36 @@ def instantiate(node: Mapping[str, Any], *, where: str = "the configuration", **
     for key, value in arguments.items():
         if key in node and key in parameters:
             _check_type(f"{where}.{key}", value, parameters[key])
-    with described(where):
+    with described(where, elsewhere):
         return target(**arguments)
 
 
 @contextmanager
-def described(where: str) -> Iterator[None]:
-    """Turn what a constructor says of a wrong value into the user's error, naming the place.
+def described(where: str, elsewhere: Mapping[str, str] = MappingProxyType({})) -> Iterator[None]:
+    """Turn what a constructor says of a wrong argument into the user's error, naming the option.
 
     Args:
         where: the node of the configuration, e.g. ``"preprocess"``.
+        elsewhere: argument -> option, for arguments that are options of other nodes.
 
     Raises:
         UserError: in place of ValueError and TypeError.
+
+    Example:
+        >>> with described("ema"):
+        ...     raise ValueError("Expected argument `decay` to be at most 1, but got 1.5.")
+        Traceback (most recent call last):
+            ...
+        mfer_lightning.errors.UserError: ema.decay=1.5: Expected argument `decay` to be at most 1, but got 1.5.
     """
     try:
         yield
     except (ValueError, TypeError) as error:
-        raise UserError(f"{where}: {error}") from error
+        found = re.match(r"Expected argument `(\w+)`.* but got ([^,;]{1,80}?)\.( |$)", str(error))
+        option = where
+        if found is not None:
+            option = elsewhere.get(found[1], f"{where}.{found[1]}") + "=" + found[2].strip("'")
+        raise UserError(f"{option}: {error}") from error
 
 
 _TYPES: Mapping[str, tuple[tuple[type, ...], str]] = {

@@ -1,18 +1,19 @@
-"""Hydra's and OmegaConf's complaints, said again so that they help."""
+"""Translate the errors of Hydra and OmegaConf into messages that say what to do."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import fields
 
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from mfer_lightning.config.location import choices, config_dir, groups
+from mfer_lightning.config.location import choices, groups
 from mfer_lightning.config.schema import Train
-from mfer_lightning.errors import nearest
+from mfer_lightning.errors import UserError, nearest
 
 #: What OmegaConf complains of, and what the value must be.
 _KINDS = (
@@ -25,6 +26,29 @@ _KINDS = (
 
 #: Groups of recipes, which are no option of any schema.
 RECIPES = ("experiment", "debug", "sweep", "launcher")
+
+
+@contextmanager
+def readable(schema: type = Train, overrides: Sequence[str] = (), full: bool = False) -> Iterator[None]:
+    """Turn what Hydra and OmegaConf raise in a block into the user's error.
+
+    Args:
+        schema: dataclass of the verb's options.
+        overrides: the command line, where it is known.
+        full: leave their errors as they are, traceback and all.
+
+    Raises:
+        UserError: in place of an error that is about the configuration.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        message = None if full else explain(error, schema, overrides)
+        if message is None:
+            raise
+        raise UserError(message) from error
 
 
 def explain(error: BaseException, schema: type = Train, overrides: Sequence[str] = ()) -> str | None:
@@ -79,9 +103,9 @@ def _no_name(overrides: Sequence[str]) -> str:
 
 def _missing_choice(error: MissingConfigException) -> str:
     group, _, name = (error.missing_cfg_file or "").rpartition("/")
-    if group == "experiment" or (group and (config_dir() / group).is_dir()):
-        top = group.split("/")[0]
-        legal = choices(top)
+    top = group.partition("/")[0]
+    legal = choices(top) if top else []
+    if legal:
         wanted = f"{group}/{name}"[len(top) + 1 :]
         return f"{top}={wanted}: there is no such choice. {_sentence(nearest(wanted, legal), legal)}"
     if group and error.options:

@@ -1,4 +1,4 @@
-"""Types and legal names of the configuration, checked by Hydra when it composes.
+"""Types and names of the options of ``mfer train``, checked by Hydra when it composes.
 
 YAML alone would take ``trainer.max_epochs=abc``; these dataclasses refuse it before anything starts. Nodes that
 belong to one class each (dataset, attention, head, loss) are free-form here and checked against the class's signature
@@ -7,11 +7,14 @@ when it is built (:mod:`mfer_lightning.config.instantiate`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, Optional
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
+
+from mfer_lightning.errors import UserError, nearest
 
 # OmegaConf reads these annotations at run time; Optional is the spelling that it knows on every Python we support.
 # ruff: noqa: UP045
@@ -215,6 +218,7 @@ class Train:
     resume: str = "auto"
     track_test: bool = False
     report: bool = True
+    plugins: list[str] = field(default_factory=list)
 
 
 def register(name: str, schema: type = Train) -> None:
@@ -225,12 +229,29 @@ def register(name: str, schema: type = Train) -> None:
         schema: dataclass of the options of a verb.
     """
     node = OmegaConf.structured(schema)
-    if "backbone" in node and isinstance(node.backbone, DictConfig):
-        OmegaConf.set_struct(node.backbone.options, False)  # whatever timm's constructors take
-    if "options" in node:
-        OmegaConf.set_struct(node.options, False)  # likewise
-    if "detector" in node:
-        OmegaConf.set_struct(node.detector, False)  # each detector has options of its own
-    if "lists" in node:
-        OmegaConf.set_struct(node.lists, False)  # named by the user
+    for free in ("backbone.options", "options", "detector", "lists"):  # whose names timm, detectors and users give
+        if isinstance(mapping := OmegaConf.select(node, free), DictConfig):
+            OmegaConf.set_struct(mapping, False)
     ConfigStore.instance().store(name=name, node=node, provider="mfer_lightning")
+
+
+def check_known(config: Mapping[str, Any], schema: Any, prefix: str = "") -> None:
+    """Refuse options that Hydra's ``+`` added and nobody reads, and needed ones that its ``~`` removed.
+
+    Args:
+        config: plain configuration of a verb.
+        schema: dataclass of the verb's options.
+        prefix: what to put before a name in the message, e.g. ``"trainer."``.
+
+    Raises:
+        UserError: naming the option.
+    """
+    kinds = {f.name: f.default_factory for f in fields(schema)}
+    gone = next((name for name in kinds if name not in config), None)
+    if gone is not None:
+        raise UserError(f"`{prefix}{gone}` cannot be taken away with ~: leave it out for its default, or give a value.")
+    for name, value in config.items():
+        if name not in kinds:
+            raise UserError(f"There is no option `{prefix}{name}`: {nearest(name, kinds)}")
+        if is_dataclass(kinds[name]) and isinstance(value, Mapping):
+            check_known(value, kinds[name], f"{prefix}{name}.")

@@ -10,8 +10,28 @@ import time
 
 from lightning.fabric.utilities.seed import pl_worker_init_function
 
+from mfer_lightning.errors import UserError
+
 #: Seconds that a worker goes on after SIGTERM: enough for the trainer to finish its step and save.
 PATIENCE = 60.0
+
+
+def check_workers(workers: int) -> None:
+    """Refuse more processes that read than any machine survives.
+
+    Args:
+        workers: the option ``loader.num_workers``.
+
+    Raises:
+        UserError: saying how many are legal.
+    """
+    cores = os.cpu_count() or 1
+    most = max(32, 8 * cores)
+    if workers > most:
+        raise UserError(
+            f"loader.num_workers={workers}: each of them is a process of its own, and this machine has {cores} cores. "
+            f"The value must be at most {most}."
+        )
 
 
 def start_worker(worker: int) -> None:

@@ -13,8 +13,8 @@ from mfer_lightning.config.compose import compose_train
 from mfer_lightning.config.instantiate import instantiate
 from mfer_lightning.config.path_quoting import quoted
 from mfer_lightning.data.datasets import FaceDataModule
+from mfer_lightning.data.workers import check_workers
 from mfer_lightning.errors import UserError
-from mfer_lightning.training.combinations import most_workers, too_many_workers
 
 
 def split_dataset_options(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -107,18 +107,17 @@ def open_dataset(config: Mapping[str, Any], loader: Mapping[str, Any], cache: st
     for option, least in (("eval_batch_size", 1), ("num_workers", 0)):
         if loader[option] < least:
             raise UserError(f"loader.{option}={loader[option]}: the value must be at least {least}.")
-    if loader["num_workers"] > most_workers():
-        raise UserError(too_many_workers(loader["num_workers"]))
-    datamodule = instantiate(
+    check_workers(loader["num_workers"])
+    datamodule: FaceDataModule = instantiate(
         config,
         where="dataset",
+        base=FaceDataModule,
         augment="none",
         batch_size=1,
         eval_batch_size=loader["eval_batch_size"],
         num_workers=loader["num_workers"],
         cache_dir=cache,
     )
-    assert isinstance(datamodule, FaceDataModule)
     datamodule.prepare_data()
     datamodule.setup("predict")
     return datamodule

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
+from mfer_lightning.config.plugins import plugins_loaded
 from mfer_lightning.errors import UserError, nearest
 from mfer_lightning.inference.classifier import Classifier, TorchClassifier
 from mfer_lightning.inference.model import read_model
@@ -23,6 +25,7 @@ def load_model(
     flip: bool | None = None,
     shift: float | None = None,
     precision: str = "float32",
+    plugins: Sequence[str] = (),
 ) -> Predictor:
     """Load a trained model that takes photos, without executing anything that its file holds.
 
@@ -34,6 +37,8 @@ def load_model(
         shift: average with four copies shifted by this share of the side; None: as the model's file says.
         precision: ``"float32"``, or ``"bfloat16"``: twice as quick and more where the hardware multiplies it, half the
             memory, and probabilities differ by a hundredth or so.
+        plugins: packages of yours that the model was trained with (``plugins=[...]``); importing them executes their
+            code.
 
     Returns:
         The model: ``.predict(photos)``, ``.embed(photos)``, ``.class_names``.
@@ -50,7 +55,8 @@ def load_model(
                 "export it with quantize=int8."
             )
         return Predictor(_onnx_classifier(where, device, flip, shift), batch_size=batch_size)
-    model = read_model(where, device)
+    with plugins_loaded(plugins):
+        model = read_model(where, device)
     if precision == "bfloat16":
         in_bfloat16(model)
     views = Views.of_metadata(model.metadata, flip, shift)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from mfer_lightning.config.instantiate import locate
+from mfer_lightning.config.plugins import missing_plugins
 from mfer_lightning.errors import FORMULA, UserError, nearest
 from mfer_lightning.inference.checkpoint import read_checkpoint
 from mfer_lightning.inference.checkpoint_path import checkpoint_path
@@ -210,7 +211,7 @@ def build_model(description: Mapping[str, Any], weights: Mapping[str, Tensor], s
         preprocess = Preprocess.from_config(_with_grey(description))
         Views.of_metadata(description)
     except (UserError, TypeError, ValueError, AttributeError, RuntimeError, AssertionError) as error:
-        message = str(error)
+        message = f"{error}{missing_plugins(description.get('config'))}"
         raise UserError(message if str(source) in message else f"{source} cannot be used: {message}") from error
     check_finite(weights, source)
     network.load_state_dict({k: _own(v) for k, v in weights.items()}, assign=True)

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from mfer_lightning.losses.checks import TargetKind, check_logits, check_number
+from mfer_lightning.errors import check_number
+from mfer_lightning.losses.checks import TargetKind, check_logits
 from mfer_lightning.losses.classification import cross_entropy
 from mfer_lightning.losses.weights import check_class_counts
 

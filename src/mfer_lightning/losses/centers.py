@@ -6,7 +6,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from mfer_lightning.losses.checks import TargetKind, at_least_float32, check_count, check_feature, check_number
+from mfer_lightning.errors import check_count, check_number
+from mfer_lightning.losses.checks import TargetKind, at_least_float32, check_feature
 
 
 def squared_distances(feature: Tensor, centers: Tensor, precision: Tensor | None = None) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Literal
 
 import torch
@@ -12,23 +11,6 @@ from mfer_lightning.errors import UserError
 
 #: What a row of the target may be: a distribution, one class, or a set of classes (all entries > 0 belong to it).
 TargetKind = Literal["distribution", "one-hot", "multi-hot"]
-
-
-def check_number(name: str, value: float, low: float, high: float = float("inf"), *, open_low: bool = False) -> float:
-    """Refuse a hyper-parameter that is not a finite number within ``[low, high]`` (``(low, high]`` where ``open_low``).
-
-    Example:
-        >>> check_number("margin", -1.0, 0.0)
-        Traceback (most recent call last):
-            ...
-        ValueError: Expected argument `margin` to be a number within [0.0, inf], but got -1.0.
-    """
-    number = float(value)
-    # Written so that NaN, which compares false with everything, is refused.
-    if (number > low if open_low else number >= low) and number <= high and math.isfinite(number):
-        return number
-    bracket = "(" if open_low else "["
-    raise ValueError(f"Expected argument `{name}` to be a number within {bracket}{low}, {high}], but got {value!r}.")
 
 
 def check_choice(name: str, value: str, legal: tuple[str, ...]) -> str:
@@ -42,13 +24,6 @@ def check_choice(name: str, value: str, legal: tuple[str, ...]) -> str:
     """
     if value not in legal:
         raise ValueError(f"Expected argument `{name}` to be one of {legal}, but got {value!r}.")
-    return value
-
-
-def check_count(name: str, value: int, low: int = 1) -> int:
-    """Refuse a size that is not a whole number of at least ``low``."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < low:
-        raise ValueError(f"Expected argument `{name}` to be an integer >= {low}, but got {value!r}.")
     return value
 
 

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mfer_lightning.errors import check_number
 from mfer_lightning.losses.checks import (
     TargetKind,
     at_least_float32,
     check_logits,
-    check_number,
     no_autocast,
 )
 from mfer_lightning.losses.weights import check_class_weights, class_weight_buffer

@@ -16,8 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mfer_lightning.errors import check_number
 from mfer_lightning.losses.centers import CenterLossBase, squared_distances
-from mfer_lightning.losses.checks import at_least_float32, check_choice, check_feature, check_number, no_autocast
+from mfer_lightning.losses.checks import at_least_float32, check_choice, check_feature, no_autocast
 from mfer_lightning.losses.classification import smooth
 
 #: Which of the two terms do not move the centres.
@@ -138,7 +139,7 @@ class DSFLoss(CenterLossBase):
         init_std: float | None = None,
     ) -> None:
         super().__init__(num_classes, feature_dim, 0.0 if init_std is None else init_std)
-        self.temperature = check_number("temperature", temperature, 0.0, open_low=True)
+        self.temperature = check_number("temperature", temperature, 0.0, excluded="low")
         self.label_smoothing = check_number("label_smoothing", label_smoothing, 0.0, 1.0)
         if label_smoothing == 1:  # nothing of the label would be left: no centre would be any class's own
             raise ValueError("Expected argument `label_smoothing` to be a number within [0, 1), but got 1.")

@@ -13,11 +13,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mfer_lightning.errors import check_number
 from mfer_lightning.losses.checks import (
     TargetKind,
     at_least_float32,
     check_logits,
-    check_number,
     no_autocast,
 )
 from mfer_lightning.losses.classification import smooth

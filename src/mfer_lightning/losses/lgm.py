@@ -15,8 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mfer_lightning.errors import check_number
 from mfer_lightning.losses.centers import CenterLossBase, squared_distances
-from mfer_lightning.losses.checks import at_least_float32, check_choice, check_feature, check_number, no_autocast
+from mfer_lightning.losses.checks import at_least_float32, check_choice, check_feature, no_autocast
 
 
 def lgm_loss(
@@ -116,7 +117,7 @@ class LGMLoss(CenterLossBase):
         self.covariance = check_choice("covariance", covariance, ("identity", "diagonal"))
         self.margin = check_number("margin", margin, 0.0)
         self.likelihood_weight = check_number("likelihood_weight", likelihood_weight, 0.0)
-        self.variance_floor = check_number("variance_floor", variance_floor, 0.0, 0.999, open_low=True)
+        self.variance_floor = check_number("variance_floor", variance_floor, 0.0, 0.999, excluded="low")
         if covariance == "diagonal":
             start = math.log(1 - self.variance_floor)
             self.log_variance = nn.Parameter(torch.full((num_classes, feature_dim), start))

@@ -10,11 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mfer_lightning.errors import UserError, nearest
+from mfer_lightning.errors import UserError, check_count, nearest
 from mfer_lightning.losses.checks import (
     TargetKind,
     at_least_float32,
-    check_count,
     check_feature,
     check_target_kind,
     no_autocast,

@@ -10,7 +10,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mfer_lightning.losses.checks import TargetKind, at_least_float32, check_logits, check_number, no_autocast
+from mfer_lightning.errors import check_number
+from mfer_lightning.losses.checks import TargetKind, at_least_float32, check_logits, no_autocast
 
 
 def multi_target_loss(logits: Tensor, target: Tensor, *, label_smoothing: float = 0.0) -> Tensor:

@@ -8,7 +8,8 @@ from typing import Any, TypeGuard
 import torch
 from torch import Tensor, nn
 
-from mfer_lightning.losses.checks import check_number, check_target_kind
+from mfer_lightning.errors import check_number
+from mfer_lightning.losses.checks import check_target_kind
 
 
 class Objective(nn.Module):

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from mfer_lightning.losses.checks import check_choice, check_number
+from mfer_lightning.errors import check_number
+from mfer_lightning.losses.checks import check_choice
 
 
 def class_weights_from_counts(

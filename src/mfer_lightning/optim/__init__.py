@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from mfer_lightning.optim.groups import parameter_groups
 from mfer_lightning.optim.mixup import Mixup
-from mfer_lightning.optim.optimizers import build_optimizer
+from mfer_lightning.optim.optimizers import build_optimizer, optimizer_for
 from mfer_lightning.optim.sam import SAM
-from mfer_lightning.optim.schedules import build_schedule
+from mfer_lightning.optim.schedules import build_schedule, schedule_for
 
-__all__ = ["SAM", "Mixup", "build_optimizer", "build_schedule", "parameter_groups"]
+__all__ = [
+    "SAM",
+    "Mixup",
+    "build_optimizer",
+    "build_schedule",
+    "optimizer_for",
+    "parameter_groups",
+    "schedule_for",
+]

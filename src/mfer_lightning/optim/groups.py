@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import nn
 
+from mfer_lightning.errors import check_number
 from mfer_lightning.optim.layers import layer_scales
 
 #: Parameters of the network under this prefix are the heads'.
@@ -57,16 +58,12 @@ def parameter_groups(
         >>> [(g["name"], g["lr"], g["weight_decay"]) for g in groups]
         [('backbone', 0.1, 0.05), ('backbone_no_decay', 0.1, 0.0), ('head', 1.0, 0.05), ('head_no_decay', 1.0, 0.0)]
     """
-    _check("lr", lr, positive=True)
-    for name, value in (
-        ("weight_decay", weight_decay),
-        ("head_lr_scale", head_lr_scale),
-        ("center_lr_scale", center_lr_scale),
-    ):
-        _check(name, value)
-    if layer_decay is not None and not 0 < layer_decay <= 1:
-        raise ValueError(f"Expected argument `layer_decay` to be None or within (0, 1], but got {layer_decay!r}.")
-
+    check_number("lr", lr, 0, excluded="low")
+    check_number("weight_decay", weight_decay, 0)
+    check_number("head_lr_scale", head_lr_scale, 0)
+    check_number("center_lr_scale", center_lr_scale, 0)
+    if layer_decay is not None:
+        check_number("layer_decay", layer_decay, 0, 1, excluded="low")
     scales = layer_scales(network, layer_decay) if layer_decay is not None and layer_decay < 1 else {}
     excluded = _excluded_from_decay(network)
     groups: dict[str, dict[str, Any]] = {}
@@ -118,10 +115,3 @@ def _excluded_from_decay(network: nn.Module) -> set[str]:
             # timm gives full names or their last parts ("relative_position_bias_table").
             excluded |= {n for n in own if n == pattern or n.endswith(f".{pattern}")}
     return excluded
-
-
-def _check(name: str, value: float, *, positive: bool = False) -> None:
-    if not (value > 0 if positive else value >= 0) or value == float("inf"):
-        raise ValueError(
-            f"Expected argument `{name}` to be a finite number {'> 0' if positive else '>= 0'}, but got {value!r}."
-        )

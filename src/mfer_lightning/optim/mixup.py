@@ -16,6 +16,8 @@ import torch
 from timm.data import Mixup as TimmMixup
 from torch import Tensor
 
+from mfer_lightning.errors import check_number
+
 
 class Mixup:
     """Mix each image of a batch with another, and their targets alike.
@@ -51,14 +53,12 @@ class Mixup:
         mode: str = "batch",
         seed: int = 0,
     ) -> None:
-        for name, value in (("mixup_alpha", mixup_alpha), ("cutmix_alpha", cutmix_alpha)):
-            if not 0 <= value < float("inf"):
-                raise ValueError(f"Expected argument `{name}` to be a finite number >= 0, but got {value!r}.")
+        check_number("mixup_alpha", mixup_alpha, 0)
+        check_number("cutmix_alpha", cutmix_alpha, 0)
+        check_number("prob", prob, 0, 1)
+        check_number("switch_prob", switch_prob, 0, 1)
         if mixup_alpha == 0 and cutmix_alpha == 0:
             raise ValueError("Expected argument `mixup_alpha` or `cutmix_alpha` to be > 0, but got 0 for both.")
-        for name, value in (("prob", prob), ("switch_prob", switch_prob)):
-            if not 0 <= value <= 1:
-                raise ValueError(f"Expected argument `{name}` to be a number within [0, 1], but got {value!r}.")
         if mode not in ("batch", "pair", "elem"):
             raise ValueError(f"Expected argument `mode` to be one of ('batch', 'pair', 'elem'), but got {mode!r}.")
         self.seed = seed

@@ -1,14 +1,15 @@
-"""Building an optimizer by name."""
+"""Build an optimizer by name, over parameter groups."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 
+from mfer_lightning.optim.groups import parameter_groups
 from mfer_lightning.optim.sam import SAM
 
 #: Names that :func:`build_optimizer` takes.
@@ -82,6 +83,24 @@ def build_optimizer(
     if fused:
         _make_safe(optimizer)
     return optimizer if sam_rho == 0 else SAM(optimizer, rho=sam_rho, adaptive=sam_adaptive)
+
+
+def optimizer_for(network: nn.Module, objective: nn.Module | None, options: Mapping[str, Any]) -> Optimizer:
+    """Build the optimizer of a training over the groups of its network and objective.
+
+    Args:
+        network: the model.
+        objective: for its learnable parameters, or None.
+        options: of :func:`build_optimizer` and :func:`mfer_lightning.optim.parameter_groups`; None values are left out.
+
+    Raises:
+        ValueError: where an option is not legal.
+    """
+    chosen = {k: v for k, v in options.items() if v is not None}
+    split = {k: chosen.pop(k) for k in ("head_lr_scale", "center_lr_scale", "layer_decay") if k in chosen}
+    decay = chosen.get("weight_decay", 0.0)
+    groups = parameter_groups(network, objective, lr=chosen["lr"], weight_decay=decay, **split)
+    return build_optimizer(groups, **chosen)
 
 
 def _make_safe(optimizer: Optimizer) -> None:

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from mfer_lightning.errors import check_number
+
 
 class SAM(Optimizer):
     r"""Step along the gradient taken at the worst point near by: ``w + e``, ``e = rho g / ||g||`` over all parameters.
@@ -51,11 +53,9 @@ class SAM(Optimizer):
     """
 
     def __init__(self, base: Optimizer, rho: float = 0.05, adaptive: bool = False) -> None:
-        if not 0 < rho < float("inf"):
-            raise ValueError(f"Expected argument `rho` to be a finite number > 0, but got {rho!r}.")
+        self.rho = check_number("rho", rho, 0, excluded="low")
         super().__init__(base.param_groups, base.defaults)
         self.base = base
-        self.rho = rho
         self.adaptive = adaptive
         self.perturbed = False
         self._share()

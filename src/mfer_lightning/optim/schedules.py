@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Any
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
+
+from mfer_lightning.errors import check_count, check_number
+
+#: Share of a run's epochs that is warm-up where the run is too short for the warm-up asked for.
+SHORT_WARMUP = 0.2
+
+log = logging.getLogger("mfer_lightning")
 
 #: Names that :func:`build_schedule` takes.
 SCHEDULES = ("constant", "cosine", "exponential", "step")
@@ -107,18 +116,15 @@ def build_schedule(
     """
     if name not in SCHEDULES:
         raise ValueError(f"Expected argument `name` to be one of {SCHEDULES}, but got {name!r}.")
-    for key, size in (("total_steps", total_steps), ("steps_per_epoch", steps_per_epoch)):
-        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-            raise ValueError(f"Expected argument `{key}` to be an integer >= 1, but got {size!r}.")
+    check_count("total_steps", total_steps)
+    check_count("steps_per_epoch", steps_per_epoch)
     if not 0 <= warmup_epochs * steps_per_epoch < total_steps:
         raise ValueError(
             "Expected argument `warmup_epochs` to be >= 0 and shorter than the run of "
             f"{total_steps / steps_per_epoch:g} epochs, but got {warmup_epochs!r}."
         )
-    if not 0 < gamma <= 1:
-        raise ValueError(f"Expected argument `gamma` to be a number within (0, 1], but got {gamma!r}.")
-    if not 0 <= min_lr_ratio <= 1:
-        raise ValueError(f"Expected argument `min_lr_ratio` to be a number within [0, 1], but got {min_lr_ratio!r}.")
+    check_number("gamma", gamma, 0, 1, excluded="low")
+    check_number("min_lr_ratio", min_lr_ratio, 0, 1)
     milestones = tuple(int(m) for m in milestones)
     if list(milestones) != sorted(set(milestones)) or any(m < 0 for m in milestones):
         raise ValueError(f"Expected argument `milestones` to be rising epochs >= 0, but got {milestones}.")
@@ -135,3 +141,22 @@ def build_schedule(
         milestones=milestones,
     )
     return LambdaLR(optimizer, factor)
+
+
+def schedule_for(optimizer: Optimizer, options: Mapping[str, Any], total_steps: int, epochs: int) -> LambdaLR:
+    """Build the schedule of a training; a run too short for its warm-up has a shorter one.
+
+    Args:
+        optimizer: its groups' rates are those at factor 1.
+        options: of :func:`build_schedule`; None values are left out.
+        total_steps: optimizer steps of the whole run.
+        epochs: of the whole run.
+
+    Raises:
+        ValueError: where an option is not legal.
+    """
+    chosen = {k: v for k, v in options.items() if v is not None}
+    if chosen.get("warmup_epochs", 0) >= epochs:
+        log.warning("The run of %d epochs is too short for its warm-up; a fifth of it is warm-up.", epochs)
+        chosen["warmup_epochs"] = SHORT_WARMUP * epochs
+    return build_schedule(optimizer, total_steps=total_steps, steps_per_epoch=max(total_steps // epochs, 1), **chosen)

@@ -27,6 +27,7 @@ IRRELEVANT = (
     "name",
     "resume",
     "report",
+    "plugins",  # the classes that they add are named by _target_, their backbones by backbone.name
     "trainer.accelerator",
     "trainer.devices",
     "trainer.num_nodes",
@@ -91,6 +92,19 @@ def run_name(config: Mapping[str, Any]) -> str:
         config_hash(config),
     )
     return "-".join(parts)
+
+
+def setting_name(config: Mapping[str, Any]) -> str:
+    """Name what a run is without its seed: runs of one setting differ in their seed alone.
+
+    Args:
+        config: plain resolved configuration of ``mfer train``.
+
+    Returns:
+        Loss, backbone and attention by name, and four hexadecimal digits for everything else.
+    """
+    parts = (config["loss"]["name"], config["backbone"]["name"].split("/")[-1], config["attention"]["name"])
+    return " ".join((*parts, config_hash({**config, "seed": None})[:4]))
 
 
 def sweep_name(arguments: Sequence[str]) -> str:

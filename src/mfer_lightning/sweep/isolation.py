@@ -18,6 +18,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
+from mfer_lightning.config.environment import restored
+
 #: What a distributed job leaves in the environment, which would make the next one believe it is a child of it.
 LEFTOVERS = (
     "LOCAL_RANK",
@@ -43,26 +45,21 @@ def isolated_job(overrides: Sequence[str], flags: Sequence[str] = ()) -> Iterato
 
     argv, spec = sys.argv, __main__.__spec__
     started_by = multiprocessing.get_start_method(allow_none=True)
-    before = {name: os.environ.get(name) for name in LEFTOVERS}
     sys.argv = [argv[0], *flags, *overrides, "hydra.mode=RUN"]
     __main__.__spec__ = importlib.util.find_spec("mfer_lightning.__main__")
     if str(started_by).startswith("loky"):  # joblib's own way of starting processes, which a DataLoader cannot use
         multiprocessing.set_start_method(None, force=True)
-    try:
-        yield
-    finally:
-        sys.argv, __main__.__spec__ = argv, spec
-        multiprocessing.set_start_method(started_by, force=True)
-        if "torch" in sys.modules:
-            import torch.distributed
+    with restored(*LEFTOVERS):
+        try:
+            yield
+        finally:
+            sys.argv, __main__.__spec__ = argv, spec
+            multiprocessing.set_start_method(started_by, force=True)
+            if "torch" in sys.modules:
+                import torch.distributed
 
-            if torch.distributed.is_available() and torch.distributed.is_initialized():
-                torch.distributed.destroy_process_group()
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+                if torch.distributed.is_available() and torch.distributed.is_initialized():
+                    torch.distributed.destroy_process_group()
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What a sweep calls for each of its jobs, in this process or in another one, and what is recorded of it."""
+"""Run one job of a sweep, in this process or another one, and record how it ended."""
 
 from __future__ import annotations
 
@@ -14,13 +14,10 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from mfer_lightning.config.plain import to_plain
+from mfer_lightning.config.compose import FULL_ERROR, to_plain
 from mfer_lightning.errors import UserError
 from mfer_lightning.sweep.isolation import isolated_job, output_to
 from mfer_lightning.sweep.records import TOKEN, JobRecord
-
-#: What the user set HYDRA_FULL_ERROR to: inherited by further ranks, where that variable itself is ours.
-FULL_ERROR = "MFER_FULL_ERROR"
 
 #: One job: configuration, parent folder of its run, whether it belongs to a sweep -> its score, its folder, new or not.
 Job = Callable[[dict[str, Any], Path, bool], tuple[float | None, Path, bool]]

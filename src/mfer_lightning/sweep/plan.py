@@ -1,4 +1,4 @@
-"""A sweep before its first job: what it is, where it goes, and whether it can be run at all."""
+"""Plan a sweep: where its runs go, which launcher runs them, and whether it can be run at all."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Overrid
 from omegaconf import DictConfig, OmegaConf
 
 from mfer_lightning.config.location import config_dir
-from mfer_lightning.config.messages import explain
-from mfer_lightning.config.schema import Train
-from mfer_lightning.config.unknown_options import check_known
+from mfer_lightning.config.messages import readable
+from mfer_lightning.config.plugins import plugins_loaded
+from mfer_lightning.config.schema import Train, check_known
 from mfer_lightning.errors import UserError
 from mfer_lightning.sweep.identity import check_name, sweep_name
 from mfer_lightning.sweep.search import Progress, take_up_study
@@ -112,7 +112,7 @@ def plan_sweep(config_name: str, overrides: Sequence[str], config_dirs: Sequence
     """
     register_sweep_dir(overrides)
     _refuse_external_ranks()
-    try:
+    with readable():
         parsed = OverridesParser.create().parse_overrides(list(overrides))
         fixed = [o.input_line or "" for o in parsed if not o.is_sweep_override()]
         if config_dirs:
@@ -125,14 +125,8 @@ def plan_sweep(config_name: str, overrides: Sequence[str], config_dirs: Sequence
             check_name(config.name)
             search = str(config.hydra.sweeper._target_).endswith("OptunaSweeper")
             if search:
-                _check_search(config_name, config, fixed, [o for o in parsed if o.is_sweep_override()])
-    except UserError:
-        raise
-    except Exception as error:
-        message = explain(error)
-        if message is None:
-            raise
-        raise UserError(message) from error
+                with plugins_loaded(config.plugins):
+                    _check_search(config_name, config, fixed, [o for o in parsed if o.is_sweep_override()])
     launcher = config.hydra.launcher
     if config.trainer.fast_dev_run:
         raise UserError("debug=fast_dev_run keeps nothing that a sweep could compare: use debug=smoke.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 import lightning as L
@@ -15,6 +16,7 @@ from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvir
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.profilers import AdvancedProfiler, Profiler, PyTorchProfiler, SimpleProfiler
 from lightning.pytorch.strategies import DDPStrategy, Strategy
+from torch import nn
 
 from mfer_lightning.callbacks import (
     AtomicCheckpointIO,
@@ -44,19 +46,26 @@ from mfer_lightning.sweep.ranks import external_environment
 from mfer_lightning.sweep.slurm import requeue_command
 from mfer_lightning.tracking.curves import EpochCurves
 from mfer_lightning.tracking.loggers import build_loggers
-from mfer_lightning.training.combinations import device_count
+from mfer_lightning.training.checks.hardware import device_count
 
 Config = Mapping[str, Any]
+
+
+#: Arguments of a datamodule that are options of another node.
+_ELSEWHERE = {name: f"loader.{name}" for name in ("batch_size", "eval_batch_size", "num_workers")}
 
 
 def build_datamodule(config: Config) -> FaceDataModule:
     """Build the datamodule that ``dataset`` names, with the loader's, the augmentation's and the sampler's options."""
     loader = config["loader"]
     pin = loader["pin_memory"]
-    datamodule = instantiate(
+    augment = config["augment"]
+    datamodule: FaceDataModule = instantiate(
         config["dataset"],
         where="dataset",
-        augment=_name_or_spec(config["augment"]),
+        base=FaceDataModule,
+        elsewhere=_ELSEWHERE,
+        augment=instantiate(augment, where="augment") if "_target_" in augment else augment,
         sampler=config["sampler"]["name"],
         batch_size=loader["batch_size"],
         eval_batch_size=loader["eval_batch_size"],
@@ -67,35 +76,63 @@ def build_datamodule(config: Config) -> FaceDataModule:
         train_faces=config["trainer"].get("overfit_batches", 0) * loader["batch_size"] or None,
         track_test=config["track_test"],
     )
-    if not isinstance(datamodule, FaceDataModule):
-        raise UserError(f"dataset: `{config['dataset']['_target_']}` is not a FaceDataModule.")
     return datamodule
 
 
 def build_module(config: Config, datamodule: FaceDataModule, metadata: Config) -> FERModule:
-    """Build network, objective and preprocessing, and load the initial weights that ``weights`` names."""
-    backbone = {k: v for k, v in config["backbone"].items() if v is not None}
-    with described("network"):
-        network = MFER(backbone, datamodule.num_classes, attention=config["attention"], head=config["head"])
+    """Build network, objective and preprocessing, and load the initial weights that ``weights`` names.
+
+    Args:
+        config: plain resolved configuration.
+        datamodule: is set up.
+        metadata: plain values for the checkpoints, ``alignment`` among them.
+    """
+    network = build_network(config, datamodule.num_classes)
     with described("weights"):
         report = load_weights(network, config["weights"], head=_head_choice(config["weights"], datamodule.class_names))
     if config["trainer"]["checkpointing"]:
         network.backbone.set_checkpointing()
     if config["weights"] != "none":
         print(f"weights: {report}", flush=True)
-    loss = {**config["loss"], "classification": _weighted(config["loss"]["classification"], datamodule)}
-    objective = build_losses(loss, datamodule.num_classes, network.feature_dim, datamodule.class_counts)
+    grey = datamodule.train_dataset is not None and datamodule.train_dataset.is_grey()
+    return assemble(config, network, datamodule.class_names, datamodule.class_counts, metadata, grey=grey)
+
+
+def build_network(config: Config, num_classes: int) -> MFER:
+    """Build the network with fresh weights."""
+    backbone = {k: v for k, v in config["backbone"].items() if v is not None}
+    with described("network"):
+        return MFER(backbone, num_classes, attention=config["attention"], head=config["head"])
+
+
+def assemble(
+    config: Config,
+    network: nn.Module,
+    class_names: Sequence[str],
+    class_counts: Sequence[int],
+    metadata: Config = MappingProxyType({}),
+    grey: bool = False,
+) -> FERModule:
+    """Join a network with the objective, preprocessing and mixup that the configuration describes.
+
+    Args:
+        config: plain resolved configuration.
+        network: as :func:`build_network` builds it.
+        class_names: the K emotions in order.
+        class_counts: K training faces by class.
+        metadata: plain values for the checkpoints, ``alignment`` among them.
+        grey: whether the faces have no colour.
+    """
     with described("preprocess"):
-        grey = datamodule.train_dataset is not None and datamodule.train_dataset.is_grey()
         alignment = metadata.get("alignment", {}).get("template")
         preprocess = Preprocess(**config["preprocess"], grey=grey, alignment=alignment)
     with described("mixup"):
         mixup = build_mixup(config)
     return FERModule(
         network,
-        objective,
+        build_objective(config["loss"], class_names, class_counts, int(network.feature_dim)),  # type: ignore[arg-type]
         preprocess,
-        class_names=datamodule.class_names,
+        class_names=class_names,
         optimizer=config["optimizer"],
         scheduler=config["scheduler"],
         mixup=mixup,
@@ -104,10 +141,14 @@ def build_module(config: Config, datamodule: FaceDataModule, metadata: Config) -
     )
 
 
-def build_losses(loss: Config, num_classes: int, feature_dim: int, class_counts: Sequence[int]) -> Objective:
-    """Build the objective that ``loss`` describes, whose class weights are numbers by now."""
-    available = {"num_classes": num_classes, "feature_dim": feature_dim, "class_counts": tuple(class_counts)}
-    classification = instantiate(loss["classification"], where="loss.classification", **available)
+def build_objective(
+    loss: Config, class_names: Sequence[str], class_counts: Sequence[int], feature_dim: int
+) -> Objective:
+    """Build the objective that ``loss`` describes, its class weights computed from the training set's counts."""
+    counts = tuple(class_counts)
+    available: dict[str, Any] = {"num_classes": len(class_names), "feature_dim": feature_dim, "class_counts": counts}
+    weighted = _with_class_weights(loss["classification"], class_names, counts)
+    classification = instantiate(weighted, where="loss.classification", **available)
     feature = instantiate(loss["feature"], where="loss.feature", **available) if loss["feature"] else None
     with described("loss"):
         return Objective(classification, feature, loss["feature_weight"])
@@ -220,23 +261,25 @@ def precision(options: Config) -> Any:
     return "32-true"
 
 
-def _weighted(node: Config, datamodule: FaceDataModule) -> dict[str, Any]:
-    """Put numbers in the place of a scheme of class weights, from the training set's counts."""
+def _with_class_weights(node: Config, class_names: Sequence[str], class_counts: Sequence[int]) -> Config:
+    """Replace a scheme of class weights by its numbers."""
     scheme = node.get("class_weights")
+    if scheme == "none":
+        return {**node, "class_weights": None}
     if not isinstance(scheme, str):
-        if scheme is not None and len(scheme) != datamodule.num_classes:
+        if scheme is not None and len(scheme) != len(class_names):
             raise UserError(
-                f"loss.classification.class_weights has {len(scheme)} numbers for {datamodule.num_classes} classes "
-                f"({', '.join(datamodule.class_names)}): give one a class, in this order."
+                f"loss.classification.class_weights has {len(scheme)} numbers for {len(class_names)} classes "
+                f"({', '.join(class_names)}): give one a class, in this order."
             )
-        return dict(node)
-    with described("loss.classification.class_weights"):
-        if scheme != "none":
-            empty = [n for n, c in zip(datamodule.class_names, datamodule.class_counts, strict=True) if c == 0]
-            if empty:
-                raise ValueError(f"{scheme} is not possible: there is no training face of {', '.join(empty)}.")
-        weights = None if scheme == "none" else class_weights_from_counts(datamodule.class_counts, scheme)
-    return {**node, "class_weights": None if weights is None else list(weights)}
+        return node
+    empty = [n for n, c in zip(class_names, class_counts, strict=True) if c == 0]
+    try:
+        if empty:
+            raise ValueError(f"{scheme} is not possible: there is no training face of {', '.join(empty)}.")
+        return {**node, "class_weights": list(class_weights_from_counts(class_counts, scheme))}
+    except ValueError as error:
+        raise UserError(f"loss.classification.class_weights: {error}") from error
 
 
 def _head_choice(weights: str, class_names: Sequence[str]) -> Literal["load", "new"]:
@@ -284,7 +327,3 @@ def _profiler(name: str | None, folder: Path) -> Profiler | None:
     folder.mkdir(parents=True, exist_ok=True)
     profiler: Profiler = kinds[name](dirpath=str(folder), filename=name)
     return profiler
-
-
-def _name_or_spec(node: Config) -> Any:
-    return node["name"] if set(node) == {"name"} else dict(node)

@@ -21,8 +21,9 @@ from mfer_lightning.figures.learning_curves import plot_learning_curves
 from mfer_lightning.figures.split_figures import draw_figures
 from mfer_lightning.files import write_json
 from mfer_lightning.inference.checkpoint import read_checkpoint
-from mfer_lightning.inference.collect import Outputs, collect, write_features
-from mfer_lightning.inference.predict_split import groups_of
+from mfer_lightning.inference.collect import collect, write_features
+from mfer_lightning.inference.match_classes import ClassMatch
+from mfer_lightning.inference.predict_split import SplitName, groups_of, tabulate
 from mfer_lightning.module import FERModule
 from mfer_lightning.nn.cost import count_parameters
 from mfer_lightning.report.terminal.results import print_result
@@ -62,11 +63,14 @@ def finish(
     selection = _select(trainer, module, datamodule)
     views = Views.of_metadata(config["evaluation"])
     tables: dict[str, Predictions] = {}
-    for split in ("val", "test"):
+    own = np.arange(datamodule.num_classes)
+    match = ClassMatch(datamodule.class_names, own, own)  # the network's classes are the dataset's
+    splits: tuple[SplitName, ...] = ("val", "test")
+    for split in splits:
         if len(datamodule.splits[split].rows) == 0:
             continue
         outputs = collect(trainer, module, datamodule.predict_dataloader(split), views=views)
-        tables[split] = _table(datamodule, split, outputs)
+        tables[split], _ = tabulate(datamodule, split, outputs, match)
         if trainer.is_global_zero:
             tables[split].to_csv(run_dir / f"predictions_{split}.csv")
             attributes = {name: values[outputs.index] for name, values in datamodule.index.attributes.items()}
@@ -103,23 +107,6 @@ def _select(trainer: L.Trainer, module: FERModule, datamodule: FaceDataModule) -
     selection["epoch"] = int(checkpoint["epoch"])
     module.load_state_dict(checkpoint["state_dict"])
     return selection
-
-
-def _table(datamodule: FaceDataModule, split: str, outputs: Outputs) -> Predictions:
-    part, index = datamodule.splits[split], datamodule.index
-    order = np.argsort(part.rows)
-    if not np.array_equal(part.rows[order], outputs.index):
-        raise RuntimeError(f"The {split} split has {len(part.rows)} faces, but {len(outputs.index)} were predicted.")
-    return Predictions(
-        index=outputs.index,
-        path=index.path[outputs.index],
-        label=part.label[order],
-        logits=outputs.logits,
-        class_names=datamodule.class_names,
-        target=part.target[order],
-        votes=None if index.votes is None else index.votes[outputs.index],
-        vote_names=index.vote_names,
-    )
 
 
 def _result(

@@ -18,7 +18,7 @@ from mfer_lightning.evaluation.predictions import Predictions
 from mfer_lightning.figures.example_grid import COLUMNS, plot_example_grid, surest
 from mfer_lightning.module import FERModule
 from mfer_lightning.nn.cost import count_parameters
-from mfer_lightning.sweep.setting_name import setting
+from mfer_lightning.sweep.identity import setting_name
 from mfer_lightning.tracking import names
 from mfer_lightning.tracking.publication import Examples, Publication, read_rows
 from mfer_lightning.tracking.tensorboard_run import RunTensorBoardLogger
@@ -37,7 +37,7 @@ def run_facts(
     git = module.metadata["git"] or {}
     return {
         names.PROTOCOL: datamodule.protocol.name,
-        names.SETTING: setting(config),
+        names.SETTING: setting_name(config),
         "data_hash": datamodule.data_hash,
         "git_commit": git.get("commit"),
         "git_dirty": git.get("dirty"),
@@ -79,7 +79,7 @@ def publish_result(
                     result,
                     table,
                     val_metrics=evaluate(tables["val"])["metrics"] if split != "val" and "val" in tables else {},
-                    setting=setting(result["config"]),
+                    setting=setting_name(result["config"]),
                     figures={path.stem: path for path in sorted((run_dir / "figures").glob("[!.]*.png"))},
                     curves=read_rows(run_dir / "metrics.csv"),
                     checkpoint=run_dir / "checkpoints" / ("last.ckpt" if last else "best.ckpt")

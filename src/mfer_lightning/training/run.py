@@ -1,4 +1,4 @@
-"""One training run: faces in, a trained network, its test figures and everything about them out."""
+"""Train one network and test it, in a run folder that an interrupted run is continued in."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ import logging
 import os
 import re
 import shutil
-import sys
-import warnings
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,11 +21,11 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from mfer_lightning.align.provenance import describe_alignment
 from mfer_lightning.callbacks import History, TrainingDivergedError
 from mfer_lightning.callbacks.interruption import NAME as INTERRUPTED
+from mfer_lightning.config.plugins import plugins_loaded
 from mfer_lightning.data.images.cache import available_cpus
 from mfer_lightning.errors import UserError
 from mfer_lightning.files import remove_leftovers, write_text
 from mfer_lightning.memory import keep_freed_memory
-from mfer_lightning.nn.cost import count_gflops
 from mfer_lightning.report.terminal.start import print_start
 from mfer_lightning.sweep.identity import claim_run_dir, is_finished, run_name
 from mfer_lightning.sweep.lock import run_lock
@@ -37,14 +35,15 @@ from mfer_lightning.tracking.lifetime import tracked
 from mfer_lightning.tracking.provenance import PATCH, git_state
 from mfer_lightning.training.build import build_datamodule, build_module, build_trainer, precision
 from mfer_lightning.training.checks import check_config
-from mfer_lightning.training.combinations import idle_options
+from mfer_lightning.training.checks.combinations import idle_options
+from mfer_lightning.training.checks.trial_build import build_on_trial, gflops_of
 from mfer_lightning.training.disk_space import check_space
 from mfer_lightning.training.finalize import finish
+from mfer_lightning.training.log_file import logged_to
 from mfer_lightning.training.publish_results import run_facts
 from mfer_lightning.training.resume import Resumption, mixed_arithmetic, resumption
 from mfer_lightning.training.stop_ranks import stop_ranks
-from mfer_lightning.training.time_estimate import outlook
-from mfer_lightning.training.trial_build import rehearse
+from mfer_lightning.training.time_estimate import note_on_duration
 from mfer_lightning.views import Views
 
 #: Handed from the first process of a distributed run to the others, which must not choose a folder of their own.
@@ -68,6 +67,11 @@ def train(config: dict[str, Any], parent: Path, in_sweep: bool) -> tuple[float |
     Raises:
         UserError: for whatever the user can mend.
     """
+    with plugins_loaded(config["plugins"]):
+        return _train_in_folder(config, parent, in_sweep)
+
+
+def _train_in_folder(config: dict[str, Any], parent: Path, in_sweep: bool) -> tuple[float | None, Path, bool]:
     check_config(config)
     inherited = os.environ.get(RUN_DIR)
     leads = not inherited and is_first_rank()
@@ -89,10 +93,10 @@ def train(config: dict[str, Any], parent: Path, in_sweep: bool) -> tuple[float |
             return _score(run_dir), run_dir, False
         os.environ[RUN_DIR] = str(run_dir)
         try:
-            with _LogFile(run_dir / "log.txt"):
+            with logged_to(run_dir / "log.txt"):
                 _check_same_run(run_name(config), run_dir)
                 if not inherited:
-                    decide_together(partial(_rehearsed, config))
+                    decide_together(partial(_build_on_trial, config))
                 return _train(config, run_dir), run_dir, True
         except TrainingDivergedError:  # its log is evidence
             if not leads:
@@ -107,9 +111,9 @@ def train(config: dict[str, Any], parent: Path, in_sweep: bool) -> tuple[float |
                 os.environ.pop(RUN_DIR, None)
 
 
-def _rehearsed(config: dict[str, Any]) -> str:
-    """Rehearse, as a decision of the first rank's: the others would go on to the data and wait for it there."""
-    rehearse(config)
+def _build_on_trial(config: dict[str, Any]) -> str:
+    """Build on trial, as a decision of the first rank: the others would go on to the data and wait for it there."""
+    build_on_trial(config)
     return ""
 
 
@@ -140,10 +144,7 @@ def _train(config: dict[str, Any], run_dir: Path) -> float | None:
     history = History(run_dir / "metrics.csv")
     trainer = build_trainer(config, run_dir, None if protocol.takes_last_epoch else protocol.monitor, history)
     size = int(config["preprocess"]["size"] or datamodule.size or 224)
-    try:
-        gflops = count_gflops(module.network, size)
-    except (RuntimeError, ValueError) as error:
-        raise UserError(f"preprocess.size={size}: the network cannot take faces of this size ({error}).") from error
+    gflops = gflops_of(module.network, size)
     if trainer.is_global_zero:
         check_space(config, run_dir, module, datamodule)
         notes = idle_options(config)
@@ -151,7 +152,7 @@ def _train(config: dict[str, Any], run_dir: Path) -> float | None:
         if whole and trainer.strategy.root_device.type == "cpu":
             cores = min(torch.get_num_threads() * trainer.num_devices, available_cpus())
             faces = len(datamodule.splits.train) // trainer.num_nodes
-            notes += filter(None, [outlook(config, gflops, faces, epochs - resume.epochs, cores, now)])
+            notes += filter(None, [note_on_duration(config, gflops, faces, epochs - resume.epochs, cores, now)])
         for note in notes:
             print(f"Note: {note}.", flush=True)
         if (mixed := mixed_arithmetic(arithmetic)) is not None:
@@ -225,48 +226,3 @@ def _remove_if_nothing_was_trained(run_dir: Path, parent: Path | None) -> None:
 def _score(run_dir: Path) -> float | None:
     value = json.loads((run_dir / "result.json").read_text(encoding="utf-8"))["selection"]["value"]
     return None if value is None else float(value)
-
-
-class _Quiet(logging.FileHandler):
-    """A log that a full disk cannot make noisy: it is said once, by whoever writes what matters."""
-
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's own name
-        pass
-
-
-class _LogFile:
-    """While open, what libraries and we log, and all warnings, go to ``log.txt``: the screen is for the figures."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __enter__(self) -> _LogFile:
-        os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
-        self.handler = _Quiet(self.path, encoding="utf-8")
-        self.handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
-        self.loggers = [
-            logging.getLogger(n) for n in ("mfer_lightning", "lightning", "lightning.pytorch", "lightning.fabric")
-        ]
-        self.before = [(x.handlers[:], x.propagate, x.level) for x in self.loggers]
-        for x in self.loggers:
-            x.handlers, x.propagate = [self.handler], False
-            x.setLevel(logging.INFO)
-        logging.captureWarnings(True)
-        self.warnings = logging.getLogger("py.warnings")
-        self.warnings.addHandler(self.handler)
-        self.warnings.propagate = False
-        warnings.filterwarnings("default")
-        log.info("started: %s", " ".join(sys.argv[1:]))
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
-        if error is not None:
-            trace = None if isinstance(error, (UserError, KeyboardInterrupt)) else error
-            log.error("ended by %s: %s", kind.__name__ if kind else "", error, exc_info=trace)
-        for x, (handlers, propagate, level) in zip(self.loggers, self.before, strict=True):
-            x.handlers, x.propagate = handlers, propagate
-            x.setLevel(level)
-        self.warnings.removeHandler(self.handler)
-        logging.captureWarnings(False)
-        with suppress(OSError):  # a full disk again
-            self.handler.close()

@@ -1,11 +1,11 @@
-"""How long a training will take where that is unreasonably long: said before it starts."""
+"""Estimate how long a training on a CPU takes, and say so before it starts where that is hours."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-#: Hours from which a run on a CPU is worth a word.
+#: Hours from which the user is told.
 LONG = 3.0
 
 #: What a core does in a second of training, thousand million operations: about what our networks reached on each of two
@@ -16,7 +16,7 @@ RATE = {"32-true": 70.0, "bf16-mixed": 140.0}
 SMALL = 0.2
 
 
-def outlook(
+def note_on_duration(
     config: Mapping[str, Any], gflops: float, faces: int, epochs: int, cores: int, precision: str
 ) -> str | None:
     """Say that a training on a CPU will take hours, and what to do.
@@ -34,9 +34,9 @@ def outlook(
 
     Example:
         >>> config = {"backbone": {"options": None}, "preprocess": {"size": 224}}
-        >>> outlook(config, 20.5, 12271, 120, 2, "32-true").partition(" (")[0]  # the paper's network on RAF-DB
+        >>> note_on_duration(config, 20.5, 12271, 120, 2, "32-true").partition(" (")[0]  # the paper's network on RAF-DB
         'this will take about 359 hours on 2 CPU cores, by a rough count'
-        >>> outlook(config, 0.02, 10000, 12, 2, "32-true") is None
+        >>> note_on_duration(config, 0.02, 10000, 12, 2, "32-true") is None
         True
     """
     operations = 2 * 3 * gflops * faces * epochs  # a multiply-add is two; backwards takes twice what forwards does

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from tracking.wandb_folder import OfflineRun, read_offline_runs
 
-from mfer_lightning.sweep.setting_name import setting
+from mfer_lightning.sweep.identity import setting_name
 from mfer_lightning.tracking import names
 from mfer_lightning.tracking.dashboards.charts import BAR_FIELDS, CHARTS, HEAT_FIELDS
 from mfer_lightning.tracking.dashboards.runs import read_runs
@@ -35,7 +35,7 @@ def built(ablation: Path) -> dict[str, Any]:
 
 
 def built_from(folder: Path) -> dict[str, Any]:
-    dashboard = definition.build_dashboard(read_runs([str(folder)], setting), "team", "mfer_lightning", "Ablation")
+    dashboard = definition.build_dashboard(read_runs([str(folder)], setting_name), "team", "mfer_lightning", "Ablation")
     return json.loads(json.dumps(dashboard.to_dict()))
 
 
@@ -126,7 +126,7 @@ def test_charts_read_columns_that_the_tables_have(built: dict[str, Any], logged:
 
 
 def test_loss_by_backbone_is_not_drawn_over_runs_that_differ_in_more_than_their_seed(ablation: Path) -> None:
-    runs = read_runs([str(ablation)], setting)
+    runs = read_runs([str(ablation)], setting_name)
     mixed = [*runs, type(runs[0])(runs[0].folder, runs[0].result, "another setting")]
     (plain, *_), (apart, *_) = (
         [p for p in panels(definition.build_dashboard(r, "t", "p", "x").to_dict()) if p["viewType"] == "Vega2"]
@@ -137,7 +137,7 @@ def test_loss_by_backbone_is_not_drawn_over_runs_that_differ_in_more_than_their_
 
 
 def test_protocols_never_share_a_panel(ablation: Path) -> None:
-    runs = read_runs([str(ablation)], setting)
+    runs = read_runs([str(ablation)], setting_name)
     other = {**runs[1].result, "protocol": "rafdb@holdout", "split": "val"}
     built = definition.build_dashboard([runs[0], type(runs[0])(runs[1].folder, other, "s")], "t", "p", "x").to_dict()
     assert len(built["workspaces"]) == 2

@@ -49,7 +49,8 @@ class FaceDataModule(L.LightningDataModule, ABC):
         name: the dataset's name, where a class declares several (``affectnet7``); None: the first.
         protocol: name of the protocol without the dataset; None: the dataset's default.
         target: rule of the training target (:data:`~mfer_lightning.data.splits.TARGET_RULES`); None: the protocol's.
-        augment: name or description of the augmentation (:func:`~mfer_lightning.data.augment.build_augment`).
+        augment: name or description of the augmentation (:func:`~mfer_lightning.data.augment.build_augment`), or a
+            function of (images, seed, epoch, rows) (:data:`~mfer_lightning.data.dataset.Change`).
         sampler: ``"shuffle"``, ``"balanced"`` or ``"sqrt"``.
         batch_size: training faces a step over all ranks together.
         eval_batch_size: faces a step in evaluation over all ranks together; None: ``batch_size``.
@@ -89,7 +90,7 @@ class FaceDataModule(L.LightningDataModule, ABC):
         name: str | None = None,
         protocol: str | None = None,
         target: str | None = None,
-        augment: str | Mapping[str, Any] | None = "paper",
+        augment: str | Mapping[str, Any] | Change | None = "paper",
         sampler: Literal["shuffle", "balanced", "sqrt"] = "shuffle",
         batch_size: int = 64,
         eval_batch_size: int | None = None,
@@ -109,7 +110,7 @@ class FaceDataModule(L.LightningDataModule, ABC):
         self.dataset = name or self.dataset
         self.protocol: Protocol = get_protocol(self.dataset, protocol)
         self.target = target
-        self.augment = build_augment(augment)
+        self.augment: Change | None = augment if callable(augment) else build_augment(augment)
         if sampler not in SAMPLERS:
             raise UserError(f"sampler={sampler} is no sampler: {nearest(str(sampler), SAMPLERS)}")
         if cache not in ("memmap", "none"):

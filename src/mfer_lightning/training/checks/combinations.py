@@ -1,12 +1,9 @@
-"""Options that are legal each and cannot work together, refused before data are read; and those that do nothing."""
+"""Refuse options that are legal each and cannot work together; name those that do nothing."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from typing import Any
-
-import torch
 
 from mfer_lightning.config.instantiate import locate
 from mfer_lightning.data.datasets.registry import (
@@ -21,9 +18,6 @@ from mfer_lightning.errors import UserError
 
 Config = Mapping[str, Any]
 
-#: Set by what starts the processes of several machines.
-LAUNCHERS = ("SLURM_JOB_ID", "TORCHELASTIC_RUN_ID", "GROUP_RANK", "NODE_RANK")
-
 
 def check_combinations(config: Config) -> None:
     """Refuse pairs of options that cannot work together.
@@ -35,7 +29,7 @@ def check_combinations(config: Config) -> None:
         UserError: naming both options and the way out.
     """
     _check_target(config)
-    for parts in (_protocol, _optimizer, _hardware, _freezing):
+    for parts in (_protocol, _optimizer, _freezing):
         for impossible, message in parts(config):
             if impossible:
                 raise UserError(message)
@@ -67,8 +61,6 @@ def _check_target(config: Config) -> None:
             f"dataset.target=multi{'' if legal is None or 'multi' in legal else f' ({able})'}, or use loss=ce."
         )
     mixed = config["mixup"]["name"] != "none"
-    if classification == "multi-hot" and mixed:
-        raise UserError(f"Mixup weighs classes and loss={name} takes sets of them: use mixup=none.")
     if feature == "one-hot" and (mixed or kind != "one-hot"):
         what = f"mixup={config['mixup']['name']}" if mixed else f"dataset.target={rule}"
         raise UserError(
@@ -132,33 +124,6 @@ def _optimizer(config: Config) -> Iterator[tuple[bool, str]]:
     )
 
 
-def _hardware(config: Config) -> Iterator[tuple[bool, str]]:
-    trainer, loader = config["trainer"], config["loader"]
-    on_cpu = trainer["accelerator"] == "cpu" or (trainer["accelerator"] == "auto" and not torch.cuda.is_available())
-    yield (
-        on_cpu and trainer["precision"] == "16-mixed",
-        "trainer.precision=16-mixed needs a GPU: on the CPU use bf16-mixed, 32-true or auto.",
-    )
-    devices, cores = device_count(trainer["devices"]), os.cpu_count() or 1
-    yield (
-        on_cpu and devices > cores,
-        f"trainer.devices={trainer['devices']}: on the CPU each device is a process of its own, and this machine has "
-        f"{cores} cores. The value must be at most {cores}.",
-    )
-    yield loader["num_workers"] > most_workers(), too_many_workers(loader["num_workers"])
-    ranks = devices * trainer["num_nodes"]
-    yield (
-        loader["batch_size"] % max(ranks, 1) != 0,
-        f"loader.batch_size={loader['batch_size']} cannot be divided among {ranks} devices: use a multiple of {ranks}, "
-        f"e.g. {-(-loader['batch_size'] // max(ranks, 1)) * ranks}.",
-    )
-    yield (
-        trainer["num_nodes"] > 1 and not any(name in os.environ for name in LAUNCHERS),
-        f"trainer.num_nodes={trainer['num_nodes']}: somebody must start a process on each machine. Use trainer=slurm "
-        "under srun, or torchrun; a single machine has num_nodes=1.",
-    )
-
-
 def _freezing(config: Config) -> Iterator[tuple[bool, str]]:
     freeze, epochs = config["freeze"], config["trainer"]["max_epochs"]
     yield (
@@ -171,34 +136,6 @@ def _freezing(config: Config) -> Iterator[tuple[bool, str]]:
         f"freeze.epochs={freeze['epochs']}: the run has {epochs} epochs. Use freeze.epochs=null for a backbone that "
         "stays frozen throughout.",
     )
-
-
-def most_workers() -> int:
-    """How many processes may read faces: a generous multiple of the cores, and a number that any machine survives."""
-    return max(32, 8 * (os.cpu_count() or 1))
-
-
-def too_many_workers(workers: int) -> str:
-    """Say why that many processes are refused."""
-    return (
-        f"loader.num_workers={workers}: each of them is a process of its own, and this machine has "
-        f"{os.cpu_count() or 1} cores. The value must be at most {most_workers()}."
-    )
-
-
-def device_count(devices: Any) -> int:
-    """Return how many devices an option asks for, 0 where the machine decides.
-
-    Example:
-        >>> [device_count(d) for d in (2, "2", [0, 3], "0,1", "auto", -1)]
-        [2, 2, 2, 2, 0, 0]
-    """
-    if isinstance(devices, list):
-        return len(devices)
-    text = str(devices)
-    if "," in text:
-        return len(text.split(","))
-    return int(text) if text.isdigit() else 0
 
 
 def idle_options(config: Config) -> list[str]:

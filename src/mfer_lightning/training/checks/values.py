@@ -1,7 +1,6 @@
-"""Values out of range and names that do not exist, refused before anything is built or read.
+"""Refuse values out of range and unknown names of options that no class of ours checks itself.
 
-Which pairs of options cannot work together is in :mod:`mfer_lightning.training.combinations`; what only a constructor
-knows is asked in :mod:`mfer_lightning.training.trial_build`.
+The argument of a class is checked by that class alone (:mod:`mfer_lightning.training.checks.trial_build`).
 """
 
 from __future__ import annotations
@@ -10,14 +9,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from mfer_lightning.config.schema import Train
-from mfer_lightning.config.unknown_options import check_known
-from mfer_lightning.data.samplers import SAMPLERS
 from mfer_lightning.errors import UserError, nearest
-from mfer_lightning.optim.optimizers import OPTIMIZERS
-from mfer_lightning.optim.schedules import SCHEDULES
 from mfer_lightning.sweep.identity import check_name
-from mfer_lightning.training.combinations import check_combinations
 from mfer_lightning.views import LARGEST_SHIFT
 
 
@@ -47,29 +40,9 @@ _RANGES = {
     "trainer.num_nodes": Range(1),
     "trainer.clip": Range(0, above=True),
     "trainer.overfit_batches": Range(0),
-    "loader.batch_size": Range(1),
-    "loader.eval_batch_size": Range(1),
-    "loader.num_workers": Range(0),
-    "optimizer.lr": Range(0, above=True),
-    "optimizer.weight_decay": Range(0),
     "optimizer.eps": Range(0, above=True),
     "optimizer.momentum": Range(0, 1),
     "optimizer.sam_rho": Range(0),
-    "optimizer.head_lr_scale": Range(0),
-    "optimizer.center_lr_scale": Range(0),
-    "optimizer.layer_decay": Range(0, 1, above=True),
-    "scheduler.warmup_epochs": Range(0),
-    "scheduler.gamma": Range(0, 1, above=True),
-    "scheduler.min_lr_ratio": Range(0, 1),
-    "loss.feature_weight": Range(0),
-    "mixup.mixup_alpha": Range(0),
-    "mixup.cutmix_alpha": Range(0),
-    "mixup.prob": Range(0, 1),
-    "mixup.switch_prob": Range(0, 1),
-    "ema.decay": Range(0, 0.9999999),
-    "early_stopping.patience": Range(1),
-    "early_stopping.min_delta": Range(0),
-    "freeze.epochs": Range(1),
     "backbone.drop_path_rate": Range(0, 0.99),
     "evaluation.embedding_points": Range(0),
     "evaluation.shift": Range(0, LARGEST_SHIFT),
@@ -79,16 +52,12 @@ _RANGES = {
 }
 
 _NAMES: Mapping[str, Sequence[str]] = {
-    "sampler.name": SAMPLERS,
     "mixup.name": ("none", "mixup"),
-    "optimizer.name": OPTIMIZERS,
-    "scheduler.name": SCHEDULES,
     "ema.name": ("none", "ema"),
     "early_stopping.name": ("none", "early_stopping"),
     "freeze.name": ("none", "backbone"),
     "logger.name": ("csv", "none", "tensorboard", "wandb"),
     "logger.mode": ("auto", "online", "offline", "disabled"),
-    "preprocess.interpolation": ("bilinear", "bicubic"),
     "trainer.accelerator": ("auto", "cpu", "gpu", "cuda", "mps"),
     "trainer.strategy": ("auto", "ddp"),
     "trainer.precision": ("auto", "32", "32-true", "bf16-mixed", "16-mixed"),
@@ -108,8 +77,8 @@ _REASONS = {
 }
 
 
-def check_config(config: Mapping[str, Any]) -> None:
-    """Refuse what cannot work.
+def check_values(config: Mapping[str, Any]) -> None:
+    """Refuse single values that cannot work.
 
     Args:
         config: plain resolved configuration of ``mfer train``.
@@ -117,7 +86,6 @@ def check_config(config: Mapping[str, Any]) -> None:
     Raises:
         UserError: naming the option, its value, what is legal and what to do.
     """
-    check_known(config, Train)
     for option, legal in _RANGES.items():
         value = look_up(config, option)
         if value is None:
@@ -136,7 +104,6 @@ def check_config(config: Mapping[str, Any]) -> None:
     _check_places(config)
     if config["loader"]["pin_memory"] not in ("auto", True, False):
         raise UserError(f"loader.pin_memory={config['loader']['pin_memory']}: legal are auto, true and false.")
-    check_combinations(config)
 
 
 def look_up(config: Mapping[str, Any], option: str) -> Any:

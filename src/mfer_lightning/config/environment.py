@@ -1,0 +1,27 @@
+"""Environment variables that are set for a while."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def restored(*names: str) -> Iterator[None]:
+    """Give environment variables the values that they had before the block, whatever it does to them.
+
+    Example:
+        >>> with restored("MFER_EXAMPLE"):
+        ...     os.environ["MFER_EXAMPLE"] = "1"
+        >>> "MFER_EXAMPLE" in os.environ
+        False
+    """
+    before = {name: os.environ.get(name) for name in names}
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value

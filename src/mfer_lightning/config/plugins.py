@@ -1,0 +1,124 @@
+"""Plugins: packages of the user's own whose classes a configuration may name (``plugins=[my_lab]``).
+
+A plugin adds datasets, losses and augmentations through ``_target_``, and backbones by registering them with timm
+(``timm.models.register_model``), after which ``backbone.name=my_net`` finds them.
+
+Trust: importing a plugin executes its code. Therefore the user alone names plugins, on the command line or in Python;
+what a checkpoint names is never imported. A checkpoint may name classes of a plugin that the user has given, and of
+that only what the plugin itself defines: not what it imports from elsewhere.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mfer_lightning.errors import UserError, nearest
+
+_loaded: list[str] = []
+
+
+@contextmanager
+def plugins_loaded(names: Sequence[str] = ()) -> Iterator[None]:
+    """Import plugins and allow a configuration to name their classes for the duration of a block.
+
+    Args:
+        names: of packages or modules, importable from the working directory or installed.
+
+    Raises:
+        UserError: for what is not the name of a package, does not exist, or fails to import.
+    """
+    for name in names:
+        _import(name)
+    before = list(_loaded)
+    _loaded.extend(names)
+    try:
+        yield
+    finally:
+        _loaded[:] = before
+
+
+def _import(name: str) -> None:
+    if not all(part.isidentifier() for part in name.split(".")):
+        raise UserError(f"plugins=[{name}]: give the name that Python imports, such as my_lab, not a path.")
+    if is_reserved(name):
+        raise UserError(f"plugins=[{name}]: this is no package of yours, it belongs to Python or to mfer_lightning.")
+    here = str(Path.cwd())
+    if here not in sys.path and "" not in sys.path:
+        sys.path.insert(0, here)  # as `python -m` does
+    importlib.invalidate_caches()
+    try:
+        importlib.import_module(name)
+    except UserError:
+        raise
+    except (Exception, SystemExit) as error:
+        if isinstance(error, ModuleNotFoundError) and error.name and f"{name}.".startswith(f"{error.name}."):
+            raise UserError(
+                f"plugins=[{name}]: there is no package `{error.name}`, neither in the working directory, {here}, nor "
+                "among the installed ones."
+            ) from error
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        said = " ".join(str(error).split())[:300]
+        raise UserError(
+            f"plugins=[{name}]: importing it fails in {frame.filename}, line {frame.lineno}: "
+            f"{type(error).__name__}{f': {said}' if said else ''}."
+        ) from error
+
+
+def is_reserved(name: str) -> bool:
+    """Whether a module belongs to Python or to this package, and so cannot be a plugin."""
+    top = name.partition(".")[0]
+    return top in sys.stdlib_module_names or top == "mfer_lightning"
+
+
+def in_plugin(module: str) -> bool:
+    """Whether a module is a loaded plugin, or inside of one."""
+    return any(f"{module}.".startswith(f"{name}.") for name in _loaded)
+
+
+def find_in_plugin(target: str, where: str) -> Any:
+    """Return the class or function of a plugin that a ``_target_`` names.
+
+    Args:
+        target: dotted name in a module for which :func:`in_plugin` is true.
+        where: what to call the place it came from in an error message.
+
+    Raises:
+        UserError: where the plugin does not define it.
+    """
+    module_name, _, name = target.rpartition(".")
+    module = sys.modules.get(module_name)
+    if module is None:  # not imported for the sake of a name, which may come from a checkpoint
+        raise UserError(
+            f"{where} names `{target}`, and the plugin has not imported {module_name}: check the name, or give "
+            f"plugins=[{module_name}]."
+        )
+    package = module_name.partition(".")[0]
+    own = [
+        key
+        for key, value in vars(module).items()
+        if (inspect.isclass(value) or inspect.isfunction(value))
+        and not key.startswith("_")
+        and value.__module__.partition(".")[0] == package
+    ]
+    if name not in own:
+        raise UserError(f"{where} names `{target}`, which {module_name} does not define: {nearest(name, own)}")
+    return getattr(module, name)
+
+
+def missing_plugins(config: Any) -> str:
+    """Say which plugins a stored configuration was made with that are not loaded; empty where there are none.
+
+    Args:
+        config: the configuration of a checkpoint, of any shape.
+    """
+    stored = config.get("plugins") if isinstance(config, Mapping) else None
+    names = [n for n in stored if isinstance(n, str)] if isinstance(stored, (list, tuple)) else []
+    absent = [n for n in names if not in_plugin(n) and all(part.isidentifier() for part in n.split("."))]
+    return f" It was trained with plugins=[{','.join(absent)}]: give the same." if absent else ""

@@ -1,0 +1,81 @@
+"""Refuse what this machine or its launcher cannot do: devices, processes, arithmetic."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from mfer_lightning.data.workers import check_workers
+from mfer_lightning.errors import UserError
+
+#: Environment variables set by what starts the processes of several machines.
+LAUNCHERS = ("SLURM_JOB_ID", "TORCHELASTIC_RUN_ID", "GROUP_RANK", "NODE_RANK")
+
+
+def check_hardware(config: Mapping[str, Any]) -> None:
+    """Refuse devices, processes and arithmetic that are not to be had here.
+
+    Args:
+        config: plain resolved configuration of ``mfer train``, each value legal by itself.
+
+    Raises:
+        UserError: naming the option and the way out.
+    """
+    trainer, batch = config["trainer"], config["loader"]["batch_size"]
+    check_workers(config["loader"]["num_workers"])
+    on_cpu = trainer["accelerator"] == "cpu" or (trainer["accelerator"] == "auto" and not torch.cuda.is_available())
+    if on_cpu and trainer["precision"] == "16-mixed":
+        raise UserError("trainer.precision=16-mixed needs a GPU: on the CPU use bf16-mixed, 32-true or auto.")
+    devices, cores = device_count(trainer["devices"]), os.cpu_count() or 1
+    if on_cpu and devices > cores:
+        raise UserError(
+            f"trainer.devices={trainer['devices']}: on the CPU each device is a process of its own, and this machine "
+            f"has {cores} cores. The value must be at most {cores}."
+        )
+    ranks = max(devices * trainer["num_nodes"], 1)
+    if batch % ranks:
+        raise UserError(
+            f"loader.batch_size={batch} cannot be divided among {ranks} devices: use a multiple of {ranks}, "
+            f"e.g. {-(-batch // ranks) * ranks}."
+        )
+    if trainer["num_nodes"] > 1 and not any(name in os.environ for name in LAUNCHERS):
+        raise UserError(
+            f"trainer.num_nodes={trainer['num_nodes']}: something must start a process on each machine. Use "
+            "trainer=slurm under srun, or torchrun; a single machine has num_nodes=1."
+        )
+
+
+def check_accelerator(accelerator: str) -> None:
+    """Refuse a kind of device that torch does not see here.
+
+    Args:
+        accelerator: the option ``trainer.accelerator``.
+
+    Raises:
+        UserError: with what to do.
+    """
+    here = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    here["gpu"] = here["cuda"] or here["mps"]
+    if not here.get(accelerator, True):
+        raise UserError(
+            f"trainer.accelerator={accelerator}: torch sees no such device on this machine. Use trainer=auto, cpu or "
+            "ddp_cpu, or install a torch that is built for the GPU."
+        )
+
+
+def device_count(devices: Any) -> int:
+    """Return how many devices an option asks for, 0 where the machine decides.
+
+    Example:
+        >>> [device_count(d) for d in (2, "2", [0, 3], "0,1", "auto", -1)]
+        [2, 2, 2, 2, 0, 0]
+    """
+    if isinstance(devices, list):
+        return len(devices)
+    text = str(devices)
+    if "," in text:
+        return len(text.split(","))
+    return int(text) if text.isdigit() else 0

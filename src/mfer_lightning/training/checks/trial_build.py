@@ -1,0 +1,100 @@
+"""Build the parts of a training on trial, without data and without memory, so that a mistake is known at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from mfer_lightning.callbacks import EarlyStop, FreezeBackbone, WarmEMA
+from mfer_lightning.config.instantiate import described
+from mfer_lightning.errors import UserError
+from mfer_lightning.nn.cost import count_gflops
+from mfer_lightning.optim import optimizer_for, schedule_for
+from mfer_lightning.training.build import assemble, build_datamodule, build_network, early_stop_options
+from mfer_lightning.training.checks.hardware import check_accelerator
+from mfer_lightning.training.checks.values import look_up
+
+#: Classes that a network on trial has where only the data's files name them.
+SOME_CLASSES = 7
+
+
+def build_on_trial(config: Mapping[str, Any]) -> None:
+    """Build datamodule, network, losses, optimizer, schedule and callbacks on trial.
+
+    The network is built without memory (torch's meta device), and sees one face of the size that is asked for. Nothing
+    is read but the names of options; the state of the random numbers is left as it was.
+
+    Args:
+        config: plain resolved configuration of ``mfer train``.
+
+    Raises:
+        UserError: for what a constructor refuses, naming the option.
+    """
+    check_accelerator(config["trainer"]["accelerator"])
+    _check_weights(str(config["weights"]))
+    state = torch.random.get_rng_state()
+    try:
+        datamodule = build_datamodule(config)
+        with described("early_stopping"):
+            EarlyStop(**early_stop_options(config, datamodule.protocol.monitor))
+        with described("ema"):
+            WarmEMA(config["ema"]["decay"])
+        with described("freeze"):
+            FreezeBackbone(config["freeze"]["epochs"])
+        _build_module(
+            config, datamodule.protocol.class_names, int(config["preprocess"]["size"] or datamodule.size or 224)
+        )
+    finally:
+        torch.random.set_rng_state(state)
+
+
+def _check_weights(weights: str) -> None:
+    if weights not in ("none", "imagenet") and not Path(weights).expanduser().is_file():
+        raise UserError(
+            f"weights={weights}: there is no such file. Legal are none, imagenet, or a .safetensors, .pth or .ckpt "
+            "file."
+        )
+
+
+def _build_module(config: Mapping[str, Any], class_names: tuple[str, ...], size: int) -> None:
+    weights = look_up(config, "loss.classification.class_weights")
+    count = len(class_names) or (len(weights) if isinstance(weights, list) else SOME_CLASSES)
+    network: nn.Module
+    try:
+        with torch.device("meta"):
+            network = build_network(config, count)
+    except (RuntimeError, NotImplementedError):  # a constructor that reads what it computes; the real one will tell
+        return
+    names = class_names or tuple(str(k) for k in range(count))
+    module = assemble(config, network, names, (1,) * count)
+    gflops_of(network, size)
+    with described("optimizer"):
+        optimizer = optimizer_for(module.network, module.objective, config["optimizer"])
+    with described("scheduler"):
+        epochs = config["trainer"]["max_epochs"]
+        schedule_for(optimizer, config["scheduler"], total_steps=epochs, epochs=epochs)
+
+
+def gflops_of(network: nn.Module, size: int) -> float:
+    """Count a network's arithmetic for one face (:func:`mfer_lightning.nn.cost.count_gflops`).
+
+    Args:
+        network: may be without memory.
+        size: side of the faces in pixels.
+
+    Returns:
+        Thousand million multiply-adds; NaN where they cannot be counted.
+
+    Raises:
+        UserError: where the network cannot take faces of this size.
+    """
+    try:
+        return count_gflops(network, size)
+    except NotImplementedError:  # on torch's meta device
+        return float("nan")
+    except (RuntimeError, ValueError, AssertionError) as error:
+        raise UserError(f"preprocess.size={size}: the network cannot take faces of this size ({error}).") from error

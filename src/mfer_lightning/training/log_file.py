@@ -1,0 +1,57 @@
+"""The log of a run: messages of the libraries and of ours, and all warnings, go to ``log.txt``, not to the screen."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from mfer_lightning.errors import UserError
+
+log = logging.getLogger("mfer_lightning")
+
+_LOGGERS = ("mfer_lightning", "lightning", "lightning.pytorch", "lightning.fabric", "py.warnings")
+
+
+class _QuietHandler(logging.FileHandler):
+    """Writes nothing about its own errors: a full disk is reported by whoever writes what matters."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's own name
+        pass
+
+
+@contextmanager
+def logged_to(path: Path) -> Iterator[None]:
+    """Send what is logged in a block to a file, and how the block ended.
+
+    Args:
+        path: of the log, which is appended to.
+    """
+    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+    handler = _QuietHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
+    before = [(x.handlers[:], x.propagate, x.level) for x in loggers]
+    for x in loggers:
+        x.handlers, x.propagate = [handler], False
+        x.setLevel(logging.INFO)
+    logging.captureWarnings(True)
+    warnings.filterwarnings("default")
+    log.info("started: %s", " ".join(sys.argv[1:]))
+    try:
+        yield
+    except BaseException as error:
+        expected = isinstance(error, (UserError, KeyboardInterrupt))
+        log.error("ended by %s: %s", type(error).__name__, error, exc_info=None if expected else error)
+        raise
+    finally:
+        logging.captureWarnings(False)
+        for x, (handlers, propagate, level) in zip(loggers, before, strict=True):
+            x.handlers, x.propagate = handlers, propagate
+            x.setLevel(level)
+        with suppress(OSError):  # a full disk again
+            handler.close()

@@ -1,0 +1,56 @@
+"""Run folders are found again: the same command names the same run in every later version.
+
+``files/run_names.json`` holds the names of 123 commands as the first version gave them, and
+``files/first_options.json`` the options that its runs had.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from mfer_lightning.config.location import choices, config_dir, groups
+from mfer_lightning.config.schema import Train, register
+from mfer_lightning.sweep.identity import IRRELEVANT, LATER, run_name
+
+FILES = Path(__file__).parent / "files"
+NAMES: dict[str, str] = json.loads((FILES / "run_names.json").read_text())
+
+
+#: Composed in tests/config/test_compose.py, where their names are compared as well.
+SINGLE_CHOICES = {f"{group}={name}" for group in groups() for name in choices(group)}
+
+
+def test_the_commands_of_the_first_version_name_the_same_runs() -> None:
+    assert len(NAMES) == 123
+    rest = [command for command in NAMES if command not in SINGLE_CHOICES]
+    register("train_schema")
+    found = {}
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        for command in rest:
+            config: Any = OmegaConf.to_container(compose("train", command.split()), resolve=True)
+            found[command] = run_name(config)
+    assert found == {command: NAMES[command] for command in rest}
+
+
+def options(schema: Any, prefix: str = "") -> set[str]:
+    """The dotted names of the options of a schema."""
+    found = set()
+    for option in fields(schema):
+        inner = option.default_factory
+        found |= options(inner, f"{prefix}{option.name}.") if is_dataclass(inner) else {prefix + option.name}
+    return found
+
+
+def test_an_option_that_came_later_does_not_change_the_names_of_older_runs() -> None:
+    """Put a new option into ``LATER``, with the value under which a run is what it was, or into ``IRRELEVANT``."""
+    first = set(json.loads((FILES / "first_options.json").read_text()))
+    listed = (*LATER, *IRRELEVANT)
+    unlisted = {name for name in options(Train) - first if not any(f"{name}.".startswith(f"{i}.") for i in listed)}
+    assert not unlisted, test_an_option_that_came_later_does_not_change_the_names_of_older_runs.__doc__
+    assert first <= options(Train), "an option that old runs name is gone"
