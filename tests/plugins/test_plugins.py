@@ -79,8 +79,8 @@ def test_own_parts_train_evaluate_predict_export_and_report(
     assert mfer(*MINE, *OPTIONS, "trainer=cpu") == 0, capsys.readouterr().err
     run = only_run(lab / "runs")
     result = json.loads((run / "result.json").read_text())
-    assert run.name.startswith("folder-tiny_net-ds-spread-s0-")
-    assert result["protocol"] == "folder@native"
+    assert run.name.startswith("moods-tiny_net-ds-spread-s0-")
+    assert result["protocol"] == "moods@native"
     assert result["config"]["dataset"]["_target_"] == "my_lab.MoodFaces"
     assert "train/feature" in (run / "metrics.csv").read_text().splitlines()[0]
 

@@ -3,4 +3,64 @@
 Six files lead from a path to a batch: the datamodule (``datasets/base.py``) reads paths and labels and makes the
 loaders; ``images/sources.py`` finds a face's image, ``images/decode.py`` turns its bytes into pixels and
 ``images/cache.py`` stores them; ``dataset.py`` assembles the batch and ``augment.py`` augments it.
+
+Names are imported when first used, so that ``from mfer_lightning.data import FaceIndex`` costs no import of torch.
 """
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mfer_lightning.data.augment import Augment, build_augment
+    from mfer_lightning.data.dataset import FaceDataset, ImageStore
+    from mfer_lightning.data.datasets.affectnet import AffectNetDataModule
+    from mfer_lightning.data.datasets.base import FaceDataModule
+    from mfer_lightning.data.datasets.declaration import DatasetInfo, Layout
+    from mfer_lightning.data.datasets.facs import FacsDataModule
+    from mfer_lightning.data.datasets.ferplus import FERPlusDataModule
+    from mfer_lightning.data.datasets.folder import FolderDataModule
+    from mfer_lightning.data.datasets.rafdb import RAFDBDataModule
+    from mfer_lightning.data.index import FaceIndex
+    from mfer_lightning.data.protocols import Expected, Protocol
+    from mfer_lightning.data.samplers import EvalSampler, TrainSampler
+    from mfer_lightning.data.splits import Split, Splits, make_splits
+    from mfer_lightning.data.targets import Targets, targets_from_votes
+    from mfer_lightning.data.training_set import NoiseManifest, flip_labels
+
+#: Public name -> module that defines it.
+_HOMES = {
+    "AffectNetDataModule": "datasets",
+    "Augment": "augment",
+    "DatasetInfo": "datasets.declaration",
+    "EvalSampler": "samplers",
+    "Expected": "protocols",
+    "FERPlusDataModule": "datasets",
+    "FaceDataModule": "datasets",
+    "FaceDataset": "dataset",
+    "FaceIndex": "index",
+    "FacsDataModule": "datasets",
+    "FolderDataModule": "datasets",
+    "ImageStore": "dataset",
+    "Layout": "datasets.declaration",
+    "NoiseManifest": "training_set",
+    "Protocol": "protocols",
+    "RAFDBDataModule": "datasets",
+    "Split": "splits",
+    "Splits": "splits",
+    "Targets": "targets",
+    "TrainSampler": "samplers",
+    "build_augment": "augment",
+    "flip_labels": "training_set",
+    "make_splits": "splits",
+    "targets_from_votes": "targets",
+}
+
+__all__ = list(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
