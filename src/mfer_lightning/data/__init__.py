@@ -13,21 +13,30 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mfer_lightning.data.augment import Augment, build_augment
-    from mfer_lightning.data.dataset import FaceDataset, ImageStore
-    from mfer_lightning.data.datasets.affectnet import AffectNetDataModule
-    from mfer_lightning.data.datasets.base import FaceDataModule
-    from mfer_lightning.data.datasets.declaration import DatasetInfo, Layout
-    from mfer_lightning.data.datasets.facs import FacsDataModule
-    from mfer_lightning.data.datasets.ferplus import FERPlusDataModule
-    from mfer_lightning.data.datasets.folder import FolderDataModule
-    from mfer_lightning.data.datasets.rafdb import RAFDBDataModule
-    from mfer_lightning.data.index import FaceIndex
-    from mfer_lightning.data.protocols import Expected, Protocol
-    from mfer_lightning.data.samplers import EvalSampler, TrainSampler
-    from mfer_lightning.data.splits import Split, Splits, make_splits
-    from mfer_lightning.data.targets import Targets, targets_from_votes
-    from mfer_lightning.data.training_set import NoiseManifest, flip_labels
+    from mfer_lightning.data.augment import Augment as Augment
+    from mfer_lightning.data.augment import build_augment as build_augment
+    from mfer_lightning.data.dataset import FaceDataset as FaceDataset
+    from mfer_lightning.data.dataset import ImageStore as ImageStore
+    from mfer_lightning.data.datasets.affectnet import AffectNetDataModule as AffectNetDataModule
+    from mfer_lightning.data.datasets.base import FaceDataModule as FaceDataModule
+    from mfer_lightning.data.datasets.declaration import DatasetInfo as DatasetInfo
+    from mfer_lightning.data.datasets.declaration import Layout as Layout
+    from mfer_lightning.data.datasets.facs import FacsDataModule as FacsDataModule
+    from mfer_lightning.data.datasets.ferplus import FERPlusDataModule as FERPlusDataModule
+    from mfer_lightning.data.datasets.folder import FolderDataModule as FolderDataModule
+    from mfer_lightning.data.datasets.rafdb import RAFDBDataModule as RAFDBDataModule
+    from mfer_lightning.data.index import FaceIndex as FaceIndex
+    from mfer_lightning.data.protocols import Expected as Expected
+    from mfer_lightning.data.protocols import Protocol as Protocol
+    from mfer_lightning.data.samplers import EvalSampler as EvalSampler
+    from mfer_lightning.data.samplers import TrainSampler as TrainSampler
+    from mfer_lightning.data.splits import Split as Split
+    from mfer_lightning.data.splits import Splits as Splits
+    from mfer_lightning.data.splits import make_splits as make_splits
+    from mfer_lightning.data.targets import Targets as Targets
+    from mfer_lightning.data.targets import targets_from_votes as targets_from_votes
+    from mfer_lightning.data.training_set import NoiseManifest as NoiseManifest
+    from mfer_lightning.data.training_set import flip_labels as flip_labels
 
 #: Public name -> module that defines it.
 _HOMES = {
