@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from mfer_lightning.benchmark.naive import NaiveMFER, naive_step, same_weights
 from mfer_lightning.benchmark.timing import interleaved, median, speedup
+from mfer_lightning.inference.load import in_bfloat16
 from mfer_lightning.inference.model import FERModel
-from mfer_lightning.inference.precision import in_bfloat16
 from mfer_lightning.losses import CrossEntropy, Objective
 from mfer_lightning.nn import MFER, Preprocess
 from mfer_lightning.nn.cost import count_gflops

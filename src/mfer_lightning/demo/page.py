@@ -7,9 +7,9 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from mfer_lightning.demo.cards import card_page
-from mfer_lightning.demo.examine import Explain, examine
-from mfer_lightning.demo.traces import forget
+from mfer_lightning.demo.examine_photo import Explain, examine
+from mfer_lightning.demo.result_html import card_page
+from mfer_lightning.demo.temporary_uploads import forget
 from mfer_lightning.errors import UserError
 from mfer_lightning.inference.predictor import Predictor
 
@@ -24,7 +24,7 @@ def build_page(model: Predictor, folder: Path, explain: Explain | None, max_pixe
 
     Args:
         model: from :func:`mfer_lightning.load_model`.
-        folder: where the server may keep uploads for a moment (:mod:`mfer_lightning.demo.traces`).
+        folder: where the server may keep uploads for a moment (:mod:`mfer_lightning.demo.temporary_uploads`).
         explain: where a face speaks for a class; None: no overlays are offered.
         max_pixels: larger photos are refused.
 

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mfer_lightning.demo.examine import Explain
+from mfer_lightning.demo.examine_photo import Explain
 from mfer_lightning.demo.page import MOST_BYTES, build_page
-from mfer_lightning.demo.traces import keep_swept, private_folder
+from mfer_lightning.demo.temporary_uploads import keep_swept, private_folder
 from mfer_lightning.errors import UserError
 from mfer_lightning.inference.classifier import TorchClassifier
-from mfer_lightning.inference.photos import MOST_PIXELS
+from mfer_lightning.inference.media.photos import MOST_PIXELS
 from mfer_lightning.inference.predictor import Predictor
 
 

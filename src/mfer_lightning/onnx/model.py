@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfer_lightning.errors import UserError
-from mfer_lightning.onnx.images import as_faces
+from mfer_lightning.onnx.inspect_file import inspect
 from mfer_lightning.onnx.metadata import INPUT, OUTPUTS, Description
+from mfer_lightning.onnx.read_faces import as_faces
 from mfer_lightning.onnx.results import FacePredictions
-from mfer_lightning.onnx.wire import inspect
 from mfer_lightning.views import Views
 
 try:

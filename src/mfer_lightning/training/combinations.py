@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from mfer_lightning.config.instantiate import locate
+from mfer_lightning.config.loader_workers import most_workers, too_many_workers
 from mfer_lightning.data.protocols import PROTOCOLS, get_protocol
 from mfer_lightning.data.targets import VOTE_RULES
 from mfer_lightning.errors import UserError
@@ -180,19 +181,6 @@ def _freezing(config: Config) -> Iterator[tuple[bool, str]]:
         freeze["name"] != "none" and (freeze["epochs"] or 0) > epochs,
         f"freeze.epochs={freeze['epochs']}: the run has {epochs} epochs. Use freeze.epochs=null for a backbone that "
         "stays frozen throughout.",
-    )
-
-
-def most_workers() -> int:
-    """How many processes may read faces: a generous multiple of the cores, and a number that any machine survives."""
-    return max(32, 8 * (os.cpu_count() or 1))
-
-
-def too_many_workers(workers: int) -> str:
-    """Say why that many processes are refused."""
-    return (
-        f"loader.num_workers={workers}: each of them is a process of its own, and this machine has "
-        f"{os.cpu_count() or 1} cores. The value must be at most {most_workers()}."
     )
 
 

@@ -1,4 +1,4 @@
-"""The model card: what a model is, what it may be used for, how good it is, how to load it."""
+"""Write the model card: what the model is, its intended use, its figures, how to load it."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 
 import yaml
 
+from mfer_lightning.evaluation.intervals import wilson
 from mfer_lightning.evaluation.schema import METRICS
 from mfer_lightning.inference.export.licences import licence_note
-from mfer_lightning.inference.export.provenance import interval
 from mfer_lightning.views import Views
 
-#: What is shown of a result's metrics, with the names that people use.
+#: Metrics of a result that the card shows, with their names in words.
 _SHOWN = {
     "accuracy": "Accuracy",
     "mean_class_accuracy": "Mean-class accuracy",
@@ -52,7 +52,7 @@ def model_card(description: Mapping[str, Any], kind: str, notes: Mapping[str, An
     Args:
         description: the content of ``config.json``.
         kind: ``"safetensors"`` or ``"onnx"``.
-        notes: of an ONNX export, what was measured while exporting.
+        notes: measurements made while exporting to ONNX.
 
     Returns:
         Markdown with YAML front matter, as model hubs read it.
@@ -167,6 +167,27 @@ def _row(result: Mapping[str, Any], name: str) -> str:
     ends = interval(result, name)
     between = "-" if ends is None else " to ".join(map(show, ends))
     return f"| {_SHOWN[name]} | {show(result['metrics'][name])} | {between} |"
+
+
+def interval(result: Mapping[str, Any], metric: str) -> tuple[float, float] | None:
+    """Return the 95% interval of a figure.
+
+    Args:
+        result: main entries of a result.
+        metric: its name.
+
+    Returns:
+        The result's own interval; without one, Wilson's for the accuracy, else None.
+    """
+    stored = (result.get("intervals") or {}).get(metric)
+    if isinstance(stored, Mapping):
+        stored = (stored.get("low"), stored.get("high"))
+    if isinstance(stored, (list, tuple)) and len(stored) == 2 and all(isinstance(v, (int, float)) for v in stored):
+        return float(stored[0]), float(stored[1])
+    value, n = result["metrics"].get(metric), result["n"]
+    if metric == "accuracy" and value is not None and n > 0:
+        return wilson(round(value * n), n)
+    return None
 
 
 def _share(value: float | None) -> str:

@@ -14,8 +14,8 @@ import timm
 from torch import Tensor, nn
 
 from mfer_lightning.errors import UserError, nearest
-from mfer_lightning.nn.backbones.probe import Stage, prune_unused, run_on_meta, trace
-from mfer_lightning.nn.backbones.stems import shrink_stem, small_stem_options
+from mfer_lightning.nn.backbones.small_stem import shrink_stem, small_stem_options
+from mfer_lightning.nn.backbones.trace import Stage, prune_unused, run_on_meta, trace
 from mfer_lightning.nn.convolution import speed_up_depthwise
 from mfer_lightning.nn.options import Spec, check_options, split
 
@@ -110,7 +110,7 @@ class Backbone(nn.Module):
     Attributes:
         model: the timm model.
         norm: the final LayerNorm, or Identity.
-        stages: what the stages are: :class:`~mfer_lightning.nn.backbones.probe.Stage` (name, channels, stride, layout).
+        stages: what the stages are: :class:`~mfer_lightning.nn.backbones.trace.Stage` (name, channels, stride, layout).
         feature_dim: width D of the feature.
         pruned: timm's names of the modules that were removed since they take no part in the feature.
 

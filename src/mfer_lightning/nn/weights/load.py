@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from mfer_lightning.errors import UserError
-from mfer_lightning.nn.backbones.probe import timm_facts
 from mfer_lightning.nn.backbones.timm_backbone import create_timm_model
+from mfer_lightning.nn.backbones.trace import timm_facts
 from mfer_lightning.nn.network import MFER
 from mfer_lightning.nn.weights.layouts import Layout, detect, meta, own, released, timm_layout
 from mfer_lightning.nn.weights.read import listed, read_state, tensors_of
