@@ -1,4 +1,4 @@
-"""One photo through a model, with everything that the page shows of it. No web here."""
+"""Predict one photo and collect everything that the page shows of it. No web here."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mfer_lightning.inference.media.photos import MOST_PIXELS, Picture, read_photo
+from mfer_lightning.inference.media.photos import MOST_PIXELS, read_photo
 from mfer_lightning.inference.predictor import Predictor
 from mfer_lightning.inference.results import Face, Prediction
 
 Pixels = NDArray[np.uint8]
 
-#: Aligned faces (B,H,W,3) and the class of each -> maps (B,H,W) within 0..1 of where a face speaks for it.
+#: Aligned faces (B,H,W,3) and the class of each -> maps (B,H,W) within 0..1 of the regions that support it.
 Explain = Callable[[Pixels, Sequence[int]], NDArray[np.float32]]
 
-#: More faces than this are counted, and not shown.
+#: Further faces are counted, not shown.
 MOST_FACES = 12
 
-#: A face of fewer pixels a side than this was enlarged a good deal before the model saw it.
+#: A face with fewer pixels a side counts as small.
 SMALL = 40
 
-#: Landmarks further than this from the template's points (share of the crop's height) are those of a turned head.
+#: A larger distance of the landmarks from the template's points (share of the crop's height) means a turned head.
 TURNED = 0.08
 
-#: A likeliest emotion below this share, or this close to the next, is no answer.
+#: A prediction is in doubt below this probability, or this close to the next.
 UNSURE, CLOSE = 0.5, 0.15
 
 
@@ -36,9 +36,9 @@ class FaceView:
     """One face as the page shows it.
 
     Args:
-        face: what the model says, with the pixels that it saw.
-        overlay: (H,W,3) uint8 RGB, those pixels under the Grad-CAM map; None where there is none.
-        doubts: sentences on why this answer may be worth little; empty where nothing speaks against it.
+        face: the prediction, with the model's input.
+        overlay: (H,W,3) uint8 RGB, the input under the Grad-CAM map; None without one.
+        doubts: reasons for which this prediction may be wrong, in sentences.
     """
 
     face: Face
@@ -54,7 +54,7 @@ class Examination:
         photo: (H,W,3) uint8 RGB, upright; None where it could not be read.
         prediction: its faces, or why there are none.
         faces: those that are shown, from the left.
-        notes: what is to be known of all of them.
+        notes: remarks on all of them.
     """
 
     photo: Pixels | None
@@ -77,15 +77,15 @@ def examine(
         model: from :func:`mfer_lightning.load_model`.
         photo: the file.
         aligned: the photo is one face, aligned as in training.
-        explain: where a face speaks for a class; None: no overlays.
+        explain: computes the maps; None: no overlays.
         max_pixels: larger photos are refused.
 
     Returns:
-        What the page shows. Files that cannot be read are among it and say why.
+        What the page shows; for a file that cannot be read, the reason.
     """
     picture = read_photo(Path(photo), max_pixels)
-    seen = picture.image
-    prediction = _predict(model, picture, aligned)
+    seen = picture.image  # the model releases it
+    ((_, prediction, _),) = model.stream([picture], aligned=aligned, keep_aligned=True)
     shown = prediction.faces[:MOST_FACES]
     overlays = _overlays(model, shown, explain)
     notes = () if aligned else model.notes
@@ -93,11 +93,6 @@ def examine(
         notes = (*notes, f"{len(prediction.faces)} faces were found; the first {len(shown)} from the left are shown.")
     views = tuple(FaceView(face, over, doubts(face)) for face, over in zip(shown, overlays, strict=True))
     return Examination(seen, prediction, views, notes)
-
-
-def _predict(model: Predictor, picture: Picture, aligned: bool) -> Prediction:
-    ((_, prediction, _),) = model.stream([picture], aligned=aligned, keep_aligned=True)
-    return prediction
 
 
 def _overlays(model: Predictor, faces: Sequence[Face], explain: Explain | None) -> list[Pixels | None]:
@@ -109,14 +104,14 @@ def _overlays(model: Predictor, faces: Sequence[Face], explain: Explain | None) 
 
 
 def overlay(face: Pixels, heat: NDArray[np.float32]) -> Pixels:
-    """Lay a map over a face: the more a place speaks, the more colour it takes.
+    """Lay a map over a face: the larger its value, the more colour.
 
     Args:
         face: (H,W,3) RGB.
         heat: (H,W) within 0..1.
 
     Returns:
-        (H,W,3) RGB; where the map is 0 the face is as it was.
+        (H,W,3) RGB; where the map is 0 the face is unchanged.
 
     Example:
         >>> grey = np.full((2, 2, 3), 100, dtype=np.uint8)
@@ -132,7 +127,7 @@ def overlay(face: Pixels, heat: NDArray[np.float32]) -> Pixels:
 
 
 def doubts(face: Face) -> tuple[str, ...]:
-    """Say what speaks against taking the answer for a face at its word.
+    """Give reasons for which the prediction for a face may be wrong.
 
     Example:
         >>> doubts(Face(0, {"fear": 0.45, "surprise": 0.4, "neutral": 0.15}))

@@ -1,4 +1,4 @@
-"""An examination as HTML: images inside as data, so that no file of them is ever written."""
+"""Render the result for one photo as HTML, with embedded images: no image file is ever written."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from mfer_lightning.inference.results import NO_FACE, OK
 
 Pixels = NDArray[np.uint8]
 
-#: The photo is shown no larger than this, aligned faces at this side.
+#: Largest side of the photo, and side of aligned faces, in pixels.
 PHOTO_SIDE, FACE_SIDE = 900, 160
 
-#: Okabe and Ito's blue: told from grey by every eye.
+#: Okabe and Ito's blue, visible with any colour vision.
 ACCENT = "#0072B2"
 
 CAVEAT = (
@@ -29,17 +29,17 @@ CAVEAT = (
     "do worse on people and situations that their training photos lacked. Decide nothing about a person by them."
 )
 
-STYLE = f"<style>{(Path(__file__).parent / 'cards.css').read_text(encoding='utf-8')}</style>"
+STYLE = f"<style>{(Path(__file__).parent / 'result.css').read_text(encoding='utf-8')}</style>"
 
 
 def card_page(found: Examination) -> str:
-    """Lay an examination out: the photo with its faces marked, a card a face, and what to know.
+    """Render an examination: the photo with its faces marked, a card a face, and remarks.
 
     Args:
-        found: what :func:`mfer_lightning.demo.examine_photo.examine` saw.
+        found: of :func:`mfer_lightning.demo.examine_photo.examine`.
 
     Returns:
-        One HTML fragment with its own style, without scripts or addresses.
+        One HTML fragment with its own style, without scripts and links.
     """
     parts = [STYLE, "<div class='mfer'>"]
     if found.photo is not None:
@@ -106,7 +106,7 @@ def _bars(shares: Mapping[str, float]) -> str:
 def _shown(pixels: Pixels, alt: str, caption: str) -> str:
     image = Image.fromarray(pixels)
     scale = FACE_SIDE / max(image.size)
-    if scale > 1:  # drawn large enough that a browser does not blur 48 pixels into nothing
+    if scale > 1:  # enlarged here, since browsers blur small images
         image = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.BICUBIC)
     return f"<figure>{_image(image, alt)}<figcaption>{escape(caption)}</figcaption></figure>"
 

@@ -1,9 +1,8 @@
-"""The folder in which the web server keeps an upload for the moment that it needs it, and how nothing stays there.
+"""Delete uploads from the web server's temporary folder.
 
-The server writes an uploaded file before our code sees it. So it gets a folder of its own, readable by its user alone;
-each file is deleted as soon as it was read, those that were never asked about (a broken upload, a browser that was
-closed) after two minutes, the folder when the page ends, and the folder of a page that was killed when the next one
-starts.
+The server writes an uploaded file before our code sees it. Therefore it gets a private folder. Each file is deleted
+as soon as it has been read, files that are never read (a broken upload, a closed browser) after two minutes, the folder
+when the page ends, and the folder of a killed page when the next one starts.
 """
 
 from __future__ import annotations
@@ -19,12 +18,12 @@ from pathlib import Path
 
 _PREFIX = "mfer-demo-"
 
-#: Seconds that an upload may wait for its turn before it is deleted unread, and between two looks.
+#: Seconds after which an unread upload is deleted, and between two checks.
 PATIENCE, LOOK = 120.0, 15.0
 
 
 def private_folder() -> Path:
-    """Make the folder for uploads, and have it deleted at the end of this process.
+    """Make the folder for uploads, which is deleted at the end of this process.
 
     Returns:
         A new folder with mode 0700.
@@ -38,7 +37,7 @@ def private_folder() -> Path:
 
 
 def forget(file: str | Path, folder: Path) -> None:
-    """Delete an upload and the folder that the server made for it; anything outside of ``folder`` is left alone."""
+    """Delete an upload and the folder that the server made for it; files outside of ``folder`` are left alone."""
     path = Path(file)
     if not path.resolve().is_relative_to(folder.resolve()):
         return
@@ -49,16 +48,16 @@ def forget(file: str | Path, folder: Path) -> None:
 
 
 def sweep(folder: Path, patience: float = PATIENCE) -> None:
-    """Delete the files that nothing has been written to for ``patience`` seconds, and empty folders of that age."""
+    """Delete files that were not written to for ``patience`` seconds, and empty folders of that age."""
     before = time.time() - patience
-    for path in sorted(folder.rglob("*"), reverse=True):  # what is inside before what it is in
-        with suppress(OSError):  # gone meanwhile, or a folder that is not empty
+    for path in sorted(folder.rglob("*"), reverse=True):  # files before their folders
+        with suppress(OSError):  # already deleted, or a folder that is not empty
             if path.lstat().st_mtime < before:
                 path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 def keep_swept(folder: Path, patience: float = PATIENCE, look: float = LOOK) -> threading.Thread:
-    """Sweep a folder from time to time, until it is gone or the process ends."""
+    """Call :func:`sweep` regularly in a thread, until the folder is gone or the process ends."""
 
     def work() -> None:
         while folder.is_dir():
@@ -71,7 +70,7 @@ def keep_swept(folder: Path, patience: float = PATIENCE, look: float = LOOK) -> 
 
 
 def _is_orphan(folder: Path) -> bool:
-    """Whether the process that a folder is named after has ended; another user's is none of ours."""
+    """Whether the process in a folder's name has ended; folders of other users never count."""
     pid = folder.name.removeprefix(_PREFIX).partition("-")[0]
     if not pid.isdigit() or folder.is_symlink() or folder.stat().st_uid != os.getuid():
         return False

@@ -1,7 +1,9 @@
-"""Looking into an ONNX file before anything loads it, without the onnx package and without copying its weights.
+"""Inspect an ONNX file before anything loads it: refuse external data, custom operators, control flow, NaN weights.
 
-An ONNX file is a protocol buffer: fields of a number, a kind and a value, nested. Only what decides whether a file may
-be loaded is read here; field numbers are those of onnx.proto3 (ONNX, Apache 2.0).
+Why by hand: ONNX Runtime exposes the graph only after it has loaded the file, the onnx package is not needed to run a
+model, and both it and protobuf copy all weights while parsing. Here the file is memory-mapped and only those fields of
+the protocol buffer are read that decide whether it may be loaded. Field numbers are those of onnx.proto3 (ONNX,
+Apache 2.0).
 """
 
 from __future__ import annotations
@@ -15,9 +17,9 @@ import numpy as np
 
 from mfer_lightning.errors import UserError
 
-#: A protocol buffer cannot be larger.
+#: Largest size of a protocol buffer.
 MOST_BYTES = 2**31 - 1
-#: Our largest networks have a few thousand.
+#: Our largest networks have a few thousand nodes.
 MOST_NODES = 100_000
 
 _STANDARD = ("", "ai.onnx")
@@ -29,10 +31,10 @@ Value = int | memoryview
 
 @dataclass
 class Contents:
-    """What was found in a file.
+    """The content of a file.
 
     Args:
-        metadata: the file's own notes, key -> text.
+        metadata: key -> text.
         operators: names of the operators in use.
         weights: bytes of the stored tensors.
     """
@@ -43,13 +45,13 @@ class Contents:
 
 
 def inspect(path: Path) -> Contents:
-    """Read what an ONNX file is made of, and refuse what an export of ours never has.
+    """Read the content of an ONNX file, and refuse what an export of ours never has.
 
     Args:
         path: the file.
 
     Returns:
-        Its notes and operators.
+        Its metadata and operators.
 
     Raises:
         UserError: where the file is missing, cut off or no ONNX file; keeps tensors in other files; uses operators
@@ -62,7 +64,7 @@ def inspect(path: Path) -> Contents:
         raise UserError(f"{path} is no ONNX file: it has {size:,} bytes, where 1 to {MOST_BYTES:,} are possible.")
     found = Contents()
     with path.open("rb") as file:
-        # Not closed here: an error's traceback holds views of it. It is unmapped when the last of them is gone.
+        # Not closed here, since an error's traceback holds views of it. It is unmapped when the last of them is gone.
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     try:
         _model(memoryview(mapped), found, path)
@@ -72,7 +74,7 @@ def inspect(path: Path) -> Contents:
 
 
 class _MalformedError(Exception):
-    """The bytes are no protocol buffer."""
+    """The bytes are not a protocol buffer."""
 
 
 def _model(view: memoryview, found: Contents, path: Path) -> None:
@@ -164,7 +166,7 @@ def _refuse(path: Path, what: str) -> None:
 
 
 def _fields(view: memoryview) -> Iterator[tuple[int, Value]]:
-    """Give number and value of each field of a message; what belongs to another kind of field is skipped unread."""
+    """Yield number and value of each field of a message."""
     at, end = 0, len(view)
     while at < end:
         key, at = _varint(view, at)

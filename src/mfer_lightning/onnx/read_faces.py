@@ -1,4 +1,4 @@
-"""Aligned faces from files, Pillow images and arrays, within bounds."""
+"""Read aligned faces from files, Pillow images and arrays, within size limits."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from mfer_lightning.errors import UserError
 if TYPE_CHECKING:
     from PIL import Image
 
-#: An aligned face is no larger; a photograph belongs to ``mfer predict``, which finds the faces in it.
+#: Larger pictures are photographs, in which ``mfer predict`` finds the faces.
 LARGEST_SIDE = 4096
 
-#: What is opened. Pillow knows others, of which some run programs (EPS runs Ghostscript).
+#: Formats that are opened. Some others of Pillow's run programs (EPS runs Ghostscript).
 FORMATS = ("JPEG", "MPO", "PNG", "BMP", "WEBP", "TIFF", "GIF", "PPM", "JPEG2000", "AVIF", "HEIF")
 
 
 def as_faces(source: Any) -> Iterator[NDArray[np.uint8]]:
-    """Give the faces of whatever a user has.
+    """Yield the faces of a path, image or array, or of several.
 
     Args:
         source: a path, a Pillow image, a uint8 array (H,W), (H,W,3), (N,H,W,3) or (N,3,H,W), RGB; or several of them.
