@@ -75,8 +75,8 @@ class Face:
         """The smoothed probabilities where there are any, else the probabilities."""
         return self.probabilities if self.smoothed is None else self.smoothed
 
-    def top(self, k: int = 3) -> list[tuple[str, float]]:
-        """Return the ``k`` most probable emotions with their probabilities, the most probable first.
+    def top(self, k: int | None = 3) -> list[tuple[str, float]]:
+        """Return the ``k`` most probable emotions (None: all) with their probabilities, the most probable first.
 
         Example:
             >>> Face(0, {"fear": 0.2, "anger": 0.7, "neutral": 0.1}).top(2)

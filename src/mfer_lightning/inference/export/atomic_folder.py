@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,33 +29,26 @@ def atomic_folder(target: str | Path, *, replace: bool = False) -> Iterator[Path
     """
     target = Path(target).expanduser()
     check_free(target, replace=replace)
-    temporary = None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}-"))
-        yield temporary
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o777 & ~umask)  # mkdtemp makes folders that only the owner may enter
-        old = None
-        if target.exists():
-            old = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}-"))
-            target.replace(old)
-        try:
-            temporary.replace(target)
-        except OSError:
-            if old is not None:
-                old.replace(target)
-            raise
-        if old is not None:
-            shutil.rmtree(old)
+        with tempfile.TemporaryDirectory(
+            dir=target.parent, prefix=f".{target.name}-", ignore_cleanup_errors=True
+        ) as scratch:
+            new, old = Path(scratch) / "new", Path(scratch) / "old"
+            new.mkdir()
+            yield new
+            if target.exists():
+                target.replace(old)
+            try:
+                new.replace(target)
+            except OSError:
+                if old.exists():
+                    old.replace(target)
+                raise
     except OSError as error:
         raise UserError(
             f"Cannot write {target}: {error.strerror or error}. Free some space or name another folder (output=...)."
         ) from error
-    finally:
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def check_free(target: str | Path, *, replace: bool) -> None:

@@ -83,7 +83,7 @@ def save_onnx(
                 "versions": description["versions"],
             },
         )
-        write_text(temporary / "README.md", model_card(description, "onnx", {"lines": lines}))
+        write_text(temporary / "README.md", model_card(description, "onnx", lines))
     return found
 
 
