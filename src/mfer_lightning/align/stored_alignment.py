@@ -58,26 +58,23 @@ def describe_alignment(stored: Mapping[str, Any] | None, dataset: str, size: int
             "refine": int(stored.get("refine", 2)),
             "detector": dict(detector) if isinstance(detector, Mapping) else {"name": str(detector)},
         }
-    template = DATASET_TEMPLATES.get(dataset)
-    if template is None:
-        origin, name, refine, border = ASSUMED, "face-evolve-112", 2, "black"
-        note = (
-            f"approximation: nothing says how the faces of {dataset or 'the training set'} were aligned; the template "
-            f"{name} is assumed (train on faces made by mfer align, and it is known)"
-        )
-    else:
-        origin, name, refine, border = APPROXIMATION, template, _REFINE, "edge"
-        note = f"approximation: the faces of {dataset} come aligned in a way of their own; the template {name} is near"
-    found = get_template(name)
+    known = dataset in DATASET_TEMPLATES
+    template = get_template(DATASET_TEMPLATES.get(dataset, "face-evolve-112"))
+    note = (
+        f"the faces of {dataset} come aligned in a way of their own; the template {template.name} is near"
+        if known
+        else f"nothing says how the faces of {dataset or 'the training set'} were aligned; the template "
+        f"{template.name} is assumed (train on faces made by mfer align, and it is known)"
+    )
     return {
-        "origin": origin,
-        "note": note,
+        "origin": APPROXIMATION if known else ASSUMED,
+        "note": f"approximation: {note}",
         "size": size,
-        "template": found.identity,
-        "height": size or found.height,
+        "template": template.identity,
+        "height": size or template.height,
         "margin": 0.0,
-        "border": border,
-        "refine": refine,
+        "border": "edge" if known else "black",
+        "refine": _REFINE if known else 2,
         "detector": {"name": "mtcnn"},
     }
 

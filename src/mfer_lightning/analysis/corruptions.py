@@ -174,26 +174,19 @@ def scale(face: Face, amount: float, rng: Rng, border: str) -> Face:
     return warp(face, _about_the_middle(height, width, amount), width, height, border)
 
 
-#: Every change by name.
+#: Every change by name. A change's random numbers depend on its place in this table.
 CHANGES: Mapping[str, Callable[[Face, float, Rng, str], Face]] = MappingProxyType(
     {
-        "gaussian_noise": gaussian_noise,
-        "shot_noise": shot_noise,
-        "impulse_noise": impulse_noise,
-        "defocus_blur": defocus_blur,
-        "motion_blur": motion_blur,
-        "zoom_blur": zoom_blur,
-        "brightness": brightness,
-        "darkness": darkness,
-        "contrast": contrast,
-        "jpeg": jpeg,
-        "pixelate": pixelate,
-        "resolution": resolution,
-        "shift": shift,
-        "rotation": rotation,
-        "larger": scale,
-        "smaller": scale,
+        function.__name__: function
+        for function in (
+            *(gaussian_noise, shot_noise, impulse_noise),
+            *(defocus_blur, motion_blur, zoom_blur),
+            *(brightness, darkness, contrast),
+            *(jpeg, pixelate, resolution),
+            *(shift, rotation),
+        )
     }
+    | {"larger": scale, "smaller": scale}
 )
 
 

@@ -189,23 +189,10 @@ def match_list(
 
 
 def match_lists(
-    names: Mapping[str, Sequence[str]],
-    paths: Sequence[str],
-    measured: NDArray[np.int64],
-    among: str = "the dataset",
+    lists: Mapping[str, Sequence[str]], paths: Sequence[str], measured: NDArray[np.int64], among: str = "the dataset"
 ) -> list[FaceList]:
-    """Find the faces of several lists, as :func:`match_list` does.
-
-    Args:
-        names: of :func:`read_lists`.
-        paths: (N,) paths of all faces of the index.
-        measured: rows of the index that are measured.
-        among: what the paths are of, in words.
-
-    Raises:
-        UserError: where a list names no face that is measured.
-    """
-    return [match_list(name, listed, paths, measured, among) for name, listed in names.items()]
+    """Find the faces of several lists (name -> file names) with :func:`match_list`."""
+    return [match_list(name, names, paths, measured, among) for name, names in lists.items()]
 
 
 def list_figures(

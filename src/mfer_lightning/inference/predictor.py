@@ -22,6 +22,9 @@ MOST_BYTES = 1 << 28
 #: Most bytes of pixels in a batch. They become floats before they are resized.
 _BATCH_BYTES = 1 << 26
 
+#: What a prediction takes over from its picture.
+_OF_PICTURE = ("path", "status", "message", "width", "height", "frame", "time")
+
 #: One photo, its prediction, and the vectors of its faces.
 Result = tuple[Picture, Prediction, NDArray[np.float32]]
 
@@ -204,12 +207,13 @@ class Predictor:
             faces = []
             for number, (row, crop) in enumerate(zip(probabilities[start:stop], found.crops, strict=True)):
                 seen = None if found.faces is None else found.faces[number]
-                faces.append(_face(number, self._named(row), seen, crop if keep_aligned else None))
-            yield found.picture, _prediction(found.picture, tuple(faces)), vectors[start:stop]
+                shares = dict(zip(self.class_names, map(float, row), strict=True))
+                faces.append(_face(number, shares, seen, crop if keep_aligned else None))
+            said = {name: getattr(found.picture, name) for name in _OF_PICTURE}
+            if said["status"] == OK and not faces:
+                said["status"] = NO_FACE
+            yield found.picture, Prediction(faces=tuple(faces), **said), vectors[start:stop]
             start = stop
-
-    def _named(self, row: NDArray[np.float32]) -> dict[str, float]:
-        return {name: float(share) for name, share in zip(self.class_names, row, strict=True)}
 
     def classify(self, crops: list[Pixels]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return probabilities (N,K) and vectors (N,D) of N aligned uint8 (H,W,3) RGB faces, whatever their sizes.
@@ -253,18 +257,4 @@ def _face(number: int, shares: Mapping[str, float], found: AlignedFace | None, c
         confidence=round(float(seen.score), 6),
         residual=round(found.residual, 6),
         aligned=crop,
-    )
-
-
-def _prediction(picture: Picture, faces: tuple[Face, ...]) -> Prediction:
-    status = NO_FACE if picture.status == OK and not faces else picture.status
-    return Prediction(
-        path=picture.path,
-        faces=faces,
-        status=status,
-        message=picture.message,
-        width=picture.width,
-        height=picture.height,
-        frame=picture.frame,
-        time=picture.time,
     )

@@ -1,8 +1,7 @@
-"""Small-image stems: less downsampling at the entry of a network that was made for 224 pixels.
+"""Reduce the downsampling in the stem of a network that was designed for 224 pixels.
 
-A 48-pixel face in a network of total stride 32 ends as a 2x2 map, on which attention over positions has nothing to
-choose from. Ours; the idea for ResNets (3x3 convolution, no pooling) is that of the CIFAR networks of
-He et al., CVPR 2016, arXiv 1512.03385.
+A 48-pixel face in a network of total stride 32 ends as a 2x2 map, which has too few positions for attention. Ours; the
+idea for ResNets (3x3 convolution, no pooling) is that of the CIFAR networks of He et al., CVPR 2016, arXiv 1512.03385.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from torch import nn
 from mfer_lightning.errors import UserError
 from mfer_lightning.nn.backbones.trace import timm_facts
 
-#: Families whose patch embedding checks sizes itself, so that its patch size must be told to the constructor.
+#: Families whose patch embedding checks sizes, so that the patch size must be given to the constructor.
 _PATCH_SIZE_FAMILIES = ("swin_transformer", "swin_transformer_v2")
 _POOLS = ("maxpool", "features.pool0")
 

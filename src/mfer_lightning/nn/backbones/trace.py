@@ -1,6 +1,6 @@
-"""Finding out what a timm model does without running it: shapes and gradients on the meta device.
+"""Find the stages, the final map and the unused parameters of a timm model on the meta device.
 
-No arithmetic happens there, so that probing ConvNeXt-Base at 224 pixels costs a fraction of a second and no memory.
+No arithmetic happens there: tracing ConvNeXt-Base at 224 pixels takes a fraction of a second and no memory.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Stage:
         channels: channels of its map.
         reduction: image side divided by map side, rounded.
         layout: ``"NCHW"`` or ``"NHWC"``.
-        problem: why attention cannot stand after it; empty where it can.
+        problem: why attention cannot follow it; empty where it can.
     """
 
     module: str
@@ -40,13 +40,13 @@ class Stage:
 
 @dataclass(frozen=True)
 class Trace:
-    """What :func:`trace` found.
+    """The result of :func:`trace`.
 
     Args:
         stages: the stages.
         channels: channels of the final map.
         final: its layout: ``"NCHW"``, ``"NHWC"`` or ``"tokens"``, (B,N,C).
-        prefix_tokens: how many of the tokens stand for no place in the image.
+        prefix_tokens: number of tokens without a position in the image.
         size: height and width of the image used.
         unused: timm's names of the parameters that the final map does not depend on.
         called: timm's names of the modules that were called.
@@ -62,7 +62,7 @@ class Trace:
 
 
 def trace(model: nn.Module, name: str, in_chans: int) -> Trace:
-    """Find the stages, the final map and the idle parameters of a timm model in one pass.
+    """Find the stages, the final map and the unused parameters of a timm model in one pass.
 
     Args:
         model: the timm model.
@@ -124,7 +124,7 @@ def prune_unused(model: nn.Module, name: str, found: Trace) -> tuple[str, ...]:
     left = set(found.unused)
     for path, module in model.named_modules():
         inside = {f"{path}.{p}" for p, _ in module.named_parameters()}
-        # A module that was called does something, though not with its parameters: it stays, and is refused below.
+        # a module that was called does something without its parameters: it stays, and is refused below
         if path and path not in found.called and inside and left.issuperset(inside):
             doomed.append(path)
             left -= inside
@@ -178,7 +178,7 @@ def run_on_meta(
 
 
 def timm_facts(model: nn.Module) -> dict[str, Any]:
-    """Return what timm notes about a model (``first_conv``, ``classifier``, ``input_size``, ``tag``, ...)."""
+    """Return timm's own description of a model (``first_conv``, ``classifier``, ``input_size``, ``tag``, ...)."""
     facts: Any = getattr(model, "pretrained_cfg", None)
     return dict(facts or {})
 
@@ -193,7 +193,7 @@ class _Features(nn.Module):
 
 
 def _leaves(output: Tensor) -> set[int]:
-    """Identities of the tensors that an output depends on, read off the graph: a backward pass would take longer."""
+    """Return the ids of the tensors that an output depends on, from the graph: a backward pass would take longer."""
     seen: set[Any] = set()
     leaves: set[int] = set()
     pending: list[Any] = [output.grad_fn]
@@ -210,7 +210,7 @@ def _leaves(output: Tensor) -> set[int]:
 
 @contextmanager
 def _evaluating(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode, so that no drop-path, dropout or batch statistic takes part; then as before."""
+    """Inside the block, use evaluation mode: no drop-path, dropout or batch statistics."""
     modes = {m: m.training for m in module.modules()}
     module.eval()
     try:
@@ -221,7 +221,7 @@ def _evaluating(module: nn.Module) -> Iterator[None]:
 
 
 def _image_size(model: nn.Module) -> tuple[int, int]:
-    """The size the model was built for: that of its patch embedding where fixed, else of its pre-training."""
+    """Return the model's image size: that of its patch embedding where fixed, else of its pre-training."""
     fixed = getattr(getattr(model, "patch_embed", None), "img_size", None)
     if isinstance(fixed, (tuple, list)) and len(fixed) == 2:
         return int(fixed[0]), int(fixed[1])
@@ -230,7 +230,7 @@ def _image_size(model: nn.Module) -> tuple[int, int]:
 
 
 def _stage_entries(model: nn.Module) -> list[dict[str, Any]]:
-    """List the deepest feature_info entry of each of the last four resolutions; none where there is only one."""
+    """Return the deepest feature_info entry of each of the last four resolutions; none where there is only one."""
     info = getattr(model, "feature_info", None)
     if not isinstance(info, list) or not all(isinstance(e, dict) and "module" in e for e in info):
         return []
