@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from mfer_lightning.align import build_detector
-from mfer_lightning.align.refine import refine
+from mfer_lightning.align.refine_landmarks import refine
 from mfer_lightning.data import datasets
 
 CLASSES = {

@@ -20,8 +20,8 @@ from statistics import median
 import numpy as np
 import torch
 
-from mfer_lightning.inference.export.graph import write_graph
 from mfer_lightning.inference.export.onnx_file import annotate
+from mfer_lightning.inference.export.onnx_graph import write_graph
 from mfer_lightning.inference.export.quantise import quantise
 from mfer_lightning.inference.model import FERModel
 from mfer_lightning.nn import MFER, Preprocess

@@ -14,9 +14,9 @@ from time import perf_counter
 import numpy as np
 
 from mfer_lightning import load_model
-from mfer_lightning.align.refine import refine
-from mfer_lightning.inference.photos import read_photo
-from mfer_lightning.inference.source_files import find_photos
+from mfer_lightning.align.refine_landmarks import refine
+from mfer_lightning.inference.media.photo_files import find_photos
+from mfer_lightning.inference.media.photos import read_photo
 
 
 def main() -> None:

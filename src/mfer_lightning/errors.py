@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterable
-from typing import TypeVar
+from collections.abc import Collection, Iterable
+from typing import Any, TypeVar
 
 #: More names than this are not listed in a message.
 MOST_NAMES = 24
@@ -108,3 +108,23 @@ def nearest(name: str, legal: Iterable[str], n: int = 3) -> str:
     if len(options) > MOST_NAMES:
         return f"legal: {', '.join(options[:MOST_NAMES])}, ... ({len(options):,} in all)"
     return "legal: " + ", ".join(options)
+
+
+def check_choice(option: str, value: Any, legal: Collection[str]) -> None:
+    """Refuse a value that is not one of the legal ones.
+
+    Raises:
+        UserError: naming the option and the nearest legal values.
+    """
+    if value not in legal:
+        raise UserError(f"{option}={value}: {nearest(str(value), legal)}")
+
+
+def check_least(option: str, value: float, least: float) -> None:
+    """Refuse a number below the least legal one.
+
+    Raises:
+        UserError: naming the option and its bound.
+    """
+    if not value >= least:
+        raise UserError(f"{option}={value}: the value must be at least {least}.")

@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -139,3 +139,43 @@ def write_json(target: str | Path, value: Any) -> None:
     NaN and infinities are refused (``ValueError``), since they are not JSON: say ``None`` for an undefined figure.
     """
     write_text(target, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def changed_settings(stored: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Compare settings with those that an output folder was begun with; write them where there are none yet.
+
+    Args:
+        stored: the JSON file of the settings.
+        settings: plain values.
+
+    Returns:
+        Name -> stored value of every setting that differs.
+
+    Raises:
+        UserError: where the file is damaged.
+    """
+    if not stored.is_file():
+        write_json(stored, dict(settings))
+        return {}
+    try:
+        before = json.loads(stored.read_text(encoding="utf-8"))
+        return {key: before.get(key) for key, value in settings.items() if before.get(key) != value}
+    except (OSError, ValueError, AttributeError) as error:
+        raise UserError(f"{stored} is damaged. Choose another output folder, or delete this one.") from error
+
+
+def drop_partial_line(path: Path) -> None:
+    """Cut off the last line of a text file where a killed process left it incomplete; nothing without a file."""
+    if not path.is_file():
+        return
+    with path.open("r+b") as file:
+        size = position = file.seek(0, os.SEEK_END)
+        while position > 0:
+            start = max(0, position - (1 << 16))
+            file.seek(start)
+            newline = file.read(position - start).rfind(b"\n")
+            position = start + newline + 1 if newline >= 0 else start
+            if newline >= 0:
+                break
+        if position != size:
+            file.truncate(position)

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from mfer_lightning.errors import printable
+from mfer_lightning.errors import UserError, printable
 
 #: A batch of pictures whose last two dimensions are height and width: a NumPy array or a torch tensor.
 Pictures = TypeVar("Pictures")
@@ -129,3 +129,16 @@ def _mirrored(pictures: Any) -> Any:
 
 #: The face as it is, and nothing averaged.
 ONE_VIEW = Views()
+
+
+def check_shift(shift: float | None) -> None:
+    """Refuse the option ``shift`` of a verb where it is out of range; None leaves it to the model's file.
+
+    Raises:
+        UserError: naming the legal range.
+    """
+    if shift is not None and not 0 <= shift <= LARGEST_SHIFT:
+        raise UserError(
+            f"shift={shift:g}: a face is moved by a share of its side, from 0 (not at all) to {LARGEST_SHIFT:g}, "
+            "e.g. 0.02 (one pixel of 48)."
+        )

@@ -32,9 +32,7 @@ class SquareDetector:
 @pytest.fixture
 def squares(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the detector available by name."""
-    monkeypatch.setattr(
-        "mfer_lightning.align.detectors.DETECTORS", {**DETECTORS, "squares": ("align.conftest", "SquareDetector")}
-    )
+    monkeypatch.setattr("mfer_lightning.align.detectors.DETECTORS", {**DETECTORS, "squares": SquareDetector})
 
 
 def photo(*faces: tuple[int, int, int], width: int = 300, height: int = 120) -> np.ndarray:

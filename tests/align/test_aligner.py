@@ -11,7 +11,7 @@ from align.conftest import SquareDetector, photo
 
 from mfer_lightning.align import Aligner, Detection, build_detector, transform_points
 from mfer_lightning.align.geometry import invert
-from mfer_lightning.align.refine import refine
+from mfer_lightning.align.refine_landmarks import refine
 from mfer_lightning.errors import UserError
 
 

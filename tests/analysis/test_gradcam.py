@@ -11,7 +11,7 @@ import torch
 from analysis.conftest import FAMILIES, NAMES, build
 from torch import Tensor, nn
 
-from mfer_lightning.analysis.attention import attention_maps
+from mfer_lightning.analysis.attention_maps import attention_maps
 from mfer_lightning.analysis.gradcam import activation_maps, explain, stage_of, target_layer
 from mfer_lightning.errors import UserError
 from mfer_lightning.inference.model import FERModel

@@ -12,10 +12,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mfer_lightning.analysis.cached_passes import Faces, Passes, choose_faces
 from mfer_lightning.analysis.consistency import batch_invariance, batch_statistics, flip_consistency
 from mfer_lightning.analysis.face_lists import FaceList
-from mfer_lightning.analysis.robustness import Condition, conditions, measure_robustness
+from mfer_lightning.analysis.forward_passes import Passes
+from mfer_lightning.analysis.model_on_split import ModelOnSplit, choose_faces
+from mfer_lightning.analysis.robustness_card import Condition, conditions, measure_robustness
 from mfer_lightning.analysis.severities import CORRUPTIONS, MISALIGNMENTS, TABLES
 from mfer_lightning.data.datasets import FacsDataModule
 from mfer_lightning.inference.match_classes import match_classes
@@ -91,8 +92,8 @@ def make(easy: FacsDataModule, weight: Tensor) -> Make:
         network = Linear(weight, **options)
         model = FERModel(network, Preprocess(size=SIDE, mean="half", std="half"), easy.class_names)  # type: ignore[arg-type]
         match = match_classes(easy.class_names, easy.class_names)
-        faces = Faces(model, easy, "test", choose_faces(easy, "test", match, limit), match)
-        return Passes(faces, folder, definition, progress)
+        subject = ModelOnSplit(model, easy, "test", match, choose_faces(easy, "test", match, limit))
+        return Passes(subject, folder, definition, progress)
 
     return _make
 
@@ -209,16 +210,16 @@ def test_a_suite_that_was_broken_off_goes_on_and_gives_the_same_card(make: Make,
 
 
 def test_other_weights_or_faces_are_not_taken_for_the_same(make: Make) -> None:
-    identities = {make().faces.identity(), make(limit=60).faces.identity()}
+    identities = {make().subject.identity(), make(limit=60).subject.identity()}
     moved = make()
-    moved.faces.model.network.weight[0] += 1  # type: ignore[index]
-    identities.add(moved.faces.identity())
+    moved.subject.model.network.weight[0] += 1  # type: ignore[index]
+    identities.add(moved.subject.identity())
     assert len(identities) == 3
-    moved.faces.model.network.weight[0] -= 1  # type: ignore[index]
+    moved.subject.model.network.weight[0] -= 1  # type: ignore[index]
 
 
 def test_a_limit_takes_each_class_in_its_share(make: Make) -> None:
-    faces = make(limit=80).faces
+    faces = make(limit=80).subject
     counts = np.bincount(faces.label, minlength=8)
     assert counts.sum() == pytest.approx(80, abs=4)
     assert np.ptp(counts) <= 1
@@ -227,16 +228,16 @@ def test_a_limit_takes_each_class_in_its_share(make: Make) -> None:
 
 def test_a_list_is_measured_against_the_rest(make: Make) -> None:
     passes = make(limit=80)
-    label = passes.faces.label
+    label = passes.subject.label
     right = passes.logits("clean").argmax(axis=1) == label
-    wrong_rows = passes.faces.rows[~right]
+    wrong_rows = passes.subject.rows[~right]
     found = measure_robustness(
         passes, [], [FaceList("hard", len(wrong_rows), 0, wrong_rows, (), ())], check_batches=False
     )["lists"]["hard"]
     assert found["subset"]["accuracy"] == 0
     assert found["subset"]["n"] == len(wrong_rows)
     assert found["rest"]["accuracy"] == 1
-    every = FaceList("every", len(label), 0, passes.faces.rows, (), ())
+    every = FaceList("every", len(label), 0, passes.subject.rows, (), ())
     assert measure_robustness(passes, [], [every], check_batches=False)["lists"]["every"]["rest"] is None
 
 

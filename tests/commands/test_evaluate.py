@@ -146,7 +146,9 @@ def test_a_list_of_left_out_faces_alone_is_refused_before_anything_is_predicted(
     table = Predictions.from_csv(trained / "predictions_test.csv")
     gone = table.path[table.label == table.class_names.index("contempt")]
     (tmp_path / "gone.csv").write_text("path\n" + "\n".join(gone))
-    monkeypatch.setattr("mfer_lightning.analysis.checkpoint.predict_split", lambda *_, **__: pytest.fail("predicted"))
+    monkeypatch.setattr(
+        "mfer_lightning.analysis.standard_suite.predict_split", lambda *_, **__: pytest.fail("predicted")
+    )
     asked = ("drop=[contempt]", f"lists.gone={tmp_path / 'gone.csv'}", f"output={tmp_path / 'out'}")
     assert evaluate(trained, *asked) == 2
     assert "lists.gone: none of its" in capsys.readouterr().err

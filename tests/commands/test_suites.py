@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mfer_lightning.analysis.cached_passes import Passes
+from mfer_lightning.analysis.forward_passes import Passes
 from mfer_lightning.cli import main
 from mfer_lightning.evaluation.predictions import Predictions
 

@@ -14,9 +14,9 @@ from unittest.mock import patch
 import pytest
 from demo.conftest import picture
 
-from mfer_lightning.demo.cards import card_page
-from mfer_lightning.demo.examine import examine
+from mfer_lightning.demo.examine_photo import examine
 from mfer_lightning.demo.page import build_page
+from mfer_lightning.demo.result_html import card_page
 from mfer_lightning.inference.classifier import TorchClassifier
 from mfer_lightning.inference.model import FERModel
 from mfer_lightning.inference.predictor import Predictor

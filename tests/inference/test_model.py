@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from mfer_lightning.errors import UserError
-from mfer_lightning.inference.checkpoint_path import checkpoint_path, run_folder
+from mfer_lightning.inference.checkpoint import checkpoint_path, run_folder
 from mfer_lightning.inference.model import build_model, read_model
 from mfer_lightning.nn import MFER, Preprocess
 from mfer_lightning.views import Views

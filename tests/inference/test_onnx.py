@@ -15,8 +15,8 @@ from inference.conftest import NAMES, SIZE, Forms, describe
 from PIL import Image
 
 from mfer_lightning.errors import UserError
-from mfer_lightning.inference.export.graph import FaceGraph
 from mfer_lightning.inference.export.onnx_file import annotate, save_onnx
+from mfer_lightning.inference.export.onnx_graph import FaceGraph
 from mfer_lightning.inference.export.parity import random_faces
 from mfer_lightning.inference.export.quantise import quantise
 from mfer_lightning.inference.model import FERModel, build_model

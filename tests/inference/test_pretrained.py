@@ -16,11 +16,11 @@ from safetensors.torch import load_file
 
 from mfer_lightning.errors import UserError
 from mfer_lightning.evaluation.intervals import wilson
-from mfer_lightning.inference.export.card import licence_note, model_card
-from mfer_lightning.inference.export.folder import whole_folder
-from mfer_lightning.inference.export.provenance import interval, publishable
+from mfer_lightning.inference.export.atomic_folder import atomic_folder
+from mfer_lightning.inference.export.card import interval, licence_note, model_card
+from mfer_lightning.inference.export.run_results import publishable
+from mfer_lightning.inference.export.safetensors_folder import is_export
 from mfer_lightning.inference.model import FERModel, read_model
-from mfer_lightning.inference.pretrained import describe, is_export, read_export
 from mfer_lightning.nn import MFER
 
 RESULT = {
@@ -39,7 +39,6 @@ def test_what_is_saved_comes_back(forms: Forms, tmp_path: Path) -> None:
     assert is_export(forms.safetensors)
     assert not is_export(forms.onnx)
     for model in (
-        read_export(forms.safetensors),
         read_model(forms.safetensors),
         FERModel.from_pretrained(forms.safetensors),
     ):
@@ -57,7 +56,7 @@ def test_what_is_saved_comes_back(forms: Forms, tmp_path: Path) -> None:
 def test_a_network_that_computes_tables_for_itself_comes_back(tmp_path: Path) -> None:
     model = read_model(write_checkpoint(tmp_path / "x.ckpt", MFER(SWIN, 3)), "cpu")
     faces = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8)
-    again = read_export(model.save_pretrained(tmp_path / "swin"), "cpu")
+    again = read_model(model.save_pretrained(tmp_path / "swin"), "cpu")
     torch.testing.assert_close(again(faces)["logits"], model(faces)["logits"])
 
 
@@ -67,7 +66,7 @@ def test_weights_in_half_precision_are_used_in_float32(forms: Forms, tmp_path: P
     folder = forms.model.save_pretrained(tmp_path / "half")
     weights = {n: v.half() for n, v in load_file(folder / "model.safetensors").items()}
     save_file(weights, folder / "model.safetensors")
-    assert {v.dtype for v in read_export(folder).network.state_dict().values()} == {torch.float32}
+    assert {v.dtype for v in read_model(folder).network.state_dict().values()} == {torch.float32}
 
 
 def test_the_description_is_what_hubs_and_people_read(forms: Forms) -> None:
@@ -80,7 +79,7 @@ def test_the_description_is_what_hubs_and_people_read(forms: Forms) -> None:
 
 
 def test_the_card_is_one_that_hubs_understand(forms: Forms) -> None:
-    description = {**describe(forms.model), "dataset": "rafdb", "results": [RESULT]}
+    description = {**forms.model.describe(), "dataset": "rafdb", "results": [RESULT]}
     text = model_card(description, "safetensors")
     card = ModelCard(text)
     found = {r.metric_type: r.metric_value for r in card.data.eval_results}
@@ -107,12 +106,12 @@ def test_the_card_is_one_that_hubs_understand(forms: Forms) -> None:
 
 
 def test_the_card_says_to_other_programs_what_is_averaged(forms: Forms) -> None:
-    assert "logits, and the softmax" not in model_card({**describe(forms.model), "flip": False, "shift": 0.0}, "onnx")
+    assert "logits, and the softmax" not in model_card({**forms.model.describe(), "flip": False, "shift": 0.0}, "onnx")
     for views, words in (
         ({"flip": True, "shift": 0.0}, "averaged with the mirrored face, which .* mean of the 2 pictures' logits"),
         ({"flip": True, "shift": 0.02}, "four copies moved to the corners by 2% .* mean of the 10 pictures' logits"),
     ):
-        assert re.search(words, model_card({**describe(forms.model), **views}, "onnx"))
+        assert re.search(words, model_card({**forms.model.describe(), **views}, "onnx"))
 
 
 @pytest.mark.parametrize("stored", [[0.8, 0.95], {"low": 0.8, "high": 0.95}])
@@ -171,7 +170,7 @@ def test_what_is_no_export_is_never_replaced(forms: Forms, tmp_path: Path) -> No
 
 def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     def stop_half_way() -> None:
-        with whole_folder(tmp_path / "x") as folder:
+        with atomic_folder(tmp_path / "x") as folder:
             (folder / "half").touch()
             raise KeyError
 
@@ -179,7 +178,7 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
         stop_half_way()
     assert not list(tmp_path.iterdir())
     (tmp_path / "empty").mkdir()
-    with whole_folder(tmp_path / "empty") as folder:
+    with atomic_folder(tmp_path / "empty") as folder:
         (folder / "all").touch()
     assert [f.name for f in (tmp_path / "empty").iterdir()] == ["all"]
     assert [f.name for f in tmp_path.iterdir()] == ["empty"]
@@ -188,11 +187,11 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
 @pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may write anywhere")
 def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
-    with pytest.raises(UserError, match="Cannot write"), whole_folder(tmp_path / "x"):
+    with pytest.raises(UserError, match="Cannot write"), atomic_folder(tmp_path / "x"):
         pass
 
 
 def test_a_parent_that_is_a_file_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match="Cannot write"), whole_folder(tmp_path / "file" / "x"):
+    with pytest.raises(UserError, match="Cannot write"), atomic_folder(tmp_path / "file" / "x"):
         pass

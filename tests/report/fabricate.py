@@ -14,7 +14,7 @@ from mfer_lightning.data.protocols import BEST_ON_TEST, BEST_ON_VAL
 from mfer_lightning.evaluation.metrics import evaluate
 from mfer_lightning.evaluation.predictions import Predictions
 from mfer_lightning.evaluation.schema import SCHEMA_VERSION
-from mfer_lightning.inference.collect import write_features
+from mfer_lightning.inference.predict_split import write_features
 
 #: A configuration with the nodes that a real one has.
 CONFIG: Mapping[str, Any] = {

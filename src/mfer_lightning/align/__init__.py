@@ -1,8 +1,7 @@
-"""Alignment: from a photo to faces on a named template. No torch here."""
+"""Find faces in photos and align them to a named template. No torch here."""
 
 from mfer_lightning.align.aligner import AlignedFace, Aligner
-from mfer_lightning.align.detection import Detection, Detector
-from mfer_lightning.align.detectors import DETECTORS, build_detector
+from mfer_lightning.align.detectors import DETECTORS, Detection, Detector, build_detector
 from mfer_lightning.align.geometry import similarity, transform_points, warp
 from mfer_lightning.align.templates import TEMPLATES, Template, get_template
 

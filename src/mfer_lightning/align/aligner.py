@@ -1,4 +1,4 @@
-"""From a photo to aligned faces."""
+"""Detect the faces of a photo and align them."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mfer_lightning.align.detection import Detection, Detector
+from mfer_lightning.align.detectors.base import Detection, Detector
 from mfer_lightning.align.geometry import BORDERS, Matrix, similarity, transform_points, warp
-from mfer_lightning.align.refine import refine
+from mfer_lightning.align.refine_landmarks import refine
 from mfer_lightning.align.templates import Template, get_template
 
 #: Which faces of a photo are taken.
@@ -23,10 +23,10 @@ class AlignedFace:
 
     Args:
         image: (height,width,3) uint8 RGB.
-        detection: where it was in the photo.
+        detection: its place in the photo.
         matrix: (2,3) from the photo's pixels to the face's.
         residual: root mean square distance of the five landmarks from the template's points, as a share of the crop's
-            height: what a similarity transform cannot make fit.
+            height: the error that a similarity transform leaves.
     """
 
     image: NDArray[np.uint8]
@@ -44,9 +44,9 @@ class Aligner:
         size: height of the crops in pixels; None: the template's own.
         margin: further border, as a share of the template's size.
         faces: which faces of a photo, of :data:`CHOICES`.
-        refine: how often each face is looked at again (:mod:`mfer_lightning.align.refine`).
+        refine: how often the landmarks of each face are refined (:mod:`mfer_lightning.align.refine_landmarks`).
         border: how pixels outside of the photo are filled: black, edge, mirror.
-        detector_name: what to call the detector in :meth:`to_config`.
+        detector_name: the detector's name in :meth:`to_config`.
 
     Raises:
         UserError: for an unknown template.
@@ -81,7 +81,7 @@ class Aligner:
         self.detector_name = detector_name
 
     def detect(self, image: NDArray[np.uint8]) -> list[Detection]:
-        """Find every face of an (H,W,3) RGB photo, its landmarks refined."""
+        """Find every face of an (H,W,3) RGB photo, with refined landmarks."""
         return [refine(self.detector, image, face, self.refine) for face in self.detector.detect(image)]
 
     def align(self, image: NDArray[np.uint8]) -> list[AlignedFace]:
@@ -110,7 +110,7 @@ class Aligner:
         return AlignedFace(warp(image, matrix, self.width, self.height, self.border), face, matrix, residual)
 
     def to_config(self) -> dict[str, Any]:
-        """Plain values that say how faces were aligned; they travel with datasets and checkpoints."""
+        """Return the settings as plain values; they are stored with datasets and checkpoints."""
         return {
             "template": self.template.identity,
             "width": self.width,

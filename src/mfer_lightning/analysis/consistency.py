@@ -1,4 +1,4 @@
-"""What must not matter to a prediction: the mirror, and who else is in the batch."""
+"""Test what must not change a prediction: mirroring the face, and the rest of the batch."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from scipy.special import softmax
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from mfer_lightning.analysis.cached_passes import Passes
 from mfer_lightning.analysis.corruptions import mirror
+from mfer_lightning.analysis.forward_passes import Passes
 from mfer_lightning.evaluation.intervals import wilson
 from mfer_lightning.views import ONE_VIEW
 
-#: Largest difference of logits that other kernels for other batch sizes may make, as a share of the largest logit:
-#: on CPUs, and on devices that may round products to ten bits (TF32), where convolutions differ with the batch's size.
+#: Largest allowed difference of logits, as a share of the largest logit, since other batch sizes use other kernels:
+#: on CPUs, and on devices that may round products to ten bits (TF32).
 TOLERANCE, TOLERANCE_ELSEWHERE = 1e-3, 1e-2
 
 #: Faces that are predicted one by one.
@@ -30,7 +30,7 @@ def flip_consistency(passes: Passes) -> dict[str, Any]:
         ``n``, ``equal`` (share of equal predictions, with Wilson's ``low`` and ``high``), ``total_variation`` (mean
         over faces of half the sum of the probabilities' absolute differences, 0 to 1).
     """
-    plain = passes.logits("plain", None, ONE_VIEW) if passes.faces.views.count > 1 else passes.logits("clean", None)
+    plain = passes.logits("plain", None, ONE_VIEW) if passes.subject.views.count > 1 else passes.logits("clean")
     mirrored = passes.logits("mirror", mirror, ONE_VIEW)
     equal = plain.argmax(axis=1) == mirrored.argmax(axis=1)
     low, high = wilson(int(equal.sum()), len(equal))
@@ -52,19 +52,19 @@ def batch_invariance(passes: Passes, seed: int = 0) -> dict[str, Any]:
         logits, as a share of the largest logit), ``changed`` (predictions that are another class); ``suspects``: names
         of modules that keep no statistics of the training, and so take those of the batch.
     """
-    faces = passes.faces
-    clean = passes.logits("clean", None)
+    subject = passes.subject
+    clean = passes.logits("clean")
     rng = np.random.default_rng(seed)
-    shuffled = passes.run("shuffled", rng.permutation(faces.positions))
-    some = np.sort(rng.choice(len(faces.positions), min(ALONE, len(faces.positions)), replace=False))
-    alone = _one_by_one(passes, faces.positions[some])
+    shuffled = passes.run("shuffled", rng.permutation(subject.positions))
+    some = np.sort(rng.choice(len(subject.positions), min(ALONE, len(subject.positions)), replace=False))
+    alone = _one_by_one(passes, subject.positions[some])
     result = {"shuffled": _difference(clean, shuffled), "alone": _difference(clean[some], alone)}
-    tolerance = TOLERANCE if faces.model.device.type == "cpu" else TOLERANCE_ELSEWHERE
+    tolerance = TOLERANCE if subject.model.device.type == "cpu" else TOLERANCE_ELSEWHERE
     return {
         "passes": all(part["largest_difference"] <= tolerance for part in result.values()),
         "tolerance": tolerance,
         **result,
-        "suspects": batch_statistics(faces.model.network),
+        "suspects": batch_statistics(subject.model.network),
     }
 
 
@@ -80,13 +80,13 @@ def batch_statistics(network: nn.Module) -> list[str]:
 
 
 def _one_by_one(passes: Passes, positions: NDArray[np.int64]) -> NDArray[np.float32]:
-    faces = passes.faces
+    subject = passes.subject
     found = []
-    for batch in faces.datamodule.predict_dataloader(faces.split, positions):
+    for batch in subject.datamodule.predict_dataloader(subject.split, positions):
         for i in range(len(batch["image"])):
-            output = faces.model(batch["image"][i : i + 1], views=faces.views)
+            output = subject.model(batch["image"][i : i + 1], views=subject.views)
             found.append(output["logits"].cpu().numpy())
-    return np.concatenate(found)[:, faces.match.columns]
+    return np.concatenate(found)[:, subject.match.columns]
 
 
 def _difference(a: NDArray[np.float32], b: NDArray[np.float32]) -> dict[str, Any]:

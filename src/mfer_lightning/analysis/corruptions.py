@@ -1,8 +1,8 @@
-"""What the robustness suite does to faces: each change a function of the face, an amount and its own random numbers.
+"""Corrupt faces for the robustness suite: each change is a function of the face, an amount and random numbers.
 
-Built on OpenCV and NumPy. albumentations has many of these, but with whole-numbered radii and kernels, too coarse for
-faces of 48 pixels, and with a random state that would have to be reset for each face. How strong each severity is
-stands in :mod:`mfer_lightning.analysis.severities`.
+Written with OpenCV and NumPy. albumentations has many of these changes, but with integer radii and kernels, too coarse
+for faces of 48 pixels, and with a random state that would have to be reset for each face.
+:mod:`mfer_lightning.analysis.severities` defines the amounts.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ Rng = np.random.Generator
 
 
 class Change:
-    """One change of one amount, the same for a face whoever applies it, and over all models.
+    """One change of one amount: the same for a face in every process and for all models.
 
-    The random numbers of a face are those of (seed, row, kind), whatever the amount: a curve over severities shows one
-    noise growing, and two models meet the same faces.
+    The random numbers of a face depend on (seed, row, kind), not on the amount: a curve over severities shows one noise
+    growing, and two models see the same faces.
 
     Args:
         kind: a name of :data:`CHANGES`.
         amount: in the kind's own unit (:data:`~mfer_lightning.analysis.severities.TABLES`).
         seed: which random numbers.
-        border: how a moved crop is filled where the picture ends, as in alignment: black, edge or mirror.
+        border: how a moved crop is filled beyond the picture, as in alignment: black, edge or mirror.
 
     Raises:
         ValueError: for unknown names.
@@ -57,7 +57,7 @@ class Change:
     def __call__(
         self, images: NDArray[np.uint8], seed: int, epoch: NDArray[np.int64], rows: NDArray[np.int64]
     ) -> NDArray[np.uint8]:
-        """Change a batch (B,H,W,3); the run's own seed and epoch do not matter."""
+        """Change a batch (B,H,W,3); the run's own seed and epoch are ignored."""
         del seed, epoch
         function = CHANGES[self.kind]
         stream = 64 * (STREAM_CHANGE + 1) + tuple(CHANGES).index(self.kind)
@@ -120,7 +120,7 @@ def darkness(face: Face, amount: float, rng: Rng, border: str) -> Face:
 
 
 def contrast(face: Face, amount: float, rng: Rng, border: str) -> Face:
-    """Bring every channel's values nearer to their mean, to a share of their distance."""
+    """Scale the distance of every channel's values from their mean."""
     mean = face.mean(axis=(0, 1), keepdims=True)
     return _bytes((face - mean) * amount + mean)
 
@@ -138,7 +138,7 @@ def pixelate(face: Face, amount: float, rng: Rng, border: str) -> Face:
     height, width = face.shape[:2]
     small = (max(1, int(width * amount)), max(1, int(height * amount)))
     shrunk = cv2.resize(face, small, interpolation=cv2.INTER_AREA)
-    # OpenCV's plain nearest neighbour measures from the pixels' corners, and would move the face as well.
+    # OpenCV's plain nearest neighbour measures from the pixels' corners, which would also move the face
     return np.asarray(cv2.resize(shrunk, (width, height), interpolation=cv2.INTER_NEAREST_EXACT), dtype=np.uint8)
 
 
@@ -174,33 +174,26 @@ def scale(face: Face, amount: float, rng: Rng, border: str) -> Face:
     return warp(face, _about_the_middle(height, width, amount), width, height, border)
 
 
-#: Every change by name.
+#: Every change by name. A change's random numbers depend on its place in this table.
 CHANGES: Mapping[str, Callable[[Face, float, Rng, str], Face]] = MappingProxyType(
     {
-        "gaussian_noise": gaussian_noise,
-        "shot_noise": shot_noise,
-        "impulse_noise": impulse_noise,
-        "defocus_blur": defocus_blur,
-        "motion_blur": motion_blur,
-        "zoom_blur": zoom_blur,
-        "brightness": brightness,
-        "darkness": darkness,
-        "contrast": contrast,
-        "jpeg": jpeg,
-        "pixelate": pixelate,
-        "resolution": resolution,
-        "shift": shift,
-        "rotation": rotation,
-        "larger": scale,
-        "smaller": scale,
+        function.__name__: function
+        for function in (
+            *(gaussian_noise, shot_noise, impulse_noise),
+            *(defocus_blur, motion_blur, zoom_blur),
+            *(brightness, darkness, contrast),
+            *(jpeg, pixelate, resolution),
+            *(shift, rotation),
+        )
     }
+    | {"larger": scale, "smaller": scale}
 )
 
 
 def mirror(
     images: NDArray[np.uint8], seed: int, epoch: NDArray[np.int64], rows: NDArray[np.int64]
 ) -> NDArray[np.uint8]:
-    """Mirror a batch (B,H,W,3); a change like the others, without an amount."""
+    """Mirror a batch (B,H,W,3): a change without an amount."""
     del seed, epoch, rows
     return np.ascontiguousarray(images[:, :, ::-1])
 
@@ -220,13 +213,13 @@ def _about_the_middle(height: int, width: int, zoom: float, turn: float = 0.0) -
     return np.array([[cos, -sin, x - cos * x + sin * y], [sin, cos, y - sin * x - cos * y]])
 
 
-#: Each pixel of a kernel is looked at in so many places a side, so that radii and lengths need not be whole.
+#: Samples a side within each pixel of a kernel, so that radii and lengths need not be whole.
 _FINE = 16
 
 
 @lru_cache(maxsize=64)
 def _disk(radius: float) -> NDArray[np.float64]:
-    """A disk; of radius 0.5 it just fits into one pixel, and below that it blurs nothing."""
+    """Return a disk kernel. A radius of up to 0.5 fits into one pixel and blurs nothing."""
     half = int(np.ceil(radius))
     places = (np.arange((2 * half + 1) * _FINE) + 0.5) / _FINE - half - 0.5
     inside = (places[:, None] ** 2 + places[None, :] ** 2 <= max(radius, 1e-6) ** 2).astype(np.float64)
@@ -234,7 +227,7 @@ def _disk(radius: float) -> NDArray[np.float64]:
 
 
 def _line(length: float, angle: float) -> NDArray[np.float64]:
-    """A line one pixel wide, drawn by where its points fall, split between the nearest pixels."""
+    """Return the kernel of a line one pixel wide; its points are split between the nearest pixels."""
     half = int(np.ceil(length / 2)) + 1
     kernel = np.zeros((2 * half + 1, 2 * half + 1))
     steps = max(2, round(length * _FINE))

@@ -1,8 +1,8 @@
-"""Lists of hard faces that a user brings: occluded ones, turned ones, or any other subset by file name.
+"""Measure accuracy on subsets of faces that a user lists by file name, e.g. occluded or turned ones.
 
 The published ones are those of RAN (Wang et al., Region Attention Networks, IEEE TIP 2020, arXiv 1905.04075) for
 RAF-DB, FERPlus and AffectNet: occlusion, and pose beyond 30 and 45 degrees. They carry no licence, so they are read
-from the user's copy, and never shipped.
+from the user's copy and not shipped.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mfer_lightning.analysis.curves import Right, point
+from mfer_lightning.analysis.accuracy_intervals import Right, point
 from mfer_lightning.data.labels.files import IMAGE_SUFFIXES, some
 from mfer_lightning.data.labels.tables import read_csv, read_lines
 from mfer_lightning.errors import UserError, printable
@@ -29,17 +29,17 @@ _BETWEEN = re.compile(r"[\s,;\"']+")
 
 @dataclass(frozen=True)
 class FaceList:
-    """A list, matched with the faces that are measured.
+    """A list, matched with the faces that are evaluated.
 
     Args:
-        name: what the user calls it.
+        name: given by the user.
         listed: different names in it.
-        repeated: further lines that name a face again.
-        rows: (M,) rows of the index that it names and that are measured.
-        elsewhere: names of faces that the dataset has but this evaluation does not measure (another split, no label
+        repeated: lines that repeat a face.
+        rows: (M,) rows of the index that it names and that are evaluated.
+        elsewhere: names of faces of the dataset that are not evaluated here (another split, no label
             under the protocol, left out by a limit).
         unknown: names of no face of the dataset.
-        among: what the names were looked up in, in words.
+        among: where the names were looked up, in words.
     """
 
     name: str
@@ -51,7 +51,7 @@ class FaceList:
     among: str = "the dataset"
 
     def describe(self) -> str:
-        """Say in a sentence what matched and what did not."""
+        """Describe in a sentence what matched and what did not."""
         words = f"list {self.name}: {len(self.rows):,} of its {self.listed:,} names are faces measured here"
         if self.elsewhere:
             words += f"; {len(self.elsewhere):,} are faces of {self.among} that are not ({some(self.elsewhere, 2)})"
@@ -67,10 +67,10 @@ def read_lists(files: Mapping[str, Any]) -> dict[str, list[str]]:
         files: name -> file.
 
     Returns:
-        Name -> the file names in it.
+        Name -> its file names.
 
     Raises:
-        UserError: where one is no file, or :func:`read_names` refuses it.
+        UserError: where one is not a file, or :func:`read_names` refuses it.
     """
     for name, path in files.items():
         if not isinstance(path, str) or not path:
@@ -79,16 +79,16 @@ def read_lists(files: Mapping[str, Any]) -> dict[str, list[str]]:
 
 
 def read_names(path: str | Path) -> list[str]:
-    """Read the file names out of a list.
+    """Read the file names of a list.
 
-    One face a line, as text or csv: the name may stand anywhere in the line, with folders and ending or without, beside
-    labels or other columns. A header is left out; one with a column ``path`` says that the name stands there.
+    One face a line, as text or csv: the name may be anywhere in the line, with or without folders and ending, beside
+    labels or other columns. A header is skipped; if it has a column ``path``, the names are taken from that column.
 
     Args:
         path: the file.
 
     Returns:
-        The names as they stand there, in order, repeats included.
+        The names, in order, repeats included.
 
     Raises:
         UserError: where the file cannot be read, is no text, is empty, or has a column ``path`` and is no csv.
@@ -128,7 +128,7 @@ def match_list(
     them, or which of them is measured.
 
     Args:
-        name: what the user calls the list.
+        name: of the list.
         names: as :func:`read_names` returns them.
         paths: (N,) paths of all faces of the index.
         measured: rows of the index that are measured.
@@ -190,29 +190,16 @@ def match_list(
 
 
 def match_lists(
-    names: Mapping[str, Sequence[str]],
-    paths: Sequence[str],
-    measured: NDArray[np.int64],
-    among: str = "the dataset",
+    lists: Mapping[str, Sequence[str]], paths: Sequence[str], measured: NDArray[np.int64], among: str = "the dataset"
 ) -> list[FaceList]:
-    """Find the faces of several lists, as :func:`match_list` does.
-
-    Args:
-        names: of :func:`read_lists`.
-        paths: (N,) paths of all faces of the index.
-        measured: rows of the index that are measured.
-        among: what the paths are of, in words.
-
-    Raises:
-        UserError: where a list names no face that is measured.
-    """
-    return [match_list(name, listed, paths, measured, among) for name, listed in names.items()]
+    """Find the faces of several lists (name -> file names) with :func:`match_list`."""
+    return [match_list(name, names, paths, measured, among) for name, names in lists.items()]
 
 
 def list_figures(
     lists: Sequence[FaceList], rows: NDArray[np.int64], right: Right, label: NDArray[np.int64]
 ) -> dict[str, dict[str, Any]]:
-    """Give the accuracy on the faces of each list, and on all others.
+    """Compute the accuracy on the faces of each list, and on all others.
 
     Args:
         lists: matched.

@@ -1,8 +1,8 @@
-"""Grad-CAM: which places of a face speak for a class.
+"""Grad-CAM: show which regions of a face support a class.
 
 Paper: Selvaraju et al., Grad-CAM, ICCV 2017, arXiv 1610.02391. Computed by the package grad-cam (Gildenblat, MIT,
-https://github.com/jacobgil/pytorch-grad-cam). Ours: the target layer is found by the backbone's own stages, whatever
-family they are of, and frozen weights need not be thawed.
+https://github.com/jacobgil/pytorch-grad-cam). Ours: the target layer is found from the backbone's stages for any
+family, and weights may stay frozen.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from torch import Tensor, nn
 from mfer_lightning.errors import UserError
 from mfer_lightning.inference.model import FERModel
 
-#: Classes of the package by what we call them.
+#: Our names -> the package's classes.
 METHODS = {"gradcam": "GradCAM", "hirescam": "HiResCAM", "layercam": "LayerCAM"}
 
-#: A map of fewer positions a side than this says nothing about where; the stage before it is taken.
+#: A map with fewer positions a side shows no location; the stage before it is used.
 LEAST_SIDE = 4
 
 
@@ -35,10 +35,10 @@ def explain(
     method: str = "gradcam",
     batch_size: int = 16,
 ) -> NDArray[np.float32]:
-    """Give for each face a map of where it speaks for a class.
+    """Compute for each face a map of the regions that support a class.
 
-    A map is scaled by itself: it says where, relative to the face's other places, and not how much. Where nothing
-    speaks for the class it is 0 everywhere.
+    Each map is scaled to its own maximum: it shows where, not how much. Without any support for the class it is 0
+    everywhere.
 
     Args:
         model: a loaded model; it is not changed.
@@ -46,7 +46,7 @@ def explain(
         classes: (B,) class of each face, as an index into the model's ``class_names``; None: the predicted one.
         stage: after which stage of the backbone (from 1), its attention included; None: see :func:`default_stage`.
         method: ``"gradcam"``; ``"hirescam"`` (Draelos and Carin 2020) or ``"layercam"`` (Jiang et al. 2021), which
-            weigh each position by itself.
+            weigh each position separately.
         batch_size: faces at a time; memory as in training.
 
     Returns:
@@ -90,12 +90,12 @@ def activation_maps(
     classes: Sequence[int] | None = None,
     method: str = "gradcam",
 ) -> NDArray[np.float32]:
-    """Give the maps of a network, from what its own input looks like.
+    """Compute the maps of a network from its normalised input.
 
     Args:
         network: in evaluation mode; maps (B,3,H,W) to a dict with ``logits`` (B,K).
         pixels: normalised (B,3,H,W).
-        layer: the module whose output is looked at.
+        layer: the module whose output is explained.
         layout: of that output, ``"NCHW"`` or ``"NHWC"``.
         classes: (B,); None: the predicted ones.
         method: a name of :data:`METHODS`.
@@ -128,7 +128,7 @@ def target_layer(model: FERModel, stage: int) -> tuple[nn.Module, str]:
 
 
 def stage_of(model: FERModel, faces: Tensor, stage: int | None = None) -> int:
-    """Choose the stage to look at.
+    """Choose the stage to explain.
 
     Args:
         model: the model.
@@ -167,7 +167,7 @@ def default_stage(reductions: Sequence[int], side: int) -> int:
 
 
 class _Logits(nn.Module):
-    """The network as the package wants it: images in, logits out."""
+    """Wrap the network as the package expects it: images in, logits out."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -183,7 +183,7 @@ def _channels_first(output: Tensor) -> Tensor:
 
 
 def require_package() -> None:
-    """Make sure that grad-cam is there, before anything takes time.
+    """Check that grad-cam is installed, before anything takes time.
 
     Raises:
         UserError: where it is not.

@@ -1,16 +1,16 @@
-"""Figures made again from a table of predictions alone: no model, no images."""
+"""``mfer evaluate predictions=...``: recompute all figures from a table of predictions, without model and images."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mfer_lightning.analysis.face_lists import match_lists, measure_lists, read_lists
-from mfer_lightning.analysis.temperature import calibration, val_beside
+from mfer_lightning.analysis.face_lists import match_lists, measure_lists
+from mfer_lightning.analysis.temperature_scaling import calibration, val_beside
 from mfer_lightning.errors import UserError
 from mfer_lightning.evaluation.metrics import evaluate
 from mfer_lightning.evaluation.packed import table_name
@@ -22,38 +22,48 @@ from mfer_lightning.inference.match_classes import ClassMatch, match_classes
 from mfer_lightning.report.terminal.results import print_evaluation
 
 
-def evaluate_predictions(config: Mapping[str, Any]) -> Path:
-    """Evaluate a ``predictions_<split>.csv`` or ``.csv.xz``.
+def evaluate_predictions(
+    predictions: str | Path,
+    folder: Path | None = None,
+    *,
+    lists: Mapping[str, Sequence[str]] | None = None,
+    drop: Sequence[str] = (),
+    calibrate: bool = False,
+) -> Path:
+    """Evaluate a ``predictions_<split>.csv`` or ``.csv.xz``; write and print the figures.
 
     Args:
-        config: plain resolved configuration of ``mfer evaluate``, with ``predictions`` set.
+        predictions: the table.
+        folder: of the results; None: beside the table.
+        lists: file names of subsets to measure, see :mod:`mfer_lightning.analysis.face_lists`.
+        drop: classes to leave out.
+        calibrate: fit one temperature on the predictions of val beside the table.
 
     Returns:
         The folder of the results: ``evaluation.json`` and figures.
 
     Raises:
-        UserError: where the file is no such table.
+        UserError: where the file is not such a table.
     """
-    path = Path(config["predictions"]).expanduser()
-    listed = read_lists(config["lists"])
+    path = Path(predictions).expanduser()
     table = Predictions.from_csv(path)
-    match = match_classes(table.class_names, table.class_names, config["drop"])
+    match = match_classes(table.class_names, table.class_names, drop)
     names, paths = table.class_names, table.path.tolist()
-    table = _view(replace(table, index=np.arange(len(table))), match)  # rows of this table, whatever it was cut from
+    table = _view(replace(table, index=np.arange(len(table))), match)  # rows of this table
     if not (table.label >= 0).any():
         left = f" once {', '.join(match.dropped)} is left out" if match.dropped else ""
         raise UserError(f"{path}: no face has a label{left}, so there is nothing to measure.")
-    lists = match_lists(listed, paths, table.index[table.label >= 0], among="the table")
+    matched = match_lists(lists or {}, paths, table.index[table.label >= 0], among="the table")
     found: dict[str, Any] = {
         **evaluate(table),
         "intervals": metric_intervals(table),
         "annotators": annotator_figures(table),
     }
-    measure_lists(lists, table, found)
-    if config["calibrate"]:
+    measure_lists(matched, table, found)
+    if calibrate:
         found["calibration"] = calibration(_view(val_beside(path, names), match), table)
     name = table_name(path)
-    folder = Path(config["output"]).expanduser() if config["output"] else path.parent / f"{name}{match.mark}"
+    folder = path.parent / f"{name}{match.mark}" if folder is None else folder
     where = {"protocol": f"{path.name}{match.mark}", "split": name.removeprefix("predictions_"), "seed": 0}
     draw_figures(folder, {**found, **where}, table, embedding_points=0)
     write_json(folder / "evaluation.json", {"predictions": str(path), "left_out": list(match.dropped), **found})
@@ -62,7 +72,7 @@ def evaluate_predictions(config: Mapping[str, Any]) -> Path:
 
 
 def _view(table: Predictions, match: ClassMatch) -> Predictions:
-    """Leave out the classes that are to be left out, and the faces that carry them."""
+    """Leave out dropped classes and their faces."""
     if not match.dropped:
         return table
     label = match.to_common[table.label]

@@ -1,11 +1,11 @@
-"""How strong each change of the robustness suite is, at each of its severities. This file is the suite's definition.
+"""Define the robustness suite: the amount of each change at each severity.
 
 Tables come from Hendrycks and Dietterich (ICLR 2019, arXiv 1903.12261; the published parameters of CIFAR-10-C at 32
 pixels and ImageNet-C at 224; code Apache 2.0, of which nothing is here but these numbers). Between the two sizes the
 logarithm of the side interpolates; outside of them the nearer table holds, and lengths in pixels grow with the side.
-Ours: ``darkness`` (brightness turned round), ``motion_blur`` (lengths of a uniform motion; the original's is
-ImageMagick's), and everything about the crop. Left out: weather, which faces indoors do not meet, and glass blur and
-elastic transforms, which move the features of a face and so may change the expression itself.
+Ours: ``darkness`` (inverted brightness), ``motion_blur`` (lengths of a uniform motion; the original's is
+ImageMagick's), and everything about the crop. Left out: weather, which does not affect faces indoors, and
+glass blur and elastic transforms, which move the features of a face and so may change the expression itself.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-#: Counts changes of meaning: figures of different versions do not compare.
+#: Increased when the meaning changes: figures of different versions cannot be compared.
 VERSION = 1
 
-#: Severities of every kind of change but low resolution.
+#: Severities of every kind of change except low resolution.
 SEVERITIES = (1, 2, 3, 4, 5)
 
 _SMALL, _LARGE = 32, 224

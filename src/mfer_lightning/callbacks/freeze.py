@@ -7,7 +7,7 @@ from lightning.pytorch.callbacks import Callback
 
 from mfer_lightning.errors import UserError, check_number
 from mfer_lightning.module import FERModule
-from mfer_lightning.nn.backbones.timm_backbone import Backbone
+from mfer_lightning.nn.backbones import Backbone
 
 
 class FreezeBackbone(Callback):

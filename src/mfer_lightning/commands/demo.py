@@ -23,21 +23,7 @@ def main(arguments: Sequence[str]) -> int:
     return run_verb("demo", _demo, arguments)
 
 
-def _demo(config: dict[str, Any]) -> int:
-    port = config["port"]
-    if port is not None and not 1 <= port <= 65535:
-        raise UserError(f"port={port}: the value must be from 1 to 65535, or null for the first free one.")
-    if config["max_pixels"] < 1:
-        raise UserError(f"max_pixels={config['max_pixels']}: the value must be at least 1.")
+def _demo(config: dict[str, Any]) -> None:
     from mfer_lightning.demo.server import serve
-    from mfer_lightning.inference.load import load_model
 
-    serve(
-        load_model(config["checkpoint"], config["device"]),
-        host=config["host"],
-        port=port,
-        explain=config["explain"],
-        max_pixels=config["max_pixels"],
-        open_browser=config["open"],
-    )
-    return 0
+    serve(config.pop("checkpoint"), open_browser=config.pop("open"), **config)

@@ -1,20 +1,16 @@
-"""``mfer evaluate``: a trained model, or a table of its predictions, measured on any dataset and split."""
+"""``mfer evaluate``: measure a trained model, or a table of its predictions, on any dataset and split."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-from mfer_lightning.config.compose import run_verb
-from mfer_lightning.errors import UserError, nearest
-from mfer_lightning.evaluation.runs import is_training
-from mfer_lightning.inference.averaging import check_shift
-from mfer_lightning.inference.dataset_choice import each_combination, split_dataset_options
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
-SPLITS = ("test", "val", "train")
-SUITES = ("standard", "robustness", "explain")
+from mfer_lightning.config.compose import run_verb
+from mfer_lightning.errors import UserError
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -29,67 +25,60 @@ def main(arguments: Sequence[str]) -> int:
     rest, options = split_dataset_options(arguments)
     several = any(argument in ("-m", "--multirun") for argument in rest)
     codes = [
-        run_verb("evaluate", partial(_evaluate, options=chosen), rest) for chosen in each_combination(options, several)
+        run_verb("evaluate", partial(_evaluate, options=chosen), rest)
+        for chosen in each_combination(options, several)
     ]
     return codes[0] if len(codes) == 1 else int(any(codes))
 
 
-def _evaluate(config: dict[str, Any], options: Sequence[str]) -> int:
-    _check(config, options)
-    if config["predictions"] is not None:
-        from mfer_lightning.analysis.prediction_table import evaluate_predictions
-
-        evaluate_predictions(config)
-    elif config["suite"] == "robustness":
-        from mfer_lightning.analysis.robustness_suite import evaluate_robustness
-
-        evaluate_robustness(config, options)
-    elif config["suite"] == "explain":
-        from mfer_lightning.analysis.explain_suite import explain_checkpoint
-
-        explain_checkpoint(config, options)
-    else:
-        from mfer_lightning.analysis.checkpoint import evaluate_checkpoint
-
-        evaluate_checkpoint(config, options)
-    return 0
-
-
-def _check(config: dict[str, Any], options: Sequence[str]) -> None:
+def _evaluate(config: dict[str, Any], options: Sequence[str]) -> None:
     for option in ("checkpoint", "predictions"):
         if config[option] == "":
             raise UserError(f"{option}= has no value: give one, or leave the option out.")
-    if config["checkpoint"] is not None and config["predictions"] is not None:
-        raise UserError("Give one of the two, checkpoint=... or predictions=...: a model or a table is evaluated.")
-    if config["checkpoint"] is None and config["predictions"] is None:
-        raise UserError(
-            "Say what to evaluate: checkpoint=<a run's folder or a .ckpt file>, or predictions=<predictions_*.csv>."
-        )
-    if config["split"] not in SPLITS:
-        raise UserError(f"split={config['split']}: {nearest(config['split'], SPLITS)}")
-    suite = config["suite"]
-    if suite not in SUITES:
-        raise UserError(f"suite={suite}: {nearest(suite, SUITES)}")
-    if config["lists"] and suite == "explain":
-        raise UserError(f"lists.{next(iter(config['lists']))} has no meaning for suite={suite}: leave one of them out.")
-    check_shift(config["shift"])
-    if config["calibrate"] and suite != "standard":
-        raise UserError(f"calibrate=true belongs to suite=standard, not to suite={suite}.")
-    if config["predictions"] is not None:
-        for option, untouched in (
-            ("dataset_name", None),
-            ("flip", None),
-            ("shift", None),
-            ("suite", "standard"),
-            ("split", "test"),
-        ):
-            if config[option] != untouched:
-                name = option.removesuffix("_name")
-                raise UserError(f"{name}={config[option]} needs a model: give checkpoint=..., not predictions=...")
-        if options:
-            raise UserError(f"{options[0]} needs a model: give checkpoint=..., not predictions=...")
-    if config["output"] is not None and is_training(Path(config["output"]).expanduser()):
-        raise UserError(
-            f"output={config['output']} is a run's own folder, whose results would be overwritten: choose another, or "
-            "leave output out, and they go into the run's evaluations/."
-        )
+    from mfer_lightning.analysis.run import evaluate
+
+    further = {**config.pop("paths"), **config.pop("evaluation")}
+    evaluate(**config, **further, dataset_options=options)
+
+
+def split_dataset_options(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Take the options of the dataset (``dataset.<option>=...``) out of a command line.
+
+    Which options are legal depends on the dataset, which may be named only in the checkpoint: so they are composed
+    later. ``dataset=<name>`` becomes ``dataset_name=<name>``: Hydra would read it as the choice of a group, whose
+    files also choose a backbone and more, for training.
+
+    Example:
+        >>> split_dataset_options(["checkpoint=runs/a", "dataset=rafdb", "dataset.protocol=paper"])
+        (['checkpoint=runs/a', 'dataset_name=rafdb'], ['dataset.protocol=paper'])
+    """
+    rest = [f"dataset_name={a[8:]}" if a.startswith("dataset=") else a for a in arguments]
+    return [a for a in rest if not a.startswith("dataset.")], [a for a in rest if a.startswith("dataset.")]
+
+
+def each_combination(options: Sequence[str], several: bool) -> list[list[str]]:
+    """Expand options with several values, as Hydra does with its own.
+
+    Args:
+        options: ``dataset.<option>=<value>``, or with comma-separated values.
+        several: whether a sweep was asked for (``-m``).
+
+    Returns:
+        Options with one value each, one list a combination; a single empty list without options.
+
+    Raises:
+        UserError: for several values without a sweep.
+
+    Example:
+        >>> each_combination(["dataset.occlusion=0,1", "dataset.protocol=native"], several=True)
+        [['dataset.occlusion=0', 'dataset.protocol=native'], ['dataset.occlusion=1', 'dataset.protocol=native']]
+    """
+    values = []
+    for option, override in zip(options, OverridesParser.create().parse_overrides(list(options)), strict=True):
+        if not override.is_sweep_override():
+            values.append([option])
+        elif several:
+            values.append([f"{override.key_or_group}={value}" for value in override.sweep_string_iterator()])
+        else:
+            raise UserError(f"{option} names several values: add -m to evaluate each, or quote them as one.")
+    return [list(combination) for combination in itertools.product(*values)]

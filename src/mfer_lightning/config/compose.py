@@ -55,7 +55,7 @@ def run_verb(config_name: str, job: Callable[[dict[str, Any]], int | None], argu
         try:
             config = to_plain(cfg)
             check_known(config, schema)
-            with plugins_loaded(config.get("plugins", ())):
+            with plugins_loaded(config.pop("plugins", ())):
                 codes.append(job(config) or 0)
         except UserError as error:  # raised below: Hydra would print lines of its own above the message
             refused.append(error)

@@ -1,4 +1,4 @@
-"""The page itself, built with Gradio: one input, one result, nothing from the network, nothing kept."""
+"""Build the page with Gradio: one input, one result, nothing loaded from the network, nothing stored."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from mfer_lightning.demo.cards import card_page
-from mfer_lightning.demo.examine import Explain, examine
-from mfer_lightning.demo.traces import forget
+from mfer_lightning.demo.examine_photo import Explain, examine
+from mfer_lightning.demo.result_html import card_page
+from mfer_lightning.demo.temporary_uploads import forget
 from mfer_lightning.errors import UserError
 from mfer_lightning.inference.predictor import Predictor
 
@@ -24,8 +24,8 @@ def build_page(model: Predictor, folder: Path, explain: Explain | None, max_pixe
 
     Args:
         model: from :func:`mfer_lightning.load_model`.
-        folder: where the server may keep uploads for a moment (:mod:`mfer_lightning.demo.traces`).
-        explain: where a face speaks for a class; None: no overlays are offered.
+        folder: where the server stores uploads for a moment (:mod:`mfer_lightning.demo.temporary_uploads`).
+        explain: computes Grad-CAM maps; None: no overlays are offered.
         max_pixels: larger photos are refused.
 
     Returns:
@@ -48,12 +48,12 @@ def build_page(model: Predictor, folder: Path, explain: Explain | None, max_pixe
     fonts = ["system-ui", "sans-serif"]  # Gradio's own would be fetched from the network
     theme = gr.themes.Base(primary_hue="blue", font=fonts, font_mono=["ui-monospace", "monospace"])
     with gr.Blocks(title="MFER: facial expressions", analytics_enabled=False, delete_cache=(60, 60)) as page:
-        # No Markdown: the name of a class could be a picture in the network.
+        # no Markdown: a class name could load a picture from the network
         gr.HTML(f"<h1>Facial expressions</h1><p>{escape(_described(model))}</p>")
         with gr.Row():
             with gr.Column(scale=1, min_width=280):
                 photo = gr.Image(label="Photo", sources=["upload", "webcam", "clipboard"], type="filepath", height=280)
-                photo.preprocess = _path  # what a file holds is looked at by our own reader, with its own bounds
+                photo.preprocess = _path  # our own reader checks the file, within its bounds
                 photo.async_move_resource_to_block_cache = _uploaded  # which fetches addresses by default
                 aligned = gr.Checkbox(False, label="It is one face, aligned already")
                 overlay = gr.Checkbox(
@@ -62,7 +62,7 @@ def build_page(model: Predictor, folder: Path, explain: Explain | None, max_pixe
                 clear = gr.Button("Clear")
             with gr.Column(scale=2, min_width=320):
                 result = gr.HTML(HINT, elem_id="result")
-        # `input` is said of what a person does: an upload, a camera's picture, a paste; not of our emptying it.
+        # `input` events are a person's: an upload, a camera's picture, a paste, not the reset below
         photo.input(show, [photo, aligned, overlay], [photo, result], api_name="examine", concurrency_limit=1)
         clear.click(lambda: (None, HINT), None, [photo, result], api_name=False)
     page.mfer_theme = theme
@@ -74,7 +74,7 @@ def _path(payload: Any) -> str | None:
 
 
 async def _uploaded(path: str | Path | None) -> str | None:
-    """Take an upload where it lies; Gradio has checked that it is one, or that it is an address, which is refused."""
+    """Use an upload in place. Gradio has checked that it is an upload or an address; addresses are refused."""
     if path is not None and "://" in str(path):
         raise ValueError("Photos come from this machine: no address is asked for one.")
     return None if path is None else str(path)

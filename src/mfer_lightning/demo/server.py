@@ -1,26 +1,29 @@
-"""The page served on this machine."""
+"""Serve the page of ``mfer demo`` on this machine."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mfer_lightning.demo.examine import Explain
+from mfer_lightning.demo.examine_photo import Explain
 from mfer_lightning.demo.page import MOST_BYTES, build_page
-from mfer_lightning.demo.traces import keep_swept, private_folder
-from mfer_lightning.errors import UserError
+from mfer_lightning.demo.temporary_uploads import keep_swept, private_folder
+from mfer_lightning.errors import UserError, check_least
 from mfer_lightning.inference.classifier import TorchClassifier
-from mfer_lightning.inference.photos import MOST_PIXELS
+from mfer_lightning.inference.load import load_model
+from mfer_lightning.inference.media.photos import MOST_PIXELS
 from mfer_lightning.inference.predictor import Predictor
 
 
 def serve(
-    model: Predictor,
+    model: Predictor | str | Path,
     *,
+    device: str = "auto",
     host: str = "127.0.0.1",
     port: int | None = None,
     explain: bool = True,
@@ -31,20 +34,26 @@ def serve(
     """Serve the page.
 
     Args:
-        model: from :func:`mfer_lightning.load_model`.
+        model: from :func:`mfer_lightning.load_model`, or what that function loads.
+        device: of a model that is loaded here.
         host: address to listen at.
         port: None: the first free one from 7860.
         explain: offer the Grad-CAM overlay.
         max_pixels: larger photos are refused.
-        open_browser: open the page.
-        block: stay until Ctrl-C; else return at once, the page running in threads of its own.
+        open_browser: open the page in a browser.
+        block: wait until Ctrl-C; else return at once, while the page runs in threads of its own.
 
     Returns:
         ``gradio.Blocks``; its ``local_url`` is the address.
 
     Raises:
-        UserError: where a package is missing, or nothing can listen at the address.
+        UserError: for illegal options, where a package is missing, or where the address cannot be used.
     """
+    if port is not None and not 1 <= port <= 65535:
+        raise UserError(f"port={port}: the value must be from 1 to 65535, or null for the first free one.")
+    check_least("max_pixels", max_pixels, 1)
+    if not isinstance(model, Predictor):
+        model = load_model(model, device)
     explaining = explainer(model) if explain else None
     folder = private_folder()
     keep_swept(folder)
@@ -82,7 +91,7 @@ def serve(
 
 
 def explainer(model: Predictor) -> Explain | None:
-    """Give the function that draws Grad-CAM maps for a model; None where the model cannot be looked into."""
+    """Return the function that computes Grad-CAM maps for a model; None for models that are not torch's."""
     classifier = model.classifier
     if not isinstance(classifier, TorchClassifier):
         return None

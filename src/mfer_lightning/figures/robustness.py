@@ -23,7 +23,7 @@ def plot_robustness(card: Mapping[str, Any], path: str | Path, title: str = "Rob
     """Draw one panel a change: accuracy over its severities with 95% intervals, and the clean figure as a line.
 
     Args:
-        card: of :func:`mfer_lightning.analysis.robustness.measure_robustness`: ``clean``, ``curves``.
+        card: of :func:`mfer_lightning.analysis.robustness_card.measure_robustness`: ``clean``, ``curves``.
         path: PNG to write.
         title: heading.
 

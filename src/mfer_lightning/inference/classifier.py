@@ -1,4 +1,7 @@
-"""What the predictor asks of a trained model, whatever runs it; and torch's answer."""
+"""The interface that a predictor needs of a trained model, and its implementation in torch.
+
+This module imports torch only when it is used, so that ONNX models run without it.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ Output = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
 class Classifier(Protocol):
-    """Classifies aligned faces. Anything with these four can be given to a predictor."""
+    """Classifies aligned faces. Any class with these four members can be given to a predictor."""
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -33,11 +36,11 @@ class Classifier(Protocol):
         ...
 
     def identity(self) -> str:
-        """Hash of weights and preprocessing: equal for equal models, wherever they lie."""
+        """Hash of weights and preprocessing: equal for equal models, wherever their files are."""
         ...
 
     def classify(self, faces: Batch) -> Output:
-        """Give probabilities (B,K) and features (B,D), float32, of uint8 (B,H,W,3) RGB faces."""
+        """Return probabilities (B,K) and features (B,D), float32, of uint8 (B,H,W,3) RGB faces."""
         ...
 
 
@@ -46,7 +49,7 @@ class TorchClassifier:
 
     Args:
         model: network and preprocessing.
-        views: what is averaged for one face; None: as the model's file says.
+        views: averaged for each face; None: as the model's file says.
     """
 
     def __init__(self, model: FERModel, views: Views | None = None) -> None:
@@ -65,7 +68,7 @@ class TorchClassifier:
 
     def identity(self) -> str:
         """Hash of class names, preprocessing, views and every weight."""
-        # as before there was a shift: folders of predictions that were begun then go on
+        # without a shift as before there was one, so that older folders of predictions can be continued
         views = self.views.to_config() if self.views.shift else self.views.flip
         described = [self.class_names, self.model.preprocess.to_config(), views, self.metadata.get("alignment")]
         digest = hashlib.sha256(json.dumps(described, sort_keys=True, default=str).encode())
@@ -75,7 +78,7 @@ class TorchClassifier:
         return digest.hexdigest()
 
     def classify(self, faces: Batch) -> Output:
-        """Classify uint8 (B,H,W,3) RGB faces; what is given is float32, whatever the model computes in."""
+        """Classify uint8 (B,H,W,3) RGB faces; the results are float32, whatever the model computes in."""
         import torch
 
         batch = torch.from_numpy(np.ascontiguousarray(faces.transpose(0, 3, 1, 2)))

@@ -1,7 +1,9 @@
-"""A trained model, ready to use: network, preprocessing, class names and where it came from, in one object."""
+"""A trained model, ready to use: network, preprocessing, class names and metadata in one object."""
 
 from __future__ import annotations
 
+import importlib.metadata
+import platform
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,11 +13,14 @@ from torch import Tensor, nn
 
 from mfer_lightning.config.instantiate import locate
 from mfer_lightning.config.plugins import missing_plugins
-from mfer_lightning.errors import FORMULA, UserError, nearest
-from mfer_lightning.inference.checkpoint import read_checkpoint
-from mfer_lightning.inference.checkpoint_path import checkpoint_path
-from mfer_lightning.inference.size_limits import (
+from mfer_lightning.errors import UserError
+from mfer_lightning.inference.checkpoint import checkpoint_path, read_checkpoint
+from mfer_lightning.inference.export.run_results import find_results, publishable
+from mfer_lightning.inference.export.safetensors_folder import is_export, read_export, write_export
+from mfer_lightning.inference.file_checks import (
+    check_class_names,
     check_finite,
+    check_fit,
     check_numbers,
     check_plain,
     check_tables,
@@ -25,14 +30,15 @@ from mfer_lightning.inference.size_limits import (
 from mfer_lightning.nn import MFER, Preprocess
 from mfer_lightning.views import ONE_VIEW, Views
 
-#: Names that the format of a checkpoint or an export must have.
+#: Entries that a checkpoint or an export must have.
 REQUIRED = ("format", "class_names", "network", "preprocess")
 
 #: The newest format that this version reads.
 NEWEST_FORMAT = 1
 
-#: Of a class, in characters.
-LONGEST_NAME = 100
+#: Written anew with each export, never copied from an earlier one.
+_DERIVED = ("library_name", "model_type", "architectures", "id2label", "label2id")
+_VERSIONS_OF = ("mfer_lightning", "torch", "timm", "safetensors")
 
 
 class FERModel(nn.Module):
@@ -43,7 +49,7 @@ class FERModel(nn.Module):
         preprocess: maps uint8 faces to normalised images.
         class_names: the K emotions in the network's order.
         metadata: what else its checkpoint says: dataset, protocol, configuration, data hash, git.
-        source: the file it came from, for messages.
+        source: the file that it was read from.
 
     Example:
         >>> network = MFER({"name": "convnext_atto", "options": {"depths": [1, 1, 1, 1], "dims": [8, 16, 32, 64]}}, 2)
@@ -74,7 +80,7 @@ class FERModel(nn.Module):
         return next(self.network.parameters()).device
 
     def train(self, mode: bool = True) -> FERModel:
-        """Stay in evaluation mode: predictions must not depend on who else is in the batch."""
+        """Stay in evaluation mode: predictions must not depend on the rest of the batch."""
         if mode:
             raise UserError("A loaded model is for prediction. To train from its weights: mfer weights=<checkpoint>.")
         super().train(False)
@@ -85,41 +91,13 @@ class FERModel(nn.Module):
 
         Args:
             faces: uint8 (B,3,H,W), RGB, on any device.
-            views: what logits and features are averaged over; the faces alone where it is not said.
+            views: what logits and features are averaged over; by default the faces as they are.
 
         Returns:
             ``logits`` (B,K) and ``feature`` (B,D), float32, on the model's device.
         """
         with torch.inference_mode(), torch.autocast(self.device.type, enabled=False):
             return views.average(self._run, faces.to(self.device))
-
-    def save_pretrained(self, folder: str | Path, *, replace: bool = False) -> Path:
-        """Write ``model.safetensors``, ``config.json`` and a model card, in the Hugging Face layout.
-
-        Args:
-            folder: appears whole or not at all.
-            replace: put it in the place of an earlier export there.
-
-        Returns:
-            The folder.
-
-        Raises:
-            UserError: where there is something already, or nothing can be written.
-        """
-        from mfer_lightning.inference.pretrained import save_export
-
-        return save_export(self, folder, replace=replace)
-
-    @classmethod
-    def from_pretrained(cls, folder: str | Path, device: str = "auto") -> FERModel:
-        """Load what :meth:`save_pretrained` or ``mfer export format=safetensors`` wrote; a local folder, no hub.
-
-        Raises:
-            UserError: where it is missing, damaged, unsafe, of a newer format, or disagrees with itself.
-        """
-        from mfer_lightning.inference.pretrained import read_export
-
-        return read_export(folder, device)
 
     def _run(self, faces: Tensor) -> dict[str, Tensor]:
         pixels = self.preprocess(faces).contiguous(memory_format=torch.channels_last)
@@ -130,6 +108,59 @@ class FERModel(nn.Module):
         """Classify many faces, ``size`` at a time."""
         for start in range(0, len(faces), size):
             yield self(faces[start : start + size], views=views)
+
+    def describe(self) -> dict[str, Any]:
+        """Return everything that is needed to build, use and judge the model: the content of ``config.json``.
+
+        The values are plain, and folders of this machine are left out.
+        """
+        preprocess = self.preprocess.to_config()
+        derived = ("format", "config", "results", "versions", "alignment", *_DERIVED)
+        config = self.metadata.get("config")
+        return {
+            "format": NEWEST_FORMAT,
+            "library_name": "mfer_lightning",
+            "model_type": "mfer",
+            "architectures": ["MFER"],
+            "class_names": list(self.class_names),
+            "id2label": {str(k): name for k, name in enumerate(self.class_names)},
+            "label2id": {name: k for k, name in enumerate(self.class_names)},
+            "network": self.network.config,
+            "preprocess": preprocess,
+            "alignment": self.metadata.get("alignment") or preprocess["alignment"],
+            **{k: v for k, v in self.metadata.items() if k not in derived},
+            "results": find_results(self.source, self.metadata),
+            "config": publishable(config) if isinstance(config, Mapping) else None,
+            "versions": {
+                "python": platform.python_version(),
+                **{package: importlib.metadata.version(package) for package in _VERSIONS_OF},
+            },
+        }
+
+    def save_pretrained(self, folder: str | Path, *, replace: bool = False) -> Path:
+        """Write ``model.safetensors``, ``config.json`` and a model card, in the Hugging Face layout.
+
+        Args:
+            folder: appears whole or not at all.
+            replace: replace an earlier export in that folder.
+
+        Returns:
+            The folder.
+
+        Raises:
+            UserError: where there is something already, or nothing can be written.
+        """
+        return write_export(self.describe(), self.network.state_dict(), folder, replace=replace)
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path, device: str = "auto") -> FERModel:
+        """Load what :meth:`save_pretrained` or ``mfer export format=safetensors`` wrote; a local folder, no hub.
+
+        Raises:
+            UserError: where it is missing, damaged, unsafe, of a newer format, or inconsistent.
+        """
+        folder = Path(folder).expanduser()
+        return build_model(*read_export(folder), folder).to(choose_device(device))
 
 
 def read_model(where: str | Path, device: str = "auto") -> FERModel:
@@ -144,16 +175,14 @@ def read_model(where: str | Path, device: str = "auto") -> FERModel:
         The model, in evaluation mode.
 
     Raises:
-        UserError: where there is no checkpoint, or it is damaged, unsafe, of a newer format, or disagrees with itself.
+        UserError: where there is no checkpoint, or it is damaged, unsafe, of a newer format, or inconsistent.
     """
-    from mfer_lightning.inference.pretrained import is_export, read_export  # which builds with what is here
-
     if is_export(where):
-        return read_export(where, device)
+        return FERModel.from_pretrained(where, device)
     path = checkpoint_path(where)
     if path.suffix == ".safetensors" or path.name == "config.json":
         if is_export(path.parent):
-            return read_export(path.parent, device)
+            return FERModel.from_pretrained(path.parent, device)
         raise UserError(f"{path} does not describe a model: give the folder that mfer export wrote.")
     checkpoint = read_checkpoint(path)
     stored = {
@@ -166,7 +195,7 @@ def read_model(where: str | Path, device: str = "auto") -> FERModel:
 
 
 def build_model(description: Mapping[str, Any], weights: Mapping[str, Tensor], source: Path) -> FERModel:
-    """Build a model from what a file says of it.
+    """Build a model from the content of a file.
 
     Shapes are compared before anything of their size is allocated: a file cannot ask for more memory than it brings.
 
@@ -176,7 +205,7 @@ def build_model(description: Mapping[str, Any], weights: Mapping[str, Tensor], s
         source: the file, for messages.
 
     Raises:
-        UserError: where the parts are missing or disagree.
+        UserError: where parts are missing or do not fit together.
     """
     check_weights(weights, source)
     check_plain(description, source)
@@ -189,13 +218,8 @@ def build_model(description: Mapping[str, Any], weights: Mapping[str, Tensor], s
             "Install a newer mfer_lightning."
         )
     check_targets(description.get("config"), source)
-    names = description["class_names"]
-    if not _are_names(names):
-        raise UserError(
-            f"{source} does not describe a model: its class names are {names!r} (legal are different "
-            "printable ones, no formulas)."
-        )
-    config = description["network"]
+    names, config = description["class_names"], description["network"]
+    check_class_names(names, source)
     if not isinstance(config, Mapping) or config.get("num_classes") != len(names):
         raise UserError(f"{source} does not describe a model: {len(names)} class names, network {config!r}.")
     if not isinstance(description["preprocess"], Mapping):
@@ -205,29 +229,27 @@ def build_model(description: Mapping[str, Any], weights: Mapping[str, Tensor], s
     try:
         with torch.device("meta"), parts_at_most(len(weights), source):
             network = MFER(**config)
-        _compare(network.state_dict(), weights, source)
-        if check_tables(network, source):  # which the weights do not bring: they must be computed
+        check_fit(network.state_dict(), weights, source)
+        if check_tables(network, source):  # tables are not among the weights: they must be computed
             network = MFER(**config)
-        preprocess = Preprocess.from_config(_with_grey(description))
+        # Checkpoints from before `grey` was stored do not say that FERPlus is grey.
+        preprocess = Preprocess.from_config(
+            {"grey": description.get("dataset") == "ferplus", **description["preprocess"]}
+        )
         Views.of_metadata(description)
     except (UserError, TypeError, ValueError, AttributeError, RuntimeError, AssertionError) as error:
         message = f"{error}{missing_plugins(description.get('config'))}"
         raise UserError(message if str(source) in message else f"{source} cannot be used: {message}") from error
     check_finite(weights, source)
-    network.load_state_dict({k: _own(v) for k, v in weights.items()}, assign=True)
+    network.load_state_dict({name: _own(weight) for name, weight in weights.items()}, assign=True)
     network.requires_grad_(False)
     network.to(memory_format=torch.channels_last)
     metadata = {k: v for k, v in description.items() if k not in ("network", "preprocess", "class_names")}
     return FERModel(network, preprocess, names, metadata, source)
 
 
-def _with_grey(description: Mapping[str, Any]) -> dict[str, Any]:
-    """Say that FERPlus is grey in place of checkpoints from before it was stored."""
-    return {"grey": description.get("dataset") == "ferplus", **description["preprocess"]}
-
-
 def check_targets(config: Any, source: Path) -> None:
-    """Refuse a stored configuration that names code outside the whitelist, though nothing of it would be called.
+    """Refuse a stored configuration that names code outside the whitelist, although nothing of it would be called.
 
     Raises:
         UserError: naming the target.
@@ -247,7 +269,7 @@ def choose_device(name: str) -> torch.device:
     """Choose the device to predict on.
 
     Raises:
-        UserError: for one that torch does not know, or that is not here.
+        UserError: for one that torch does not know, or that this machine does not have.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -259,33 +281,6 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def _are_names(names: Any) -> bool:
-    """Whether these are different printable names, no formulas: they end in file headers, tables and pages."""
-    whole = isinstance(names, (list, tuple)) and all(isinstance(n, str) and n.isprintable() for n in names)
-    whole = whole and not any(n.startswith(FORMULA) for n in names)
-    return whole and all(0 < len(n) <= LONGEST_NAME for n in names) and len(set(names)) == len(names)
-
-
 def _own(weight: Tensor) -> Tensor:
     """Copy a weight out of its file, floating point ones in float32."""
     return weight.to(torch.float32, copy=True) if weight.is_floating_point() else weight.clone()
-
-
-def _compare(expected: Mapping[str, Tensor], weights: Mapping[str, Tensor], source: Path) -> None:
-    wrong = [
-        f"{name} is {tuple(weights[name].shape)}, expected {tuple(value.shape)}"
-        for name, value in expected.items()
-        if name in weights and weights[name].shape != value.shape
-    ]
-    wrong += [
-        f"{name} is {weights[name].dtype}, expected {value.dtype}"
-        for name, value in expected.items()
-        if name in weights and weights[name].is_floating_point() != value.is_floating_point()
-    ]
-    wrong += [f"{name} is missing" for name in expected if name not in weights]
-    wrong += [f"{name} is not the network's ({nearest(name, expected)})" for name in weights if name not in expected]
-    if wrong:
-        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
-        raise UserError(
-            f"{source}: the weights do not fit the network that it describes: {'; '.join(wrong[:3])}{more}."
-        )

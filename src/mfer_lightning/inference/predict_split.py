@@ -1,27 +1,77 @@
-"""A split of a dataset through a loaded model, as a table of predictions."""
+"""Predict every face of a dataset's split once: with Lightning's Trainer on any number of ranks, or a loaded model."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
 
+import lightning as L
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch.utils.data import DataLoader
 
 from mfer_lightning.data.dataset import Change
 from mfer_lightning.data.datasets import FaceDataModule
 from mfer_lightning.evaluation.predictions import Predictions
-from mfer_lightning.inference.collect import Outputs
+from mfer_lightning.files import atomic_path
 from mfer_lightning.inference.match_classes import ClassMatch
 from mfer_lightning.inference.model import FERModel
+from mfer_lightning.module import FERModule
 from mfer_lightning.views import ONE_VIEW, Views
 
 SplitName = Literal["train", "val", "test"]
 
-#: Told after each batch how many faces are done.
+#: Called after each batch with the number of faces in it.
 Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """A network's outputs for N faces, sorted by row.
+
+    Args:
+        index: (N,) int64 rows in the FaceIndex, each once.
+        logits: (N,K) float32.
+        feature: (N,D) float32.
+    """
+
+    index: NDArray[np.int64]
+    logits: NDArray[np.float32]
+    feature: NDArray[np.float32]
+
+    @classmethod
+    def of_batches(cls, batches: list[dict[str, NDArray[Any]]]) -> Outputs:
+        """Join batches of ``index``, ``logits`` and ``feature``; padding rows (index -1) and repeats are left out."""
+        joined = {name: np.concatenate([batch[name] for batch in batches]) for name in ("index", "logits", "feature")}
+        rows, first = np.unique(joined["index"], return_index=True)
+        return cls(**{name: values[first[rows >= 0]] for name, values in joined.items()})
+
+
+def predict_with_trainer(
+    trainer: L.Trainer, module: FERModule, loader: DataLoader[Any], *, views: Views = ONE_VIEW
+) -> Outputs:
+    """Predict a whole split with a Trainer, in float32.
+
+    Args:
+        trainer: runs the loop on its devices; all ranks must call this together.
+        module: the network with the weights to use.
+        loader: batches of the split.
+        views: what logits and features are averaged over.
+
+    Returns:
+        The outputs of all ranks together, the same on each.
+    """
+    module.views = views
+    batches = trainer.predict(module, loader, return_predictions=True) or []
+    parts = [{k: v.cpu().numpy() for k, v in batch.items()} for batch in batches]  # type: ignore[union-attr]
+    if trainer.world_size > 1:
+        gathered: list[Any] = [None] * trainer.world_size
+        torch.distributed.all_gather_object(gathered, parts)
+        parts = [part for rank in gathered for part in rank]
+    return Outputs.of_batches(parts)
 
 
 def predict_split(
@@ -34,16 +84,16 @@ def predict_split(
     change: Change | None = None,
     progress: Progress | None = None,
 ) -> Outputs:
-    """Predict every face of a split once, in float32.
+    """Predict a split with a loaded model, in float32.
 
     Args:
         model: the model.
         datamodule: has read its labels (``setup("predict")``).
         split: which faces.
-        views: what is averaged for one face.
-        positions: which faces of the split, counted within it, and in which order they are met; None: all.
-        change: what to do to the faces on the way, for robustness suites; None: nothing.
-        progress: called with the number of faces done so far.
+        views: what is averaged for each face.
+        positions: positions within the split, in the order in which the faces are read; None: all faces.
+        change: applied to the faces while they are read (robustness suite); None: nothing.
+        progress: called with the number of faces of each batch.
 
     Returns:
         Logits in the model's own class order, sorted by row.
@@ -51,20 +101,13 @@ def predict_split(
     Raises:
         UserError: where the split is empty or a face cannot be read.
     """
-    index: list[Tensor] = []
-    logits: list[Tensor] = []
-    feature: list[Tensor] = []
+    parts = []
     for batch in datamodule.predict_dataloader(split, positions, change):
-        output = model(batch["image"], views=views)
-        index.append(batch["index"])
-        logits.append(output["logits"].cpu())
-        feature.append(output["feature"].cpu())
+        output = {"index": batch["index"], **model(batch["image"], views=views)}
+        parts.append({name: value.cpu().numpy() for name, value in output.items()})
         if progress is not None:
             progress(len(batch["index"]))
-    rows = torch.cat(index).numpy()
-    order = np.argsort(rows)
-    order = order[rows[order] >= 0]
-    return Outputs(rows[order], torch.cat(logits).numpy()[order], torch.cat(feature).numpy()[order])
+    return Outputs.of_batches(parts)
 
 
 def tabulate(
@@ -74,14 +117,14 @@ def tabulate(
     match: ClassMatch,
     positions: NDArray[np.int64] | None = None,
 ) -> tuple[Predictions, NDArray[np.bool_]]:
-    """Join outputs and truth over the common classes.
+    """Join outputs and labels over the common classes.
 
     Args:
         datamodule: of the faces.
         split: which.
         outputs: of all its faces.
         match: from the model's logits and the dataset's labels to the common classes.
-        positions: which faces of the split were predicted, counted within it; None: all.
+        positions: positions within the split of the faces that were predicted; None: all.
 
     Returns:
         The table, without the faces of dropped classes, and which of the outputs are in it.
@@ -93,23 +136,41 @@ def tabulate(
             f"The {split} split was to give {len(order)} faces, but {len(outputs.index)} were predicted."
         )
     label = match.to_common[part.label[order]]
-    target = part.target[order][:, match.to_common >= 0]
     keep = label >= 0
-    votes = None if index.votes is None else index.votes[outputs.index][keep]
     table = Predictions(
         index=outputs.index[keep],
         path=index.path[outputs.index][keep],
         label=label[keep],
         logits=outputs.logits[:, match.columns][keep],
         class_names=match.names,
-        target=target[keep],
-        votes=votes,
+        target=part.target[order][:, match.to_common >= 0][keep],
+        votes=None if index.votes is None else index.votes[outputs.index][keep],
         vote_names=index.vote_names,
     )
     return table, keep
 
 
 def groups_of(datamodule: FaceDataModule, table: Predictions) -> NDArray[np.int64] | None:
-    """Give which faces of a table belong together (one photo, one person), (N,); None where the dataset has none."""
+    """Return the group (photo or person) of each face of a table, (N,); None where the dataset has no groups."""
     group = datamodule.index.group
     return None if group is None else group[table.index]
+
+
+def write_features(
+    path: Path,
+    index: NDArray[np.int64],
+    feature: NDArray[np.float32],
+    label: NDArray[np.int64],
+    attributes: Mapping[str, NDArray[Any]] | None = None,
+) -> None:
+    """Write ``features_<split>.npz``: ``index`` (N,), ``feature`` (N,D) in float16, ``label`` (N,), attributes (N,).
+
+    Half precision halves the file and is enough for figures; values beyond its range are clipped. The dataset's
+    attributes of each face (``attribute_skin``, ...) allow figures by subgroup without the dataset.
+    """
+    limit = float(np.finfo(np.float16).max)
+    further: dict[str, Any] = {f"attribute_{name}": values for name, values in (attributes or {}).items()}
+    with atomic_path(path) as temporary:
+        np.savez_compressed(
+            temporary, index=index, feature=feature.clip(-limit, limit).astype(np.float16), label=label, **further
+        )

@@ -1,4 +1,4 @@
-"""From photos to emotions: faces found, aligned as in training, classified in batches."""
+"""Predict photos: find the faces, align them as in training, classify them in batches."""
 
 from __future__ import annotations
 
@@ -9,20 +9,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfer_lightning.align.aligner import AlignedFace
-from mfer_lightning.align.provenance import describe_alignment
+from mfer_lightning.align.stored_alignment import describe_alignment
 from mfer_lightning.errors import UserError
 from mfer_lightning.inference.classifier import Classifier
-from mfer_lightning.inference.detect_faces import Finder, Found
-from mfer_lightning.inference.photos import MOST_PIXELS, Picture, Pixels, pictures
+from mfer_lightning.inference.media.detect_faces import Finder, Found
+from mfer_lightning.inference.media.photos import MOST_PIXELS, Picture, Pixels, pictures
 from mfer_lightning.inference.results import NO_FACE, OK, Embeddings, Face, Prediction, Predictions
 
-#: Photos wait for a full batch of faces, but no more than these and no more bytes of pixels.
+#: Most photos, and most bytes of pixels, that wait for a full batch of faces.
 MOST_WAITING = 256
 MOST_BYTES = 1 << 28
-#: Of pixels in a batch; they become floats before they are resized.
+#: Most bytes of pixels in a batch. They become floats before they are resized.
 _BATCH_BYTES = 1 << 26
 
-#: One photo, what was found in it, and the vectors of its faces.
+#: What a prediction takes over from its picture.
+_OF_PICTURE = ("path", "status", "message", "width", "height", "frame", "time")
+
+#: One photo, its prediction, and the vectors of its faces.
 Result = tuple[Picture, Prediction, NDArray[np.float32]]
 
 
@@ -30,7 +33,7 @@ class Predictor:
     """A trained model that takes photos.
 
     It is what :func:`mfer_lightning.load_model` returns. The model is in evaluation mode and computes in float32
-    without gradients; what it says of a face does not depend on the other faces of the batch.
+    without gradients. The prediction of a face does not depend on the other faces of the batch.
 
     Args:
         classifier: the network with its preprocessing.
@@ -62,7 +65,7 @@ class Predictor:
 
     @property
     def alignment(self) -> dict[str, Any]:
-        """How its faces are aligned (:func:`mfer_lightning.align.provenance.describe_alignment`)."""
+        """How its faces are aligned (:func:`mfer_lightning.align.stored_alignment.describe_alignment`)."""
         stored = self.metadata.get("alignment")
         if isinstance(stored, Mapping):
             return dict(stored)
@@ -73,7 +76,7 @@ class Predictor:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What to know of every prediction, in sentences."""
+        """Remarks on every prediction, in sentences."""
         note = str(self.alignment.get("note", ""))
         return (note,) if note else ()
 
@@ -92,20 +95,20 @@ class Predictor:
 
         Args:
             source: a path (photo, folder, pattern), the bytes of a file, a PIL image, a uint8 array or tensor, or a
-                list or other iterable of these (:func:`mfer_lightning.inference.photos.pictures`).
+                list or other iterable of these (:func:`mfer_lightning.inference.media.photos.pictures`).
             aligned: the pictures are faces already, aligned as in training: each is classified as it is.
             faces: which faces of a photo: ``"all"``, ``"largest"``, ``"surest"`` or ``"central"``.
             detector: options of the detector that win over the model's own, e.g. ``{"min_score": 0.99}``.
             colour: channel order of arrays, ``"RGB"`` or ``"BGR"``.
-            keep_aligned: give each face with its pixels as the model saw them (``face.aligned``).
+            keep_aligned: keep the model's input of each face (``face.aligned``).
             max_pixels: larger photos are refused.
 
         Returns:
-            One prediction a photo, in the order given. Those that cannot be read are among them and say why.
+            One prediction a photo, in the order given. Photos that cannot be read are included and say why.
 
         Raises:
-            UserError: where a path leads nowhere, or the detector cannot be built.
-            ValueError: for an argument that is no picture.
+            UserError: where a path does not exist, or the detector cannot be built.
+            ValueError: for an argument that is not a picture.
         """
         results = self.stream(
             pictures(source, colour=colour, most_pixels=max_pixels),
@@ -117,7 +120,7 @@ class Predictor:
         return Predictions([prediction for _, prediction, _ in results], () if aligned else self.notes)
 
     def embed(self, source: Any, **options: Any) -> Embeddings:
-        """Give the feature vectors of the faces of photos.
+        """Return the feature vectors of the faces of photos.
 
         Args:
             source: as for :meth:`predict`.
@@ -150,7 +153,7 @@ class Predictor:
         keep_image: bool = False,
         most_waiting: int = MOST_WAITING,
     ) -> Iterator[Result]:
-        """Classify pictures one after the other, their faces in batches; for sources without end, too.
+        """Classify pictures one after the other, with their faces in batches; also for endless sources.
 
         Args:
             source: the pictures.
@@ -158,8 +161,8 @@ class Predictor:
             faces: as for :meth:`predict`.
             detector: as for :meth:`predict`.
             keep_aligned: as for :meth:`predict`.
-            keep_image: leave the pixels in the pictures that come back; else they are let go of as soon as possible.
-            most_waiting: pictures that may wait for a batch to fill; 1 gives each one back at once.
+            keep_image: keep the pixels of the pictures; else they are released as soon as possible.
+            most_waiting: pictures that may wait for a batch to fill; 1 returns each one at once.
 
         Yields:
             Picture, prediction, and (n,D) vectors of its n faces, in the order of the source.
@@ -168,7 +171,7 @@ class Predictor:
         yield from self.finish(found, keep_aligned=keep_aligned, keep_image=keep_image, most_waiting=most_waiting)
 
     def finder(self, *, aligned: bool = False, faces: str = "all", detector: Mapping[str, Any] | None = None) -> Finder:
-        """Give what finds and aligns faces for this model; it is built once."""
+        """Return the face finder of this model; it is built once for each set of options."""
         key = repr((aligned, faces, sorted((detector or {}).items())))
         if key not in self._finders:
             self._finders[key] = Finder(self.alignment, aligned=aligned, faces=faces, detector=detector)
@@ -182,7 +185,7 @@ class Predictor:
         keep_image: bool = False,
         most_waiting: int = MOST_WAITING,
     ) -> Iterator[Result]:
-        """Classify faces that were found, in batches; arguments and result as of :meth:`stream`."""
+        """Classify found faces in batches; arguments and results as in :meth:`stream`."""
         waiting: list[Found] = []
         for found in source:
             if not keep_image:
@@ -204,18 +207,19 @@ class Predictor:
             faces = []
             for number, (row, crop) in enumerate(zip(probabilities[start:stop], found.crops, strict=True)):
                 seen = None if found.faces is None else found.faces[number]
-                faces.append(_face(number, self._named(row), seen, crop if keep_aligned else None))
-            yield found.picture, _prediction(found.picture, tuple(faces)), vectors[start:stop]
+                shares = dict(zip(self.class_names, map(float, row), strict=True))
+                faces.append(_face(number, shares, seen, crop if keep_aligned else None))
+            said = {name: getattr(found.picture, name) for name in _OF_PICTURE}
+            if said["status"] == OK and not faces:
+                said["status"] = NO_FACE
+            yield found.picture, Prediction(faces=tuple(faces), **said), vectors[start:stop]
             start = stop
 
-    def _named(self, row: NDArray[np.float32]) -> dict[str, float]:
-        return {name: float(share) for name, share in zip(self.class_names, row, strict=True)}
-
     def classify(self, crops: list[Pixels]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Give probabilities (N,K) and vectors (N,D) of N aligned uint8 (H,W,3) RGB faces, whatever their sizes.
+        """Return probabilities (N,K) and vectors (N,D) of N aligned uint8 (H,W,3) RGB faces, whatever their sizes.
 
         Raises:
-            UserError: where the network's answers are no probabilities.
+            UserError: where the network's outputs are not finite.
         """
         order = sorted(range(len(crops)), key=lambda i: crops[i].shape)
         parts: list[tuple[list[int], NDArray[np.float32], NDArray[np.float32]]] = []
@@ -253,18 +257,4 @@ def _face(number: int, shares: Mapping[str, float], found: AlignedFace | None, c
         confidence=round(float(seen.score), 6),
         residual=round(found.residual, 6),
         aligned=crop,
-    )
-
-
-def _prediction(picture: Picture, faces: tuple[Face, ...]) -> Prediction:
-    status = NO_FACE if picture.status == OK and not faces else picture.status
-    return Prediction(
-        path=picture.path,
-        faces=faces,
-        status=status,
-        message=picture.message,
-        width=picture.width,
-        height=picture.height,
-        frame=picture.frame,
-        time=picture.time,
     )

@@ -1,4 +1,4 @@
-"""What a model says of photos: typed results that print well and become plain values. No torch here."""
+"""Typed results of predicting photos; they print well and convert to JSON, table rows and HTML. No torch here."""
 
 from __future__ import annotations
 
@@ -10,18 +10,31 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from mfer_lightning.align.templates import LANDMARKS
 from mfer_lightning.errors import printable
+from mfer_lightning.inference.results_html import HtmlRow, html_table
 
-#: ``status`` of a photo or frame: it has faces; it has none; and why it could not be looked at.
+#: ``status`` of a photo or frame: it has faces, it has none, or why it could not be read.
 OK, NO_FACE, UNREADABLE, NOT_AN_IMAGE, TOO_LARGE = "ok", "no face", "unreadable", "not an image", "too large"
 STATUSES = (OK, NO_FACE, UNREADABLE, NOT_AN_IMAGE, TOO_LARGE)
 
 Row = dict[str, Any]
 
+_BOX = ("x", "y", "box_width", "box_height")
+_POINTS = tuple(f"{name}_{axis}" for name in LANDMARKS for axis in "xy")
+
+
+def columns(class_names: Sequence[str], *, video: bool = False) -> list[str]:
+    """Name the columns of :meth:`Prediction.rows` for a model with these classes; frames and people in videos only."""
+    start = ["path", *(["frame", "time"] if video else []), "face", "status", "label", "probability"]
+    emotions = [f"p_{name}" for name in class_names]
+    people = ["track", *(f"smoothed_{name}" for name in class_names)] if video else []
+    return [*start, *emotions, *people, *_BOX, *_POINTS, "confidence", "residual", "width", "height", "message"]
+
 
 @dataclass(frozen=True)
 class Face:
-    """One face and what the model says of it.
+    """One face and its predicted emotions.
 
     Args:
         number: of the face in its photo, from the left, from 0.
@@ -32,8 +45,8 @@ class Face:
         residual: root mean square distance of the landmarks from the template's points, as a share of the crop's
             height: large for faces seen from the side.
         track: number of the person in a video, from 1; None in photos.
-        smoothed: probabilities evened out over time, in a video.
-        aligned: (H,W,3) uint8 RGB, the face as the model was given it; None unless it was asked for.
+        smoothed: probabilities averaged over time, in a video.
+        aligned: (H,W,3) uint8 RGB, the model's input; None unless it was asked for.
     """
 
     number: int
@@ -48,7 +61,7 @@ class Face:
 
     @property
     def label(self) -> str:
-        """The likeliest emotion (of the smoothed probabilities, where there are such)."""
+        """The most probable emotion, by the smoothed probabilities where there are any."""
         shown = self.shown
         return max(shown, key=shown.__getitem__)
 
@@ -59,11 +72,11 @@ class Face:
 
     @property
     def shown(self) -> Mapping[str, float]:
-        """The smoothed probabilities where there are such, else the probabilities."""
+        """The smoothed probabilities where there are any, else the probabilities."""
         return self.probabilities if self.smoothed is None else self.smoothed
 
-    def top(self, k: int = 3) -> list[tuple[str, float]]:
-        """Give the ``k`` likeliest emotions and their probabilities, the likeliest first.
+    def top(self, k: int | None = 3) -> list[tuple[str, float]]:
+        """Return the ``k`` most probable emotions (None: all) with their probabilities, the most probable first.
 
         Example:
             >>> Face(0, {"fear": 0.2, "anger": 0.7, "neutral": 0.1}).top(2)
@@ -72,7 +85,7 @@ class Face:
         return sorted(self.shown.items(), key=lambda item: -item[1])[:k]
 
     def to_dict(self) -> Row:
-        """Plain values, fit for JSON; without the aligned face's pixels."""
+        """Return plain values for JSON, without the aligned face's pixels."""
         values: Row = {
             "face": self.number,
             "label": self.label,
@@ -91,7 +104,7 @@ class Face:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Face:
-        """Build from what :meth:`to_dict` gave."""
+        """Build from the output of :meth:`to_dict`."""
         box, points = values.get("box"), values.get("landmarks")
         return cls(
             number=int(values["face"]),
@@ -112,9 +125,7 @@ class Face:
         return f"face {self.number}{person}{place}{size}: {words}"
 
     def _repr_html_(self) -> str:
-        from mfer_lightning.inference.html import table
-
-        return table([Prediction(faces=(self,))])
+        return Predictions([Prediction(faces=(self,))])._repr_html_()
 
 
 @dataclass(frozen=True)
@@ -125,7 +136,7 @@ class Prediction:
         path: the file, or None for a picture that came as an array.
         faces: from the left to the right; empty unless ``status`` is ``"ok"``.
         status: of :data:`STATUSES`.
-        message: what to know, in a sentence; empty where all is well.
+        message: explanation in a sentence; empty where all is well.
         width: of the upright photo in pixels, 0 where it could not be read.
         height: likewise.
         frame: number of the frame in a video, from 0; None for photos.
@@ -151,7 +162,7 @@ class Prediction:
         return bool(self.faces)
 
     def to_dict(self) -> Row:
-        """Plain values, fit for JSON."""
+        """Return plain values for JSON."""
         values: Row = {"path": self.path}
         if self.frame is not None:
             values |= {"frame": self.frame, "time": self.time}
@@ -160,7 +171,7 @@ class Prediction:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Prediction:
-        """Build from what :meth:`to_dict` gave; further entries are left alone."""
+        """Build from the output of :meth:`to_dict`; further entries are ignored."""
         faces = tuple(Face.from_dict(face) for face in values["faces"])
         names = ("path", "status", "message", "width", "height", "frame", "time")
         return cls(faces=faces, **{name: values[name] for name in names if name in values})
@@ -170,31 +181,51 @@ class Prediction:
         return json.dumps(self.to_dict(), ensure_ascii=False, allow_nan=False)
 
     def rows(self) -> list[Row]:
-        """Give one flat row a face, or one that says why there is none: fit for ``csv`` and ``pandas.DataFrame``."""
-        from mfer_lightning.inference.tables import rows
+        """Return one flat row a face, or one that says why there is none, for ``csv`` and ``pandas.DataFrame``.
 
-        return rows(self)
+        Cells that do not apply are left out.
+        """
+        photo: Row = {"path": self.path}
+        if self.frame is not None:
+            photo |= {"frame": self.frame, "time": self.time}
+        photo |= {"status": self.status, "width": self.width, "height": self.height, "message": self.message}
+        table = []
+        for face in self.faces:
+            row = {**photo, "face": face.number, "label": face.label, "probability": face.probability}
+            row |= {f"p_{name}": share for name, share in face.probabilities.items()}
+            if face.box is not None:
+                row |= zip(_BOX, face.box, strict=True)
+            if face.landmarks is not None:
+                row |= zip(_POINTS, (value for point in face.landmarks for value in point), strict=True)
+            row |= {"confidence": face.confidence, "residual": face.residual}
+            if face.track is not None:
+                row["track"] = face.track
+            row |= {f"smoothed_{name}": share for name, share in (face.smoothed or {}).items()}
+            table.append(row)
+        return table or [photo]
+
+    @property
+    def title(self) -> str:
+        """What to call the photo or frame."""
+        name = self.path or "picture"
+        return name if self.frame is None else f"{name}, frame {self.frame}"
 
     def __str__(self) -> str:
-        name = printable(self.path or "picture")
-        if self.frame is not None:
-            name += f", frame {self.frame}"
+        name = printable(self.title)
         if self.status != OK:
             return f"{name}: {self.status}" + (f" ({self.message})" if self.message else "")
         return "\n".join([f"{name} ({self.width}x{self.height})", *(f"  {face}" for face in self.faces)])
 
     def _repr_html_(self) -> str:
-        from mfer_lightning.inference.html import table
-
-        return table([self])
+        return Predictions([self])._repr_html_()
 
 
 class Predictions(Sequence[Prediction]):
-    """What a model says of several photos, in the order in which they were given.
+    """Predictions of several photos, in the order in which they were given.
 
     Args:
         items: one a photo or frame.
-        notes: what to know of all of them, e.g. that the alignment is an approximation.
+        notes: remarks on all of them, e.g. that the alignment is an approximation.
     """
 
     def __init__(self, items: Sequence[Prediction], notes: Sequence[str] = ()) -> None:
@@ -203,7 +234,7 @@ class Predictions(Sequence[Prediction]):
 
     @property
     def faces(self) -> tuple[Face, ...]:
-        """All faces of all photos in one row."""
+        """All faces of all photos."""
         return tuple(face for item in self._items for face in item.faces)
 
     @overload
@@ -219,7 +250,7 @@ class Predictions(Sequence[Prediction]):
         return len(self._items)
 
     def to_dicts(self) -> list[Row]:
-        """Plain values of each photo, fit for JSON."""
+        """Return plain values of each photo for JSON."""
         return [item.to_dict() for item in self._items]
 
     def to_json_lines(self) -> str:
@@ -227,7 +258,7 @@ class Predictions(Sequence[Prediction]):
         return "".join(item.to_json() + "\n" for item in self._items)
 
     def rows(self) -> list[Row]:
-        """Give the flat rows of all photos: ``pandas.DataFrame(predictions.rows())`` is the table."""
+        """Return the flat rows of all photos: ``pandas.DataFrame(predictions.rows())`` is the table."""
         return [row for item in self._items for row in item.rows()]
 
     def __repr__(self) -> str:
@@ -237,9 +268,14 @@ class Predictions(Sequence[Prediction]):
         return "\n".join([*(str(item) for item in self._items), *(f"note: {note}" for note in self.notes)])
 
     def _repr_html_(self) -> str:
-        from mfer_lightning.inference.html import table
-
-        return table(self._items, self.notes)
+        rows: list[HtmlRow] = []
+        for item in self._items:
+            for face in item.faces:
+                person = "" if face.track is None else f" (person {face.track})"
+                rows.append((item.title, f"{face.number}{person}", face.label, face.top(3)))
+            if not item.faces:
+                rows.append((item.title, "", item.status + (f": {item.message}" if item.message else ""), []))
+        return html_table(rows, self.notes)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mfer_lightning.nn.attention import ATTENTIONS, ConvControl, DSAttention
-from mfer_lightning.nn.backbones.timm_backbone import Backbone
+from mfer_lightning.nn.backbones import Backbone
 from mfer_lightning.nn.head import HEADS, LinearHead, MultiscaleHead
 from mfer_lightning.nn.network import MFER, Output
 from mfer_lightning.nn.preprocess import NORMALISATIONS, Preprocess

@@ -1,4 +1,4 @@
-"""DS attention: a dynamic global branch and a static local branch that weigh the positions of a feature map.
+"""DS attention: a dynamic global branch and a static local branch weigh the positions of a feature map.
 
 Paper: Xu, Li, Yang, He, Luo: MFER, IEEE Transactions on Affective Computing 2024, doi 10.1109/TAFFC.2024.3458464.
 The layers and their order are those of the authors' public code, written anew from their description; the paper's
@@ -28,8 +28,8 @@ _BRANCHES = ("both", "dynamic", "static")
 
 _SHARED = {"stages": (3, 4), "kernel_size": 7, "reduction": 8, "norm_order": "gelu_norm"}
 
-#: Attention by name: its options with their defaults (`stages` says after which stages it stands). A branch alone takes
-#: the other branch's options as well, without effect, so that one sweep can run over names and options.
+#: Attention by name: its options with their defaults (`stages`: the stages that it follows). A single branch accepts
+#: the other branch's options without effect, so that one sweep can run over names and options.
 ATTENTIONS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
         "ds": {**_SHARED, "residual": True, "static": "dense", "branches": "both"},
@@ -128,7 +128,7 @@ class DSAttention(nn.Module):
         return x + change if self.residual else _like(change, x)
 
     def weights(self, x: Tensor) -> Tensor:
-        """Return what a map is weighed with, for looking at; :meth:`forward` computes the same.
+        """Return the weights of a map, for inspection; :meth:`forward` computes the same.
 
         Args:
             x: as :meth:`forward` takes it.
@@ -165,8 +165,8 @@ class ConvControl(nn.Module):
     r"""The control for DS attention: exactly its layers and parameters, and no attention.
 
     ``Y = X + Linear(LayerNorm(GELU(Conv_kxk(X)))) + Linear(GELU(Linear(X)))``: the layers of the static branch, the
-    value and the dynamic branch, joined by sums in place of the Hadamard product and the softmax. Where DS attention
-    beats it, the attention helps; where not, the parameters did.
+    value and the dynamic branch, with sums in place of the Hadamard product and the softmax. If DS attention is
+    better, the attention helps; if not, only the parameters do.
 
     Args:
         dim: channels C of the map.
@@ -213,7 +213,7 @@ class ConvControl(nn.Module):
 
 
 def build_attention(config: Mapping[str, Any], dim: int, layout: str) -> nn.Module:
-    """Build the module that stands after one stage.
+    """Build the attention module that follows one stage.
 
     Args:
         config: a complete specification (a name of :data:`ATTENTIONS` other than none, with its options).
@@ -241,10 +241,10 @@ def _bottleneck(dim: int, reduction: int) -> nn.Sequential:
 def _views(x: Tensor, layout: str) -> tuple[Tensor, Tensor]:
     """Return a map as (B,C,H,W) for convolutions and as contiguous (B,H,W,C) for linear layers.
 
-    At most one copy, and none where the memory is NHWC already. Linear layers and LayerNorm on NHWC were measured
-    against 1x1 convolutions on NCHW (one CPU thread, forward and backward, best of 6): 0.71 s against 0.74 s at
+    At most one copy, and none where the memory is NHWC already. Linear layers and LayerNorm on NHWC were compared
+    with 1x1 convolutions on NCHW (one CPU thread, forward and backward, best of 6): 0.71 s against 0.74 s at
     (8,14,14,512), 0.079 s against 0.081 s at (64,8,8,128) in channels_last; 0.66 s against 0.65 s, 0.094 s against
-    0.088 s in the default format. The k x k convolution is what counts, so there is one path, for either format.
+    0.088 s in the default format. The k x k convolution dominates, so there is one path for both formats.
     """
     if layout == "NHWC":
         return x.permute(0, 3, 1, 2), x

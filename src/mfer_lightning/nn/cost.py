@@ -1,4 +1,4 @@
-"""What a network costs: parameters and arithmetic."""
+"""Count the parameters and the arithmetic of a network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""MFER: backbone with attention, and head.
+"""MFER: a backbone with attention, and a classification head.
 
 Paper: Xu, Li, Yang, He, Luo: MFER, IEEE Transactions on Affective Computing 2024, doi 10.1109/TAFFC.2024.3458464.
 The defaults are the paper's network as the authors' public code builds it; docs/method.md lists each choice.
@@ -14,13 +14,13 @@ from torch import Tensor, nn
 
 from mfer_lightning.errors import UserError
 from mfer_lightning.nn.attention import ATTENTIONS, build_attention
-from mfer_lightning.nn.backbones.timm_backbone import Backbone, resolve_backbone
+from mfer_lightning.nn.backbones import build_backbone, resolve_backbone
 from mfer_lightning.nn.head import HEADS, build_head
 from mfer_lightning.nn.options import Spec, resolve
 
 
 class Output(TypedDict):
-    """What the network returns: feature (B,D), logits (B,K), head_logits a tuple of (B,K)."""
+    """The network's output: feature (B,D), logits (B,K), head_logits a tuple of (B,K)."""
 
     feature: Tensor
     logits: Tensor
@@ -49,7 +49,7 @@ class MFER(nn.Module):
         head: the head.
 
     Raises:
-        UserError: for unknown names and options, and for backbones that cannot carry the attention.
+        UserError: for unknown names and options, and for backbones that do not support the attention.
 
     Example:
         >>> net = MFER({"name": "convnext_atto", "options": {"depths": [1, 1, 1, 1], "dims": [8, 16, 24, 32]}}, 7)
@@ -80,7 +80,7 @@ class MFER(nn.Module):
         stages = attention_config.get("stages", [])
         if not isinstance(stages, list) or len(set(stages)) != len(stages):
             raise UserError(f"Attention option `stages` must be a list of different stage numbers, not {stages!r}.")
-        self.backbone = Backbone(
+        self.backbone = build_backbone(
             self.config["backbone"],
             in_chans=in_chans,
             attend={number: partial(build_attention, attention_config) for number in stages},
@@ -107,7 +107,7 @@ class MFER(nn.Module):
             )
         feature = self.backbone(image)
         head_logits = self.head(feature)
-        # Summed in float32 at least: under autocast the heads speak bfloat16, whose rounding a sum would add up.
+        # summed at least in float32: under autocast the heads return bfloat16, whose rounding errors would add up
         logits = head_logits[0]
         if len(head_logits) > 1:
             logits = torch.stack(head_logits).sum(0, dtype=torch.promote_types(logits.dtype, torch.float32))

@@ -1,4 +1,4 @@
-"""Turning ``"ds"`` or ``{"name": "ds", "kernel_size": 5}`` into one complete, plain, checked mapping."""
+"""Complete and check the options of a part of the network: ``"ds"`` or ``{"name": "ds", "kernel_size": 5}``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from mfer_lightning.errors import UserError, nearest
 
-#: A part of the network as a user names it: a name, or a mapping with ``name`` and options.
+#: A part of the network as given by a user: a name, or a mapping with ``name`` and options.
 Spec = str | Mapping[str, Any]
 
 
@@ -21,7 +21,7 @@ def plain(value: Any) -> Any:
         The same content, fit for JSON and for checkpoints that load with ``weights_only=True``.
 
     Raises:
-        UserError: where something else is inside.
+        UserError: where a value is of another type.
 
     Example:
         >>> plain({"depths": (2, 2), "act_layer": "gelu"})
@@ -31,7 +31,7 @@ def plain(value: Any) -> Any:
         return value
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
-    # Not `list | tuple` alone: a ListConfig is neither, and is what comes in when a composed config is passed on.
+    # not only list and tuple: a composed configuration brings ListConfig
     if hasattr(value, "__iter__") and hasattr(value, "__len__") and not isinstance(value, (bytes, set)):
         return [plain(item) for item in value]
     raise UserError(

@@ -1,4 +1,4 @@
-"""From uint8 faces to what the network sees: the one place where resizing and normalisation happen."""
+"""Resize and normalise uint8 faces for the network. This happens nowhere else."""
 
 from __future__ import annotations
 
@@ -24,24 +24,25 @@ NORMALISATIONS: Mapping[str, tuple[tuple[float, float, float], tuple[float, floa
 )
 _INTERPOLATIONS = ("bilinear", "bicubic")
 _COLOURS = ("RGB", "BGR")
+_OPTIONS = ("size", "mean", "std", "interpolation", "antialias", "colour", "grey", "alignment", "channels_last")
 
 
 class Preprocess(nn.Module):
     """Resize, scale to 0..1, normalise; on the device of the images, in float32.
 
-    It travels with the checkpoint, so that evaluation, prediction and export see faces as training did. Its buffers
-    are not part of the state dict: its :meth:`to_config` is what is stored.
+    It is stored with the checkpoint, so that evaluation, prediction and export prepare faces as training did. Its
+    buffers are not part of the state dict: :meth:`to_config` is stored instead.
 
     Args:
         size: side of the square output in pixels; None keeps the images' own size. Images that are not square are
-            squeezed, not cropped: faces come aligned and square.
+            squeezed, not cropped, since faces come aligned and square.
         mean: of each channel in 0..1, in the order of ``colour``, or a name of :data:`NORMALISATIONS`.
         std: of each channel, above 0, or a name.
         interpolation: ``"bilinear"`` or ``"bicubic"``.
         antialias: low-pass filter before shrinking, as PIL does and OpenCV does not.
-        colour: the channel order that the network wants. Images always come in as RGB.
-        grey: take the colour out first, as a network that was trained on grey faces must see them; grey images pass
-            through unchanged, to the bit.
+        colour: the channel order of the network. Images are always given as RGB.
+        grey: remove the colour first, for a network that was trained on grey faces; grey images are unchanged, bit by
+            bit.
         alignment: name and version of the face alignment that the images went through, or None. Stored, not applied.
         channels_last: return the output in channels_last memory, which convolutions prefer on many devices.
 
@@ -88,13 +89,13 @@ class Preprocess(nn.Module):
         self.grey = bool(grey)
         self.alignment = alignment
         self.channels_last = bool(channels_last)
-        self._mean = _three("mean", mean, 0)
-        self._std = _three("std", std, 1)
-        if min(self._std) <= 0:
-            raise ValueError(f"Expected argument `std` to hold numbers above 0, but got {self._std}.")
-        # In units of 0..255, so that normalising is one subtraction and one multiplication.
-        self.register_buffer("shift", 255 * torch.tensor(self._mean).view(3, 1, 1), persistent=False)
-        self.register_buffer("scale", 1 / (255 * torch.tensor(self._std).view(3, 1, 1)), persistent=False)
+        self.mean = _three("mean", mean, 0)
+        self.std = _three("std", std, 1)
+        if min(self.std) <= 0:
+            raise ValueError(f"Expected argument `std` to hold numbers above 0, but got {self.std}.")
+        # in units of 0..255, so that normalising is one subtraction and one multiplication
+        self.register_buffer("shift", 255 * torch.tensor(self.mean).view(3, 1, 1), persistent=False)
+        self.register_buffer("scale", 1 / (255 * torch.tensor(self.std).view(3, 1, 1)), persistent=False)
 
     def forward(self, image: Tensor) -> Tensor:
         """Prepare a batch.
@@ -124,9 +125,9 @@ class Preprocess(nn.Module):
         if self.size is None or x.shape[-2:] == (self.size, self.size):
             return x.sub_(self.shift).mul_(self.scale).contiguous(memory_format=memory)
         if max(x.shape[-2:]) <= self.size:
-            # Resizing is a weighted mean, so normalising may come first, where there are fewer pixels. A filter
-            # against aliasing does nothing to a picture that grows, and its kernel is the slower one; but torch's two
-            # bicubic kernels differ in shape (a = -0.5, as in PIL, with the filter, else -0.75).
+            # Resizing is a weighted mean, so normalising may come first, while there are fewer pixels. An antialiasing
+            # filter has no effect on a picture that is enlarged, and its kernel is slower; but torch's two bicubic
+            # kernels differ in shape (a = -0.5, as in PIL, with the filter, else -0.75).
             antialias = self.antialias and self.interpolation == "bicubic"
             x = self._resize(x.sub_(self.shift).mul_(self.scale), antialias)
             if self.interpolation == "bicubic":
@@ -134,7 +135,7 @@ class Preprocess(nn.Module):
         else:
             x = self._resize(x, antialias=self.antialias)
             if self.interpolation == "bicubic":
-                x = x.clamp_(0, 255)  # cubic weights overshoot at edges, beyond what a pixel can be
+                x = x.clamp_(0, 255)  # cubic weights overshoot at edges
             x = x.sub_(self.shift).mul_(self.scale)
         return x.contiguous(memory_format=memory)
 
@@ -145,17 +146,7 @@ class Preprocess(nn.Module):
 
     def to_config(self) -> dict[str, Any]:
         """Return the arguments as a plain dict, fit for JSON and checkpoints."""
-        return {
-            "size": self.size,
-            "mean": list(self._mean),
-            "std": list(self._std),
-            "interpolation": self.interpolation,
-            "antialias": self.antialias,
-            "colour": self.colour,
-            "grey": self.grey,
-            "alignment": self.alignment,
-            "channels_last": self.channels_last,
-        }
+        return {key: list(v) if isinstance(v := getattr(self, key), tuple) else v for key in _OPTIONS}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Preprocess:
@@ -164,10 +155,9 @@ class Preprocess(nn.Module):
         Raises:
             UserError: for unknown keys or values outside their range, as a damaged checkpoint may hold.
         """
-        legal = tuple(cls().to_config())
         for key in config:
-            if key not in legal:
-                raise UserError(f"Preprocessing has no option '{key}': {nearest(str(key), legal)}")
+            if key not in _OPTIONS:
+                raise UserError(f"Preprocessing has no option '{key}': {nearest(str(key), _OPTIONS)}")
         try:
             return cls(**plain(config))
         except (ValueError, TypeError) as error:
@@ -179,7 +169,7 @@ class Preprocess(nn.Module):
 
 
 def without_colour(x: Tensor) -> Tensor:
-    """Weigh red, green and blue as PIL's ``convert("L")`` does, rounded to whole numbers as there; three times."""
+    """Convert to grey like PIL's ``convert("L")``, with the same rounding, in three equal channels."""
     red, green, blue = x[:, 0:1], x[:, 1:2], x[:, 2:3]
     # The weights add up to 2 ** 16, and every sum stays below 2 ** 24: float32 holds it exactly.
     grey = torch.floor((19595 * red + 38470 * green + 7471 * blue + 32768) / 65536)

@@ -1,4 +1,4 @@
-"""What an ONNX export says of itself, in the file's own metadata."""
+"""Write and read the metadata of an ONNX export."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from mfer_lightning.errors import FORMULA, UserError
 from mfer_lightning.views import Views
 
-#: Version of these notes; newer ones are refused.
+#: Version of the metadata; newer ones are refused.
 FORMAT = 1
 
 INPUT = "faces"
@@ -25,7 +25,7 @@ _LONGEST_NOTES = 1 << 22
 
 @dataclass(frozen=True)
 class Description:
-    """What must be known to use an exported model.
+    """Everything that is needed to use an exported model.
 
     Args:
         class_names: the K emotions in the order of the probabilities.

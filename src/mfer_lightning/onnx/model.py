@@ -1,4 +1,4 @@
-"""A model from an ONNX file: aligned faces in, probabilities out, without torch."""
+"""Run a model from an ONNX file without torch: aligned faces in, probabilities out."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfer_lightning.errors import UserError
-from mfer_lightning.onnx.images import as_faces
+from mfer_lightning.onnx.inspect_file import inspect
 from mfer_lightning.onnx.metadata import INPUT, OUTPUTS, Description
+from mfer_lightning.onnx.read_faces import as_faces
 from mfer_lightning.onnx.results import FacePredictions
-from mfer_lightning.onnx.wire import inspect
 from mfer_lightning.views import Views
 
 try:
@@ -26,7 +26,7 @@ except ModuleNotFoundError as missing:
 
 #: Name of the file in a folder that ``mfer export format=onnx`` writes.
 FILE = "model.onnx"
-#: What a batch's faces may take as floats before they are resized.
+#: Most bytes of a batch's faces as floats, before they are resized.
 _BATCH_BYTES = 1 << 28
 _MOST_MEMORY = 8 << 30
 
@@ -38,7 +38,7 @@ class OnnxModel:
 
     Args:
         where: a ``.onnx`` file, or the folder that ``mfer export`` wrote.
-        threads: of one prediction; None: as many as ONNX Runtime thinks right.
+        threads: of one prediction; None: ONNX Runtime decides.
         providers: ONNX Runtime's execution providers, in order of preference.
 
     Attributes:
@@ -61,13 +61,13 @@ class OnnxModel:
         self.description = Description.from_notes(contents.metadata, str(self.source))
         limit_memory()
         options = onnxruntime.SessionOptions()
-        options.log_severity_level = 4  # what it complains of is raised as well
+        options.log_severity_level = 4  # its errors are raised as well
         options.add_session_config_entry("session.use_env_allocators", "1")
         if threads is not None:
             options.intra_op_num_threads = threads
         try:
             self.session = onnxruntime.InferenceSession(str(self.source), options, providers=list(providers))
-        except Exception as error:  # ONNX Runtime's own exceptions share no base class of theirs
+        except Exception as error:  # ONNX Runtime's exceptions share no base class
             raise UserError(f"{self.source} cannot be loaded by ONNX Runtime ({_first_line(error)}).") from error
         self._check_interface()
 
@@ -130,11 +130,11 @@ class OnnxModel:
     def embed(
         self, faces: Any, *, batch_size: int = 64, flip: bool | None = None, shift: float | None = None
     ) -> NDArray[np.float32]:
-        """Give the features (N,D) of aligned faces; arguments as for :meth:`predict`."""
+        """Return the features (N,D) of aligned faces; arguments as for :meth:`predict`."""
         return self.predict(faces, batch_size=batch_size, flip=flip, shift=shift).feature
 
     def classify(self, faces: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Give probabilities (B,K) and features (B,D) of uint8 (B,H,W,3) RGB faces."""
+        """Return probabilities (B,K) and features (B,D) of uint8 (B,H,W,3) RGB faces."""
         probabilities, _, feature = self._run(faces, self.views)
         return probabilities, feature
 
@@ -182,7 +182,7 @@ class OnnxModel:
             ) from error
 
     def _check_interface(self) -> None:
-        """Refuse a file whose inputs and outputs are not those that its metadata promise."""
+        """Refuse a file whose inputs and outputs do not match its metadata."""
         K = len(self.class_names)
         inputs, outputs = self.session.get_inputs(), self.session.get_outputs()
         shapes = {o.name: list(o.shape) for o in outputs}
@@ -211,9 +211,9 @@ class OnnxModel:
 
 
 def limit_memory(most: int | None = None) -> int:
-    """Set how much memory models may take in this process, whatever their files ask for.
+    """Limit the memory that models may allocate in this process.
 
-    Called by itself before the first model is loaded; afterwards the limit stays as it is.
+    Called before the first model is loaded; afterwards the limit cannot be changed.
 
     Args:
         most: bytes; None: half of this machine's memory, at most 8 GiB.
@@ -226,7 +226,7 @@ def limit_memory(most: int | None = None) -> int:
         info = onnxruntime.OrtMemoryInfo(
             "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
         )
-        with suppress(RuntimeError):  # the program that imports us has set a limit of its own
+        with suppress(RuntimeError):  # the importing program has set its own limit
             onnxruntime.create_and_register_allocator(info, onnxruntime.OrtArenaCfg({"max_mem": limit}))
         _limited.append(limit)
     return _limited[0]

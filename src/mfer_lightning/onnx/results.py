@@ -1,4 +1,4 @@
-"""What an exported model said of some faces."""
+"""Results of an exported model."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class FacePredictions:
         class_names: the K emotions.
         probabilities: (N,K) float32, rows sum to 1.
         logits: (N,K) float32.
-        feature: (N,D) float32, what the heads see.
+        feature: (N,D) float32, the input of the heads.
 
     Example:
         >>> p = np.array([[0.25, 0.75]], np.float32)
@@ -40,7 +40,7 @@ class FacePredictions:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Its name."""
+        """Their names."""
         return tuple(self.class_names[k] for k in self.pred)
 
     def __str__(self) -> str:

@@ -21,9 +21,8 @@ from mfer_lightning.figures.learning_curves import plot_learning_curves
 from mfer_lightning.figures.split_figures import draw_figures
 from mfer_lightning.files import write_json
 from mfer_lightning.inference.checkpoint import read_checkpoint
-from mfer_lightning.inference.collect import collect, write_features
 from mfer_lightning.inference.match_classes import ClassMatch
-from mfer_lightning.inference.predict_split import SplitName, groups_of, tabulate
+from mfer_lightning.inference.predict_split import SplitName, groups_of, predict_with_trainer, tabulate, write_features
 from mfer_lightning.module import FERModule
 from mfer_lightning.nn.cost import count_parameters
 from mfer_lightning.report.terminal.results import print_result
@@ -69,7 +68,7 @@ def finish(
     for split in splits:
         if len(datamodule.splits[split].rows) == 0:
             continue
-        outputs = collect(trainer, module, datamodule.predict_dataloader(split), views=views)
+        outputs = predict_with_trainer(trainer, module, datamodule.predict_dataloader(split), views=views)
         tables[split], _ = tabulate(datamodule, split, outputs, match)
         if trainer.is_global_zero:
             tables[split].to_csv(run_dir / f"predictions_{split}.csv")

@@ -22,7 +22,7 @@ from mfer_lightning import load_model
 from mfer_lightning.cli import main
 from mfer_lightning.emotions import EMOTIONS
 from mfer_lightning.errors import UserError
-from mfer_lightning.inference.journal import Journal
+from mfer_lightning.inference.predict.journal import Journal
 from mfer_lightning.inference.predictor import Predictor
 from mfer_lightning.inference.results import Face, Prediction
 
@@ -219,7 +219,7 @@ def test_a_bomb_is_refused_by_its_header_with_little_memory(tmp_path: Path) -> N
     assert (tmp_path / "bomb.png").stat().st_size < 1e6
     code = (
         "import resource, sys; resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30))\n"
-        "from pathlib import Path\nfrom mfer_lightning.inference.photos import read_photo\n"
+        "from pathlib import Path\nfrom mfer_lightning.inference.media.photos import read_photo\n"
         "picture = read_photo(Path(sys.argv[1]))\n"
         "assert picture.status == 'too large' and '2,500,000,000 pixels' in picture.message, picture\n"
         "assert read_photo(Path(sys.argv[1]), 10**12).status in ('too large', 'unreadable')"  # memory ends: said

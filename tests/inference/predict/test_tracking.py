@@ -6,8 +6,8 @@ import math
 
 import pytest
 
+from mfer_lightning.inference.media.face_tracking import Tracker
 from mfer_lightning.inference.results import Face
-from mfer_lightning.inference.tracking import Tracker
 
 
 def face(x: float, y: float = 0.0, size: float = 10.0, fear: float = 0.5) -> Face:

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from align.conftest import photo
+from align.conftest import SquareDetector, photo
 from commands.conftest import TINY, only_run
 from data.trees import write_ferplus
 from inference.predict.conftest import save_run
@@ -17,10 +17,9 @@ from PIL import Image
 
 from mfer_lightning import load_model
 from mfer_lightning.align import DETECTORS
-from mfer_lightning.align.provenance import build_stored_aligner, describe_alignment
+from mfer_lightning.align.stored_alignment import build_stored_aligner, describe_alignment
 from mfer_lightning.errors import UserError
 from mfer_lightning.inference.checkpoint import read_checkpoint
-from mfer_lightning.inference.pretrained import save_export
 
 Mfer = Callable[..., int]
 QUIET = ("logger=none", "evaluation.embedding_points=0", "trainer.max_epochs=1")
@@ -28,9 +27,7 @@ QUIET = ("logger=none", "evaluation.embedding_points=0", "trainer.max_epochs=1")
 
 @pytest.fixture
 def squares(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        "mfer_lightning.align.detectors.DETECTORS", {**DETECTORS, "squares": ("align.conftest", "SquareDetector")}
-    )
+    monkeypatch.setattr("mfer_lightning.align.detectors.DETECTORS", {**DETECTORS, "squares": SquareDetector})
 
 
 def write(path: Path, image: np.ndarray) -> None:
@@ -81,7 +78,7 @@ def test_faces_made_by_mfer_align_are_made_so_again_by_predict(mfer: Mfer, tmp_p
     for one, other in zip(from_photos.faces, from_faces.faces, strict=True):
         assert one.probabilities == pytest.approx(other.probabilities, abs=1e-6)
 
-    save_export(model.classifier.model, tmp_path / "export")
+    model.classifier.model.save_pretrained(tmp_path / "export")
     exported = load_model(tmp_path / "export", "cpu")
     assert exported.alignment == model.alignment
     assert exported.classifier.identity() == model.classifier.identity()

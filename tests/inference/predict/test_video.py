@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from mfer_lightning.errors import UserError
-from mfer_lightning.inference import video as video_module
-from mfer_lightning.inference.video import Frames, is_camera, video_writer
+from mfer_lightning.inference.media import video as video_module
+from mfer_lightning.inference.media.video import Frames, is_camera, video_writer
 
 RATE, LENGTH = 10.0, 20
 Mfer = Callable[..., int]

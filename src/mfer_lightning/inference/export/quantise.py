@@ -1,23 +1,22 @@
-"""Weights in 8 bits: a file of a quarter of the size, at a cost that is measured, not promised."""
+"""Quantise an ONNX file to 8 bits: a quarter of the size, at a cost in accuracy that the export measures."""
 
 from __future__ import annotations
 
-import logging
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from mfer_lightning.inference.export.quiet import quiet
+
 
 def quantise(path: Path) -> None:
-    """Quantise a file in place, with activations quantised while it runs: nothing is calibrated on any data.
+    """Quantise a file in place. Activations are quantised dynamically, so no calibration data are needed.
 
-    Matrix products get int8 weights of 7 bits, -64 to 64, with a scale for each channel: processors that have AVX2 but
-    no VNNI add two products of an activation and a weight in 16 bits, and with 8-bit weights the sum is cut off there
-    (probabilities were wrong by 0.3). Convolutions that mix channels get uint8 weights with one scale, which is what
-    ONNX Runtime's integer convolution takes and which it adds in 32 bits everywhere; the first one and those that work
-    on each channel by itself stay in float32: they hold few weights and suffer most.
+    Matrix products get int8 weights of 7 bits, -64 to 64, with a scale for each channel: processors with AVX2 but
+    without VNNI add two products of an activation and a weight in 16 bits, which overflows with 8-bit weights
+    (probabilities were wrong by 0.3). Dense convolutions get uint8 weights with one scale, as ONNX Runtime's integer
+    convolution requires; it accumulates in 32 bits. The first convolution and depthwise ones stay in float32: they
+    hold few weights and lose most accuracy.
 
     Args:
         path: an ONNX file in float32.
@@ -25,7 +24,7 @@ def quantise(path: Path) -> None:
     import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    with tempfile.TemporaryDirectory(dir=path.parent) as scratch, _quiet():
+    with tempfile.TemporaryDirectory(dir=path.parent) as scratch, quiet(None):
         plain, half = Path(scratch) / "plain.onnx", Path(scratch) / "half.onnx"
         _fold_constants(path, plain)
         convolutions = [n for n in onnx.load(str(plain)).graph.node if n.op_type == "Conv"]
@@ -42,7 +41,7 @@ def quantise(path: Path) -> None:
 
 
 def _fold_constants(source: Path, target: Path) -> None:
-    """Compute what depends on weights alone (slices of kernels), so that the quantiser finds weights, by ORT itself."""
+    """Let ONNX Runtime compute what depends only on weights, e.g. slices of kernels: the quantiser needs weights."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -54,15 +53,3 @@ def _fold_constants(source: Path, target: Path) -> None:
 
 def _groups(node: Any) -> int:
     return int(next((a.i for a in node.attribute if a.name == "group"), 1))
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """The quantiser recommends preprocessing that has just been done."""
-    root = logging.getLogger()
-    level = root.level
-    root.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        root.setLevel(level)

@@ -1,1 +1,54 @@
-"""Backbones: timm's models as feature extractors."""
+"""Feature extractors, one file a family: build one from the options ``backbone.*``.
+
+The rest of the package uses :func:`resolve_backbone` and :func:`build_backbone` alone. A new family is a module here
+with a class like :class:`~mfer_lightning.nn.backbones.timm_backbone.Backbone` (``feature_dim``, ``stages``, and a
+``forward`` from normalised images to features), a branch in these two functions, and a ``conf/backbone/<name>.yaml``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import nn
+
+from mfer_lightning.nn.backbones.timm_backbone import Backbone, resolve_timm
+from mfer_lightning.nn.options import Spec
+
+__all__ = ["Backbone", "build_backbone", "resolve_backbone"]
+
+#: Stage number (from 1) -> a function ``(channels, layout) -> module`` that makes the attention after it.
+Attend = Mapping[int, Callable[[int, str], nn.Module]]
+
+
+def resolve_backbone(spec: Spec) -> dict[str, Any]:
+    """Complete a backbone's specification.
+
+    Args:
+        spec: a timm model name, or a mapping with ``name`` and options.
+
+    Returns:
+        A plain dict with all options.
+
+    Raises:
+        UserError: for an unknown model, option or value.
+
+    Example:
+        >>> resolve_backbone("convnext_base")["drop_path_rate"]
+        0.25
+    """
+    return resolve_timm(spec)
+
+
+def build_backbone(config: Mapping[str, Any], *, in_chans: int = 3, attend: Attend | None = None) -> Backbone:
+    """Build the feature extractor of a complete specification.
+
+    Args:
+        config: of :func:`resolve_backbone`.
+        in_chans: channels of the images.
+        attend: the attention after some stages.
+
+    Raises:
+        UserError: where the model cannot be built with these options, or cannot carry attention there.
+    """
+    return Backbone(config, in_chans=in_chans, attend=attend)

@@ -1,8 +1,8 @@
-"""Any hierarchical timm model as a feature extractor, with attention wrapped into its stages in place.
+"""Use any timm model as a feature extractor, with attention inserted after its stages in place.
 
 timm: Wightman, https://github.com/huggingface/pytorch-image-models (Apache 2.0), used as a library. The paper's
-backbone is ConvNeXt-Base (Liu et al., CVPR 2022, arXiv 2201.03545) with drop-path 0.25. In-place wrapping is ours:
-timm's features-only models cannot feed a changed map to the next stage.
+backbone is ConvNeXt-Base (Liu et al., CVPR 2022, arXiv 2201.03545) with drop-path 0.25. In-place insertion is
+ours: timm's features-only models cannot pass a changed map to the next stage.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import timm
 from torch import Tensor, nn
 
 from mfer_lightning.errors import UserError, nearest
-from mfer_lightning.nn.backbones.probe import Stage, prune_unused, run_on_meta, trace
-from mfer_lightning.nn.backbones.stems import shrink_stem, small_stem_options
+from mfer_lightning.nn.backbones.small_stem import shrink_stem, small_stem_options
+from mfer_lightning.nn.backbones.trace import Stage, prune_unused, run_on_meta, trace
 from mfer_lightning.nn.convolution import speed_up_depthwise
 from mfer_lightning.nn.options import Spec, check_options, split
 
@@ -29,14 +29,14 @@ _DEFAULTS: Mapping[str, Any] = {
 _STEMS = ("default", "small")
 _NORMS = ("layer", "none")
 _NETWORKS_OWN = frozenset(["pretrained", "num_classes", "in_chans", "features_only"])
-#: By these timm would open other files, and a description of a network may come out of a file that nobody trusts.
+#: These make timm open other files, while the description of a network may come from an untrusted file.
 _FILES = frozenset(["checkpoint_path", "pretrained_cfg", "pretrained_cfg_overlay", "cache_dir"])
 #: The paper trains ConvNeXt-Base with this rate; other models keep timm's default unless told otherwise.
 _PAPER_DROP_PATH = 0.25
 
 
-def resolve_backbone(spec: Spec) -> dict[str, Any]:
-    """Complete a backbone's specification.
+def resolve_timm(spec: Spec) -> dict[str, Any]:
+    """Complete the specification of a timm backbone.
 
     Args:
         spec: a timm model name, or a mapping with ``name`` and any of ``drop_path_rate``, ``stem``, ``stem_stride``,
@@ -47,15 +47,11 @@ def resolve_backbone(spec: Spec) -> dict[str, Any]:
 
     Raises:
         UserError: for an unknown model, option or value.
-
-    Example:
-        >>> resolve_backbone("convnext_base")["drop_path_rate"]
-        0.25
     """
     name, given = split("backbone", spec)
     if not timm.is_model(name):
         raise UserError(
-            f"Unknown backbone '{name}': {nearest(name.split('.')[0], _model_names())} "
+            f"Unknown backbone '{name}': {nearest(name.split('.')[0], timm.list_models())} "
             "Any hierarchical model of timm will do: `timm.list_models('*convnext*')` lists them."
         )
     check_options("backbone", name, given, _DEFAULTS)
@@ -103,14 +99,14 @@ class Backbone(nn.Module):
     does not take part in the feature, so that no parameter goes without a gradient (distributed training needs that).
 
     Args:
-        config: a complete specification, see :func:`resolve_backbone`.
+        config: a complete specification, see :func:`resolve_timm`.
         in_chans: channels of the images.
         attend: stage number (from 1) -> a function ``(channels, layout) -> module`` that makes its attention.
 
     Attributes:
         model: the timm model.
         norm: the final LayerNorm, or Identity.
-        stages: what the stages are: :class:`~mfer_lightning.nn.backbones.probe.Stage` (name, channels, stride, layout).
+        stages: what the stages are: :class:`~mfer_lightning.nn.backbones.trace.Stage` (name, channels, stride, layout).
         feature_dim: width D of the feature.
         pruned: timm's names of the modules that were removed since they take no part in the feature.
 
@@ -118,7 +114,7 @@ class Backbone(nn.Module):
         UserError: where the model cannot be built as asked, or cannot carry attention there.
     """
 
-    model: Any  # timm's models share methods, not a type
+    model: Any  # timm's models share methods, but no type
 
     def __init__(
         self,
@@ -141,7 +137,7 @@ class Backbone(nn.Module):
             stage = self._stage(number, name)
             self._wrap(stage.module, make(stage.channels, stage.layout))
         if attend:
-            run_on_meta(self.model, name, in_chans, layout.size)  # the model must still run with its stages wrapped
+            run_on_meta(self.model, name, in_chans, layout.size)  # check that the model runs with its stages wrapped
         speed_up_depthwise(self.model)
         self.norm = nn.LayerNorm(self.feature_dim, eps=1e-6) if config["norm"] == "layer" else nn.Identity()
 
@@ -176,13 +172,13 @@ class Backbone(nn.Module):
         return name
 
     def set_checkpointing(self, enable: bool = True) -> None:
-        """Keep no activations within stages for the backward pass, and compute them again there: memory for time.
+        """Recompute activations within stages in the backward pass: less memory, more time.
 
         Args:
-            enable: or not.
+            enable: whether to recompute them.
 
         Raises:
-            UserError: where timm's model does not know how to.
+            UserError: where timm's model does not support it.
         """
         if not enable and not getattr(self.model, "set_grad_checkpointing", None):
             return
@@ -193,7 +189,7 @@ class Backbone(nn.Module):
                 "trainer.checkpointing=true: timm cannot checkpoint this backbone. Use a smaller loader.batch_size "
                 "with trainer.accumulate instead."
             ) from error
-        for path in self._wrapped:  # timm sets the attribute of what stands in the stage's place
+        for path in self._wrapped:  # timm sets the attribute of the wrapper
             stage = self.model.get_submodule(path).stage
             if hasattr(stage, "grad_checkpointing"):
                 stage.grad_checkpointing = enable
@@ -228,7 +224,7 @@ def create_timm_model(config: Mapping[str, Any], *, in_chans: int = 3, pretraine
     """Build the timm model of a complete specification, without its classifier.
 
     Args:
-        config: see :func:`resolve_backbone`.
+        config: see :func:`resolve_timm`.
         in_chans: channels of the images.
         pretrained: download timm's weights. The stem is then left as timm has it.
 
@@ -249,7 +245,7 @@ def create_timm_model(config: Mapping[str, Any], *, in_chans: int = 3, pretraine
     try:
         model: nn.Module = timm.create_model(name, pretrained=pretrained, num_classes=0, in_chans=in_chans, **options)
     except (TypeError, ValueError, AssertionError, AttributeError, IndexError, KeyError) as error:
-        # timm passes options to the model's constructor, which answers a wrong one with any of these.
+        # timm passes options to the model's constructor, which raises any of these for a wrong one
         raise UserError(
             f"timm cannot build backbone '{name}' with the options {options}: {error or type(error).__name__}. "
             f"Legal are the arguments of its constructor in timm.models.{family}."
@@ -257,8 +253,3 @@ def create_timm_model(config: Mapping[str, Any], *, in_chans: int = 3, pretraine
     if small:
         shrink_stem(model, name, family, config["stem_stride"])
     return model
-
-
-def _model_names() -> list[str]:
-    names: list[str] = timm.list_models()
-    return names

@@ -1,8 +1,8 @@
-"""Names of weights in other projects' files, and ours.
+"""Map the names of weights in our checkpoints and in other projects' files to the network's names.
 
 Layouts: the released MFER code (the network of doi 10.1109/TAFFC.2024.3458464), Meta's ConvNeXt v1 and v2 (Liu et al.,
-CVPR 2022; Woo et al., CVPR 2023), timm, and our own checkpoints. Only names are mapped here; whether the tensors fit is
-checked in :mod:`mfer_lightning.nn.weights.load`.
+CVPR 2022; Woo et al., CVPR 2023), timm, and our own checkpoints. Only names are mapped here;
+:mod:`mfer_lightning.nn.weights.load` checks whether the tensors fit.
 """
 
 from __future__ import annotations

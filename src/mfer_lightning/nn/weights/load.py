@@ -1,4 +1,4 @@
-"""Loading weights, strictly: every tensor used, every shape checked, nothing half loaded, no code executed."""
+"""Load weights strictly: every tensor is used, every shape checked, nothing is loaded in part, no code is executed."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from mfer_lightning.errors import UserError
-from mfer_lightning.nn.backbones.probe import timm_facts
 from mfer_lightning.nn.backbones.timm_backbone import create_timm_model
+from mfer_lightning.nn.backbones.trace import timm_facts
 from mfer_lightning.nn.network import MFER
 from mfer_lightning.nn.weights.layouts import Layout, detect, meta, own, released, timm_layout
 from mfer_lightning.nn.weights.read import listed, read_state, tensors_of
@@ -26,11 +26,11 @@ class LoadReport:
 
     Args:
         source: the file, ``"imagenet (timm tag)"`` or ``"none"``.
-        layout: the layout that was recognised, in words.
+        layout: the recognised layout, in words.
         loaded: names of our tensors that were loaded.
         new: names of our tensors that keep their initial values.
         new_parts: the parts they belong to, see :func:`part_of`.
-        dropped: names in the file that the network has no part for (a classifier, loss centres).
+        dropped: names in the file without a counterpart in the network (a classifier, loss centres).
     """
 
     source: str
@@ -60,7 +60,7 @@ def load_weights(model: MFER, weights: str | Path, *, head: str = "load") -> Loa
             fine-tuning on other classes, or the same ones in another order).
 
     Returns:
-        What was loaded, from what layout, and what stayed new.
+        What was loaded, from which layout, and what stayed new.
 
     Raises:
         UserError: where the file cannot be read or does not fit, or the hub cannot be reached.
@@ -129,7 +129,7 @@ def _download(model: MFER) -> tuple[str, dict[str, Tensor]]:
     config = model.config["backbone"]
     try:
         pretrained = create_timm_model(config, in_chans=model.config["in_chans"], pretrained=True)
-    except Exception as error:  # the hub's client raises its own, the network's and the file system's errors
+    except Exception as error:  # the hub's client raises errors of its own, of the network and of the file system
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(
             f"timm's weights for '{config['name']}' could not be loaded: {reason.rstrip('.')}. Training does not "
@@ -171,7 +171,7 @@ def _timm(model: MFER, state: Mapping[str, Tensor]) -> Layout:
     head_norm = norm is not None and norm.shape == (model.feature_dim,) and model.config["backbone"]["norm"] == "layer"
     classifier = timm_facts(model.backbone.model).get("classifier") or ()
     heads = (classifier,) if isinstance(classifier, str) else tuple(classifier)
-    # Buffers that are computed, not learned, were part of the files of older timm versions.
+    # files of older timm versions also hold computed buffers
     buffers = {model.backbone.timm_name(name) for name, _ in model.backbone.named_buffers()}
     computed = {name for name in buffers if name and name not in names.values()}
     return timm_layout(names, head_norm, (*heads, *model.backbone.pruned, *computed))
@@ -228,19 +228,19 @@ def _report(model: MFER, source: str, layout: str, loaded: Mapping[str, Tensor],
 
 
 def _optional(model: MFER, layout: Layout, given: set[str], head: str) -> set[str]:
-    """Our tensors that a file of this layout need not hold."""
+    """Return our tensors that a file of this layout may lack."""
     optional = set()
     if head == "new" or not any(name.startswith("head.") for name in given):
         optional.add("head")
     if layout.backbone_only:
         optional.add("attention")
         if not any(name.startswith("backbone.norm.") for name in given):
-            optional.add("final norm")  # timm's model has none of its own after the pooling
+            optional.add("final norm")  # timm's model has no norm after the pooling
     return {name for name in model.state_dict() if part_of(model, name) in optional}
 
 
 def _stem_names(model: MFER) -> set[str]:
-    """The first convolution of a small stem, whose kernel may differ from the one in pre-trained weights."""
+    """Return the tensors of a small stem's first convolution, whose kernel may differ from pre-trained weights."""
     first = timm_facts(model.backbone.model).get("first_conv")
     if model.config["backbone"]["stem"] != "small" or not isinstance(first, str):
         return set()
@@ -248,7 +248,7 @@ def _stem_names(model: MFER) -> set[str]:
 
 
 def part_of(model: MFER, name: str) -> str:
-    """Say which part of the network a tensor of its state dict belongs to.
+    """Name the part of the network that a tensor of its state dict belongs to.
 
     Args:
         model: the network.
@@ -268,5 +268,5 @@ def part_of(model: MFER, name: str) -> str:
 
 
 def _differ_in_ones(theirs: torch.Size, ours: torch.Size) -> bool:
-    """Meta's linear layers are 1x1 convolutions in some of timm's ConvNeXts, and its GRN holds (1,1,1,C) for (C)."""
+    """Whether shapes differ by ones: Meta's linear layers are 1x1 convolutions in some of timm's ConvNeXts."""
     return (*theirs, 1, 1) == tuple(ours) or tuple(theirs) == (1, 1, 1, *ours)

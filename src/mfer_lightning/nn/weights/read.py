@@ -1,4 +1,4 @@
-"""Reading files of weights: as data only, never as code."""
+"""Read files of weights as data, without executing anything in them."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from mfer_lightning.errors import UserError, nearest
-from mfer_lightning.nn.weights.archive import check_weights_file
+from mfer_lightning.nn.weights.safety import check_weights_file
 
 _WRAPPERS = ("state_dict", "model", "module", "state_dict_ema", "model_ema")
-_PREFIXES = ("module.", "_orig_mod.")  # left by DataParallel and torch.compile
+_PREFIXES = ("module.", "_orig_mod.")  # added by DataParallel and torch.compile
 
 
 def read_state(path: str | Path) -> dict[str, Tensor]:
@@ -25,7 +25,7 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
         path: a ``.safetensors`` file, or one that ``torch.save`` wrote.
 
     Returns:
-        Name -> tensor on the CPU, taken out of the usual wrappings (``state_dict``, ``model``, ``module.``).
+        Name -> tensor on the CPU, without the usual wrappers and prefixes (``state_dict``, ``model``, ``module.``).
 
     Raises:
         UserError: where it is missing, damaged, holds anything but plain data, or holds no weights.
@@ -49,34 +49,34 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
             f"{path} was refused: it is damaged or holds more than weights (Python objects, which can run code when "
             "loaded). Save only the state dict: torch.save(model.state_dict(), path), or use .safetensors."
         ) from error
-    except Exception as error:  # a damaged file fails in as many ways as there are readers inside
+    except Exception as error:  # damaged files make the readers raise many kinds of exceptions
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"{path} cannot be read as weights: {reason}. It may be damaged; get it anew.") from error
     state = tensors_of(content, str(path))
-    _check_claims(state, path)
+    for name, value in state.items():
+        plain = value.layout is torch.strided and value.device.type == "cpu" and not value.is_quantized
+        if not plain or not is_stored_whole(value):
+            raise UserError(f"{path}: {name[:80]!r} is no plain tensor, or claims to be larger than what is stored.")
     return state
 
 
-def _check_claims(state: Mapping[str, Tensor], path: Path) -> None:
-    """Refuse tensors that would grow when they are copied: a single number repeated, an empty frame."""
-    for name, value in state.items():
-        plain = value.layout is torch.strided and value.device.type == "cpu" and not value.is_quantized
-        if not plain or value.numel() * value.element_size() > value.untyped_storage().nbytes():
-            raise UserError(f"{path}: {name[:80]!r} is no plain tensor, or claims to be larger than what is stored.")
+def is_stored_whole(value: Tensor) -> bool:
+    """Whether all elements of a tensor are stored. Others would grow when copied, e.g. one number repeated."""
+    return value.numel() * value.element_size() <= value.untyped_storage().nbytes()
 
 
 def tensors_of(content: object, source: str) -> dict[str, Tensor]:
-    """Take the tensors out of the usual wrappings.
+    """Take the tensors out of the usual wrappers (``state_dict``, ``model``, ...).
 
     Args:
         content: what a file held.
         source: its name, for messages.
 
     Returns:
-        Name -> tensor, without the prefixes that DataParallel and torch.compile leave.
+        Name -> tensor, without the prefixes of DataParallel and torch.compile.
 
     Raises:
-        UserError: where something else than tensors is inside.
+        UserError: where something other than tensors is inside.
     """
     for wrapper in _WRAPPERS:
         if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
@@ -91,12 +91,12 @@ def tensors_of(content: object, source: str) -> dict[str, Tensor]:
     for prefix in _PREFIXES:
         if all(name.startswith(prefix) for name in state):
             state = {name.removeprefix(prefix): value for name, value in state.items()}
-    # torch.compile inside a module leaves its mark in the middle of names.
+    # torch.compile inside a module adds its prefix in the middle of names.
     return {name.replace("._orig_mod.", "."): value for name, value in state.items()}
 
 
 def listed(names: Iterable[str], most: int = 4) -> str:
-    """Show the first few names.
+    """Join the first few names.
 
     Example:
         >>> listed(["a", "b", "c"], most=2)

@@ -1,0 +1,82 @@
+"""List the photos that are to be aligned, and name their aligned faces."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from mfer_lightning.errors import UserError
+
+#: Endings of the photos in a folder.
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif")
+
+
+@dataclass(frozen=True)
+class Photo:
+    """One photo and the path of its aligned face.
+
+    Args:
+        source: the file.
+        name: its name in the report: the path below the source folder, with ``/``.
+        target: path of the aligned face below the output folder, without the suffix.
+    """
+
+    source: Path
+    name: str
+    target: str
+
+
+def list_photos(source: str | Path, output: str | Path) -> list[Photo]:
+    """List the photos of a file, a folder (with all below it) or a pattern, and name the aligned faces.
+
+    Faces are named as in the datasets, ``<photo>_aligned``, in the same folders as the photos. Two photos of a folder
+    that differ only in the suffix keep it in the name.
+
+    Args:
+        source: the photos.
+        output: folder of the aligned faces; not the source itself.
+
+    Returns:
+        The photos in order of their names.
+
+    Raises:
+        UserError: where there are none, or the output folder is the source.
+    """
+    root = Path(source).expanduser()
+    inside = Path(output).expanduser().resolve()
+    if root.is_file():
+        root, files = root.parent, [root]
+    elif root.is_dir():
+        if inside == root.resolve():
+            raise UserError(f"output={output} is the folder of the photos themselves: choose another one.")
+        files = [f for f in sorted(root.rglob("*")) if f.is_file() and f.suffix.lower() in SUFFIXES]
+        files = [f for f in files if inside not in f.resolve().parents]  # an output folder within the source
+    elif is_pattern(source):
+        root, files = expand_pattern(root)
+        files = [f for f in files if f.is_file()]
+    else:
+        raise UserError(f"source={source}: there is no such file or folder.")
+    if not files:
+        raise UserError(f"source={source} holds no photos ({', '.join(SUFFIXES)}).")
+    names = [f.relative_to(root).as_posix() for f in files]
+    stems = Counter(name.rpartition(".")[0] or name for name in names)
+    photos = []
+    for file, name in zip(files, names, strict=True):
+        stem, _, suffix = name.rpartition(".")
+        stem = stem or name
+        target = f"{stem}_{suffix}_aligned" if stems[stem] > 1 else f"{stem}_aligned"
+        photos.append(Photo(file, name, target))
+    return photos
+
+
+def is_pattern(text: str | Path) -> bool:
+    """Whether a path holds wildcards."""
+    return any(c in str(text) for c in "*?[")
+
+
+def expand_pattern(path: Path) -> tuple[Path, list[Path]]:
+    """Split a path at its first part with a wildcard: the folder before it, and all that the pattern matches in it."""
+    first = next(i for i, part in enumerate(path.parts) if is_pattern(part))
+    anchor = Path(*path.parts[:first])
+    return anchor, sorted(anchor.glob(str(Path(*path.parts[first:]))))

@@ -1,0 +1,92 @@
+"""``mfer align``: align the faces of photos into a folder that a second start continues."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.progress import Progress
+
+from mfer_lightning.align.align_photos import align_photos, build_aligner
+from mfer_lightning.align.geometry import BORDERS
+from mfer_lightning.align.photo_list import list_photos
+from mfer_lightning.align.report_file import CENTRE, DONE, Report
+from mfer_lightning.errors import UserError, check_choice, check_least
+
+#: What happens to a photo with several faces, and to one without.
+SEVERAL_FACES = ("largest", "surest", "central", "all", "skip")
+NO_FACES = ("skip", "centre")
+FORMATS = ("jpg", "png")
+
+
+def align(
+    source: str | Path,
+    output: str | Path,
+    *,
+    template: str = "face-evolve-112",
+    size: int | None = None,
+    margin: float = 0.0,
+    faces: str = "largest",
+    no_face: str = "skip",
+    refine: int = 2,
+    border: str = "black",
+    detector: Mapping[str, Any] | None = None,
+    format: str = "jpg",
+    quality: int = 95,
+    workers: int = 0,
+    retry: bool = False,
+) -> Report:
+    """Align the photos that an earlier start has not.
+
+    Args:
+        source: a photo, a folder with everything below it, or a pattern such as ``photos/*.jpg``.
+        output: folder of the aligned faces, of ``alignment.json`` and of ``report.csv``.
+        template: a name of :data:`mfer_lightning.align.templates.TEMPLATES`.
+        size: height of the crops in pixels; None: the template's own.
+        margin: further border on each side, as a share of the template's size.
+        faces: which of several faces, of :data:`SEVERAL_FACES`.
+        no_face: what to do with a photo without a face, of :data:`NO_FACES`.
+        refine: how often the landmarks of a face are refined (:mod:`mfer_lightning.align.refine_landmarks`).
+        border: how pixels outside of the photo are filled: black, edge, mirror.
+        detector: ``name`` and options of the detector; None: MTCNN.
+        format: ``"jpg"`` or ``"png"``.
+        quality: of JPEG files, 1 to 100.
+        workers: processes; 0: this one.
+        retry: try again the photos without a face and those that could not be read.
+
+    Returns:
+        The report, of all starts together.
+
+    Raises:
+        UserError: for illegal options, a source without photos, or a folder that was begun with other settings.
+    """
+    chosen = {"faces": faces, "no_face": no_face, "format": format, "quality": quality}
+    chosen["detector"] = dict({"name": "mtcnn"} if detector is None else detector)
+    for option, legal in (("faces", SEVERAL_FACES), ("no_face", NO_FACES), ("format", FORMATS)):
+        check_choice(option, chosen[option], legal)
+    check_choice("border", border, BORDERS)
+    if not 1 <= quality <= 100:
+        raise UserError(f"quality={quality}: the value must be from 1 to 100.")
+    check_least("workers", workers, 0)
+    if not isinstance(chosen["detector"].get("name"), str):
+        raise UserError("detector: say its name, e.g. detector.name=mtcnn.")
+    settings = {**chosen, "template": template, "size": size, "margin": margin, "refine": refine, "border": border}
+    photos = list_photos(source, output)
+    aligner = build_aligner(settings)  # before anything is written: an illegal setting leaves no folder behind
+    folder = Path(output).expanduser()
+    report = Report(folder, {**aligner.to_config(), **chosen})
+    before = report.done()
+    if retry:
+        again = [name for name, status in before.items() if status not in (DONE, CENTRE)]
+        report.forget(again)
+        before = {name: status for name, status in before.items() if name not in again}
+    left = [photo for photo in photos if photo.name not in before]
+    if before:
+        print(f"{len(photos) - len(left):,} of {len(photos):,} photos were done before.")
+    with Progress(transient=True) as bar:
+        task = bar.add_task("align", total=len(left))
+        for rows in align_photos(left, settings, folder, workers):
+            report.append(rows)
+            bar.advance(task)
+    return report

@@ -1,0 +1,72 @@
+"""Apply a function to many items in several processes, with the results in order.
+
+``concurrent.futures`` does the work. Two things are added: each process builds its own function once (detectors cannot
+be pickled), and only a few chunks wait for their turn, since results may hold pixels.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any, TypeVar
+
+import cv2
+
+from mfer_lightning.errors import UserError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+_function: Callable[[Any], Any]  # of a worker process
+
+
+def map_in_processes(
+    build: Callable[[], Callable[[Item], Result]],
+    items: Sequence[Item],
+    workers: int,
+    *,
+    chunk: int = 4,
+    waiting: int = 4,
+) -> Iterator[Result]:
+    """Apply a function to items, in order.
+
+    Args:
+        build: makes the function; called once in each process, so it must be picklable.
+        items: what to work on.
+        workers: processes; 0 and 1: this one.
+        chunk: items handed to a process at once.
+        waiting: chunks on their way for each process.
+
+    Raises:
+        UserError: where a process died.
+    """
+    if workers <= 1:
+        yield from map(build(), items)
+        return
+    context = multiprocessing.get_context("spawn")  # OpenCV's threads do not survive a fork
+    sent: deque[Future[list[Result]]] = deque()
+    try:
+        with ProcessPoolExecutor(workers, context, initializer=_start, initargs=(build,)) as pool:
+            for start in range(0, len(items), chunk):
+                sent.append(pool.submit(_work, items[start : start + chunk]))
+                if len(sent) >= waiting * workers:
+                    yield from sent.popleft().result()
+            while sent:
+                yield from sent.popleft().result()
+    except BrokenProcessPool as error:
+        raise UserError(
+            "A worker process died (out of memory?). What is done is kept: the same command goes on; use fewer workers."
+        ) from error
+
+
+def _start(build: Callable[[], Callable[[Any], Any]]) -> None:
+    global _function
+    cv2.setNumThreads(1)
+    _function = build()
+
+
+def _work(items: Sequence[Any]) -> list[Any]:
+    return [_function(item) for item in items]

@@ -1,0 +1,85 @@
+"""Read the weights of DS attention modules: how each channel weighs the positions of a map."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from mfer_lightning.inference.model import FERModel
+from mfer_lightning.nn.attention import DSAttention
+
+
+@dataclass(frozen=True)
+class AttentionMaps:
+    """The weights of one attention module.
+
+    Args:
+        stage: after which stage of the backbone it stands, from 1.
+        weights: (B,C,H,W) float32; each channel sums to 1 over the positions of a face.
+    """
+
+    stage: int
+    weights: NDArray[np.float32]
+
+    @property
+    def mean(self) -> NDArray[np.float32]:
+        """(B,H,W) mean over the channels, which sums to 1 over the positions as well."""
+        result: NDArray[np.float32] = self.weights.mean(axis=1)
+        return result
+
+    def most_active(self, count: int) -> NDArray[np.int64]:
+        """Return for each face the ``count`` channels with the most uneven weights, (B, count), the most uneven first.
+
+        Measured by the sum of squares: 1 where one position has all weight, 1/(H*W) where all are equal.
+        """
+        uneven = (self.weights.astype(np.float64) ** 2).sum(axis=(2, 3))
+        order: NDArray[np.int64] = np.argsort(-uneven, axis=1, kind="stable")[:, :count]
+        return order
+
+
+def attention_maps(model: FERModel, faces: Tensor, batch_size: int = 32) -> list[AttentionMaps]:
+    """Read the weights of every DS attention module while faces pass through.
+
+    Hooks catch the modules' inputs and compute the weights again, so that the normal path stores nothing for this.
+
+    Args:
+        model: a loaded model; it is not changed.
+        faces: uint8 (B,3,H,W), RGB.
+        batch_size: faces at a time.
+
+    Returns:
+        One entry a module, in the order of the stages; none where the network has no such attention.
+    """
+    modules = _modules(model.network)
+    kept: dict[int, list[NDArray[np.float32]]] = {stage: [] for stage in modules}
+
+    def keep(stage: int, module: DSAttention, x: Tensor) -> None:
+        kept[stage].append(module.weights(x).float().cpu().numpy())
+
+    handles = [
+        module.register_forward_pre_hook(lambda m, inputs, stage=stage: keep(stage, m, inputs[0]))
+        for stage, module in modules.items()
+    ]
+    try:
+        with torch.inference_mode():
+            for _ in model.batches(faces, batch_size):
+                pass
+    finally:
+        for handle in handles:
+            handle.remove()
+    return [AttentionMaps(stage, np.concatenate(parts)) for stage, parts in sorted(kept.items()) if parts]
+
+
+def _modules(network: nn.Module) -> dict[int, DSAttention]:
+    """Find the attention modules by the number of the stage that they stand after."""
+    backbone = getattr(network, "backbone", None)
+    found: dict[int, DSAttention] = {}
+    for number, stage in enumerate(getattr(backbone, "stages", ()), start=1):
+        module = getattr(backbone.model.get_submodule(stage.module), "attention", None)  # type: ignore[union-attr]
+        if isinstance(module, DSAttention):
+            found[number] = module
+    return found

@@ -1,0 +1,104 @@
+"""Predict the same faces under one change after another; finished passes are kept until their suite is finished."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mfer_lightning.analysis.model_on_split import ModelOnSplit
+from mfer_lightning.data.dataset import Change
+from mfer_lightning.files import atomic_path, write_json
+from mfer_lightning.inference.predict_split import predict_split
+from mfer_lightning.views import Views
+
+
+class Passes:
+    """Predictions of the same faces under one change after another.
+
+    Args:
+        subject: the model and the faces.
+        folder: where finished passes are kept. Those of an interrupted suite with the same faces and weights are used
+            again, others removed. None: nothing is kept.
+        definition: what else a kept pass depends on (version, seed, border).
+        progress: called with a pass's name and the number of faces done since the last call.
+    """
+
+    def __init__(
+        self,
+        subject: ModelOnSplit,
+        folder: Path | None = None,
+        definition: str = "",
+        progress: Callable[[str, int], None] | None = None,
+    ) -> None:
+        self.subject = subject
+        self.folder = folder
+        self.progress = progress
+        self.reused = 0
+        if folder is not None:
+            identity = {"identity": subject.identity(), "definition": definition}
+            if not _same(folder / "identity.json", identity):
+                shutil.rmtree(folder, ignore_errors=True)
+                write_json(folder / "identity.json", identity)
+
+    def logits(self, name: str, change: Change | None = None, views: Views | None = None) -> NDArray[np.float32]:
+        """Return the logits (N,K) over the common classes of all faces under a change.
+
+        Args:
+            name: of the pass, used as a file name.
+            change: applied to the faces; None: nothing.
+            views: what is averaged for each face; None: the subject's.
+        """
+        if self.folder is None:
+            return self.run(name, self.subject.positions, change, views)
+        file = self.folder / f"{name}.npy"
+        kept = _kept(file, (len(self.subject.positions), len(self.subject.match.names)))
+        if kept is not None:
+            self.reused += 1
+            if self.progress is not None:
+                self.progress(name, len(kept))
+            return kept
+        logits = self.run(name, self.subject.positions, change, views)
+        with atomic_path(file) as temporary:
+            np.save(temporary, logits)
+        return logits
+
+    def run(
+        self, name: str, positions: NDArray[np.int64], change: Change | None = None, views: Views | None = None
+    ) -> NDArray[np.float32]:
+        """Like :meth:`logits`, for any faces of the split in any order; rows are returned sorted, nothing is kept."""
+        subject, progress = self.subject, self.progress
+        outputs = predict_split(
+            subject.model,
+            subject.datamodule,
+            subject.split,
+            views=subject.views if views is None else views,
+            positions=positions,
+            change=change,
+            progress=None if progress is None else lambda n: progress(name, n),
+        )
+        return outputs.logits[:, subject.match.columns]
+
+    def finish(self) -> None:
+        """Remove what was kept."""
+        if self.folder is not None:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _same(file: Path, identity: dict[str, str]) -> bool:
+    try:
+        return bool(json.loads(file.read_text(encoding="utf-8")) == identity)
+    except (OSError, ValueError):
+        return False
+
+
+def _kept(file: Path, shape: tuple[int, int]) -> NDArray[np.float32] | None:
+    try:
+        kept = np.load(file, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    return kept if kept.shape == shape and kept.dtype == np.float32 and bool(np.isfinite(kept).all()) else None

@@ -1,0 +1,239 @@
+"""Open a model together with the split of a dataset that it is evaluated on."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from numpy.typing import NDArray
+
+from mfer_lightning.data.datasets import FaceDataModule
+from mfer_lightning.data.holdout import holdout
+from mfer_lightning.data.datasets.registry import find_protocol
+from mfer_lightning.errors import UserError
+from mfer_lightning.inference.checkpoint import run_folder
+from mfer_lightning.inference.dataset import dataset_config, open_dataset
+from mfer_lightning.inference.match_classes import ClassMatch, match_classes
+from mfer_lightning.inference.model import FERModel, read_model
+from mfer_lightning.inference.predict_split import SplitName
+from mfer_lightning.memory import keep_freed_memory
+from mfer_lightning.views import ONE_VIEW, Views
+
+#: Options of a dataset that do not change its faces, or that the protocol's name contains already.
+_SAME_FACES = ("protocol", "root", "name", "cache", "cache_dir", "batch_size", "num_workers", "pin_memory")
+
+
+@dataclass(frozen=True, eq=False)
+class ModelOnSplit:
+    """A model and the faces that it is evaluated on.
+
+    Args:
+        model: the model.
+        datamodule: has read its labels.
+        split: of the datamodule.
+        match: from the model's logits and the dataset's labels to the common classes.
+        positions: (N,) the faces within the split, sorted by row of the index.
+        views: what is averaged for each face.
+        dataset: the dataset's configuration.
+        options: options of the dataset that were given with the evaluation and change its faces, in words.
+    """
+
+    model: FERModel
+    datamodule: FaceDataModule
+    split: SplitName
+    match: ClassMatch
+    positions: NDArray[np.int64]
+    views: Views = ONE_VIEW
+    dataset: Mapping[str, Any] = field(default_factory=dict)
+    options: str = ""
+
+    @property
+    def rows(self) -> NDArray[np.int64]:
+        """(N,) rows of the index."""
+        return self.datamodule.splits[self.split].rows[self.positions]
+
+    @property
+    def label(self) -> NDArray[np.int64]:
+        """(N,) labels among the common classes."""
+        return self.match.to_common[self.datamodule.splits[self.split].label[self.positions]]
+
+    @property
+    def protocol(self) -> str:
+        """The protocol's name, marked where classes are left out."""
+        return f"{self.datamodule.protocol.name}{self.match.mark}"
+
+    def describe(self) -> dict[str, Any]:
+        """Return what a result says of the faces: dataset, protocol, split, evaluation set."""
+        usual = self.datamodule.protocol.describe(self.split)
+        return {
+            "dataset": self.dataset.get("name", self.datamodule.dataset),
+            "protocol": self.protocol,
+            "split": self.split,
+            "evaluation_set": f"{usual}, with {self.options}" if self.options else usual,
+        }
+
+    def describe_model(self) -> dict[str, Any]:
+        """Return what a result says of the model."""
+        said = self.model.metadata
+        return {
+            "checkpoint": str(self.model.source),
+            "trained_on": said.get("protocol"),
+            **{key: said.get(key) for key in ("data_hash", "git", "precision")},
+            "class_names": list(self.model.class_names),
+            **self.views.to_config(),
+        }
+
+    def identity(self) -> str:
+        """Hash the weights, the faces and how they are predicted: equal hashes mean equal figures."""
+        digest = hashlib.sha256()
+        for name, tensor in self.model.network.state_dict().items():
+            digest.update(name.encode())
+            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        preprocess = self.model.preprocess.to_config()
+        facts = (self.datamodule.data_hash, self.split, self.match.names, self.views.mark, preprocess)
+        digest.update(repr(facts).encode())
+        digest.update(self.rows.tobytes())
+        return digest.hexdigest()
+
+    def require_faces(self) -> None:
+        """Check that there is a face to evaluate.
+
+        Raises:
+            UserError: where the split is empty, or all its faces belong to dropped classes.
+        """
+        if len(self.positions) == 0:
+            self.datamodule.predict_dataloader(self.split)  # explains an empty split
+            raise UserError(f"drop leaves no face of the {self.split} split.")
+
+    def remarks(self) -> list[str]:
+        """Warn of faces that the model was trained or selected on, and name the classes that are left out."""
+        notes = self._seen_before()
+        if self.match.dropped:
+            lost = int((self.match.to_common[self.datamodule.splits[self.split].label] < 0).sum())
+            names = ", ".join(self.match.dropped)
+            notes.append(f"left out as asked: {names} ({lost:,} faces; a view of {len(self.match.names)} classes)")
+        return notes
+
+    def _seen_before(self) -> list[str]:
+        trained_on = str(self.model.metadata.get("protocol"))
+        origin, protocol = find_protocol(trained_on), self.datamodule.protocol
+        if origin is None or origin.dataset != protocol.dataset:
+            return []
+        if self.split == "train":
+            return ["the model was trained on these faces: this is no figure of how it does on others"]
+        if protocol.name == trained_on and self.split == "val":
+            return []  # held out from training, and known to be the split of the selection
+        index = self.datamodule.index
+        partitions = set(np.unique(index.partition[self.datamodule.splits[self.split].rows]).tolist())
+        notes = []
+        if partitions & set(origin.train):
+            notes.append(f"{trained_on}, which the model was trained under, trains on faces of this split")
+        if origin.val in partitions:
+            notes.append(f"{trained_on}, which the model was trained under, selects its epoch on faces of this split")
+        return notes
+
+
+def open_model_on_split(
+    checkpoint: str | Path,
+    split: SplitName = "test",
+    *,
+    dataset_name: str | None = None,
+    dataset_options: Sequence[str] = (),
+    drop: Sequence[str] = (),
+    flip: bool | None = None,
+    shift: float | None = None,
+    device: str = "auto",
+    data: str | None = None,
+    cache: str | None = None,
+    loader: Mapping[str, Any] | None = None,
+) -> ModelOnSplit:
+    """Load a model and read the labels of the faces that it is evaluated on.
+
+    Args:
+        checkpoint: a run's folder, a checkpoint or an export.
+        split: which faces.
+        dataset_name: a choice of ``conf/dataset``; None: the dataset that the model was trained on.
+        dataset_options: ``dataset.<option>=<value>``, which win.
+        drop: classes to leave out.
+        flip: average with the mirrored face; None: as the checkpoint says.
+        shift: average with four shifted copies; None: as the checkpoint says.
+        device: ``"auto"``, or a torch device.
+        data: the data root; None: the stored one, or the default.
+        cache: folder of decoded images; None: the default.
+        loader: ``eval_batch_size`` and ``num_workers``.
+
+    Raises:
+        UserError: where the model or the dataset cannot be opened, or their classes differ.
+    """
+    keep_freed_memory()
+    model = read_model(checkpoint, device)
+    config = dataset_config(dataset_name, dataset_options, model.metadata.get("config"), data)
+    datamodule = open_dataset(config, {"eval_batch_size": 64, "num_workers": 2} if loader is None else loader, cache)
+    match = match_classes(model.class_names, datamodule.class_names, drop)
+    views = Views.of_metadata(model.metadata, flip, shift)
+    positions = choose_faces(datamodule, split, match)
+    return ModelOnSplit(model, datamodule, split, match, positions, views, config, _changing(dataset_options))
+
+
+def choose_faces(
+    datamodule: FaceDataModule, split: SplitName, match: ClassMatch, limit: int | None = None
+) -> NDArray[np.int64]:
+    """Choose the faces of a split to evaluate: all of the common classes, or a stratified sample of them.
+
+    Args:
+        datamodule: has read its labels.
+        split: which.
+        match: faces of dropped classes are left out.
+        limit: approximate number of faces; the choice depends only on their names. None: all.
+
+    Returns:
+        Positions within the split, sorted by row of the index.
+    """
+    part = datamodule.splits[split]
+    positions = np.argsort(part.rows)
+    positions = positions[match.to_common[part.label[positions]] >= 0]
+    if limit is not None and limit < len(positions):
+        paths = datamodule.index.path[part.rows[positions]].tolist()
+        positions = positions[holdout(part.label[positions], paths, limit / len(positions), seed=0)]
+    return positions
+
+
+def results_folder(subject: ModelOnSplit, runs: str | Path = "runs", suffix: str = "") -> Path:
+    """Return the default folder of an evaluation's results: the same evaluation finds it again.
+
+    Args:
+        subject: what is evaluated.
+        runs: folder for the results of checkpoints that belong to no run.
+        suffix: added to the folder's name.
+    """
+    source = subject.model.source
+    assert source is not None
+    run = run_folder(source)
+    name = f"{subject.protocol}-{subject.split}"
+    if run is None:
+        parent = Path(runs).expanduser() / f"evaluate-{source.stem}"
+    else:
+        parent, name = run, name if source.stem == "best" else f"{source.stem}-{name}"
+    plain = re.sub(r"[^\w.=-]+", "-", subject.options)
+    if len(plain) > 80:
+        plain = hashlib.sha256(subject.options.encode()).hexdigest()[:8]
+    mark = f"-{plain}" if subject.options else ""
+    return parent / "evaluations" / f"{name}{mark}{subject.views.mark}{suffix}"
+
+
+def _changing(options: Sequence[str]) -> str:
+    """Name the options that change the faces of a dataset.
+
+    Example:
+        >>> _changing(["dataset.protocol=paper", "dataset.occlusion=0.5", "dataset.difficulty=1"])
+        'difficulty=1 occlusion=0.5'
+    """
+    parsed = OverridesParser.create().parse_overrides(list(options))
+    given = {o.key_or_group.removeprefix("dataset."): o.value() for o in parsed}
+    return " ".join(f"{key}={value}" for key, value in sorted(given.items()) if key not in _SAME_FACES)

@@ -1,0 +1,133 @@
+"""``mfer evaluate suite=standard``: predictions, every metric and ``result.json``, as at the end of a training."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.progress import Progress
+
+from mfer_lightning.analysis.face_lists import match_lists, measure_lists
+from mfer_lightning.analysis.model_on_split import ModelOnSplit
+from mfer_lightning.analysis.temperature_scaling import calibration
+from mfer_lightning.data.datasets.registry import find_protocol
+from mfer_lightning.errors import UserError
+from mfer_lightning.evaluation.metrics import evaluate
+from mfer_lightning.evaluation.predictions import Predictions
+from mfer_lightning.evaluation.schema import SCHEMA_VERSION, validate_result
+from mfer_lightning.evaluation.uncertainty import annotator_figures, metric_intervals
+from mfer_lightning.figures.split_figures import draw_figures
+from mfer_lightning.files import write_json
+from mfer_lightning.inference.predict_split import (
+    Outputs,
+    SplitName,
+    groups_of,
+    predict_split,
+    tabulate,
+    write_features,
+)
+from mfer_lightning.nn.cost import count_gflops, count_parameters
+from mfer_lightning.report.terminal.results import print_result
+from mfer_lightning.tracking.provenance import git_state, hardware, peak_memory_bytes, versions
+
+
+def evaluate_model(
+    subject: ModelOnSplit,
+    folder: Path,
+    *,
+    lists: Mapping[str, Sequence[str]] | None = None,
+    calibrate: bool = False,
+    embedding_points: int = 1500,
+) -> dict[str, Any]:
+    """Evaluate a model on a split; write and print the results.
+
+    Args:
+        subject: the model and the faces.
+        folder: of the results: the table of predictions, features, figures, and ``result.json``, written last.
+        lists: file names of subsets to measure, see :mod:`mfer_lightning.analysis.face_lists`.
+        calibrate: fit one temperature on val and report calibration before and after.
+        embedding_points: faces in the t-SNE figure; 0: no figure.
+
+    Returns:
+        The result.
+
+    Raises:
+        UserError: where there are no faces to evaluate, or a list names none of them.
+    """
+    split, index = subject.split, subject.datamodule.index
+    matched = match_lists(lists or {}, index.path.tolist(), subject.rows)  # before the predictions, which take a while
+    started = time.perf_counter()
+    outputs = _predict(subject, split)
+    seconds = time.perf_counter() - started
+    table, kept = tabulate(subject.datamodule, split, outputs, subject.match)
+    result = _result(subject, table, seconds)
+    measure_lists(matched, table, result)
+    if calibrate:
+        result["calibration"] = calibration(_validation_table(subject), table)
+
+    table.to_csv(folder / f"predictions_{split}.csv")
+    rows = outputs.index[kept]
+    attributes = {name: values[rows] for name, values in index.attributes.items()}
+    write_features(folder / f"features_{split}.npz", rows, outputs.feature[kept], table.label, attributes)
+    draw_figures(folder, result, table, embedding_points)
+    write_json(folder / "result.json", dict(validate_result(result)))
+    print_result(result, folder)
+    return result
+
+
+def _predict(subject: ModelOnSplit, split: SplitName) -> Outputs:
+    datamodule = subject.datamodule
+    with Progress(transient=True) as bar:
+        task = bar.add_task(split, total=len(datamodule.splits[split]))
+        return predict_split(
+            subject.model, datamodule, split, views=subject.views, progress=lambda n: bar.advance(task, n)
+        )
+
+
+def _result(subject: ModelOnSplit, table: Predictions, seconds: float) -> dict[str, Any]:
+    model, datamodule = subject.model, subject.datamodule
+    evaluation = evaluate(table)
+    stored: Mapping[str, Any] = model.metadata.get("config") or {}
+    origin = find_protocol(model.metadata.get("protocol"))
+    selects = origin is not None and not origin.takes_last_epoch
+    size = model.preprocess.size or datamodule.size or 224
+    return {
+        "schema_version": SCHEMA_VERSION,
+        **subject.describe(),
+        **evaluation,
+        "intervals": metric_intervals(table, groups_of(datamodule, table)),
+        "annotators": annotator_figures(table),
+        "notes": [*subject.remarks(), *evaluation["notes"], *datamodule.notes],
+        "selection": {
+            "rule": origin.selection if origin else "as the checkpoint was made",
+            "monitor": origin.monitor if origin and selects else None,
+            "split": "val" if selects else None,
+            "epoch": model.metadata.get("epoch"),
+            "value": None,
+        },
+        "seed": int(stored.get("seed", 0)),
+        "config": dict(stored),
+        "data": {name: value for name, value in subject.dataset.items() if name not in ("_target_", "root")},
+        "data_hash": datamodule.data_hash,
+        "model": subject.describe_model(),
+        "cost": {
+            "parameters": count_parameters(model.network),
+            "gflops": count_gflops(model.network, int(size)),
+            "seconds": seconds,
+            "images_per_second": len(table) / seconds,
+            "peak_memory_bytes": peak_memory_bytes(),
+        },
+        "git": git_state(),
+        "versions": versions(),
+        "hardware": hardware(),
+    }
+
+
+def _validation_table(subject: ModelOnSplit) -> Predictions:
+    """Predict val, on which a temperature is fitted."""
+    datamodule = subject.datamodule
+    if len(datamodule.splits.val) == 0:
+        raise UserError(f"calibrate=true needs a val split to fit on, and {datamodule.protocol.name} has none.")
+    return tabulate(datamodule, "val", _predict(subject, "val"), subject.match)[0]

@@ -1,0 +1,83 @@
+"""Delete uploads from the web server's temporary folder.
+
+The server writes an uploaded file before our code sees it. Therefore it gets a private folder. Each file is deleted
+as soon as it has been read, files that are never read (a broken upload, a closed browser) after two minutes, the folder
+when the page ends, and the folder of a killed page when the next one starts.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+
+_PREFIX = "mfer-demo-"
+
+#: Seconds after which an unread upload is deleted, and between two checks.
+PATIENCE, LOOK = 120.0, 15.0
+
+
+def private_folder() -> Path:
+    """Make the folder for uploads, which is deleted at the end of this process.
+
+    Returns:
+        A new folder with mode 0700.
+    """
+    for old in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        if _is_orphan(old):
+            shutil.rmtree(old, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def forget(file: str | Path, folder: Path) -> None:
+    """Delete an upload and the folder that the server made for it; files outside of ``folder`` are left alone."""
+    path = Path(file)
+    if not path.resolve().is_relative_to(folder.resolve()):
+        return
+    path.unlink(missing_ok=True)
+    parent = path.parent
+    if parent != folder and parent.is_dir() and not any(parent.iterdir()):
+        parent.rmdir()
+
+
+def sweep(folder: Path, patience: float = PATIENCE) -> None:
+    """Delete files that were not written to for ``patience`` seconds, and empty folders of that age."""
+    before = time.time() - patience
+    for path in sorted(folder.rglob("*"), reverse=True):  # files before their folders
+        with suppress(OSError):  # already deleted, or a folder that is not empty
+            if path.lstat().st_mtime < before:
+                path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
+
+
+def keep_swept(folder: Path, patience: float = PATIENCE, look: float = LOOK) -> threading.Thread:
+    """Call :func:`sweep` regularly in a thread, until the folder is gone or the process ends."""
+
+    def work() -> None:
+        while folder.is_dir():
+            sweep(folder, patience)
+            time.sleep(look)
+
+    thread = threading.Thread(target=work, name="mfer-demo-sweep", daemon=True)
+    thread.start()
+    return thread
+
+
+def _is_orphan(folder: Path) -> bool:
+    """Whether the process in a folder's name has ended; folders of other users never count."""
+    pid = folder.name.removeprefix(_PREFIX).partition("-")[0]
+    if not pid.isdigit() or folder.is_symlink() or folder.stat().st_uid != os.getuid():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return False

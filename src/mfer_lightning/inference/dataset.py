@@ -1,0 +1,72 @@
+"""Build the dataset that a model is evaluated on: the one it was trained on, or another one by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from mfer_lightning.config.compose import compose_train
+from mfer_lightning.config.instantiate import instantiate
+from mfer_lightning.config.path_quoting import quoted
+from mfer_lightning.data.datasets import FaceDataModule
+from mfer_lightning.data.workers import check_workers
+from mfer_lightning.errors import UserError, check_least
+
+
+def dataset_config(
+    name: str | None, options: Sequence[str], stored: Mapping[str, Any] | None, data: str | None
+) -> dict[str, Any]:
+    """Compose the configuration of a dataset.
+
+    Args:
+        name: a choice of ``conf/dataset``; None: the stored one.
+        options: ``dataset.<option>=<value>``, which win.
+        stored: the configuration that a checkpoint was trained with, or None.
+        data: the data root; None: the stored one, or the default.
+
+    Returns:
+        A plain mapping with ``_target_``.
+
+    Raises:
+        UserError: where there is no such dataset or option, or the dataset is not known.
+    """
+    if name is None:
+        if stored is None or "dataset" not in stored:
+            raise UserError("The checkpoint does not say which dataset it was trained on: name one with dataset=...")
+        config = dict(stored["dataset"])
+        before = str(stored.get("paths", {}).get("data", ""))
+        if data is not None and str(config.get("root", "")).startswith(before):
+            config["root"] = data + str(config["root"])[len(before) :]
+        parsed = OverridesParser.create().parse_overrides(list(options))
+        return config | {override.key_or_group.removeprefix("dataset."): override.value() for override in parsed}
+    # "++" sets any option of the dataset's class, whether conf/dataset names it or not. The class checks the names.
+    overrides = [f"dataset={name}", *(f"++{option}" for option in options)]
+    if data is not None:
+        overrides.append(f"paths.data={quoted(str(Path(data)))}")
+    composed: dict[str, Any] = compose_train(overrides)["dataset"]
+    return composed
+
+
+def open_dataset(config: Mapping[str, Any], loader: Mapping[str, Any], cache: str | None) -> FaceDataModule:
+    """Build the datamodule of a dataset for evaluation, and read its labels.
+
+    Args:
+        config: of :func:`dataset_config`.
+        loader: ``eval_batch_size`` and ``num_workers``.
+        cache: folder of decoded images; None: the default.
+
+    Raises:
+        UserError: for whatever is wrong with options or files.
+    """
+    check_least("loader.eval_batch_size", loader["eval_batch_size"], 1)
+    check_least("loader.num_workers", loader["num_workers"], 0)
+    check_workers(loader["num_workers"])
+    datamodule: FaceDataModule = instantiate(
+        config, where="dataset", base=FaceDataModule, augment="none", batch_size=1, cache_dir=cache, **loader
+    )
+    datamodule.prepare_data()
+    datamodule.setup("predict")
+    return datamodule

@@ -1,0 +1,72 @@
+"""Write a folder whole or not at all."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mfer_lightning.errors import UserError
+
+#: Files that identify a folder as an export, which ``replace`` may remove.
+MARKS = ("config.json", "model.onnx", "export.json")
+
+
+@contextmanager
+def atomic_folder(target: str | Path, *, replace: bool = False) -> Iterator[Path]:
+    """Give a temporary folder beside ``target`` that becomes ``target`` when the block ends without an error.
+
+    Args:
+        target: the folder to make. An empty one may be there already.
+        replace: an earlier export in that place is removed when the new one is complete.
+
+    Yields:
+        The folder to write into.
+
+    Raises:
+        UserError: where something is there that may not be replaced, or nothing can be written.
+    """
+    target = Path(target).expanduser()
+    check_free(target, replace=replace)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(
+            dir=target.parent, prefix=f".{target.name}-", ignore_cleanup_errors=True
+        ) as scratch:
+            new, old = Path(scratch) / "new", Path(scratch) / "old"
+            new.mkdir()
+            yield new
+            if target.exists():
+                target.replace(old)
+            try:
+                new.replace(target)
+            except OSError:
+                if old.exists():
+                    old.replace(target)
+                raise
+    except OSError as error:
+        raise UserError(
+            f"Cannot write {target}: {error.strerror or error}. Free some space or name another folder (output=...)."
+        ) from error
+
+
+def check_free(target: str | Path, *, replace: bool) -> None:
+    """Refuse a target folder that is in use.
+
+    Raises:
+        UserError: saying what is there and what to do.
+    """
+    target = Path(target).expanduser()
+    if target.is_symlink():
+        raise UserError(f"{target} is a link. Name the folder itself with output=...")
+    if target.exists() and not target.is_dir():
+        raise UserError(f"{target} is a file. Name a folder with output=...")
+    if not target.is_dir() or not any(target.iterdir()):
+        return
+    ours = any((target / mark).is_file() for mark in MARKS)
+    if not replace:
+        hint = "Put the new export in its place with replace=true, or name" if ours else "Name"
+        raise UserError(f"{target} is not empty. {hint} another folder with output=...")
+    if not ours or any(f.is_dir() for f in target.iterdir()):
+        raise UserError(f"{target} holds other things than an export, so it is not replaced. Name another folder.")

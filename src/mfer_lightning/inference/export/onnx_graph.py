@@ -1,0 +1,109 @@
+"""Export a model as one ONNX graph that takes uint8 faces: resizing, normalisation, network and softmax are inside."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mfer_lightning.errors import UserError
+from mfer_lightning.inference.export.quiet import quiet
+from mfer_lightning.inference.model import FERModel
+from mfer_lightning.nn.preprocess import without_colour
+from mfer_lightning.onnx.metadata import INPUT, OUTPUTS
+
+#: The oldest operator set that can resize with an antialiasing filter. ONNX Runtime 1.14 and later run it.
+OPSET = 18
+#: Bytes of weights. Protocol buffers end at 2 GiB, and the predictor does not accept weights in other files.
+_MOST_WEIGHTS = 1_900_000_000
+
+
+class FaceGraph(nn.Module):
+    """The module that is exported.
+
+    It computes the same as :class:`~mfer_lightning.nn.preprocess.Preprocess` and the network, without branches that
+    depend on the size of the faces: an antialiasing filter has no effect on a picture that is enlarged.
+
+    Args:
+        model: a loaded model.
+    """
+
+    def __init__(self, model: FERModel) -> None:
+        super().__init__()
+        self.network = model.network
+        self.preprocess = model.preprocess
+
+    def forward(self, faces: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Map uint8 (B,3,H,W) RGB to probabilities (B,K), logits (B,K) and feature (B,D)."""
+        said = self.preprocess
+        x = faces.to(torch.float32)
+        if said.grey:
+            x = without_colour(x)
+        elif said.colour == "BGR":
+            x = x.flip(1)
+        if said.size is not None:
+            side = (said.size, said.size)
+            x = F.interpolate(x, side, mode=said.interpolation, align_corners=False, antialias=said.antialias)
+            if said.interpolation == "bicubic":
+                x = x.clamp(0, 255)
+        output = self.network((x - said.shift) * said.scale)
+        logits = output["logits"]
+        return logits.softmax(1), logits, output["feature"]
+
+
+def write_graph(model: FERModel, path: Path, size: int) -> None:
+    """Export a model with a dynamic batch size, and dynamic height and width where it resizes.
+
+    Args:
+        model: a loaded model.
+        path: the file to write.
+        size: side of the network's input in pixels.
+
+    Raises:
+        UserError: where the extra is not installed, the model is too large, or it cannot be exported.
+    """
+    _require_packages()
+    weights = sum(v.numel() * v.element_size() for v in model.network.state_dict().values())
+    if weights > _MOST_WEIGHTS:
+        raise UserError(
+            f"The model has {weights:,} bytes of weights; a single ONNX file holds at most {_MOST_WEIGHTS:,}. "
+            "Export it with format=safetensors."
+        )
+    graph = FaceGraph(model).eval()
+    side = (
+        size if model.preprocess.size is None else size + 1
+    )  # neither square nor the network's size, so that no step is optimised away
+    example = torch.zeros(2, 3, side, side + int(model.preprocess.size is not None), dtype=torch.uint8)
+    free = [0, 2, 3] if model.preprocess.size is not None else [0]
+    loggers = ("torch.onnx", "onnxscript", "onnx_ir", "torch.export", "torch.onnx._internal.exporter")
+    with quiet(*loggers), torch.no_grad():
+        try:
+            torch.onnx.export(
+                graph,
+                (example.to(model.device),),
+                str(path),
+                input_names=[INPUT],
+                output_names=list(OUTPUTS),
+                dynamo=True,
+                opset_version=OPSET,
+                dynamic_shapes={INPUT: dict.fromkeys(free, torch.export.Dim.DYNAMIC)},
+                external_data=False,
+                verbose=False,
+            )
+        except Exception as error:  # the exporter's own exceptions wrap those of the backbone
+            reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+            raise UserError(
+                f"torch cannot export this network to ONNX ({reason}). Export it with format=safetensors."
+            ) from error
+
+
+def _require_packages() -> None:
+    missing = next((name for name in ("onnx", "onnxruntime", "onnxscript") if find_spec(name) is None), None)
+    if missing is not None:
+        raise UserError(
+            f"format=onnx needs the package {missing}: pip install 'mfer_lightning[onnx]'. "
+            "Without it, format=safetensors works."
+        )

@@ -1,0 +1,138 @@
+"""``mfer export``: write a trained model for others, as weights with a card or as an ONNX file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mfer_lightning.errors import UserError, check_choice, check_least
+from mfer_lightning.inference.checkpoint import run_folder
+from mfer_lightning.inference.dataset import dataset_config, open_dataset
+from mfer_lightning.inference.export.atomic_folder import check_free
+from mfer_lightning.inference.export.parity import Comparison, Faces, drawn_faces, random_faces
+from mfer_lightning.inference.match_classes import match_classes
+from mfer_lightning.inference.model import FERModel, read_model
+from mfer_lightning.inference.predict_split import SplitName
+
+FORMATS = ("safetensors", "onnx")
+QUANTISATIONS = ("none", "int8")
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A finished export.
+
+    Args:
+        folder: what was written.
+        comparisons: of an ONNX file with the checkpoint.
+        remark: why the comparison lacks validation faces; empty where it does not.
+    """
+
+    folder: Path
+    comparisons: tuple[Comparison, ...] = ()
+    remark: str = ""
+
+
+def export(
+    checkpoint: str | Path,
+    format: str = "safetensors",
+    output: str | Path | None = None,
+    *,
+    replace: bool = False,
+    quantize: str = "none",
+    faces: int = 256,
+    data: str | None = None,
+    cache: str | None = None,
+    loader: Mapping[str, Any] | None = None,
+) -> Exported:
+    """Write a trained model for others.
+
+    Args:
+        checkpoint: a run's folder, a ``.ckpt`` file, or a folder that ``format="safetensors"`` wrote.
+        format: ``"safetensors"`` (Hugging Face layout) or ``"onnx"`` (runs without torch).
+        output: folder to make; None: ``exports/<format>`` in the run's folder.
+        replace: replace an earlier export in that folder.
+        quantize: of an ONNX file: ``"none"`` or ``"int8"``.
+        faces: validation faces for the comparison of an ONNX file with the checkpoint; 0: none are read.
+        data: the data root; None: where the data were when the checkpoint was trained.
+        cache: folder of decoded images; None: the default.
+        loader: ``eval_batch_size`` and ``num_workers`` for reading validation faces.
+
+    Returns:
+        What was written.
+
+    Raises:
+        UserError: for illegal options, an output folder that is in use, or a network that cannot be exported.
+    """
+    for option, value, legal in (("format", format, FORMATS), ("quantize", quantize, QUANTISATIONS)):
+        check_choice(option, value, legal)
+    if quantize != "none" and format != "onnx":
+        raise UserError(f"quantize={quantize} belongs to format=onnx.")
+    check_least("faces", faces, 0)
+    model = read_model(checkpoint, "cpu")
+    kind = format if quantize == "none" else f"{format}-{quantize}"
+    folder = _default_folder(model, kind) if output is None else Path(output).expanduser()
+    check_free(folder, replace=replace)
+    if format == "safetensors":
+        return Exported(model.save_pretrained(folder, replace=replace))
+
+    from mfer_lightning.inference.export.onnx_file import save_onnx  # needs ONNX Runtime, an extra
+
+    size, resizes = _size(model), model.preprocess.size is not None
+    loader = {"eval_batch_size": 16, "num_workers": 0} if loader is None else loader
+    validation, remark = _validation_faces(model, faces, data, cache, loader)
+    compared = [validation] if validation is not None else drawn_faces(size, resizes)
+    compared.append(random_faces(size, resizes))
+    remarks = [remark] if remark else []
+    found = save_onnx(model, folder, compared, size=size, quantize=quantize, remarks=remarks, replace=replace)
+    return Exported(folder, tuple(found), remark)
+
+
+def _default_folder(model: FERModel, kind: str) -> Path:
+    assert model.source is not None
+    stem, run = model.source.stem, run_folder(model.source)
+    if run is None:
+        return model.source.parent / f"{stem}-{kind}"
+    return run / "exports" / (kind if stem == "best" else f"{stem}-{kind}")
+
+
+def _size(model: FERModel) -> int:
+    """Find the side of the network's input: what it resizes to, or the size of its training faces."""
+    stored = (model.metadata.get("config") or {}).get("dataset") or {}
+    size = model.preprocess.size or stored.get("size")
+    if not isinstance(size, int):
+        raise UserError(
+            "The checkpoint takes faces as they come, and does not say of which size: an ONNX file needs one. "
+            "Train with preprocess.size=..., or export with format=safetensors."
+        )
+    return size
+
+
+def _validation_faces(
+    model: FERModel, most: int, data: str | None, cache: str | None, loader: Mapping[str, Any]
+) -> tuple[Faces | None, str]:
+    """Read faces of the split that the checkpoint was selected on; None and the reason where they are missing."""
+    if most == 0:
+        return None, "No validation faces were read, as asked (faces=0): the cost in accuracy is not measured."
+    try:
+        datamodule = open_dataset(dataset_config(None, (), model.metadata.get("config"), data), loader, cache)
+        split: SplitName = "val" if len(datamodule.splits.val) else "test"
+        match = match_classes(model.class_names, datamodule.class_names)
+        batches, labels = [], []
+        for batch in datamodule.predict_dataloader(split):
+            batches.append(batch["image"].numpy())
+            labels.append(batch["label"].numpy())
+            if sum(map(len, batches)) >= most:
+                break
+        if not batches:
+            raise UserError(f"{datamodule.protocol.name} has no faces to compare on.")
+    except UserError as error:
+        reason = str(error).split(". ")[0].rstrip(".")
+        return None, f"The run's validation faces are not at hand ({reason}): the cost in accuracy is not measured."
+    columns = np.array([*match.columns, -1])  # label -1 stays -1
+    label = columns[np.concatenate(labels)]
+    return Faces(f"{split} of {datamodule.protocol.name}", batches, label), ""

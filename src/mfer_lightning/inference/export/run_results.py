@@ -1,0 +1,102 @@
+"""Collect the figures and the configuration of the run that an exported checkpoint comes from, fit for publication."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from mfer_lightning.evaluation.schema import validate_result
+from mfer_lightning.inference.checkpoint import run_folder
+from mfer_lightning.views import Views
+
+#: Entries of a result that a reader of a model card needs.
+_SHOWN = (
+    "dataset",
+    "protocol",
+    "split",
+    "evaluation_set",
+    "n",
+    "metrics",
+    "intervals",
+    "per_class",
+    "notes",
+    "selection",
+    "seed",
+    "cost",
+)
+
+
+def find_results(source: Path | None, metadata: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Collect the figures of a model: its run's own and those that ``mfer evaluate`` wrote beside them.
+
+    Args:
+        source: the file that the model was read from.
+        metadata: of the model; its ``results`` are taken where it comes from an export.
+
+    Returns:
+        The main entries of each ``result.json`` about this checkpoint, the run's own first; empty without any.
+    """
+    carried = metadata.get("results")
+    if isinstance(carried, list):
+        return [r for r in carried if isinstance(r, dict) and _views(r) is not None]
+    run = None if source is None else run_folder(source)
+    if run is None or source is None:
+        return []
+    others = [_read(path) for path in sorted(run.glob("evaluations/*/result.json"))]
+    found = [_read(run / "result.json")]
+    found += [r for r in others if str(r.get("model", {}).get("checkpoint", "")).endswith(source.name)]
+    found = [r for r in found if r and r["selection"]["epoch"] == metadata.get("epoch")]
+    viewed = [(r, _views(r.get("model") or r["config"].get("evaluation") or {})) for r in found]
+    return [{**{key: r[key] for key in _SHOWN if key in r}, **views.to_config()} for r, views in viewed if views]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return dict(validate_result(json.loads(path.read_text(encoding="utf-8"))))
+    except (OSError, ValueError):
+        return {}
+
+
+def _views(said: Any) -> Views | None:
+    """Read the views of a training's configuration or an evaluation; None where they are malformed."""
+    try:
+        return Views.of_metadata(said)
+    except (ValueError, AttributeError):
+        return None
+
+
+def publishable(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Remove the folders of one machine from a training's configuration.
+
+    Args:
+        config: as a checkpoint stores it.
+
+    Returns:
+        A copy with data under ``data``, runs under ``runs``, and the bare names of weight files.
+
+    Example:
+        >>> before = {"paths": {"data": "/sets"}, "dataset": {"root": "/sets/ferplus"}, "seed": 1}
+        >>> publishable(before)
+        {'paths': {'data': 'data', 'runs': 'runs', 'cache': None}, 'dataset': {'root': 'data/ferplus'}, 'seed': 1}
+    """
+    paths = config.get("paths")
+    data = str(paths.get("data", "")) if isinstance(paths, Mapping) else ""
+    return {
+        key: {"data": "data", "runs": "runs", "cache": None} if key == "paths" else _without_folders(value, data)
+        for key, value in config.items()
+        if key not in ("logger", "trainer")
+    }
+
+
+def _without_folders(value: Any, data: str) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without_folders(item, data) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_folders(item, data) for item in value]
+    if not isinstance(value, str):
+        return value
+    if data and (value == data or value.startswith(data.rstrip("/") + "/")):
+        return str(PurePosixPath("data") / value[len(data) :].lstrip("/"))
+    return Path(value).name if value.startswith(("/", "~")) or Path(value).is_absolute() else value

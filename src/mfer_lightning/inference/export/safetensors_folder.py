@@ -1,0 +1,115 @@
+"""Write and read folders in the Hugging Face layout: ``model.safetensors``, ``config.json`` and a model card.
+
+Only files, descriptions and tensors are handled here. :mod:`mfer_lightning.inference.model` builds the model.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from mfer_lightning.errors import UserError
+from mfer_lightning.files import write_json, write_text
+from mfer_lightning.inference.export.atomic_folder import atomic_folder
+from mfer_lightning.inference.export.card import model_card
+
+WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
+
+_MOST_CONFIG_BYTES = 4 << 20
+#: Bytes of the list of names and shapes at the start of a safetensors file. Real lists take some hundred kilobytes.
+_MOST_HEADER_BYTES = 16 << 20
+_DTYPES = ("F64", "F32", "F16", "BF16", "I64", "I32", "I16", "I8", "U8", "BOOL")
+
+
+def is_export(where: str | Path) -> bool:
+    """Whether a path is a folder that :func:`write_export` wrote."""
+    folder = Path(where).expanduser()
+    return (folder / WEIGHTS).exists() or ((folder / CONFIG).exists() and not (folder / "checkpoints").exists())
+
+
+def write_export(
+    description: Mapping[str, Any],
+    weights: Mapping[str, torch.Tensor],
+    folder: str | Path,
+    *,
+    replace: bool = False,
+) -> Path:
+    """Write a model in the Hugging Face layout.
+
+    Args:
+        description: the content of ``config.json``.
+        weights: the network's state dict.
+        folder: appears whole or not at all.
+        replace: replace an earlier export in that folder.
+
+    Returns:
+        The folder.
+
+    Raises:
+        UserError: where there is something already, or nothing can be written.
+    """
+    target = Path(folder).expanduser()
+    tensors = {name: value.detach().cpu().contiguous() for name, value in weights.items()}
+    with atomic_folder(target, replace=replace) as temporary:
+        save_file(tensors, temporary / WEIGHTS, metadata={"format": "pt"})
+        write_json(temporary / CONFIG, dict(description))
+        write_text(temporary / CARD, model_card(description, "safetensors"))
+    return target
+
+
+def read_export(folder: str | Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    """Read a folder that :func:`write_export` wrote. Nothing in it is executed, and nothing outside it is read.
+
+    Args:
+        folder: a local folder.
+
+    Returns:
+        The description and the weights, which are memory-mapped.
+
+    Raises:
+        UserError: where it is missing, incomplete or damaged.
+    """
+    folder = Path(folder).expanduser()
+    if not folder.is_dir():
+        raise UserError(f"There is no folder {folder}. Write one with: mfer export checkpoint=<run> format=safetensors")
+    for path in (folder / CONFIG, folder / WEIGHTS):
+        if not path.is_file():  # devices and pipes are not files either
+            raise UserError(f"{folder} holds no {path.name}: it is not a whole export. Export the model anew.")
+    return _read_config(folder / CONFIG), _read_weights(folder / WEIGHTS)
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    size = path.stat().st_size
+    if size > _MOST_CONFIG_BYTES:
+        raise UserError(f"{path} has {size:,} bytes; the description of a model has at most {_MOST_CONFIG_BYTES:,}.")
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path} is damaged: it is no JSON ({' '.join(str(error).split())[:120]}).") from None
+    if not isinstance(found, dict):
+        raise UserError(f"{path} does not describe a model: it holds a {type(found).__name__}.")
+    return found
+
+
+def _read_weights(path: Path) -> dict[str, torch.Tensor]:
+    """Check the header of the file, then map its weights: they are read only when they are used."""
+    with path.open("rb") as file:
+        header = int.from_bytes(file.read(8), "little")
+    if header > min(_MOST_HEADER_BYTES, path.stat().st_size):
+        raise UserError(f"{path} is damaged: its list of weights claims {header:,} bytes.")
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            names = list(file.keys())
+            strange = [n for n in names if file.get_slice(n).get_dtype() not in _DTYPES]
+            if strange:
+                raise UserError(f"{path}: the weight {strange[0][:80]!r} is of a type that no network of ours has.")
+            return {name: file.get_tensor(name) for name in names}
+    except (SafetensorError, OSError, RuntimeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise UserError(f"{path} is cut off, damaged or no safetensors file ({reason}).") from error

@@ -1,0 +1,203 @@
+"""Check the content of a model file before its network is built: sizes, types, names, shapes.
+
+A file can describe a network that would fill the memory, or claim tensors larger than what it stores. Everything is
+compared with bounds before anything of that size is allocated.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.module import (
+    register_module_module_registration_hook,
+    register_module_parameter_registration_hook,
+)
+
+from mfer_lightning.errors import FORMULA, UserError, nearest
+from mfer_lightning.nn.weights.read import is_stored_whole
+
+#: Nesting, number of values and length of texts of a description. A training's configuration has some hundred values.
+_DEEPEST, _MOST_VALUES, _LONGEST_TEXT = 16, 20_000, 10_000
+#: Bounds of a network's options by their names: counts, sides in pixels, and everything else (widths).
+_COUNTS, _SIDES = ("depth", "layer", "block", "num", "repeat", "stage", "group", "scale"), ("size", "resolution")
+_MOST_COUNT, _LONGEST_SIDE, _WIDEST = 1000, 1024, 1 << 22
+#: Bytes of tables that a network computes (Swin's position indices). The largest of timm's have some megabytes.
+_MOST_TABLE_BYTES = 256 << 20
+#: Bytes of weights. timm's largest models have four gigabytes.
+_MOST_WEIGHT_BYTES = 16 << 30
+#: Characters of a class name.
+_LONGEST_NAME = 100
+
+
+def check_plain(value: Any, source: Path) -> None:
+    """Refuse a description that is nested too deeply, is too long, or holds anything but plain values.
+
+    Raises:
+        UserError: naming the file.
+    """
+    left = _MOST_VALUES
+    waiting: list[tuple[Any, int]] = [(value, 0)]
+    while waiting:
+        item, depth = waiting.pop()
+        left -= 1
+        if left < 0 or depth > _DEEPEST or (isinstance(item, str) and len(item) > _LONGEST_TEXT):
+            raise UserError(f"{source} does not describe a model: its description is too long or nested too deeply.")
+        if isinstance(item, Mapping):
+            waiting += [(part, depth + 1) for pair in item.items() for part in pair]
+        elif isinstance(item, (list, tuple)):
+            waiting += [(part, depth + 1) for part in item]
+        elif item is not None and not isinstance(item, (str, bool, int, float)):
+            raise UserError(f"{source} does not describe a model: it holds a {type(item).__name__}.")
+
+
+def check_numbers(config: Mapping[str, Any], source: Path, key: str = "network") -> None:
+    """Refuse a network or preprocessing of absurd sizes.
+
+    Args:
+        config: plain nested values.
+        source: the file, for messages.
+        key: the name under which the value stands.
+
+    Raises:
+        UserError: naming the number.
+    """
+    for name, value in config.items():
+        for number in value if isinstance(value, (list, tuple)) else (value,):
+            if isinstance(number, Mapping):
+                check_numbers(number, source, f"{key}.{name}")
+            elif isinstance(number, (list, tuple)):
+                check_numbers({str(name): number}, source, key)
+            elif isinstance(number, (int, float)) and not _sane(str(name), number):
+                raise UserError(f"{source} cannot be used: {key}.{name} is {number}, which no network has.")
+
+
+def _sane(name: str, number: float) -> bool:
+    if isinstance(number, float) and not math.isfinite(number):
+        return False
+    if any(word in name for word in _SIDES):
+        return abs(number) <= _LONGEST_SIDE
+    return abs(number) <= (_MOST_COUNT if any(word in name for word in _COUNTS) else _WIDEST)
+
+
+@contextmanager
+def parts_at_most(weights: int, source: Path) -> Iterator[None]:
+    """Inside the block, stop the building of a network that has many more parts than its file has weights.
+
+    Args:
+        weights: number of tensors in the file.
+        source: the file, for messages.
+
+    Raises:
+        UserError: as soon as there are too many.
+    """
+    own = threading.get_ident()
+    left = {"parameters": 2 * weights + 200, "modules": 20 * weights + 2000}
+
+    def count(kind: str) -> None:
+        if threading.get_ident() != own:
+            return
+        left[kind] -= 1
+        if left[kind] < 0:
+            raise UserError(
+                f"{source} cannot be used: its network has many more {kind} than the file has weights ({weights})."
+            )
+
+    hooks = (
+        register_module_parameter_registration_hook(lambda *_: count("parameters")),
+        register_module_module_registration_hook(lambda *_: count("modules")),
+    )
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def check_tables(network: nn.Module, source: Path) -> bool:
+    """Check the size of the tables that a network on the meta device computes and does not store.
+
+    Returns:
+        Whether there are any.
+
+    Raises:
+        UserError: where it is too much.
+    """
+    stored = set(network.state_dict())
+    hidden = [buffer for name, buffer in network.named_buffers() if name not in stored]
+    total = sum(b.numel() * b.element_size() for b in hidden)
+    if total > _MOST_TABLE_BYTES:
+        raise UserError(f"{source} cannot be used: its network would compute tables of {total:,} bytes for itself.")
+    return bool(hidden)
+
+
+def check_weights(weights: Mapping[str, Any], source: Path) -> None:
+    """Refuse weights that are not plain tensors, or that claim more than is stored of them.
+
+    Raises:
+        UserError: naming the tensor.
+    """
+    for name, value in weights.items():
+        if not isinstance(value, Tensor) or value.layout is not torch.strided or value.device.type != "cpu":
+            raise UserError(f"{source} holds something else than a plain tensor as the weight {str(name)[:80]!r}.")
+        if value.is_quantized or value.is_complex():
+            raise UserError(f"{source}: the weight {str(name)[:80]!r} is {value.dtype}, which no network of ours has.")
+        if not is_stored_whole(value):
+            raise UserError(f"{source}: the weight {str(name)[:80]!r} claims to be larger than what is stored of it.")
+    total = sum(value.numel() * value.element_size() for value in weights.values())
+    if total > _MOST_WEIGHT_BYTES:
+        raise UserError(f"{source} has {total:,} bytes of weights; more than {_MOST_WEIGHT_BYTES:,} are not loaded.")
+
+
+def check_finite(weights: Mapping[str, Tensor], source: Path) -> None:
+    """Refuse weights that are NaN or infinite.
+
+    Raises:
+        UserError: naming the first.
+    """
+    for name, value in weights.items():
+        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+            raise UserError(f"{source} holds weights that are not finite ({name}): its training has diverged.")
+
+
+def check_class_names(names: Any, source: Path) -> None:
+    """Refuse class names that are not different printable texts: they are written into file headers, tables and pages.
+
+    Raises:
+        UserError: showing the names.
+    """
+    whole = isinstance(names, (list, tuple)) and all(
+        isinstance(n, str) and n.isprintable() and not n.startswith(FORMULA) and 0 < len(n) <= _LONGEST_NAME
+        for n in names
+    )
+    if not whole or len(set(names)) != len(names):
+        raise UserError(
+            f"{source} does not describe a model: its class names are {names!r} (legal are different "
+            "printable ones, no formulas)."
+        )
+
+
+def check_fit(expected: Mapping[str, Tensor], weights: Mapping[str, Tensor], source: Path) -> None:
+    """Refuse weights that are not exactly the network's, by name, shape and kind of number.
+
+    Raises:
+        UserError: naming the first three that differ.
+    """
+    both = [(name, value, weights[name]) for name, value in expected.items() if name in weights]
+    wrong = [f"{n} is {tuple(w.shape)}, expected {tuple(v.shape)}" for n, v, w in both if w.shape != v.shape]
+    wrong += [
+        f"{n} is {w.dtype}, expected {v.dtype}" for n, v, w in both if w.is_floating_point() != v.is_floating_point()
+    ]
+    wrong += [f"{name} is missing" for name in expected if name not in weights]
+    wrong += [f"{name} is not the network's ({nearest(name, expected)})" for name in weights if name not in expected]
+    if wrong:
+        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+        raise UserError(
+            f"{source}: the weights do not fit the network that it describes: {'; '.join(wrong[:3])}{more}."
+        )

@@ -1,0 +1,1 @@
+"""Photos, videos and cameras: find the files, decode them, find and track the faces."""

@@ -1,0 +1,127 @@
+"""Find and align the faces of pictures for a model, in one process or several. The model itself is not needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mfer_lightning.align.aligner import CHOICES, AlignedFace, Aligner
+from mfer_lightning.align.stored_alignment import build_stored_aligner
+from mfer_lightning.align.worker_pool import map_in_processes
+from mfer_lightning.data.images.decode import resize
+from mfer_lightning.errors import UserError
+from mfer_lightning.inference.media.photos import Picture, Pixels, read_photo
+
+#: Largest side of stored faces in pixels, whatever a model's file says.
+_LARGEST = 4096
+
+
+@dataclass
+class Found:
+    """A picture and the faces that were found in it.
+
+    Args:
+        picture: the source.
+        faces: from the left to the right; None: the picture is a face itself.
+        crops: the network's inputs, one a face.
+    """
+
+    picture: Picture
+    faces: list[AlignedFace] | None
+    crops: list[Pixels] = field(default_factory=list)
+
+    @property
+    def bytes(self) -> int:
+        """Memory of its pixels."""
+        own = 0 if self.picture.image is None else self.picture.image.nbytes
+        return own + sum(crop.nbytes for crop in self.crops)
+
+
+class Finder:
+    """Finds and aligns the faces of pictures as the training faces were aligned.
+
+    Args:
+        alignment: as it is stored with a model (:func:`mfer_lightning.align.stored_alignment.describe_alignment`).
+        aligned: pictures are faces already; no detector is built.
+        faces: which faces of a picture, of :data:`mfer_lightning.align.aligner.CHOICES`.
+        detector: options of the detector that win over the stored ones.
+        aligner: instead of the one that ``alignment`` describes.
+
+    Raises:
+        UserError: where the stored alignment is damaged or its detector is missing.
+        ValueError: for an unknown choice of faces.
+    """
+
+    def __init__(
+        self,
+        alignment: Mapping[str, Any],
+        *,
+        aligned: bool = False,
+        faces: str = "all",
+        detector: Mapping[str, Any] | None = None,
+        aligner: Aligner | None = None,
+    ) -> None:
+        if faces not in CHOICES:
+            raise ValueError(f"Expected argument `faces` to be one of {CHOICES}, but got {faces!r}.")
+        size = alignment.get("size")
+        if size is not None and (isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= _LARGEST):
+            raise UserError(f"The model says that its faces were stored at a size of {size!r} pixels: it is damaged.")
+        self.size = size
+        self.aligner = aligner
+        if aligner is None and not aligned:
+            self.aligner = build_stored_aligner(alignment, faces=faces, detector=detector)
+
+    def __call__(self, picture: Picture) -> Found:
+        """Find the faces of a picture; none where it could not be read."""
+        if picture.image is None:
+            return Found(picture, [])
+        if self.aligner is None:
+            return Found(picture, None, [self._stored(picture.image)])
+        faces = sorted(self.aligner.align(picture.image), key=lambda face: face.detection.box[0])
+        return Found(picture, faces, [self._stored(face.image) for face in faces])
+
+    def _stored(self, crop: Pixels) -> Pixels:
+        """Resize a crop to the size that the training faces were stored at, in the same way."""
+        return np.ascontiguousarray(crop) if self.size is None else resize(crop, self.size)
+
+
+def find_in_files(
+    paths: Sequence[Path], finder: Finder, settings: Mapping[str, Any], *, workers: int, keep_image: bool
+) -> Iterator[Found]:
+    """Read photos and find their faces.
+
+    Args:
+        paths: the files.
+        finder: of this process.
+        settings: ``most_pixels``, and the arguments of :class:`Finder` for other processes.
+        workers: processes; 0 and 1: this one.
+        keep_image: keep the pixels of the pictures.
+
+    Returns:
+        One photo after the other, in the order of the paths.
+
+    Raises:
+        UserError: where a process died.
+    """
+    if workers <= 1:
+        return (_read(path, finder, settings["most_pixels"], keep_image) for path in paths)
+    whole = keep_image or settings["aligned"]  # whole photos come back, of up to 192 MB each: one by one
+    build = partial(_reader, dict(settings), keep_image)
+    return map_in_processes(build, paths, workers, chunk=1 if whole else 4, waiting=2 if whole else 4)
+
+
+def _reader(settings: dict[str, Any], keep_image: bool) -> Callable[[Path], Found]:
+    most_pixels = settings.pop("most_pixels")
+    return partial(_read, finder=Finder(**settings), most_pixels=most_pixels, keep_image=keep_image)
+
+
+def _read(path: Path, finder: Finder, most_pixels: int, keep_image: bool) -> Found:
+    found = finder(read_photo(path, most_pixels))
+    if not keep_image:
+        found.picture.image = None
+    return found

@@ -1,0 +1,114 @@
+"""List the photos of a path: a file, a folder with everything below it, or a pattern."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mfer_lightning.align.photo_list import expand_pattern, is_pattern
+from mfer_lightning.errors import UserError, printable
+
+#: Files with these endings count as photos by name: they get a row of results, whatever they hold.
+PHOTO_SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".webp", ".tif", ".tiff", ".gif"),
+    *(".ppm", ".pgm", ".pbm", ".jp2", ".j2k", ".avif", ".heic", ".heif", ".mpo"),
+)
+VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".mts", ".3gp")
+
+#: First bytes of photos, for files without a known ending.
+_MARKS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"II*\x00", b"MM\x00*")
+
+
+@dataclass(frozen=True)
+class Photos:
+    """The photos of a source.
+
+    Args:
+        root: the folder that holds them.
+        paths: in the order of their names.
+        left_alone: ending -> number of files in the folder that are no photos by name or content.
+    """
+
+    root: Path
+    paths: tuple[Path, ...]
+    left_alone: dict[str, int] = field(default_factory=dict)
+
+    def key(self, path: Path) -> str:
+        """Name a photo by its printable path below the root, with ``/``."""
+        return shown(Path(path.relative_to(self.root).as_posix()))
+
+
+def find_photos(source: str | Path, leave_out: Path | None = None) -> Photos:
+    """List the photos of a file, of a folder and everything below it, or of a pattern.
+
+    Folders that cannot be entered, broken links and the like are listed too, so that they get a row of results.
+
+    Args:
+        source: file, folder or pattern.
+        leave_out: the folder of the results, whose files are skipped if it lies in the source.
+
+    Raises:
+        UserError: where there is no such file or folder, or no photo in it.
+    """
+    path = Path(source).expanduser()
+    if path.is_dir():
+        photos, others = [], Counter[str]()
+        for file in _walk(path, leave_out):
+            if file.is_symlink() and file.is_dir():
+                others["linked folders"] += 1
+            elif file.suffix.lower() in PHOTO_SUFFIXES or _looks_like_photo(file):
+                photos.append(file)
+            else:
+                others[printable(file.suffix.lower()) or "without an ending"] += 1
+        if not photos:
+            there = f"{sum(others.values())} other files ({', '.join(sorted(others))})" if others else "no files"
+            raise UserError(f"source={shown(path)} holds no photos, but {there}.")
+        return Photos(path, tuple(photos), dict(others))
+    if path.exists() or path.is_symlink():
+        return Photos(path.parent, (path,))
+    if is_pattern(source):
+        anchor, matches = expand_pattern(path)
+        files = tuple(f for f in matches if not f.is_dir())
+        if not files:
+            raise UserError(f"source={source}: no file is called so.")
+        return Photos(anchor, files)
+    raise UserError(f"source={shown(path)}: there is no such file or folder.")
+
+
+def shown(path: Path) -> str:
+    r"""Write a path as printable text: bytes that are not UTF-8 as ``\xff``.
+
+    Example:
+        >>> shown(Path("a/b.jpg"))
+        'a/b.jpg'
+    """
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def _walk(folder: Path, leave_out: Path | None) -> Iterator[Path]:
+    """Yield the files below a folder in the order of their names, and the folders that are not or cannot be entered."""
+    found: list[Path] = []
+    closed: list[Path] = []
+    inside = None if leave_out is None else leave_out.resolve()
+    for parent, folders, names in os.walk(folder, onerror=lambda error: closed.append(Path(error.filename))):
+        folders[:] = [name for name in folders if inside is None or (Path(parent) / name).resolve() != inside]
+        links = [name for name in folders if (Path(parent) / name).is_symlink()]  # not entered: they may be circular
+        found += [Path(parent) / name for name in (*names, *links)]
+    yield from sorted([*found, *closed])
+
+
+def _looks_like_photo(file: Path) -> bool:
+    """Whether a file without a photo's ending is a photo by its first bytes; folders that cannot be entered count."""
+    if file.is_dir():
+        return True
+    if file.suffix.lower() in VIDEO_SUFFIXES or not file.is_file():
+        return False
+    try:
+        with file.open("rb") as opened:
+            start = opened.read(16)
+    except OSError:
+        return False
+    return start.startswith(_MARKS) or (start[:4] == b"RIFF" and start[8:12] == b"WEBP")

@@ -1,0 +1,187 @@
+"""Read frames of a video or a camera at a chosen rate, and write videos, with OpenCV."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mfer_lightning.errors import UserError
+from mfer_lightning.files import atomic_path
+from mfer_lightning.inference.media.photo_files import VIDEO_SUFFIXES, shown
+from mfer_lightning.inference.media.photos import MOST_PIXELS, Picture
+from mfer_lightning.inference.results import TOO_LARGE, UNREADABLE
+
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # errors become rows of the results
+
+_OPTIONS = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
+
+#: Containers may promise a few frames more than they hold. Below this share a video counts as cut off.
+_CUT_OFF = 0.95
+
+
+def is_camera(source: str) -> bool:
+    """Whether a source is the number of a camera.
+
+    Example:
+        >>> is_camera("0"), is_camera("clip.mp4")
+        (True, False)
+    """
+    return source.isascii() and source.isdigit() and not Path(source).exists()
+
+
+def is_video(source: str | Path) -> bool:
+    """Whether a source is a file that is a video by its name."""
+    path = Path(source).expanduser()
+    return path.suffix.lower() in VIDEO_SUFFIXES and path.is_file()
+
+
+class Frames:
+    """Frames of a video or a camera.
+
+    After the last frame ``message`` explains in a sentence why there were no more, where it was not the end. ``rate``
+    is the number of frames a second that are returned, as far as known.
+
+    Args:
+        source: a file, or a camera's number.
+        fps: frames a second to return; None: all.
+        seconds: stop after these; None: at the end.
+        most_pixels: larger frames are refused.
+
+    Raises:
+        ValueError: where ``fps`` or ``seconds`` is not above 0.
+        UserError: where there is no such camera.
+    """
+
+    def __init__(
+        self,
+        source: str | Path | int,
+        *,
+        fps: float | None = None,
+        seconds: float | None = None,
+        most_pixels: int = MOST_PIXELS,
+    ) -> None:
+        for name, value in (("fps", fps), ("seconds", seconds)):
+            if value is not None and not (math.isfinite(value) and value > 0):
+                raise ValueError(f"Expected argument `{name}` to be above 0, but got {value}.")
+        self.source = source
+        self.live = isinstance(source, int)
+        self.name = f"camera {source}" if self.live else shown(Path(source))  # type: ignore[arg-type]
+        self.fps = fps
+        self.seconds = seconds
+        self.most_pixels = most_pixels
+        self.message = ""
+        self.status = UNREADABLE
+        self._capture = _open(source)
+        if self.live and not self._capture.isOpened():
+            raise UserError(f"source={source}: there is no such camera, or another program holds it.")
+        own = float(self._capture.get(cv2.CAP_PROP_FPS) or 0)
+        self.own_rate = own if math.isfinite(own) and 0 < own <= 1000 else 25.0
+        self.rate = self.own_rate if fps is None else min(fps, self.own_rate)
+        self.promised = max(0, int(_finite(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))))
+
+    @property
+    def expected(self) -> int | None:
+        """Number of frames to expect, as far as the file says; None for a camera."""
+        if self.live or not self.promised:
+            return None
+        length = self.promised / self.own_rate
+        return max(1, round(min(length, self.seconds or length) * self.rate))
+
+    def __iter__(self) -> Iterator[Picture]:
+        """Read frame after frame; those between the wanted ones are not decoded."""
+        try:
+            if not self._opened():
+                return
+            yield from self._read()
+        finally:
+            self._capture.release()
+
+    def _opened(self) -> bool:
+        if not self._capture.isOpened():
+            self.message = "it cannot be opened as a video: it is damaged, cut off, or of an unknown kind"
+            return False
+        width, height = (
+            int(_finite(self._capture.get(p))) for p in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
+        )
+        if width * height > self.most_pixels:
+            self.status = TOO_LARGE
+            self.message = f"frames of {width:,} x {height:,} pixels are more than max_pixels={self.most_pixels:,}"
+            return False
+        return True
+
+    def _read(self) -> Iterator[Picture]:
+        number, due, last, started = 0, 0.0, -1.0, monotonic()
+        while self._capture.grab():
+            time = monotonic() - started if self.live else self._time(number, last)
+            if self.seconds is not None and time >= self.seconds:
+                return
+            if self.fps is None or time >= due - 0.5 / self.own_rate:
+                due = max(due + 1 / self.fps, time) if self.fps else time
+                good, frame = self._capture.retrieve()
+                if good and frame is not None:
+                    image = np.ascontiguousarray(_three(frame)[:, :, ::-1])
+                    size = {"width": image.shape[1], "height": image.shape[0]}
+                    yield Picture(self.name, image, frame=number, time=round(time, 4), **size)
+            number, last = number + 1, time
+        if number == 0:
+            self.message = "it holds no frame that can be read"
+        elif self.live:
+            self.message = "the camera gave no more pictures"
+        elif number < _CUT_OFF * self.promised - 2:
+            self.message = f"it is cut off: of {self.promised:,} frames {number:,} could be read"
+
+    def _time(self, number: int, last: float) -> float:
+        """Return the time of the frame by the file, or by counting where the file's times do not increase."""
+        stamp = _finite(self._capture.get(cv2.CAP_PROP_POS_MSEC)) / 1000
+        return stamp if stamp > last or (number == 0 and stamp == 0) else max(last, 0.0) + 1 / self.own_rate
+
+
+@contextmanager
+def video_writer(path: Path, rate: float, width: int, height: int) -> Iterator[Any]:
+    """Open an MPEG-4 file that appears whole when the block ends, and yield a function that takes (H,W,3) RGB frames.
+
+    Raises:
+        UserError: where this OpenCV cannot write videos, or the folder cannot be written to.
+    """
+    with atomic_path(path) as temporary:
+        writer = cv2.VideoWriter(str(temporary), cv2.VideoWriter.fourcc(*"mp4v"), rate, (width, height))
+        if not writer.isOpened():
+            raise UserError(f"{path} cannot be written: this OpenCV has no MPEG-4 encoder. Leave out annotate=true.")
+
+        def write(frame: NDArray[np.uint8]) -> None:
+            if frame.shape[:2] != (height, width):
+                frame = np.asarray(cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
+            writer.write(np.ascontiguousarray(frame[:, :, ::-1]))
+
+        try:
+            yield write
+        finally:
+            writer.release()
+
+
+def _open(source: str | Path | int) -> Any:
+    if isinstance(source, int):
+        return cv2.VideoCapture(source)
+    before = os.environ.get(_OPTIONS)
+    os.environ[_OPTIONS] = "protocol_whitelist;file"  # a playlist called .mp4 must not fetch anything
+    try:
+        return cv2.VideoCapture(str(Path(source).expanduser()), cv2.CAP_FFMPEG)  # others read % as a pattern
+    finally:
+        os.environ.pop(_OPTIONS) if before is None else os.environ.update({_OPTIONS: before})
+
+
+def _finite(value: float) -> float:
+    return value if math.isfinite(value) else 0.0
+
+
+def _three(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.repeat(frame[:, :, None], 3, axis=2) if frame.ndim == 2 else frame[:, :, :3]

@@ -1,0 +1,149 @@
+"""The files of an output folder of ``mfer predict``: ``predict.json``, ``predictions.jsonl``, ``predictions.csv``.
+
+``predictions.jsonl`` gets one line a photo or frame as they are done, so that a second start can continue.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import IO, Any
+
+from mfer_lightning.errors import FORMULA, UserError
+from mfer_lightning.files import atomic_path, changed_settings, drop_partial_line
+from mfer_lightning.inference.results import STATUSES, Prediction, columns
+
+LINES, TABLE, SETTINGS = "predictions.jsonl", "predictions.csv", "predict.json"
+
+#: Size and modification time of a file: which state of it a line is about.
+Stamp = tuple[int, int]
+
+
+def stamp_of(path: Path) -> Stamp:
+    """Return size in bytes and modification time in nanoseconds of a file.
+
+    Raises:
+        OSError: where it cannot be read.
+    """
+    facts = path.stat()
+    return int(facts.st_size), int(facts.st_mtime_ns)
+
+
+class Journal(AbstractContextManager["Journal"]):
+    """The predictions in an output folder, and the settings that made them.
+
+    Use it as a context manager. The table is written on exit, whether all was done or not.
+
+    Args:
+        folder: the output folder, made where missing.
+        settings: plain values; a folder that was begun with other settings is refused.
+        class_names: of the model.
+        video: the lines are frames.
+        afresh: drop what an earlier start wrote.
+
+    Raises:
+        UserError: where the folder was begun with other settings, is damaged, or cannot be written to.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        settings: Mapping[str, Any],
+        class_names: Sequence[str],
+        *,
+        video: bool = False,
+        afresh: bool = False,
+    ) -> None:
+        self.folder = folder
+        self.path = folder / LINES
+        self._class_names = set(class_names)
+        self._columns = columns(class_names, video=video)
+        self._file: IO[str] | None = None
+        changed = changed_settings(folder / SETTINGS, settings)
+        checkpoint = changed.pop("checkpoint", settings.get("checkpoint"))
+        if "model" in changed:
+            raise UserError(
+                f"{folder} holds predictions of another checkpoint ({checkpoint}). Choose another folder with "
+                "output=..., or delete this one."
+            )
+        if changed:
+            words = ", ".join(f"{key} was {before}, now {settings[key]}" for key, before in changed.items())
+            raise UserError(f"{folder} was begun with other settings ({words}). Choose another with output=...")
+        if afresh:
+            self.path.unlink(missing_ok=True)
+        drop_partial_line(self.path)
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+        self.write_table()
+
+    def done(self) -> dict[str, tuple[Stamp, str]]:
+        """Read key -> stamp of the file and status, of what an earlier start has finished."""
+        lines = (line for line, _ in self._read())
+        return {line["key"]: ((line.get("bytes", 0), line.get("modified", 0)), line["status"]) for line in lines}
+
+    def forget(self, keys: Collection[str]) -> None:
+        """Drop the lines of photos that are to be predicted again."""
+        if not keys:
+            return
+        gone = set(keys)
+        with atomic_path(self.path) as path, path.open("w", encoding="utf-8") as file:
+            for line, _ in self._read():
+                if line["key"] not in gone:
+                    file.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+    def append(self, key: str, prediction: Prediction, stamp: Stamp = (0, 0)) -> None:
+        """Append one photo or frame."""
+        line = {"key": key, **prediction.to_dict(), "bytes": stamp[0], "modified": stamp[1]}
+        try:
+            if self._file is None:
+                self._file = self.path.open("a", encoding="utf-8")
+            self._file.write(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n")
+            self._file.flush()
+        except OSError as error:
+            raise UserError(
+                f"Cannot write {self.path}: {error.strerror or error}. Free some space, then go on."
+            ) from error
+
+    def predictions(self) -> Iterator[Prediction]:
+        """Read prediction after prediction."""
+        for _, prediction in self._read():
+            yield prediction
+
+    def _read(self) -> Iterator[tuple[dict[str, Any], Prediction]]:
+        if not self.path.is_file():
+            return
+        with self.path.open("rb") as file:
+            for number, text in enumerate(file, start=1):
+                try:
+                    line = json.loads(text.decode("utf-8"))
+                    prediction = Prediction.from_dict(line)
+                    self._check(line["key"], prediction)
+                except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
+                    raise UserError(
+                        f"{self.path}, line {number}, is damaged. Delete this line, or choose another output folder."
+                    ) from error
+                yield line, prediction
+
+    def _check(self, key: Any, prediction: Prediction) -> None:
+        named = all(set(face.shown) == set(face.probabilities) == self._class_names for face in prediction.faces)
+        if not (isinstance(key, str) and prediction.status in STATUSES and named and prediction.rows()):
+            raise ValueError("it is no prediction of this model")
+
+    def write_table(self) -> None:
+        """Write ``predictions.csv``: one row a face, or one that says why there is none."""
+        with atomic_path(self.folder / TABLE) as path, path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, self._columns, restval="", lineterminator="\n")
+            writer.writeheader()
+            for prediction in self.predictions():
+                writer.writerows({**row, "path": _no_formula(row["path"])} for row in prediction.rows())
+
+
+def _no_formula(path: str | None) -> str | None:
+    """Write a path so that no spreadsheet takes it for a formula; it stays a path to the same file."""
+    return f"./{path}" if path is not None and path.startswith(FORMULA) else path

@@ -1,0 +1,124 @@
+"""Predict photos into a folder, without those that an earlier start has done."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from rich.progress import Progress
+
+from mfer_lightning.figures.annotate import Mark, write_picture
+from mfer_lightning.figures.annotate import annotate as draw_marks
+from mfer_lightning.files import make_folder, remove_leftovers
+from mfer_lightning.inference.media.detect_faces import find_in_files
+from mfer_lightning.inference.media.photo_files import Photos
+from mfer_lightning.inference.predict.journal import Journal, Stamp, stamp_of
+from mfer_lightning.inference.predictor import Predictor
+from mfer_lightning.inference.results import NO_FACE, OK, Prediction
+from mfer_lightning.report.terminal.predictions import count, print_summary
+from mfer_lightning.sweep.lock import run_lock
+
+#: Bytes of a file's name. File systems allow 255, and some are used while a file is written.
+_LONGEST_NAME = 240
+
+
+def predict_photos(
+    model: Predictor,
+    photos: Photos,
+    output: Path,
+    settings: Mapping[str, Any],
+    looks: Mapping[str, Any],
+    *,
+    annotate: bool,
+    retry: bool,
+    most_pixels: int,
+    workers: int,
+) -> None:
+    """Predict the photos that an earlier start has not, and print a summary.
+
+    Args:
+        model: the loaded model.
+        photos: what to look at.
+        output: folder of the results.
+        settings: what the predictions depend on.
+        looks: ``aligned``, ``faces`` and ``detector`` of :meth:`Predictor.finder`.
+        annotate: draw boxes and emotions into copies of the photos.
+        retry: try again the photos that could not be read.
+        most_pixels: larger photos are not decoded.
+        workers: processes that read photos and find faces.
+
+    Raises:
+        UserError: where the folder holds predictions of something else, or cannot be written to.
+    """
+    make_folder(output)
+    with run_lock(output):
+        remove_leftovers(output)
+        started = perf_counter()
+        with Journal(output, settings, model.class_names) as journal:
+            left, changed = _left(photos, journal, retry=retry)
+            journal.forget(changed)
+            if len(left) < len(photos.paths):
+                print(f"{len(photos.paths) - len(left):,} of {len(photos.paths):,} photos were done before.")
+            if changed:
+                print(f"Changed since, or tried again: {count(len(changed), 'photos')}.")
+            found = find_in_files(
+                [path for path, _ in left.values()],
+                model.finder(**looks),
+                {**looks, "alignment": model.alignment, "most_pixels": most_pixels},
+                workers=workers,
+                keep_image=annotate,
+            )
+            with Progress(transient=True) as bar:
+                task = bar.add_task("photos", total=len(left))
+                results = model.finish(found, keep_image=annotate)
+                for (key, (_, stamp)), (picture, prediction, _) in zip(left.items(), results, strict=True):
+                    if annotate and picture.image is not None and prediction.faces:
+                        write_picture(_copy(output, key), draw_marks(picture.image, marks(prediction)))
+                    journal.append(key, prediction, stamp)
+                    bar.advance(task)
+        print_summary(journal.predictions(), model.class_names, output, perf_counter() - started, len(left))
+        if photos.left_alone:
+            words = ", ".join(f"{n:,} {ending}" for ending, n in sorted(photos.left_alone.items()))
+            total = sum(photos.left_alone.values())
+            print(f"Left alone, no photos by name or content: {count(total, 'files')} ({words}).")
+
+
+def _left(photos: Photos, journal: Journal, *, retry: bool) -> tuple[dict[str, tuple[Path, Stamp]], list[str]]:
+    """Compare the photos with what was done: those to do, by key, and the keys whose earlier lines are stale."""
+    before = journal.done()
+    left: dict[str, tuple[Path, Stamp]] = {}
+    stale = []
+    for path in photos.paths:
+        key = photos.key(path)
+        try:
+            stamp = stamp_of(path)
+        except OSError:
+            stamp = 0, 0
+        if key in before:
+            same, status = before[key][0] == stamp, before[key][1]
+            if same and not (retry and status not in (OK, NO_FACE)):
+                continue
+            stale.append(key)
+        left[key] = (path, stamp)
+    return left, stale
+
+
+def marks(prediction: Prediction) -> list[Mark]:
+    """Return what to draw of each face of a photo."""
+    return [(f.box, "" if f.track is None else f"person {f.track}", f.shown) for f in prediction.faces]
+
+
+def _copy(output: Path, key: str) -> Path:
+    """Name the annotated copy of a photo by the photo's whole name, since others may differ only in the ending.
+
+    Names that leave no room for an ending, and for what is added while the copy is written, are cut.
+    """
+    whole = output / "annotated" / (key if key.lower().endswith((".jpg", ".jpeg")) else f"{key}.jpg")
+    if len(os.fsencode(whole.name)) <= _LONGEST_NAME:
+        return whole
+    start = os.fsencode(whole.name)[: _LONGEST_NAME - 14].decode("utf-8", "ignore")
+    return whole.with_name(f"{start}-{hashlib.sha256(key.encode()).hexdigest()[:8]}.jpg")

@@ -1,0 +1,108 @@
+"""Reduce the downsampling in the stem of a network that was designed for 224 pixels.
+
+A 48-pixel face in a network of total stride 32 ends as a 2x2 map, which has too few positions for attention. Ours; the
+idea for ResNets (3x3 convolution, no pooling) is that of the CIFAR networks of He et al., CVPR 2016, arXiv 1512.03385.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from mfer_lightning.errors import UserError
+from mfer_lightning.nn.backbones.trace import timm_facts
+
+#: Families whose patch embedding checks sizes, so that the patch size must be given to the constructor.
+_PATCH_SIZE_FAMILIES = ("swin_transformer", "swin_transformer_v2")
+_POOLS = ("maxpool", "features.pool0")
+
+
+def small_stem_options(family: str, stem_stride: int | None, options: dict[str, Any]) -> dict[str, Any]:
+    """Return the constructor options that a small stem needs in this family.
+
+    Args:
+        family: name of timm's module that defines the model, e.g. ``"swin_transformer"``.
+        stem_stride: total stride of the stem, or None for the family's default.
+        options: the user's own options for the constructor.
+
+    Returns:
+        Options to add; empty where the stem is changed after building (:func:`shrink_stem`).
+
+    Raises:
+        UserError: where the user gives a patch size as well.
+    """
+    if family not in _PATCH_SIZE_FAMILIES:
+        return {}
+    if "patch_size" in options:
+        raise UserError("Give either `stem: small` or `options.patch_size`, not both: each sets the patch size.")
+    return {"patch_size": 2 if stem_stride is None else stem_stride}
+
+
+def shrink_stem(model: nn.Module, name: str, family: str, stem_stride: int | None) -> None:
+    """Make a timm model's stem downsample less, in place.
+
+    A non-overlapping patch convolution gets smaller patches; a stem with pooling loses the pooling, and a 7x7 first
+    convolution becomes 3x3; any other strided first convolution gets a smaller stride.
+
+    Args:
+        model: the timm model.
+        name: its name, for messages.
+        family: name of timm's module that defines it.
+        stem_stride: total stride of the first convolution and pooling together; None: half of the original.
+
+    Raises:
+        UserError: where the family has no such stem, or the stride is not smaller than the original.
+    """
+    if family in _PATCH_SIZE_FAMILIES:
+        return
+    path = timm_facts(model).get("first_conv")
+    conv = _submodule(model, path) if isinstance(path, str) else None
+    if not isinstance(conv, nn.Conv2d) or not isinstance(path, str) or conv.stride[0] == 1:
+        raise UserError(
+            f"Backbone '{name}' (timm family '{family}') has no stem that can be made small: its entry is not one "
+            "strided convolution. Use `stem: default`, larger images, or another family (convnext, resnet, regnet, "
+            "efficientnet, mobilenet, swin, ...)."
+        )
+    pool = next((p for p in _POOLS if _pools(_submodule(model, p))), None)
+    original = conv.stride[0] * (2 if pool else 1)
+    stride = original // 2 if stem_stride is None else stem_stride
+    if not 1 <= stride < original or (pool is None and original % stride):
+        raise UserError(
+            f"Backbone '{name}': `stem_stride` {stride} must divide and be smaller than {original}, "
+            "the stride of its own stem."
+        )
+    if conv.kernel_size == conv.stride and conv.padding in ((0, 0), "valid"):
+        _replace(model, path, _convolution(conv, kernel=stride, stride=stride, padding=0))
+    elif pool is not None and conv.kernel_size[0] > 3:
+        _replace(model, path, _convolution(conv, kernel=3, stride=stride, padding=1))
+    else:
+        conv.stride = (stride, stride)
+    if pool is not None:
+        _replace(model, pool, nn.Identity())
+
+
+def _convolution(old: nn.Conv2d, kernel: int, stride: int, padding: int) -> nn.Conv2d:
+    new = nn.Conv2d(
+        old.in_channels, old.out_channels, kernel, stride=stride, padding=padding, bias=old.bias is not None
+    )
+    nn.init.kaiming_normal_(new.weight, mode="fan_out", nonlinearity="relu")
+    if new.bias is not None:
+        nn.init.zeros_(new.bias)
+    return new
+
+
+def _submodule(model: nn.Module, path: str) -> nn.Module | None:
+    try:
+        return model.get_submodule(path)
+    except AttributeError:
+        return None
+
+
+def _pools(module: nn.Module | None) -> bool:
+    return module is not None and not isinstance(module, nn.Identity)
+
+
+def _replace(model: nn.Module, path: str, module: nn.Module) -> None:
+    parent, _, child = path.rpartition(".")
+    setattr(model.get_submodule(parent), child, module)

@@ -1,0 +1,125 @@
+"""Reject compressed members and disallowed globals before torch opens a file.
+
+``torch.load(weights_only=True)`` calls no foreign code, but it inflates compressed members, trusts the sizes that the
+pickle claims, and may call a few constructors (``bytearray``, for one) that allocate as much memory as they are told.
+"""
+
+from __future__ import annotations
+
+import pickletools
+import zipfile
+from pathlib import Path
+from typing import IO
+
+from mfer_lightning.errors import UserError
+
+#: Pickles of real checkpoints have some hundred kilobytes: names, shapes and the configuration.
+MOST_PICKLE_BYTES = 64 << 20
+
+_STORAGES = ("Float", "Half", "BFloat16", "Double", "Long", "Int", "Short", "Char", "Byte", "Bool")
+_DTYPES = ("float32", "float16", "bfloat16", "float64", "int64", "int32", "int16", "int8", "uint8", "bool")
+
+#: Globals in a pickle of tensors and plain values.
+ALLOWED = frozenset(
+    [
+        "collections OrderedDict",
+        "collections Counter",
+        "torch._utils _rebuild_tensor_v2",
+        "torch._utils _rebuild_parameter",
+        "torch Size",
+        *(f"torch {name}Storage" for name in _STORAGES),
+        *(f"torch {name}" for name in _DTYPES),
+    ]
+)
+#: Further globals in weights from elsewhere. None of them allocates memory that the file does not have.
+ALLOWED_IN_WEIGHTS = ALLOWED | {
+    "torch.nn.parameter Parameter",
+    "torch._utils _rebuild_parameter_with_state",
+    "torch.serialization _get_layout",
+    "torch device",
+    "_codecs encode",
+    "builtins set",
+    "__builtin__ set",
+}
+#: Other opcodes that import or call something.
+_CALLS = frozenset(["STACK_GLOBAL", "INST", "OBJ", "EXT1", "EXT2", "EXT4"])
+
+
+def check_archive(path: Path) -> None:
+    """Refuse a checkpoint whose loading could take more memory than the file has, or that names more than tensors.
+
+    Args:
+        path: a file that ``torch.save`` is said to have written.
+
+    Raises:
+        UserError: saying what is wrong.
+    """
+    try:
+        pickles = _check_zip(path, ALLOWED)
+        if pickles != 1:
+            raise UserError(f"{path} is not a checkpoint of mfer_lightning: it holds {pickles} data.pkl.")
+    except UserError:
+        raise
+    except Exception as error:  # damaged zip files and pickles make their readers raise many kinds of exceptions
+        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        raise UserError(f"{path} cannot be read as a checkpoint: it is cut off or damaged ({reason}).") from error
+
+
+def check_weights_file(path: Path) -> None:
+    """Check a file of weights like :func:`check_archive`, in torch's current format or that of before 1.6.
+
+    Args:
+        path: a file that ``torch.save`` is said to have written.
+
+    Raises:
+        UserError: saying what is wrong.
+        ValueError: where it is not such a file, or a damaged one.
+    """
+    if zipfile.is_zipfile(path):
+        _check_zip(path, ALLOWED_IN_WEIGHTS)
+        return
+    with path.open("rb") as file:
+        size = path.stat().st_size
+        for _ in range(5):  # before the numbers: magic number, version, machine, content, names of the numbers
+            if file.tell() >= size:
+                return
+            _check_pickle(file, path, ALLOWED_IN_WEIGHTS)
+            _check_pickle_size(file.tell(), path)
+
+
+def _check_zip(path: Path, allowed: frozenset[str]) -> int:
+    """Check a zip file and the pickles in it, and return their number."""
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+        if any(m.compress_type != zipfile.ZIP_STORED for m in members):
+            raise UserError(
+                f"{path} cannot be read: its parts are compressed, which torch.save never does, so they "
+                "could grow without bounds."
+            )
+        claimed, size = sum(m.file_size for m in members), path.stat().st_size
+        if claimed > size:
+            raise UserError(
+                f"{path} cannot be read: it is damaged, or made to fill the memory: its parts would have "
+                f"{claimed:,} bytes, the file has {size:,}."
+            )
+        pickles = [m for m in members if m.filename.rpartition("/")[2] == "data.pkl"]
+        for member in pickles:
+            _check_pickle_size(member.file_size, path)
+            _check_pickle(archive.read(member), path, allowed)
+        return len(pickles)
+
+
+def _check_pickle_size(size: int, path: Path) -> None:
+    if size > MOST_PICKLE_BYTES:
+        raise UserError(f"{path} cannot be read: its list of weights is longer than {MOST_PICKLE_BYTES:,} bytes.")
+
+
+def _check_pickle(data: bytes | IO[bytes], path: Path, allowed: frozenset[str]) -> None:
+    for opcode, argument, _ in pickletools.genops(data):
+        named = argument if opcode.name == "GLOBAL" else opcode.name if opcode.name in _CALLS else None
+        if named is not None and named not in allowed:
+            raise UserError(
+                f"{path} cannot be read: it was refused, since it is damaged, or holds "
+                "objects other than tensors and plain values, which could run code or fill the memory when loaded "
+                f"({str(named).replace(' ', '.')[:80]})."
+            )

@@ -1,0 +1,207 @@
+"""Inspect an ONNX file before anything loads it: refuse external data, custom operators, control flow, NaN weights.
+
+Why by hand: ONNX Runtime exposes the graph only after it has loaded the file, the onnx package is not needed to run a
+model, and both it and protobuf copy all weights while parsing. Here the file is memory-mapped and only those fields of
+the protocol buffer are read that decide whether it may be loaded. Field numbers are those of onnx.proto3 (ONNX,
+Apache 2.0).
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from mfer_lightning.errors import UserError
+
+#: Largest size of a protocol buffer.
+MOST_BYTES = 2**31 - 1
+#: Our largest networks have a few thousand nodes.
+MOST_NODES = 100_000
+
+_STANDARD = ("", "ai.onnx")
+_FLOAT, _DOUBLE = 1, 11
+_CHUNK = 1 << 22
+
+Value = int | memoryview
+
+
+@dataclass
+class Contents:
+    """The content of a file.
+
+    Args:
+        metadata: key -> text.
+        operators: names of the operators in use.
+        weights: bytes of the stored tensors.
+    """
+
+    metadata: dict[str, str] = field(default_factory=dict)
+    operators: set[str] = field(default_factory=set)
+    weights: int = 0
+
+
+def inspect(path: Path) -> Contents:
+    """Read the content of an ONNX file, and refuse what an export of ours never has.
+
+    Args:
+        path: the file.
+
+    Returns:
+        Its metadata and operators.
+
+    Raises:
+        UserError: where the file is missing, cut off or no ONNX file; keeps tensors in other files; uses operators
+            outside the standard, control flow or functions; or holds weights that are not finite.
+    """
+    if not path.is_file():
+        raise UserError(f"There is no ONNX file {path}. Write one with: mfer export checkpoint=<run> format=onnx")
+    size = path.stat().st_size
+    if not 0 < size <= MOST_BYTES:
+        raise UserError(f"{path} is no ONNX file: it has {size:,} bytes, where 1 to {MOST_BYTES:,} are possible.")
+    found = Contents()
+    with path.open("rb") as file:
+        # Not closed here, since an error's traceback holds views of it. It is unmapped when the last of them is gone.
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    try:
+        _model(memoryview(mapped), found, path)
+    except (_MalformedError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is cut off, damaged or no ONNX file ({error}). Export the model anew.") from None
+    return found
+
+
+class _MalformedError(Exception):
+    """The bytes are not a protocol buffer."""
+
+
+def _model(view: memoryview, found: Contents, path: Path) -> None:
+    graphs = 0
+    for number, value in _fields(view):
+        if number == 7:
+            graphs += 1
+            _graph(_bytes(value), found, path)
+        elif number == 8:
+            domain = "".join(_text(v) for n, v in _fields(_bytes(value)) if n == 1)
+            _check_domain(domain, path)
+        elif number == 14:
+            entry = {n: _text(v) for n, v in _fields(_bytes(value)) if n in (1, 2)}
+            found.metadata[entry.get(1, "")] = entry.get(2, "")
+        elif number in (20, 25):
+            _refuse(path, "training steps" if number == 20 else "functions of its own")
+    if graphs != 1:
+        raise _MalformedError(f"{graphs} graphs")
+
+
+def _graph(view: memoryview, found: Contents, path: Path) -> None:
+    nodes = 0
+    for number, value in _fields(view):
+        if number == 1:
+            nodes += 1
+            if nodes > MOST_NODES:
+                _refuse(path, f"more than {MOST_NODES:,} operations")
+            _node(_bytes(value), found, path)
+        elif number == 5:
+            _tensor(_bytes(value), found, path)
+        elif number == 15:
+            _refuse(path, "sparse tensors")
+
+
+def _node(view: memoryview, found: Contents, path: Path) -> None:
+    for number, value in _fields(view):
+        if number == 4:
+            found.operators.add(_text(value))
+        elif number == 7:
+            _check_domain(_text(value), path)
+        elif number == 5:
+            for part, inner in _fields(_bytes(value)):
+                if part in (5, 10):
+                    _tensor(_bytes(inner), found, path)
+                elif part in (6, 11):
+                    _refuse(path, "control flow")
+                elif part in (22, 23):
+                    _refuse(path, "sparse tensors")
+
+
+def _tensor(view: memoryview, found: Contents, path: Path) -> None:
+    kind, raw = 0, None
+    for number, value in _fields(view):
+        if number == 13 or (number == 14 and value == 1):
+            _refuse(path, "tensors that lie in other files")
+        elif number == 2 and isinstance(value, int):
+            kind = value
+        elif number == 9:
+            raw = _bytes(value)
+        elif number in (4, 10):
+            _check_finite(value, np.float32 if number == 4 else np.float64, path)
+    if raw is not None:
+        found.weights += len(raw)
+        if kind in (_FLOAT, _DOUBLE):
+            _check_finite(raw, np.float32 if kind == _FLOAT else np.float64, path)
+
+
+def _check_finite(value: Value, kind: type[np.floating], path: Path) -> None:
+    raw = _bytes(value)
+    width = np.dtype(kind).itemsize
+    if len(raw) % width:
+        raise _MalformedError("a tensor of an odd number of bytes")
+    numbers = np.frombuffer(raw, dtype=np.dtype(kind).newbyteorder("<"))
+    for start in range(0, len(numbers), _CHUNK):
+        if not np.isfinite(numbers[start : start + _CHUNK]).all():
+            raise UserError(f"{path} holds weights that are not finite (NaN or infinity): its training has diverged.")
+
+
+def _check_domain(domain: str, path: Path) -> None:
+    if domain not in _STANDARD:
+        _refuse(path, f"operators of the domain {domain[:80]!r}")
+
+
+def _refuse(path: Path, what: str) -> None:
+    raise UserError(
+        f"{path} is refused: it has {what}, which no export of mfer_lightning has and which could reach beyond the "
+        "file. Export the model anew: mfer export checkpoint=<run> format=onnx"
+    )
+
+
+def _fields(view: memoryview) -> Iterator[tuple[int, Value]]:
+    """Yield number and value of each field of a message."""
+    at, end = 0, len(view)
+    while at < end:
+        key, at = _varint(view, at)
+        number, kind = key >> 3, key & 7
+        if kind == 0:
+            value, at = _varint(view, at)
+            yield number, value
+            continue
+        length = {1: 8, 5: 4}.get(kind)
+        if kind == 2:
+            length, at = _varint(view, at)
+        if length is None or length > end - at or number == 0:
+            raise _MalformedError(f"field {number} of kind {kind} at byte {at} of {end}")
+        yield number, view[at : at + length]
+        at += length
+
+
+def _varint(view: memoryview, at: int) -> tuple[int, int]:
+    result = 0
+    for shift in range(0, 70, 7):
+        if at >= len(view):
+            raise _MalformedError("it ends within a number")
+        byte = view[at]
+        at += 1
+        result |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return result, at
+    raise _MalformedError("a number of more than ten bytes")
+
+
+def _bytes(value: Value) -> memoryview:
+    if isinstance(value, int):
+        raise _MalformedError("a number where a message should be")
+    return value
+
+
+def _text(value: Value) -> str:
+    return bytes(_bytes(value)).decode("utf-8")
