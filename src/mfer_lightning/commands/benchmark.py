@@ -82,7 +82,7 @@ def _parts(given: Any) -> list[str]:
 
 def _measure(part: str, config: dict[str, Any], threads: int, result: dict[str, Any]) -> Any:
     from mfer_lightning.benchmark import ceiling, loading, processes, training
-    from mfer_lightning.training.build import precision
+    from mfer_lightning.training.build_trainer import precision
 
     repeats = config["repeats"]
     bfloat16 = precision({"precision": config["precision"], "accelerator": "cpu"}) == "bf16-mixed"

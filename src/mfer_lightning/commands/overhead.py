@@ -19,7 +19,8 @@ from mfer_lightning.benchmark.timing import Sample, median, once, speedup
 from mfer_lightning.callbacks import History
 from mfer_lightning.module import FERModule
 from mfer_lightning.optim import build_optimizer, build_schedule, parameter_groups
-from mfer_lightning.training.build import build_datamodule, build_module, build_trainer, precision
+from mfer_lightning.training.build import build_datamodule, build_module
+from mfer_lightning.training.build_trainer import build_trainer, precision
 
 #: Steps at the start of an epoch that are not measured.
 SKIPPED = 2
