@@ -1,4 +1,4 @@
-"""The one exception for mistakes that a user can mend.
+"""The exception for mistakes that a user can correct, and the checks of arguments.
 
 Anything raised as :class:`UserError` is printed as a single readable message without a traceback and ends the
 program with exit code 2 (``HYDRA_FULL_ERROR=1`` shows the traceback). Every other exception is a defect of ours.

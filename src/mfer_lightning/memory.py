@@ -1,4 +1,4 @@
-"""This process's memory: keeping what is freed, and how much there was at most.
+"""Memory of this process: keep freed blocks for reuse, and report the peak.
 
 glibc returns every large block to the system when it is freed, and the system clears its pages before handing them out
 again. For batches of images, some tens of megabytes each, that costs more than resizing them (docs/performance.md).

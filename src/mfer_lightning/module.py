@@ -1,4 +1,4 @@
-"""The LightningModule: preprocessing, network and objective joined for training, validation and prediction."""
+"""The LightningModule: joins preprocessing, network and objective for training, validation and prediction."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several views of the same face, whose predictions are averaged at test time. Knows neither torch nor files."""
+"""Test-time augmentation: average the predictions for several views of a face. Imports neither torch nor files."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from PIL import Image
 
 from mfer_lightning import load_model
 from mfer_lightning.config.location import use_config_dirs
-from mfer_lightning.config.plugins import plugins_loaded
+from mfer_lightning.config.plugins import missing_plugins, plugins_loaded
 from mfer_lightning.errors import UserError
 from mfer_lightning.inference.model import read_model
 from mfer_lightning.sweep.identity import config_hash
@@ -154,6 +154,14 @@ def test_a_plugin_is_allowed_for_the_block_alone(lab: Path, monkeypatch: pytest.
         assert locate("my_lab.CosineSpread").__name__ == "CosineSpread"
     with pytest.raises(UserError, match=r"plugins=\[my_lab\]"):
         locate("my_lab.CosineSpread")
+
+
+def test_a_checkpoint_says_which_plugins_it_lacks() -> None:
+    assert (
+        missing_plugins({"plugins": ["my_lab", 3, "../x"]}) == " It was trained with plugins=[my_lab]: give the same."
+    )
+    assert not missing_plugins({"plugins": "my_lab"})
+    assert not missing_plugins(None)
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ import pytest
 from mfer_lightning.errors import UserError
 from mfer_lightning.sweep.ranks import decide_together, external_environment, is_first_rank
 from mfer_lightning.sweep.slurm import requeue_command
-from mfer_lightning.training.build import _environment
+from mfer_lightning.training.build_trainer import _environment
 
 ONE = {"SLURM_JOB_ID": "4711", "SLURM_JOB_NAME": "mfer", "SLURM_NTASKS": "1", "SLURM_PROCID": "0", "SLURM_LOCALID": "0"}
 TWO = {**ONE, "SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "2", "SLURM_PROCID": "1", "SLURM_NODEID": "0"}

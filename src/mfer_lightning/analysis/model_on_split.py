@@ -14,8 +14,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from numpy.typing import NDArray
 
 from mfer_lightning.data.datasets import FaceDataModule
-from mfer_lightning.data.holdout import holdout
 from mfer_lightning.data.datasets.registry import find_protocol
+from mfer_lightning.data.holdout import holdout
 from mfer_lightning.errors import UserError
 from mfer_lightning.inference.checkpoint import run_folder
 from mfer_lightning.inference.dataset import dataset_config, open_dataset

@@ -19,7 +19,7 @@ from mfer_lightning.benchmark.timing import Sample
 from mfer_lightning.callbacks import History, RunCheckpoint
 from mfer_lightning.data.datasets import FaceDataModule
 from mfer_lightning.module import FERModule
-from mfer_lightning.training.build import build_trainer
+from mfer_lightning.training.build_trainer import build_trainer
 
 #: Steps at the start of an epoch that are not measured, at the least.
 SKIPPED = 2

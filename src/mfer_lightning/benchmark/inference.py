@@ -12,8 +12,8 @@ from torch import Tensor
 from mfer_lightning.benchmark.arithmetic import arithmetic
 from mfer_lightning.benchmark.comparison import compare, variant
 from mfer_lightning.benchmark.work import Work, build, faces
+from mfer_lightning.inference.load import in_bfloat16
 from mfer_lightning.inference.model import FERModel
-from mfer_lightning.inference.precision import in_bfloat16
 from mfer_lightning.nn import MFER, Preprocess
 from mfer_lightning.nn.cost import count_gflops
 

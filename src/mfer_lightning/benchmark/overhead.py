@@ -14,7 +14,8 @@ from mfer_lightning.benchmark.timing import Sample, median, once, speedup
 from mfer_lightning.config.compose import compose_train
 from mfer_lightning.module import FERModule
 from mfer_lightning.optim import build_optimizer, build_schedule, parameter_groups
-from mfer_lightning.training.build import build_datamodule, build_module, precision
+from mfer_lightning.training.build import build_datamodule, build_module
+from mfer_lightning.training.build_trainer import precision
 
 #: Faces a step of the embedded dataset's network: near 50 ms a step on two cores.
 BATCH = 32

@@ -1,4 +1,4 @@
-"""What hangs on the training loop: checkpoints, averaging, history, guards and what the user sees."""
+"""Lightning callbacks: checkpoints, weight averaging, metrics.csv, checks of the loss, progress."""
 
 from mfer_lightning.callbacks.atomic_io import AtomicCheckpointIO
 from mfer_lightning.callbacks.centers import CentersFromData
@@ -6,8 +6,8 @@ from mfer_lightning.callbacks.checkpoint import RunCheckpoint
 from mfer_lightning.callbacks.compilation import CompileNetwork
 from mfer_lightning.callbacks.early_stop import EarlyStop
 from mfer_lightning.callbacks.ema import WarmEMA
+from mfer_lightning.callbacks.finite_loss import FiniteLossGuard, TrainingDivergedError
 from mfer_lightning.callbacks.freeze import FreezeBackbone
-from mfer_lightning.callbacks.guard import FiniteLossGuard, TrainingDivergedError
 from mfer_lightning.callbacks.history import History
 from mfer_lightning.callbacks.interruption import Interruption
 from mfer_lightning.callbacks.progress import EpochLines, FERProgressBar

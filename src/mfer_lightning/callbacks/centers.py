@@ -1,4 +1,4 @@
-"""Centres of a feature loss that start where the classes are."""
+"""Initialise the centres of a feature loss from the class means of training faces."""
 
 from __future__ import annotations
 

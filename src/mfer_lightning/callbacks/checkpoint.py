@@ -1,4 +1,4 @@
-"""The best and the last checkpoint of a run."""
+"""Keep the best and the last checkpoint of a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""torch.compile, where there is a compiler that can."""
+"""Compile the network with torch.compile where a compiler is available."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ending a run whose validation figure no longer rises."""
+"""Stop a run whose validation metric no longer improves."""
 
 from __future__ import annotations
 

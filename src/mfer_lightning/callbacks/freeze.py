@@ -1,4 +1,4 @@
-"""A pre-trained backbone that stays as it is until its new heads have settled."""
+"""Freeze a pre-trained backbone during the first epochs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""metrics.csv: one row an epoch, appended, kept across resumption."""
+"""Write metrics.csv: one row an epoch, kept when a run is resumed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SIGTERM: what a cluster sends before it takes a machine away. The state is saved, and the run ends with code 143.
+"""Save the state and exit with code 143 on SIGTERM, which clusters send before they stop a job.
 
 SIGUSR1, in a SLURM job (``sbatch --signal=USR1@120``): the same, and the job goes back into the queue.
 """

@@ -1,4 +1,4 @@
-"""What the user sees while a run trains: a rich bar on a terminal, one line an epoch elsewhere."""
+"""Show progress: a rich bar on a terminal, one line an epoch elsewhere."""
 
 from __future__ import annotations
 

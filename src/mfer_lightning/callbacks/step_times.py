@@ -1,4 +1,4 @@
-"""Where the time of a training step goes, in a user's words."""
+"""Profile the parts of a training step: data, forward, backward, optimiser, ..."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def _works(config: dict[str, Any], device: str) -> list[Work]:
     from mfer_lightning.benchmark.arithmetic import chosen_baselines
     from mfer_lightning.benchmark.device import Device
     from mfer_lightning.benchmark.work import Work
-    from mfer_lightning.training.build import precision
+    from mfer_lightning.training.build_trainer import precision
 
     where = Device(device)
     given = config["batch"]

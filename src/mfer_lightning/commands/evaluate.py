@@ -25,8 +25,7 @@ def main(arguments: Sequence[str]) -> int:
     rest, options = split_dataset_options(arguments)
     several = any(argument in ("-m", "--multirun") for argument in rest)
     codes = [
-        run_verb("evaluate", partial(_evaluate, options=chosen), rest)
-        for chosen in each_combination(options, several)
+        run_verb("evaluate", partial(_evaluate, options=chosen), rest) for chosen in each_combination(options, several)
     ]
     return codes[0] if len(codes) == 1 else int(any(codes))
 

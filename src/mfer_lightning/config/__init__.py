@@ -1,1 +1,1 @@
-"""The composed configuration: its types, where its files are, and the one place that turns it into objects."""
+"""Configuration: compose it with Hydra, check its types, build objects from it, explain errors."""

@@ -1,4 +1,4 @@
-"""Compose the configuration of a verb with Hydra and call the verb's job with it; say Hydra's errors readably."""
+"""Compose the configuration of a verb with Hydra, and call the verb's job with it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Environment variables that are set for a while."""
+"""Set environment variables temporarily."""
 
 from __future__ import annotations
 

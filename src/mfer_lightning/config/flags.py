@@ -1,4 +1,4 @@
-"""Hydra's flags on a verb's command line, apart from the overrides. Imports neither Hydra nor torch."""
+"""Separate Hydra's flags from the overrides of a command line. Imports neither Hydra nor torch."""
 
 from __future__ import annotations
 

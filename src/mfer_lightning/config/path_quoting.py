@@ -1,4 +1,4 @@
-"""Paths on the command line, as people type them: blanks, brackets, commas and accents are no grammar."""
+"""Quote paths for Hydra's grammar, in which blanks, brackets, commas and accents have a meaning."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The arithmetic that a configuration asks for."""
+"""Read the precision that a configuration asks for."""
 
 from __future__ import annotations
 

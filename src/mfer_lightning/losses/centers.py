@@ -1,4 +1,4 @@
-"""Class centres: the parameter, its initialisation from data, and distances to it. Shared by center, LGM and DSF."""
+"""Class centres of center, LGM and DSF loss: the parameter, its initialisation from data, distances to it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all losses check and how they compute: shapes, kinds of target, and float32 under autocast."""
+"""Checks that all losses share (shapes, kinds of target), and float32 under autocast."""
 
 from __future__ import annotations
 

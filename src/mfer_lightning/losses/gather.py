@@ -1,4 +1,4 @@
-"""Joining batches over ranks with a gradient, for losses over pairs."""
+"""Gather batches over ranks with their gradient, for losses over pairs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Class weights: from counts to weights, and from the user's numbers to a checked tensor."""
+"""Class weights: compute them from counts, and check those that the user gives."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Parameter groups: who is decayed, and at which learning rate."""
+"""Parameter groups: learning rate and weight decay of each parameter."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which layer of a timm backbone a parameter belongs to, also where attention was put between its stages."""
+"""Find the layer of a timm backbone that a parameter belongs to, for layer-wise learning-rate decay."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Runs and sweeps: which folder a run lives in, what a job of a sweep left behind."""
+"""Runs and sweeps: names and folders of runs, jobs of a sweep and their records, searches, ranks."""

@@ -1,4 +1,4 @@
-"""Which folder a run lives in.
+"""Name runs and sweeps, and choose their folders.
 
 A run is named by what it is: dataset, backbone, loss, seed and a short hash of its resolved configuration, without what
 does not change its result (where files are, loggers, hardware). So the same command finds its run again.

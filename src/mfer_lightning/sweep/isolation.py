@@ -1,4 +1,4 @@
-"""Each job of a sweep on its own: its command line, its process group, its environment, its output.
+"""Isolate the jobs of a sweep: each has its own command line, process group, environment and output.
 
 Lightning starts the further ranks of a distributed job by running the main module with ``sys.argv`` again. Inside a
 sweep that would be the whole sweep, and in a process that joblib or submitit started, their own program; here it is the

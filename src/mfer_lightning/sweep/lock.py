@@ -1,4 +1,4 @@
-"""One process at a time in a run's folder."""
+"""Lock a run's folder, so that one process at a time writes into it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Processes of one run that something else has started: torchrun, or SLURM's srun.
+"""Coordinate the processes of one run that torchrun or SLURM's srun has started.
 
 Each of them composes the configuration and comes to the run on its own. What depends on the state of the disk, such as
 the choice of the run's folder, one of them decides for all.

@@ -1,4 +1,4 @@
-"""What each job of a sweep left behind: one small file a job, read when the sweep ends."""
+"""Record how each job of a sweep ended: one small file a job, read when the sweep ends."""
 
 from __future__ import annotations
 

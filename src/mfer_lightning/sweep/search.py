@@ -1,4 +1,4 @@
-"""A search by Optuna: its study goes on where an earlier start left it, and says at the end what was best."""
+"""Search with Optuna: continue a study that was interrupted, and find its best trial."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Putting a SLURM job back into the queue before its time is over."""
+"""Requeue a SLURM job before its time limit."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""One training run: configuration checked, parts built, trained, resumed, and finished with its result."""
+"""Train: check the configuration, build the parts, train or resume, evaluate, write the result."""

@@ -1,4 +1,4 @@
-"""How much disk space a run needs, known before it starts."""
+"""Estimate the disk space that a run needs, and refuse it where there is less."""
 
 from __future__ import annotations
 

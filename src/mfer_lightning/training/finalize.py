@@ -1,4 +1,4 @@
-"""The end of a training run: predictions, figures and ``result.json`` of its best checkpoint."""
+"""Finish a training run: predict with the selected checkpoint, draw the figures, write ``result.json``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run tells its loggers beyond curves: what it is, when it starts; what came of it, when it has ended."""
+"""Hand a run's facts, when it starts, and its results, when it has ended, to W&B or TensorBoard."""
 
 from __future__ import annotations
 

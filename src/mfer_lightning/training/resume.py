@@ -1,4 +1,4 @@
-"""Whether an unfinished run can be continued here, and in what arithmetic it was trained so far."""
+"""Decide whether an unfinished run can be continued here, and record the precisions it was trained in."""
 
 from __future__ import annotations
 

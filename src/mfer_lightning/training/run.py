@@ -33,7 +33,8 @@ from mfer_lightning.sweep.ranks import decide_together, is_first_rank
 from mfer_lightning.sweep.records import read_records
 from mfer_lightning.tracking.lifetime import tracked
 from mfer_lightning.tracking.provenance import PATCH, git_state
-from mfer_lightning.training.build import build_datamodule, build_module, build_trainer, precision
+from mfer_lightning.training.build import build_datamodule, build_module
+from mfer_lightning.training.build_trainer import build_trainer, precision
 from mfer_lightning.training.checks import check_config
 from mfer_lightning.training.checks.combinations import idle_options
 from mfer_lightning.training.checks.trial_build import build_on_trial, gflops_of

@@ -1,4 +1,4 @@
-"""The further processes of a distributed run, when the first one comes to an end of its own."""
+"""Stop the further processes of a distributed run when the first one fails."""
 
 from __future__ import annotations
 

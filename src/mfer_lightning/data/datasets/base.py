@@ -49,8 +49,7 @@ class FaceDataModule(L.LightningDataModule, ABC):
         name: the dataset's name, where a class declares several (``affectnet7``); None: the first.
         protocol: name of the protocol without the dataset; None: the dataset's default.
         target: rule of the training target (:data:`~mfer_lightning.data.splits.TARGET_RULES`); None: the protocol's.
-        augment: name or description of the augmentation (:func:`~mfer_lightning.data.augment.build_augment`), or a
-            function of (images, seed, epoch, rows) (:data:`~mfer_lightning.data.dataset.Change`).
+        augment: a function (:data:`~mfer_lightning.data.dataset.Change`), or what ``build_augment`` takes.
         sampler: ``"shuffle"``, ``"balanced"`` or ``"sqrt"``.
         batch_size: training faces a step over all ranks together.
         eval_batch_size: faces a step in evaluation over all ranks together; None: ``batch_size``.

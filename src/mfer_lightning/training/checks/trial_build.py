@@ -14,7 +14,8 @@ from mfer_lightning.config.instantiate import described
 from mfer_lightning.errors import UserError
 from mfer_lightning.nn.cost import count_gflops
 from mfer_lightning.optim import optimizer_for, schedule_for
-from mfer_lightning.training.build import assemble, build_datamodule, build_network, early_stop_options
+from mfer_lightning.training.build import assemble, build_datamodule, build_network
+from mfer_lightning.training.build_trainer import early_stop_options
 from mfer_lightning.training.checks.hardware import check_accelerator
 from mfer_lightning.training.checks.values import look_up
 

@@ -1,4 +1,4 @@
-"""Stops a run whose loss is no longer a number."""
+"""Stop a run whose loss is no longer finite."""
 
 from __future__ import annotations
 
