@@ -10,7 +10,7 @@ from typing import Any
 from mfer_lightning.commands.hydra_app import run_verb
 from mfer_lightning.config.schema_report import Report
 from mfer_lightning.errors import UserError, nearest
-from mfer_lightning.evaluation.run_folders import run_folders
+from mfer_lightning.evaluation.runs import folder_of, is_place, run_folders
 
 METRICS = ("accuracy", "mean_class_accuracy")
 EMBEDDINGS = ("tsne", "pca", "none")
@@ -89,12 +89,14 @@ def _report(config: dict[str, Any]) -> int:
     if config["embedding_points"] < 0:
         raise UserError(f"embedding_points={config['embedding_points']}: the value must be at least 0.")
     for folder in folders:
-        if not Path(folder).expanduser().is_dir():
-            raise UserError(f"There is no folder {folder}: mfer report <a sweep, a run or a folder of runs>.")
+        if not is_place(folder):
+            raise UserError(
+                f"There is no folder {folder}: mfer report <a sweep, a run, a folder of runs or a study's archive>."
+            )
     if config["keep"] is not None:
         if not config["keep"]:
             raise UserError("keep= has no value: name a folder for the runs' numbers, or leave the option out.")
-        from mfer_lightning.evaluation.kept import check_place
+        from mfer_lightning.evaluation.keep_study import check_place
 
         check_place(folders, config["keep"])  # now: a report takes a while
 
@@ -104,7 +106,7 @@ def _report(config: dict[str, Any]) -> int:
     from mfer_lightning.report.pages.write import PAGE, write_report
     from mfer_lightning.report.study.plan import read_plan
 
-    output = Path(config["output"] or Path(folders[0]) / "report").expanduser()
+    output = Path(config["output"] or folder_of(folders[0]) / "report").expanduser()
     options = Options(
         title=config["title"] or "",
         baseline=config["baseline"],
@@ -133,7 +135,7 @@ def _keep(folders: Sequence[str], into: str) -> None:
     """Keep the numbers that the report was made of."""
     from rich.console import Console
 
-    from mfer_lightning.evaluation.kept import keep_study
+    from mfer_lightning.evaluation.keep_study import keep_study
     from mfer_lightning.report.study.provenance import said_once
 
     with Console(stderr=True).status("keeping numbers"):

@@ -11,6 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
+from mfer_lightning.evaluation.predictions_csv import csv_text, read_columns
+from mfer_lightning.files import atomic_path
+
 #: The index of a row that only fills up a batch of distributed evaluation.
 PADDING = -1
 
@@ -172,23 +175,51 @@ class Predictions:
             )
         return joined.select(kept)
 
-    def to_csv(self, path: str | Path) -> None:
-        """Write the table as :mod:`mfer_lightning.evaluation.predictions_csv` describes, whole or not at all."""
-        from mfer_lightning.evaluation.predictions_csv import write_predictions
+    def csv_text(self, *, probabilities: bool = True) -> str:
+        """Write the table as :mod:`mfer_lightning.evaluation.predictions_csv` describes.
 
-        write_predictions(self, path)
+        Args:
+            probabilities: write the ``p_`` columns as well, which follow from the logits.
+
+        Raises:
+            ValueError: if padding rows (index -1) are left: merge first.
+        """
+        if (self.index == PADDING).any():
+            raise ValueError("Expected predictions without padding rows (index -1): call Predictions.merge.")
+        columns = {name: getattr(self, name).tolist() for name in ("index", "path", "label", "pred")}
+        parts = {"logit": self.logits, "t": self.target}
+        if probabilities:
+            shares = zip(self.class_names, self.probabilities.T.tolist(), strict=True)
+            columns |= {f"p_{name}": [f"{value:.6f}" for value in column] for name, column in shares}
+        for prefix, values in parts.items():
+            if values is not None:  # as text: the shortest decimal that reads back as the same float32
+                text = values.T.astype(np.str_).tolist()
+                columns |= {f"{prefix}_{name}": column for name, column in zip(self.class_names, text, strict=True)}
+        if self.votes is not None:
+            counts = zip(self.vote_names, self.votes.T.tolist(), strict=True)
+            columns |= {f"votes_{name}": column for name, column in counts}
+        return csv_text(columns)
+
+    def to_csv(self, path: str | Path) -> None:
+        """Write the table to a CSV file, whole or not at all.
+
+        Raises:
+            ValueError: if padding rows (index -1) are left: merge first.
+            UserError: if the file cannot be written.
+        """
+        text = self.csv_text()
+        with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+            file.write(text)
 
     @classmethod
     def from_csv(cls, path: str | Path, class_names: Sequence[str] | None = None) -> Predictions:
-        """Read a table that :meth:`to_csv` wrote.
+        """Read a table that :meth:`to_csv` wrote, plain or compressed (``.csv.xz``).
 
         Args:
             path: the file.
-            class_names: the class order that the caller relies on; None takes the file's own.
+            class_names: the class order that the caller expects; None accepts the file's own.
 
         Raises:
-            UserError: where the file is missing, is no such table, or holds another class order or illegal values.
+            UserError: if the file is missing, is not such a table, or holds another class order or illegal values.
         """
-        from mfer_lightning.evaluation.predictions_csv import read_predictions
-
-        return read_predictions(path, class_names)
+        return cls(**read_columns(path, class_names))

@@ -101,7 +101,7 @@ def reliabilities(easel: Easel) -> Group | None:
     """A reliability diagram for each method, its seeds joined."""
     pictures = []
     for method in easel.pictured:
-        tables = [run.predictions for run in method.runs if run.predictions is not None]
+        tables = [run.table for run in method.runs if run.table is not None]
         if not tables:
             continue
         p, y = np.concatenate([t.probabilities for t in tables]), np.concatenate([t.label for t in tables])

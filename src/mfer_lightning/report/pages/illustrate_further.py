@@ -82,11 +82,11 @@ def embeddings(easel: Easel, space: FeatureSpace, how: str) -> Group | None:
 def _curves(method: Method, problems: list[str]) -> list[dict[str, Curve]]:
     found = []
     for run in method.runs:
-        path = run.folder / "metrics.csv"
-        if not run.stored.trained or not path.is_file():
+        metrics = run.metrics()
+        if not run.trained or metrics is None:
             continue
         try:
-            found.append(read_curves(path))
+            found.append(read_curves(metrics))
         except (UserError, ValueError) as error:
             problems.append(f"{run.folder.name}: no learning curves ({error})")
     return found

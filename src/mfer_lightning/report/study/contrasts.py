@@ -156,7 +156,7 @@ def _method(section: Section, name: str, side: str, selector: Selector) -> Metho
         if all(_value(method, option) is None for method in section.methods):
             raise UserError(f"{where}: the runs have no option {option}: {nearest(option, _options(section))}")
     found = [m for m in section.methods if all(_has(m, option, value) for option, value in selector.items())]
-    trained = [m for m in found if any(run.stored.trained for run in m.runs)]
+    trained = [m for m in found if any(run.trained for run in m.runs)]
     found = trained if len(trained) == 1 else found
     if len(found) == 1:
         return found[0]

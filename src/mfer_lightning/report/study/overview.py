@@ -128,11 +128,11 @@ def optimism_table(section: Section) -> tuple[Table | None, list[str]]:
     for method in section.methods:
         gaps = []
         for run in method.runs:
-            epoch, file = run.result["selection"]["epoch"], run.folder / "metrics.csv"
-            if epoch is None or not run.stored.trained or not file.is_file():
+            epoch, metrics = run.result["selection"]["epoch"], run.metrics()
+            if epoch is None or not run.trained or metrics is None:
                 continue
             try:
-                gap = optimism_gap(file, int(epoch))
+                gap = optimism_gap(metrics, int(epoch))
             except (UserError, ValueError) as error:
                 problems.append(f"{run.folder.name}: no optimism gap ({error})")
                 continue
@@ -255,9 +255,7 @@ def comparison_data(comparison: MethodComparison | None) -> dict[str, Number]:
 
 
 def _costs(method: Method, key: str) -> list[float]:
-    found = [
-        run.result["cost"].get(key) for run in method.runs if run.stored.trained or key in ("parameters", "gflops")
-    ]
+    found = [run.result["cost"].get(key) for run in method.runs if run.trained or key in ("parameters", "gflops")]
     return [float(value) for value in found if isinstance(value, (int, float)) and not isinstance(value, bool)]
 
 

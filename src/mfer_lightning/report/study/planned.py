@@ -162,7 +162,7 @@ def _grounds(p: Planned) -> str:
     comparison, claim = p.comparison, p.contrast.claim
     claimed = [] if claim is None else [f"claimed {_claimed(claim)}"]
     if comparison is None:
-        missing = [m.label for m in (p.method, p.against) if all(run.predictions is None for run in m.runs)]
+        missing = [m.label for m in (p.method, p.against) if all(run.table is None for run in m.runs)]
         what = f"of {' and '.join(missing)} there are no predictions" if missing else "not on the same faces"
         return f"No comparison could be made: {what}{_in_brackets(claimed)}."
     if comparison.verdict == "undecided":

@@ -129,7 +129,7 @@ def arithmetic_of(run: Run) -> str | None:
         Of an evaluation, what its checkpoint says; of an older run, what it was configured with; None where that was
         ``auto``, which is not recorded then.
     """
-    told = run.result["hardware"] if run.stored.trained else run.result.get("model")
+    told = run.result["hardware"] if run.trained else run.result.get("model")
     used = told.get("precision") if isinstance(told, Mapping) else None
     return used if isinstance(used, str) and used else configured_precision(run.result["config"].get("trainer"))
 

@@ -54,8 +54,8 @@ def right_answers(section: Section) -> tuple[Correct, NDArray[np.int64]] | None:
     owners: list[str] = []
     for method in section.methods:
         for run in method.runs:
-            if run.predictions is not None:
-                tables.append(run.predictions)
+            if run.table is not None:
+                tables.append(run.table)
                 owners.append(method.label)
     if not tables:
         return None
