@@ -117,6 +117,5 @@ def test_figures_of_other_predictions_are_not_kept() -> None:
         round_predictions(whole, {**figures, "nll": float(figures["nll"] or 0) + 0.01})
     with pytest.raises(ValueError, match=r"\(kl_to_votes, cross_entropy_to_votes\)"):
         round_predictions(replace(whole, votes=None, vote_names=(), target=None), figures)
-    assert (
-        len(round_predictions(whole, {k: v for k, v in figures.items() if not k.endswith("to_votes")})) == 200
-    )  # older results
+    older = {k: v for k, v in figures.items() if not k.endswith("to_votes")}
+    assert len(round_predictions(whole, older)) == 200
