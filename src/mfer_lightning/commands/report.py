@@ -60,7 +60,7 @@ def report_on_sweep(sweep_dir: Path, arguments: Sequence[str]) -> None:
     try:
         if not _wanted(sweep_dir, arguments):
             return
-        from mfer_lightning.report.pages.content import Options
+        from mfer_lightning.report.pages.document import Options
         from mfer_lightning.report.pages.write import PAGE, write_report
 
         write_report([str(sweep_dir)], sweep_dir / "report", Options())
@@ -102,9 +102,9 @@ def _report(config: dict[str, Any]) -> int:
 
     from rich.console import Console
 
-    from mfer_lightning.report.pages.content import Options
+    from mfer_lightning.report.pages.document import Options
     from mfer_lightning.report.pages.write import PAGE, write_report
-    from mfer_lightning.report.study.plan import read_plan
+    from mfer_lightning.report.study.contrast_plan import read_plan
 
     output = Path(config["output"] or folder_of(folders[0]) / "report").expanduser()
     options = Options(

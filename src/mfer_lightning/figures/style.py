@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import matplotlib as mpl
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -19,6 +20,7 @@ from mfer_lightning.emotions import canonical
 from mfer_lightning.files import atomic_path
 
 INK = "#222222"
+PAPER = "#fefefe"  # white, but told apart from the white of letters on dark cells
 BLUE = "#0072B2"
 ORANGE = "#D55E00"
 GREEN = "#009E73"
@@ -82,16 +84,27 @@ def new_figure(path: str | Path, width: float, height: float) -> Iterator[Figure
         UserError: where the file cannot be written.
     """
     with mpl.rc_context(RC):
-        figure = Figure(
-            figsize=(width, height),
-            dpi=150,
-        )
+        figure = Figure(figsize=(width, height), dpi=150)
         figure.set_layout_engine("constrained", w_pad=0.1, h_pad=0.1)
         canvas = FigureCanvasAgg(figure)
         yield figure
         with atomic_path(path) as temporary:
             # no software version inside: equal data give equal files
             canvas.print_figure(str(temporary), format="png", dpi=150, metadata={"Software": None})
+
+
+def heading(figure: Figure, title: str) -> None:
+    """Write the heading of a figure of several pictures."""
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
+
+
+def bare(axes: Axes, *, frame: bool = True) -> None:
+    """Take grid and ticks from axes that show a picture, and the frame as well."""
+    axes.grid(visible=False)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(frame)
 
 
 def class_styles(class_names: Sequence[str]) -> list[tuple[str, str]]:

@@ -10,9 +10,9 @@ from mfer_lightning.errors import UserError, nearest
 from mfer_lightning.evaluation.statistics import MethodComparison, compare_contrasts
 from mfer_lightning.evaluation.statistics.methods import MethodMetric
 from mfer_lightning.report.study.axes import ABSENT, TITLES, title_of
-from mfer_lightning.report.study.plan import Chain, Contrast, Plan, Selector, told
+from mfer_lightning.report.study.comparisons import right_answers
+from mfer_lightning.report.study.contrast_plan import Chain, Contrast, Plan, Selector, told
 from mfer_lightning.report.study.sections import Method, Section
-from mfer_lightning.report.study.verdicts import right_answers
 
 #: What becomes of a claim, or, where nothing was claimed, what was found.
 Outcome = Literal["confirmed", "refuted", "better", "worse", "tie", "undecided"]

@@ -1,4 +1,4 @@
-"""The figures of a section: what they have in common."""
+"""Draw the panels of a section into files, and group them under headings."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -32,7 +33,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Group:
-    """Panels that belong together.
+    """Panels that belong together, with a heading.
 
     Args:
         title: heading.
@@ -45,8 +46,8 @@ class Group:
     pictures: tuple[Picture, ...]
 
 
-class Easel:
-    """Where the figures of a section are drawn.
+class SectionPanels:
+    """Draws the panels of a section.
 
     Args:
         section: what to draw.
@@ -56,27 +57,28 @@ class Easel:
     def __init__(self, section: Section, folder: Path) -> None:
         self.section = section
         self.folder = folder
-        self.pictured = self._pictured()
-        self.few = self.told(len(self.pictured))
+        self.methods = self._shown()
 
-    def told(self, shown: int) -> str:
-        """Say how many methods are shown, where it is not all of them."""
-        total = len(self.section.methods)
+    def limit_note(self, shown: int | None = None) -> str:
+        """Say how many methods are shown, if it is not all of them; ``shown`` as a rule are those of ``methods``."""
+        total, shown = len(self.section.methods), len(self.methods) if shown is None else shown
         return f" Of {total} methods {shown} are shown." if shown < total else ""
 
-    def picture(self, name: str, alt: str, draw: Callable[..., str]) -> Picture:
+    def picture(self, name: str, alt: str, draw: Callable[..., str], *data: Any, **options: Any) -> Picture:
         """Draw a panel.
 
         Args:
             name: of its file, any words.
             alt: what it shows.
-            draw: takes ``path`` and returns the panel as SVG.
+            draw: one of the panels of :mod:`mfer_lightning.figures`, which takes ``path`` and returns SVG.
+            data: what is drawn.
+            options: further arguments of ``draw``.
         """
         safe = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:80] or "figure"
         file = f"figures/{self.section.slug}/{safe}.png"
-        return Picture(file, draw(path=self.folder / file), alt)
+        return Picture(file, draw(*data, path=self.folder / file, **options), alt)
 
-    def _pictured(self) -> list[Method]:
+    def _shown(self) -> list[Method]:
         """Choose the methods with panels: all, or the baseline and the highest means."""
         section = self.section
         if len(section.methods) <= MOST_PANELS:

@@ -1,4 +1,8 @@
-"""A panel: drawn once, kept as SVG in the page's own colours and as PNG."""
+"""Panels: small figures of one width that stand side by side on a wide page, and below one another on a telephone.
+
+A panel is drawn once and written twice: as SVG whose colours are the page's own, so that it follows a dark page, and as
+PNG for other documents.
+"""
 
 from __future__ import annotations
 
@@ -12,17 +16,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib as mpl
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from mfer_lightning.figures.style import INK, RC
+from mfer_lightning.figures.style import INK, PAPER, RC
 from mfer_lightning.files import atomic_path
 
 #: Inches; on a page 346 pixels, which fits the narrowest telephones.
 WIDTH = 3.6
 
-PAPER = "#fefefe"  # white, but told apart from the white of letters on dark cells
 QUIET = "#6b6b6b"
 AXIS = "#8c8c8c"
 GRID = "#e6e6e6"
@@ -63,32 +67,33 @@ _PANEL_RC = RC | {
 
 @dataclass
 class Panel:
-    """A panel while it is drawn (``figure``) and afterwards (``svg``)."""
+    """A panel while it is drawn (``figure``, ``axes``) and afterwards (``svg``)."""
 
     figure: Figure
+    axes: Axes
     svg: str = ""
 
 
 @contextmanager
-def draw_panel(path: str | Path | None, height: float, width: float = WIDTH) -> Iterator[Panel]:
-    """Give an empty panel that is written when the block ends.
+def draw_panel(path: str | Path | None, height: float, title: str) -> Iterator[Panel]:
+    """Yield an empty panel that is written when the block ends.
 
     Args:
         path: PNG to write, whole or not at all; None writes none.
         height: inches.
-        width: inches.
+        title: heading.
 
     Yields:
         The panel; its ``svg`` is there after the block.
 
     Raises:
-        UserError: where the file cannot be written.
+        UserError: if the file cannot be written.
     """
     with mpl.rc_context(_PANEL_RC), warnings.catch_warnings():
-        figure = Figure(figsize=(width, height), dpi=150)
+        figure = Figure(figsize=(WIDTH, height), dpi=150)
         figure.set_layout_engine("constrained", w_pad=0.04, h_pad=0.04)
-        panel = Panel(figure)
         canvas = FigureCanvasAgg(figure)
+        panel = Panel(figure, figure.add_subplot(title=title))
         yield panel
         warnings.filterwarnings("ignore", "Glyph .* missing")  # the page's font has them; in the PNG they are boxes
         figure.draw_without_rendering()  # lays out, which takes as long as drawing: once for both files
@@ -111,11 +116,9 @@ def themed(svg: str) -> str:
         The ``<svg>`` element, without width and height, so that it takes the width of its place.
     """
     body = svg[svg.index("<svg") :]
-    body = re.sub(r"<metadata>.*?</metadata>\s*", "", body, flags=re.DOTALL)
-    body = re.sub(
-        r"<style type=\"text/css\">.*?</style>\s*", "", body, flags=re.DOTALL
-    )  # would hold for the whole page
-    body = re.sub(r"<!--.*?-->\s*", "", body, flags=re.DOTALL)
+    # a style would apply to the whole page
+    unwanted = r"(<metadata>.*?</metadata>|<style type=\"text/css\">.*?</style>|<!--.*?-->)\s*"
+    body = re.sub(unwanted, "", body, flags=re.DOTALL)
     body = re.sub(r'\s<g id="patch_1">.*?</g>', "", body, count=1, flags=re.DOTALL)  # the figure's white background
     head, _, rest = body.partition(">")
     box = re.search(r'viewBox="([^"]+)"', head)

@@ -1,17 +1,14 @@
-"""The figures of a section that need more than predictions: curves of the training, features in the plane."""
+"""Draw the panels of a section that need more than results: learning curves, and features in the plane."""
 
 from __future__ import annotations
-
-from functools import partial
 
 import numpy as np
 
 from mfer_lightning.errors import UserError
-from mfer_lightning.figures.embedding import embed
-from mfer_lightning.figures.learning_curves import Curve, read_curves
-from mfer_lightning.figures.panels import plot_bands, plot_small_embedding
-from mfer_lightning.figures.panels.curves import STYLES, band
-from mfer_lightning.report.pages.easel import Easel, Group
+from mfer_lightning.evaluation.metrics_csv import Curve, read_curves
+from mfer_lightning.figures.embedding import embed, embedding_panel
+from mfer_lightning.figures.learning_curves import STYLES, band, curves_panel
+from mfer_lightning.report.pages.panel_groups import Group, SectionPanels
 from mfer_lightning.report.study.feature_space import FeatureSpace
 from mfer_lightning.report.study.sections import Method
 
@@ -27,11 +24,11 @@ CURVES = {
 EMBEDDINGS = {"tsne": "t-SNE: neighbourhoods count, distances between clusters mean little", "pca": "PCA"}
 
 
-def learning_curves(easel: Easel) -> tuple[Group | None, list[str]]:
-    """Learning curves, the mean over seeds with a band; and what could not be read."""
+def curve_panels(panels: SectionPanels) -> tuple[Group | None, list[str]]:
+    """Draw learning curves, the mean over seeds with a band; return what could not be read as well."""
     found: dict[str, dict[str, list[Curve]]] = {name: {} for name in CURVES}
     problems: list[str] = []
-    shown = easel.pictured[: len(STYLES)]
+    shown = panels.methods[: len(STYLES)]
     for method in shown:
         for curves in _curves(method, problems):
             for name in CURVES:
@@ -44,37 +41,40 @@ def learning_curves(easel: Easel) -> tuple[Group | None, list[str]]:
         if bands:
             told = "; ".join(f"{b.label} from {factor * b.mean[0]:.3g} to {factor * b.mean[-1]:.3g}" for b in bands)
             here = marks if name.startswith("val/") else None
-            draw = partial(plot_bands, bands, title=title, unit=unit, scale=factor, marks=here)
-            pictures.append(easel.picture(f"curve-{name}", f"{title} over the epochs: {told}.", draw))
+            options = {"title": title, "unit": unit, "scale": factor, "marks": here}
+            alt = f"{title} over the epochs: {told}."
+            pictures.append(panels.picture(f"curve-{name}", alt, curves_panel, bands, **options))
     caption = (
         "Mean over seeds with a band of one standard deviation; dots stand at the mean selected epoch. Losses of "
-        f"different methods hold different terms: compare their course, not their height.{easel.told(len(shown))}"
+        "different methods hold different terms: compare their course, not their height."
+        f"{panels.limit_note(len(shown))}"
     )
     return (Group("Learning curves", caption, tuple(pictures)) if pictures else None), problems
 
 
-def embeddings(easel: Easel, space: FeatureSpace, how: str) -> Group | None:
-    """Features in the plane side by side, a panel for each method.
+def embedding_panels(panels: SectionPanels, space: FeatureSpace, how: str) -> Group | None:
+    """Draw features in the plane side by side, a panel for each method.
 
     Args:
-        easel: where to draw.
+        panels: draws them.
         space: of :func:`mfer_lightning.report.study.feature_space.measure_features`.
         how: ``tsne`` or ``pca``.
     """
     pictures = []
-    shown = [m for m in easel.pictured if m.label in space.clouds][:MOST_EMBEDDINGS]
+    shown = [m for m in panels.methods if m.label in space.clouds][:MOST_EMBEDDINGS]
     for method in shown:
         cloud = space.clouds[method.label]
         ratios = [m.ratio for m in space.overall[method.label] if m.ratio is not None]
         below = f"spread / distance {float(np.mean(ratios)):.2f}" if ratios else ""
         alt = f"Features of {method.short} in the plane, coloured by true class; {below or 'one class only'}."
-        plane, names = embed(cloud.feature, how), easel.section.class_names
-        draw = partial(plot_small_embedding, plane, cloud.label, names, title=method.short, below=below)
-        pictures.append(easel.picture(f"embedding-{method.short}", alt, draw))
+        plane, names = embed(cloud.feature, how), panels.section.class_names
+        words = {"title": method.short, "below": below}
+        name = f"embedding-{method.short}"
+        pictures.append(panels.picture(name, alt, embedding_panel, plane, cloud.label, names, **words))
     caption = (
         f"Features of each method's first seed ({EMBEDDINGS[how]}), as in the MFER paper's comparison of losses. The "
         "measure below each is taken in the whole feature space over all faces and seeds, not from the drawing."
-        f"{easel.told(len(shown))}"
+        f"{panels.limit_note(len(shown))}"
     )
     return Group("Features in the plane", caption, tuple(pictures)) if pictures else None
 

@@ -8,7 +8,7 @@ from itertools import combinations
 from mfer_lightning.evaluation.intervals import wilson
 from mfer_lightning.report.study.axes import Axis, simplicity
 from mfer_lightning.report.study.columns import axis_cells, axis_columns, axis_data
-from mfer_lightning.report.study.overview import SHARES
+from mfer_lightning.report.study.method_tables import SHARES
 from mfer_lightning.report.study.sections import Method, Section
 from mfer_lightning.report.study.tables import NOTHING, Cell, Column, Number, Table, mean_of, spread
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mfer_lightning.errors import UserError
-from mfer_lightning.report.study.plan import Chain, Contrast, read_plan
+from mfer_lightning.report.study.contrast_plan import Chain, Contrast, read_plan
 
 GOOD = """
 family: ferplus_ablation

@@ -14,26 +14,34 @@ from mfer_lightning.errors import UserError
 from mfer_lightning.evaluation.class_order import doubt_class_order
 from mfer_lightning.evaluation.runs import LeftOut, find_results
 from mfer_lightning.evaluation.statistics.methods import MethodMetric
-from mfer_lightning.report.pages import illustrate, illustrate_contrasts, illustrate_further
-from mfer_lightning.report.pages.easel import Easel, Group
-from mfer_lightning.report.study.contrasts import Planned, judge, place_contrasts
-from mfer_lightning.report.study.details import ablation_tables, class_table
-from mfer_lightning.report.study.feature_space import compactness_table, measure_features, subgroup_table
-from mfer_lightning.report.study.overview import (
-    cost_table,
-    further_table,
-    main_table,
-    optimism_table,
-    published_table,
+from mfer_lightning.report.pages.panel_groups import Group, SectionPanels
+from mfer_lightning.report.pages.result_panels import (
+    class_panels,
+    confusion_panels,
+    contrast_panels,
+    method_panels,
+    reliability_panels,
 )
-from mfer_lightning.report.study.plan import Plan
-from mfer_lightning.report.study.planned import (
+from mfer_lightning.report.pages.training_panels import curve_panels, embedding_panels
+from mfer_lightning.report.study.ablation_tables import ablation_tables, class_table
+from mfer_lightning.report.study.comparisons import compare
+from mfer_lightning.report.study.contrast_plan import Plan
+from mfer_lightning.report.study.contrast_tables import (
     NOT_PLANNED,
     chain_table,
     contrast_table,
     facts,
     sentences,
     summary,
+)
+from mfer_lightning.report.study.contrasts import Planned, judge, place_contrasts
+from mfer_lightning.report.study.feature_space import compactness_table, measure_features, subgroup_table
+from mfer_lightning.report.study.method_tables import (
+    cost_table,
+    further_table,
+    main_table,
+    optimism_table,
+    published_table,
 )
 from mfer_lightning.report.study.provenance import (
     Sweep,
@@ -46,7 +54,6 @@ from mfer_lightning.report.study.provenance import (
 from mfer_lightning.report.study.runs import Run, open_runs
 from mfer_lightning.report.study.sections import Section, known_axes, make_sections
 from mfer_lightning.report.study.tables import Table
-from mfer_lightning.report.study.verdicts import compare
 from mfer_lightning.version import __version__
 
 _SELECTION = "These are selection figures, not test figures: the checkpoint was chosen on this split."
@@ -176,26 +183,29 @@ def _chapter(
     findings = compare(section, options.metric)
     if not findings:
         findings = [_single(section)]
-    easel = Easel(section, output)
+    panels = SectionPanels(section, output)
     methods = main_table(section, options.metric)
     planned: list[Part] = []
     if options.plan is not None and contrasts:
-        said, part = _planned(easel, options.plan, contrasts, options.metric)
+        said, part = _planned(panels, options.plan, contrasts, options.metric)
         findings, planned = [*said, NOT_PLANNED, *findings], [part]
         methods = replace(methods, caption=f"{methods.caption} These comparisons were not planned.")
-    curves, unreadable = illustrate_further.learning_curves(easel)
+    curves, unreadable = curve_panels(panels)
     optimism, unmeasured = optimism_table(section)
     told += [(problem.partition(": ")[0], problem.partition(": ")[2]) for problem in (*unreadable, *unmeasured)]
     wanted = 0 if options.embedding == "none" else options.embedding_points
     space = measure_features(section, wanted)
-    plane = illustrate_further.embeddings(easel, space, options.embedding) if wanted else None
+    plane = embedding_panels(panels, space, options.embedding) if wanted else None
     parts = [
         *planned,
-        Part("Methods", _there(methods, illustrate.comparison(easel, options.metric))),
+        Part("Methods", _there(methods, method_panels(panels, options.metric))),
         Part("Ablations", tuple(ablation_tables(section, options.metric, options.axes))),
         Part("Training", _there(curves, optimism)),
-        Part("Classes", _there(illustrate.classes(easel), class_table(section), illustrate.confusions(easel))),
-        Part("Calibration", _there(further_table(section), illustrate.reliabilities(easel))),
+        Part(
+            "Classes",
+            _there(class_panels(panels), class_table(section), confusion_panels(panels)),
+        ),
+        Part("Calibration", _there(further_table(section), reliability_panels(panels))),
         Part("Feature space", _there(compactness_table(section, space), plane, subgroup_table(section, space))),
         Part("Cost", (cost_table(section),)),
         Part("Published figures", _there(published_table(section))),
@@ -204,13 +214,15 @@ def _chapter(
     return Chapter(section, findings, [part for part in parts if part.items])
 
 
-def _planned(easel: Easel, plan: Plan, placed: Sequence[Planned], metric: MethodMetric) -> tuple[list[str], Part]:
+def _planned(
+    panels: SectionPanels, plan: Plan, placed: Sequence[Planned], metric: MethodMetric
+) -> tuple[list[str], Part]:
     """Compare the planned contrasts of a section; give what is said of them in short, and their part."""
     by = plan.metric or metric
-    judged = judge(easel.section, placed, by)
+    judged = judge(panels.section, placed, by)
     short = summary(plan, judged, by)
-    figure = illustrate_contrasts.contrasts(easel, judged, by)
-    items = _there(contrast_table(plan, easel.section, judged, by), figure, chain_table(plan, judged))
+    figure = contrast_panels(panels, judged, by)
+    items = _there(contrast_table(plan, panels.section, judged, by), figure, chain_table(plan, judged))
     return [short, *sentences(plan, judged)], Part("Planned contrasts", items, short)
 
 

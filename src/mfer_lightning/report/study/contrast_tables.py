@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mfer_lightning.evaluation.statistics.methods import MIN_SEEDS, MethodMetric
+from mfer_lightning.report.study.comparisons import measured, points, signed
+from mfer_lightning.report.study.contrast_plan import Plan
 from mfer_lightning.report.study.contrasts import Outcome, Planned, chain_outcome
-from mfer_lightning.report.study.overview import comparison_cells, comparison_data, p_in_words
-from mfer_lightning.report.study.plan import Plan
+from mfer_lightning.report.study.method_tables import comparison_cells, comparison_data, p_in_words
 from mfer_lightning.report.study.sections import Section
 from mfer_lightning.report.study.tables import NOTHING, Cell, Column, Number, Table
-from mfer_lightning.report.study.verdicts import measured, points, signed
 
 #: The colours of an outcome are those of the verdict that it stands on.
 _KINDS = {"better": "better", "worse": "worse"}

@@ -13,9 +13,9 @@ from mfer_lightning.errors import UserError
 from mfer_lightning.evaluation.intervals import wilson
 from mfer_lightning.evaluation.statistics import MethodComparison, optimism_gap, summarise_seeds
 from mfer_lightning.report.study.columns import axis_cells, axis_columns, axis_data
+from mfer_lightning.report.study.comparisons import points, signed
 from mfer_lightning.report.study.sections import Method, Section
 from mfer_lightning.report.study.tables import NOTHING, Cell, Column, Number, Table, deviation_of, mean_of, spread
-from mfer_lightning.report.study.verdicts import points, signed
 
 #: Figure -> heading, those given in per cent and those in their own unit.
 SHARES = {"accuracy": "accuracy %", "mean_class_accuracy": "mean class %", "macro_f1": "macro F1 %"}

@@ -10,9 +10,9 @@ from report.fabricate import write_run
 
 from mfer_lightning.evaluation.runs import find_results
 from mfer_lightning.evaluation.statistics import compare_against_baseline
+from mfer_lightning.report.study.comparisons import compare, points, signed
 from mfer_lightning.report.study.runs import open_runs
 from mfer_lightning.report.study.sections import Section, make_sections
-from mfer_lightning.report.study.verdicts import compare, points, signed
 
 
 def compared(folder: Path) -> tuple[Section, list[str]]:
@@ -39,7 +39,7 @@ def test_the_truth_is_found(study: Path) -> None:
 def test_the_comparison_is_that_of_the_statistics(study: Path) -> None:
     section, _ = compared(study)
     correct = {
-        m.label: np.stack([r.predictions.pred == r.predictions.label for r in m.runs if r.predictions])
+        m.label: np.stack([r.table.pred == r.table.label for r in m.runs if r.table])
         for m in section.methods
     }
     expected = compare_against_baseline(correct, "loss=ce, attention=none")
