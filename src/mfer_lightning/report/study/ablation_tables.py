@@ -1,4 +1,4 @@
-"""The tables within methods: two axes against each other, and the classes."""
+"""Make the tables that look into methods: two axes against each other, and the classes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from itertools import combinations
 
 from mfer_lightning.evaluation.intervals import wilson
 from mfer_lightning.report.study.axes import Axis, simplicity
-from mfer_lightning.report.study.columns import axis_cells, axis_columns, axis_data
+from mfer_lightning.report.study.method_table import MethodRow, method_table
 from mfer_lightning.report.study.method_tables import SHARES
 from mfer_lightning.report.study.sections import Method, Section
 from mfer_lightning.report.study.tables import NOTHING, Cell, Column, Number, Table, mean_of, spread
@@ -16,6 +16,7 @@ from mfer_lightning.report.study.tables import NOTHING, Cell, Column, Number, Ta
 MOST_AXES = 4
 #: A table with more columns than this, or with most of its cells empty, says nothing at a glance.
 MOST_COLUMNS = 12
+_MARKS = {"better": " ▲", "worse": " ▼"}
 
 
 def ablation_tables(section: Section, metric: str, asked: Sequence[str] = ()) -> list[Table]:
@@ -66,14 +67,13 @@ def _ablation(
         line, plain = [Cell(row)], dict[str, Number]({axes[0].title: row})
         for column in columns_of:
             method = cells.get((row, column))
-            verdict = (
-                section.comparisons[method.label].verdict if method and method.label in section.comparisons else ""
-            )
-            found = spread(method.figures(metric)) if method else Cell(NOTHING)
-            kind = verdict if verdict in ("better", "worse") else "baseline" if method is section.baseline else ""
-            mark = {"better": " ▲", "worse": " ▼"}.get(kind, "")
-            line.append(Cell(found.text + mark, found.sort, kind))
-            plain[f"{axes[1].title}={column}"] = mean_of(method.figures(metric)) if method else None
+            values = method.figures(metric) if method else []
+            comparison = section.comparisons.get(method.label) if method else None
+            kind = comparison.verdict if comparison and comparison.verdict in _MARKS else ""
+            kind = "baseline" if method is section.baseline else kind
+            found = spread(values)
+            line.append(Cell(found.text + _MARKS.get(kind, ""), found.sort, kind))
+            plain[f"{axes[1].title}={column}"] = mean_of(values)
         rows.append(tuple(line))
         data.append(plain)
     where = f" ({', '.join(f'{k}={v}' for k, v in held)})" if held else ""
@@ -89,30 +89,26 @@ def _ablation(
 
 
 def class_table(section: Section) -> Table:
-    """Methods (rows) and classes (columns): mean recall with its interval."""
-    columns = (
-        *axis_columns(section),
-        *(
-            Column(f"{name} ({n:,})", numeric=True)
-            for name, n in zip(section.class_names, section.support, strict=True)
-        ),
-    )
-    rows, data = [], []
-    for method in section.methods:
-        cells, plain = [], axis_data(section, method)
-        for name, n in zip(section.class_names, section.support, strict=True):
+    """Make the table of each class's mean recall with its interval."""
+    faces = dict(zip(section.class_names, section.support, strict=True))
+
+    def row(method: Method) -> MethodRow:
+        cells: list[Cell] = []
+        data: dict[str, Number] = {}
+        for name, n in faces.items():
             mean = mean_of(recalls(method, name))
             low, high = (None, None) if mean is None or n < 1 else wilson(round(mean * n), n)
             below = "" if low is None or high is None else f"{100 * low:.0f} to {100 * high:.0f}"
             cells.append(Cell(NOTHING) if mean is None else Cell(f"{100 * mean:.1f}", mean, below=below))
-            plain |= {name: mean, f"{name}_low": low, f"{name}_high": high}
-        rows.append((*axis_cells(section, method), *cells))
-        data.append(plain)
+            data |= {name: mean, f"{name}_low": low, f"{name}_high": high}
+        return cells, data
+
     caption = (
         "Mean recall over seeds in per cent; below it Wilson's 95% interval for one network of that recall on as many "
         "faces (in brackets behind the class)."
     )
-    return Table("recall", "Recall of each class", columns, tuple(rows), caption, tuple(data))
+    columns = [Column(f"{name} ({n:,})", numeric=True) for name, n in faces.items()]
+    return method_table(section, "recall", "Recall of each class", columns, row, caption)
 
 
 def recalls(method: Method, class_name: str) -> list[float]:

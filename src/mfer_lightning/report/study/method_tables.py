@@ -1,4 +1,4 @@
-"""The tables of whole methods: figures and verdicts, further metrics, cost, optimism, published figures."""
+"""Make the tables of whole methods: figures and verdicts, further metrics, cost, optimism, published figures."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import yaml
 from mfer_lightning.errors import UserError
 from mfer_lightning.evaluation.intervals import wilson
 from mfer_lightning.evaluation.statistics import MethodComparison, optimism_gap, summarise_seeds
-from mfer_lightning.report.study.columns import axis_cells, axis_columns, axis_data
 from mfer_lightning.report.study.comparisons import points, signed
+from mfer_lightning.report.study.method_table import MethodRow, method_table
 from mfer_lightning.report.study.sections import Method, Section
 from mfer_lightning.report.study.tables import NOTHING, Cell, Column, Number, Table, deviation_of, mean_of, spread
 
@@ -29,16 +29,31 @@ FURTHER = {
     "kl_to_votes": ("KL to votes (nats)", 1.0, 3),
     "cross_entropy_to_votes": ("cross-entropy to votes (nats)", 1.0, 3),
 }
+#: Key in a result's ``cost`` -> heading, factor, digits, and what it means.
+COSTS = {
+    "parameters": ("parameters (M)", 1e-6, 2, ""),
+    "gflops": ("GFLOPs", 1.0, 3, "thousand million multiply-adds for one face"),
+    "seconds": ("training time (s)", 1.0, 0, "all epochs, validation included"),
+    "images_per_second": ("images / s", 1.0, 0, "median over epochs of training"),
+    "peak_memory_bytes": ("peak memory (MB)", 1e-6, 0, ""),
+}
+#: Field of an optimism gap -> heading, and what it means.
+OPTIMISM = {
+    "val_selected": ("chosen on val %", ""),
+    "best_on_test": ("best on test %", "what choosing the epoch on the test set would report"),
+    "mean_of_last_five": ("last five epochs %", "mean, without any choice"),
+    "gap": ("optimism gap", "best on test less chosen on val, in points"),
+}
 VERDICTS = {"better": "▲ better", "worse": "▼ worse", "tie": "= tie", "undecided": "? undecided"}
+_BASELINE = (Cell("baseline", 0.0, "baseline"), Cell(NOTHING), Cell(NOTHING), Cell("baseline", 0.0, "baseline"))
 
 
 def main_table(section: Section, metric: str) -> Table:
-    """Methods with their figures, and how they compare with the baseline."""
+    """Make the table of the methods' main figures, and of how they compare with the baseline."""
     title = SHARES.get(metric, metric)
     over_seeds = "mean ± sample standard deviation over seeds"
     interval = "t interval of the mean over seeds; of a single seed (w) Wilson's over faces"
     columns = (
-        *axis_columns(section),
         Column("seeds", numeric=True, about="runs that differ in their seed alone"),
         *(Column(heading, numeric=True, about=over_seeds) for heading in SHARES.values()),
         Column(f"95% interval of {title}", numeric=True, about=interval),
@@ -47,85 +62,74 @@ def main_table(section: Section, metric: str) -> Table:
         Column("could be seen", numeric=True, about="true difference in points found four times in five, so corrected"),
         Column("verdict", about="at 5%, Holm-corrected"),
     )
-    rows, data = [], []
-    for method in section.methods:
+
+    def row(method: Method) -> MethodRow:
         comparison = section.comparisons.get(method.label)
         low, high, mark = _interval(section, method, metric)
-        rows.append(
-            (
-                *axis_cells(section, method),
-                Cell(str(method.seeds), method.seeds),
-                *(spread(method.figures(name)) for name in SHARES),
-                Cell(NOTHING if low is None or high is None else f"{100 * low:.2f} to {100 * high:.2f}{mark}", low),
-                *_compared(section, method, comparison),
-            )
+        baseline = method is section.baseline
+        cells = (
+            Cell(str(method.seeds), method.seeds),
+            *(spread(method.figures(name)) for name in SHARES),
+            Cell(NOTHING if low is None or high is None else f"{100 * low:.2f} to {100 * high:.2f}{mark}", low),
+            *(_BASELINE if baseline else comparison_cells(comparison)),
         )
-        data.append(_as_data(section, method, comparison, metric, (low, high)))
+        data: dict[str, Number] = {"seeds": method.seeds}
+        for name in SHARES:
+            data |= {name: mean_of(method.figures(name)), f"{name}_sd": deviation_of(method.figures(name))}
+        data |= {f"{metric}_low": low, f"{metric}_high": high}
+        data |= {f"baseline_{name}": value for name, value in comparison_data(comparison).items()}
+        return cells, data | ({"baseline_verdict": "baseline"} if baseline else {})
+
     chosen = "as asked for" if section.baseline_chosen else "the simplest; baseline=<axis>=<value> chooses another"
+    faces = f"{section.n:,} faces of {len(section.class_names)} classes ({section.evaluation_set})"
     caption = (
-        f"{_faces(section)}. Mean ± standard deviation over seeds. Baseline: {section.baseline.label} ({chosen}). "
+        f"{faces}. Mean ± standard deviation over seeds. Baseline: {section.baseline.label} ({chosen}). "
         "Differences, intervals and verdicts count both what another seed and what other faces would change."
     )
-    return Table("methods", f"Methods, by {title}", columns, tuple(rows), caption, tuple(data))
+    return method_table(section, "methods", f"Methods, by {title}", columns, row, caption)
 
 
 def further_table(section: Section) -> Table:
-    """Methods with the metrics beyond accuracy."""
-    present = [name for name in FURTHER if any(m.figures(name) for m in section.methods)]
-    columns = (*axis_columns(section), *(Column(FURTHER[name][0], numeric=True) for name in present))
-    rows = tuple(
-        (*axis_cells(section, m), *(spread(m.figures(name), FURTHER[name][1], FURTHER[name][2]) for name in present))
-        for m in section.methods
-    )
-    data = tuple(
-        {**axis_data(section, m), **{name: mean_of(m.figures(name)) for name in present}} for m in section.methods
-    )
+    """Make the table of the metrics beyond accuracy."""
+    present = {name: form for name, form in FURTHER.items() if any(m.figures(name) for m in section.methods)}
+
+    def row(method: Method) -> MethodRow:
+        found = {name: method.figures(name) for name in present}
+        cells = [spread(found[name], unit, digits) for name, (_, unit, digits) in present.items()]
+        return cells, {name: mean_of(values) for name, values in found.items()}
+
+    columns = [Column(heading, numeric=True) for heading, _, _ in present.values()]
     caption = (
         "Mean ± standard deviation over seeds. NLL, Brier and ECE (15 bins of equal mass) are better when lower: they "
         "measure whether confidences can be believed."
     )
-    return Table("further", "Calibration and further metrics", columns, rows, caption, data)
+    return method_table(section, "further", "Calibration and further metrics", columns, row, caption)
 
 
 def cost_table(section: Section) -> Table:
-    """Methods with what they cost."""
-    columns = (
-        *axis_columns(section),
-        Column("parameters (M)", numeric=True),
-        Column("GFLOPs", numeric=True, about="thousand million multiply-adds for one face"),
-        Column("training time (s)", numeric=True, about="all epochs, validation included"),
-        Column("images / s", numeric=True, about="median over epochs of training"),
-        Column("peak memory (MB)", numeric=True),
-    )
-    scale = {"parameters": 1e-6, "gflops": 1.0, "seconds": 1.0, "images_per_second": 1.0, "peak_memory_bytes": 1e-6}
-    digits = {"parameters": 2, "gflops": 3, "seconds": 0, "images_per_second": 0, "peak_memory_bytes": 0}
-    rows, data = [], []
-    for method in section.methods:
-        found = {key: _costs(method, key) for key in scale}
-        cells = [
-            Cell(NOTHING) if (mean := mean_of(found[key])) is None else Cell(f"{mean * f:,.{digits[key]}f}", mean)
-            for key, f in scale.items()
-        ]
-        rows.append((*axis_cells(section, method), *cells))
-        data.append({**axis_data(section, method), **{key: mean_of(values) for key, values in found.items()}})
+    """Make the table of what each method costs."""
+
+    def row(method: Method) -> MethodRow:
+        means = {key: mean_of(_costs(method, key)) for key in COSTS}
+        forms = ((means[key], factor, digits) for key, (_, factor, digits, _) in COSTS.items())
+        return [Cell(NOTHING) if m is None else Cell(f"{m * f:,.{d}f}", m) for m, f, d in forms], means
+
+    columns = [Column(heading, numeric=True, about=about) for heading, _, _, about in COSTS.values()]
     machines = dict.fromkeys(_machine(run.result.get("hardware")) for run in section.runs)
     caption = f"Means over seeds, on {'; '.join(machines)}."
     caption += " Times on different or shared machines do not compare." if len(section.runs) > 1 else ""
-    return Table("cost", "What each method costs", columns, tuple(rows), caption, tuple(data))
+    return method_table(section, "cost", "What each method costs", columns, row, caption)
 
 
 def optimism_table(section: Section) -> tuple[Table | None, list[str]]:
-    """What choosing the epoch on the test set would have gained, where runs recorded it; and what went wrong."""
-    columns = (
-        *axis_columns(section),
-        Column("seeds", numeric=True),
-        Column("chosen on val %", numeric=True),
-        Column("best on test %", numeric=True, about="what choosing the epoch on the test set would report"),
-        Column("last five epochs %", numeric=True, about="mean, without any choice"),
-        Column("optimism gap", numeric=True, about="best on test less chosen on val, in points"),
-    )
-    rows, data, problems = [], [], []
-    for method in section.methods:
+    """Make the table of what choosing the epoch on the test set would have gained, where runs recorded it.
+
+    Returns:
+        The table, or None; and what went wrong.
+    """
+    problems: list[str] = []
+
+    def row(method: Method) -> MethodRow | None:
         gaps = []
         for run in method.runs:
             epoch, metrics = run.result["selection"]["epoch"], run.metrics()
@@ -137,19 +141,18 @@ def optimism_table(section: Section) -> tuple[Table | None, list[str]]:
                 problems.append(f"{run.folder.name}: no optimism gap ({error})")
                 continue
             gaps += [] if gap is None else [gap]
-        if gaps:
-            names = ("val_selected", "best_on_test", "mean_of_last_five", "gap")
-            values = {name: [float(getattr(gap, name)) for gap in gaps] for name in names}
-            cells = [spread(v) for v in values.values()]
-            rows.append((*axis_cells(section, method), Cell(str(len(gaps)), len(gaps)), *cells))
-            data.append({**axis_data(section, method), **{name: mean_of(v) for name, v in values.items()}})
-    if not rows:
-        return None, problems
+        values = {name: [float(getattr(gap, name)) for gap in gaps] for name in OPTIMISM}
+        cells = [Cell(str(len(gaps)), len(gaps)), *map(spread, values.values())]
+        return (cells, {name: mean_of(found) for name, found in values.items()}) if gaps else None
+
+    headings = (Column(heading, numeric=True, about=about) for heading, about in OPTIMISM.values())
     caption = (
         "Runs with track_test=true. The gap is what a figure gains, without any better model, when its epoch is chosen "
         "on the test set, as most published figures' was. Test accuracy at the end of an epoch as training measured it."
     )
-    return Table("optimism", "Optimism gap", columns, tuple(rows), caption, tuple(data)), problems
+    columns = (Column("seeds", numeric=True), *headings)
+    table = method_table(section, "optimism", "Optimism gap", columns, row, caption)
+    return table if table.rows else None, problems
 
 
 @lru_cache(maxsize=1)
@@ -161,7 +164,7 @@ def published() -> Mapping[str, Any]:
 
 
 def published_table(section: Section) -> Table | None:
-    """Published figures of the section's dataset, for reference; None where there are none."""
+    """Make the table of the published figures of the section's dataset; None if there are none."""
     dataset = section.protocol.partition("@")[0]
     found = published()
     entries = [e for e in found["figures"] if dataset in e["accuracy"]]
@@ -174,18 +177,15 @@ def published_table(section: Section) -> Table | None:
         Column("remark"),
         Column("source"),
     )
-    rows = tuple(
-        (
-            Cell(e["method"], kind="quiet"),
-            Cell(str(e["year"] or NOTHING), e["year"], kind="quiet"),
-            Cell(f"{e['accuracy'][dataset]:.2f}", e["accuracy"][dataset], kind="quiet"),
-            Cell((e.get("remarks") or {}).get(dataset) or e.get("remark") or "", kind="quiet"),
-            Cell(e["source"], kind="quiet"),
-        )
-        for e in entries
-    )
-    data = tuple({"method": e["method"], "year": e["year"], "accuracy": e["accuracy"][dataset] / 100} for e in entries)
-    return Table("published", "Published figures, for reference only", columns, rows, found["about"], data)
+    rows, data = [], []
+    for entry in entries:
+        method, year, accuracy = entry["method"], entry["year"], entry["accuracy"][dataset]
+        remark = (entry.get("remarks") or {}).get(dataset) or entry.get("remark") or ""
+        texts = ((method, None), (str(year or NOTHING), year), (f"{accuracy:.2f}", accuracy), (remark, None))
+        rows.append(tuple(Cell(text, sort, "quiet") for text, sort in (*texts, (entry["source"], None))))
+        data.append({"method": method, "year": year, "accuracy": accuracy / 100})
+    title = "Published figures, for reference only"
+    return Table("published", title, columns, tuple(rows), found["about"], tuple(data))
 
 
 def _interval(section: Section, method: Method, metric: str) -> tuple[float | None, float | None, str]:
@@ -196,12 +196,6 @@ def _interval(section: Section, method: Method, metric: str) -> tuple[float | No
     if values and metric == "accuracy" and section.n:
         return *wilson(round(values[0] * section.n), section.n), " (w)"
     return None, None, ""
-
-
-def _compared(section: Section, method: Method, comparison: MethodComparison | None) -> tuple[Cell, ...]:
-    if method is section.baseline:
-        return Cell("baseline", 0.0, "baseline"), Cell(NOTHING), Cell(NOTHING), Cell("baseline", 0.0, "baseline")
-    return comparison_cells(comparison)
 
 
 def comparison_cells(comparison: MethodComparison | None) -> tuple[Cell, ...]:
@@ -231,23 +225,6 @@ def p_in_words(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def _as_data(
-    section: Section,
-    method: Method,
-    comparison: MethodComparison | None,
-    metric: str,
-    interval: tuple[float | None, float | None],
-) -> dict[str, Number]:
-    data = axis_data(section, method) | {"seeds": method.seeds}
-    for name in SHARES:
-        data |= {name: mean_of(method.figures(name)), f"{name}_sd": deviation_of(method.figures(name))}
-    data |= {f"{metric}_low": interval[0], f"{metric}_high": interval[1]}
-    data |= {f"baseline_{name}": value for name, value in comparison_data(comparison).items()}
-    if method is section.baseline:
-        data["baseline_verdict"] = "baseline"
-    return data
-
-
 def comparison_data(comparison: MethodComparison | None) -> dict[str, Number]:
     """Give a comparison as plain numbers by name, shares and not points; None throughout where there is none."""
     names = ("difference", "low", "high", "p_value", "adjusted_p_value", "smallest_detectable", "verdict")
@@ -266,7 +243,3 @@ def _machine(hardware: Any) -> str:
     if isinstance(gpus, Sequence) and gpus:
         return f"{len(gpus)} x {gpus[0]}"
     return f"{hardware.get('processor', 'processor unknown')}, {hardware.get('threads', '?')} threads"
-
-
-def _faces(section: Section) -> str:
-    return f"{section.n:,} faces of {len(section.class_names)} classes ({section.evaluation_set})"
