@@ -15,6 +15,22 @@ Curve = list[tuple[int, float]]
 Metrics = str | Path | Iterable[Mapping[str, object]]
 
 
+def read_rows(metrics: Metrics) -> list[Mapping[str, object]]:
+    """Read the rows of ``metrics.csv``.
+
+    Raises:
+        UserError: if the file cannot be read.
+    """
+    if not isinstance(metrics, (str, Path)):
+        return list(metrics)
+    try:
+        with Path(metrics).open(encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        words = error.strerror if isinstance(error, OSError) else error
+        raise UserError(f"Cannot read the metrics {metrics}: {words or error}.") from error
+
+
 def read_curves(metrics: Metrics) -> dict[str, Curve]:
     """Read the curves of a run from Lightning's ``metrics.csv``.
 
@@ -36,14 +52,7 @@ def read_curves(metrics: Metrics) -> dict[str, Curve]:
         >>> read_curves(rows)
         {'val/loss': [(0, 2.0)], 'train/loss': [(0, 2.5)]}
     """
-    if isinstance(metrics, (str, Path)):
-        try:
-            with Path(metrics).open(encoding="utf-8", newline="") as file:
-                rows: list[Mapping[str, object]] = list(csv.DictReader(file))
-        except OSError as error:
-            raise UserError(f"Cannot read the metrics {metrics}: {error.strerror or error}.") from error
-    else:
-        rows = list(metrics)
+    rows = read_rows(metrics)
     if rows and not any("epoch" in row for row in rows):
         raise UserError(f"No column epoch among {', '.join(map(str, rows[0]))}: not the metrics of a training run.")
     curves: dict[str, dict[int, float]] = {}

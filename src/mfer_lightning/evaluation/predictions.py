@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from mfer_lightning.files import atomic_path
 
 #: The index of a row that only fills up a batch of distributed evaluation.
 PADDING = -1
+_COLUMNS = ("index", "path", "label", "logits", "target", "votes")
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,16 +117,12 @@ class Predictions:
 
     def select(self, rows: NDArray[Any]) -> Predictions:
         """Return the rows that a mask (N,) bool or positions (M,) int name, in that order."""
-        return Predictions(
-            index=self.index[rows],
-            path=self.path[rows],
-            label=self.label[rows],
-            logits=self.logits[rows],
-            class_names=self.class_names,
-            target=None if self.target is None else self.target[rows],
-            votes=None if self.votes is None else self.votes[rows],
-            vote_names=self.vote_names,
-        )
+        return replace(self, **{name: column[rows] for name, column in self._columns().items()})
+
+    def _columns(self) -> dict[str, NDArray[Any]]:
+        """Return the columns that the table has."""
+        columns = {name: getattr(self, name) for name in _COLUMNS}
+        return {name: column for name, column in columns.items() if column is not None}
 
     @classmethod
     def merge(cls, parts: Sequence[Predictions]) -> Predictions:
@@ -155,16 +152,8 @@ class Predictions:
             for name in ("target", "votes"):
                 if (getattr(part, name) is None) != (getattr(first, name) is None):
                     raise ValueError(f"Expected argument `parts` to agree in having `{name}`, but some have none.")
-        joined = cls(
-            index=np.concatenate([p.index for p in parts]),
-            path=np.concatenate([p.path for p in parts]),
-            label=np.concatenate([p.label for p in parts]),
-            logits=np.concatenate([p.logits for p in parts]),
-            class_names=first.class_names,
-            target=None if first.target is None else np.concatenate([p.target for p in parts if p.target is not None]),
-            votes=None if first.votes is None else np.concatenate([p.votes for p in parts if p.votes is not None]),
-            vote_names=first.vote_names,
-        )
+        columns = {name: np.concatenate([getattr(p, name) for p in parts]) for name in first._columns()}
+        joined = replace(first, **columns)
         joined = joined.select(joined.index != PADDING)
         _, kept, back = np.unique(joined.index, return_index=True, return_inverse=True)
         torn = (joined.label != joined.label[kept][back]) | (joined.path != joined.path[kept][back])

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from mfer_lightning.evaluation.facewise import annotators
+from mfer_lightning.evaluation.face_metrics import annotators
 from mfer_lightning.evaluation.metrics import evaluate
 from mfer_lightning.evaluation.predictions import Predictions
 

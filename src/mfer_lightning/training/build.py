@@ -42,7 +42,7 @@ from mfer_lightning.nn import MFER, Preprocess, load_weights
 from mfer_lightning.optim import Mixup
 from mfer_lightning.sweep.ranks import external_environment
 from mfer_lightning.sweep.slurm import requeue_command
-from mfer_lightning.tracking.curves import EpochCurves
+from mfer_lightning.tracking.epoch_curves import EpochCurves
 from mfer_lightning.tracking.loggers import build_loggers
 from mfer_lightning.training.combinations import device_count
 

@@ -38,10 +38,7 @@ def test_the_truth_is_found(study: Path) -> None:
 
 def test_the_comparison_is_that_of_the_statistics(study: Path) -> None:
     section, _ = compared(study)
-    correct = {
-        m.label: np.stack([r.table.pred == r.table.label for r in m.runs if r.table])
-        for m in section.methods
-    }
+    correct = {m.label: np.stack([r.table.pred == r.table.label for r in m.runs if r.table]) for m in section.methods}
     expected = compare_against_baseline(correct, "loss=ce, attention=none")
     assert list(section.comparisons.values()) == expected
 

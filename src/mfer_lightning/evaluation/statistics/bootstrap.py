@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfer_lightning.evaluation.calibration import equal_mass_bins, expected_calibration_error
-from mfer_lightning.evaluation.facewise import face_values
+from mfer_lightning.evaluation.face_metrics import face_values
 from mfer_lightning.evaluation.predictions import PADDING, Predictions
-from mfer_lightning.evaluation.statistics.counts import FROM_COUNTS
+from mfer_lightning.evaluation.statistics.count_metrics import FROM_COUNTS
 from mfer_lightning.evaluation.statistics.resample import resample_cells, resample_weights
 
 Interval = tuple[float, float]

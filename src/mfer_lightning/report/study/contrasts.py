@@ -9,7 +9,7 @@ from typing import Literal
 from mfer_lightning.errors import UserError, nearest
 from mfer_lightning.evaluation.statistics import MethodComparison, compare_contrasts
 from mfer_lightning.evaluation.statistics.methods import MethodMetric
-from mfer_lightning.report.study.axes import ABSENT, TITLES, title_of
+from mfer_lightning.report.study.axes import ABSENT, TITLES, as_number, title_of
 from mfer_lightning.report.study.comparisons import right_answers
 from mfer_lightning.report.study.contrast_plan import Chain, Contrast, Plan, Selector, told
 from mfer_lightning.report.study.sections import Method, Section
@@ -177,12 +177,7 @@ def _value(method: Method, option: str) -> str | None:
 def _has(method: Method, option: str, wanted: str) -> bool:
     found = _value(method, option)
     value = ABSENT if found is None else found
-    if value == wanted:
-        return True
-    try:
-        return float(value) == float(wanted)  # 1e-3 is text in YAML
-    except ValueError:
-        return False
+    return value == wanted or (as_number(value) == as_number(wanted) is not None)  # 1e-3 is text in YAML
 
 
 def _options(section: Section) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from mfer_lightning.report.study.axes import as_number
 from mfer_lightning.report.study.sections import Method, Section
 from mfer_lightning.report.study.tables import Cell, Column, Number, Table
 
@@ -35,16 +36,8 @@ def method_table(
         found = row(method)
         if found is None:
             continue
-        values = tuple(Cell(value, _number(value)) for value in method.values) or (Cell(method.label),)
+        values = tuple(Cell(value, as_number(value)) for value in method.values) or (Cell(method.label),)
         named: dict[str, Number] = {a.title: v for a, v in zip(section.axes, method.values, strict=True)}
         rows.append((*values, *found[0]))
         data.append({**(named or {"method": method.label}), **found[1]})
     return Table(name, title, (*axes, *columns), tuple(rows), caption, tuple(data))
-
-
-def _number(value: str) -> float | None:
-    try:
-        number = float(value)
-    except ValueError:
-        return None
-    return number if number == number else None

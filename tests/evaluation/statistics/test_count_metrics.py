@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from mfer_lightning.evaluation.statistics.counts import FROM_COUNTS
+from mfer_lightning.evaluation.statistics.count_metrics import FROM_COUNTS
 
 REFERENCE = {
     "accuracy": sk.accuracy_score,

@@ -11,7 +11,7 @@ import pytest
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from mfer_lightning.errors import UserError
-from mfer_lightning.tracking.lifetime import tracked
+from mfer_lightning.tracking.open_loggers import tracked
 from mfer_lightning.tracking.wandb_run import RunWandbLogger
 
 
