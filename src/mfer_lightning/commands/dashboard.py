@@ -1,4 +1,4 @@
-"""``mfer dashboard``: the ablation workspaces and report at W&B, built as code from finished runs."""
+"""Run ``mfer dashboard``: build the ablation workspaces and report at W&B from finished runs."""
 
 from __future__ import annotations
 

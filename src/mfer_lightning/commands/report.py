@@ -1,4 +1,4 @@
-"""``mfer report``: what finished runs show, and which of their differences are real."""
+"""Run ``mfer report``: what finished runs show, and which of their differences are real."""
 
 from __future__ import annotations
 

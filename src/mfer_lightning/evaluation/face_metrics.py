@@ -1,4 +1,4 @@
-"""What is measured face by face: the terms that metrics are means of."""
+"""Compute the values per face that metrics are means of."""
 
 from __future__ import annotations
 

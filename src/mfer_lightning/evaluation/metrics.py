@@ -1,4 +1,4 @@
-"""From a table of predictions to every figure of a result."""
+"""Compute every figure of a result from a table of predictions."""
 
 from __future__ import annotations
 

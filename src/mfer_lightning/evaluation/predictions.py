@@ -1,4 +1,4 @@
-"""The table of predictions: what a model said about each face of a split, and all that evaluation ever sees of it."""
+"""Hold the predictions of a model for the faces of a split: the only input of evaluation."""
 
 from __future__ import annotations
 
@@ -117,9 +117,10 @@ class Predictions:
 
     def select(self, rows: NDArray[Any]) -> Predictions:
         """Return the rows that a mask (N,) bool or positions (M,) int name, in that order."""
-        return replace(self, **{name: column[rows] for name, column in self._columns().items()})
+        chosen: dict[str, Any] = {name: column[rows] for name, column in self._columns().items()}
+        return replace(self, **chosen)
 
-    def _columns(self) -> dict[str, NDArray[Any]]:
+    def _columns(self) -> dict[str, Any]:
         """Return the columns that the table has."""
         columns = {name: getattr(self, name) for name in _COLUMNS}
         return {name: column for name, column in columns.items() if column is not None}
@@ -152,7 +153,7 @@ class Predictions:
             for name in ("target", "votes"):
                 if (getattr(part, name) is None) != (getattr(first, name) is None):
                     raise ValueError(f"Expected argument `parts` to agree in having `{name}`, but some have none.")
-        columns = {name: np.concatenate([getattr(p, name) for p in parts]) for name in first._columns()}
+        columns: dict[str, Any] = {name: np.concatenate([getattr(p, name) for p in parts]) for name in first._columns()}
         joined = replace(first, **columns)
         joined = joined.select(joined.index != PADDING)
         _, kept, back = np.unique(joined.index, return_index=True, return_inverse=True)

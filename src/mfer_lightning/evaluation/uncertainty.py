@@ -1,4 +1,4 @@
-"""What stands in a result beside its figures: how far they reach, and how far its annotators agree."""
+"""Compute what a result has besides its figures: their intervals, and the agreement of the annotators."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One face under every change of the robustness suite: what the curves' severities look like."""
+"""Draw one face under every change of the robustness suite: what the severities of its curves look like."""
 
 from __future__ import annotations
 

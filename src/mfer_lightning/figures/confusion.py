@@ -19,7 +19,7 @@ from mfer_lightning.figures.style import BLUE, INK, bare, new_figure
 MOST_NUMBERS, MOST_SMALL_NUMBERS = 16, 10
 #: Opacity of a cell without and with the whole class in it; the colour bar shows the same on white.
 _FAINT, _FULL = 0.06, 1.0
-_SHADES = LinearSegmentedColormap.from_list("shares", [1 - _FAINT * (1 - np.array(to_rgb(BLUE))), to_rgb(BLUE)])
+_SHADES = LinearSegmentedColormap.from_list("shares", [tuple(1 - _FAINT * (1 - np.array(to_rgb(BLUE)))), to_rgb(BLUE)])
 
 
 def draw_confusion(axes: Axes, confusion: ArrayLike, class_names: Sequence[str], *, small: bool) -> NDArray[np.int64]:

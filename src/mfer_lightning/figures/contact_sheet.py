@@ -1,4 +1,4 @@
-"""A sheet of faces for the user's eyes: some of each class, and what looked odd."""
+"""Draw a sheet of faces: some of each class, and those that look odd."""
 
 from __future__ import annotations
 

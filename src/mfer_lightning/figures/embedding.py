@@ -112,8 +112,10 @@ def draw_points(
         for k in np.unique(label[block]):
             mine = block[label[block] == k]
             colour, marker = styles[k]
-            area, edge = size * MARKER_SIZES.get(marker, 1.0), {"linewidths": 0.3, "edgecolors": PAPER}
-            axes.scatter(points[mine, 0], points[mine, 1], s=area, c=colour, marker=marker, alpha=0.77, **edge)
+            axes.scatter(
+                points[mine, 0], points[mine, 1], s=size * MARKER_SIZES.get(marker, 1.0), c=colour, marker=marker,
+                alpha=0.77, linewidths=0.3, edgecolors=PAPER,
+            )  # fmt: skip
     bare(axes)
     axes.set_aspect("equal", adjustable="datalim")
 

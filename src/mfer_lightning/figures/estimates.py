@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mfer_lightning.figures.panel import AXIS, QUIET, draw_panel
 from mfer_lightning.figures.style import BLUE, GREEN, INK, ORANGE, PAPER
@@ -83,11 +84,11 @@ def estimates_panel(
             if differences:
                 colour, marker = VERDICT_STYLES.get(row.verdict, VERDICT_STYLES["undecided"])
             if row.low is not None and row.high is not None:
-                ends = {"marker": "|", "markersize": 6, "markeredgewidth": 1.6} if worded else {}
+                ends: dict[str, Any] = {"marker": "|", "markersize": 6, "markeredgewidth": 1.6} if worded else {}
                 interval = [row.low, row.high], [place] * 2
                 axes.plot(*interval, color=colour, linewidth=2, solid_capstyle="butt", zorder=2, **ends)
             if row.value is not None:
-                edge = {"markeredgecolor": PAPER, "markeredgewidth": 0.8}
+                edge: dict[str, Any] = {"markeredgecolor": PAPER, "markeredgewidth": 0.8}
                 axes.plot(row.value, place, marker, color=colour, markersize=7, zorder=3, **edge)
             axes.plot(row.seeds, [place + 0.2] * len(row.seeds), ".", color=QUIET, markersize=4, zorder=4)
             for text, offset, ink in ((row.label, label_at, INK), (row.words, 0.26, colour)):

@@ -1,4 +1,4 @@
-"""The faces that a model was surest of: rightly, and wrongly."""
+"""Draw the faces with the most confident right and wrong predictions."""
 
 from __future__ import annotations
 

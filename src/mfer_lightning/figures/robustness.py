@@ -1,4 +1,4 @@
-"""A model's accuracy under growing changes, and on lists of hard faces."""
+"""Draw a model's accuracy under growing changes, and on lists of hard faces."""
 
 from __future__ import annotations
 

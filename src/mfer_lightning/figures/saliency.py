@@ -1,4 +1,4 @@
-"""Where a model looks: faces with maps laid over them, and the weights of its attention."""
+"""Draw where a model looks: maps laid over faces, and the weights of its attention."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One look for every figure: fonts, colours, and the way a figure becomes a file.
+"""Share fonts, colours and file writing among all figures.
 
 Figures are made through matplotlib's objects, never through pyplot, whose global state would leak figures in long
 runs and clash with a notebook's own. The colours are Okabe and Ito's, which colour-blind readers can tell apart, and

@@ -1,4 +1,4 @@
-"""What ``metrics.csv`` holds of an epoch and Lightning does not log itself."""
+"""Log what ``metrics.csv`` holds of an epoch and Lightning does not log itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From the first line that a logger writes to the last, whatever ends the run in between."""
+"""Open the loggers for the duration of a run, and close them however it ends."""
 
 from __future__ import annotations
 

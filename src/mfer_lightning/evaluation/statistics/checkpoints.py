@@ -1,4 +1,7 @@
-"""Are two *checkpoints* different? Two fixed networks on the same images."""
+"""Compare two *checkpoints*: two fixed networks on the same images.
+
+The exact McNemar test is SciPy's binomial test; its mid-p value, which SciPy does not have, follows from it.
+"""
 
 from __future__ import annotations
 

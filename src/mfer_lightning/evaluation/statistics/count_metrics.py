@@ -1,6 +1,7 @@
-"""Metrics that follow from counts alone, of many confusion matrices at once.
+"""Compute the metrics that follow from counts alone, for many confusion matrices at once.
 
-One definition for a table and for thousands of its resamples; tests compare each with scikit-learn.
+scikit-learn computes them for one table at a time; the bootstrap needs them for thousands of resamples. Tests compare
+each with scikit-learn's.
 """
 
 from __future__ import annotations

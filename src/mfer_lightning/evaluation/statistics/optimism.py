@@ -1,4 +1,4 @@
-"""The optimism gap: how much higher a figure would look had its epoch been chosen on the test set."""
+"""Measure the optimism gap: how much higher a figure would be if its epoch were chosen on the test set."""
 
 from __future__ import annotations
 

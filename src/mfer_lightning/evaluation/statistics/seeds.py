@@ -1,4 +1,4 @@
-"""One figure over several seeds: mean, spread, and where the mean of endlessly many seeds may lie."""
+"""Summarise a figure over several seeds: mean, spread, and the interval of the mean."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Everything that a report says, in the order in which it says it."""
+"""Collect everything that a report says, in the order in which it says it."""
 
 from __future__ import annotations
 

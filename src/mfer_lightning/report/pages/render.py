@@ -1,4 +1,4 @@
-"""A document written down: the web page, Markdown, LaTeX, CSV."""
+"""Render a document as web page, Markdown, LaTeX and CSV."""
 
 from __future__ import annotations
 

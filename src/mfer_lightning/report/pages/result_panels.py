@@ -168,9 +168,9 @@ def _estimate(
     words: str = "",
 ) -> Estimate:
     """Make a row in per cent of shares; a single seed is not drawn apart."""
-    ends = (None if end is None else 100 * end for end in (low, high))
+    low, high = (None if end is None else 100 * end for end in (low, high))
     dots = tuple(100 * v for v in seeds) if len(seeds) > 1 else ()
-    return Estimate(label, 100 * value, *ends, dots, verdict, words)
+    return Estimate(label, 100 * value, low, high, dots, verdict, words)
 
 
 def _one_annotator(section: Section) -> tuple[float, str] | None:

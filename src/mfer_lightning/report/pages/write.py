@@ -1,4 +1,4 @@
-"""A report in a folder: whole, or not at all."""
+"""Write a report into a folder, whole or not at all."""
 
 from __future__ import annotations
 

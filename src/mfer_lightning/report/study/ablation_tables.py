@@ -69,8 +69,8 @@ def _ablation(
             method = cells.get((row, column))
             values = method.figures(metric) if method else []
             comparison = section.comparisons.get(method.label) if method else None
-            kind = comparison.verdict if comparison and comparison.verdict in _MARKS else ""
-            kind = "baseline" if method is section.baseline else kind
+            verdict = comparison.verdict if comparison and comparison.verdict in _MARKS else ""
+            kind = "baseline" if method is section.baseline else verdict
             found = spread(values)
             line.append(Cell(found.text + _MARKS.get(kind, ""), found.sort, kind))
             plain[f"{axes[1].title}={column}"] = mean_of(values)

@@ -1,4 +1,4 @@
-"""In what the configurations of runs differ: the axes of a study, found rather than asked for."""
+"""Find the axes of a study: the options in which the configurations of its runs differ."""
 
 from __future__ import annotations
 

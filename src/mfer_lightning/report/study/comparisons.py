@@ -1,8 +1,7 @@
-"""Methods compared, and the comparison in words."""
+"""Compare methods, and describe the comparison in text."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -154,8 +153,3 @@ def points(share: float) -> str:
         '1.2'
     """
     return f"{100 * share:.1f}"
-
-
-def few_seeds(methods: Sequence[Method]) -> list[str]:
-    """Name the methods that have too few seeds for a verdict."""
-    return [method.label for method in methods if method.seeds < MIN_SEEDS]

@@ -1,4 +1,4 @@
-"""The file that says which contrasts were planned: read and checked before any result is looked at."""
+"""Read the file of planned contrasts, and check it before any result is read."""
 
 from __future__ import annotations
 

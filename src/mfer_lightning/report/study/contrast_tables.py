@@ -1,4 +1,4 @@
-"""Planned contrasts in words and tables: what was claimed beforehand, and what became of it."""
+"""Describe planned contrasts in text and tables: what was claimed beforehand, and what was found."""
 
 from __future__ import annotations
 

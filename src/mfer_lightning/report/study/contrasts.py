@@ -1,4 +1,4 @@
-"""Planned contrasts in a section: which methods they mean, how these compare, and what becomes of the claims."""
+"""Apply planned contrasts to a section: find their methods, compare them, judge the claims."""
 
 from __future__ import annotations
 

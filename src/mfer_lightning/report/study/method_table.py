@@ -1,4 +1,4 @@
-"""Tables with one row per method, which begin with what the method is."""
+"""Build tables with one row per method, which begin with the method's values on the axes."""
 
 from __future__ import annotations
 

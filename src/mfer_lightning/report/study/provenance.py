@@ -1,4 +1,4 @@
-"""Where the figures come from: what runs noted, what was left out, and the commands that make them again."""
+"""Tell where figures come from: notes of the runs, what was left out, and the commands that reproduce them."""
 
 from __future__ import annotations
 

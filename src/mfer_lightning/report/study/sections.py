@@ -1,4 +1,4 @@
-"""Runs put together: methods of several seeds, and sections of methods that were measured on the same faces."""
+"""Group runs into methods of several seeds, and into sections of methods that were measured on the same faces."""
 
 from __future__ import annotations
 

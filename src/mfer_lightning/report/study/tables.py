@@ -1,4 +1,4 @@
-"""Tables as data: what stands in them, not how they look."""
+"""Represent tables as data: their content, not their looks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the doctor found, for the terminal and for programs."""
+"""Print what the dataset doctor found, or convert it for programs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands in the terminal at the end: the figures of a run, or one table for a sweep.
+"""Print the figures of a run, or one table for a sweep.
 
 Everything fits into 80 columns and reads the same without colour.
 """

@@ -1,4 +1,4 @@
-"""The robustness card in the terminal, within 80 columns."""
+"""Print the robustness card within 80 columns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tables in the terminal have in common."""
+"""Build the parts that tables in the terminal have in common."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run says of itself before it trains."""
+"""Print what a run is before it trains."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Charts that W&B does not have: Vega-Lite specifications over the tables that runs log.
+"""Define charts that W&B does not have: Vega-Lite specifications over the tables that runs log.
 
 W&B joins the rows of a table over all runs shown, and puts a column's name where ``${field:...}`` stands. The charts
 are stored at W&B under the user's own entity when the dashboard is published.

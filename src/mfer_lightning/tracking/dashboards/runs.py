@@ -1,4 +1,4 @@
-"""The finished runs that a dashboard shows."""
+"""Read the finished runs that a dashboard shows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tables of the report in Markdown: computed from the results, so that they say the same wherever they are read."""
+"""Compute the tables of the report at W&B from the results, in Markdown."""
 
 from __future__ import annotations
 
@@ -57,7 +57,8 @@ def class_recalls(runs: Sequence[FinishedRun]) -> str:
     for setting in _unique(run.setting for run in runs):
         cells = []
         for name in classes:
-            found = [r.result["per_class"].get(name, {}).get("recall") for r in runs if r.setting == setting]
+            mine = (r.result["per_class"] for r in runs if r.setting == setting)
+            found = [classes[name]["recall"] for classes in mine if name in classes]
             known = [100 * value for value in found if value is not None]
             cells.append(f"{statistics.fmean(known):.1f}" if known else "–")
         rows.append([setting, *cells])
