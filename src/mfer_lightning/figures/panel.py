@@ -15,13 +15,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import matplotlib as mpl
+from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from mfer_lightning.figures.style import INK, PAPER, RC
+from mfer_lightning.figures.style import INK, PANEL_STYLE, PAPER, STYLE
 from mfer_lightning.files import atomic_path
 
 #: Inches; on a page 346 pixels, which fits the narrowest telephones.
@@ -46,22 +46,6 @@ PAGE_COLOURS = {
     "#56b4e9": "--sky",
     "#7a7a7a": "--grey",
     "#1a1a1a": "--black",
-}
-
-_PANEL_RC = RC | {
-    "font.size": 9,
-    "axes.titlesize": 9.5,
-    "axes.labelsize": 9,
-    "axes.edgecolor": AXIS,
-    "axes.facecolor": "none",  # the page shows through, light or dark
-    "grid.color": GRID,
-    "xtick.labelsize": 8.5,
-    "ytick.labelsize": 8.5,
-    "legend.fontsize": 8.5,
-    "lines.linewidth": 1.6,
-    "text.parse_math": False,  # names are names, whatever signs they hold
-    "svg.fonttype": "none",  # letters stay letters: sharp, searchable, in the page's font
-    "svg.hashsalt": "mfer",  # equal drawings give equal files
 }
 
 
@@ -89,7 +73,7 @@ def draw_panel(path: str | Path | None, height: float, title: str) -> Iterator[P
     Raises:
         UserError: if the file cannot be written.
     """
-    with mpl.rc_context(_PANEL_RC), warnings.catch_warnings():
+    with style.context([STYLE, PANEL_STYLE]), warnings.catch_warnings():
         figure = Figure(figsize=(WIDTH, height), dpi=150)
         figure.set_layout_engine("constrained", w_pad=0.04, h_pad=0.04)
         canvas = FigureCanvasAgg(figure)

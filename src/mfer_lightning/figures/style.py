@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import matplotlib as mpl
+from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -41,34 +41,9 @@ _MORE_MARKERS = "<>hpd8H"
 #: Area of some markers, so that all look equally large.
 MARKER_SIZES = {"*": 2.2, "P": 1.5, "X": 1.4, "^": 1.2, "v": 1.2}
 
-RC = {
-    "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],  # comes with matplotlib, so that figures are the same everywhere
-    "font.size": 10,
-    "axes.titlesize": 11,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.labelsize": 10,
-    "axes.labelcolor": INK,
-    "axes.edgecolor": "#8C8C8C",
-    "axes.linewidth": 0.8,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "#E6E6E6",
-    "grid.linewidth": 0.8,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "xtick.labelsize": 9,
-    "ytick.labelsize": 9,
-    "text.color": INK,
-    "legend.fontsize": 9,
-    "legend.frameon": False,
-    "lines.linewidth": 1.8,
-    "figure.facecolor": "white",
-    "savefig.facecolor": "white",
-}
+#: Style sheets of figures, and what panels of a report change of it.
+STYLE = Path(__file__).with_name("figure.mplstyle")
+PANEL_STYLE = Path(__file__).with_name("panel.mplstyle")
 
 
 @contextmanager
@@ -83,7 +58,7 @@ def new_figure(path: str | Path, width: float, height: float) -> Iterator[Figure
     Raises:
         UserError: where the file cannot be written.
     """
-    with mpl.rc_context(RC):
+    with style.context(STYLE):
         figure = Figure(figsize=(width, height), dpi=150)
         figure.set_layout_engine("constrained", w_pad=0.1, h_pad=0.1)
         canvas = FigureCanvasAgg(figure)
