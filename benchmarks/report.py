@@ -20,7 +20,7 @@ from mfer_lightning.evaluation.metrics import evaluate
 from mfer_lightning.evaluation.predictions import Predictions
 from mfer_lightning.evaluation.schema import SCHEMA_VERSION
 from mfer_lightning.inference.predict_split import write_features
-from mfer_lightning.report.pages.content import Options
+from mfer_lightning.report.pages.document import Options
 from mfer_lightning.report.pages.write import write_report
 
 

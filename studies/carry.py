@@ -1,22 +1,21 @@
 """Carry a study from one machine to the next, without looking at its figures.
 
 ``python studies/carry.py keep studies/<study> runs/<study>`` keeps the numbers of the finished runs (no images, no
-weights), which go into version control. ``python studies/carry.py restore studies/<study> runs/<study>`` puts them
-where the study's script takes their runs for finished and starts the others. To keep some seeds alone, name their runs:
-``... keep studies/<study> runs/<study>/*-s0-*``.
+weights) in ``studies/<study>/runs.npz``, for version control. ``python studies/carry.py restore studies/<study>
+runs/<study>`` unpacks them where the study's script takes their runs for finished and starts only the others. To keep
+some seeds alone, name their runs: ``... keep studies/<study> runs/<study>/*-s0-*``.
 """
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from mfer_lightning.errors import UserError
-from mfer_lightning.evaluation.kept import keep_study
-from mfer_lightning.evaluation.runs import CONFIG, RESULT, is_training, predictions_of, read_result
-from mfer_lightning.files import write_text
+from mfer_lightning.evaluation.keep_study import keep_study
+from mfer_lightning.evaluation.runs import check_result
+from mfer_lightning.evaluation.study_archive import ARCHIVE, read_archive, unpack_run
 from mfer_lightning.sweep.identity import is_finished
 
 
@@ -30,31 +29,23 @@ def keep(study: Path, runs: Sequence[Path]) -> str:
     return f"{study}: kept {len(kept.written)}, as they were before {len(kept.unchanged)}.{left_out}"
 
 
-def restore(study: Path, runs: Path) -> str:
-    """Copy kept runs to where they count as finished, after a look at all of them; what is there stays.
-
-    A run has its ``result.json`` last, so that it is finished when it is whole.
-    """
-    kept = [path.parent for path in sorted(study.rglob(RESULT)) if is_training(path.parent)]
-    if not kept:
-        raise UserError(f"{study}: no kept run, a folder with a {RESULT} and a {CONFIG}.")
+def restore(study: Path, folder: Path) -> str:
+    """Unpack the kept runs that are not finished in a folder of runs, after a check of all of them."""
+    runs = read_archive(study / ARCHIVE)
     new = []
-    for run in kept:
+    for run in runs:
+        place = folder / run.name
         try:
-            predictions_of(run, read_result(run / RESULT))
+            check_result(run.result)
         except ValueError as error:
-            raise UserError(f"Nothing was put back: {run} {error}.") from error
-        place = runs / run.relative_to(study)
+            raise UserError(f"Nothing was restored: {run.name} {error}.") from error
         if not is_finished(place):
             if (place / "checkpoints").is_dir():
-                raise UserError(f"Nothing was put back: {place} was begun and is not finished; remove it, or go on.")
-            new.append((run, place))
-    for run, place in new:
-        shutil.copytree(
-            run, place, ignore=lambda folder, _, run=run: [RESULT] * (folder == str(run)), dirs_exist_ok=True
-        )
-        write_text(place / RESULT, (run / RESULT).read_text(encoding="utf-8"))
-    return f"{runs}: put back {len(new)}, there already {len(kept) - len(new)}."
+                raise UserError(f"Nothing was restored: {place} was begun and is not finished; remove it, or go on.")
+            new.append(run)
+    for run in new:
+        unpack_run(run, folder / run.name)
+    return f"{folder}: restored {len(new)}, there already {len(runs) - len(new)}."
 
 
 def main(words: Sequence[str]) -> int:

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.special import softmax
 
 from mfer_lightning.evaluation.calibration import expected_calibration_error
-from mfer_lightning.evaluation.runs import find_results, predictions_of
+from mfer_lightning.evaluation.runs import find_results
 
 HEADS = 3
 
@@ -34,7 +34,7 @@ def main() -> None:
     """Print three lines."""
     runs = find_results([str(Path(__file__).parent)]).results
     of = {
-        head: [predictions_of(run.folder, run.result) for run in runs if run.config["head"]["name"] == head]
+        head: [run.predictions() for run in runs if run.config["head"]["name"] == head]
         for head in ("linear", "multiscale")
     }
     print(row("linear", of["linear"], 1))

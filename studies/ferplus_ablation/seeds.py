@@ -11,7 +11,6 @@ import sys
 import numpy as np
 
 from mfer_lightning.errors import UserError
-from mfer_lightning.evaluation.predictions import Predictions
 from mfer_lightning.evaluation.runs import StoredResult, find_results
 from mfer_lightning.evaluation.statistics import correct_matrix, plan_seeds
 
@@ -32,7 +31,7 @@ def pilot(folders: list[str]) -> tuple[np.ndarray, np.ndarray]:
         if sorted(run.seed for run in mine) != SEEDS:
             raise UserError(f"The pilot has `{name}` with seeds {SEEDS}, but got {sorted(run.seed for run in mine)}.")
         runs += sorted(mine, key=lambda run: run.seed)
-    correct, _ = correct_matrix([Predictions.from_csv(run.folder / "predictions_val.csv") for run in runs])
+    correct, _ = correct_matrix([run.predictions("val") for run in runs])
     return correct[: len(SEEDS)], correct[len(SEEDS) :]
 
 

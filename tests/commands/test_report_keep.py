@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
+import zipfile
 from pathlib import Path
 
 import pytest
 from commands.conftest import Mfer
 from report.fabricate import change, write_run
 
-from mfer_lightning.evaluation.kept import keep_run
+from mfer_lightning.evaluation.keep_study import keep_study
+from mfer_lightning.evaluation.study_archive import read_archive, unpack_run
 
 QUICK = "embedding=none"
 #: Tables that are made of features, which are not kept.
@@ -55,7 +57,11 @@ def test_the_report_of_the_kept_numbers_has_the_same_tables(
     assert {name: text for name, text in whole.items() if name not in lost} == again
     assert any("methods.csv" in name and "better" in text for name, text in again.items())  # comparisons were made
     assert {Path(name).stem for name in again} >= {"runs", "methods", "further", "optimism", "recall"}
-    assert str(study) not in "".join(p.read_text() for p in (tmp_path / "elsewhere").rglob("*.json"))
+    with zipfile.ZipFile(tmp_path / "elsewhere" / "runs.npz") as file:
+        assert not any(str(study).encode() in file.read(name) for name in file.namelist())
+
+    assert mfer("report", "elsewhere/runs.npz", QUICK) == 0  # the archive itself: the report lies beside it
+    assert tables(tmp_path / "elsewhere" / "report") == again
 
     assert mfer("report", "elsewhere", "embedding=pca", "embedding_points=40", "output=drawn") == 0  # nothing to draw
 
@@ -69,22 +75,49 @@ def test_keeping_again_writes_what_has_changed(mfer: Mfer, tmp_path: Path, capsy
     assert mfer(*command) == 0
     assert "Kept: 2 runs in studies/x" in (said := capsys.readouterr().out)
     assert "1 of them new or changed" in said
-    kept = json.loads((tmp_path / "studies" / "x" / "rafdb-ce-none-s0" / "result.json").read_text())
-    assert kept["notes"] == ["seen again"]
+    kept = {run.name: run.result for run in read_archive(tmp_path / "studies" / "x" / "runs.npz")}
+    assert kept["rafdb-ce-none-s0"]["notes"] == ["seen again"]
 
 
-def test_a_kept_table_that_was_cut_is_said_and_the_report_made_without_it(
+def test_an_archive_that_was_cut_is_said_and_the_report_made_without_it(
     mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     write_run(tmp_path / "x", n=70)
     assert mfer("report", "x", QUICK, "keep=kept") == 0
-    table = next((tmp_path / "kept").rglob("predictions_test.csv.xz"))
-    table.write_bytes(table.read_bytes()[:-30])
+    archive = tmp_path / "kept" / "runs.npz"
+    archive.write_bytes(archive.read_bytes()[:-30])
     capsys.readouterr()
-    assert mfer("report", "kept", QUICK) == 0
-    assert "has a predictions_test.csv.xz that cannot be read" in (said := capsys.readouterr().out)
-    assert "it was cut" in said
-    assert (tmp_path / "kept" / "report" / "tables" / "runs.csv").is_file()
+    assert mfer("report", "kept", QUICK) == 2
+    error = capsys.readouterr().err
+    assert "kept/runs.npz cannot be read: it is cut off or damaged" in error
+    assert error.strip().count("\n") == 0
+    assert mfer("report", "kept", "x", QUICK, "output=mixed") == 0
+    assert "Left out: kept/runs.npz cannot be read: it is cut off" in capsys.readouterr().out
+    assert (tmp_path / "mixed" / "tables" / "runs.csv").is_file()
+
+
+def test_archives_and_run_folders_are_read_together(mfer: Mfer, tmp_path: Path) -> None:
+    for loss in ("ce", "dsf"):
+        for seed in range(3):
+            write_run(tmp_path / "x" / loss, loss, seed=seed, n=70, features=False)
+    assert mfer("report", "x", QUICK, "output=whole") == 0
+    keep_study([tmp_path / "x" / "ce"], tmp_path / "kept" / "ce")
+    assert mfer("report", "kept", "x/dsf", QUICK, "output=mixed") == 0
+    assert tables(tmp_path / "mixed") == tables(tmp_path / "whole")
+
+
+def test_runs_that_an_earlier_version_kept_as_folders_are_read_and_kept(mfer: Mfer, tmp_path: Path) -> None:
+    write_run(tmp_path / "x", n=70)
+    keep_study([tmp_path / "x"], tmp_path / "kept")
+    (run,) = read_archive(tmp_path / "kept" / "runs.npz")
+    unpack_run(run, tmp_path / "folders" / run.name)
+    assert sorted(path.name for path in (tmp_path / "folders" / run.name).iterdir()) == [
+        "config.yaml", "metrics.csv", "predictions_test.csv.xz", "result.json",
+    ]  # fmt: skip
+    assert mfer("report", "folders", QUICK, "output=a", "keep=again") == 0
+    assert mfer("report", "kept", QUICK, "output=b") == 0
+    assert tables(tmp_path / "a") == tables(tmp_path / "b")
+    assert (tmp_path / "again" / "runs.npz").read_bytes() == (tmp_path / "kept" / "runs.npz").read_bytes()
 
 
 def test_places_that_cannot_hold_numbers_are_refused_before_anything_is_made(
@@ -103,7 +136,8 @@ def test_kept_predictions_are_evaluated_as_the_plain_ones(
 ) -> None:
     trained, run = write_run(tmp_path / "x"), tmp_path / "kept"
     whole = json.loads((trained / "result.json").read_text())
-    keep_run(trained, run)
+    keep_study([trained], tmp_path / "archive")
+    unpack_run(read_archive(tmp_path / "archive" / "runs.npz")[0], run)
     for name in ("predictions_test.csv", "predictions_test.csv.xz"):
         assert mfer("evaluate", f"predictions={run / name}", f"output={name}.d") == 0
         found = json.loads((tmp_path / f"{name}.d" / "evaluation.json").read_text())

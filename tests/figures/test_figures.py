@@ -18,9 +18,10 @@ from mfer_lightning.emotions import EMOTIONS
 from mfer_lightning.errors import UserError
 from mfer_lightning.evaluation.calibration import expected_calibration_error
 from mfer_lightning.evaluation.compactness import compactness
+from mfer_lightning.evaluation.metrics_csv import read_curves
 from mfer_lightning.figures.confusion import plot_confusion
 from mfer_lightning.figures.embedding import embed, plot_embedding, stratified_subset
-from mfer_lightning.figures.learning_curves import plot_learning_curves, read_curves
+from mfer_lightning.figures.learning_curves import plot_learning_curves
 from mfer_lightning.figures.per_class import plot_per_class
 from mfer_lightning.figures.reliability import plot_reliability
 from mfer_lightning.figures.style import class_styles

@@ -1,20 +1,22 @@
-"""A study goes on on another machine: its finished runs are kept, put back, and taken for finished there."""
+"""A study goes on on another machine: its finished runs are kept, restored, and taken for finished there."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from report.fabricate import write_run
 from studies.conftest import Script
 
+from mfer_lightning.evaluation.study_archive import ARCHIVE, ArchivedRun, read_archive, write_archive
 from mfer_lightning.sweep.identity import is_finished
 
 CARRY = "carry.py"
 
 
-def files(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+def archived(study: Path) -> dict[str, ArchivedRun]:
+    return {run.name: run for run in read_archive(study / ARCHIVE)}
 
 
 def test_kept_runs_are_finished_elsewhere_and_kept_again_as_they_were(tmp_path: Path, script: Script) -> None:
@@ -26,14 +28,15 @@ def test_kept_runs_are_finished_elsewhere_and_kept_again_as_they_were(tmp_path: 
     second = script(CARRY, "keep", study, here)
     assert "kept 1, as they were before 2" in second.out
     assert f"left out: {runs[3]} has not ended" in second.out
-    assert "put back 3, there already 0" in script(CARRY, "restore", study, there).out
+    assert "restored 3, there already 0" in script(CARRY, "restore", study, there).out
     assert [is_finished(there / run.name) for run in runs] == [True, True, True, False]
-    before = files(study)
+    before = archived(study)
     write_run(there, "dsf", seed=1)
     assert "kept 1, as they were before 3" in script(CARRY, "keep", study, there).out
-    after = files(study)
-    assert before.items() < after.items()
-    assert "put back 0, there already 4" in script(CARRY, "restore", study, there).out
+    after = archived(study)
+    assert len(after) == 4
+    assert all(run.equals(after[name]) for name, run in before.items())
+    assert "restored 0, there already 4" in script(CARRY, "restore", study, there).out
 
 
 def test_runs_of_several_sweeps_come_back_where_they_were_with_their_evaluations(
@@ -44,7 +47,7 @@ def test_runs_of_several_sweeps_come_back_where_they_were_with_their_evaluations
     later = write_run(first / "evaluations", name="again")
     (later / "config.yaml").unlink()
     assert "kept 3," in script(CARRY, "keep", tmp_path / "study", tmp_path / "here").out
-    assert "put back 2, there already 0" in script(CARRY, "restore", tmp_path / "study", tmp_path / "there").out
+    assert "restored 3, there already 0" in script(CARRY, "restore", tmp_path / "study", tmp_path / "there").out
     back = {str(path.parent.relative_to(tmp_path / "there")) for path in (tmp_path / "there").rglob("result.json")}
     assert back == {f"a/{first.name}", f"a/{first.name}/evaluations/again", f"b/{second.name}"}
 
@@ -59,23 +62,25 @@ def test_a_run_that_was_begun_is_not_written_over_and_one_put_back_in_part_is_ma
     (place / "checkpoints").mkdir(parents=True)
     said = script(CARRY, "restore", tmp_path / "study", tmp_path / "there")
     assert said.code == 2
-    assert f"Nothing was put back: {place} was begun" in said.err
+    assert f"Nothing was restored: {place} was begun" in said.err
     assert not list((tmp_path / "there").rglob("result.json"))
     (place / "checkpoints").rmdir()
     (place / "metrics.csv").write_text("half")
-    assert "put back 2," in script(CARRY, "restore", tmp_path / "study", tmp_path / "there").out
-    assert files(place) == files(tmp_path / "study" / run.name)
+    assert "restored 2," in script(CARRY, "restore", tmp_path / "study", tmp_path / "there").out
+    assert (place / "metrics.csv").read_text() == archived(tmp_path / "study")[run.name].metrics
 
 
-@pytest.mark.parametrize("content", ["<<<<<<< HEAD\n", '{"schema_version": 1, "protocol": "\\ud800"}'])
-def test_a_damaged_result_is_not_taken_for_a_finished_run(tmp_path: Path, script: Script, content: str) -> None:
-    run = write_run(tmp_path / "here")
+@pytest.mark.parametrize("result", [{"schema_version": 99}, {"schema_version": 1, "protocol": "x@y"}])
+def test_a_damaged_result_is_not_taken_for_a_finished_run(
+    tmp_path: Path, script: Script, result: dict[str, object]
+) -> None:
+    write_run(tmp_path / "here")
     script(CARRY, "keep", tmp_path / "study", tmp_path / "here")
-    (tmp_path / "study" / run.name / "result.json").write_text(content)
+    (run,) = archived(tmp_path / "study").values()
+    write_archive(tmp_path / "study" / ARCHIVE, [replace(run, result=result)])
     said = script(CARRY, "restore", tmp_path / "study", tmp_path / "there")
     assert said.code == 2
-    assert "Nothing was put back" in said.err
-    assert "damaged result.json" in said.err
+    assert "Nothing was restored" in said.err
     assert not (tmp_path / "there").exists()
 
 
@@ -83,7 +88,7 @@ def test_mistakes_are_a_sentence(tmp_path: Path, script: Script) -> None:
     for words, told in (
         ([], "Say `keep"),
         (["keep", tmp_path / "study", tmp_path / "none"], "no such folder of runs"),
-        (["restore", tmp_path / "study", tmp_path], "no kept run"),
+        (["restore", tmp_path / "study", tmp_path], "There is no archive"),
     ):
         said = script(CARRY, *words)
         assert (said.code, told in said.err, "Traceback" in said.err) == (2, True, False)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import copy
+import json
 from pathlib import Path
 
+import numpy as np
 import pytest
-import yaml
 
 from mfer_lightning.errors import UserError
 from mfer_lightning.sweep.identity import claim_run_dir, config_hash, run_name, sweep_name
@@ -72,14 +73,18 @@ def test_an_option_that_came_later_changes_no_identity_until_it_is_used() -> Non
     assert config_hash(changed("evaluation", {"flip": False, "shift": 0.02})) != config_hash(older)
 
 
-KEPT = sorted((Path(__file__).parents[2] / "studies").glob("*/*/config.yaml"))[:3]
+ARCHIVES = sorted((Path(__file__).parents[2] / "studies").rglob("runs.npz"))
 
 
-@pytest.mark.parametrize("run", KEPT, ids=lambda path: path.parent.name)
-def test_the_folders_of_kept_runs_are_still_found(run: Path) -> None:
-    config = yaml.safe_load(run.read_text())
-    config["evaluation"].setdefault("shift", 0.0)  # as it is composed today
-    assert config_hash(config) == run.parent.name.rpartition("-")[2]
+@pytest.mark.parametrize("archive", ARCHIVES, ids=lambda path: path.parent.name)
+def test_the_folders_of_kept_runs_are_still_found(archive: Path) -> None:
+    with np.load(archive, allow_pickle=False) as file:
+        runs = [run for run in json.loads(file["index.json"])["runs"] if "metrics" in run]  # no evaluations
+    assert runs
+    for run in runs:
+        config = run["result"]["config"]
+        config["evaluation"].setdefault("shift", 0.0)  # as it is composed today
+        assert config_hash(config) == run["name"].rpartition("-")[2]
 
 
 def test_another_folder_is_another_dataset_but_the_data_folder_may_move() -> None:

@@ -13,8 +13,8 @@ from mfer_lightning.analysis.face_lists import match_lists, measure_lists
 from mfer_lightning.analysis.temperature_scaling import calibration, val_beside
 from mfer_lightning.errors import UserError
 from mfer_lightning.evaluation.metrics import evaluate
-from mfer_lightning.evaluation.packed import table_name
 from mfer_lightning.evaluation.predictions import Predictions
+from mfer_lightning.evaluation.predictions_csv import table_name
 from mfer_lightning.evaluation.uncertainty import annotator_figures, metric_intervals
 from mfer_lightning.figures.split_figures import draw_figures
 from mfer_lightning.files import write_json

@@ -9,8 +9,8 @@ import numpy as np
 
 from mfer_lightning.errors import UserError
 from mfer_lightning.evaluation.calibration import expected_calibration_error, fit_temperature
-from mfer_lightning.evaluation.packed import table_of
 from mfer_lightning.evaluation.predictions import Predictions
+from mfer_lightning.evaluation.predictions_csv import find_table
 
 
 def calibration(fitted_on: Predictions, table: Predictions) -> dict[str, Any]:
@@ -43,7 +43,7 @@ def val_beside(path: Path, class_names: tuple[str, ...]) -> Predictions:
     Raises:
         UserError: where there are none, or they have other classes or no labels.
     """
-    val = table_of(path.parent, "val")
+    val = find_table(path.parent, "val")
     if val is None:
         raise UserError(
             f"calibrate=true fits on val, and there is no {path.with_name('predictions_val.csv')} beside {path.name}."

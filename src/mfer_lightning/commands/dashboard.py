@@ -1,4 +1,4 @@
-"""``mfer dashboard``: the ablation workspaces and report at W&B, built as code from finished runs."""
+"""Run ``mfer dashboard``: build the ablation workspaces and report at W&B from finished runs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from mfer_lightning.config.compose import run_verb
 from mfer_lightning.errors import UserError
-from mfer_lightning.evaluation.run_folders import run_folders
+from mfer_lightning.evaluation.runs import folder_of, run_folders
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -40,7 +40,7 @@ def _dashboard(config: dict[str, Any]) -> int:
     entity = config["entity"] or _logged_under(runs, "entity") or ""
     project = config["project"] or _logged_under(runs, "project") or "mfer_lightning"
     title = config["title"] or f"Ablation: {', '.join(Path(folder).resolve().name for folder in folders)}"
-    output = Path(config["output"] or Path(folders[0]) / "dashboard.json").expanduser()
+    output = Path(config["output"] or folder_of(folders[0]) / "dashboard.json").expanduser()
     if config["publish"]:
         if not entity:
             raise UserError("publish=true needs entity=<your user or team at W&B>.")

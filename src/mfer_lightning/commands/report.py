@@ -1,4 +1,4 @@
-"""``mfer report``: what finished runs show, and which of their differences are real."""
+"""Run ``mfer report``: what finished runs show, and which of their differences are real."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from mfer_lightning.config.compose import run_verb
 from mfer_lightning.errors import UserError, nearest
-from mfer_lightning.evaluation.run_folders import run_folders
+from mfer_lightning.evaluation.runs import folder_of, is_place, run_folders
 
 METRICS = ("accuracy", "mean_class_accuracy")
 EMBEDDINGS = ("tsne", "pca", "none")
@@ -59,7 +59,7 @@ def report_on_sweep(sweep_dir: Path, arguments: Sequence[str]) -> None:
     try:
         if not _wanted(sweep_dir, arguments):
             return
-        from mfer_lightning.report.pages.content import Options
+        from mfer_lightning.report.pages.document import Options
         from mfer_lightning.report.pages.write import PAGE, write_report
 
         write_report([str(sweep_dir)], sweep_dir / "report", Options())
@@ -88,22 +88,24 @@ def _report(config: dict[str, Any]) -> int:
     if config["embedding_points"] < 0:
         raise UserError(f"embedding_points={config['embedding_points']}: the value must be at least 0.")
     for folder in folders:
-        if not Path(folder).expanduser().is_dir():
-            raise UserError(f"There is no folder {folder}: mfer report <a sweep, a run or a folder of runs>.")
+        if not is_place(folder):
+            raise UserError(
+                f"There is no folder {folder}: mfer report <a sweep, a run, a folder of runs or a study's archive>."
+            )
     if config["keep"] is not None:
         if not config["keep"]:
             raise UserError("keep= has no value: name a folder for the runs' numbers, or leave the option out.")
-        from mfer_lightning.evaluation.kept import check_place
+        from mfer_lightning.evaluation.keep_study import check_place
 
         check_place(folders, config["keep"])  # now: a report takes a while
 
     from rich.console import Console
 
-    from mfer_lightning.report.pages.content import Options
+    from mfer_lightning.report.pages.document import Options
     from mfer_lightning.report.pages.write import PAGE, write_report
-    from mfer_lightning.report.study.plan import read_plan
+    from mfer_lightning.report.study.contrast_plan import read_plan
 
-    output = Path(config["output"] or Path(folders[0]) / "report").expanduser()
+    output = Path(config["output"] or folder_of(folders[0]) / "report").expanduser()
     options = Options(
         title=config["title"] or "",
         baseline=config["baseline"],
@@ -132,7 +134,7 @@ def _keep(folders: Sequence[str], into: str) -> None:
     """Keep the numbers that the report was made of."""
     from rich.console import Console
 
-    from mfer_lightning.evaluation.kept import keep_study
+    from mfer_lightning.evaluation.keep_study import keep_study
     from mfer_lightning.report.study.provenance import said_once
 
     with Console(stderr=True).status("keeping numbers"):

@@ -1,4 +1,7 @@
-"""What annotators agree on, and how a model does where they do and where they do not."""
+"""Measure how far annotators agree, and how a model does where they do and where they do not.
+
+Fleiss' kappa is written out: implementations in other libraries ask for the same number of votes on every face.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Calibration: does a model that says 0.8 turn out right 8 times in 10, and by what temperature would it?"""
+"""Measure calibration, i.e. whether predictions with confidence 0.8 are right 8 times in 10, and fit a temperature.
+
+``sklearn.calibration.calibration_curve`` is not used: it is for binary labels, and returns no counts of its bins, which
+the calibration error and the intervals need.
+"""
 
 from __future__ import annotations
 

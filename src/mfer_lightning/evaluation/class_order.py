@@ -1,4 +1,4 @@
-"""The class-order detective: are classes only called by each other's names?
+"""Detect classes that are only called by each other's names.
 
 A checkpoint and a dataset that count their classes in different orders give a model that looks weak and is not: one
 published tool went from 46% to 54% when two labels were exchanged. The trace it leaves is a confusion matrix whose mass

@@ -1,4 +1,4 @@
-r"""How tight the classes lie in feature space, and how far apart.
+r"""Measure how compact the classes are in feature space, and how far apart.
 
 With :math:`\mu_k` the mean feature of class k, D the width of the feature and K classes present:
 

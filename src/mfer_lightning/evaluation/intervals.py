@@ -1,4 +1,4 @@
-"""Confidence intervals of proportions and of means of proportions."""
+"""Compute confidence intervals of proportions and of means of proportions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a table of predictions to every figure of a result."""
+"""Compute every figure of a result from a table of predictions."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from sklearn.metrics import cohen_kappa_score, confusion_matrix, precision_recal
 
 from mfer_lightning.evaluation.calibration import expected_calibration_error
 from mfer_lightning.evaluation.class_order import doubt_class_order
-from mfer_lightning.evaluation.facewise import annotators, face_values
+from mfer_lightning.evaluation.face_metrics import annotators, face_values
 from mfer_lightning.evaluation.predictions import PADDING, Predictions
 from mfer_lightning.evaluation.schema import ClassFigures, Evaluation
 

@@ -1,9 +1,9 @@
-"""The table of predictions: what a model said about each face of a split, and all that evaluation ever sees of it."""
+"""Hold the predictions of a model for the faces of a split: the only input of evaluation."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
+from mfer_lightning.evaluation.predictions_csv import csv_text, read_columns
+from mfer_lightning.files import atomic_path
+
 #: The index of a row that only fills up a batch of distributed evaluation.
 PADDING = -1
+_COLUMNS = ("index", "path", "label", "logits", "target", "votes")
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,16 +117,13 @@ class Predictions:
 
     def select(self, rows: NDArray[Any]) -> Predictions:
         """Return the rows that a mask (N,) bool or positions (M,) int name, in that order."""
-        return Predictions(
-            index=self.index[rows],
-            path=self.path[rows],
-            label=self.label[rows],
-            logits=self.logits[rows],
-            class_names=self.class_names,
-            target=None if self.target is None else self.target[rows],
-            votes=None if self.votes is None else self.votes[rows],
-            vote_names=self.vote_names,
-        )
+        chosen: dict[str, Any] = {name: column[rows] for name, column in self._columns().items()}
+        return replace(self, **chosen)
+
+    def _columns(self) -> dict[str, Any]:
+        """Return the columns that the table has."""
+        columns = {name: getattr(self, name) for name in _COLUMNS}
+        return {name: column for name, column in columns.items() if column is not None}
 
     @classmethod
     def merge(cls, parts: Sequence[Predictions]) -> Predictions:
@@ -152,16 +153,8 @@ class Predictions:
             for name in ("target", "votes"):
                 if (getattr(part, name) is None) != (getattr(first, name) is None):
                     raise ValueError(f"Expected argument `parts` to agree in having `{name}`, but some have none.")
-        joined = cls(
-            index=np.concatenate([p.index for p in parts]),
-            path=np.concatenate([p.path for p in parts]),
-            label=np.concatenate([p.label for p in parts]),
-            logits=np.concatenate([p.logits for p in parts]),
-            class_names=first.class_names,
-            target=None if first.target is None else np.concatenate([p.target for p in parts if p.target is not None]),
-            votes=None if first.votes is None else np.concatenate([p.votes for p in parts if p.votes is not None]),
-            vote_names=first.vote_names,
-        )
+        columns: dict[str, Any] = {name: np.concatenate([getattr(p, name) for p in parts]) for name in first._columns()}
+        joined = replace(first, **columns)
         joined = joined.select(joined.index != PADDING)
         _, kept, back = np.unique(joined.index, return_index=True, return_inverse=True)
         torn = (joined.label != joined.label[kept][back]) | (joined.path != joined.path[kept][back])
@@ -172,23 +165,51 @@ class Predictions:
             )
         return joined.select(kept)
 
-    def to_csv(self, path: str | Path) -> None:
-        """Write the table as :mod:`mfer_lightning.evaluation.predictions_csv` describes, whole or not at all."""
-        from mfer_lightning.evaluation.predictions_csv import write_predictions
+    def csv_text(self, *, probabilities: bool = True) -> str:
+        """Write the table as :mod:`mfer_lightning.evaluation.predictions_csv` describes.
 
-        write_predictions(self, path)
+        Args:
+            probabilities: write the ``p_`` columns as well, which follow from the logits.
+
+        Raises:
+            ValueError: if padding rows (index -1) are left: merge first.
+        """
+        if (self.index == PADDING).any():
+            raise ValueError("Expected predictions without padding rows (index -1): call Predictions.merge.")
+        columns = {name: getattr(self, name).tolist() for name in ("index", "path", "label", "pred")}
+        parts = {"logit": self.logits, "t": self.target}
+        if probabilities:
+            shares = zip(self.class_names, self.probabilities.T.tolist(), strict=True)
+            columns |= {f"p_{name}": [f"{value:.6f}" for value in column] for name, column in shares}
+        for prefix, values in parts.items():
+            if values is not None:  # as text: the shortest decimal that reads back as the same float32
+                text = values.T.astype(np.str_).tolist()
+                columns |= {f"{prefix}_{name}": column for name, column in zip(self.class_names, text, strict=True)}
+        if self.votes is not None:
+            counts = zip(self.vote_names, self.votes.T.tolist(), strict=True)
+            columns |= {f"votes_{name}": column for name, column in counts}
+        return csv_text(columns)
+
+    def to_csv(self, path: str | Path) -> None:
+        """Write the table to a CSV file, whole or not at all.
+
+        Raises:
+            ValueError: if padding rows (index -1) are left: merge first.
+            UserError: if the file cannot be written.
+        """
+        text = self.csv_text()
+        with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+            file.write(text)
 
     @classmethod
     def from_csv(cls, path: str | Path, class_names: Sequence[str] | None = None) -> Predictions:
-        """Read a table that :meth:`to_csv` wrote.
+        """Read a table that :meth:`to_csv` wrote, plain or compressed (``.csv.xz``).
 
         Args:
             path: the file.
-            class_names: the class order that the caller relies on; None takes the file's own.
+            class_names: the class order that the caller expects; None accepts the file's own.
 
         Raises:
-            UserError: where the file is missing, is no such table, or holds another class order or illegal values.
+            UserError: if the file is missing, is not such a table, or holds another class order or illegal values.
         """
-        from mfer_lightning.evaluation.predictions_csv import read_predictions
-
-        return read_predictions(path, class_names)
+        return cls(**read_columns(path, class_names))

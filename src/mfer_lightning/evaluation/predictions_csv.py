@@ -1,15 +1,13 @@
-"""Predictions on disk.
+"""Read and write the CSV file of a table of predictions.
 
-One row a face; the columns, in this order::
+One row per face, with the columns::
 
     index, path, label, pred, p_<class> x K, logit_<class> x K [, t_<class> x K] [, votes_<name> x V]
 
-``label`` and ``pred`` are class numbers, and the ``p_`` columns are the class order they count in (-1: no label).
-Logits and targets are the record: they read back as exactly the float32 that was written. ``p_`` and ``pred`` follow
-from the logits, stand there for people and spreadsheets, and are checked when read. Further columns are ignored.
-
-A file may be compressed (``.csv.xz``, :mod:`.packed`). Tables that were kept to be small (:mod:`.kept`) lack the ``p_``
-columns: the ``logit_`` columns are their class order. What a run writes has them.
+``label`` and ``pred`` are class numbers in the order of the ``p_`` columns (-1: no label). Logits and targets read back
+as exactly the float32 that was written. ``p_`` and ``pred`` follow from the logits: they are there for people and
+spreadsheets, and are checked on reading. Further columns are ignored. A table without ``p_`` columns takes its class
+order from the ``logit_`` columns. A file may be compressed (``.csv.xz``).
 """
 
 from __future__ import annotations
@@ -18,93 +16,81 @@ import csv
 import io
 import lzma
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import softmax
 
 from mfer_lightning.errors import UserError
-from mfer_lightning.evaluation.packed import open_table, table_at
-from mfer_lightning.evaluation.predictions import PADDING, Predictions
-from mfer_lightning.files import atomic_path
+from mfer_lightning.files import said_bytes
 
+COMPRESSED = ".xz"
+#: Largest size of an uncompressed ``.xz`` table, and the memory that decompression may take: a hostile file of a few
+#: kilobytes could ask for terabytes. 300,000 faces take a third of it.
+MOST_BYTES = 100_000_000
+_MEMORY = 128 * 2**20
 _FIXED = ("index", "path", "label", "pred")
 #: Probabilities are written with 6 digits after the point; beyond this they are not the softmax of the logits.
 _TOLERANCE = 1e-4
 
 
-def write_predictions(predictions: Predictions, path: str | Path) -> None:
-    """Write a table of predictions whole or not at all.
-
-    Raises:
-        ValueError: where padding rows (index -1) are left: merge first.
-        UserError: where the file cannot be written.
-    """
-    text = predictions_text(predictions)
-    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        file.write(text)
-
-
-def predictions_text(predictions: Predictions, *, probabilities: bool = True) -> str:
-    """Write a table of predictions as CSV.
-
-    Args:
-        predictions: without padding rows.
-        probabilities: with the ``p_`` columns, which follow from the logits.
-
-    Raises:
-        ValueError: where padding rows (index -1) are left: merge first.
-    """
-    if (predictions.index == PADDING).any():
-        raise ValueError("Expected argument `predictions` without padding rows (index -1): call Predictions.merge.")
-    names = predictions.class_names
-    header = [*_FIXED, *(f"p_{n}" for n in names if probabilities), *(f"logit_{n}" for n in names)]
-    columns: list[list[Any]] = [
-        predictions.index.tolist(),
-        predictions.path.tolist(),
-        predictions.label.tolist(),
-        predictions.pred.tolist(),
-    ]
-    if probabilities:
-        columns += ([f"{value:.6f}" for value in column] for column in predictions.probabilities.T.tolist())
-    columns += predictions.logits.T.astype(np.str_).tolist()  # the shortest decimal that reads back as itself
-    if predictions.target is not None:
-        header += [f"t_{n}" for n in names]
-        columns += predictions.target.T.astype(np.str_).tolist()
-    if predictions.votes is not None:
-        header += [f"votes_{n}" for n in predictions.vote_names]
-        columns += predictions.votes.T.tolist()
+def csv_text(columns: Mapping[str, Sequence[Any]]) -> str:
+    """Write columns of equal length, by name, as CSV."""
     file = io.StringIO(newline="")
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(zip(*columns, strict=True))
+    writer.writerow(columns)
+    writer.writerows(zip(*columns.values(), strict=True))
     return file.getvalue()
 
 
-def read_predictions(path: str | Path, class_names: Sequence[str] | None = None) -> Predictions:
+def find_table(folder: str | Path, split: str) -> Path | None:
+    """Find the predictions of a run's split, plain or compressed; None if there are none."""
+    path = plain_or_compressed(Path(folder) / f"predictions_{split}.csv")
+    return path if path.is_file() else None
+
+
+def plain_or_compressed(path: str | Path) -> Path:
+    """Return the path, or that of the compressed file beside it if only this one exists."""
+    path = Path(path)
+    compressed = path.with_name(path.name + COMPRESSED)
+    return compressed if compressed.is_file() and not path.exists() else path
+
+
+def table_name(path: str | Path) -> str:
+    """Name a table without the suffixes of its file.
+
+    Example:
+        >>> table_name("runs/a/predictions_test.csv"), table_name("kept/a/predictions_test.csv.xz")
+        ('predictions_test', 'predictions_test')
+    """
+    return Path(Path(path).name.removesuffix(COMPRESSED)).stem
+
+
+def read_columns(path: str | Path, class_names: Sequence[str] | None = None) -> dict[str, Any]:
     """Read a table of predictions.
 
     Args:
-        path: a file that :func:`write_predictions` wrote; where it is absent, a compressed one beside it is read.
-        class_names: the class order that the caller relies on; None takes the file's own.
+        path: a CSV file; if it does not exist, a compressed one beside it is read.
+        class_names: the class order that the caller expects; None accepts the file's own.
+
+    Returns:
+        The arguments of :class:`mfer_lightning.evaluation.predictions.Predictions`.
 
     Raises:
-        UserError: where the file is missing, is no such table, or holds another class order or illegal values.
+        UserError: if the file is missing, is not such a table, or holds another class order or illegal values.
     """
-    path = table_at(path)
-    header, table = _read(path, class_names)
-    names = _classes(header)
-    votes = tuple(name[6:] for name in header if name.startswith("votes_"))
-
-    place = {name: i for i, name in enumerate(header)}
-    columns: list[tuple[str, ...]] = list(zip(*table, strict=True)) if table else [()] * len(header)
+    path = plain_or_compressed(path)
+    header, rows = _read_rows(path, class_names)
+    names = _class_order(header)
+    cells = dict(zip(header, zip(*rows, strict=True) if rows else [()] * len(header), strict=True))
 
     def numbers(wanted: Sequence[str], whole: bool = False) -> NDArray[np.float64]:
-        block = np.empty((len(table), len(wanted)))
+        block = np.empty((len(rows), len(wanted)))
         for i, name in enumerate(wanted):
-            block[:, i] = _numbers(path, name, columns[place[name]], whole)
+            block[:, i] = _numbers(path, name, cells[name], whole)
         return block
 
     index, label, pred = numbers(["index", "label", "pred"], whole=True).T.astype(np.int64)
@@ -114,59 +100,74 @@ def read_predictions(path: str | Path, class_names: Sequence[str] | None = None)
     repeated[order[1:]] = index[order[1:]] == index[order[:-1]]
     _refuse(path, "index", repeated, index, "each face stands in the table once")
     _refuse(path, "label", (label < -1) | (label >= len(names)), label, f"legal: -1 (no label) to {len(names) - 1}")
-    targets = [f"t_{n}" for n in names]
-    has_target = targets[0] in place
-    target = numbers(targets).astype(np.float32) if has_target else None
+    logits = numbers([f"logit_{n}" for n in names]).astype(np.float32)
+    target = numbers([f"t_{n}" for n in names]).astype(np.float32) if f"t_{names[0]}" in cells else None
     if target is not None:
         _refuse(path, "t_*", (target < 0).any(axis=1), target, "a target is 0 or more")
-    vote_counts = numbers([f"votes_{n}" for n in votes], whole=True).astype(np.int64) if votes else None
-    if vote_counts is not None:
-        _refuse(path, "votes_*", (vote_counts < 0).any(axis=1), vote_counts, "votes are 0 or more")
-    result = Predictions(
-        index=index,
-        path=np.asarray(columns[place["path"]], dtype=np.str_),
-        label=label,
-        logits=numbers([f"logit_{n}" for n in names]).astype(np.float32),
-        class_names=names,
-        target=target,
-        votes=vote_counts,
-        vote_names=votes,
-    )
-    if f"p_{names[0]}" in place:
+    voters = tuple(name.removeprefix("votes_") for name in header if name.startswith("votes_"))
+    votes = numbers([f"votes_{n}" for n in voters], whole=True).astype(np.int64) if voters else None
+    if votes is not None:
+        _refuse(path, "votes_*", (votes < 0).any(axis=1), votes, "votes are 0 or more")
+    if f"p_{names[0]}" in cells:
         probabilities = numbers([f"p_{n}" for n in names])
-        wrong = (np.abs(probabilities - result.probabilities) > _TOLERANCE).any(axis=1)
+        wrong = (np.abs(probabilities - softmax(logits.astype(np.float64), axis=1)) > _TOLERANCE).any(axis=1)
         _refuse(path, "p_*", wrong, probabilities, "they are not the softmax of the logits")
-    _refuse(path, "pred", pred != result.pred, pred, "it is not the class of the largest logit")
-    return result
+    _refuse(path, "pred", pred != logits.argmax(axis=1), pred, "it is not the class of the largest logit")
+    return {
+        "index": index,
+        "path": np.asarray(cells["path"], dtype=np.str_),
+        "label": label,
+        "logits": logits,
+        "class_names": names,
+        "target": target,
+        "votes": votes,
+        "vote_names": voters,
+    }
 
 
-def _classes(header: Sequence[str]) -> tuple[str, ...]:
-    """Give the class order of a table: that of the ``p_`` columns, of a table without them that of the logits."""
-    stated = tuple(name[2:] for name in header if name.startswith("p_"))
-    return stated or tuple(name[6:] for name in header if name.startswith("logit_"))
+def _class_order(header: Sequence[str]) -> tuple[str, ...]:
+    for prefix in ("p_", "logit_"):
+        if names := tuple(name.removeprefix(prefix) for name in header if name.startswith(prefix)):
+            return names
+    return ()
 
 
-def _read(path: Path, expected: Sequence[str] | None) -> tuple[list[str], list[list[str]]]:
+def _read_rows(path: Path, expected: Sequence[str] | None) -> tuple[list[str], list[list[str]]]:
     table = []
     try:
-        with open_table(path) as file:
-            rows = (row for row in csv.reader(file) if row)
-            header = next(rows, None)
-            if header is None:
-                raise UserError(f"The predictions {path} are empty, without even a header. Write them anew.")
-            _check_header(path, header, _classes(header), expected)
-            for number, row in enumerate(rows, start=2):
-                if len(row) != len(header):
-                    raise UserError(
-                        f"{path}, row {number}: {len(row)} columns where the header has {len(header)}. "
-                        "The file was cut or edited: write it anew."
-                    )
-                table.append(row)
+        text = _decompressed(path) if path.suffix == COMPRESSED else path.read_bytes().decode("utf-8-sig")
+        rows = (row for row in csv.reader(io.StringIO(text, newline="")) if row)
+        header = next(rows, None)
+        if header is None:
+            raise UserError(f"The predictions {path} are empty, without even a header. Write them anew.")
+        _check_header(path, header, _class_order(header), expected)
+        for number, row in enumerate(rows, start=2):
+            if len(row) != len(header):
+                raise UserError(
+                    f"{path}, row {number}: {len(row)} columns where the header has {len(header)}. "
+                    "The file was cut or edited: write it anew."
+                )
+            table.append(row)
     except FileNotFoundError:
         raise UserError(f"No predictions at {path}. A finished run writes predictions_<split>.csv.") from None
     except (OSError, EOFError, UnicodeDecodeError, csv.Error, lzma.LZMAError) as error:
         raise UserError(f"Cannot read the predictions {path}: {error}.") from error
     return header, table
+
+
+def _decompressed(path: Path) -> str:
+    unpacker = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_MEMORY)
+    data = unpacker.decompress(path.read_bytes(), max_length=MOST_BYTES + 1)
+    if len(data) > MOST_BYTES:
+        raise UserError(
+            f"The predictions {path} unpack to more than {said_bytes(MOST_BYTES)}, the most that is read of a "
+            "compressed table. If that is what you expect, unpack the file yourself (unxz)."
+        )
+    if not unpacker.eof:
+        raise EOFError("it was cut: the compressed data have no end")
+    if unpacker.unused_data:
+        raise lzma.LZMAError("something follows the end of the compressed data")
+    return data.decode("utf-8-sig")
 
 
 def _check_header(path: Path, header: list[str], names: tuple[str, ...], expected: Sequence[str] | None) -> None:
@@ -185,7 +186,7 @@ def _check_header(path: Path, header: list[str], names: tuple[str, ...], expecte
             "Needed: index, path, label, pred, and p_ and logit_ for each class."
         )
     for prefix in ("logit_", "t_"):
-        order = tuple(name[len(prefix) :] for name in header if name.startswith(prefix))
+        order = tuple(name.removeprefix(prefix) for name in header if name.startswith(prefix))
         if order and order != names:
             raise UserError(
                 f"{path}: the {prefix} columns are {', '.join(order)}, the p_ columns {', '.join(names)}. "

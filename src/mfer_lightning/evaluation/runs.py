@@ -1,9 +1,10 @@
-"""Finished runs on disk: found in folders and read, for everything that works on results alone."""
+"""Find and read finished runs, in run folders and in the archives of studies."""
 
 from __future__ import annotations
 
+import csv
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,29 +12,34 @@ from typing import Any
 import numpy as np
 
 from mfer_lightning.errors import UserError
-from mfer_lightning.evaluation.packed import table_of
 from mfer_lightning.evaluation.predictions import Predictions
+from mfer_lightning.evaluation.predictions_csv import COMPRESSED, find_table
 from mfer_lightning.evaluation.schema import SCHEMA_VERSION, Result, validate_result
+from mfer_lightning.evaluation.study_archive import ARCHIVE, ArchivedRun, read_archive
 
 RESULT = "result.json"
 CONFIG = "config.yaml"
+METRICS = "metrics.csv"
 #: A result is a few dozen kilobytes; what is larger than this was not written by us.
 MAX_BYTES = 20_000_000
+UNFINISHED = "has not ended: there is no result"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class StoredResult:
-    """One ``result.json`` and where it lies.
+    """A finished run or evaluation, in a folder of its own or in a study's archive.
 
     Args:
-        folder: holds the file, predictions and features.
-        result: its content, checked.
+        folder: its folder; of an archived run the one that it would have beside the archive.
+        result: the content of ``result.json``, checked.
         trained: True for a training run, False for a later evaluation of a checkpoint.
+        archived: the run in an archive; None where it has a folder.
     """
 
     folder: Path
     result: Result
     trained: bool
+    archived: ArchivedRun | None = None
 
     @property
     def config(self) -> Mapping[str, Any]:
@@ -46,9 +52,44 @@ class StoredResult:
         return int(self.result["seed"])
 
     def metric(self, name: str) -> float | None:
-        """A figure of the reported split, None where it is undefined."""
+        """A figure of the reported split, None where it is undefined or absent."""
         value = self.result["metrics"].get(name)
         return None if value is None else float(value)
+
+    @property
+    def kept(self) -> bool:
+        """Whether these are the numbers that ``mfer report keep=`` left of a run: rounded logits, no features."""
+        table = find_table(self.folder, self.result["split"])
+        return self.archived is not None or (table is not None and table.suffix == COMPRESSED)
+
+    def metrics(self) -> Path | list[dict[str, str]] | None:
+        """``metrics.csv``: the file, or the rows from an archive; None where there is none."""
+        if self.archived is not None:
+            text = self.archived.metrics
+            return None if text is None else list(csv.DictReader(text.splitlines()))
+        path = self.folder / METRICS
+        return path if path.is_file() else None
+
+    def predictions(self, split: str | None = None) -> Predictions:
+        """Read a table of predictions, faces without a label included.
+
+        Args:
+            split: None means the reported one, whose table is checked to be the one that the result was made of.
+
+        Raises:
+            ValueError: if there is none or it belongs to another result, in words that follow the folder's name.
+            UserError: if it cannot be read.
+        """
+        name = f"predictions_{split or self.result['split']}.csv"
+        if self.archived is not None and split in (None, self.result["split"]):
+            table = self.archived.table
+        elif self.archived is None and (path := find_table(self.folder, split or self.result["split"])) is not None:
+            table, name = Predictions.from_csv(path), path.name
+        else:
+            raise ValueError(f"has no {name}")
+        if split in (None, self.result["split"]):
+            _check_origin(table, self.result, name)
+        return table
 
 
 @dataclass(frozen=True)
@@ -72,42 +113,102 @@ class Found:
     left_out: tuple[LeftOut, ...]
 
 
-def find_results(folders: Sequence[str | Path]) -> Found:
-    """Find and read every result in folders: runs, sweeps, or folders of them.
+def find_results(places: Sequence[str | Path]) -> Found:
+    """Find and read every result in some places: runs, sweeps, folders of them, archives.
 
-    Whatever cannot be read is said and stops nothing: a torn file, another program's ``result.json``, a schema that
+    Whatever cannot be read is reported and stops nothing: a torn file, another program's ``result.json``, a schema that
     this version does not read, a run that has not ended.
 
     Args:
-        folders: at least one, which exist.
+        places: folders or archives, which exist.
 
     Raises:
-        UserError: where a folder is missing.
+        UserError: if a place is missing.
     """
     results: dict[Path, StoredResult] = {}
     left_out: dict[Path, LeftOut] = {}
-    for name in folders:
-        for path in result_files(name):
-            key = path.parent.resolve()
-            if key in results or key in left_out:
-                continue
-            try:
-                results[key] = StoredResult(path.parent, read_result(path), is_training(path.parent))
-            except ValueError as error:
-                left_out[key] = LeftOut(path.parent, str(error))
-        for path in sorted(_folder(name).rglob(CONFIG)):
-            if not (path.parent / RESULT).exists() and path.parent.name != ".hydra":
-                left_out.setdefault(path.parent.resolve(), LeftOut(path.parent, "has not ended: there is no result"))
+    for place in places:
+        for item in _read_all(existing_place(place)):
+            key = item.folder.resolve()
+            if isinstance(item, StoredResult) and key not in left_out:
+                results.setdefault(key, item)
+            elif isinstance(item, LeftOut) and key not in results:
+                left_out.setdefault(key, item)
     return Found(tuple(results.values()), tuple(left_out.values()))
 
 
-def result_files(folder: str | Path) -> list[Path]:
-    """Find the ``result.json`` files below a folder, in the order of their names.
+def run_folders(runs: Any, one: str) -> list[str]:
+    """Read the option ``runs``: one folder or a list of them.
+
+    Args:
+        runs: the option's value.
+        one: how a single folder is said on this verb's command line, for the message.
 
     Raises:
-        UserError: where there is no such folder.
+        UserError: where it names no folder.
     """
-    return sorted(_folder(folder).rglob(RESULT))
+    if isinstance(runs, str) and runs:
+        return [runs]
+    if isinstance(runs, list) and runs and all(isinstance(folder, str) and folder for folder in runs):
+        return list(runs)
+    raise UserError(f"Say which runs: {one}<a sweep, a run or a folder of runs>, or runs=[<folder>,<folder>].")
+
+
+def existing_place(name: str | Path) -> Path:
+    """Return a folder of runs, or an archive.
+
+    Raises:
+        UserError: if it does not exist.
+    """
+    if not is_place(name):
+        raise UserError(f"There is no folder {name}: runs=<a run, a sweep, a folder of runs or a study's archive>.")
+    return Path(name).expanduser()
+
+
+def is_place(name: str | Path) -> bool:
+    """Whether runs can be read from here: a folder, or an archive."""
+    place = Path(name).expanduser()
+    return place.is_dir() or (place.is_file() and place.suffix == Path(ARCHIVE).suffix)
+
+
+def folder_of(place: str | Path) -> Path:
+    """Return the folder that a place is, or that an archive lies in."""
+    path = Path(place)
+    return path.parent if path.expanduser().is_file() else path
+
+
+def _read_all(place: Path) -> Iterator[StoredResult | LeftOut]:
+    found = [place] if place.is_file() else sorted([*place.rglob(RESULT), *place.rglob(ARCHIVE)])
+    for path in found:
+        if path.name == RESULT:
+            yield read_folder(path.parent)
+        else:
+            yield from _read_archived(path)
+    for path in sorted(place.rglob(CONFIG)) if place.is_dir() else ():
+        if not (path.parent / RESULT).exists() and path.parent.name != ".hydra":
+            yield LeftOut(path.parent, UNFINISHED)
+
+
+def read_folder(folder: Path) -> StoredResult | LeftOut:
+    """Read the result of a run's folder, or say why it cannot be used."""
+    try:
+        return StoredResult(folder, read_result(folder / RESULT), is_training(folder))
+    except ValueError as error:
+        return LeftOut(folder, str(error))
+
+
+def _read_archived(path: Path) -> Iterator[StoredResult | LeftOut]:
+    try:
+        runs = read_archive(path)
+    except UserError as error:
+        yield LeftOut(path, str(error).removeprefix(f"The archive {path} ").rstrip("."))
+        return
+    for run in runs:
+        folder = path.parent / run.name
+        try:
+            yield StoredResult(folder, check_result(run.result), run.metrics is not None, run)
+        except ValueError as error:
+            yield LeftOut(folder, str(error))
 
 
 def is_training(folder: Path) -> bool:
@@ -119,16 +220,28 @@ def read_result(path: Path) -> Result:
     """Read a ``result.json``.
 
     Raises:
-        ValueError: saying in words that follow the file's name why it is no result of ours.
+        ValueError: saying in words that follow the folder's name why it is no result of ours.
     """
     try:
         if path.stat().st_size > MAX_BYTES:
             raise ValueError(f"has a result.json of {path.stat().st_size / 1e6:.0f} MB, which is no result of ours")
         found = json.loads(path.read_text(encoding="utf-8"))
-        json.dumps(found, ensure_ascii=False).encode("utf-8")  # half a character can be read, but nowhere be written
     except OSError as error:
         raise ValueError(f"has a result.json that cannot be opened ({error.strerror or error})") from error
     except (json.JSONDecodeError, UnicodeError, RecursionError) as error:
+        raise ValueError(f"has a damaged result.json ({_short(error)})") from error
+    return check_result(found)
+
+
+def check_result(found: Any) -> Result:
+    """Check the content of a ``result.json``.
+
+    Raises:
+        ValueError: saying in words that follow the folder's name why it is no result of ours.
+    """
+    try:
+        json.dumps(found, ensure_ascii=False).encode("utf-8")  # half a surrogate pair can be read, but not written
+    except (UnicodeError, RecursionError) as error:
         raise ValueError(f"has a damaged result.json ({_short(error)})") from error
     if not isinstance(found, Mapping) or not {"schema_version", "protocol"} & set(found):
         raise ValueError("has a result.json of another program")
@@ -142,38 +255,14 @@ def read_result(path: Path) -> Result:
         raise ValueError(f"has a result that contradicts itself ({_short(error)})") from error
 
 
-def predictions_of(folder: Path, result: Mapping[str, Any]) -> Predictions:
-    """Read the table that a result was made of.
-
-    Args:
-        folder: of the run or evaluation.
-        result: the content of its ``result.json``.
-
-    Returns:
-        The whole table, faces without a label included.
-
-    Raises:
-        ValueError: where there is none or it is another's, in words that follow the folder's name.
-        UserError: where it cannot be read.
-    """
-    path = table_of(folder, result["split"])
-    if path is None:
-        raise ValueError(f"has no predictions_{result['split']}.csv")
-    table = Predictions.from_csv(path)
+def _check_origin(table: Predictions, result: Mapping[str, Any], name: str) -> None:
+    """Refuse a table that does not give the result's confusion matrix."""
     if list(table.class_names) != list(result["class_names"]):
-        raise ValueError(f"has a {path.name} of other classes than its result")
+        raise ValueError(f"has a {name} of other classes than its result")
     known, k = table.select(table.label >= 0), len(table.class_names)
     counts = np.bincount(known.label * k + known.pred, minlength=k * k).reshape(k, k)
     if not np.array_equal(counts, np.asarray(result["confusion"])):
-        raise ValueError(f"has a {path.name} that its result was not made of")
-    return table
-
-
-def _folder(name: str | Path) -> Path:
-    root = Path(name).expanduser()
-    if not root.is_dir():
-        raise UserError(f"There is no folder {root}: runs=<a run, a sweep or a folder of runs>.")
-    return root
+        raise ValueError(f"has a {name} that its result was not made of")
 
 
 def _short(error: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""The schema of ``result.json``: what every finished run says about itself."""
+"""Define and check the schema of ``result.json``."""
 
 from __future__ import annotations
 

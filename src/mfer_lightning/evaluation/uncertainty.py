@@ -1,4 +1,4 @@
-"""What stands in a result beside its figures: how far they reach, and how far its annotators agree."""
+"""Compute what a result has besides its figures: their intervals, and the agreement of the annotators."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfer_lightning.evaluation.agreement import accuracy_by_agreement, fleiss_kappa, single_annotator_agreement
-from mfer_lightning.evaluation.facewise import label_rank
+from mfer_lightning.evaluation.face_metrics import label_rank
 from mfer_lightning.evaluation.intervals import mean_of_wilson, wilson
 from mfer_lightning.evaluation.predictions import PADDING, Predictions
 from mfer_lightning.evaluation.statistics.bootstrap import bootstrap_intervals

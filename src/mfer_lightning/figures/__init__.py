@@ -1,1 +1,1 @@
-"""Figures, one file each: a function takes data and a path and writes a PNG whole or not at all."""
+"""Draw figures: functions take data and a path and write a PNG; those of panels return SVG as well."""

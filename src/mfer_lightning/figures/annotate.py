@@ -1,4 +1,4 @@
-"""Boxes and emotions drawn into photos and frames."""
+"""Draw boxes and emotions into photos and frames."""
 
 from __future__ import annotations
 

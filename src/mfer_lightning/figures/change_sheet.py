@@ -1,4 +1,4 @@
-"""One face under every change of the robustness suite: what the curves' severities look like."""
+"""Draw one face under every change of the robustness suite: what the severities of its curves look like."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mfer_lightning.figures.style import new_figure
+from mfer_lightning.figures.style import bare, heading, new_figure
 
 #: Blocks of changes side by side.
 BLOCKS = 2
@@ -40,7 +40,7 @@ def plot_changes(
     parts = [list(changed.items())[i * rows : (i + 1) * rows] for i in range(BLOCKS)]
     parts = [part for part in parts if part]
     with new_figure(path, 0.4 + len(parts) * (1.15 + 0.62 * columns), 0.7 + 0.64 * rows) as figure:
-        figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
+        heading(figure, title)
         for axes, part in zip(figure.subplots(1, len(parts), squeeze=False)[0], parts, strict=True):
             canvas = np.full((rows * (height + gap), columns * (width + gap), 3), 255, dtype=np.uint8)
             for i, (_, faces) in enumerate(part):
@@ -48,9 +48,7 @@ def plot_changes(
                     top, left = i * (height + gap), j * (width + gap)
                     canvas[top : top + height, left : left + width] = picture
             axes.imshow(canvas, interpolation="nearest")
-            axes.grid(visible=False)
-            axes.spines[:].set_visible(False)
-            axes.tick_params(length=0)
+            bare(axes, frame=False)
             middles = [i * (height + gap) + height / 2 for i in range(len(part))]
             axes.set_yticks(middles, [name.replace("_", " ") for name, _ in part])
             places = [j * (width + gap) + width / 2 for j in range(columns)]

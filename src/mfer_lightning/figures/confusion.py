@@ -1,4 +1,4 @@
-"""The confusion matrix."""
+"""Draw the confusion matrix: a figure with counts, or a panel of a report."""
 
 from __future__ import annotations
 
@@ -6,9 +6,58 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import ArrayLike
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LinearSegmentedColormap, to_rgb
+from matplotlib.patches import Rectangle
+from numpy.typing import ArrayLike, NDArray
 
-from mfer_lightning.figures.style import INK, new_figure
+from mfer_lightning.figures.panel import WIDTH, draw_panel
+from mfer_lightning.figures.style import BLUE, INK, bare, new_figure
+
+#: With more classes, numbers in the cells would be unreadable: in the figure, and in a panel.
+MOST_NUMBERS, MOST_SMALL_NUMBERS = 16, 10
+#: Opacity of a cell without and with the whole class in it; the colour bar shows the same on white.
+_FAINT, _FULL = 0.06, 1.0
+_SHADES = LinearSegmentedColormap.from_list("shares", [tuple(1 - _FAINT * (1 - np.array(to_rgb(BLUE)))), to_rgb(BLUE)])
+
+
+def draw_confusion(axes: Axes, confusion: ArrayLike, class_names: Sequence[str], *, small: bool) -> NDArray[np.int64]:
+    """Draw the share of each true class as shade and number, in the figure with the counts below it.
+
+    Returns:
+        (K,K) the checked counts.
+
+    Raises:
+        ValueError: if the matrix is not K x K or holds a negative number.
+    """
+    counts, k = np.asarray(confusion, dtype=np.int64), len(class_names)
+    if counts.shape != (k, k):
+        raise ValueError(f"Expected argument `confusion` to be of shape {(k, k)}, but got {counts.shape}.")
+    if (counts < 0).any():
+        raise ValueError(f"Expected argument `confusion` to hold counts, but got {counts.min()}.")
+    total = counts.sum(axis=1)
+    share = np.divide(counts, total[:, None], out=np.zeros(counts.shape), where=total[:, None] > 0)
+    numbers = k <= (MOST_SMALL_NUMBERS if small else MOST_NUMBERS)
+    for i, j in np.ndindex(k, k):
+        opacity = _FAINT + (_FULL - _FAINT) * share[i, j]
+        axes.add_patch(Rectangle((j - 0.48, i - 0.48), 0.96, 0.96, facecolor=BLUE, alpha=opacity, linewidth=0))
+        ink = "#ffffff" if share[i, j] > 0.5 else INK
+        if numbers and small and total[i] and (i == j or round(100 * share[i, j]) > 0):
+            axes.text(j, i, f"{100 * share[i, j]:.0f}", ha="center", va="center", color=ink, fontsize=8)
+        elif numbers and not small and (counts[i, j] or i == j):
+            label = f"{100 * share[i, j]:.1f}" if total[i] else "–"
+            axes.text(j, i - 0.1, label, ha="center", va="center", color=ink, fontsize=10)
+            axes.text(j, i + 0.23, f"{counts[i, j]:,}", ha="center", va="center", color=ink, fontsize=7.5)
+    bare(axes, frame=False)
+    axes.set_aspect("equal")
+    axes.set(xlim=(-0.5, k - 0.5), ylim=(k - 0.5, -0.5))
+    rows = list(class_names) if small else [f"{name} ({n:,})" for name, n in zip(class_names, total, strict=True)]
+    size = (8 if k <= MOST_SMALL_NUMBERS else max(4.5, 80 / k)) if small else 9
+    axes.set_xticks(range(k), list(class_names), rotation=40, ha="right", rotation_mode="anchor", fontsize=size)
+    axes.set_yticks(range(k), rows, fontsize=size)
+    axes.tick_params(length=0, pad=2 if small else 3.5)
+    return counts
 
 
 def plot_confusion(
@@ -23,40 +72,36 @@ def plot_confusion(
         title: heading.
 
     Raises:
-        ValueError: where the matrix is not K x K or holds a negative number.
+        ValueError: if the matrix is not K x K or holds a negative number.
     """
-    counts = np.asarray(confusion, dtype=np.int64)
-    k = len(class_names)
-    if counts.shape != (k, k):
-        raise ValueError(f"Expected argument `confusion` to be of shape {(k, k)}, but got {counts.shape}.")
-    if (counts < 0).any():
-        raise ValueError(f"Expected argument `confusion` to hold counts, but got {counts.min()}.")
-    total = counts.sum(axis=1, keepdims=True)
-    share = np.divide(counts, total, out=np.zeros(counts.shape), where=total > 0)
-
-    side = max(4.6, 1.8 + 0.72 * k)
-    numbers = k <= 16  # beyond that they would be unreadable
+    side = max(4.6, 1.8 + 0.72 * len(class_names))
     with new_figure(path, side + 0.9, side) as figure:
         axes = figure.add_subplot()
-        axes.grid(visible=False)
-        axes.spines[:].set_visible(False)
-        image = axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
-        axes.set_xticks(range(k), class_names, rotation=40, ha="right", rotation_mode="anchor")
-        axes.set_yticks(range(k), [f"{name} ({n:,})" for name, n in zip(class_names, total[:, 0], strict=True)])
-        axes.set_xticks(np.arange(k - 1) + 0.5, minor=True)
-        axes.set_yticks(np.arange(k - 1) + 0.5, minor=True)
-        axes.grid(which="minor", color="white", linewidth=1.5)
-        axes.tick_params(which="both", length=0)
-        axes.set_xlabel("predicted class")
-        axes.set_ylabel("true class (samples)")
-        axes.set_title(title)
-        for i, j in np.ndindex(k, k) if numbers else ():
-            if counts[i, j] == 0 and i != j:
-                continue
-            ink = "white" if share[i, j] > 0.55 else INK
-            label = f"{100 * share[i, j]:.1f}" if total[i, 0] else "–"
-            axes.text(j, i - 0.1, label, ha="center", va="center", color=ink, fontsize=10)
-            axes.text(j, i + 0.23, f"{counts[i, j]:,}", ha="center", va="center", color=ink, fontsize=7.5)
-        bar = figure.colorbar(image, ax=axes, shrink=0.8, pad=0.02, format=lambda value, _: f"{100 * value:.0f}")
+        draw_confusion(axes, confusion, class_names, small=False)
+        axes.set(xlabel="predicted class", ylabel="true class (samples)", title=title)
+        shades = ScalarMappable(cmap=_SHADES)
+        bar = figure.colorbar(shades, ax=axes, shrink=0.8, pad=0.02, format=lambda value, _: f"{100 * value:.0f}")
         bar.set_label("share of the true class (%)")
         bar.outline.set_visible(False)
+
+
+def confusion_panel(confusion: ArrayLike, class_names: Sequence[str], path: str | Path | None, title: str) -> str:
+    """Draw a confusion matrix as a panel: shares of each true class in per cent.
+
+    Args:
+        confusion: (K,K) counts, rows the truth, columns the predictions; those of several seeds may be summed.
+        class_names: the K names.
+        path: PNG to write, or None.
+        title: heading.
+
+    Returns:
+        The panel as SVG.
+
+    Raises:
+        ValueError: if the matrix is not K x K or holds a negative number.
+    """
+    with draw_panel(path, WIDTH, title) as panel:
+        draw_confusion(panel.axes, confusion, class_names, small=True)
+        panel.axes.set_xlabel("predicted", fontsize=8.5)
+        panel.axes.set_ylabel("true", fontsize=8.5)
+    return panel.svg

@@ -1,4 +1,4 @@
-"""A sheet of faces for the user's eyes: some of each class, and what looked odd."""
+"""Draw a sheet of faces: some of each class, and those that look odd."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mfer_lightning.figures.style import new_figure
+from mfer_lightning.figures.style import bare, new_figure
 
 #: Side of a face on the sheet, in pixels.
 SIDE = 64
@@ -35,15 +35,11 @@ def plot_contact_sheet(rows: Sequence[tuple[str, Sequence[NDArray[np.uint8]]]], 
         for j, face in enumerate(faces):
             canvas[i * SIDE : (i + 1) * SIDE, j * SIDE : (j + 1) * SIDE] = fit(face)
     with new_figure(path, 1.9 + 0.55 * columns, 0.6 + 0.55 * len(rows)) as figure:
-        axis = figure.subplots()
-        axis.imshow(canvas, interpolation="nearest")
-        axis.set_yticks(SIDE * (np.arange(len(rows)) + 0.5), [f"{name}" for name, _ in rows])
-        axis.set_xticks([])
-        axis.tick_params(length=0)
-        axis.grid(visible=False)
-        for spine in axis.spines.values():
-            spine.set_visible(False)
-        axis.set_title(title)
+        axes = figure.subplots()
+        axes.imshow(canvas, interpolation="nearest")
+        bare(axes, frame=False)
+        axes.set_yticks(SIDE * (np.arange(len(rows)) + 0.5), [name for name, _ in rows])
+        axes.set_title(title)
 
 
 def fit(face: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -1,15 +1,17 @@
-"""Features in the plane, by class (the paper's figures 3 and 4, from one's own runs)."""
+"""Map features to the plane and draw them by class (figures 3 and 4 of the paper, from one's own runs)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from mfer_lightning.evaluation.compactness import compactness
-from mfer_lightning.figures.style import MARKER_SIZES, class_styles, new_figure
+from mfer_lightning.figures.panel import draw_panel
+from mfer_lightning.figures.style import MARKER_SIZES, PAPER, bare, class_styles, new_figure
 
 METHODS = ("tsne", "pca")
 #: PCA comes before t-SNE: distances in more dimensions cost time and are mostly noise.
@@ -91,6 +93,41 @@ def embed(features: NDArray[np.floating], method: str = "tsne", seed: int = 0) -
     return np.asarray(reduced, dtype=np.float64)
 
 
+def draw_points(
+    axes: Axes,
+    points: NDArray[np.floating],
+    label: NDArray[np.integer],
+    class_names: Sequence[str],
+    size: float,
+    seed: int = 0,
+) -> None:
+    """Draw points of the plane by colour and marker of their class; ``size`` is the area of a marker."""
+    styles = class_styles(class_names)
+    # shuffled blocks, so that no large class lies on top of the others, and the rare classes last, which would
+    # drown among them
+    count = np.bincount(label, minlength=len(class_names))
+    rare = (count < count[count > 0].mean() / 2)[label]
+    order = np.random.default_rng(seed).permutation(len(label))
+    for block in (*np.array_split(order[~rare[order]], 20), order[rare[order]]):
+        for k in np.unique(label[block]):
+            mine = block[label[block] == k]
+            colour, marker = styles[k]
+            axes.scatter(
+                points[mine, 0], points[mine, 1], s=size * MARKER_SIZES.get(marker, 1.0), c=colour, marker=marker,
+                alpha=0.77, linewidths=0.3, edgecolors=PAPER,
+            )  # fmt: skip
+    bare(axes)
+    axes.set_aspect("equal", adjustable="datalim")
+
+
+def _add_legend(axes: Axes, names: Mapping[int, str], class_names: Sequence[str], size: float) -> None:
+    """Give the legend one entry per class; ``names`` are class numbers with their labels."""
+    styles = class_styles(class_names)
+    for k, name in names.items():
+        colour, marker = styles[k]
+        axes.scatter([], [], s=size * MARKER_SIZES.get(marker, 1.0), c=colour, marker=marker, label=name)
+
+
 def plot_embedding(
     features: NDArray[np.floating],
     label: NDArray[np.integer],
@@ -136,39 +173,48 @@ def plot_embedding(
 
     with new_figure(path, 7.4, 6.0) as figure:
         axes = figure.add_subplot()
-        styles = class_styles(class_names)
-        # shuffled blocks, so that no large class lies on top of the others, and the rare classes last, which would
-        # drown among them
+        draw_points(axes, points, classes, class_names, 20, seed)
         count = np.bincount(classes, minlength=len(class_names))
-        rare = (count < count[count > 0].mean() / 2)[classes]
-        order = np.random.default_rng(seed).permutation(len(rows))
-        blocks = np.array_split(order[~rare[order]], 20)
-        for block in (*blocks, order[rare[order]]):
-            for k in np.unique(classes[block]):
-                mine = block[classes[block] == k]
-                colour, marker = styles[k]
-                axes.scatter(
-                    points[mine, 0],
-                    points[mine, 1],
-                    s=20 * MARKER_SIZES.get(marker, 1.0),
-                    c=colour,
-                    marker=marker,
-                    alpha=0.75,
-                    linewidths=0.3,
-                    edgecolors="white",
-                )
-        for k, name in enumerate(class_names):
-            colour, marker = styles[k]
-            axes.scatter(
-                [], [], s=45 * MARKER_SIZES.get(marker, 1.0), c=colour, marker=marker, label=f"{name} ({count[k]:,})"
-            )
-        axes.set_xticks([])
-        axes.set_yticks([])
-        axes.spines[:].set_visible(True)
-        axes.set_aspect("equal", adjustable="datalim")
+        _add_legend(axes, {k: f"{name} ({count[k]:,})" for k, name in enumerate(class_names)}, class_names, 45)
         unit = {"tsne": "t-SNE", "pca": "principal component"}[method]
         axes.set_xlabel(f"{unit} 1 (no unit; {drawn})")
         axes.set_ylabel(f"{unit} 2 (no unit)")
         axes.set_title(f"{heading}\n", loc="left")
         axes.text(0, 1.015, words, transform=axes.transAxes, fontsize=9, va="bottom")
         figure.legend(loc="outside right upper", title="true class (drawn)", title_fontsize=9)
+
+
+def embedding_panel(
+    points: NDArray[np.floating],
+    label: NDArray[np.integer],
+    class_names: Sequence[str],
+    path: str | Path | None,
+    title: str,
+    below: str = "",
+) -> str:
+    """Draw points of the plane by their true class as a panel.
+
+    Args:
+        points: (N,2), of :func:`embed`.
+        label: (N,) index into ``class_names``.
+        class_names: the K names.
+        path: PNG to write, or None.
+        title: heading.
+        below: a line under the drawing.
+
+    Returns:
+        The panel as SVG.
+
+    Raises:
+        ValueError: if shapes disagree.
+    """
+    if points.shape != (len(label), 2):
+        raise ValueError(f"Expected argument `points` to be of shape {(len(label), 2)}, but got {points.shape}.")
+    with draw_panel(path, 3.3 + 0.17 * ((len(class_names) + 3) // 4), title) as panel:
+        draw_points(panel.axes, points, label, class_names, 13)
+        _add_legend(panel.axes, {k: class_names[k] for k in np.unique(label).tolist()}, class_names, 26)
+        if below:
+            panel.axes.set_xlabel(below, fontsize=8.5, loc="left")
+        spacing = {"handletextpad": 0.1, "columnspacing": 0.6}
+        panel.figure.legend(loc="outside lower left", ncols=min(4, len(class_names)), fontsize=7.8, **spacing)
+    return panel.svg

@@ -1,4 +1,4 @@
-"""The faces that a model was surest of: rightly, and wrongly."""
+"""Draw the faces with the most confident right and wrong predictions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from mfer_lightning.figures.style import BLUE, INK, ORANGE, new_figure, percent
+from mfer_lightning.figures.style import BLUE, INK, ORANGE, bare, heading, new_figure, percent
 
 #: Faces side by side.
 COLUMNS = 8
@@ -94,7 +94,7 @@ def plot_example_grid(
     blocks = [block for block in blocks if len(block[1])]
     heights = [-(-len(rows) // COLUMNS) for _, rows, _ in blocks]
     with new_figure(path, 1.28 * COLUMNS, 0.45 + 0.35 * len(blocks) + 1.6 * sum(heights)) as figure:
-        figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
+        heading(figure, title)
         parts = figure.subfigures(len(blocks), 1, height_ratios=heights, squeeze=False)[:, 0]
         for part, height, (words, rows, colour) in zip(parts, heights, blocks, strict=True):
             part.suptitle(f"most confident, {words}", x=0.01, ha="left", fontsize=10, color=colour)
@@ -108,10 +108,7 @@ def plot_example_grid(
 
 def _face(axes: Axes, face: NDArray[np.uint8], said: str, true: str, confidence: float, colour: str) -> None:
     axes.imshow(face, interpolation="nearest")
-    axes.grid(visible=False)
-    axes.set_xticks([])
-    axes.set_yticks([])
-    axes.spines[:].set_visible(True)
+    bare(axes)
     axes.spines[:].set(color=colour, linewidth=1.5)
     words = f"{said} {percent(confidence, 0)}"
     axes.set_xlabel(words if said == true else f"{words}\ntruth: {true}", fontsize=8, color=INK, labelpad=3)

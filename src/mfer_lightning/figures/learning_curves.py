@@ -1,80 +1,31 @@
-"""Losses, accuracy and learning rate over the epochs of a run."""
+"""Draw what a run measured over its epochs: the figure of one run, and a panel that compares methods."""
 
 from __future__ import annotations
 
-import csv
-import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, PercentFormatter
+from numpy.typing import ArrayLike, NDArray
 
 from mfer_lightning.errors import UserError
-from mfer_lightning.figures.style import BLUE, GREEN, INK, ORANGE, new_figure
+from mfer_lightning.evaluation.metrics_csv import Curve, Metrics, read_curves
+from mfer_lightning.figures.panel import draw_panel
+from mfer_lightning.figures.style import BLUE, GREEN, INK, ORANGE, PAPER, new_figure
 
 #: Shares, drawn in per cent; every other figure of ``train`` and ``val`` is a loss or a term of one.
 _SHARES = ("accuracy", "mean_class_accuracy", "macro_f1", "weighted_f1", "top2_accuracy", "acc", "f1")
-_COLOURS = (BLUE, ORANGE, GREEN, "#CC79A7", "#E69F00", "#56B4E9")
-_DASHES = ("-", "--", ":", "-.")
-
-#: One curve: (epoch, value) pairs, ascending.
-Curve = list[tuple[int, float]]
-
-
-def read_curves(metrics: str | Path | Iterable[Mapping[str, object]]) -> dict[str, Curve]:
-    """Read the curves of a run from Lightning's ``metrics.csv``.
-
-    Rows are sparse (validation and training figures of an epoch stand in different rows); the last value of an epoch
-    counts. Of ``x_step`` and ``x_epoch``, which Lightning makes of one metric, the epoch's stands for ``x``.
-    A learning rate (``lr-AdamW``, logged at a step) belongs to the epoch its row names, else to the next one named.
-
-    Args:
-        metrics: a file, or its rows.
-
-    Returns:
-        Name -> curve, without the columns ``epoch`` and ``step``, and without names that have no value at all.
-
-    Raises:
-        UserError: where the file cannot be read or has no column ``epoch``.
-
-    Example:
-        >>> rows = [{"epoch": "0", "val/loss": "2.0", "train/loss": ""}, {"epoch": "0", "train/loss": "2.5"}]
-        >>> read_curves(rows)
-        {'val/loss': [(0, 2.0)], 'train/loss': [(0, 2.5)]}
-    """
-    if isinstance(metrics, (str, Path)):
-        try:
-            with Path(metrics).open(encoding="utf-8", newline="") as file:
-                rows: list[Mapping[str, object]] = list(csv.DictReader(file))
-        except OSError as error:
-            raise UserError(f"Cannot read the metrics {metrics}: {error.strerror or error}.") from error
-    else:
-        rows = list(metrics)
-    if rows and not any("epoch" in row for row in rows):
-        raise UserError(f"No column epoch among {', '.join(map(str, rows[0]))}: not the metrics of a training run.")
-    curves: dict[str, dict[int, float]] = {}
-    pending: dict[str, float] = {}
-    for row in rows:
-        epoch = _number(row.get("epoch"))
-        values = {name: _number(cell) for name, cell in row.items() if name not in ("epoch", "step", None)}
-        found = {name: value for name, value in values.items() if value is not None}
-        if epoch is None:
-            pending.update(found)
-            continue
-        for name, value in {**pending, **found}.items():
-            curves.setdefault(name, {})[int(epoch)] = value
-        pending = {}
-    for name in [name for name in curves if name.endswith("_epoch")]:
-        curves[name.removesuffix("_epoch")] = curves.pop(name)
-    for name in [name for name in curves if name.endswith("_step")]:
-        curve = curves.pop(name)
-        curves.setdefault(name.removesuffix("_step"), curve)
-    return {name: sorted(curve.items()) for name, curve in curves.items()}
+_COLOURS = (BLUE, ORANGE, GREEN, "#CC79A7", "#E69F00", "#56B4E9", "#7A7A7A", "#1A1A1A")
+_DASHES = ("-", "--", "-.", ":")
+#: Colour and dash of each method; more than these do not fit into one panel.
+STYLES = tuple(zip(_COLOURS, _DASHES * 2, strict=True))
 
 
 def plot_learning_curves(
-    metrics: str | Path | Iterable[Mapping[str, object]],
+    metrics: Metrics,
     path: str | Path,
     selected_epoch: int | None = None,
     title: str = "Learning curves",
@@ -103,31 +54,26 @@ def plot_learning_curves(
             rates[name] = curve
         elif split in ("train", "val") and what:
             (shares if what.rpartition("/")[2] in _SHARES else losses)[name] = curve
-    panels: list[tuple[str, dict[str, Curve]]] = [
-        ("loss", losses),
-        ("accuracy, F1 (%)", shares),
-        ("learning rate", rates),
-    ]
-    panels = [panel for panel in panels if panel[1]]
+    named = {"loss": losses, "accuracy, F1 (%)": shares, "learning rate": rates}
+    panels = [(what, group) for what, group in named.items() if group]
     if not panels:
         raise UserError(f"No curves of train, val or lr among {', '.join(curves) or 'the metrics, which are empty'}.")
 
-    selected = None if selected_epoch is None else selected_epoch + 1  # from here on counted from 1
     heights = [1.0 if what == "learning rate" else 2.2 for what, _ in panels]
     with new_figure(path, 8.0, 1.0 + 1.25 * sum(heights)) as figure:
         grid = figure.subplots(len(panels), 1, sharex=True, height_ratios=heights, squeeze=False)[:, 0]
         for axes, (what, group) in zip(grid, panels, strict=True):
-            _panel(axes, what, group, selected)
-            if selected is not None:
-                words = f"selected: epoch {selected}" if axes is grid[0] else None
-                axes.axvline(selected, color=INK, linewidth=1, linestyle=":", label=words, zorder=1)
+            _group(axes, what, group, selected_epoch)
+            if selected_epoch is not None:
+                words = f"selected: epoch {selected_epoch + 1}" if axes is grid[0] else None
+                axes.axvline(selected_epoch + 1, color=INK, linewidth=1, linestyle=":", label=words, zorder=1)
             axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
         grid[-1].set_xlabel("epoch")
         grid[-1].xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         grid[0].set_title(title)
 
 
-def _panel(axes: Axes, what: str, group: dict[str, Curve], selected: int | None) -> None:
+def _group(axes: Axes, what: str, group: dict[str, Curve], selected: int | None) -> None:
     kinds = sorted({name.partition("/")[2] for name in group})
     for number, (name, curve) in enumerate(sorted(group.items())):
         split, _, kind = name.partition("/")
@@ -136,12 +82,10 @@ def _panel(axes: Axes, what: str, group: dict[str, Curve], selected: int | None)
         else:  # colour says what, line style says where: validation is drawn full, training dashed
             colour = _COLOURS[kinds.index(kind) % len(_COLOURS)]
             dash = "-" if split == "val" else "--"
-        epochs, values = [epoch + 1 for epoch, _ in curve], [value for _, value in curve]
+        epochs, values = zip(*curve, strict=True)
         label = name.replace("/", " ").replace("_", " ")
-        axes.plot(epochs, values, color=colour, linestyle=dash, marker="o" if len(curve) == 1 else None, label=label)
-        if split == "val" and selected is not None and selected in epochs:
-            chosen = values[epochs.index(selected)]
-            axes.plot(selected, chosen, "o", markersize=7, color=colour, markeredgecolor="white", zorder=3)
+        chosen = selected if split == "val" and selected in epochs else None
+        _draw_curve(axes, epochs, values, colour, dash, label, chosen)
     if what.endswith("(%)"):
         axes.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=""))
     if what == "learning rate":
@@ -150,11 +94,87 @@ def _panel(axes: Axes, what: str, group: dict[str, Curve], selected: int | None)
     axes.set_ylabel(what)
 
 
-def _number(cell: object) -> float | None:
-    if cell is None or cell == "":
+@dataclass(frozen=True, eq=False)
+class Band:
+    """The curves of a method's seeds, joined.
+
+    Args:
+        label: of the method.
+        epoch: (E,) epochs, ascending, counted from 0 as in ``metrics.csv``.
+        mean: (E,) over the seeds that reached the epoch.
+        deviation: (E,) their sample standard deviation, 0 of a single seed.
+    """
+
+    label: str
+    epoch: NDArray[np.int64]
+    mean: NDArray[np.float64]
+    deviation: NDArray[np.float64]
+
+
+def band(label: str, curves: Sequence[Curve]) -> Band | None:
+    """Join the curves of several seeds; None without any.
+
+    Example:
+        >>> found = band("ce", [[(0, 1.0), (1, 3.0)], [(0, 2.0)]])
+        >>> found.mean.tolist(), found.deviation.round(2).tolist()
+        ([1.5, 3.0], [0.71, 0.0])
+    """
+    values: dict[int, list[float]] = {}
+    for curve in curves:
+        for epoch, value in curve:
+            values.setdefault(epoch, []).append(value)
+    if not values:
         return None
-    try:
-        value = float(str(cell))
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None
+    epochs = sorted(values)
+    deviation = [float(np.std(values[e], ddof=1)) if len(values[e]) > 1 else 0.0 for e in epochs]
+    return Band(label, np.array(epochs), np.array([np.mean(values[e]) for e in epochs]), np.array(deviation))
+
+
+def curves_panel(
+    bands: Sequence[Band],
+    path: str | Path | None,
+    title: str,
+    unit: str,
+    scale: float = 1.0,
+    marks: Mapping[str, float] | None = None,
+) -> str:
+    """Draw a curve per method as a panel: the mean over seeds, and a band of one standard deviation.
+
+    Args:
+        bands: at least one, at most eight.
+        path: PNG to write, or None.
+        title: heading.
+        unit: what the axis measures.
+        scale: factor on all values.
+        marks: label -> mean selected epoch, counted from 0, marked by a dot on its curve.
+
+    Returns:
+        The panel as SVG.
+
+    Raises:
+        ValueError: if there are none or too many.
+    """
+    if not 1 <= len(bands) <= len(STYLES):
+        raise ValueError(f"Expected argument `bands` to hold 1 to {len(STYLES)} curves, but got {len(bands)}.")
+    with draw_panel(path, 2.5 + 0.19 * ((len(bands) + 1) // 2), title) as panel:
+        axes = panel.axes
+        for one, (colour, dash) in zip(bands, STYLES, strict=False):
+            mean, deviation = scale * one.mean, scale * one.deviation
+            axes.fill_between(one.epoch + 1, mean - deviation, mean + deviation, color=colour, alpha=0.16, linewidth=0)
+            chosen = None if marks is None else marks.get(one.label)
+            _draw_curve(axes, one.epoch, mean, colour, dash, one.label, chosen)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        axes.set(xlabel="epoch", ylabel=unit)
+        panel.figure.legend(loc="outside lower left", ncols=2, columnspacing=0.8, handlelength=2.0)
+    return panel.svg
+
+
+def _draw_curve(
+    axes: Axes, epoch: ArrayLike, values: ArrayLike, colour: str, dash: str, label: str, chosen: float | None
+) -> None:
+    """Draw a curve over epochs counted from 1, with a dot at the chosen one, which is counted from 0."""
+    x, y = np.asarray(epoch) + 1, np.asarray(values)
+    axes.plot(x, y, color=colour, linestyle=dash, marker="o" if len(x) == 1 else None, label=label)
+    if chosen is not None:
+        at = chosen + 1
+        axes.plot(at, np.interp(at, x, y), "o", color=colour, markersize=6, markeredgecolor=PAPER, zorder=3)

@@ -1,4 +1,4 @@
-"""Recall of each class with its interval."""
+"""Draw the recall of each class with its interval."""
 
 from __future__ import annotations
 

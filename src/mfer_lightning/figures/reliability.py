@@ -1,16 +1,49 @@
-"""The reliability diagram."""
+"""Draw the reliability diagram: a figure with the distribution of confidence, or a panel of a report."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import numpy as np
-from matplotlib.ticker import PercentFormatter
+from matplotlib.axes import Axes
+from matplotlib.ticker import MultipleLocator, PercentFormatter
 from numpy.typing import NDArray
 
-from mfer_lightning.evaluation.calibration import reliability
+from mfer_lightning.evaluation.calibration import Reliability, reliability
 from mfer_lightning.evaluation.intervals import wilson
-from mfer_lightning.figures.style import BLUE, INK, ORANGE, new_figure, percent
+from mfer_lightning.figures.panel import draw_panel
+from mfer_lightning.figures.style import BLUE, INK, ORANGE, PAPER, new_figure, percent
+
+
+def draw_reliability(axes: Axes, found: Reliability, least: float = 1.0) -> float:
+    """Draw accuracy over confidence with 95% intervals, the diagonal, and the gaps between both.
+
+    Args:
+        axes: where to draw.
+        found: the bins.
+        least: a confidence that the axes must reach down to.
+
+    Returns:
+        The lower end of both axes.
+    """
+    right = np.round(found.accuracy * found.count).astype(int)
+    ends = np.array([wilson(int(k), int(n)) for k, n in zip(right, found.count, strict=True)])
+    # nothing lies below the smallest confidence and accuracy: the room goes to where a confident model's samples are
+    lowest = min(least, found.confidence.min(), ends.min())
+    low = float(np.clip(np.floor(10 * lowest) / 10, 0.0, 0.9))
+    axes.plot([low, 1], [low, 1], color=INK, linewidth=1, linestyle="--", label="perfectly calibrated")
+    axes.vlines(
+        found.confidence, found.accuracy, found.confidence, color=ORANGE, linewidth=3.5, alpha=0.38, label="gap"
+    )
+    axes.errorbar(
+        found.confidence, found.accuracy, np.maximum(np.abs(ends.T - found.accuracy), 0),
+        color=BLUE, marker="o", markersize=5, markeredgecolor=PAPER, markeredgewidth=0.6, linewidth=1.3, elinewidth=1,
+        capsize=2, clip_on=False, label=f"bins of about {round(float(found.count.mean())):,} samples, 95% interval",
+    )  # fmt: skip
+    axes.set(xlim=(low, 1), ylim=(low, 1), ylabel="accuracy (%)")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=""))
+    return low
 
 
 def plot_reliability(
@@ -34,49 +67,42 @@ def plot_reliability(
     """
     found = reliability(probabilities, label, bins)
     confidence = np.asarray(probabilities, dtype=np.float64).max(axis=1)
-    right = np.round(found.accuracy * found.count).astype(int)
-    ends = np.array([wilson(int(k), int(n)) for k, n in zip(right, found.count, strict=True)])
-    share = 100.0 / len(confidence)
-    # nothing lies below the smallest confidence and accuracy: the room goes to where a confident model's samples are
-    low = min(np.floor(10 * min(confidence.min(), ends.min())) / 10, 0.9)
-
+    accuracy = float(np.average(found.accuracy, weights=found.count))
     with new_figure(path, 5.6, 6.6) as figure:
         axes, below = figure.subplots(2, 1, sharex=True, height_ratios=[3.6, 1])
-        axes.plot([0, 1], [0, 1], color=INK, linewidth=1, linestyle="--", label="perfectly calibrated")
-        axes.vlines(
-            found.confidence, found.accuracy, found.confidence, color=ORANGE, linewidth=3, alpha=0.4, label="gap"
-        )
-        axes.errorbar(
-            found.confidence,
-            found.accuracy,
-            yerr=np.maximum(np.abs(ends.T - found.accuracy), 0),
-            color=BLUE,
-            marker="o",
-            markersize=5,
-            linewidth=1.4,
-            elinewidth=1,
-            capsize=2,
-            clip_on=False,
-            label=f"bins of about {round(float(found.count.mean())):,} samples, 95% interval",
-        )
-        axes.set_xlim(low, 1)
-        axes.set_ylim(low, 1)
-        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=""))
-        axes.set_ylabel("accuracy (%)")
+        low = draw_reliability(axes, found, confidence.min())
         axes.set_title(f"{title}: ECE {percent(found.error)}")
         axes.legend(loc="best")
-        below.hist(
-            confidence,
-            bins=np.linspace(low, 1, 26).tolist(),
-            weights=np.full(len(confidence), share),
-            color=BLUE,
-            alpha=0.75,
-        )
+        edges = np.linspace(low, 1, 26).tolist()
+        below.hist(confidence, edges, weights=np.full(len(confidence), 100 / len(confidence)), color=BLUE, alpha=0.75)
         below.axvline(float(confidence.mean()), color=INK, linewidth=1.2)
-        below.axvline(
-            float(np.average(found.accuracy, weights=found.count)), color=ORANGE, linewidth=1.2, linestyle="--"
-        )
-        below.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=""))
-        below.set_xlabel("confidence: probability of the predicted class (%)")
-        below.set_ylabel("samples (%)")
+        below.axvline(accuracy, color=ORANGE, linewidth=1.2, linestyle="--")
+        below.set(xlabel="confidence: probability of the predicted class (%)", ylabel="samples (%)")
         figure.legend(below.lines, ["mean confidence", "accuracy"], loc="outside lower center", ncols=2)
+
+
+def reliability_panel(
+    probabilities: NDArray[np.floating], label: NDArray[np.integer], path: str | Path | None, title: str, bins: int = 10
+) -> str:
+    """Draw accuracy over confidence in bins of equal mass as a panel.
+
+    Args:
+        probabilities: (N,K), rows summing to 1; those of several seeds may be joined.
+        label: (N,) class of each sample.
+        path: PNG to write, or None.
+        title: heading.
+        bins: number of bins.
+
+    Returns:
+        The panel as SVG.
+
+    Raises:
+        ValueError: as :func:`mfer_lightning.evaluation.calibration.reliability`.
+    """
+    found = reliability(probabilities, label, bins)
+    with draw_panel(path, 2.9, title) as panel:
+        low = draw_reliability(panel.axes, found)
+        for axis in (panel.axes.xaxis, panel.axes.yaxis):
+            axis.set_major_locator(MultipleLocator(0.2 if low < 0.6 else 0.1))
+        panel.axes.set_xlabel("confidence (%)")
+    return panel.svg

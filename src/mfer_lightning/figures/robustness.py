@@ -1,4 +1,4 @@
-"""A model's accuracy under growing changes, and on lists of hard faces."""
+"""Draw a model's accuracy under growing changes, and on lists of hard faces."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from mfer_lightning.figures.style import BLUE, GREEN, INK, ORANGE, new_figure, percent
+from mfer_lightning.figures.style import BLUE, GREEN, INK, ORANGE, heading, new_figure, percent
 
 #: Panels side by side.
 COLUMNS = 4
@@ -36,7 +36,7 @@ def plot_robustness(card: Mapping[str, Any], path: str | Path, title: str = "Rob
     rows = -(-len(curves) // COLUMNS)
     columns = min(COLUMNS, len(curves))
     with new_figure(path, 0.6 + 2.5 * columns, 1.0 + 2.0 * rows) as figure:
-        figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
+        heading(figure, title)
         grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
         for axes in grid.ravel()[len(curves) :]:
             axes.set_axis_off()

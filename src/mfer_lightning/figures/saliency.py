@@ -1,4 +1,4 @@
-"""Where a model looks: faces with maps laid over them, and the weights of its attention."""
+"""Draw where a model looks: maps laid over faces, and the weights of its attention."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from mfer_lightning.figures.style import BLUE, INK, ORANGE, new_figure, percent
+from mfer_lightning.figures.style import BLUE, INK, ORANGE, bare, heading, new_figure, percent
 
 #: Faces side by side.
 COLUMNS = 8
@@ -78,7 +78,7 @@ def plot_saliency(examples: Sequence[Explained], path: str | Path, title: str = 
     blocks = [examples[i : i + columns] for i in range(0, len(examples), columns)]
     layers = 1 + max(len(example.maps) for example in examples)
     with new_figure(path, 0.3 + 1.32 * columns, 0.6 + len(blocks) * (0.25 + 1.36 * layers)) as figure:
-        figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
+        heading(figure, title)
         grid = figure.subplots(layers * len(blocks), columns, squeeze=False)
         for axes in grid.ravel():
             axes.set_axis_off()
@@ -118,7 +118,7 @@ def plot_attention(
         raise ValueError("Expected arguments `faces` and `stages` to hold at least one each.")
     columns = 1 + sum(1 + channels.shape[1] for _, _, channels in stages)
     with new_figure(path, 0.3 + 1.12 * columns, 0.9 + 1.36 * len(faces)) as figure:
-        figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
+        heading(figure, title)
         grid = figure.subplots(len(faces), columns, squeeze=False)
         for i, face in enumerate(faces):
             _picture(grid[i, 0], face, "", "#8C8C8C")
@@ -148,9 +148,6 @@ def _weights(axes: Axes, values: NDArray[np.floating], low: float, high: float, 
 
 
 def _frame(axes: Axes, words: str, colour: str) -> None:
-    axes.grid(visible=False)
-    axes.set_xticks([])
-    axes.set_yticks([])
-    axes.spines[:].set_visible(True)
+    bare(axes)
     axes.spines[:].set(color=colour, linewidth=1.2)
     axes.set_xlabel(words, fontsize=7.5, color=INK, labelpad=2)

@@ -1,4 +1,4 @@
-"""The figures that every evaluated split gets."""
+"""Draw the figures that every evaluated split gets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One look for every figure: fonts, colours, and the way a figure becomes a file.
+"""Share fonts, colours and file writing among all figures.
 
 Figures are made through matplotlib's objects, never through pyplot, whose global state would leak figures in long
 runs and clash with a notebook's own. The colours are Okabe and Ito's, which colour-blind readers can tell apart, and
@@ -11,7 +11,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import matplotlib as mpl
+from matplotlib import style
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -19,6 +20,7 @@ from mfer_lightning.emotions import canonical
 from mfer_lightning.files import atomic_path
 
 INK = "#222222"
+PAPER = "#fefefe"  # white, but told apart from the white of letters on dark cells
 BLUE = "#0072B2"
 ORANGE = "#D55E00"
 GREEN = "#009E73"
@@ -39,34 +41,9 @@ _MORE_MARKERS = "<>hpd8H"
 #: Area of some markers, so that all look equally large.
 MARKER_SIZES = {"*": 2.2, "P": 1.5, "X": 1.4, "^": 1.2, "v": 1.2}
 
-RC = {
-    "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],  # comes with matplotlib, so that figures are the same everywhere
-    "font.size": 10,
-    "axes.titlesize": 11,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.labelsize": 10,
-    "axes.labelcolor": INK,
-    "axes.edgecolor": "#8C8C8C",
-    "axes.linewidth": 0.8,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "#E6E6E6",
-    "grid.linewidth": 0.8,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "xtick.labelsize": 9,
-    "ytick.labelsize": 9,
-    "text.color": INK,
-    "legend.fontsize": 9,
-    "legend.frameon": False,
-    "lines.linewidth": 1.8,
-    "figure.facecolor": "white",
-    "savefig.facecolor": "white",
-}
+#: Style sheets of figures, and what panels of a report change of it.
+STYLE = Path(__file__).with_name("figure.mplstyle")
+PANEL_STYLE = Path(__file__).with_name("panel.mplstyle")
 
 
 @contextmanager
@@ -81,17 +58,28 @@ def new_figure(path: str | Path, width: float, height: float) -> Iterator[Figure
     Raises:
         UserError: where the file cannot be written.
     """
-    with mpl.rc_context(RC):
-        figure = Figure(
-            figsize=(width, height),
-            dpi=150,
-        )
+    with style.context(STYLE):
+        figure = Figure(figsize=(width, height), dpi=150)
         figure.set_layout_engine("constrained", w_pad=0.1, h_pad=0.1)
         canvas = FigureCanvasAgg(figure)
         yield figure
         with atomic_path(path) as temporary:
             # no software version inside: equal data give equal files
             canvas.print_figure(str(temporary), format="png", dpi=150, metadata={"Software": None})
+
+
+def heading(figure: Figure, title: str) -> None:
+    """Write the heading of a figure of several pictures."""
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
+
+
+def bare(axes: Axes, *, frame: bool = True) -> None:
+    """Take grid and ticks from axes that show a picture, and the frame as well."""
+    axes.grid(visible=False)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(frame)
 
 
 def class_styles(class_names: Sequence[str]) -> list[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""The emotions of one person over the seconds of a video."""
+"""Draw the emotions of one person over the seconds of a video."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What the user reads at the end of a run or of a sweep."""
+"""Report results: tables in the terminal, and the report of a study."""

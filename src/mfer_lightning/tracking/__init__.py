@@ -1,1 +1,1 @@
-"""Where curves and results go besides the run's folder, and what a result was made with."""
+"""Log curves and results to other services, and record what a result was made with."""

@@ -1,4 +1,4 @@
-"""Weights & Biases and TensorBoard, where asked for; ``metrics.csv`` is written in any case."""
+"""Build the loggers for Weights & Biases and TensorBoard; ``metrics.csv`` is written in any case."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What runs log, by name: the one list that the loggers, the dashboard and ``docs/tracking.md`` share.
+"""List the names that runs log, for the loggers, the dashboard and ``docs/tracking.md``.
 
 A dashboard that asks for a name nobody logs is an empty chart, and W&B says nothing; so names are written here once,
 and a test compares this list with what a real run leaves.

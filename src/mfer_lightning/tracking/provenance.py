@@ -1,4 +1,4 @@
-"""What a result was made with: code, libraries, hardware."""
+"""Record what a result was made with: code, libraries, hardware."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""What a finished run hands to its loggers, whichever they are."""
+"""Collect what a finished run hands to its loggers."""
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -92,14 +91,6 @@ class Publication:
                 if name.startswith(names.HIDDEN_PREFIX) and value not in (None, ""):
                     curves.setdefault(name, []).append((int(row[names.EPOCH]), float(value)))
         return curves
-
-
-def read_rows(path: Path) -> list[dict[str, str]]:
-    """Read ``metrics.csv``; a file that is not there has no rows."""
-    if not path.is_file():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 def _is_number(value: Any) -> bool:

@@ -1,4 +1,4 @@
-"""TensorBoard event files in the run folder: curves while it trains, figures and hyperparameters when it has ended."""
+"""Log a run to TensorBoard: curves while it trains, figures and hyperparameters when it has ended."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether W&B can be reached on somebody's behalf; nobody is ever asked for a key."""
+"""Find out whether there is a key for W&B; nobody is ever asked for one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables, pictures and artifacts of a finished run as W&B's own objects."""
+"""Convert tables, pictures and artifacts of a finished run to W&B's objects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run at Weights & Biases: one per run folder, silent, never in the way of the training."""
+"""Log a run to Weights & Biases: one per run folder, silently, without ever stopping the training."""
 
 from __future__ import annotations
 

@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 
 from mfer_lightning.data.datasets import FaceDataModule
 from mfer_lightning.evaluation.metrics import evaluate
+from mfer_lightning.evaluation.metrics_csv import read_rows
 from mfer_lightning.evaluation.predictions import Predictions
 from mfer_lightning.figures.example_grid import COLUMNS, plot_example_grid, surest
 from mfer_lightning.module import FERModule
 from mfer_lightning.nn.cost import count_parameters
 from mfer_lightning.sweep.identity import setting_name
 from mfer_lightning.tracking import names
-from mfer_lightning.tracking.publication import Examples, Publication, read_rows
+from mfer_lightning.tracking.publication import Examples, Publication
 from mfer_lightning.tracking.tensorboard_run import RunTensorBoardLogger
 from mfer_lightning.tracking.wandb_run import RunWandbLogger
 
@@ -81,7 +82,7 @@ def publish_result(
                     val_metrics=evaluate(tables["val"])["metrics"] if split != "val" and "val" in tables else {},
                     setting=setting_name(result["config"]),
                     figures={path.stem: path for path in sorted((run_dir / "figures").glob("[!.]*.png"))},
-                    curves=read_rows(run_dir / "metrics.csv"),
+                    curves=read_rows(metrics) if (metrics := run_dir / "metrics.csv").is_file() else (),
                     checkpoint=run_dir / "checkpoints" / ("last.ckpt" if last else "best.ckpt")
                     if taker.checkpoints
                     else None,

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from class_orders import CLASS_ORDERS
 
-from mfer_lightning.evaluation.facewise import face_values
+from mfer_lightning.evaluation.face_metrics import face_values
 from mfer_lightning.evaluation.intervals import mean_of_wilson, wilson
 from mfer_lightning.evaluation.predictions import Predictions
 from mfer_lightning.evaluation.statistics import bootstrap_intervals
-from mfer_lightning.evaluation.statistics.counts import FROM_COUNTS
+from mfer_lightning.evaluation.statistics.count_metrics import FROM_COUNTS
 
 NAMES = CLASS_ORDERS["rafdb"]
 

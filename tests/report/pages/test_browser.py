@@ -11,9 +11,9 @@ import pytest
 from report.browser import probe, screenshot
 from report.fabricate import write_run
 
-from mfer_lightning.report.pages.content import Options
+from mfer_lightning.report.pages.document import Options
 from mfer_lightning.report.pages.write import write_report
-from mfer_lightning.report.study.plan import Contrast, Plan
+from mfer_lightning.report.study.contrast_plan import Contrast, Plan
 
 pytestmark = pytest.mark.slow
 

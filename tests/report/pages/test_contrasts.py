@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from mfer_lightning.evaluation.runs import find_results
-from mfer_lightning.report.pages.content import Document, Options
-from mfer_lightning.report.pages.easel import Easel
-from mfer_lightning.report.pages.illustrate_contrasts import contrasts
+from mfer_lightning.report.pages.document import Document, Options
+from mfer_lightning.report.pages.panel_groups import SectionPanels
+from mfer_lightning.report.pages.result_panels import contrast_panels
 from mfer_lightning.report.pages.write import write_report
+from mfer_lightning.report.study.contrast_plan import read_plan
 from mfer_lightning.report.study.contrasts import judge, place_contrasts
-from mfer_lightning.report.study.plan import read_plan
 from mfer_lightning.report.study.runs import open_runs
 from mfer_lightning.report.study.sections import make_sections
 
@@ -104,7 +104,7 @@ def test_the_figure_names_what_is_corrected_together(study: Path, plan: Path, tm
     judged = judge(section, place_contrasts(read_plan(plan), [section])[0], "accuracy")
     split = [replace(p, contrast=replace(p.contrast, family=p.contrast.name)) for p in judged]
     for found, words in ((judged, "over these contrasts alone"), (split, "over the contrasts of its family alone")):
-        group = contrasts(Easel(section, tmp_path), found, "accuracy")
+        group = contrast_panels(SectionPanels(section, tmp_path), found, "accuracy")
         assert f"Holm-corrected {words})" in group.caption
 
 

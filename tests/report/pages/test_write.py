@@ -14,7 +14,7 @@ from report.fabricate import change, write_run
 
 from mfer_lightning.errors import UserError
 from mfer_lightning.report.pages import write
-from mfer_lightning.report.pages.content import Document, Options
+from mfer_lightning.report.pages.document import Document, Options
 from mfer_lightning.report.pages.write import write_report
 
 QUICK = Options(embedding="none")

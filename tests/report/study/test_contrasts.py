@@ -13,12 +13,12 @@ from report.fabricate import change, write_run
 from mfer_lightning.errors import UserError
 from mfer_lightning.evaluation.runs import find_results
 from mfer_lightning.evaluation.statistics import compare_methods
+from mfer_lightning.report.study.comparisons import compare
+from mfer_lightning.report.study.contrast_plan import Chain, Contrast, Plan
+from mfer_lightning.report.study.contrast_tables import MOST_TOLD, chain_table, contrast_table, sentences, summary
 from mfer_lightning.report.study.contrasts import Planned, chain_outcome, judge, place_contrasts
-from mfer_lightning.report.study.plan import Chain, Contrast, Plan
-from mfer_lightning.report.study.planned import MOST_TOLD, chain_table, contrast_table, sentences, summary
 from mfer_lightning.report.study.runs import open_runs
 from mfer_lightning.report.study.sections import Section, make_sections
-from mfer_lightning.report.study.verdicts import compare
 
 #: In the study attention truly gains with either loss, and the loss truly gains nothing (see conftest).
 GAIN = Contrast("attention", {"attention": "ds", "loss": "dsf"}, {"attention": "none", "loss": "dsf"}, "better")
@@ -56,7 +56,7 @@ def test_they_are_compared_on_the_same_faces_and_corrected_among_themselves_alon
     found = judged(study, GAIN, NULL)
     singles = []
     for p in found:
-        sides = [[r.predictions for r in m.runs] for m in (p.method, p.against)]
+        sides = [[r.table for r in m.runs] for m in (p.method, p.against)]
         assert all(np.array_equal(t.index, sides[0][0].index) for side in sides for t in side)
         a, b = (np.stack([t.pred == t.label for t in side]) for side in sides)
         singles.append(compare_methods(a, b))

@@ -12,9 +12,10 @@ from mfer_lightning.evaluation.compactness import compactness
 from mfer_lightning.evaluation.intervals import wilson
 from mfer_lightning.evaluation.runs import find_results
 from mfer_lightning.evaluation.statistics import summarise_seeds
-from mfer_lightning.report.study.details import ablation_tables, class_table
+from mfer_lightning.report.study.ablation_tables import ablation_tables, class_table
+from mfer_lightning.report.study.comparisons import compare
 from mfer_lightning.report.study.feature_space import compactness_table, measure_features, subgroup_table
-from mfer_lightning.report.study.overview import (
+from mfer_lightning.report.study.method_tables import (
     cost_table,
     further_table,
     main_table,
@@ -25,7 +26,6 @@ from mfer_lightning.report.study.overview import (
 from mfer_lightning.report.study.runs import open_runs
 from mfer_lightning.report.study.sections import Section, make_sections
 from mfer_lightning.report.study.tables import Table
-from mfer_lightning.report.study.verdicts import compare
 
 
 def section_of(folder: Path) -> Section:

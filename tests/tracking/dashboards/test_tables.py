@@ -19,7 +19,7 @@ def run(
         "selection": {"value": val},
         "config": {"loss": {"name": loss}, "backbone": {"name": "atto"}, "logger": {"name": "csv"}},
     }
-    return FinishedRun(Path(f"{loss}-{seed}{more}"), result, f"{loss} atto{more}")
+    return FinishedRun(Path(f"{loss}-{seed}{more}"), result, True, setting=f"{loss} atto{more}")
 
 
 RUNS = [run("ce", 0, 0.80, 0.7, 0.4), run("ce", 1, 0.84, 0.9, 0.6), run("dsf", 0, 0.90, 0.8)]

@@ -1,4 +1,4 @@
-"""Which differences are real: seeds, bootstrap intervals, two checkpoints, two methods, many methods, optimism.
+"""Test which differences are real: seeds, bootstrap intervals, two checkpoints, two methods, many methods, optimism.
 
 Two questions are kept apart. *Are these two checkpoints different?* is a question about two fixed networks, answered on
 one set of images (:mod:`.checkpoints`). *Are these two methods different?* is a question about what training them again

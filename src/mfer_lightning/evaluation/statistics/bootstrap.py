@@ -1,7 +1,10 @@
-"""Bootstrap intervals of every metric, over the faces of one test set with its class counts held.
+"""Compute bootstrap intervals of every metric over the faces of one test set, with its class counts held fixed.
 
 Efron and Tibshirani, An Introduction to the Bootstrap, 1993. What varies is which faces were photographed, not how
 many of each class were; nor the seed of the training, which :mod:`.seeds` and :mod:`.methods` are for.
+
+``scipy.stats.bootstrap`` is not used: it neither holds class counts nor draws groups of faces together, and it would
+call each metric once per resample: 5 s for the macro F1 of 3,000 faces, where all metrics here take 0.4 s together.
 """
 
 from __future__ import annotations
@@ -12,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfer_lightning.evaluation.calibration import equal_mass_bins, expected_calibration_error
-from mfer_lightning.evaluation.facewise import face_values
+from mfer_lightning.evaluation.face_metrics import face_values
 from mfer_lightning.evaluation.predictions import PADDING, Predictions
-from mfer_lightning.evaluation.statistics.counts import FROM_COUNTS
+from mfer_lightning.evaluation.statistics.count_metrics import FROM_COUNTS
 from mfer_lightning.evaluation.statistics.resample import resample_cells, resample_weights
 
 Interval = tuple[float, float]

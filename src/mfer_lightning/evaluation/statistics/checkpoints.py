@@ -1,4 +1,7 @@
-"""Are two *checkpoints* different? Two fixed networks on the same images."""
+"""Compare two *checkpoints*: two fixed networks on the same images.
+
+The exact McNemar test is SciPy's binomial test; its mid-p value, which SciPy does not have, follows from it.
+"""
 
 from __future__ import annotations
 
@@ -55,11 +58,9 @@ def mcnemar(only_a: int, only_b: int) -> tuple[float, float]:
     n, smaller = only_a + only_b, min(only_a, only_b)
     if n == 0:
         return 1.0, 1.0
-    tail = float(stats.binom.cdf(smaller, n, 0.5))
-    exact = min(1.0, 2 * tail)
-    if only_a == only_b:  # the outcome lies in both tails
-        return 1.0, 1.0 - float(stats.binom.pmf(smaller, n, 0.5)) / 2
-    return exact, 2 * tail - float(stats.binom.pmf(smaller, n, 0.5))
+    exact = float(stats.binomtest(smaller, n).pvalue)
+    outcome = float(stats.binom.pmf(smaller, n, 0.5))
+    return exact, exact - outcome / (2 if only_a == only_b else 1)  # a tie lies in both tails
 
 
 def compare_checkpoints(

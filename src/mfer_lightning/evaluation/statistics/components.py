@@ -1,4 +1,4 @@
-r"""Where a difference between two methods gets its error from: seeds, images, and what is left of both.
+r"""Split the error of a difference between two methods into parts of seeds, images, and a residual.
 
 The model, for image i of class (stratum) k, seed s of method m, x = 1 where it is right:
 

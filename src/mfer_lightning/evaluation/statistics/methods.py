@@ -1,4 +1,4 @@
-"""Are two *methods* different? What several seeds of each say, on one set of images."""
+"""Compare two *methods* by several seeds of each on one set of images."""
 
 from __future__ import annotations
 

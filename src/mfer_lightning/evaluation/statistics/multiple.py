@@ -1,4 +1,7 @@
-"""Many comparisons at once: the more one makes, the more turn out by chance."""
+"""Compare many methods at once, corrected for the number of comparisons.
+
+Holm's procedure is written out in four lines: SciPy does not have it, and statsmodels is not a dependency.
+"""
 
 from __future__ import annotations
 

@@ -1,14 +1,11 @@
-"""The optimism gap: how much higher a figure would look had its epoch been chosen on the test set."""
+"""Measure the optimism gap: how much higher a figure would be if its epoch were chosen on the test set."""
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 from mfer_lightning.errors import UserError
+from mfer_lightning.evaluation.metrics_csv import Metrics, read_rows
 
 #: How many epochs at the end of training are averaged.
 LAST = 5
@@ -31,9 +28,7 @@ class OptimismGap:
     gap: float
 
 
-def optimism_gap(
-    history: str | Path | Sequence[Mapping[str, Any]], selection_epoch: int, metric: str = "accuracy"
-) -> OptimismGap | None:
+def optimism_gap(history: Metrics, selection_epoch: int, metric: str = "accuracy") -> OptimismGap | None:
     """Measure the optimism gap of a run that recorded its test figures each epoch (``track_test=true``).
 
     Args:
@@ -54,15 +49,15 @@ def optimism_gap(
         >>> gap.val_selected, gap.best_on_test, round(gap.mean_of_last_five, 3), round(gap.gap, 3)
         (0.6, 0.7, 0.6, 0.1)
     """
-    rows = _read(Path(history)) if isinstance(history, (str, Path)) else history
     column = f"track_test/{metric}"
     found: dict[int, float] = {}
-    for row in rows:
-        if row.get(column) not in (None, ""):
+    for row in read_rows(history):
+        epoch, value = str(row.get("epoch") or "0"), row.get(column)
+        if epoch.isdigit() and value not in (None, ""):
             try:
-                found[int(row["epoch"])] = float(row[column])
+                found[int(epoch)] = float(str(value))
             except ValueError:
-                raise UserError(f"{column} of epoch {row['epoch']} is {row[column]!r}, not a number.") from None
+                raise UserError(f"{column} of epoch {epoch} is {value!r}, not a number.") from None
     if not found:
         return None
     if selection_epoch not in found:
@@ -72,13 +67,3 @@ def optimism_gap(
     last = [found[epoch] for epoch in sorted(found)[-LAST:]]
     best, chosen = max(found.values()), found[selection_epoch]
     return OptimismGap(chosen, best, sum(last) / len(last), best - chosen)
-
-
-def _read(path: Path) -> list[dict[str, str]]:
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            return [row for row in csv.DictReader(file) if (row.get("epoch") or "").isdigit()]
-    except FileNotFoundError:
-        raise UserError(f"No metrics at {path}. A run writes metrics.csv, one row an epoch.") from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"Cannot read {path}: {error}.") from error

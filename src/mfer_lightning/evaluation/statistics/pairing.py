@@ -1,4 +1,4 @@
-"""Tables of predictions brought onto the same images, face by face."""
+"""Align tables of predictions, so that row i is the same face in each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many seeds does a study need? Read off a pilot, before the study runs."""
+"""Choose the number of seeds of a study from a pilot."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Resamples of a test set that keep its class counts: of its counts where a metric needs no more, else of its faces."""
+"""Draw resamples of a test set that keep its class counts: of counts if a metric needs no more, else of faces."""
 
 from __future__ import annotations
 

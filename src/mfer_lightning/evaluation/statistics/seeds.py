@@ -1,4 +1,4 @@
-"""One figure over several seeds: mean, spread, and where the mean of endlessly many seeds may lie."""
+"""Summarise a figure over several seeds: mean, spread, and the interval of the mean."""
 
 from __future__ import annotations
 
@@ -59,3 +59,17 @@ def summarise_seeds(values: Sequence[float], confidence: float = 0.95) -> SeedSu
     spread = float(x.std(ddof=1))
     half = float(stats.t.ppf((1 + confidence) / 2, len(x) - 1)) * spread / len(x) ** 0.5
     return SeedSummary(len(x), mean, spread, mean - half, mean + half)
+
+
+def mean_and_spread(values: Sequence[float], unit: float = 100.0, digits: int = 2) -> str:
+    """Write mean and sample standard deviation, of shares in per cent; one value has no spread.
+
+    Example:
+        >>> mean_and_spread([0.90, 0.92]), mean_and_spread([0.9]), mean_and_spread([])
+        ('91.00 ± 1.41', '90.00', '–')
+    """
+    if not len(values):
+        return "–"
+    x = unit * np.asarray(values, dtype=np.float64)
+    mean = f"{x.mean():.{digits}f}"
+    return mean if len(x) == 1 else f"{mean} ± {x.std(ddof=1):.{digits}f}"

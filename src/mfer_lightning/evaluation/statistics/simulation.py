@@ -1,4 +1,4 @@
-"""Made-up runs with known truth: to measure what a test errs in, and to plan how many seeds a difference needs."""
+"""Simulate runs with a known truth: to measure error rates of tests, and to plan how many seeds a difference needs."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""How a report looks: figures, the web page, Markdown, LaTeX and CSV, written from :mod:`..study` alone."""
+"""Write a report as web page, Markdown, LaTeX and CSV, with its figures, from :mod:`..study` alone."""

@@ -1,4 +1,4 @@
-"""Text for LaTeX: whatever a name holds, the document compiles."""
+"""Escape text for LaTeX, so that the document compiles whatever a name holds."""
 
 from __future__ import annotations
 

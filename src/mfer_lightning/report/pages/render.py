@@ -1,4 +1,4 @@
-"""A document written down: the web page, Markdown, LaTeX, CSV."""
+"""Render a document as web page, Markdown, LaTeX and CSV."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from mfer_lightning.report.pages.content import Document
-from mfer_lightning.report.pages.easel import Group
+from mfer_lightning.report.pages.document import Document
 from mfer_lightning.report.pages.latex import latex
+from mfer_lightning.report.pages.panel_groups import Group
 from mfer_lightning.report.study.tables import Cell, Table
 
 #: A table of more rows than this is broken over pages.

@@ -1,4 +1,4 @@
-"""A report in a folder: whole, or not at all."""
+"""Write a report into a folder, whole or not at all."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mfer_lightning.errors import UserError
 from mfer_lightning.files import write_text
-from mfer_lightning.report.pages.content import Document, Options, build_document
+from mfer_lightning.report.pages.document import Document, Options, build_document
 from mfer_lightning.report.pages.render import render_csv, render_html, render_latex, render_markdown, render_runs
 
 #: By this file, and by holding nothing but these, a folder is known to be a report, which a later one may replace.

@@ -1,4 +1,4 @@
-"""What a report says: runs put together into methods, methods compared, everything as plain tables and words.
+"""Work out what a report says: group runs into methods, compare the methods, make plain tables and text.
 
 Nothing here knows how a report looks; :mod:`mfer_lightning.report.pages` writes it down.
 """

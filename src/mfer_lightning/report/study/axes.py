@@ -1,4 +1,4 @@
-"""In what the configurations of runs differ: the axes of a study, found rather than asked for."""
+"""Find the axes of a study: the options in which the configurations of its runs differ."""
 
 from __future__ import annotations
 
@@ -167,11 +167,17 @@ def simplicity(value: str) -> tuple[int, float, str]:
     """
     if value in _SIMPLE:
         return 0, float(_SIMPLE.index(value)), value
+    number = as_number(value)
+    return (2, 0.0, value) if number is None else (1, number, value)
+
+
+def as_number(value: str) -> float | None:
+    """Read a number; None if it is none."""
     try:
         number = float(value)
     except ValueError:
-        return 2, 0.0, value
-    return (1, number, value) if number == number else (2, 0.0, value)
+        return None
+    return number if number == number else None
 
 
 def _follows(column: Sequence[str], axis: Sequence[str], same_group: bool) -> bool:

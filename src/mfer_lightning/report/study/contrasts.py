@@ -1,4 +1,4 @@
-"""Planned contrasts in a section: which methods they mean, how these compare, and what becomes of the claims."""
+"""Apply planned contrasts to a section: find their methods, compare them, judge the claims."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Literal
 from mfer_lightning.errors import UserError, nearest
 from mfer_lightning.evaluation.statistics import MethodComparison, compare_contrasts
 from mfer_lightning.evaluation.statistics.methods import MethodMetric
-from mfer_lightning.report.study.axes import ABSENT, TITLES, title_of
-from mfer_lightning.report.study.plan import Chain, Contrast, Plan, Selector, told
+from mfer_lightning.report.study.axes import ABSENT, TITLES, as_number, title_of
+from mfer_lightning.report.study.comparisons import right_answers
+from mfer_lightning.report.study.contrast_plan import Chain, Contrast, Plan, Selector, told
 from mfer_lightning.report.study.sections import Method, Section
-from mfer_lightning.report.study.verdicts import right_answers
 
 #: What becomes of a claim, or, where nothing was claimed, what was found.
 Outcome = Literal["confirmed", "refuted", "better", "worse", "tie", "undecided"]
@@ -156,7 +156,7 @@ def _method(section: Section, name: str, side: str, selector: Selector) -> Metho
         if all(_value(method, option) is None for method in section.methods):
             raise UserError(f"{where}: the runs have no option {option}: {nearest(option, _options(section))}")
     found = [m for m in section.methods if all(_has(m, option, value) for option, value in selector.items())]
-    trained = [m for m in found if any(run.stored.trained for run in m.runs)]
+    trained = [m for m in found if any(run.trained for run in m.runs)]
     found = trained if len(trained) == 1 else found
     if len(found) == 1:
         return found[0]
@@ -177,12 +177,7 @@ def _value(method: Method, option: str) -> str | None:
 def _has(method: Method, option: str, wanted: str) -> bool:
     found = _value(method, option)
     value = ABSENT if found is None else found
-    if value == wanted:
-        return True
-    try:
-        return float(value) == float(wanted)  # 1e-3 is text in YAML
-    except ValueError:
-        return False
+    return value == wanted or (as_number(value) == as_number(wanted) is not None)  # 1e-3 is text in YAML
 
 
 def _options(section: Section) -> list[str]:

@@ -1,4 +1,4 @@
-"""How the classes lie in feature space: measures of every run, and the points that are drawn."""
+"""Measure how the classes lie in feature space: tables of all runs, and the points that are drawn."""
 
 from __future__ import annotations
 
@@ -11,15 +11,22 @@ from numpy.typing import NDArray
 from mfer_lightning.evaluation.compactness import Compactness, compactness
 from mfer_lightning.figures.embedding import stratified_subset
 from mfer_lightning.report.study.axes import simplicity
-from mfer_lightning.report.study.columns import axis_cells, axis_columns, axis_data
+from mfer_lightning.report.study.method_table import MethodRow, method_table
 from mfer_lightning.report.study.runs import Features
-from mfer_lightning.report.study.sections import Section
-from mfer_lightning.report.study.tables import Cell, Column, Table, mean_of, spread
+from mfer_lightning.report.study.sections import Method, Section
+from mfer_lightning.report.study.tables import Column, Table, mean_of, spread
 
 #: An annotation with more values than this is no subgroup but a measurement.
 MOST_VALUES = 6
 #: A subgroup with fewer faces than this is not measured.
 LEAST_FACES = 50
+
+#: Measure -> heading, and what it means.
+_MEASURES = {
+    "spread": ("spread within classes", "mean squared distance to the class mean, a dimension"),
+    "distance": ("distance between classes", "mean squared distance of two class means, a dimension"),
+    "ratio": ("spread / distance", "lower: more compact for the same separation; free of scale"),
+}
 
 #: An annotation and one of its values.
 Group = tuple[str, str]
@@ -90,56 +97,46 @@ def _by_group(found: Features) -> dict[Group, Compactness]:
 
 
 def compactness_table(section: Section, space: FeatureSpace) -> Table | None:
-    """Methods with the measures of their feature space, None without any features."""
-    methods = [m for m in section.methods if m.label in space.overall]
-    if not methods:
-        return None
-    columns = (
-        *axis_columns(section),
-        Column("spread within classes", numeric=True, about="mean squared distance to the class mean, a dimension"),
-        Column("distance between classes", numeric=True, about="mean squared distance of two class means, a dimension"),
-        Column("spread / distance", numeric=True, about="lower: more compact for the same separation; free of scale"),
-    )
-    rows = tuple((*axis_cells(section, m), *_cells(space.overall[m.label])) for m in methods)
-    data = tuple(
-        axis_data(section, m) | {name: mean_of(_values(space.overall[m.label], name)) for name in _NAMES}
-        for m in methods
-    )
+    """Make the table of the methods' feature spaces; None without any features."""
+
+    def row(method: Method) -> MethodRow | None:
+        measured = space.overall.get(method.label)
+        if measured is None:
+            return None
+        values = {name: _values(measured, name) for name in _MEASURES}
+        cells = [spread(found, unit=1.0, digits=3) for found in values.values()]
+        return cells, {name: mean_of(found) for name, found in values.items()}
+
+    columns = [Column(heading, numeric=True, about=about) for heading, about in _MEASURES.values()]
     caption = (
         "Measured on all faces in the whole feature space, mean ± standard deviation over seeds. A loss that only "
         "shrinks the space lowers both measures and gains nothing: their quotient does not change with scale."
     )
-    return Table("compactness", "Compactness and separation of the features", columns, rows, caption, data)
+    title = "Compactness and separation of the features"
+    return method_table(section, "compactness", title, columns, row, caption) if space.overall else None
 
 
 def subgroup_table(section: Section, space: FeatureSpace) -> Table | None:
-    """Methods (rows) and annotated subgroups (columns): spread / distance; None without annotations."""
+    """Make the table of spread / distance of the methods by annotated subgroup; None without annotations."""
     seen = {group for runs in space.groups.values() for run in runs for group in run}
-    groups = sorted(seen, key=lambda group: (group[0], simplicity(group[1])))
-    methods = [m for m in section.methods if space.groups.get(m.label)]
-    if not groups or not methods:
-        return None
-    columns = (*axis_columns(section), *(Column(f"{name} {value}", numeric=True) for name, value in groups))
-    rows, data = [], []
-    for method in methods:
-        found = {g: [run[g] for run in space.groups[method.label] if g in run] for g in groups}
-        ratios = {g: _values(measured, "ratio") for g, measured in found.items()}
-        rows.append((*axis_cells(section, method), *(spread(r, unit=1.0, digits=3) for r in ratios.values())))
-        data.append(axis_data(section, method) | {f"{n} {v}": mean_of(r) for (n, v), r in ratios.items()})
+    groups = {f"{n} {v}": (n, v) for n, v in sorted(seen, key=lambda group: (group[0], simplicity(group[1])))}
+
+    def row(method: Method) -> MethodRow | None:
+        runs = space.groups.get(method.label)
+        if not runs:
+            return None
+        ratios = {name: _values([run[g] for run in runs if g in run], "ratio") for name, g in groups.items()}
+        cells = [spread(found, unit=1.0, digits=3) for found in ratios.values()]
+        return cells, {name: mean_of(found) for name, found in ratios.items()}
+
+    columns = [Column(name, numeric=True) for name in groups]
     caption = (
         "Spread / distance within each annotated subgroup (lower: more compact for the same separation), mean ± "
         f"standard deviation over seeds; subgroups of fewer than {LEAST_FACES} faces are left out. Compare down a "
         "column: a small subgroup looks better separated than it is, since its class means are noisy."
     )
-    return Table("subgroups", "Compactness by subgroup", columns, tuple(rows), caption, tuple(data))
-
-
-_NAMES = ("spread", "distance", "ratio")
+    return method_table(section, "subgroups", "Compactness by subgroup", columns, row, caption) if groups else None
 
 
 def _values(measured: Sequence[Compactness], name: str) -> list[float]:
     return [float(value) for m in measured if (value := getattr(m, name)) is not None]
-
-
-def _cells(measured: Sequence[Compactness]) -> tuple[Cell, ...]:
-    return tuple(spread(_values(measured, name), unit=1.0, digits=3) for name in _NAMES)

@@ -1,4 +1,4 @@
-"""Where the figures come from: what runs noted, what was left out, and the commands that make them again."""
+"""Tell where figures come from: notes of the runs, what was left out, and the commands that reproduce them."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def arithmetic_of(run: Run) -> str | None:
         Of an evaluation, what its checkpoint says; of an older run, what it was configured with; None where that was
         ``auto``, which is not recorded then.
     """
-    told = run.result["hardware"] if run.stored.trained else run.result.get("model")
+    told = run.result["hardware"] if run.trained else run.result.get("model")
     used = told.get("precision") if isinstance(told, Mapping) else None
     return used if isinstance(used, str) and used else configured_precision(run.result["config"].get("trainer"))
 

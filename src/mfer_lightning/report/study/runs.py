@@ -1,4 +1,4 @@
-"""One run of a study: its result, and whatever else of it is there."""
+"""The runs of a study: results with their predictions and features."""
 
 from __future__ import annotations
 
@@ -11,64 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfer_lightning.errors import UserError
-from mfer_lightning.evaluation.packed import PACKED, table_of
 from mfer_lightning.evaluation.predictions import Predictions
-from mfer_lightning.evaluation.runs import LeftOut, StoredResult, predictions_of
+from mfer_lightning.evaluation.predictions_csv import find_table
+from mfer_lightning.evaluation.runs import LeftOut, StoredResult
 from mfer_lightning.report.study.axes import flatten, in_words
-
-
-@dataclass(frozen=True, eq=False)
-class Run:
-    """A result with its predictions.
-
-    Args:
-        stored: the result and its folder.
-        flat: its configuration in words, without the seed.
-        predictions: the table that the result was made of; None where it is missing or does not fit the result.
-    """
-
-    stored: StoredResult
-    flat: Mapping[str, str]
-    predictions: Predictions | None = None
-
-    @property
-    def folder(self) -> Path:
-        """Where it lies."""
-        return self.stored.folder
-
-    @property
-    def result(self) -> Mapping[str, Any]:
-        """The content of ``result.json``."""
-        return self.stored.result
-
-    @property
-    def seed(self) -> int:
-        """The seed of its training."""
-        return self.stored.seed
-
-    def metric(self, name: str) -> float | None:
-        """A figure, None where it is undefined or absent."""
-        return self.stored.metric(name)
-
-    def features(self) -> Features | None:
-        """Read ``features_<split>.npz``; None where it is missing, damaged or of other faces."""
-        path = self.folder / f"features_{self.result['split']}.npz"
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                stored = {name: file[name] for name in file.files}
-            feature, label = stored["feature"].astype(np.float32), stored["label"].astype(np.int64)
-        except (OSError, ValueError, KeyError, EOFError, TypeError):
-            return None
-        legal = feature.ndim == 2 and feature.size > 0 and label.shape == feature.shape[:1]
-        legal = legal and bool(np.isfinite(feature).all()) and bool((label >= 0).any())
-        if not legal or label.max() >= len(self.result["class_names"]):
-            return None
-        attributes = {
-            name.removeprefix("attribute_"): values
-            for name, values in stored.items()
-            if name.startswith("attribute_") and values.shape == label.shape
-        }
-        return Features(feature, label, attributes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +32,39 @@ class Features:
     attributes: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, eq=False)
+class Run(StoredResult):
+    """A result with its predictions.
+
+    Args:
+        flat: its configuration as text, without the seed.
+        table: the predictions that the result was made of, without faces that have no label; None if they are missing
+            or do not fit the result.
+    """
+
+    flat: Mapping[str, str] = field(default_factory=dict)
+    table: Predictions | None = None
+
+    def features(self) -> Features | None:
+        """Read ``features_<split>.npz``; None if it is missing, damaged or of other faces."""
+        try:
+            with np.load(_features_file(self), allow_pickle=False) as file:
+                stored = {name: file[name] for name in file.files}
+            feature, label = stored["feature"].astype(np.float32), stored["label"].astype(np.int64)
+        except (OSError, ValueError, KeyError, EOFError, TypeError):
+            return None
+        legal = feature.ndim == 2 and feature.size > 0 and label.shape == feature.shape[:1]
+        legal = legal and bool(np.isfinite(feature).all()) and bool((label >= 0).any())
+        if not legal or label.max() >= len(self.result["class_names"]):
+            return None
+        attributes = {
+            name.removeprefix("attribute_"): values
+            for name, values in stored.items()
+            if name.startswith("attribute_") and values.shape == label.shape
+        }
+        return Features(feature, label, attributes)
+
+
 def open_runs(results: Sequence[StoredResult]) -> tuple[list[Run], list[LeftOut]]:
     """Make runs of results, with their predictions.
 
@@ -101,20 +80,17 @@ def open_runs(results: Sequence[StoredResult]) -> tuple[list[Run], list[LeftOut]
         if owner is not None and _repeats(stored, owner):
             left_out.append(LeftOut(stored.folder, "evaluates its run's own checkpoint on the same faces once more"))
             continue
-        predictions, reason = _predictions(stored)
+        table, reason = _predictions(stored)
         if reason is not None:
             left_out.append(LeftOut(stored.folder, reason))
-        elif _numbers_alone(stored):
+        elif stored.kept and not _features_file(stored).is_file():
             left_out.append(LeftOut(stored.folder, "kept as numbers, without features: no embedding, no compactness"))
-        runs.append(Run(stored, _describe(stored), predictions))
+        runs.append(Run(stored.folder, stored.result, stored.trained, stored.archived, _describe(stored), table))
     return runs, left_out
 
 
-def _numbers_alone(stored: StoredResult) -> bool:
-    """Whether a result was kept without what is no number (:mod:`mfer_lightning.evaluation.kept`)."""
-    table = table_of(stored.folder, stored.result["split"])
-    packed = table is not None and table.suffix == PACKED
-    return packed and not (stored.folder / f"features_{stored.result['split']}.npz").is_file()
+def _features_file(stored: StoredResult) -> Path:
+    return stored.folder / f"features_{stored.result['split']}.npz"
 
 
 def _describe(stored: StoredResult) -> dict[str, str]:
@@ -160,9 +136,9 @@ def _model(stored: StoredResult) -> Mapping[str, Any]:
 def _predictions(stored: StoredResult) -> tuple[Predictions | None, str | None]:
     without = "kept without comparisons and figures of single faces"
     try:
-        table = predictions_of(stored.folder, stored.result)
+        table = stored.predictions()
     except UserError as error:
-        path = table_of(stored.folder, stored.result["split"]) or stored.folder
+        path = find_table(stored.folder, stored.result["split"]) or stored.folder
         words = str(error).removeprefix(f"{path}").lstrip(",: ").rstrip(".")
         return None, f"has a {path.name} that cannot be read ({words}): {without}"
     except ValueError as error:

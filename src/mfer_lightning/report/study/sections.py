@@ -1,4 +1,4 @@
-"""Runs put together: methods of several seeds, and sections of methods that were measured on the same faces."""
+"""Group runs into methods of several seeds, and into sections of methods that were measured on the same faces."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ def _measured_on(run: Run) -> tuple[Any, ...]:
     supports = tuple(figures["n"] for figures in result["per_class"].values())
     drawn: tuple[tuple[str, str], ...] = ()
     if result["dataset"] == "facs":
-        spec = result.get("data") or run.stored.config.get("dataset") or {}
+        spec = result.get("data") or run.config.get("dataset") or {}
         if isinstance(spec, Mapping):
             drawn = tuple((title_of(key), in_words(spec[key])) for key in DRAWN if key in spec)
     names = tuple(map(str, result["class_names"]))
@@ -159,7 +159,7 @@ def _measured_on(run: Run) -> tuple[Any, ...]:
 def _rank(group: tuple[tuple[Any, ...], list[Run]]) -> tuple[Any, ...]:
     """Sort sections: those with training runs before those of evaluations alone, then by size, then by name."""
     key, members = group
-    evaluated = not any(run.stored.trained for run in members)
+    evaluated = not any(run.trained for run in members)
     return evaluated, -len(members), *key[:2], [simplicity(value) for _, value in key[5]]
 
 

@@ -1,4 +1,4 @@
-"""Tables as data: what stands in them, not how they look."""
+"""Represent tables as data: their content, not their looks."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
+from mfer_lightning.evaluation.statistics.seeds import mean_and_spread
 
 #: What stands where there is no figure.
 NOTHING = "–"
@@ -86,12 +88,8 @@ def spread(values: Sequence[float], unit: float = 100.0, digits: int = 2) -> Cel
         >>> spread([0.90, 0.92]).text, spread([0.9]).text, spread([]).text
         ('91.00 ± 1.41', '90.00', '–')
     """
-    if not values:
-        return Cell(NOTHING)
-    x = unit * np.asarray(values, dtype=np.float64)
-    mean = f"{x.mean():.{digits}f}"
-    text = mean if len(x) == 1 else f"{mean} ± {x.std(ddof=1):.{digits}f}"
-    return Cell(text, float(x.mean()))
+    text = mean_and_spread(values, unit, digits)
+    return Cell(text, unit * float(np.mean(values)) if values else None)
 
 
 def mean_of(values: Sequence[float]) -> float | None:

@@ -1,1 +1,1 @@
-"""What the terminal shows: one file a table."""
+"""Print results in the terminal, one file per table."""

@@ -1,4 +1,4 @@
-"""What the doctor found, for the terminal and for programs."""
+"""Print what the dataset doctor found, or convert it for programs."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rich import box
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from mfer_lightning.data.doctor import Examination
+from mfer_lightning.report.terminal.tables import new_table
 
 _COLOURS = {"error": "bold red", "warning": "bold yellow", "info": "bold"}
 _VERDICTS = {0: "healthy", 1: "usable, with the warnings above", 2: "unusable as it is"}
@@ -33,10 +32,7 @@ def print_examination(
     console.print()
     console.print(f"[bold]{escape(found.protocol)}[/]: {escape(found.layout)}", highlight=False)
     console.print(escape(found.root), style="dim", soft_wrap=True, highlight=False)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("class")
-    for split in found.counts:
-        table.add_column(split, justify="right")
+    table = new_table("class", *found.counts)
     for k, name in enumerate(found.class_names):
         table.add_row(escape(name), *(f"{counts[k]:,}" for counts in found.counts.values()))
     table.add_section()

@@ -1,4 +1,4 @@
-"""Accuracy on a user's lists of faces and on all others, for the terminal."""
+"""Print the accuracy on a user's lists of faces and on all others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands in the terminal after predicting: how many photos, what became of them, which emotions."""
+"""Print the summary of predictions: how many photos, what became of them, which emotions."""
 
 from __future__ import annotations
 

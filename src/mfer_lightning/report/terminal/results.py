@@ -1,4 +1,4 @@
-"""What stands in the terminal at the end: the figures of a run, or one table for a sweep.
+"""Print the figures of a run, or one table for a sweep.
 
 Everything fits into 80 columns and reads the same without colour.
 """
@@ -11,14 +11,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from mfer_lightning.evaluation.intervals import wilson
+from mfer_lightning.evaluation.statistics.seeds import mean_and_spread
 from mfer_lightning.report.terminal.face_lists import print_lists
+from mfer_lightning.report.terminal.tables import new_table, print_heading
 
 #: What a row of a sweep says beside the axes that were varied.
 _NOT_AXES = ("seed", "status", "result", "error", "run_dir")
@@ -48,11 +49,7 @@ def print_result(result: Mapping[str, Any], run_dir: str | Path, console: Consol
         console: where to print; None is the terminal.
     """
     console = console or Console()
-    console.print()
-    console.print(f"[bold]{escape(result['protocol'])}[/], split [bold]{escape(result['split'])}[/]: {_faces(result)}")
-    console.print(escape(result["evaluation_set"]), style="dim")
-    if result["split"] == "val":
-        console.print(f"[bold yellow]Note:[/] {_NOT_A_TEST}.")
+    _print_measured_on(result, console)
     console.print()
     _print_figures(result, console)
     console.print(escape(_selection(result["selection"])))
@@ -116,13 +113,9 @@ def print_sweep(rows: Sequence[Mapping[str, Any]], console: Console | None = Non
             result = row["result"]
             key = (result["protocol"], result["split"], result["evaluation_set"], result["n"])
             tables.setdefault(key, []).append(row)
-    for (protocol, split, evaluation_set, _), members in tables.items():
+    for members in tables.values():
         settings = {_setting(row, axes): None for row in members}
-        console.print()
-        console.print(f"[bold]{escape(protocol)}[/], split [bold]{escape(split)}[/]: {_faces(members[0]['result'])}")
-        console.print(escape(evaluation_set), style="dim")
-        if split == "val":
-            console.print(f"[bold yellow]Note:[/] {_NOT_A_TEST}.")
+        _print_measured_on(members[0]["result"], console)
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
         for axis in axes or ["setting"]:
             table.add_column(escape(axis), overflow="fold")
@@ -132,7 +125,7 @@ def print_sweep(rows: Sequence[Mapping[str, Any]], console: Console | None = Non
         for setting in settings:
             mine = [row for row in members if _setting(row, axes) == setting]
             lost = [row for row in failed if _setting(row, axes) == setting]
-            cells = [mean_and_spread([row["result"]["metrics"].get(name) for row in mine]) for name in _SWEEP_METRICS]
+            cells = [_mean_and_spread([row["result"]["metrics"].get(name) for row in mine]) for name in _SWEEP_METRICS]
             table.add_row(*(setting or ("all",)), *cells, _status(mine, lost))
         console.print(table)
     if tables:
@@ -144,29 +137,20 @@ def print_sweep(rows: Sequence[Mapping[str, Any]], console: Console | None = Non
     _print_failures(failed, axes, console)
 
 
-def mean_and_spread(values: Sequence[float | None]) -> str:
-    """Write shares as mean and sample standard deviation in per cent; one value has no spread, None no figure.
-
-    Example:
-        >>> mean_and_spread([0.90, 0.92]), mean_and_spread([0.9]), mean_and_spread([None, 0.9])
-        ('91.00 ± 1.41', '90.00', '–')
-    """
-    if not values or any(value is None for value in values):
-        return "–"
-    numbers = 100 * np.array(values, dtype=np.float64)
-    mean = f"{numbers.mean():.2f}"
-    return mean if len(numbers) == 1 else f"{mean} ± {numbers.std(ddof=1):.2f}"
+def _print_measured_on(result: Mapping[str, Any], console: Console) -> None:
+    print_heading(result, f"{result['n']:,} faces, {len(result['class_names'])} classes", console)
+    if result["split"] == "val":
+        console.print(f"[bold yellow]Note:[/] {_NOT_A_TEST}.")
 
 
-def _faces(result: Mapping[str, Any]) -> str:
-    return f"{result['n']:,} faces, {len(result['class_names'])} classes"
+def _mean_and_spread(values: Sequence[float | None]) -> str:
+    """Write mean and spread over seeds; if one of them has no figure, there is none."""
+    known = [value for value in values if value is not None]
+    return mean_and_spread(known if len(known) == len(values) else [])
 
 
 def _class_table(result: Mapping[str, Any]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("class", overflow="fold")
-    for title in ("n", "precision %", "recall %", "F1 %"):
-        table.add_column(title, justify="right")
+    table = new_table("class", "n", "precision %", "recall %", "F1 %")
     for name, figures in result["per_class"].items():
         cells = [_share(figures[key]) for key in ("precision", "recall", "f1")]
         table.add_row(escape(name), f"{figures['n']:,}", *cells)
@@ -177,9 +161,7 @@ def _overall_table(result: Mapping[str, Any]) -> Table:
     metrics, n = result["metrics"], result["n"]
     intervals = result.get("intervals", {})  # older results have none
     low, high = wilson(round(metrics["accuracy"] * n), n)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("overall")
-    table.add_column("", justify="right")
+    table = new_table("overall", "")
     table.add_column("")
     interval = f"%  95% interval {100 * low:.2f} to {100 * high:.2f} (Wilson)"
     table.add_row("[bold]accuracy[/]", f"[bold]{_share(metrics['accuracy'])}[/]", interval)

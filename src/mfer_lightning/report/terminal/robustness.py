@@ -1,4 +1,4 @@
-"""The robustness card in the terminal, within 80 columns."""
+"""Print the robustness card within 80 columns."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from mfer_lightning.report.terminal.face_lists import print_lists, said
 from mfer_lightning.report.terminal.results import print_places
+from mfer_lightning.report.terminal.tables import new_table, print_heading
 
 
 def print_robustness(card: Mapping[str, Any], folder: str | Path, console: Console | None = None) -> None:
@@ -25,11 +25,7 @@ def print_robustness(card: Mapping[str, Any], folder: str | Path, console: Conso
     """
     console = console or Console()
     clean = card["clean"]
-    console.print()
-    console.print(
-        f"[bold]{escape(card['protocol'])}[/], split [bold]{escape(card['split'])}[/]: robustness, {card['n']:,} faces"
-    )
-    console.print(escape(card["evaluation_set"]), style="dim")
+    print_heading(card, f"robustness, {card['n']:,} faces", console)
     console.print()
     if card["curves"]:
         console.print(_table(card))
@@ -72,12 +68,7 @@ def describe_batch(batch: Mapping[str, Any]) -> str:
 def _table(card: Mapping[str, Any]) -> Table:
     curves = card["curves"]
     columns = max((len(curve["points"]) for curve in curves.values()), default=0)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("accuracy %, by severity", overflow="fold")
-    for number in range(1, columns + 1):
-        table.add_column(str(number), justify="right")
-    table.add_column("mean", justify="right")
-    table.add_column("lost", justify="right")
+    table = new_table("accuracy %, by severity", *map(str, range(1, columns + 1)), "mean", "lost")
     group = None
     for kind, curve in curves.items():
         if group is not None and curve["group"] != group:
@@ -99,10 +90,7 @@ def _kind(kind: str, curve: Mapping[str, Any]) -> str:
 
 
 def _means(summary: Mapping[str, Any]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("mean over")
-    table.add_column("accuracy (95%)", justify="right")
-    table.add_column("share of the clean one (95%)", justify="right")
+    table = new_table("mean over", "accuracy (95%)", "share of the clean one (95%)")
     for name, figures in summary.items():
         words = name if figures["whole"] else f"{name}, {len(figures['kinds'])} of them"
         cells = [figures["accuracy"], figures["relative"]]

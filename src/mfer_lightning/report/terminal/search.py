@@ -1,4 +1,4 @@
-"""What stands in the terminal at the end of a search."""
+"""Print the best trial at the end of a search."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The ablation dashboard at W&B, built as code from finished runs."""
+"""Build the ablation dashboard at W&B from finished runs."""

@@ -1,4 +1,4 @@
-"""The dashboard as code: for each protocol a workspace, and one report over all of them.
+"""Define the dashboard as code: a workspace per protocol, and one report over all of them.
 
 Needs the extra ``dashboard``. Building is offline; only :mod:`mfer_lightning.tracking.dashboards.publish` uses the
 network.

@@ -1,4 +1,4 @@
-"""Sending a dashboard to W&B: charts first, since workspaces and report refer to them."""
+"""Send a dashboard to W&B: charts first, since workspaces and report refer to them."""
 
 from __future__ import annotations
 

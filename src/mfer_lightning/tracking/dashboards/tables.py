@@ -1,10 +1,11 @@
-"""The tables of the report in Markdown: computed from the results, so that they say the same wherever they are read."""
+"""Compute the tables of the report at W&B from the results, in Markdown."""
 
 from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable, Sequence
 
+from mfer_lightning.evaluation.statistics.seeds import mean_and_spread
 from mfer_lightning.tracking.dashboards.runs import FinishedRun
 
 #: Figure -> heading.
@@ -18,11 +19,8 @@ def spread(values: Sequence[float | None]) -> str:
         >>> spread([0.90, 0.92]), spread([0.9]), spread([]), spread([None, 0.9])
         ('91.00 ± 1.41 (2)', '90.00 (1)', '–', '90.00 (1)')
     """
-    known = [100 * value for value in values if value is not None]
-    if not known:
-        return "–"
-    mean = f"{statistics.fmean(known):.2f}"
-    return f"{mean} ± {statistics.stdev(known):.2f} ({len(known)})" if len(known) > 1 else f"{mean} ({len(known)})"
+    known = [value for value in values if value is not None]
+    return mean_and_spread(known) + (f" ({len(known)})" if known else "")
 
 
 def loss_by_backbone(runs: Sequence[FinishedRun], metric: str = "accuracy") -> str:
@@ -59,7 +57,8 @@ def class_recalls(runs: Sequence[FinishedRun]) -> str:
     for setting in _unique(run.setting for run in runs):
         cells = []
         for name in classes:
-            found = [r.result["per_class"].get(name, {}).get("recall") for r in runs if r.setting == setting]
+            mine = (r.result["per_class"] for r in runs if r.setting == setting)
+            found = [classes[name]["recall"] for classes in mine if name in classes]
             known = [100 * value for value in found if value is not None]
             cells.append(f"{statistics.fmean(known):.1f}" if known else "–")
         rows.append([setting, *cells])

@@ -1,0 +1,169 @@
+"""Keep what a report is made of, small enough for version control: no images, no weights, no paths of a machine."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mfer_lightning.errors import UserError
+from mfer_lightning.evaluation.machine_paths import PathRemover, is_absolute, private_folder
+from mfer_lightning.evaluation.predictions import Predictions
+from mfer_lightning.evaluation.round_logits import round_predictions
+from mfer_lightning.evaluation.runs import METRICS, RESULT, LeftOut, StoredResult, find_results
+from mfer_lightning.evaluation.study_archive import ARCHIVE, ArchivedRun, read_archive, write_archive
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What became of a study's runs.
+
+    Args:
+        written: names of the kept runs that are new or changed.
+        unchanged: those that the archive held already.
+        left_out: folders of the study that were not kept, and why.
+        size: bytes of the archive.
+    """
+
+    written: tuple[str, ...]
+    unchanged: tuple[str, ...]
+    left_out: tuple[LeftOut, ...]
+    size: int
+
+
+def keep_study(places: Sequence[str | Path], into: str | Path) -> Kept:
+    """Keep the numbers of every finished run in some places in one archive, ``<into>/runs.npz``.
+
+    Run again, it replaces the runs that have changed and adds new ones; what was kept of runs that are gone stays.
+
+    Args:
+        places: runs, sweeps, folders of them, or archives.
+        into: the folder that gets the archive; it is created if it is missing.
+
+    Returns:
+        What was kept; unfinished and failed runs, and those whose parts do not fit together, are left out and named.
+
+    Raises:
+        UserError: if nothing can be kept, two runs would get the same name, a run names somebody's own folder, an
+            archive that is there cannot be read, or the folder and the runs lie in each other.
+    """
+    check_place(places, into)
+    archive = Path(into).expanduser() / ARCHIVE
+    found = find_results(places)
+    left_out = list(found.left_out)
+    origin: dict[str, Path] = {}
+    runs: dict[str, ArchivedRun] = {}
+    for stored in found.results:
+        name = _name(stored.folder, places)
+        if name in origin:
+            raise UserError(
+                f"{origin[name]} and {stored.folder} would both be kept as {name}: keep them one after the other, "
+                "in two folders."
+            )
+        origin[name] = stored.folder
+        try:
+            runs[name] = _kept(stored, name)
+        except ValueError as error:
+            left_out.append(LeftOut(stored.folder, str(error)))
+    if not runs:
+        reasons = "; ".join(f"{item.folder.name} {item.reason}" for item in left_out[:3])
+        raise UserError(f"{', '.join(map(str, places))}: no finished run whose numbers could be kept. {reasons}.")
+    before = {run.name: run for run in read_archive(archive)} if archive.exists() else {}
+    written = [name for name, run in runs.items() if name not in before or not run.equals(before[name])]
+    if written:
+        write_archive(archive, list({**before, **runs}.values()))
+    unchanged = tuple(name for name in runs if name not in written)
+    return Kept(tuple(written), unchanged, tuple(left_out), archive.stat().st_size)
+
+
+def check_place(places: Sequence[str | Path], into: str | Path) -> None:
+    """Refuse to keep runs among themselves: the next report would count them twice.
+
+    Raises:
+        UserError: if the folder lies in one of the study's, or one of these in it, or it is a file.
+    """
+    folder = Path(into).expanduser().resolve()
+    for name in places:
+        place = Path(name).expanduser().resolve()
+        if folder.is_relative_to(place) or place.is_relative_to(folder):
+            raise UserError(f"keep={into} and the runs {name} lie in each other: choose a folder of its own.")
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"keep={into} is a file: choose a folder.")
+
+
+def _name(folder: Path, places: Sequence[str | Path]) -> str:
+    """Name a run by its path below the place that was named; a named run by its own name."""
+    for name in places:
+        place = Path(name).expanduser()
+        root = place.parent if place.is_file() else place
+        if folder.is_relative_to(root):
+            above = Path(root.resolve().name) if (root / RESULT).is_file() else Path()
+            return (above / folder.relative_to(root)).as_posix()
+    return folder.name
+
+
+def _kept(stored: StoredResult, name: str) -> ArchivedRun:
+    """Return what is kept of a run: its result with its configuration, its curves, the reported split's predictions.
+
+    Raises:
+        ValueError: in words that follow the folder's name, why it cannot be kept.
+        UserError: if it names somebody's own folder.
+    """
+    paths = PathRemover(stored.config)
+    table = _table(stored, paths)
+    result: dict[str, Any] = paths.remove(stored.result)
+    if isinstance(result["git"], Mapping):
+        result["git"] = {**result["git"], "patch": None}  # the patch is not kept
+    if isinstance(result.get("model"), Mapping):  # of an evaluation; it belongs to the run above it
+        result["model"] = {**result["model"], "checkpoint": Path(str(result["model"].get("checkpoint", ""))).name}
+    try:
+        texts = {RESULT: json.dumps(result, ensure_ascii=False, allow_nan=False)}
+    except ValueError as error:
+        raise ValueError(f"has a result.json that is no JSON ({error})") from error
+    metrics = _metrics(stored) if stored.trained else None
+    texts |= {METRICS: metrics or "", "table of predictions": "\n".join(table.path.tolist())}
+    for part, text in texts.items():
+        folder = private_folder(text)
+        if folder is not None:
+            raise UserError(
+                f"Nothing was kept: the {part} of {stored.folder} names {folder}, somebody's own folder, and numbers "
+                "are kept to be shown. Write it otherwise there, or name the other runs."
+            )
+    return ArchivedRun(name, json.loads(texts[RESULT]), table, metrics)
+
+
+def _metrics(stored: StoredResult) -> str:
+    if stored.archived is not None:
+        return stored.archived.metrics or ""
+    try:
+        return (stored.folder / METRICS).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"has no {METRICS} that could be read ({error})") from error
+
+
+def _table(stored: StoredResult, paths: PathRemover) -> Predictions:
+    try:
+        table = stored.predictions()
+    except UserError as error:
+        raise ValueError(f"has predictions that cannot be read ({str(error).rstrip('.')})") from error
+    relative = [_relative(path, paths, stored.folder) for path in table.path.tolist()]
+    table = replace(table, path=np.asarray(relative, dtype=np.str_))
+    # rounded a second time, logits could lose more
+    return table if stored.kept else round_predictions(table, stored.result["metrics"])
+
+
+def _relative(path: str, paths: PathRemover, folder: Path) -> str:
+    """Return a face's path below its dataset's folder."""
+    root = paths.root.rstrip("/\\")
+    if not is_absolute(path):
+        return path
+    if root and path.startswith((f"{root}/", f"{root}\\")):
+        return path[len(root) + 1 :]
+    raise UserError(
+        f"Nothing was kept: a table of {folder} names the face {path}, which does not lie in the dataset's folder "
+        f"({paths.root or 'not recorded'}), and numbers are kept to be shown. Make the column path relative to it."
+    )

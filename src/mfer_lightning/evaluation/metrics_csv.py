@@ -1,0 +1,85 @@
+"""Read ``metrics.csv``: what a run measured in each epoch."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from mfer_lightning.errors import UserError
+
+#: One curve: (epoch, value) pairs, ascending.
+Curve = list[tuple[int, float]]
+#: A file, or its rows.
+Metrics = str | Path | Iterable[Mapping[str, object]]
+
+
+def read_rows(metrics: Metrics) -> list[Mapping[str, object]]:
+    """Read the rows of ``metrics.csv``.
+
+    Raises:
+        UserError: if the file cannot be read.
+    """
+    if not isinstance(metrics, (str, Path)):
+        return list(metrics)
+    try:
+        with Path(metrics).open(encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        words = error.strerror if isinstance(error, OSError) else error
+        raise UserError(f"Cannot read the metrics {metrics}: {words or error}.") from error
+
+
+def read_curves(metrics: Metrics) -> dict[str, Curve]:
+    """Read the curves of a run from Lightning's ``metrics.csv``.
+
+    Rows are sparse (validation and training figures of an epoch stand in different rows); the last value of an epoch
+    counts. Of ``x_step`` and ``x_epoch``, which Lightning makes of one metric, the epoch's stands for ``x``.
+    A learning rate (``lr-AdamW``, logged at a step) belongs to the epoch its row names, else to the next one named.
+
+    Args:
+        metrics: a file, or its rows.
+
+    Returns:
+        Name -> curve, without the columns ``epoch`` and ``step``, and without names that have no value at all.
+
+    Raises:
+        UserError: where the file cannot be read or has no column ``epoch``.
+
+    Example:
+        >>> rows = [{"epoch": "0", "val/loss": "2.0", "train/loss": ""}, {"epoch": "0", "train/loss": "2.5"}]
+        >>> read_curves(rows)
+        {'val/loss': [(0, 2.0)], 'train/loss': [(0, 2.5)]}
+    """
+    rows = read_rows(metrics)
+    if rows and not any("epoch" in row for row in rows):
+        raise UserError(f"No column epoch among {', '.join(map(str, rows[0]))}: not the metrics of a training run.")
+    curves: dict[str, dict[int, float]] = {}
+    pending: dict[str, float] = {}
+    for row in rows:
+        epoch = _number(row.get("epoch"))
+        values = {name: _number(cell) for name, cell in row.items() if name not in ("epoch", "step", None)}
+        found = {name: value for name, value in values.items() if value is not None}
+        if epoch is None:
+            pending.update(found)
+            continue
+        for name, value in {**pending, **found}.items():
+            curves.setdefault(name, {})[int(epoch)] = value
+        pending = {}
+    for name in [name for name in curves if name.endswith("_epoch")]:
+        curves[name.removesuffix("_epoch")] = curves.pop(name)
+    for name in [name for name in curves if name.endswith("_step")]:
+        curve = curves.pop(name)
+        curves.setdefault(name.removesuffix("_step"), curve)
+    return {name: sorted(curve.items()) for name, curve in curves.items()}
+
+
+def _number(cell: object) -> float | None:
+    if cell is None or cell == "":
+        return None
+    try:
+        value = float(str(cell))
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None

@@ -1,0 +1,100 @@
+"""Round the logits of a table of predictions, which makes it small, without changing its figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mfer_lightning.evaluation.face_metrics import annotators
+from mfer_lightning.evaluation.metrics import evaluate
+from mfer_lightning.evaluation.predictions import Predictions
+
+#: Logits are rounded to multiples of the first of these that leaves all figures unchanged, otherwise not at all.
+STEPS = (0.05, 0.01, 0.001)
+#: Largest change of a figure.
+TOLERANCE = 1e-3
+#: Figures that follow from the two largest logits and the label alone: equal, up to a library's last digit.
+_EXACT = ("accuracy", "mean_class_accuracy", "macro_f1", "weighted_f1", "top2_accuracy", "cohen_kappa")
+_SAME = 1e-9
+
+
+def round_predictions(table: Predictions, figures: Mapping[str, float | None]) -> Predictions:
+    """Round the logits of a table as far as its figures allow.
+
+    The first and the second class of every face stay the same, and so does every figure that counts right and wrong.
+    Soft targets are left out if no figure needs them: if there are votes, or if they only repeat the label.
+
+    Args:
+        table: a whole table.
+        figures: its metrics (``result.json``), which the rounded table must reproduce.
+
+    Returns:
+        The same faces with rounded logits.
+
+    Raises:
+        ValueError: in words that follow the folder's name, if not even the whole table gives these figures.
+
+    Example:
+        >>> table = Predictions([0], ["a.png"], [1], [[0.3123, 1.0271]], ("anger", "fear"))
+        >>> round_predictions(table, {"accuracy": 1.0}).logits.tolist()
+        [[0.30000001192092896, 1.0499999523162842]]
+    """
+    lean = table
+    if table.votes is not None or (table.target is not None and annotators(table, []) is None):
+        lean = replace(table, target=None)
+    for step in STEPS:
+        short = replace(lean, logits=round_logits(table.logits, step))
+        if not _changed_figures(short, figures):
+            return short
+    changed = _changed_figures(lean, figures)
+    if changed:
+        raise ValueError(f"has figures that its predictions do not give ({', '.join(changed)})")
+    return lean
+
+
+def round_logits(logits: NDArray[np.float32], step: float) -> NDArray[np.float32]:
+    """Round to multiples of a step, and to finer ones in rows whose first two classes would change.
+
+    Args:
+        logits: (N,K) float32.
+        step: the coarsest step. A row whose first or second class would change takes a tenth of it, or a hundredth, or
+            stays as it is.
+
+    Returns:
+        (N,K) float32.
+
+    Example:
+        >>> round_logits(np.float32([[1.01, 1.02, -3.0]]), 0.05).round(3).tolist()
+        [[1.0099999904632568, 1.0199999809265137, -3.0]]
+    """
+    first = _first_two(logits)
+    rounded: NDArray[np.float32] = logits.copy()
+    left = np.ones(len(logits), dtype=bool)
+    for finer in (step, step / 10, step / 100):
+        tried = np.round(logits.astype(np.float64) / finer) * finer + 0.0  # without -0.0
+        fits = left & (_first_two(tried.astype(np.float32)) == first).all(axis=1)
+        rounded[fits] = tried[fits]
+        left &= ~fits
+    return rounded
+
+
+def _first_two(logits: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Give the classes of the two largest logits; of equal ones the first, as everywhere."""
+    order: NDArray[np.int64] = np.argsort(-logits, axis=1, kind="stable")[:, :2]
+    return order
+
+
+def _changed_figures(table: Predictions, figures: Mapping[str, float | None]) -> list[str]:
+    """Name the figures that a table does not give."""
+    found = evaluate(table)["metrics"]
+    names = [name for name in figures if name in found or name.endswith("_to_votes")]
+    return [name for name in names if not _agree(name, found.get(name), figures[name])]
+
+
+def _agree(name: str, found: float | None, wanted: float | None) -> bool:
+    if found is None or wanted is None:
+        return found is wanted
+    return abs(found - wanted) <= (_SAME if name in _EXACT else TOLERANCE)

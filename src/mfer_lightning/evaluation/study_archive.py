@@ -1,0 +1,190 @@
+"""Read and write the archive of a study: the results, curves and predictions of its runs in one ``.npz`` file.
+
+The file is a ZIP that ``numpy.load`` opens; docs/report.md describes its members. ``index.json`` holds the results,
+and each group of runs with the same faces shares the columns of its table. ``numpy.savez_compressed`` is not used
+because it only deflates: bzip2 makes these files a third smaller, and ``numpy.load`` reads it as well.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import lzma
+import zipfile
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from mfer_lightning.errors import UserError
+from mfer_lightning.evaluation.predictions import PADDING, Predictions
+from mfer_lightning.files import atomic_path, said_bytes, write_text
+
+#: Name of an archive in a study's folder.
+ARCHIVE = "runs.npz"
+FORMAT, VERSION = "mfer_lightning study", 1
+#: Largest archive that is read, uncompressed: a small hostile file could otherwise fill the memory.
+MOST_BYTES = 2_000_000_000
+_INDEX = "index.json"
+#: Columns that runs measured on the same faces have in common; the last two are optional.
+_SHARED = ("index", "path", "label", "target", "votes")
+
+
+@dataclass(frozen=True, eq=False)
+class ArchivedRun:
+    """One finished run, or a later evaluation, of a study.
+
+    Args:
+        name: path of its folder below the study's, ``/``-separated.
+        result: the content of ``result.json``; it holds the configuration.
+        table: predictions of the reported split.
+        metrics: the text of ``metrics.csv``; None for an evaluation.
+    """
+
+    name: str
+    result: Mapping[str, Any]
+    table: Predictions
+    metrics: str | None = None
+
+    def equals(self, other: ArchivedRun) -> bool:
+        """Whether two runs hold the same."""
+        same_logits = np.array_equal(self.table.logits, other.table.logits)
+        alike = (self.name, self.result, self.metrics) == (other.name, other.result, other.metrics)
+        return alike and same_logits and _faces(self.table) == _faces(other.table)
+
+
+def write_archive(path: str | Path, runs: Sequence[ArchivedRun]) -> None:
+    """Write an archive, whole or not at all. Equal runs give equal files.
+
+    Raises:
+        UserError: if the file cannot be written.
+    """
+    groups: dict[tuple[Any, ...], list[ArchivedRun]] = {}
+    entries = []
+    for run in sorted(runs, key=lambda run: (run.name + "/result.json").split("/")):
+        group = groups.setdefault(_faces(run.table), [])
+        number = list(groups).index(_faces(run.table))
+        entries.append({"name": run.name, "faces": number, "row": len(group)} | _entry(run))
+        group.append(run)
+    members: dict[str, bytes] = {}
+    faces = []
+    for number, group in enumerate(groups.values()):
+        table = group[0].table
+        faces.append({"class_names": table.class_names, "vote_names": table.vote_names})
+        columns = {name: getattr(table, name) for name in _SHARED}
+        # in Fortran order the logits that all runs gave one face are neighbours, which compresses best
+        columns["logits"] = np.asfortranarray(np.stack([run.table.logits for run in group]))
+        members |= {f"{number}/{name}.npy": _npy(column) for name, column in columns.items() if column is not None}
+    index = {"format": FORMAT, "version": VERSION, "faces": faces, "runs": entries}
+    members[_INDEX] = json.dumps(index, ensure_ascii=False, allow_nan=False).encode("utf-8")
+    with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as file:
+        for name, data in members.items():  # ZipInfo, unlike a name alone, has the same date each time
+            file.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_BZIP2, compresslevel=9)
+
+
+def read_archive(path: str | Path) -> list[ArchivedRun]:
+    """Read an archive; nothing in it is executed.
+
+    Raises:
+        UserError: if it is missing, cut off, damaged, of a newer version or of another program, or lacks something.
+    """
+    path = Path(path).expanduser()
+    try:
+        with zipfile.ZipFile(path) as file:
+            size = sum(member.file_size for member in file.infolist())
+            if size > MOST_BYTES:
+                raise ValueError(f"it unpacks to {said_bytes(size)}, and {said_bytes(MOST_BYTES)} is the most")
+            index = _index(file)
+            groups = [_read_faces(file, number, names) for number, names in enumerate(index["faces"])]
+            return [_run(entry, groups) for entry in index["runs"]]
+    except FileNotFoundError:
+        raise UserError(f"There is no archive {path}.") from None
+    except (zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError, RuntimeError) as error:
+        raise UserError(f"The archive {path} cannot be read: it is cut off or damaged ({_short(error)}).") from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, MemoryError) as error:
+        raise UserError(f"The archive {path} cannot be read: {_short(error)}.") from error
+
+
+def unpack_run(run: ArchivedRun, folder: Path) -> Path:
+    """Write one run as a run folder, which every command reads; its ``result.json`` comes last.
+
+    The table is compressed: this tells later commands that its logits were rounded.
+
+    Raises:
+        UserError: if a file cannot be written.
+    """
+    with atomic_path(folder / f"predictions_{run.result['split']}.csv.xz") as temporary:
+        temporary.write_bytes(lzma.compress(run.table.csv_text(probabilities=False).encode("utf-8")))
+    if run.metrics is not None:
+        write_text(folder / "metrics.csv", run.metrics)
+        write_text(folder / "config.yaml", yaml.safe_dump(run.result["config"], sort_keys=False, allow_unicode=True))
+    write_text(folder / "result.json", json.dumps(run.result, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    return folder
+
+
+def _faces(table: Predictions) -> tuple[Any, ...]:
+    """Identify the faces of a table: everything but the logits."""
+    columns = [getattr(table, name) for name in _SHARED]
+    return (table.class_names, table.vote_names, *(None if c is None else (c.shape, c.tobytes()) for c in columns))
+
+
+def _entry(run: ArchivedRun) -> dict[str, Any]:
+    return ({} if run.metrics is None else {"metrics": run.metrics}) | {"result": run.result}
+
+
+def _npy(column: NDArray[Any]) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, column, allow_pickle=False)
+    return buffer.getvalue()
+
+
+def _index(file: zipfile.ZipFile) -> dict[str, Any]:
+    if _INDEX not in file.namelist():
+        raise ValueError(f"it has no {_INDEX}, so it is not a study's archive")
+    index: dict[str, Any] = json.loads(file.read(_INDEX))
+    if not isinstance(index, dict) or index.get("format") != FORMAT:
+        raise ValueError("it is not a study's archive")
+    if index.get("version") != VERSION:
+        raise ValueError(
+            f"its format has version {index.get('version')!r}, and this program reads {VERSION}: update it"
+        )
+    names = [PurePosixPath(entry["name"]) for entry in index["runs"]]
+    for name in names:
+        if not name.parts or name.is_absolute() or ".." in name.parts or "\\" in str(name) or names.count(name) > 1:
+            raise ValueError(f"it names a run {str(name)!r}, which is repeated or not a folder below the study")
+    return index
+
+
+def _read_faces(file: zipfile.ZipFile, number: int, names: Mapping[str, Any]) -> dict[str, Any]:
+    """Read the columns of a group of runs; ``logits`` are (runs, faces, classes)."""
+    columns: dict[str, Any] = dict.fromkeys(_SHARED)
+    for name in (*_SHARED, "logits"):
+        member = f"{number}/{name}.npy"
+        if member in file.namelist():
+            columns[name] = np.load(io.BytesIO(file.read(member)), allow_pickle=False)
+        elif name not in ("target", "votes"):
+            raise ValueError(f"it lacks {member}")
+    index = columns["index"]
+    if len(np.unique(index)) < len(index) or (index <= PADDING).any():
+        raise ValueError(f"{number}/index.npy repeats a face")
+    return columns | {name: tuple(map(str, names[name])) for name in ("class_names", "vote_names")}
+
+
+def _run(entry: Mapping[str, Any], groups: Sequence[Mapping[str, Any]]) -> ArchivedRun:
+    number, row, result, metrics = entry["faces"], entry["row"], entry["result"], entry.get("metrics")
+    if not isinstance(result, dict) or not isinstance(metrics, (str, type(None))):
+        raise ValueError(f"the result of {entry['name']} is not a mapping")
+    if not 0 <= number < len(groups) or not 0 <= row < len(groups[number]["logits"]):
+        raise ValueError(f"it lacks the predictions of {entry['name']}")
+    group = dict(groups[number])
+    return ArchivedRun(entry["name"], result, Predictions(**group | {"logits": group["logits"][row]}), metrics)
+
+
+def _short(error: BaseException) -> str:
+    words = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+    return words if len(words) <= 160 else f"{words[:157]}..."

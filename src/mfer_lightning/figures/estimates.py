@@ -1,0 +1,106 @@
+"""Draw estimates with their intervals below one another: methods, differences from a baseline, planned contrasts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mfer_lightning.figures.panel import AXIS, QUIET, draw_panel
+from mfer_lightning.figures.style import BLUE, GREEN, INK, ORANGE, PAPER
+
+#: Verdict -> colour and marker: told apart without colour, too.
+VERDICT_STYLES = {"better": (BLUE, "^"), "worse": (ORANGE, "v"), "tie": (QUIET, "o"), "undecided": (QUIET, "D")}
+#: Letters that fit beside one another.
+_LETTERS = 46
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """One row.
+
+    Args:
+        label: what is estimated; stands above the interval.
+        value: where the mark stands; None where there is nothing to show.
+        low: lower end of its interval, or None.
+        high: upper end, or None.
+        seeds: single values, drawn small.
+        verdict: how it compares: ``better``, ``worse``, ``tie`` or ``undecided``; empty for the baseline itself.
+        words: the verdict and what else there is to say; stands below the interval.
+    """
+
+    label: str
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    seeds: tuple[float, ...] = ()
+    verdict: str = "tie"
+    words: str = ""
+
+
+def estimates_panel(
+    rows: Sequence[Estimate],
+    path: str | Path | None,
+    title: str,
+    unit: str,
+    *,
+    differences: bool = False,
+    baseline: float | None = None,
+    reference: tuple[float, str] | None = None,
+) -> str:
+    """Draw each estimate as a mark with its interval, the values of its seeds as small dots.
+
+    Args:
+        rows: one per estimate, from the top.
+        path: PNG to write, or None.
+        title: heading.
+        unit: what the axis measures.
+        differences: values are differences: draw a line at zero, and tell verdicts apart by colour and marker.
+        baseline: a dashed line there.
+        reference: a dotted line at a value, and what it is.
+
+    Returns:
+        The panel as SVG.
+
+    Raises:
+        ValueError: if there is nothing to draw.
+    """
+    if not rows:
+        raise ValueError("Expected argument `rows` to hold at least one estimate, but got none.")
+    worded = any(row.words for row in rows)
+    inches, label_at, top, bottom = (0.64, -0.28, -0.55, -0.45) if worded else (0.4, -0.4, -0.75, -0.55)
+    with draw_panel(path, 0.62 + inches * len(rows) + 0.2 * (reference is not None), title) as panel:
+        axes = panel.axes
+        if differences:
+            axes.axvline(0, color=INK, linewidth=1, zorder=1)
+        if baseline is not None:
+            axes.axvline(baseline, color=AXIS, linewidth=1, linestyle="--", zorder=1)
+        if reference is not None:
+            axes.axvline(reference[0], color=GREEN, linewidth=1.4, linestyle=":", label=reference[1], zorder=1)
+            panel.figure.legend(loc="outside lower left")
+        for place, row in enumerate(rows):
+            colour, marker = (BLUE if row.verdict else INK, "o")
+            if differences:
+                colour, marker = VERDICT_STYLES.get(row.verdict, VERDICT_STYLES["undecided"])
+            if row.low is not None and row.high is not None:
+                ends: dict[str, Any] = {"marker": "|", "markersize": 6, "markeredgewidth": 1.6} if worded else {}
+                interval = [row.low, row.high], [place] * 2
+                axes.plot(*interval, color=colour, linewidth=2, solid_capstyle="butt", zorder=2, **ends)
+            if row.value is not None:
+                edge: dict[str, Any] = {"markeredgecolor": PAPER, "markeredgewidth": 0.8}
+                axes.plot(row.value, place, marker, color=colour, markersize=7, zorder=3, **edge)
+            axes.plot(row.seeds, [place + 0.2] * len(row.seeds), ".", color=QUIET, markersize=4, zorder=4)
+            for text, offset, ink in ((row.label, label_at, INK), (row.words, 0.26, colour)):
+                axes.annotate(
+                    text if len(text) <= _LETTERS else f"{text[: _LETTERS - 3]}...",
+                    (0, place + offset), xycoords=("axes fraction", "data"), fontsize=8.5, va="center", color=ink,
+                    bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 0.6} if worded else None, zorder=4,
+                )  # fmt: skip
+        axes.set_ylim(len(rows) + bottom, top)
+        axes.set_yticks([])
+        axes.spines["left"].set_visible(False)
+        axes.grid(visible=False, axis="y")
+        axes.margins(x=0.06)
+        axes.set_xlabel(unit)
+    return panel.svg

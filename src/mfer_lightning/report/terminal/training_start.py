@@ -1,0 +1,75 @@
+"""Print what a run is before it trains."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from mfer_lightning.data.datasets import FaceDataModule
+from mfer_lightning.module import FERModule
+from mfer_lightning.nn.cost import count_parameters
+
+
+def print_start(
+    config: Mapping[str, Any],
+    datamodule: FaceDataModule,
+    module: FERModule,
+    run_dir: Path,
+    precision: str,
+    size: int,
+    gflops: float,
+    *,
+    resumed: bool = False,
+    console: Console | None = None,
+) -> None:
+    """Print data, network and training in a few lines.
+
+    Args:
+        config: plain resolved configuration.
+        datamodule: is set up.
+        module: the network and its objective.
+        run_dir: where the run is written to.
+        precision: the arithmetic in use, e.g. ``"bf16-mixed"``.
+        size: pixels of the faces that the network sees.
+        gflops: its arithmetic for one of them.
+        resumed: whether the run continues an unfinished one.
+        console: where to print; None: the terminal.
+    """
+    console = console or Console()
+    network = module.network
+    counts = {name: len(datamodule.splits[name].rows) for name in ("train", "val", "test")}
+    faces = ", ".join(f"{name} {n:,}" for name, n in counts.items() if n)
+    parts = {name: count_parameters(child) for name, child in network.named_children()}
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column()
+    table.add_row("data", f"{datamodule.protocol.name}: {faces} faces, {datamodule.num_classes} classes")
+    table.add_row("layout", escape(datamodule.index.layout))
+    table.add_row(
+        "network",
+        f"{config['backbone']['name']} + {config['attention']['name']} attention + {config['head']['name']} head, "
+        f"{count_parameters(network) / 1e6:.2f} M parameters "
+        f"({', '.join(f'{k} {v / 1e6:.2f}' for k, v in parts.items() if v)}), "
+        f"{gflops:.3g} GFLOPs at {size} px",
+    )
+    table.add_row("weights", "from scratch" if config["weights"] == "none" else escape(str(config["weights"])))
+    table.add_row("loss", f"{config['loss']['name']}" + _weight(config["loss"]))
+    table.add_row(
+        "training",
+        f"{config['trainer']['max_epochs']} epochs, batch {config['loader']['batch_size']}, "
+        f"{config['optimizer']['name']} {config['optimizer']['lr']:g}, {config['scheduler']['name']}, {precision}, "
+        f"seed {config['seed']}",
+    )
+    table.add_row("run", escape(f"{run_dir}{' (continued)' if resumed else ''}"))
+    console.print(table, highlight=False, soft_wrap=False)
+    for note in datamodule.notes:
+        console.print(f"[yellow]note[/yellow] {escape(note)}", highlight=False)
+
+
+def _weight(loss: Mapping[str, Any]) -> str:
+    return f" (feature loss x {loss['feature_weight']:g})" if loss.get("feature") else ""

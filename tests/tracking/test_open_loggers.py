@@ -1,0 +1,67 @@
+"""However a run ends, W&B is told how, and the next job of a sweep starts a run of its own."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from lightning.pytorch.utilities.exceptions import SIGTERMException
+
+from mfer_lightning.errors import UserError
+from mfer_lightning.tracking.open_loggers import tracked
+from mfer_lightning.tracking.wandb_run import RunWandbLogger
+
+
+class Told:
+    """A W&B run that remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.facts: dict[str, Any] = {}
+        self.heard: list[Any] = []
+        self.config = SimpleNamespace(update=lambda facts, **_: self.facts.update(facts))
+        self.offline = True
+
+    def mark_preempting(self) -> None:
+        self.heard.append("preempting")
+
+    def finish(self, exit_code: int) -> None:
+        self.heard.append(exit_code)
+
+
+def logger(run_dir: Path) -> RunWandbLogger:
+    options = {"project": "p", "entity": None, "group": None, "tags": [], "mode": "offline"}
+    made = RunWandbLogger(run_dir, {}, **options, images=True, checkpoints=True)
+    made._experiment = Told()
+    return made
+
+
+@pytest.mark.parametrize(
+    ("end", "heard"),
+    [
+        (None, [0]),
+        (RuntimeError("a defect"), [1]),
+        (UserError("out of memory"), [1]),
+        (KeyboardInterrupt(), [255]),
+        (SystemExit(1), [255]),
+        (SystemExit(143), ["preempting", 1]),
+        (SIGTERMException(), ["preempting", 1]),
+    ],
+    ids=repr,
+)
+def test_wandb_is_told_how_a_run_ended(end: BaseException | None, heard: list[Any], tmp_path: Path) -> None:
+    made = logger(tmp_path)
+    told = made._experiment
+    with nullcontext() if end is None else pytest.raises(type(end)), tracked([made], {"protocol": "facs@native"}):
+        if end is not None:
+            raise end
+    assert told.heard == heard
+    assert told.facts == {"protocol": "facs@native"}
+    assert made._experiment is None, "the next job starts its own"
+
+
+def test_other_loggers_need_no_care() -> None:
+    with tracked([], {}):
+        pass
