@@ -12,7 +12,7 @@ import torch
 
 from mfer_lightning.callbacks import AtomicCheckpointIO
 from mfer_lightning.errors import UserError
-from mfer_lightning.files import require_space, write_text
+from mfer_lightning.files import changed_settings, drop_partial_line, require_space, write_text
 
 
 def free(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
@@ -65,3 +65,32 @@ def test_a_full_disk_below_torch_save_is_an_os_error_again(tmp_path: Path) -> No
         pytest.skip("needs the device of a full disk")
     with pytest.raises(OSError, match="No space left"):
         write_checkpoint({"w": torch.zeros(1_000_000)}, Path("/dev/full"))
+
+
+@pytest.mark.parametrize(
+    ("content", "kept"),
+    [
+        (b"", b""),
+        (b"one\ntwo\n", b"one\ntwo\n"),
+        (b"one\ntw", b"one\n"),
+        (b"half", b""),
+        (b"one\n" + b"x" * 200_000, b"one\n"),
+    ],
+)
+def test_an_incomplete_last_line_is_cut_off(content: bytes, kept: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "lines"
+    drop_partial_line(path)
+    assert not path.exists()
+    path.write_bytes(content)
+    drop_partial_line(path)
+    assert path.read_bytes() == kept
+
+
+def test_the_settings_of_a_folder_are_written_once_and_compared_then(tmp_path: Path) -> None:
+    stored = tmp_path / "folder" / "settings.json"
+    assert changed_settings(stored, {"size": 3, "name": "a"}) == {}
+    assert changed_settings(stored, {"size": 4, "name": "a", "more": 1}) == {"size": 3, "more": None}
+    assert changed_settings(stored, {"size": 3}) == {}
+    stored.write_text("[")
+    with pytest.raises(UserError, match="is damaged"):
+        changed_settings(stored, {"size": 3})

@@ -128,3 +128,14 @@ def check_least(option: str, value: float, least: float) -> None:
     """
     if not value >= least:
         raise UserError(f"{option}={value}: the value must be at least {least}.")
+
+
+def expect_choice(argument: str, value: Any, legal: Iterable[str]) -> None:
+    """Refuse an argument of a class or function that is not one of the legal values.
+
+    Raises:
+        ValueError: naming the argument and its legal values.
+    """
+    names = tuple(legal)
+    if value not in names:
+        raise ValueError(f"Expected argument `{argument}` to be one of {names}, but got {value!r}.")

@@ -12,6 +12,7 @@ from mfer_lightning.align.detectors.base import Detection, Detector
 from mfer_lightning.align.geometry import BORDERS, Matrix, similarity, transform_points, warp
 from mfer_lightning.align.refine_landmarks import refine
 from mfer_lightning.align.templates import Template, get_template
+from mfer_lightning.errors import expect_choice
 
 #: Which faces of a photo are taken.
 CHOICES = ("largest", "surest", "central", "all")
@@ -65,10 +66,8 @@ class Aligner:
         border: str = "black",
         detector_name: str = "mtcnn",
     ) -> None:
-        if faces not in CHOICES:
-            raise ValueError(f"Expected argument `faces` to be one of {CHOICES}, but got {faces!r}.")
-        if border not in BORDERS:
-            raise ValueError(f"Expected argument `border` to be one of {tuple(BORDERS)}, but got {border!r}.")
+        expect_choice("faces", faces, CHOICES)
+        expect_choice("border", border, BORDERS)
         if refine < 0:
             raise ValueError(f"Expected argument `refine` to be at least 0, but got {refine}.")
         self.detector = detector

@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mfer_lightning.errors import expect_choice
+
 Points = NDArray[np.float64]
 Matrix = NDArray[np.float64]
 Image = NDArray[np.uint8]
@@ -84,8 +86,7 @@ def warp(image: Image, matrix: Matrix, width: int, height: int, border: str = "b
     Raises:
         ValueError: for an unknown border.
     """
-    if border not in BORDERS:
-        raise ValueError(f"Expected argument `border` to be one of {tuple(BORDERS)}, but got {border!r}.")
+    expect_choice("border", border, BORDERS)
     scale = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
     if scale < 1:
         image, matrix = _shrunk(image, matrix, scale)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from mfer_lightning.align.geometry import BORDERS, warp
 from mfer_lightning.data.seeding import STREAM_CHANGE, hashes
+from mfer_lightning.errors import expect_choice
 
 Face = NDArray[np.uint8]
 Rng = np.random.Generator
@@ -45,10 +46,8 @@ class Change:
     """
 
     def __init__(self, kind: str, amount: float, seed: int = 0, border: str = "black") -> None:
-        if kind not in CHANGES:
-            raise ValueError(f"Expected argument `kind` to be one of {tuple(CHANGES)}, but got {kind!r}.")
-        if border not in BORDERS:
-            raise ValueError(f"Expected argument `border` to be one of {tuple(BORDERS)}, but got {border!r}.")
+        expect_choice("kind", kind, CHANGES)
+        expect_choice("border", border, BORDERS)
         self.kind = kind
         self.amount = amount
         self.seed = seed

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mfer_lightning.errors import UserError
+from mfer_lightning.errors import UserError, expect_choice
 from mfer_lightning.inference.model import FERModel
 
 #: Our names -> the package's classes.
@@ -60,8 +60,7 @@ def explain(
         raise ValueError(
             f"Expected argument `faces` to be uint8 (B,3,H,W), but got {faces.dtype} {tuple(faces.shape)}."
         )
-    if method not in METHODS:
-        raise ValueError(f"Expected argument `method` to be one of {tuple(METHODS)}, but got {method!r}.")
+    expect_choice("method", method, METHODS)
     if classes is not None and (
         len(classes) != len(faces) or any(not 0 <= int(k) < len(model.class_names) for k in classes)
     ):

@@ -14,19 +14,10 @@ from torch import Tensor, nn
 from mfer_lightning.config.instantiate import locate
 from mfer_lightning.config.plugins import missing_plugins
 from mfer_lightning.errors import UserError
+from mfer_lightning.inference import file_checks
 from mfer_lightning.inference.checkpoint import checkpoint_path, read_checkpoint
 from mfer_lightning.inference.export.run_results import find_results, publishable
 from mfer_lightning.inference.export.safetensors_folder import is_export, read_export, write_export
-from mfer_lightning.inference.file_checks import (
-    check_class_names,
-    check_finite,
-    check_fit,
-    check_numbers,
-    check_plain,
-    check_tables,
-    check_weights,
-    parts_at_most,
-)
 from mfer_lightning.nn import MFER, Preprocess
 from mfer_lightning.views import ONE_VIEW, Views
 
@@ -207,8 +198,8 @@ def build_model(description: Mapping[str, Any], weights: Mapping[str, Tensor], s
     Raises:
         UserError: where parts are missing or do not fit together.
     """
-    check_weights(weights, source)
-    check_plain(description, source)
+    file_checks.check_weights(weights, source)
+    file_checks.check_plain(description, source)
     missing = [key for key in REQUIRED if key not in description]
     if missing:
         raise UserError(f"{source} does not describe a model: it lacks {', '.join(missing)}.")
@@ -219,18 +210,18 @@ def build_model(description: Mapping[str, Any], weights: Mapping[str, Tensor], s
         )
     check_targets(description.get("config"), source)
     names, config = description["class_names"], description["network"]
-    check_class_names(names, source)
+    file_checks.check_class_names(names, source)
     if not isinstance(config, Mapping) or config.get("num_classes") != len(names):
         raise UserError(f"{source} does not describe a model: {len(names)} class names, network {config!r}.")
     if not isinstance(description["preprocess"], Mapping):
         raise UserError(f"{source} does not describe a model: its preprocessing is {description['preprocess']!r}.")
-    check_numbers(config, source)
-    check_numbers(description["preprocess"], source, "preprocess")
+    file_checks.check_numbers(config, source)
+    file_checks.check_numbers(description["preprocess"], source, "preprocess")
     try:
-        with torch.device("meta"), parts_at_most(len(weights), source):
+        with torch.device("meta"), file_checks.parts_at_most(len(weights), source):
             network = MFER(**config)
-        check_fit(network.state_dict(), weights, source)
-        if check_tables(network, source):  # tables are not among the weights: they must be computed
+        file_checks.check_fit(network.state_dict(), weights, source)
+        if file_checks.check_tables(network, source):  # tables are not among the weights: they must be computed
             network = MFER(**config)
         # Checkpoints from before `grey` was stored do not say that FERPlus is grey.
         preprocess = Preprocess.from_config(
@@ -240,7 +231,7 @@ def build_model(description: Mapping[str, Any], weights: Mapping[str, Tensor], s
     except (UserError, TypeError, ValueError, AttributeError, RuntimeError, AssertionError) as error:
         message = f"{error}{missing_plugins(description.get('config'))}"
         raise UserError(message if str(source) in message else f"{source} cannot be used: {message}") from error
-    check_finite(weights, source)
+    file_checks.check_finite(weights, source)
     network.load_state_dict({name: _own(weight) for name, weight in weights.items()}, assign=True)
     network.requires_grad_(False)
     network.to(memory_format=torch.channels_last)

@@ -119,22 +119,20 @@ class Predictor:
         )
         return Predictions([prediction for _, prediction, _ in results], () if aligned else self.notes)
 
-    def embed(self, source: Any, **options: Any) -> Embeddings:
+    def embed(self, source: Any, *, colour: str = "RGB", max_pixels: int = MOST_PIXELS, **options: Any) -> Embeddings:
         """Return the feature vectors of the faces of photos.
 
         Args:
             source: as for :meth:`predict`.
-            **options: as for :meth:`predict`.
+            colour: as for :meth:`predict`.
+            max_pixels: as for :meth:`predict`.
+            **options: as for :meth:`stream`.
 
         Returns:
             (N,D) vectors, one a face, and the predictions of the same faces.
         """
-        where = {
-            "colour": options.pop("colour", "RGB"),
-            "most_pixels": options.pop("max_pixels", MOST_PIXELS),
-        }
         items, vectors = [], []
-        for _, prediction, rows in self.stream(pictures(source, **where), **options):
+        for _, prediction, rows in self.stream(pictures(source, colour=colour, most_pixels=max_pixels), **options):
             items.append(prediction)
             vectors.append(rows)
         width = max((rows.shape[1] for rows in vectors), default=0)

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mfer_lightning.errors import UserError
+from mfer_lightning.errors import UserError, expect_choice
 from mfer_lightning.nn.convolution import conv_within_map
 
 _LAYOUTS = ("NCHW", "NHWC")
@@ -96,8 +96,8 @@ class DSAttention(nn.Module):
     ) -> None:
         super().__init__()
         _check(kernel_size, reduction, norm_order, layout)
-        _one_of("static", static, _STATICS)
-        _one_of("branches", branches, _BRANCHES)
+        expect_choice("static", static, _STATICS)
+        expect_choice("branches", branches, _BRANCHES)
         self.norm_order = norm_order
         self.residual = bool(residual)
         self.layout = layout
@@ -262,15 +262,10 @@ def _like(change: Tensor, x: Tensor) -> Tensor:
     return change
 
 
-def _one_of(name: str, value: str, legal: tuple[str, ...]) -> None:
-    if value not in legal:
-        raise ValueError(f"Expected argument `{name}` to be one of {legal}, but got {value!r}.")
-
-
 def _check(kernel_size: int, reduction: int, norm_order: str, layout: str) -> None:
     if not isinstance(kernel_size, int) or kernel_size < 1 or kernel_size % 2 == 0:
         raise ValueError(f"Expected argument `kernel_size` to be a positive odd integer, but got {kernel_size!r}.")
     if not isinstance(reduction, int) or reduction < 1:
         raise ValueError(f"Expected argument `reduction` to be a positive integer, but got {reduction!r}.")
-    _one_of("norm_order", norm_order, _NORM_ORDERS)
-    _one_of("layout", layout, _LAYOUTS)
+    expect_choice("norm_order", norm_order, _NORM_ORDERS)
+    expect_choice("layout", layout, _LAYOUTS)

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mfer_lightning.errors import UserError
+from mfer_lightning.errors import UserError, expect_choice
 
 _GROUPINGS = ("prefix", "pair")
 
@@ -74,8 +74,7 @@ class MultiscaleHead(nn.Module):
     ) -> None:
         super().__init__()
         _check_classes(num_classes)
-        if grouping not in _GROUPINGS:
-            raise ValueError(f"Expected argument `grouping` to be one of {_GROUPINGS}, but got {grouping!r}.")
+        expect_choice("grouping", grouping, _GROUPINGS)
         if not isinstance(groups, int) or not 1 <= groups <= in_features:
             raise ValueError(
                 f"Expected argument `groups` to be an integer from 1 to the feature width {in_features}, "

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mfer_lightning.errors import UserError, nearest
+from mfer_lightning.errors import UserError, expect_choice, nearest
 from mfer_lightning.nn.options import plain
 
 #: Named normalisations: (mean, std) of RGB in 0..1.
@@ -78,8 +78,7 @@ class Preprocess(nn.Module):
         if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
             raise ValueError(f"Expected argument `size` to be a positive integer or None, but got {size!r}.")
         for name, value, legal in (("interpolation", interpolation, _INTERPOLATIONS), ("colour", colour, _COLOURS)):
-            if value not in legal:
-                raise ValueError(f"Expected argument `{name}` to be one of {legal}, but got {value!r}.")
+            expect_choice(name, value, legal)
         if alignment is not None and not isinstance(alignment, str):
             raise ValueError(f"Expected argument `alignment` to be a name or None, but got {alignment!r}.")
         self.size = size

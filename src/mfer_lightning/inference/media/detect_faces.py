@@ -14,7 +14,7 @@ from mfer_lightning.align.aligner import CHOICES, AlignedFace, Aligner
 from mfer_lightning.align.stored_alignment import build_stored_aligner
 from mfer_lightning.align.worker_pool import map_in_processes
 from mfer_lightning.data.images.decode import resize
-from mfer_lightning.errors import UserError
+from mfer_lightning.errors import UserError, expect_choice
 from mfer_lightning.inference.media.photos import Picture, Pixels, read_photo
 
 #: Largest side of stored faces in pixels, whatever a model's file says.
@@ -66,8 +66,7 @@ class Finder:
         detector: Mapping[str, Any] | None = None,
         aligner: Aligner | None = None,
     ) -> None:
-        if faces not in CHOICES:
-            raise ValueError(f"Expected argument `faces` to be one of {CHOICES}, but got {faces!r}.")
+        expect_choice("faces", faces, CHOICES)
         size = alignment.get("size")
         if size is not None and (isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= _LARGEST):
             raise UserError(f"The model says that its faces were stored at a size of {size!r} pixels: it is damaged.")

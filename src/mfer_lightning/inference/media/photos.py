@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from mfer_lightning.data.images.decode import DAMAGE, to_rgb
+from mfer_lightning.errors import expect_choice
 from mfer_lightning.inference.media.photo_files import find_photos, shown
 from mfer_lightning.inference.results import NOT_AN_IMAGE, OK, TOO_LARGE, UNREADABLE
 
@@ -135,8 +136,7 @@ def pictures(source: Any, *, colour: str = "RGB", most_pixels: int = MOST_PIXELS
         UserError: where a path does not exist, or a folder or pattern holds no photo.
         ValueError: for objects that are not pictures.
     """
-    if colour not in COLOURS:
-        raise ValueError(f"Expected argument `colour` to be one of {COLOURS}, but got {colour!r}.")
+    expect_choice("colour", colour, COLOURS)
     if isinstance(source, (str, Path)):
         for path in find_photos(source).paths:
             yield read_photo(path, most_pixels)
@@ -177,14 +177,14 @@ def _arrays(source: Any, colour: str) -> Iterator[Picture]:
     if values.dtype != np.uint8 or values.size == 0:
         hint = " Multiply numbers in 0..1 by 255 first." if values.dtype.kind == "f" else ""
         raise ValueError(f"Expected argument `source` to be {legal}, but got {got}.{hint}")
-    if tensor and values.ndim in (3, 4) and values.shape[-3] == 3:
-        values = np.moveaxis(values, -3, -1)
-    elif tensor or not (
-        values.ndim == 2
-        or (values.ndim == 3 and values.shape[2] in (1, 3, 4))
-        or (values.ndim == 4 and values.shape[3] == 3)
-    ):
+    if tensor:
+        fits = values.ndim in (3, 4) and values.shape[-3] == 3
+    else:
+        fits = values.ndim == 2 or values.shape[2:] in ((1,), (3,), (4,)) or values.shape[3:] == (3,)
+    if not fits:
         raise ValueError(f"Expected argument `source` to be {legal}, but got {got}.")
+    if tensor:
+        values = np.moveaxis(values, -3, -1)
     for one in values if values.ndim == 4 else values[None]:
         yield of_image(_three_channels(one, colour))
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from mfer_lightning.errors import UserError
+from mfer_lightning.errors import UserError, expect_choice
 from mfer_lightning.nn.backbones.timm_backbone import create_timm_model
 from mfer_lightning.nn.backbones.trace import timm_facts
 from mfer_lightning.nn.network import MFER
@@ -71,8 +71,7 @@ def load_weights(model: MFER, weights: str | Path, *, head: str = "load") -> Loa
         >>> print(load_weights(net, "none"))
         no weights; new: attention, backbone, final norm, head
     """
-    if head not in ("load", "new"):
-        raise ValueError(f"Expected argument `head` to be one of ('load', 'new'), but got {head!r}.")
+    expect_choice("head", head, ("load", "new"))
     if str(weights) == "none":
         return _report(model, "none", "no", {}, ())
     if str(weights) == "imagenet":

@@ -1,0 +1,51 @@
+"""The function of a verb takes the options of the command line, with the same names and defaults."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from mfer_lightning.config.schema_align import Align
+from mfer_lightning.config.schema_evaluate import Evaluate
+from mfer_lightning.config.schema_export import Export
+from mfer_lightning.config.schema_predict import Predict
+from omegaconf import MISSING, OmegaConf
+
+from mfer_lightning.align.run import align
+from mfer_lightning.analysis.model_on_split import open_model_on_split
+from mfer_lightning.analysis.run import evaluate
+from mfer_lightning.inference.export.run import export
+from mfer_lightning.inference.predict.run import predict
+
+#: Groups of options whose members are arguments of their own.
+FLAT = ("video", "paths", "evaluation")
+
+
+def options(schema: type) -> dict[str, Any]:
+    """Name -> default of every option, those of flat groups included."""
+    found: dict[str, Any] = OmegaConf.to_container(OmegaConf.structured(schema))
+    for group in FLAT:
+        found |= found.pop(group, {})
+    return found
+
+
+@pytest.mark.parametrize(
+    ("schema", "functions", "absent"),
+    [
+        (Align, (align,), ()),
+        (Evaluate, (evaluate, open_model_on_split), ()),
+        (Export, (export,), ("runs",)),
+        (Predict, (predict,), ()),
+    ],
+)
+def test_options_and_arguments_agree(schema: type, functions: tuple[Callable[..., Any], ...], absent: tuple) -> None:
+    arguments = {k: v for f in functions for k, v in inspect.signature(f).parameters.items()}
+    for name, default in options(schema).items():
+        if name in absent:
+            continue
+        assert name in arguments
+        given = arguments[name].default
+        if given not in (inspect.Parameter.empty, None) and default not in (MISSING, None, [], {}):
+            assert given == default, name
