@@ -1,4 +1,4 @@
-"""Similarity transforms between points, and pictures warped by them.
+"""Fit similarity transforms to points, and warp pictures.
 
 Umeyama: Least-squares estimation of transformation parameters between two point patterns, IEEE TPAMI 13(4), 1991.
 Pixels are counted from the centre of the first one: a point (0, 0) is the middle of the top left pixel.
@@ -21,13 +21,13 @@ BORDERS = {"black": cv2.BORDER_CONSTANT, "edge": cv2.BORDER_REPLICATE, "mirror":
 
 
 def similarity(source: Points, target: Points) -> Matrix:
-    """Find the rotation, uniform scale and shift that bring points nearest to others, in the least-squares sense.
+    """Find the rotation, uniform scale and shift that map points to others with the least squared error.
 
-    A mirror image is never used: where the points ask for one, the best proper rotation is returned.
+    Reflections are not used: where one would fit better, the best proper rotation is returned.
 
     Args:
         source: (N,2) points x, y, N >= 2, not all the same.
-        target: (N,2) where they should go.
+        target: (N,2) their targets.
 
     Returns:
         (2,3) matrix M, with ``target ~ M[:, :2] @ source + M[:, 2]``.
@@ -71,14 +71,14 @@ def transform_points(matrix: Matrix, points: Points) -> Points:
 def warp(image: Image, matrix: Matrix, width: int, height: int, border: str = "black") -> Image:
     """Resample a picture under a similarity transform.
 
-    Where the picture shrinks it is low-pass filtered first, so that nothing aliases.
+    A picture that shrinks is low-pass filtered first, against aliasing.
 
     Args:
         image: (H,W,3) uint8.
         matrix: (2,3), from the picture's pixels to the output's.
         width: of the output.
         height: of the output.
-        border: of :data:`BORDERS`: what lies outside of the photo.
+        border: of :data:`BORDERS`: how pixels outside of the photo are filled.
 
     Returns:
         (height,width,3) uint8.
@@ -97,7 +97,7 @@ def warp(image: Image, matrix: Matrix, width: int, height: int, border: str = "b
 
 
 def _shrunk(image: Image, matrix: Matrix, scale: float) -> tuple[Image, Matrix]:
-    """Shrink by averaging as far as the transform shrinks, and give the transform from there."""
+    """Shrink by averaging as far as the transform shrinks, and return the remaining transform."""
     height, width = image.shape[:2]
     small = (max(1, round(width * scale)), max(1, round(height * scale)))
     shrunk = np.asarray(cv2.resize(image, small, interpolation=cv2.INTER_AREA), dtype=np.uint8)

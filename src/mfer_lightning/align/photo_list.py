@@ -1,4 +1,4 @@
-"""List the photos that are to be aligned, and name their aligned faces."""
+"""List the photos to align, and name their aligned faces."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ class Report:
         return {row["photo"]: row["status"] for row in self.rows()}
 
     def forget(self, photos: Iterable[str]) -> None:
-        """Drop the rows of photos that are to be tried again."""
+        """Drop the rows of photos to try again."""
         again = set(photos)
         kept = [row for row in self.rows() if row["photo"] not in again]
         with atomic_path(self.path) as path, path.open("w", newline="", encoding="utf-8") as file:

@@ -1,4 +1,4 @@
-"""Where the five landmarks of an aligned face should lie. Named and versioned: a template is part of a model.
+"""Templates: the positions of the five landmarks in an aligned face, named and versioned.
 
 Points are left eye, right eye, nose tip, left and right corner of the mouth, left and right as seen in the picture.
 """
@@ -44,7 +44,7 @@ class Template:
         return f"{self.name}@{self.version}"
 
     def scaled(self, size: int, margin: float = 0.0) -> tuple[NDArray[np.float64], int, int]:
-        """Give the points for a crop of another size.
+        """Scale the points to a crop of another size.
 
         Args:
             size: height of the crop in pixels; the width follows.
@@ -94,7 +94,7 @@ TEMPLATES: Mapping[str, Template] = MappingProxyType(
 
 
 def get_template(name: str) -> Template:
-    """Look a template up by name, with or without its version.
+    """Look up a template by name, with or without its version.
 
     Raises:
         UserError: where there is none, or of another version.

@@ -1,1 +1,1 @@
-"""What a trained model looks at, and what it bears: over a model and faces."""
+"""Evaluate trained models on datasets: metrics, robustness, Grad-CAM and attention maps (``mfer evaluate``)."""

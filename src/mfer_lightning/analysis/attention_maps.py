@@ -18,7 +18,7 @@ class AttentionMaps:
     """The weights of one attention module.
 
     Args:
-        stage: after which stage of the backbone it stands, from 1.
+        stage: the stage of the backbone that it follows, from 1.
         weights: (B,C,H,W) float32; each channel sums to 1 over the positions of a face.
     """
 

@@ -131,7 +131,7 @@ def stage_of(model: FERModel, faces: Tensor, stage: int | None = None) -> int:
 
     Args:
         model: the model.
-        faces: (B,3,H,W), of the size that is to be explained.
+        faces: (B,3,H,W), of the size to explain.
         stage: number from 1; None: :func:`default_stage`.
 
     Raises:

@@ -69,7 +69,7 @@ class ModelOnSplit:
         return f"{self.datamodule.protocol.name}{self.match.mark}"
 
     def describe(self) -> dict[str, Any]:
-        """Return what a result says of the faces: dataset, protocol, split, evaluation set."""
+        """Return the entries of a result that describe the faces: dataset, protocol, split, evaluation set."""
         usual = self.datamodule.protocol.describe(self.split)
         return {
             "dataset": self.dataset.get("name", self.datamodule.dataset),
@@ -79,7 +79,7 @@ class ModelOnSplit:
         }
 
     def describe_model(self) -> dict[str, Any]:
-        """Return what a result says of the model."""
+        """Return the entries of a result that describe the model."""
         said = self.model.metadata
         return {
             "checkpoint": str(self.model.source),

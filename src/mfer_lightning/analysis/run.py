@@ -55,7 +55,7 @@ def evaluate(
         The folder of the results.
 
     Raises:
-        UserError: for illegal options, and for whatever is wrong with the model or the data.
+        UserError: for illegal options, or where the model or the data cannot be used.
     """
     if checkpoint is not None and predictions is not None:
         raise UserError("Give one of the two, checkpoint=... or predictions=...: a model or a table is evaluated.")

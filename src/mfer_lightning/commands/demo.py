@@ -1,4 +1,4 @@
-"""``mfer demo``: a local web page on which a trained model looks at photos."""
+"""``mfer demo``: a local web page on which a trained model predicts photos."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The local web page: a photo in, faces with their emotions out. Nothing is kept."""
+"""A local web page on which a trained model predicts photos (``mfer demo``)."""

@@ -1,1 +1,1 @@
-"""From a checkpoint back to a model."""
+"""Load trained models, predict photos, videos and splits of datasets, and export."""

@@ -32,7 +32,7 @@ class Classifier(Protocol):
 
     @property
     def metadata(self) -> Mapping[str, Any]:
-        """What the model's file says of its training: ``dataset``, ``alignment``, ``config``, ..."""
+        """The metadata of the model's file: ``dataset``, ``alignment``, ``config``, ..."""
         ...
 
     def identity(self) -> str:
@@ -63,7 +63,7 @@ class TorchClassifier:
 
     @property
     def metadata(self) -> Mapping[str, Any]:
-        """What the checkpoint says of its training."""
+        """The metadata of the checkpoint."""
         return self.model.metadata
 
     def identity(self) -> str:

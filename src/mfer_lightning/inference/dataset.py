@@ -59,7 +59,7 @@ def open_dataset(config: Mapping[str, Any], loader: Mapping[str, Any], cache: st
         cache: folder of decoded images; None: the default.
 
     Raises:
-        UserError: for whatever is wrong with options or files.
+        UserError: where an option is illegal, or files are missing or damaged.
     """
     check_least("loader.eval_batch_size", loader["eval_batch_size"], 1)
     check_least("loader.num_workers", loader["num_workers"], 0)

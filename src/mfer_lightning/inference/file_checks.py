@@ -63,7 +63,7 @@ def check_numbers(config: Mapping[str, Any], source: Path, key: str = "network")
     Args:
         config: plain nested values.
         source: the file, for messages.
-        key: the name under which the value stands.
+        key: the name of the value.
 
     Raises:
         UserError: naming the number.

@@ -1,4 +1,4 @@
-"""A model's classes and a dataset's classes brought together by name, and nothing left out silently."""
+"""Match the classes of a model and a dataset by emotion name. Nothing is left out silently."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from mfer_lightning.errors import UserError, nearest
 
 @dataclass(frozen=True)
 class ClassMatch:
-    """How a model's logits and a dataset's labels become figures over one common order.
+    """The common classes of a model and a dataset.
 
     Args:
         names: the K common classes, in the dataset's order.
-        columns: (K,) the model's logit for each.
-        to_common: (L,) for each of the dataset's L classes its place among ``names``, -1 where it is left out.
+        columns: (K,) index of the model's logit for each.
+        to_common: (L,) index in ``names`` of each of the dataset's L classes, -1 where it is left out.
         dropped: what is left out on either side.
     """
 
@@ -30,7 +30,7 @@ class ClassMatch:
 
     @property
     def mark(self) -> str:
-        """What to add to a protocol's name, e.g. ``"-without-contempt"``: such figures never mix with others."""
+        """Suffix of the protocol's name, e.g. ``"-without-contempt"``, so that such figures never mix with others."""
         return f"-without-{'-'.join(self.dropped)}" if self.dropped else ""
 
 

@@ -191,7 +191,7 @@ def build_model(description: Mapping[str, Any], weights: Mapping[str, Tensor], s
     Shapes are compared before anything of their size is allocated: a file cannot ask for more memory than it brings.
 
     Args:
-        description: ``class_names``, ``network``, ``preprocess``, and whatever is to become the metadata.
+        description: ``class_names``, ``network``, ``preprocess``, and further entries, which become the metadata.
         weights: name in the network -> tensor; exactly the network's.
         source: the file, for messages.
 

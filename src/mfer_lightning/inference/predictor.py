@@ -60,7 +60,7 @@ class Predictor:
 
     @property
     def metadata(self) -> Mapping[str, Any]:
-        """What the model's file says of its training: ``dataset``, ``protocol``, ``config``, ``git``, ..."""
+        """The metadata of the model's file: ``dataset``, ``protocol``, ``config``, ``git``, ..."""
         return self.classifier.metadata
 
     @property

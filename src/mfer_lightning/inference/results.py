@@ -120,9 +120,9 @@ class Face:
     def __str__(self) -> str:
         words = ", ".join(f"{name} {share:.0%}" for name, share in self.top(3))
         person = "" if self.track is None else f" of person {self.track}"
-        place = "" if self.box is None else f" at x {self.box[0]:.0f}, y {self.box[1]:.0f}"
-        size = "" if self.box is None else f", {self.box[2]:.0f}x{self.box[3]:.0f} px"
-        return f"face {self.number}{person}{place}{size}: {words}"
+        x, y, width, height = self.box or (0, 0, 0, 0)
+        place = "" if self.box is None else f" at x {x:.0f}, y {y:.0f}, {width:.0f}x{height:.0f} px"
+        return f"face {self.number}{person}{place}: {words}"
 
     def _repr_html_(self) -> str:
         return Predictions([Prediction(faces=(self,))])._repr_html_()

@@ -256,7 +256,7 @@ def _at_least_float32(x: Tensor) -> Tensor:
 
 
 def _like(change: Tensor, x: Tensor) -> Tensor:
-    """Give a result the memory format of the input (a sum with the input does so by itself)."""
+    """Return a result in the memory format of the input; a sum with the input has it already."""
     if x.dim() == 4 and x.is_contiguous():
         return change.contiguous()
     return change

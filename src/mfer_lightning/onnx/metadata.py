@@ -33,7 +33,7 @@ class Description:
             None where it does not.
         size: side that faces are resized to inside the model.
         resizes: whether it resizes; where not, faces must come as (3, size, size).
-        views: what its figures are averaged over.
+        views: what its reported figures are averaged over.
         preprocess: all that happens to a face inside the model, in the words of
             :class:`mfer_lightning.nn.preprocess.Preprocess`.
         quantized: ``"none"`` or ``"int8"``.

@@ -45,7 +45,7 @@ class OnnxModel:
         description: class names, alignment, preprocessing and provenance, from the file's metadata.
 
     Raises:
-        UserError: where the file is missing, damaged, unsafe or not one of ours.
+        UserError: where the file is missing, damaged, unsafe or from another program.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class OnnxModel:
 
     @property
     def metadata(self) -> Mapping[str, Any]:
-        """What the file says of its training, with the alignment and what is averaged for one face."""
+        """The metadata of the file: training, alignment, and what is averaged for each face."""
         return {
             **self.description.more,
             "alignment": self.description.alignment,
@@ -88,7 +88,7 @@ class OnnxModel:
 
     @property
     def views(self) -> Views:
-        """What is averaged for one face, unless told otherwise."""
+        """What is averaged for each face by default."""
         return self.description.views
 
     def predict(

@@ -1,1 +1,1 @@
-"""Writing a trained model for others: weights with a description and a card, or an ONNX graph."""
+"""Write models for others: weights with a model card, or an ONNX file that is compared with its checkpoint."""

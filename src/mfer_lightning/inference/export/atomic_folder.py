@@ -15,7 +15,7 @@ MARKS = ("config.json", "model.onnx", "export.json")
 
 @contextmanager
 def atomic_folder(target: str | Path, *, replace: bool = False) -> Iterator[Path]:
-    """Give a temporary folder beside ``target`` that becomes ``target`` when the block ends without an error.
+    """Yield a temporary folder beside ``target`` that becomes ``target`` when the block ends without an error.
 
     Args:
         target: the folder to make. An empty one may be there already.

@@ -69,7 +69,7 @@ def read_photo(path: Path, most_pixels: int = MOST_PIXELS) -> Picture:
         most_pixels: more are refused.
 
     Returns:
-        The picture. Nothing is raised, whatever the file holds.
+        The picture. No exception is raised for any content.
     """
     name = shown(path)
     try:

@@ -88,7 +88,7 @@ class Journal(AbstractContextManager["Journal"]):
         return {line["key"]: ((line.get("bytes", 0), line.get("modified", 0)), line["status"]) for line in lines}
 
     def forget(self, keys: Collection[str]) -> None:
-        """Drop the lines of photos that are to be predicted again."""
+        """Drop the lines of photos to predict again."""
         if not keys:
             return
         gone = set(keys)

@@ -82,7 +82,7 @@ class AttendedStage(nn.Module):
         self.attention = attention
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        """Run the stage on whatever timm passes it, then the attention on its map."""
+        """Run the stage with timm's arguments, then the attention on its map."""
         return self.attention(self.stage(x, *args, **kwargs))  # type: ignore[no-any-return]
 
     def __iter__(self) -> Iterator[nn.Module]:
@@ -95,8 +95,8 @@ class Backbone(nn.Module):
     """Normalised images to pooled, layer-normalised features: stages, global average pooling, LayerNorm (eps 1e-6).
 
     The stages are numbered as in the paper: a five- or six-level model's last four resolutions are stages 1 to 4, so
-    3 and 4 are those of stride 16 and 32 for every common family. timm's own head is removed, and with it whatever
-    does not take part in the feature, so that no parameter goes without a gradient (distributed training needs that).
+    3 and 4 are those of stride 16 and 32 for every common family. timm's own head is removed, and with it all
+    modules that the feature does not depend on: distributed training needs a gradient for every parameter.
 
     Args:
         config: a complete specification, see :func:`resolve_timm`.

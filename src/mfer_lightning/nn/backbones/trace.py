@@ -5,8 +5,6 @@ No arithmetic happens there: tracing ConvNeXt-Base at 224 pixels takes a fractio
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -166,15 +164,18 @@ def run_on_meta(
     state = {path: torch.empty_like(tensor, device="meta") for path, tensor in tensors}
     state |= {f"model.{path}": tensor for path, tensor in (parameters or {}).items()}
     image = torch.empty(1, in_chans, *size, device="meta")
+    training = model.training
+    features.eval()  # no drop-path, dropout or batch statistics
     try:
-        with _evaluating(model):
-            return functional_call(features, state, (image,))
+        return functional_call(features, state, (image,))
     except (RuntimeError, ValueError, TypeError, AttributeError, AssertionError, NotImplementedError) as error:
         raise UserError(
             f"Backbone '{name}' does not run on images of {size[0]}x{size[1]} with these options: "
             f"{str(error).splitlines()[0] if str(error) else type(error).__name__}. "
             "Models of a fixed size take it as `options: {img_size: ...}`, and many of them only the default stem."
         ) from error
+    finally:
+        model.train(training)
 
 
 def timm_facts(model: nn.Module) -> dict[str, Any]:
@@ -206,18 +207,6 @@ def _leaves(output: Tensor) -> set[int]:
             leaves.add(id(node.variable))
         pending.extend(following for following, _ in node.next_functions)
     return leaves
-
-
-@contextmanager
-def _evaluating(module: nn.Module) -> Iterator[None]:
-    """Inside the block, use evaluation mode: no drop-path, dropout or batch statistics."""
-    modes = {m: m.training for m in module.modules()}
-    module.eval()
-    try:
-        yield
-    finally:
-        for m, mode in modes.items():
-            m.training = mode
 
 
 def _image_size(model: nn.Module) -> tuple[int, int]:

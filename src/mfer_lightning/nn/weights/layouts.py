@@ -29,14 +29,14 @@ _TIMM_TO_META = (
 
 @dataclass(frozen=True)
 class Layout:
-    """What a file of this layout would call our tensors.
+    """The names of our tensors in a file of this layout.
 
     Args:
         words: the layout, for messages.
         names: our name -> the file's name, for every tensor that such a file can hold.
-        droppable: names of modules or tensors, or prefixes that end in a dot, that the network has no part for
+        droppable: names of modules or tensors, or prefixes that end in a dot, without a counterpart in the network
             (a classifier, loss centres).
-        backbone_only: whether such files know nothing of attention and heads.
+        backbone_only: whether such files have neither attention nor heads.
     """
 
     words: str
@@ -45,12 +45,12 @@ class Layout:
     backbone_only: bool = False
 
     def drops(self, name: str) -> bool:
-        """Say whether a name that is none of ours may be left out."""
+        """Whether a name without a counterpart may be left out."""
         return any(name == d or name.startswith(d if d.endswith(".") else f"{d}.") for d in self.droppable)
 
 
 def detect(keys: Iterable[str]) -> str:
-    """Tell a layout by its names: ``"own"``, ``"released"``, ``"meta"`` or ``"timm"`` (anything else).
+    """Recognise a layout by its names: ``"own"``, ``"released"``, ``"meta"`` or ``"timm"`` (anything else).
 
     Example:
         >>> detect(["downsample_layers.0.0.weight", "stages.2.27.key.0.weight"])
@@ -66,7 +66,7 @@ def detect(keys: Iterable[str]) -> str:
 
 
 def own(ours: Iterable[str], keys: Iterable[str]) -> Layout:
-    """Find the network in one of our checkpoints, whatever it is called in there.
+    """Map the names in one of our checkpoints, where the network may have any prefix.
 
     Args:
         ours: names of the network's tensors.
@@ -81,7 +81,7 @@ def own(ours: Iterable[str], keys: Iterable[str]) -> Layout:
         raise UserError(f"The checkpoint holds {len(prefixes)} networks ({', '.join(sorted(prefixes))}), not one.")
     prefix = prefixes.pop()
     inside = tuple(prefix + part for part in ("backbone.", "head."))
-    # Beside the network lie the loss's centres and the like; within it everything must have a place.
+    # beside the network there may be loss centres and the like; within it every tensor needs a counterpart
     beside = tuple(key for key in keys if not key.startswith(inside)) if prefix else ()
     return Layout("one of our checkpoints", {name: prefix + name for name in ours}, beside)
 
@@ -116,7 +116,7 @@ def timm_layout(ours_to_timm: Mapping[str, str], head_norm: bool, droppable: Ite
     Args:
         ours_to_timm: our name -> timm's, for the backbone.
         head_norm: whether timm's ``head.norm``, which comes after the pooling, is our final norm.
-        droppable: timm's names of what our network has no part for (classifier, pruned modules).
+        droppable: timm's names without a counterpart in our network (classifier, pruned modules).
     """
     return Layout(
         "timm",
