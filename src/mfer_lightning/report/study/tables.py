@@ -89,7 +89,7 @@ def spread(values: Sequence[float], unit: float = 100.0, digits: int = 2) -> Cel
         ('91.00 ± 1.41', '90.00', '–')
     """
     text = mean_and_spread(values, unit, digits)
-    return Cell(text, unit * float(np.mean(values)) if values else None)
+    return Cell(text, float((unit * np.asarray(values, dtype=np.float64)).mean()) if values else None)
 
 
 def mean_of(values: Sequence[float]) -> float | None:
