@@ -61,7 +61,8 @@ def keep_swept(folder: Path, patience: float = PATIENCE, look: float = LOOK) -> 
 
     def work() -> None:
         while folder.is_dir():
-            sweep(folder, patience)
+            with suppress(FileNotFoundError):  # deleted at this moment
+                sweep(folder, patience)
             time.sleep(look)
 
     thread = threading.Thread(target=work, name="mfer-demo-sweep", daemon=True)
