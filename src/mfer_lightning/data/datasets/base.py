@@ -259,10 +259,7 @@ class FaceDataModule(L.LightningDataModule, ABC):
         return self.predict_dataloader("test")
 
     def predict_dataloader(
-        self,
-        split: SplitName = "test",
-        positions: NDArray[np.int64] | None = None,
-        change: Change | None = None,
+        self, split: SplitName = "test", positions: NDArray[np.int64] | None = None, change: Change | None = None
     ) -> DataLoader[Any]:
         """Faces of a split, each once and without augmentation.
 

@@ -61,9 +61,6 @@ class FacsSource:
             rows = np.flatnonzero(index.partition == partition)
             self._number[rows] = np.arange(len(rows))
 
-    def __len__(self) -> int:
-        return len(self.index)
-
     def name(self, row: int) -> str:
         """Return the face's made-up name."""
         return str(self.index.path[row])
