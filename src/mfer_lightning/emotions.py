@@ -14,16 +14,7 @@ from types import MappingProxyType
 from mfer_lightning.errors import UserError
 
 #: Ekman's six, neutral and contempt, in the order of AffectNet's codes.
-EMOTIONS: tuple[str, ...] = (
-    "neutral",
-    "happiness",
-    "sadness",
-    "surprise",
-    "fear",
-    "disgust",
-    "anger",
-    "contempt",
-)
+EMOTIONS: tuple[str, ...] = ("neutral", "happiness", "sadness", "surprise", "fear", "disgust", "anger", "contempt")
 
 #: Spellings found in folder names, csv files and other projects' checkpoints.
 ALIASES: Mapping[str, str] = MappingProxyType(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Collection, Iterable
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 #: More names than this are not listed in a message.
 MOST_NAMES = 24
@@ -22,6 +22,36 @@ class UserError(Exception):
     """
 
 
+class Range(NamedTuple):
+    """Legal finite numbers.
+
+    Attributes:
+        low: the smallest.
+        high: the largest; infinity: there is none.
+        excluded: ``"low"`` or ``"high"`` where that end itself is not legal.
+
+    Example:
+        >>> 0.0 in Range(0, 1), 0.0 in Range(0, excluded="low"), str(Range(0, 1))
+        (True, False, 'at least 0 and at most 1')
+    """
+
+    low: float
+    high: float = math.inf
+    excluded: str = ""
+
+    def __contains__(self, value: object) -> bool:
+        number = float(value)  # type: ignore[arg-type]
+        above = number > self.low if self.excluded == "low" else number >= self.low
+        below = number < self.high if self.excluded == "high" else number <= self.high
+        return above and below and math.isfinite(number)  # NaN compares false with everything
+
+    def __str__(self) -> str:
+        legal = f"{'more than' if self.excluded == 'low' else 'at least'} {self.low:g}"
+        if self.high == math.inf:
+            return legal
+        return f"{legal} and {'less than' if self.excluded == 'high' else 'at most'} {self.high:.10g}"
+
+
 #: int or float, returned as it was given.
 Number = TypeVar("Number", bound=float)
 
@@ -32,9 +62,9 @@ def check_number(name: str, value: Number, low: float, high: float = math.inf, *
     Args:
         name: of the argument.
         value: what it was given.
-        low: the smallest legal number.
-        high: the largest; infinity: there is none.
-        excluded: ``"low"`` or ``"high"`` where that end itself is not legal.
+        low: as in :class:`Range`, and so the others.
+        high: the largest.
+        excluded: which end is not legal.
 
     Returns:
         The number.
@@ -52,15 +82,10 @@ def check_number(name: str, value: Number, low: float, high: float = math.inf, *
             ...
         ValueError: Expected argument `decay` to be at least 0 and less than 1, but got 1.0.
     """
-    number = float(value)
-    above = number > low if excluded == "low" else number >= low
-    below = number < high if excluded == "high" else number <= high
-    if above and below and math.isfinite(number):  # NaN compares false with everything
-        return value
-    legal = f"{'more than' if excluded == 'low' else 'at least'} {low:g}"
-    if high != math.inf:
-        legal += f" and {'less than' if excluded == 'high' else 'at most'} {high:.10g}"
-    raise ValueError(f"Expected argument `{name}` to be {legal}, but got {value!r}.")
+    legal = Range(low, high, excluded)
+    if value not in legal:
+        raise ValueError(f"Expected argument `{name}` to be {legal}, but got {value!r}.")
+    return value
 
 
 def check_count(name: str, value: int, low: int = 1) -> int:

@@ -41,12 +41,29 @@ def atomic_path(target: str | Path) -> Iterator[Path]:
         ('whole', 1)
     """
     target = Path(target)
-    temporary = None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.stem}-", suffix=target.suffix)
-        os.close(handle)
-        temporary = Path(name)
+        with replacing(target, target.suffix) as temporary:
+            yield temporary
+    except OSError as error:
+        raise UserError(
+            f"Cannot write {target}: {error.strerror or error}. Free some space and give the same command again, or "
+            "choose another folder."
+        ) from error
+
+
+@contextmanager
+def replacing(target: Path, suffix: str) -> Iterator[Path]:
+    """As :func:`atomic_path`, with the system's own errors, in a folder that exists.
+
+    Args:
+        target: the file to write.
+        suffix: of the temporary path.
+    """
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.stem}-", suffix=suffix)
+    os.close(handle)
+    temporary = Path(name)
+    try:
         yield temporary
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
@@ -54,14 +71,8 @@ def atomic_path(target: str | Path) -> Iterator[Path]:
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)  # mkstemp makes files that only the owner may read
         temporary.replace(target)
-    except OSError as error:
-        raise UserError(
-            f"Cannot write {target}: {error.strerror or error}. Free some space and give the same command again, or "
-            "choose another folder."
-        ) from error
     finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 def make_folder(folder: str | Path) -> None:

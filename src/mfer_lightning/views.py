@@ -65,8 +65,7 @@ class Views:
             ValueError: where the shift is out of range.
         """
         return cls(
-            bool(said.get("flip", False)) if flip is None else flip,
-            said.get("shift", 0.0) if shift is None else shift,
+            bool(said.get("flip", False)) if flip is None else flip, said.get("shift", 0.0) if shift is None else shift
         )
 
     @property

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import yaml
-from commands.conftest import FACS, TINY, Mfer, only_run
+from commands.conftest import FACS, FEW, TINY, Mfer, only_run
 from data.trees import write_ferplus
 from PIL import Image
 
@@ -25,6 +26,11 @@ from mfer_lightning.nn import MFER
 
 def result_of(run: Path) -> dict:
     return json.loads((run / "result.json").read_text(encoding="utf-8"))
+
+
+def copied(run: Path, runs: Path) -> Path:
+    """A run of its own for a test that changes it."""
+    return Path(shutil.copytree(run, runs / run.name))
 
 
 @pytest.mark.drawn
@@ -100,26 +106,23 @@ def test_the_best_checkpoint_rebuilds_the_predictions_without_the_run(mfer: Mfer
     np.testing.assert_allclose(logits, Predictions.from_csv(run / "predictions_test.csv").logits, atol=1e-5)
 
 
-def test_metrics_csv_has_a_row_an_epoch_with_the_loss_terms_and_the_validation_figures(
-    mfer: Mfer, tmp_path: Path
-) -> None:
-    assert mfer(*FACS, "loss=dsf") == 0
-    run = only_run(tmp_path / "runs")
-    with (run / "metrics.csv").open(newline="") as file:
+def test_metrics_csv_has_a_row_an_epoch_with_the_loss_terms_and_the_validation_figures(few_run: Path) -> None:
+    with (few_run / "metrics.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["epoch"] for row in rows] == ["0", "1"]
     for name in ("train/loss", "train/classification", "train/feature", "val/accuracy", "val/mean_class_accuracy"):
         assert all(np.isfinite(float(row[name])) for row in rows), name
-    selection = result_of(run)["selection"]
+    selection = result_of(few_run)["selection"]
     best = max(rows, key=lambda row: float(row["val/accuracy"]))
     assert float(best["val/accuracy"]) == pytest.approx(selection["value"], abs=1e-6)
 
 
-def test_the_same_command_twice_gives_the_same_figures_in_a_folder_beside(mfer: Mfer, tmp_path: Path) -> None:
-    assert mfer(*FACS, "trainer.max_epochs=1") == 0
-    first = only_run(tmp_path / "runs")
+def test_the_same_command_twice_gives_the_same_figures_in_a_folder_beside(
+    mfer: Mfer, tmp_path: Path, few_run: Path
+) -> None:
+    first = copied(few_run, tmp_path / "runs")
     before = {f: f.read_bytes() for f in first.rglob("*") if f.is_file()}
-    assert mfer(*FACS, "trainer.max_epochs=1") == 0
+    assert mfer(*FEW) == 0
     second = tmp_path / "runs" / f"{first.name}.2"
     assert result_of(second)["metrics"] == result_of(first)["metrics"]
     assert (second / "predictions_test.csv").read_bytes() == before[first / "predictions_test.csv"]
@@ -127,9 +130,8 @@ def test_the_same_command_twice_gives_the_same_figures_in_a_folder_beside(mfer: 
 
 
 def test_an_interrupted_run_is_continued_to_the_same_weights(
-    mfer: Mfer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    mfer: Mfer, tmp_path: Path, few_run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert mfer(*FACS, "name=whole") == 0
     calls = []
 
     def interrupt(self: FERModule) -> None:
@@ -139,18 +141,17 @@ def test_an_interrupted_run_is_continued_to_the_same_weights(
 
     with monkeypatch.context() as patch:
         patch.setattr(FERModule, "on_train_epoch_start", interrupt)
-        assert mfer(*FACS, "name=cut") == 130
+        assert mfer(*FEW, "name=cut") == 130
     cut = only_run(tmp_path / "runs" / "cut")
     assert calls == [0, 1]
     assert not (cut / "result.json").exists()
     made_elsewhere(cut / "checkpoints" / "last.ckpt", precision="16-mixed")
-    assert mfer(*FACS, "name=cut") == 0
-    here = result_of(only_run(tmp_path / "runs" / "whole"))["hardware"]["precision"]
+    assert mfer(*FEW, "name=cut") == 0
+    here = result_of(few_run)["hardware"]["precision"]
     assert result_of(cut)["hardware"]["precision"] == f"16-mixed, then {here}"
     assert any(note.startswith(f"Trained in 16-mixed, then {here}") for note in result_of(cut)["notes"])
-    whole = only_run(tmp_path / "runs" / "whole")
     assert only_run(tmp_path / "runs" / "cut") == cut
-    ours, theirs = (torch.load(r / "checkpoints/last.ckpt", weights_only=True)["state_dict"] for r in (cut, whole))
+    ours, theirs = (torch.load(r / "checkpoints/last.ckpt", weights_only=True)["state_dict"] for r in (cut, few_run))
     for name, value in theirs.items():
         assert torch.equal(ours[name], value), name
     with (cut / "metrics.csv").open(newline="") as file:
@@ -224,33 +225,31 @@ def test_a_refused_run_leaves_no_folder_behind(mfer: Mfer, tmp_path: Path) -> No
 
 
 def test_a_damaged_checkpoint_is_one_message_with_the_way_out(
-    mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture
+    mfer: Mfer, tmp_path: Path, few_run: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    assert mfer(*FACS, "trainer.max_epochs=1") == 0
-    run = only_run(tmp_path / "runs")
+    run = copied(few_run, tmp_path / "runs")
     (run / "result.json").unlink()
     (run / "checkpoints" / "last.ckpt").write_bytes(b"half a file")
-    capsys.readouterr()
-    assert mfer(*FACS, "trainer.max_epochs=1") == 2
+    assert mfer(*FEW) == 2
     assert "resume=never" in capsys.readouterr().err
     assert (run / "checkpoints" / "best.ckpt").is_file()
 
 
-def test_a_checkpoint_of_ours_serves_as_initial_weights(mfer: Mfer, tmp_path: Path) -> None:
-    assert mfer(*FACS, "trainer.max_epochs=1") == 0
-    best = only_run(tmp_path / "runs") / "checkpoints" / "best.ckpt"
+def test_a_checkpoint_of_ours_serves_as_initial_weights(mfer: Mfer, few_run: Path) -> None:
+    best = few_run / "checkpoints" / "best.ckpt"
     prefixes = {name.split(".")[0] for name in read_checkpoint(best)["state_dict"]}
     assert prefixes <= {"network", "objective", "preprocess", "evaluation_metrics"}
-    assert mfer(*FACS, "trainer.max_epochs=1", f"weights={best}", "name=second") == 0
+    assert mfer(*FEW, "trainer.max_epochs=1", f"weights={best}", "name=second") == 0
 
 
-def test_continuing_after_training_and_before_the_result_keeps_the_cost(mfer: Mfer, tmp_path: Path) -> None:
-    assert mfer(*FACS) == 0
-    run = only_run(tmp_path / "runs")
+def test_continuing_after_training_and_before_the_result_keeps_the_cost(
+    mfer: Mfer, tmp_path: Path, few_run: Path
+) -> None:
+    run = copied(few_run, tmp_path / "runs")
     before = result_of(run)
     (run / "result.json").unlink()
     made_elsewhere(run / "checkpoints" / "last.ckpt", precision="16-mixed")
-    assert mfer(*FACS) == 0
+    assert mfer(*FEW) == 0
     after = result_of(only_run(tmp_path / "runs"))
     assert after["hardware"]["precision"] == "16-mixed"  # no epoch was trained here
     assert after["metrics"] == before["metrics"]
@@ -281,14 +280,12 @@ def test_changed_data_are_not_trained_on_by_an_unfinished_run(
 
 
 def test_weights_of_another_class_order_give_new_heads_and_say_so(
-    mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture
+    mfer: Mfer, tmp_path: Path, few_run: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    assert mfer(*FACS, "trainer.max_epochs=1") == 0
-    best = only_run(tmp_path / "runs") / "checkpoints" / "best.ckpt"
+    best = few_run / "checkpoints" / "best.ckpt"
     write_ferplus(tmp_path / "data" / "ferplus", {"train": 64, "val": 24})
     options = ("dataset=ferplus", "backbone=convnext_tiny", *TINY, "trainer.max_epochs=1", "name=second")
     stem = "backbone.options={depths:[1,1,1,1],dims:[8,16,24,32],stem_type:overlap_tiered,ls_init_value:1.0}"
-    capsys.readouterr()
     assert mfer(*options, stem, f"weights={best}") == 0
     assert "new heads" in capsys.readouterr().out
 

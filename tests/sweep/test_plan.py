@@ -8,7 +8,7 @@ import pytest
 from commands.conftest import Mfer
 
 from mfer_lightning.sweep import plan
-from mfer_lightning.sweep.search import best_trial, take_up_study
+from mfer_lightning.sweep.search import Study, best_trial, take_up_study
 
 
 def refused(mfer: Mfer, folder: Path, capsys: pytest.CaptureFixture, *arguments: str) -> str:
@@ -102,15 +102,16 @@ def test_a_study_that_cannot_be_opened_is_one_message(
 def test_trials_that_were_cut_off_go_on_first_and_failed_ones_do_not(tmp_path: Path) -> None:
     optuna = pytest.importorskip("optuna")
     storage = f"sqlite:///{tmp_path}/study.db"
-    assert take_up_study(storage, "s", "maximize").started == 0
+    ours = Study(storage, "s", "maximize", wanted=5, seed=None)
+    assert take_up_study(ours).started == 0
     study = optuna.load_study(study_name="s", storage=storage)
     space = {"lr": optuna.distributions.UniformDistribution(0.0, 1.0)}
     trials = [study.ask(space) for _ in range(3)]
     study.tell(trials[0], 0.5)
     study.tell(trials[1], state=optuna.trial.TrialState.FAIL)
-    progress = take_up_study(storage, "s", "maximize")
+    progress = take_up_study(ours)
     assert (progress.done, progress.cut) == (1, 1)
     again = optuna.load_study(study_name="s", storage=storage).ask(space)
     assert again.params == trials[2].params
-    best = best_trial(storage, "s", "maximize", tmp_path)
+    best = best_trial(ours, [], tmp_path)
     assert (best.number, best.value, best.params) == (0, 0.5, trials[0].params)

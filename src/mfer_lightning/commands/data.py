@@ -12,7 +12,7 @@ from typing import Any
 
 from mfer_lightning.config.compose import run_verb
 from mfer_lightning.config.verb_schema import verb_schema
-from mfer_lightning.errors import UserError, nearest
+from mfer_lightning.errors import UserError, check_choice, check_least
 from mfer_lightning.files import make_folder
 
 IMAGES = ("all", "sample", "none")
@@ -34,10 +34,8 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _examine(config: dict[str, Any], options: Sequence[str]) -> int:
-    if config["images"] not in IMAGES:
-        raise UserError(f"images={config['images']}: {nearest(config['images'], IMAGES)}")
-    if config["faces"] < 1:
-        raise UserError(f"faces={config['faces']}: the value must be at least 1.")
+    check_choice("images", config["images"], IMAGES)
+    check_least("faces", config["faces"], 1)
     if config["shared"] == "":
         raise UserError("shared= has no value: name a folder for the lists, or leave the option out.")
     shared = None if config["shared"] in (None, "none") else Path(config["shared"]).expanduser()  # none: as of a sheet
@@ -50,7 +48,7 @@ def _examine(config: dict[str, Any], options: Sequence[str]) -> int:
     from rich.progress import Progress
 
     from mfer_lightning.config.compose import compose_train
-    from mfer_lightning.data.doctor import examine
+    from mfer_lightning.data.doctor import Finding, examine
     from mfer_lightning.report.terminal.doctor import as_json, print_examination
     from mfer_lightning.training.build import build_datamodule
     from mfer_lightning.training.checks import check_config
@@ -64,7 +62,7 @@ def _examine(config: dict[str, Any], options: Sequence[str]) -> int:
     except UserError as error:
         if not config["json"]:
             raise
-        print(json.dumps({"exit_code": 2, "findings": [asdict_error(str(error))]}, indent=2))
+        print(json.dumps({"exit_code": 2, "findings": [asdict(Finding("unusable", "error", str(error)))]}, indent=2))
         return 2
     path = Path(sheet or Path(train["paths"]["runs"]) / "data" / f"{datamodule.dataset}.png").expanduser()
     drawn = sheet != "none" and config["images"] != "none"
@@ -102,10 +100,3 @@ def _check_outside(option: str, folder: Path, root: Path) -> None:
         raise UserError(
             f"{option}={folder} lies in the dataset's folder, {root}, which stays as it is: choose another."
         )
-
-
-def asdict_error(message: str) -> dict[str, Any]:
-    """Say a refusal of the reader's as a finding."""
-    from mfer_lightning.data.doctor import Finding
-
-    return asdict(Finding("unusable", "error", message))

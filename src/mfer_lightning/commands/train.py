@@ -34,21 +34,16 @@ def _end_sweep(sweep: Sweep, arguments: Sequence[str]) -> None:
     from mfer_lightning.report.terminal.results import print_sweep
     from mfer_lightning.report.terminal.search import print_search
     from mfer_lightning.sweep.records import read_records, sweep_rows
-    from mfer_lightning.sweep.search import best_record, best_trial
+    from mfer_lightning.sweep.search import best_trial
 
     records = read_records(sweep.folder)
     if records or sweep.study is None:
         print_sweep(sweep_rows(records))
     if sweep.study is not None:
-        study = sweep.study
-        best = (
-            best_record(records)
-            if study.storage is None
-            else best_trial(study.storage, study.name, study.direction, sweep.folder)
-        )
+        best = best_trial(sweep.study, records, sweep.folder)
         print_search(
             best.progress.done,
-            study.wanted,
+            sweep.study.wanted,
             best.progress.failed,
             number=best.number,
             value=best.value,

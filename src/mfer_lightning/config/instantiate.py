@@ -20,12 +20,7 @@ from mfer_lightning.config.plugins import find_in_plugin, in_plugin, is_reserved
 from mfer_lightning.errors import UserError, nearest
 
 #: Modules whose public classes and functions a configuration may name.
-ALLOWED = (
-    "mfer_lightning.data.datasets",
-    "mfer_lightning.losses",
-    "mfer_lightning.nn",
-    "mfer_lightning.optim",
-)
+ALLOWED = ("mfer_lightning.data.datasets", "mfer_lightning.losses", "mfer_lightning.nn", "mfer_lightning.optim")
 
 
 def locate(target: str, where: str = "the configuration") -> Any:

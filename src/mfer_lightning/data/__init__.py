@@ -38,35 +38,27 @@ if TYPE_CHECKING:
     from mfer_lightning.data.training_set import NoiseManifest as NoiseManifest
     from mfer_lightning.data.training_set import flip_labels as flip_labels
 
-#: Public name -> module that defines it.
-_HOMES = {
-    "AffectNetDataModule": "datasets",
-    "Augment": "augment",
-    "DatasetInfo": "datasets.declaration",
-    "EvalSampler": "samplers",
-    "Expected": "protocols",
-    "FERPlusDataModule": "datasets",
-    "FaceDataModule": "datasets",
-    "FaceDataset": "dataset",
-    "FaceIndex": "index",
-    "FacsDataModule": "datasets",
-    "FolderDataModule": "datasets",
-    "ImageStore": "dataset",
-    "Layout": "datasets.declaration",
-    "NoiseManifest": "training_set",
-    "Protocol": "protocols",
-    "RAFDBDataModule": "datasets",
-    "Split": "splits",
-    "Splits": "splits",
-    "Targets": "targets",
-    "TrainSampler": "samplers",
-    "build_augment": "augment",
-    "flip_labels": "training_set",
-    "make_splits": "splits",
-    "targets_from_votes": "targets",
+#: Module -> public names that it defines.
+_NAMES = {
+    "augment": ("Augment", "build_augment"),
+    "dataset": ("FaceDataset", "ImageStore"),
+    "datasets.affectnet": ("AffectNetDataModule",),
+    "datasets.base": ("FaceDataModule",),
+    "datasets.declaration": ("DatasetInfo", "Layout"),
+    "datasets.facs": ("FacsDataModule",),
+    "datasets.ferplus": ("FERPlusDataModule",),
+    "datasets.folder": ("FolderDataModule",),
+    "datasets.rafdb": ("RAFDBDataModule",),
+    "index": ("FaceIndex",),
+    "protocols": ("Expected", "Protocol"),
+    "samplers": ("EvalSampler", "TrainSampler"),
+    "splits": ("Split", "Splits", "make_splits"),
+    "targets": ("Targets", "targets_from_votes"),
+    "training_set": ("NoiseManifest", "flip_labels"),
 }
+_HOMES = {name: module for module, names in _NAMES.items() for name in names}
 
-__all__ = list(_HOMES)
+__all__ = sorted(_HOMES)
 
 
 def __getattr__(name: str) -> Any:

@@ -112,11 +112,7 @@ class Augment:
         return {**self.__dict__, "_pipeline": None}  # built again where it is used
 
     def __call__(
-        self,
-        images: NDArray[np.uint8],
-        seed: int,
-        epoch: NDArray[np.int64],
-        rows: NDArray[np.int64],
+        self, images: NDArray[np.uint8], seed: int, epoch: NDArray[np.int64], rows: NDArray[np.int64]
     ) -> NDArray[np.uint8]:
         """Augment a batch.
 

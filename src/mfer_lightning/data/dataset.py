@@ -112,12 +112,7 @@ class FaceDataset(Dataset[dict[str, Tensor]]):
     """
 
     def __init__(
-        self,
-        store: ImageStore,
-        split: Split,
-        augment: Change | None = None,
-        seed: int = 0,
-        draw_target: bool = False,
+        self, store: ImageStore, split: Split, augment: Change | None = None, seed: int = 0, draw_target: bool = False
     ) -> None:
         self.store = store
         self.split = split

@@ -12,11 +12,7 @@ from mfer_lightning.data.seeding import name_order
 
 
 def holdout(
-    label: NDArray[np.int64],
-    names: Sequence[str],
-    fraction: float,
-    seed: int,
-    group: NDArray[np.int64] | None = None,
+    label: NDArray[np.int64], names: Sequence[str], fraction: float, seed: int, group: NDArray[np.int64] | None = None
 ) -> NDArray[np.bool_]:
     """Choose the faces to hold out.
 

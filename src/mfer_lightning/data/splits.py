@@ -12,13 +12,7 @@ from numpy.typing import NDArray
 from mfer_lightning.data.holdout import holdout
 from mfer_lightning.data.index import FaceIndex
 from mfer_lightning.data.protocols import Protocol
-from mfer_lightning.data.targets import (
-    TARGET_RULES,
-    VOTE_RULES,
-    Targets,
-    targets_from_labels,
-    targets_from_votes,
-)
+from mfer_lightning.data.targets import TARGET_RULES, VOTE_RULES, Targets, targets_from_labels, targets_from_votes
 from mfer_lightning.errors import UserError, nearest
 
 
@@ -124,10 +118,7 @@ def apply_rule(index: FaceIndex, rule: str) -> Targets:
 
 
 def make_splits(
-    index: FaceIndex,
-    protocol: Protocol,
-    target_rule: str | None = None,
-    needed: tuple[str, ...] = ("train", "val"),
+    index: FaceIndex, protocol: Protocol, target_rule: str | None = None, needed: tuple[str, ...] = ("train", "val")
 ) -> Splits:
     """Make the splits of a protocol.
 

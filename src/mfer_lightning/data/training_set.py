@@ -12,7 +12,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -45,21 +44,11 @@ class NoiseManifest:
         """SHA-256 over the flips."""
         return hashlib.sha256(json.dumps(self.flips).encode()).hexdigest()
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain containers, for JSON."""
-        return {
-            "protocol": self.protocol,
-            "rate": self.rate,
-            "seed": self.seed,
-            "total": self.total,
-            "flipped": len(self.flips),
-            "sha256": self.hash,
-            "flips": [dict(zip(("path", "true", "given"), flip, strict=True)) for flip in self.flips],
-        }
-
     def write(self, path: str | Path) -> None:
         """Write the manifest as JSON."""
-        write_json(path, self.as_dict())
+        facts = {"protocol": self.protocol, "rate": self.rate, "seed": self.seed, "total": self.total}
+        flips = [dict(zip(("path", "true", "given"), flip, strict=True)) for flip in self.flips]
+        write_json(path, {**facts, "flipped": len(flips), "sha256": self.hash, "flips": flips})
 
 
 def flip_labels(

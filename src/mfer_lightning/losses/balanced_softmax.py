@@ -10,15 +10,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from mfer_lightning.errors import check_number
-from mfer_lightning.losses.checks import TargetKind, check_logits
+from mfer_lightning.losses.base import Loss
+from mfer_lightning.losses.checks import check_logits
 from mfer_lightning.losses.classification import cross_entropy
 from mfer_lightning.losses.weights import check_class_counts
 
 
-class BalancedSoftmax(nn.Module):
+class BalancedSoftmax(Loss):
     """Cross-entropy over ``logits + tau * log prior``, the prior being the class frequencies of the training set.
 
     The prediction is made from the logits themselves, without the prior, and so fits a balanced evaluation set (such
@@ -39,7 +40,7 @@ class BalancedSoftmax(nn.Module):
         1.1111
     """
 
-    target_kind: TargetKind = "distribution"
+    settings = ("tau", "label_smoothing")
     log_prior: Tensor
 
     def __init__(self, class_counts: Sequence[int], tau: float = 1.0, label_smoothing: float = 0.0) -> None:
@@ -60,7 +61,3 @@ class BalancedSoftmax(nn.Module):
         dtype = torch.promote_types(logits.dtype, torch.float32)
         adjusted = logits.to(dtype) + self.tau * self.log_prior.to(dtype)
         return cross_entropy(adjusted, target, label_smoothing=self.label_smoothing)
-
-    def extra_repr(self) -> str:
-        """Name the settings where the module is printed."""
-        return f"tau={self.tau}, label_smoothing={self.label_smoothing}"

@@ -7,7 +7,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from mfer_lightning.errors import check_count, check_number
-from mfer_lightning.losses.checks import TargetKind, at_least_float32, check_feature
+from mfer_lightning.losses.base import Loss
+from mfer_lightning.losses.checks import at_least_float32, check_feature
 
 
 def squared_distances(feature: Tensor, centers: Tensor, precision: Tensor | None = None) -> Tensor:
@@ -34,7 +35,7 @@ def squared_distances(feature: Tensor, centers: Tensor, precision: Tensor | None
     return squares.sum(dim=-1)
 
 
-class CenterLossBase(nn.Module):
+class CenterLossBase(Loss):
     """A feature loss with one learnable centre a class, ``centers`` (K,D).
 
     The centres are learned by gradient like any parameter (so that DistributedDataParallel averages them), in a
@@ -50,7 +51,7 @@ class CenterLossBase(nn.Module):
         ValueError: where an argument is out of range.
     """
 
-    target_kind: TargetKind = "distribution"
+    settings = ("num_classes", "feature_dim")
 
     def __init__(self, num_classes: int, feature_dim: int, init_std: float) -> None:
         super().__init__()
@@ -83,7 +84,3 @@ class CenterLossBase(nn.Module):
         total, mass = packed[:, :-1], packed[:, -1:]
         means = (total / mass.clamp_min(torch.finfo(torch.float64).tiny)).to(self.centers.dtype)
         self.centers.copy_(torch.where(mass > 0, means, self.centers))
-
-    def extra_repr(self) -> str:
-        """Name the sizes where the module is printed."""
-        return f"num_classes={self.num_classes}, feature_dim={self.feature_dim}"

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 
 from mfer_lightning.errors import UserError
-
-#: What a row of the target may be: a distribution, one class, or a set of classes (all entries > 0 belong to it).
-TargetKind = Literal["distribution", "one-hot", "multi-hot"]
+from mfer_lightning.losses.base import TargetKind
 
 
 def check_choice(name: str, value: str, legal: tuple[str, ...]) -> str:

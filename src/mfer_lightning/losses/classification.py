@@ -9,16 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from mfer_lightning.errors import check_number
-from mfer_lightning.losses.checks import (
-    TargetKind,
-    at_least_float32,
-    check_logits,
-    no_autocast,
-)
-from mfer_lightning.losses.weights import check_class_weights, class_weight_buffer
+from mfer_lightning.losses.base import Loss
+from mfer_lightning.losses.checks import at_least_float32, check_logits, no_autocast
+from mfer_lightning.losses.weights import class_weight_buffer, weigh
 
 
 def smooth(target: Tensor, label_smoothing: float) -> Tensor:
@@ -62,14 +58,11 @@ def cross_entropy(
     check_logits(logits, target)
     with no_autocast(logits):
         logits, target = at_least_float32(logits, target)
-        weighted = smooth(target, label_smoothing)
-        if class_weights is not None:
-            check_class_weights(class_weights, logits)
-            weighted = weighted * class_weights.to(weighted.dtype)
+        weighted = weigh(smooth(target, label_smoothing), class_weights)
         return -(weighted * F.log_softmax(logits, dim=-1)).sum(dim=-1).mean()
 
 
-class CrossEntropy(nn.Module):
+class CrossEntropy(Loss):
     """Cross-entropy over hard (one-hot) or soft targets, with label smoothing.
 
     Args:
@@ -86,7 +79,7 @@ class CrossEntropy(nn.Module):
         0.2181
     """
 
-    target_kind: TargetKind = "distribution"
+    settings = ("label_smoothing",)
     class_weights: Tensor | None
 
     def __init__(self, label_smoothing: float = 0.1, class_weights: Sequence[float] | None = None) -> None:
@@ -97,7 +90,3 @@ class CrossEntropy(nn.Module):
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """Return the mean loss of logits (B,K) against target distributions (B,K), a scalar."""
         return cross_entropy(logits, target, label_smoothing=self.label_smoothing, class_weights=self.class_weights)
-
-    def extra_repr(self) -> str:
-        """Name the settings where the module is printed."""
-        return f"label_smoothing={self.label_smoothing}"

@@ -127,6 +127,8 @@ class DSFLoss(CenterLossBase):
         ['balance', 'distance', 'total']
     """
 
+    settings = (*CenterLossBase.settings, "temperature", "label_smoothing", "pull", "margin", "detach")
+
     def __init__(
         self,
         num_classes: int,
@@ -166,11 +168,4 @@ class DSFLoss(CenterLossBase):
             pull=self.pull,
             margin=self.margin,
             detach=self.detach,
-        )
-
-    def extra_repr(self) -> str:
-        """Name the settings where the module is printed."""
-        return (
-            f"{super().extra_repr()}, temperature={self.temperature}, label_smoothing={self.label_smoothing}, "
-            f"pull={self.pull}, margin={self.margin}, detach={self.detach}"
         )

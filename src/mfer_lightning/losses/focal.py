@@ -11,17 +11,13 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from mfer_lightning.errors import check_number
-from mfer_lightning.losses.checks import (
-    TargetKind,
-    at_least_float32,
-    check_logits,
-    no_autocast,
-)
+from mfer_lightning.losses.base import Loss
+from mfer_lightning.losses.checks import at_least_float32, check_logits, no_autocast
 from mfer_lightning.losses.classification import smooth
-from mfer_lightning.losses.weights import check_class_weights, class_weight_buffer
+from mfer_lightning.losses.weights import class_weight_buffer, weigh
 
 
 def focal_loss(
@@ -59,14 +55,11 @@ def focal_loss(
         log_p = F.log_softmax(logits, dim=-1)
         # 1 - p without cancellation; the floor keeps the derivative of x^gamma finite at 0 for gamma < 1.
         rest = (-torch.expm1(log_p)).clamp_min(torch.finfo(log_p.dtype).tiny)
-        weighted = smooth(target, label_smoothing)
-        if class_weights is not None:
-            check_class_weights(class_weights, logits)
-            weighted = weighted * class_weights.to(weighted.dtype)
+        weighted = weigh(smooth(target, label_smoothing), class_weights)
         return -(weighted * rest.pow(gamma) * log_p).sum(dim=-1).mean()
 
 
-class FocalLoss(nn.Module):
+class FocalLoss(Loss):
     """Focal loss (Lin et al., ICCV 2017) over the softmax, for hard (one-hot) or soft targets.
 
     Args:
@@ -82,7 +75,7 @@ class FocalLoss(nn.Module):
         tensor(0.1733)
     """
 
-    target_kind: TargetKind = "distribution"
+    settings = ("gamma", "label_smoothing")
     class_weights: Tensor | None
 
     def __init__(
@@ -95,14 +88,5 @@ class FocalLoss(nn.Module):
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """Return the mean loss of logits (B,K) against target distributions (B,K), a scalar."""
-        return focal_loss(
-            logits,
-            target,
-            gamma=self.gamma,
-            label_smoothing=self.label_smoothing,
-            class_weights=self.class_weights,
-        )
-
-    def extra_repr(self) -> str:
-        """Name the settings where the module is printed."""
-        return f"gamma={self.gamma}, label_smoothing={self.label_smoothing}"
+        smoothing, weights = self.label_smoothing, self.class_weights
+        return focal_loss(logits, target, gamma=self.gamma, label_smoothing=smoothing, class_weights=weights)

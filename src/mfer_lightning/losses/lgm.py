@@ -101,6 +101,7 @@ class LGMLoss(CenterLossBase):
         ['classification', 'likelihood', 'total']
     """
 
+    settings = (*CenterLossBase.settings, "covariance", "margin", "likelihood_weight")
     log_variance: nn.Parameter | None
 
     def __init__(
@@ -137,17 +138,5 @@ class LGMLoss(CenterLossBase):
         with no_autocast(feature):
             variance = self.variance
         return lgm_loss(
-            feature,
-            target,
-            self.centers,
-            variance,
-            margin=self.margin,
-            likelihood_weight=self.likelihood_weight,
-        )
-
-    def extra_repr(self) -> str:
-        """Name the settings where the module is printed."""
-        return (
-            f"{super().extra_repr()}, covariance={self.covariance}, margin={self.margin}, "
-            f"likelihood_weight={self.likelihood_weight}"
+            feature, target, self.centers, variance, margin=self.margin, likelihood_weight=self.likelihood_weight
         )

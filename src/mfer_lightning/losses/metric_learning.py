@@ -11,13 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from mfer_lightning.errors import UserError, check_count, nearest
-from mfer_lightning.losses.checks import (
-    TargetKind,
-    at_least_float32,
-    check_feature,
-    check_target_kind,
-    no_autocast,
-)
+from mfer_lightning.losses.base import TargetKind
+from mfer_lightning.losses.checks import at_least_float32, check_feature, check_target_kind, no_autocast
 from mfer_lightning.losses.gather import gather_rows
 
 #: Short names, the library's class, and the paper.

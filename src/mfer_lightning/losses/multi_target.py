@@ -8,10 +8,11 @@ github.com/microsoft/FERPlus). What differs: optional label smoothing of the cho
 from __future__ import annotations
 
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from mfer_lightning.errors import check_number
-from mfer_lightning.losses.checks import TargetKind, at_least_float32, check_logits, no_autocast
+from mfer_lightning.losses.base import Loss
+from mfer_lightning.losses.checks import at_least_float32, check_logits, no_autocast
 
 
 def multi_target_loss(logits: Tensor, target: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
@@ -45,7 +46,7 @@ def multi_target_loss(logits: Tensor, target: Tensor, *, label_smoothing: float 
         return -((1 - label_smoothing) * chosen + label_smoothing * log_p.mean(dim=-1)).mean()
 
 
-class MultiTargetLoss(nn.Module):
+class MultiTargetLoss(Loss):
     """Max-over-targets loss (Barsoum et al., ICMI 2016). Targets are sets of classes, a hard label one of size 1.
 
     Args:
@@ -60,7 +61,8 @@ class MultiTargetLoss(nn.Module):
         tensor(4.)
     """
 
-    target_kind: TargetKind = "multi-hot"
+    target_kind = "multi-hot"
+    settings = ("label_smoothing",)
 
     def __init__(self, label_smoothing: float = 0.0) -> None:
         super().__init__()
@@ -69,7 +71,3 @@ class MultiTargetLoss(nn.Module):
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """Return the mean loss of logits (B,K) against sets of classes (B,K), a scalar."""
         return multi_target_loss(logits, target, label_smoothing=self.label_smoothing)
-
-    def extra_repr(self) -> str:
-        """Name the settings where the module is printed."""
-        return f"label_smoothing={self.label_smoothing}"

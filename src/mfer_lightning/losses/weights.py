@@ -73,10 +73,17 @@ def class_weight_buffer(class_weights: Sequence[float] | None) -> Tensor | None:
     return torch.tensor(weights, dtype=torch.float32)
 
 
-def check_class_weights(class_weights: Tensor, logits: Tensor) -> None:
-    """Refuse weights (K,) of another number of classes than logits (B,K)."""
-    if class_weights.shape != logits.shape[1:]:
+def weigh(target: Tensor, class_weights: Tensor | None) -> Tensor:
+    """Multiply targets (B,K) by class weights (K,); None: by 1.
+
+    Raises:
+        ValueError: for weights of another number of classes.
+    """
+    if class_weights is None:
+        return target
+    if class_weights.shape != target.shape[1:]:
         raise ValueError(
-            f"Expected argument `class_weights` to hold {logits.shape[1]} weights, one a class, "
+            f"Expected argument `class_weights` to hold {target.shape[1]} weights, one a class, "
             f"but got {tuple(class_weights.shape)}."
         )
+    return target * class_weights.to(target.dtype)

@@ -8,12 +8,4 @@ from mfer_lightning.optim.optimizers import build_optimizer, optimizer_for
 from mfer_lightning.optim.sam import SAM
 from mfer_lightning.optim.schedules import build_schedule, schedule_for
 
-__all__ = [
-    "SAM",
-    "Mixup",
-    "build_optimizer",
-    "build_schedule",
-    "optimizer_for",
-    "parameter_groups",
-    "schedule_for",
-]
+__all__ = ["SAM", "Mixup", "build_optimizer", "build_schedule", "optimizer_for", "parameter_groups", "schedule_for"]

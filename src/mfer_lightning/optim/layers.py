@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from types import SimpleNamespace
 
 from timm.models import group_parameters
 from torch import nn
@@ -50,16 +50,7 @@ def layer_scales(network: nn.Module, layer_decay: float) -> dict[str, tuple[int,
         if known is not None:
             original[prefix + name] = known
     matcher = modules[timm_path].group_matcher(coarse=False)
-    layers = group_parameters(_Names(original.values()), matcher, reverse=True)
+    named = SimpleNamespace(named_parameters=lambda: ((known, None) for known in original.values()))
+    layers = group_parameters(named, matcher, reverse=True)  # of a module it needs the names alone
     last = max(layers.values())
     return {name: (layers[known], layer_decay ** (last - layers[known])) for name, known in original.items()}
-
-
-class _Names:
-    """What timm's ``group_parameters`` needs of a module: names, to be grouped."""
-
-    def __init__(self, names: Iterable[str]) -> None:
-        self._names = tuple(names)
-
-    def named_parameters(self) -> Iterator[tuple[str, None]]:
-        return ((name, None) for name in self._names)

@@ -25,8 +25,9 @@ from mfer_lightning.sweep.identity import make_writable
 from mfer_lightning.sweep.isolation import stoppable
 from mfer_lightning.sweep.job import Job, SweepTask
 from mfer_lightning.sweep.lock import run_lock
-from mfer_lightning.sweep.plan import Sweep, check_extras, continue_study, plan_sweep, register_sweep_dir
+from mfer_lightning.sweep.plan import Sweep, check_extras, plan_sweep, register_sweep_dir
 from mfer_lightning.sweep.records import TOKEN, read_records
+from mfer_lightning.sweep.search import continue_study
 
 
 def launch(config_name: str, job: Job, arguments: Sequence[str]) -> tuple[int, Sweep | None]:
@@ -80,7 +81,7 @@ def _launch_sweep(config_name: str, job: Job, flags: list[str], overrides: list[
     with ExitStack() as held:
         if sweep.study is not None:
             held.enter_context(run_lock(sweep.folder))
-            progress, continuation = continue_study(sweep)
+            progress, continuation = continue_study(sweep.study)
             if progress.done >= sweep.study.wanted:
                 return 0, sweep
             more += continuation

@@ -19,7 +19,7 @@ from mfer_lightning.config.plugins import plugins_loaded
 from mfer_lightning.config.schema import Train, check_known
 from mfer_lightning.errors import UserError
 from mfer_lightning.sweep.identity import check_name, sweep_name
-from mfer_lightning.sweep.search import Progress, take_up_study
+from mfer_lightning.sweep.search import Study
 
 #: Choice -> the module it needs, and the extra that brings it.
 EXTRAS = {
@@ -29,25 +29,6 @@ EXTRAS = {
     "optuna": ("hydra_plugins.hydra_optuna_sweeper", "optuna"),
 }
 _GROUPS = ("launcher", "hydra/launcher", "sweep", "hydra/sweeper")
-
-
-@dataclass(frozen=True)
-class Study:
-    """Where a search keeps what it knows.
-
-    Args:
-        storage: address that Optuna knows; None: nothing is kept.
-        name: of the study.
-        direction: ``"maximize"`` or ``"minimize"``.
-        wanted: results that it is to hold.
-        seed: of the sampler, at the study's first start; None for a sampler without one.
-    """
-
-    storage: str | None
-    name: str | None
-    direction: str
-    wanted: int
-    seed: int | None
 
 
 @dataclass(frozen=True)
@@ -195,25 +176,3 @@ def _check_search(config_name: str, config: DictConfig, fixed: list[str], swept:
             f"{protocol.name} selects on the test set, and a search would fit the options to it: choose another "
             "dataset.protocol for the search, and train the best trial's options under this one."
         )
-
-
-def continue_study(sweep: Sweep) -> tuple[Progress, list[str]]:
-    """Take up a search's study.
-
-    Returns:
-        How far it is, and what Hydra has to be told so that it goes on from there.
-    """
-    assert sweep.study is not None
-    study = sweep.study
-    sweep.folder.mkdir(parents=True, exist_ok=True)
-    progress = take_up_study(study.storage, study.name, study.direction)
-    overrides = [f"hydra.sweeper.n_trials={max(study.wanted - progress.done, 0)}"]
-    if study.seed is not None:  # a sampler that begins anew must not propose the same trials again
-        overrides.append(f"hydra.sweeper.sampler.seed={study.seed + progress.started}")
-    if progress.started:
-        print(
-            f"The study holds {progress.done} of {study.wanted} results"
-            + (f"; {progress.cut} trials that were cut off go on first." if progress.cut else "."),
-            flush=True,
-        )
-    return progress, overrides

@@ -41,6 +41,25 @@ class Verbatim(Callback):
 
 
 @dataclass(frozen=True)
+class Study:
+    """Where a search keeps what it knows.
+
+    Args:
+        storage: address that Optuna knows; None: nothing is kept.
+        name: of the study.
+        direction: ``"maximize"`` or ``"minimize"``.
+        wanted: results that it is to hold.
+        seed: of the sampler, at the study's first start; None for a sampler without one.
+    """
+
+    storage: str | None
+    name: str | None
+    direction: str
+    wanted: int
+    seed: int | None
+
+
+@dataclass(frozen=True)
 class Progress:
     """How far a study is.
 
@@ -76,46 +95,64 @@ class Best:
     run_dir: Path | None = None
 
 
-def take_up_study(storage: str | None, name: str | None, direction: str) -> Progress:
+def continue_study(study: Study) -> tuple[Progress, list[str]]:
+    """Take up a search's study.
+
+    Returns:
+        How far it is, and what Hydra has to be told so that it goes on from there.
+    """
+    progress = take_up_study(study)
+    overrides = [f"hydra.sweeper.n_trials={max(study.wanted - progress.done, 0)}"]
+    if study.seed is not None:  # a sampler that begins anew must not propose the same trials again
+        overrides.append(f"hydra.sweeper.sampler.seed={study.seed + progress.started}")
+    if progress.started:
+        cut = f"; {progress.cut} trials that were cut off go on first." if progress.cut else "."
+        print(f"The study holds {progress.done} of {study.wanted} results{cut}", flush=True)
+    return progress, overrides
+
+
+def take_up_study(study: Study) -> Progress:
     """Open a study, or make it, and put what was cut off into its queue again.
 
     Only one process may do so at a time.
 
-    Args:
-        storage: address that Optuna knows; None: nothing is kept.
-        name: of the study.
-        direction: ``"maximize"`` or ``"minimize"``.
-
     Raises:
         UserError: where the storage cannot be opened.
     """
-    if storage is None:
+    if study.storage is None:
         return Progress(0, 0, 0, 0)
     from optuna.trial import TrialState
 
-    study = _study(storage, name, direction)
-    cut = [t for t in study.trials if t.state is TrialState.RUNNING]
+    stored = _open(study)
+    cut = [t for t in stored.trials if t.state is TrialState.RUNNING]
     for trial in cut:
         if trial.params:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # "experimental", in all versions that the plugin takes
-                study.enqueue_trial(trial.params)
-        study.tell(trial.number, state=TrialState.FAIL)
-    return _progress(study)
+                stored.enqueue_trial(trial.params)
+        stored.tell(trial.number, state=TrialState.FAIL)
+    return _progress(stored)
 
 
-def best_trial(storage: str, name: str | None, direction: str, sweep_dir: Path) -> Best:
-    """Find the best trial of a study."""
-    study = _study(storage, name, direction)
-    progress = _progress(study)
+def best_trial(study: Study, records: Sequence[JobRecord], sweep_dir: Path) -> Best:
+    """Find the best trial of a study.
+
+    Args:
+        study: which.
+        records: of this start, whose best trial is the answer where no study is kept.
+        sweep_dir: with the runs.
+    """
+    if study.storage is None:
+        return _best_record(records)
+    stored = _open(study)
+    progress = _progress(stored)
     if progress.done == 0:
         return Best(progress)
-    trial = study.best_trial
+    trial = stored.best_trial
     return Best(progress, trial.number, trial.value, trial.params, _run_of(trial.value, trial.params, sweep_dir))
 
 
-def best_record(records: Sequence[JobRecord]) -> Best:
-    """Find the best trial among those of this start, where no study was kept."""
+def _best_record(records: Sequence[JobRecord]) -> Best:
     done = sum(r.has_result for r in records)
     found = Best(Progress(done, len(records) - done, 0, len(records)))
     axes = varied_axes(records)
@@ -131,19 +168,21 @@ def best_record(records: Sequence[JobRecord]) -> Best:
     return found
 
 
-def _study(storage: str, name: str | None, direction: str) -> Any:
+def _open(study: Study) -> Any:
     import optuna
 
     optuna.logging.set_verbosity(logging.ERROR)
     logging.getLogger("hydra_plugins.hydra_optuna_sweeper._impl").setLevel(logging.ERROR)  # failures are said by us
     logging.getLogger("alembic").setLevel(logging.WARNING)
     try:
-        return optuna.create_study(study_name=name, storage=storage, direction=direction, load_if_exists=True)
+        return optuna.create_study(
+            study_name=study.name, storage=study.storage, direction=study.direction, load_if_exists=True
+        )
     except Exception as error:  # of SQLAlchemy, of the database's driver, of Optuna
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(
-            f"hydra.sweeper.storage={storage}: the study cannot be opened ({reason}). Give the address of a database "
-            "that can be written to, or begin a study anew with another name=..."
+            f"hydra.sweeper.storage={study.storage}: the study cannot be opened ({reason}). Give the address of a "
+            "database that can be written to, or begin a study anew with another name=..."
         ) from error
 
 

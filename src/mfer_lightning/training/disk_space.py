@@ -19,28 +19,19 @@ BYTES_A_VALUE = 24
 SLOTS = {"adamw": 2, "sgd": 1}
 
 
-def checkpoint_bytes(module: FERModule, optimizer: str, ema: bool) -> int:
-    """Estimate the size of a checkpoint: weights, their moving average, the optimiser's state.
-
-    Args:
-        module: network, objective and metrics.
-        optimizer: name of the optimiser.
-        ema: whether a moving average is kept.
-    """
-    state = tensor_bytes(module.state_dict())
-    trained = sum(p.numel() * p.element_size() for p in module.parameters())
-    return state * (2 if ema else 1) + trained * SLOTS.get(optimizer, 2)
-
-
 def run_bytes(config: Mapping[str, Any], module: FERModule, datamodule: FaceDataModule) -> int:
     """Estimate what a run writes: three checkpoints (the best, the last, the next), predictions, features, figures.
+
+    A checkpoint holds the weights, their moving average, and the optimiser's state.
 
     Args:
         config: plain resolved configuration.
         module: as built for the run.
         datamodule: is set up.
     """
-    checkpoint = checkpoint_bytes(module, config["optimizer"]["name"], config["ema"]["name"] != "none")
+    trained = sum(p.numel() * p.element_size() for p in module.parameters())
+    states = 2 if config["ema"]["name"] != "none" else 1
+    checkpoint = states * tensor_bytes(module.state_dict()) + SLOTS.get(config["optimizer"]["name"], 2) * trained
     copies = 4 if config["logger"]["name"] == "wandb" and config["logger"]["checkpoints"] else 3
     faces = len(datamodule.splits["val"]) + len(datamodule.splits["test"])
     width = int(getattr(module.network, "feature_dim", 0))

@@ -68,16 +68,12 @@ def train(config: dict[str, Any], parent: Path, in_sweep: bool) -> tuple[float |
     Raises:
         UserError: for whatever the user can mend.
     """
-    with plugins_loaded(config["plugins"]):
-        return _train_in_folder(config, parent, in_sweep)
-
-
-def _train_in_folder(config: dict[str, Any], parent: Path, in_sweep: bool) -> tuple[float | None, Path, bool]:
-    check_config(config)
-    inherited = os.environ.get(RUN_DIR)
-    leads = not inherited and is_first_rank()
-    made_parent = not parent.exists()
     with ExitStack() as held:
+        held.enter_context(plugins_loaded(config["plugins"]))
+        check_config(config)
+        inherited = os.environ.get(RUN_DIR)
+        leads = not inherited and is_first_rank()
+        made_parent = not parent.exists()
 
         def choose() -> str:
             folder = claim_run_dir(parent, run_name(config), resume=config["resume"], in_sweep=in_sweep)
@@ -167,7 +163,9 @@ def _train(config: dict[str, Any], run_dir: Path) -> float | None:
         with tracked(trainer.loggers, run_facts(config, datamodule, module, gflops)):
             trainer.fit(module, datamodule=datamodule, ckpt_path=resume.checkpoint, weights_only=True)
             if config["trainer"]["fast_dev_run"]:
-                _nothing_kept(run_dir, trainer)
+                if trainer.is_global_zero:  # one batch leaves no checkpoint that could be evaluated
+                    shutil.rmtree(run_dir)
+                    print("One batch of training and one of validation went through. Nothing was kept.", flush=True)
                 return None
             (run_dir / "checkpoints" / INTERRUPTED).unlink(missing_ok=True)  # the run went on and past it
             return finish(config, run_dir, trainer, module, datamodule, history, gflops)
@@ -187,13 +185,6 @@ def _train(config: dict[str, Any], run_dir: Path) -> float | None:
     except Exception:
         stop_ranks(trainer)
         raise
-
-
-def _nothing_kept(run_dir: Path, trainer: L.Trainer) -> None:
-    """End a run of one batch, which has no checkpoint that could be evaluated."""
-    if trainer.is_global_zero:
-        shutil.rmtree(run_dir)
-        print("One batch of training and one of validation went through. Nothing was kept.", flush=True)
 
 
 def _check_same_run(name: str, run_dir: Path) -> None:

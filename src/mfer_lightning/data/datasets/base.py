@@ -114,17 +114,6 @@ class FaceDataModule(L.LightningDataModule, ABC):
             raise UserError(f"sampler={sampler} is no sampler: {nearest(str(sampler), SAMPLERS)}")
         if cache not in ("memmap", "none"):
             raise UserError(f"dataset.cache={cache} is not possible: {nearest(str(cache), ('memmap', 'none'))}")
-        for argument, value, least in (
-            ("batch_size", batch_size, 1),
-            ("eval_batch_size", batch_size if eval_batch_size is None else eval_batch_size, 1),
-            ("num_workers", num_workers, 0),
-            ("size", 1 if size is None else size, 1),
-            ("train_faces", 1 if train_faces is None else train_faces, 1),
-        ):
-            if value < least:
-                raise ValueError(f"Expected argument `{argument}` to be at least {least}, but got {value}.")
-        if not 0 <= label_noise < 1:
-            raise ValueError(f"Expected argument `label_noise` within [0, 1), but got {label_noise}.")
         self.sampler = sampler
         self.batch_size = batch_size
         self.eval_batch_size = batch_size if eval_batch_size is None else eval_batch_size
@@ -137,6 +126,12 @@ class FaceDataModule(L.LightningDataModule, ABC):
         self.label_noise_seed = label_noise_seed
         self.train_faces = train_faces
         self.track_test = track_test
+        for argument in ("batch_size", "eval_batch_size", "num_workers", "size", "train_faces"):
+            value, least = getattr(self, argument), int(argument != "num_workers")
+            if value is not None and value < least:
+                raise ValueError(f"Expected argument `{argument}` to be at least {least}, but got {value}.")
+        if not 0 <= label_noise < 1:
+            raise ValueError(f"Expected argument `label_noise` within [0, 1), but got {label_noise}.")
 
         self.index: FaceIndex
         self.splits: Splits
@@ -189,15 +184,12 @@ class FaceDataModule(L.LightningDataModule, ABC):
         """
         if not self.data_hash:
             self._read(needed=() if stage in ("test", "predict") else ("train", "val"))
-        needed: dict[str | None, tuple[SplitName, ...]] = {
-            "fit": ("train", "val", "test") if self.track_test else ("train", "val"),
-            "validate": ("val",),
-            "test": ("test",),
-            "predict": (),
-            None: ("train", "val", "test"),
-        }
-        for name in needed.get(stage, ()):
-            self._open(name)
+        if stage in ("fit", None):
+            self._open("train")
+        if stage in ("fit", "validate", None):
+            self._open("val")
+        if stage in ("test", None) or (stage == "fit" and self.track_test):
+            self._open("test")
 
     def _read(self, needed: tuple[str, ...]) -> None:
         try:
@@ -267,10 +259,7 @@ class FaceDataModule(L.LightningDataModule, ABC):
         return self.predict_dataloader("test")
 
     def predict_dataloader(
-        self,
-        split: SplitName = "test",
-        positions: NDArray[np.int64] | None = None,
-        change: Change | None = None,
+        self, split: SplitName = "test", positions: NDArray[np.int64] | None = None, change: Change | None = None
     ) -> DataLoader[Any]:
         """Faces of a split, each once and without augmentation.
 

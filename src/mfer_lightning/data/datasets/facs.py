@@ -10,6 +10,7 @@ Classes: neutral, happiness, sadness, surprise, fear, disgust, anger, contempt, 
 from __future__ import annotations
 
 import hashlib
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 import mfer_lightning.data.facs as renderer
 from mfer_lightning.data.datasets.base import FaceDataModule
 from mfer_lightning.data.datasets.declaration import DatasetInfo, Layout
-from mfer_lightning.data.facs import FacsGenerator
+from mfer_lightning.data.facs import FacsGenerator, FacsLabels
 from mfer_lightning.data.images.sources import ImageSource
 from mfer_lightning.data.index import PARTITIONS, FaceIndex
 from mfer_lightning.data.protocols import Protocol
@@ -60,9 +61,6 @@ class FacsSource:
             rows = np.flatnonzero(index.partition == partition)
             self._number[rows] = np.arange(len(rows))
 
-    def __len__(self) -> int:
-        return len(self.index)
-
     def name(self, row: int) -> str:
         """Return the face's made-up name."""
         return str(self.index.path[row])
@@ -72,11 +70,12 @@ class FacsSource:
         return self.generator.image(str(self.index.partition[row]), int(self._number[row]))
 
     def fingerprint(self, rows: NDArray[np.int64]) -> str:
-        """Hash the renderer's source code and arguments, and the faces' numbers: they determine every pixel."""
+        """Hash the renderer's source code, tables and arguments, and the faces' numbers: they determine every pixel."""
         arguments = sorted((k, v) for k, v in vars(self.generator).items() if not k.startswith("_"))
         digest = hashlib.sha256(f"facs {arguments}".encode())
-        for file in sorted(Path(str(renderer.__file__)).parent.glob("*.py")):
-            digest.update(file.read_bytes())
+        for file in sorted(Path(str(renderer.__file__)).parent.iterdir()):
+            if file.suffix in (".py", ".txt"):
+                digest.update(file.read_bytes())
         for row in rows.tolist():
             digest.update(f"{self.index.partition[row]} {self._number[row]}\n".encode())
         return digest.hexdigest()
@@ -145,8 +144,8 @@ class FacsDataModule(FaceDataModule):
         labels = {part: self.generator.labels(part, n) for part, n in self.sizes.items()}
         partition = np.concatenate([np.full(n, part) for part, n in self.sizes.items()])
         columns: dict[str, NDArray[Any]] = {
-            name: np.concatenate([getattr(labels[part], name) for part in PARTITIONS])
-            for name in ("label", "votes", "target", "identity", "skin", "age", "occluded", "ambiguous")
+            column.name: np.concatenate([getattr(labels[part], column.name) for part in PARTITIONS])
+            for column in fields(FacsLabels)
         }
         return FaceIndex(
             dataset=self.dataset,

@@ -12,21 +12,20 @@ from mfer_lightning.data.images.sources import FileSource
 SheetRow = tuple[str, list[NDArray[np.uint8]]]
 
 
-def sheet_rows(datamodule: FaceDataModule, found: Examination, faces: int, seed: int = 0) -> list[SheetRow]:
+def sheet_rows(datamodule: FaceDataModule, found: Examination, faces: int) -> list[SheetRow]:
     """Choose faces of each class at random, the flattest ones, and pairs of duplicates.
 
     Args:
         datamodule: of the faces.
         found: with a scan.
         faces: in a row.
-        seed: of the choice.
 
     Returns:
         Name and faces of each row.
     """
     assert found.scan is not None
     assert found.pairs is not None
-    index, rng = datamodule.index, np.random.default_rng(seed)
+    index, rng = datamodule.index, np.random.default_rng(0)
     source = datamodule.make_source(index)
     if isinstance(source, FileSource):
         source = FileSource(index, None)

@@ -51,18 +51,16 @@ def find_duplicates(scan: Scan) -> Pairs:
     Returns:
         The pairs, each once.
     """
-    same = _pairs_in_groups(scan.exact)
     flat = scan.std < 1.0  # a black picture looks like every other black picture
-    candidates = [same]
+    candidates = [_pairs_in_groups(scan.exact)]
     shift = 0
     for width in BANDS:
         band = (scan.perceptual >> np.uint64(shift)) & np.uint64(2**width - 1)
         shift += width
         found = _pairs_in_groups(np.where(flat, np.uint64(2**width) + np.arange(len(scan), dtype=np.uint64), band))
-        if len(found):
-            bits = np.bitwise_count(scan.perceptual[found[:, 0]] ^ scan.perceptual[found[:, 1]])
-            candidates.append(found[bits <= MOST_BITS])
-    pairs = np.unique(np.concatenate(candidates), axis=0) if candidates else np.zeros((0, 2), dtype=np.int64)
+        bits = np.bitwise_count(scan.perceptual[found[:, 0]] ^ scan.perceptual[found[:, 1]])
+        candidates.append(found[bits <= MOST_BITS])
+    pairs = np.unique(np.concatenate(candidates), axis=0)
     exact = scan.exact[pairs[:, 0]] == scan.exact[pairs[:, 1]]
     alike = exact | (_correlation(scan, pairs) >= LEAST_CORRELATION)
     pairs, exact = pairs[alike], exact[alike]

@@ -79,10 +79,7 @@ PROTOTYPES: Mapping[str, tuple[tuple[float, Mapping[int, float]], ...]] = Mappin
             (0.30, {4: 1.0, 5: 0.5, 7: 0.7, 17: 0.3, 24: 0.9}),
             (0.30, {4: 1.0, 5: 0.7, 7: 0.7, 16: 0.6, 23: 0.4, 25: 0.7, 26: 0.3}),
         ),
-        "contempt": (
-            (0.50, {12: 0.35, 14: 1.0}),
-            (0.50, {12: 0.55, 14: 0.9}),
-        ),
+        "contempt": ((0.50, {12: 0.35, 14: 1.0}), (0.50, {12: 0.55, 14: 0.9})),
     }
 )
 
@@ -105,16 +102,7 @@ PARTNERS: Mapping[str, Mapping[str, float]] = MappingProxyType(
 )
 
 #: Stray movements that carry no emotion here (speech, blinking, a raised brow), and their greatest intensity.
-_STRAY: tuple[tuple[int, float], ...] = (
-    (1, 0.2),
-    (2, 0.2),
-    (4, 0.15),
-    (7, 0.3),
-    (17, 0.2),
-    (25, 0.35),
-    (26, 0.15),
-    (43, 0.35),
-)
+_STRAY: Mapping[int, float] = {1: 0.2, 2: 0.2, 4: 0.15, 7: 0.3, 17: 0.2, 25: 0.35, 26: 0.15, 43: 0.35}
 
 
 def activation(stream: Stream, weights: Sequence[float], subtlety: float) -> NDArray[np.float64]:
@@ -146,7 +134,7 @@ def activation(stream: Stream, weights: Sequence[float], subtlety: float) -> NDA
                 column[1 - side] = max(column[1 - side], 0.08 * value)
             else:
                 np.maximum(column, value, out=column)
-    for unit, most in _STRAY:
+    for unit, most in _STRAY.items():
         if stream.chance(0.3):
             units[:, AU_INDEX[f"AU{unit}"]] += subtlety * stream.uniform(0.0, most)
     lean = 0.2 * subtlety * stream.normal()  # one half of a face moves more than the other

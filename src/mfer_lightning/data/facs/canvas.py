@@ -13,6 +13,10 @@ from mfer_lightning.data.facs.identity import Color
 Image = NDArray[np.uint8]
 FixedPoints = NDArray[np.int32]
 
+_TURN = np.linspace(0.0, 2.0 * np.pi, 17)[:-1]
+#: (16, 2) points on the circle of radius 1.
+CIRCLE = np.stack((np.cos(_TURN), np.sin(_TURN)), axis=1)
+
 
 class Canvas:
     """A supersampled picture in the coordinates of one face.

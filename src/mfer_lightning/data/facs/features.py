@@ -5,13 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from mfer_lightning.data.facs.average_face import FloatArray
-from mfer_lightning.data.facs.canvas import Canvas
+from mfer_lightning.data.facs.canvas import CIRCLE, Canvas
 from mfer_lightning.data.facs.identity import Identity, mix, scaled
 
-_TURN = np.linspace(0.0, 2.0 * np.pi, 17)[:-1]
-_CIRCLE = np.stack((np.cos(_TURN), np.sin(_TURN)), axis=1)
 #: (4, 16, 2) outlines in template units: the iris's rim, the iris, the pupil, and a highlight above its middle.
-_RINGS = np.stack((0.104 * _CIRCLE, 0.084 * _CIRCLE, 0.046 * _CIRCLE, 0.028 * _CIRCLE + (0.0, -0.035)))
+_RINGS = np.stack((0.104 * CIRCLE, 0.084 * CIRCLE, 0.046 * CIRCLE, 0.028 * CIRCLE + (0.0, -0.035)))
 
 
 def draw_eye(canvas: Canvas, side: str, person: Identity, iris: FloatArray, light_x: float) -> None:

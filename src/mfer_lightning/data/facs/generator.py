@@ -25,6 +25,7 @@ _GOLDEN = 0.6180339887498949
 _PLAN, _PERSON, _EXPRESSION, _CONDITIONS, _DETAILS, _ORDER = range(1, 7)
 
 
+@dataclass(kw_only=True, eq=False)
 class FacsGenerator:
     """An endless, reproducible source of synthetic faces that express emotions through action units.
 
@@ -55,41 +56,31 @@ class FacsGenerator:
         (10, 1.0)
     """
 
-    def __init__(
-        self,
-        *,
-        size: int = 64,
-        seed: int = 0,
-        difficulty: float = 0.5,
-        ambiguity: float = 0.1,
-        occlusion: float = 0.03,
-        annotators: int = 10,
-        faces_per_identity: int = 8,
-        imbalance: float = 1.0,
-    ) -> None:
-        _check_whole("size", size, 24, 512)
-        _check_whole("seed", seed, 0, 2**63 - 1)
-        _check_whole("annotators", annotators, 1, 10_000)
-        _check_whole("faces_per_identity", faces_per_identity, 1, 1_000_000)
-        for name, share in (("difficulty", difficulty), ("ambiguity", ambiguity), ("occlusion", occlusion)):
-            if not 0.0 <= share <= 1.0:
-                raise ValueError(f"Expected argument `{name}` to be within [0, 1], but got {share}.")
-        if not 1.0 <= imbalance <= 1e6:
-            raise ValueError(f"Expected argument `imbalance` to be within [1, 1000000], but got {imbalance}.")
-        self.size = size
-        self.seed = seed
-        self.difficulty = difficulty
-        self.ambiguity = ambiguity
-        self.occlusion = occlusion
-        self.annotators = annotators
-        self.faces_per_identity = faces_per_identity
-        self.imbalance = imbalance
-        falling = imbalance ** (-np.arange(len(EMOTIONS)) / (len(EMOTIONS) - 1))
+    size: int = 64
+    seed: int = 0
+    difficulty: float = 0.5
+    ambiguity: float = 0.1
+    occlusion: float = 0.03
+    annotators: int = 10
+    faces_per_identity: int = 8
+    imbalance: float = 1.0
+
+    def __post_init__(self) -> None:
+        _check_whole("size", self.size, 24, 512)
+        _check_whole("seed", self.seed, 0, 2**63 - 1)
+        _check_whole("annotators", self.annotators, 1, 10_000)
+        _check_whole("faces_per_identity", self.faces_per_identity, 1, 1_000_000)
+        for name in ("difficulty", "ambiguity", "occlusion"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ValueError(f"Expected argument `{name}` to be within [0, 1], but got {getattr(self, name)}.")
+        if not 1.0 <= self.imbalance <= 1e6:
+            raise ValueError(f"Expected argument `imbalance` to be within [1, 1000000], but got {self.imbalance}.")
+        falling = self.imbalance ** (-np.arange(len(EMOTIONS)) / (len(EMOTIONS) - 1))
         self._cumulative = {
             part: np.cumsum(shares / shares.sum())[:-1].tolist()
             for part, shares in zip(PARTITIONS, (falling, np.ones(8), np.ones(8)), strict=True)
         }
-        self._offset = [generator(seed, _ORDER, code).random() for code in range(len(PARTITIONS))]
+        self._offset = [generator(self.seed, _ORDER, code).random() for code in range(len(PARTITIONS))]
 
     def sample(self, partition: str, i: int) -> FacsSample:
         """Draw face i of a partition with all that is known of it.
@@ -106,19 +97,7 @@ class FacsGenerator:
         """
         plan = self._plan(partition, i)
         person, units, conditions = self._compose(plan)
-        attributes: dict[str, int | float | bool | str] = {
-            "skin": person.skin,
-            "age": person.age,
-            "occluded": plan.occluded,
-            "occluder": conditions.occluder or "none",
-            "ambiguous": plan.ambiguous,
-            "yaw": conditions.pose.yaw,
-            "pitch": conditions.pose.pitch,
-            "roll": conditions.pose.roll,
-            "glasses": person.glasses,
-            "beard": person.beard,
-            "hair": person.style,
-        }
+        pose = conditions.pose
         return FacsSample(
             image=self._draw(plan, person, units, conditions),
             label=plan.label,
@@ -126,7 +105,19 @@ class FacsGenerator:
             votes=np.array(plan.votes, dtype=np.int64),
             intensities=as_mapping(units),
             identity=plan.identity,
-            attributes=attributes,
+            attributes={
+                "skin": person.skin,
+                "age": person.age,
+                "occluded": plan.occluded,
+                "occluder": conditions.occluder or "none",
+                "ambiguous": plan.ambiguous,
+                "yaw": pose.yaw,
+                "pitch": pose.pitch,
+                "roll": pose.roll,
+                "glasses": person.glasses,
+                "beard": person.beard,
+                "hair": person.style,
+            },
         )
 
     def image(self, partition: str, i: int) -> Image:

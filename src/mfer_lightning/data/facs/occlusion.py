@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfer_lightning.data.facs.average_face import FloatArray
-from mfer_lightning.data.facs.canvas import Canvas
+from mfer_lightning.data.facs.canvas import CIRCLE, Canvas
 from mfer_lightning.data.facs.conditions import Conditions
 from mfer_lightning.data.facs.geometry import Figure
 from mfer_lightning.data.facs.identity import scaled
@@ -78,19 +78,12 @@ def _outlines(figure: Figure, conditions: Conditions, size: int) -> list[FloatAr
     # A hand: four fingers and a palm, from below.
     sign = -1.0 if a < 0.5 else 1.0
     palm = figure.group("chin")[0] + np.array((sign * (0.25 + 0.5 * b), 0.05 - 0.55 * cover * c)) * unit
-    shapes = [palm + _oval(0.34, 0.46) * unit]
+    shapes = [palm + CIRCLE * (0.34, 0.46) * unit]
     for finger in range(4):
         tip = palm + np.array((sign * (-0.36 + 0.2 * finger) + 0.04 * sign, -0.50 - 0.12 * (finger in (1, 2)))) * unit
         root = palm + np.array((sign * (-0.25 + 0.16 * finger), -0.05)) * unit
         shapes.append(_finger(root, tip, 0.095 * unit))
     return shapes
-
-
-_TURN = np.linspace(0.0, 2.0 * np.pi, 17)[:-1]
-
-
-def _oval(width: float, height: float) -> FloatArray:
-    return np.stack((width * np.cos(_TURN), height * np.sin(_TURN)), axis=1)
 
 
 def _finger(root: FloatArray, tip: FloatArray, radius: float) -> FloatArray:

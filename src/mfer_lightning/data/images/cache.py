@@ -16,7 +16,6 @@ import multiprocessing
 import os
 import shutil
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -32,6 +31,7 @@ from numpy.typing import NDArray
 
 from mfer_lightning.data.images.sources import ImageSource
 from mfer_lightning.errors import UserError
+from mfer_lightning.files import replacing
 
 log = logging.getLogger(__name__)
 
@@ -136,23 +136,12 @@ def _build(
         raise UserError(
             f"The image cache {target} needs {human(size)}, but only {human(free)} are free there. {_WAY_OUT}"
         )
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.stem}-", suffix=".part")
-    os.close(handle)
-    temporary = Path(name)
-    try:
+    with replacing(target, ".part") as temporary:
         open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
         if hasattr(os, "posix_fallocate"):
             with temporary.open("r+b") as file:  # a full disk is an error here, and a crash while writing to a mapping
                 os.posix_fallocate(file.fileno(), 0, temporary.stat().st_size)
         _fill(source, rows, temporary, available_cpus() if workers is None else workers)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _fill(source: ImageSource, rows: NDArray[np.int64], path: Path, workers: int) -> None:

@@ -18,10 +18,6 @@ from mfer_lightning.errors import UserError
 class ImageSource(Protocol):
     """Images by row of an index: what the cache is built from, or read directly where there is no cache."""
 
-    def __len__(self) -> int:
-        """Number of rows."""
-        ...
-
     def read(self, row: int) -> NDArray[np.uint8]:
         """Return the image of a row, (H,W,3) RGB.
 
@@ -52,9 +48,6 @@ class FileSource:
             raise ValueError(f"Expected argument `size` to be a positive number of pixels, but got {size}.")
         self.index = index
         self.size = size
-
-    def __len__(self) -> int:
-        return len(self.index)
 
     def name(self, row: int) -> str:
         """Return the file's path."""
@@ -114,9 +107,6 @@ class PixelCsvSource:
         self.data_row = data_row
         self.size = size
         self._offsets: NDArray[np.int64] | None = None
-
-    def __len__(self) -> int:
-        return len(self.index)
 
     def name(self, row: int) -> str:
         """Return file and line."""

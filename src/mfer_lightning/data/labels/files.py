@@ -64,21 +64,13 @@ def listing(folder: Path) -> tuple[list[str], list[str]]:
 
 def first_folder(root: Path, names: Sequence[str]) -> str | None:
     """Return the first of several folders, given relative to a folder, that exists; errors as :func:`entries`."""
-    return _first(root, names, 0)
+    return next((name for name in names if Path(name).name in entries((root / name).parent)[0]), None)
 
 
 def first_file(root: Path, names: Sequence[str]) -> Path | None:
     """Return the first of several files, given relative to a folder, that exists; errors as :func:`entries`."""
-    found = _first(root, names, 1)
-    return None if found is None else root / found
-
-
-def _first(root: Path, names: Sequence[str], kind: int) -> str | None:
-    for name in names:
-        folder, _, last = name.rpartition("/")
-        if last in entries(root / folder)[kind]:
-            return name
-    return None
+    paths = (root / name for name in names)
+    return next((path for path in paths if path.name in entries(path.parent)[1]), None)
 
 
 def missing_images(root: Path, paths: Iterable[str]) -> list[str]:

@@ -5,31 +5,12 @@ The argument of a class is checked by that class alone (:mod:`mfer_lightning.tra
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
-from mfer_lightning.errors import UserError, nearest
+from mfer_lightning.errors import Range, UserError, nearest
 from mfer_lightning.sweep.identity import check_name
 from mfer_lightning.views import LARGEST_SHIFT
-
-
-class Range(NamedTuple):
-    """Legal numbers: from ``low`` (itself legal unless ``above``) to ``high``."""
-
-    low: float
-    high: float = math.inf
-    above: bool = False
-
-    def __contains__(self, value: object) -> bool:
-        """Whether a number lies in the range; NaN and infinities do not."""
-        assert isinstance(value, (int, float))
-        return math.isfinite(value) and (value > self.low if self.above else value >= self.low) and value <= self.high
-
-    def __str__(self) -> str:
-        text = f"{'more than' if self.above else 'at least'} {self.low:g}"
-        return text if self.high == math.inf else f"{text} and at most {self.high:.10g}"
-
 
 #: Faces larger than this are photographs.
 LARGEST_SIZE = 2048
@@ -38,9 +19,9 @@ _RANGES = {
     "trainer.max_epochs": Range(1, 100_000),
     "trainer.accumulate": Range(1),
     "trainer.num_nodes": Range(1),
-    "trainer.clip": Range(0, above=True),
+    "trainer.clip": Range(0, excluded="low"),
     "trainer.overfit_batches": Range(0),
-    "optimizer.eps": Range(0, above=True),
+    "optimizer.eps": Range(0, excluded="low"),
     "optimizer.momentum": Range(0, 1),
     "optimizer.sam_rho": Range(0),
     "backbone.drop_path_rate": Range(0, 0.99),
