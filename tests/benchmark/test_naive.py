@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from mfer_lightning.benchmark.inference import measure_inference
 from mfer_lightning.benchmark.naive import NaiveResNet, naive_step
-from mfer_lightning.benchmark.training import measure_training
+from mfer_lightning.benchmark.network import measure_inference, measure_training
 from mfer_lightning.benchmark.work import Work, build, faces, our_step
 from mfer_lightning.nn import MFER
 from mfer_lightning.nn.cost import count_parameters
@@ -40,7 +39,7 @@ def test_the_small_baseline_is_the_network_of_the_experiment():
     from mfer_lightning.benchmark.small import NETWORK
 
     ours = MFER(NETWORK, 8, attention="none")
-    assert count_parameters(NaiveResNet(8, options=NETWORK["options"])) == count_parameters(ours)
+    assert count_parameters(NaiveResNet(8, NETWORK["options"])) == count_parameters(ours)
 
 
 @pytest.mark.parametrize("bfloat16", [False, True])
