@@ -52,10 +52,11 @@ def test_what_does_not_fit_the_memory_is_named_and_the_rest_is_measured():
 
 @pytest.mark.parametrize("bfloat16", [True, False])
 def test_every_way_of_the_convolutions_has_a_row_and_what_is_taken_is_summed_up(monkeypatch, bfloat16, capsys):
-    monkeypatch.setattr(convolutions, "DENSE", ((32, 7), (256, 4)))
-    monkeypatch.setattr(convolutions, "DEPTHWISE", ((32, 7),))
+    monkeypatch.setattr(convolutions, "KERNEL", 3)
+    monkeypatch.setattr(convolutions, "DENSE", ((64, 7), (256, 3)))
+    monkeypatch.setattr(convolutions, "DEPTHWISE", ((64, 7),))
     rows = convolutions.measure_convolutions(CPU, 1, bfloat16, 1, CEILING)
-    ways = [(row["computation"], row["way"]) for row in rows if row["map"] == "32x7x7"]
+    ways = [(row["computation"], row["way"]) for row in rows if row["map"] == "64x7x7"]
     assert ways == [
         *(("forward", way) for way in ("library", "unfold", "taps")),
         *(("input gradient", way) for way in ("library", "turned", "unfold", "taps")),
