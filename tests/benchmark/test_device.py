@@ -5,12 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from mfer_lightning.benchmark.arithmetic import arithmetic, chosen_baselines
-from mfer_lightning.benchmark.device import Device, find_device
-from mfer_lightning.benchmark.parts import PARTS, chosen_parts, left_out
+from mfer_lightning.benchmark.device import CPU, GPU, find_device
+from mfer_lightning.benchmark.options import PARTS, chosen_baselines, chosen_parts, left_out
 from mfer_lightning.errors import UserError
-
-CPU, GPU = Device("cpu"), Device("cuda")
 
 
 @pytest.mark.parametrize("available", [True, False])
@@ -46,7 +43,7 @@ def test_a_gpu_is_waited_for_and_says_what_its_tensors_occupied(monkeypatch):
 )
 def test_arithmetic_holds_within_the_block_and_no_longer(name, matmul, convolutions):
     before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
-    with arithmetic(name, CPU):
+    with CPU.computing_in(name):
         assert torch.get_float32_matmul_precision() == (matmul or before[0])
         assert torch.backends.cudnn.allow_tf32 == (before[1] if convolutions is None else convolutions)
         assert torch.is_autocast_enabled("cpu") == (name == "bfloat16")
@@ -61,10 +58,10 @@ def test_baselines_are_those_of_the_device_or_of_the_user():
 
 
 def test_parts_are_run_in_their_order_and_those_of_the_cpu_are_left_out_on_a_gpu():
-    assert chosen_parts("all", "cpu") == list(PARTS)
-    on_gpu = chosen_parts("all", "cuda")
+    assert chosen_parts("all", CPU) == list(PARTS)
+    on_gpu = chosen_parts("all", GPU)
     assert on_gpu == ["train", "inference", "convolutions", "end_to_end", "loader", "memory"]
     assert left_out(on_gpu) == ["small", "overhead", "startup", "ranks"]
-    assert chosen_parts("loader", "cuda") == ["loader"]
+    assert chosen_parts("loader", GPU) == ["loader"]
     with pytest.raises(UserError, match=r"parts=startup is measured on the CPU only: add device=cpu"):
-        chosen_parts(["train", "startup"], "cuda")
+        chosen_parts(["train", "startup"], GPU)

@@ -8,14 +8,13 @@ import pytest
 import torch
 
 from mfer_lightning.benchmark import ceiling, convolutions
-from mfer_lightning.benchmark.comparison import compare
-from mfer_lightning.benchmark.device import Device
+from mfer_lightning.benchmark.device import CPU
+from mfer_lightning.benchmark.network import compare, measure_training
 from mfer_lightning.benchmark.report import show
-from mfer_lightning.benchmark.training import measure_training
+from mfer_lightning.benchmark.timing import Sample
 from mfer_lightning.benchmark.work import Work
 from mfer_lightning.errors import UserError
 
-CPU = Device("cpu")
 WORK = Work("convnext_tiny", {"depths": [1, 1, 1, 1], "dims": [8, 16, 24, 32]}, 32, 2, True)
 CEILING = {f"gemm_{kind}{core}": 100.0 for kind in ("float32", "bfloat16") for core in ("", "_core")}
 
@@ -53,10 +52,11 @@ def test_what_does_not_fit_the_memory_is_named_and_the_rest_is_measured():
 
 @pytest.mark.parametrize("bfloat16", [True, False])
 def test_every_way_of_the_convolutions_has_a_row_and_what_is_taken_is_summed_up(monkeypatch, bfloat16, capsys):
-    monkeypatch.setattr(convolutions, "DENSE", ((8, 7), (256, 4)))
-    monkeypatch.setattr(convolutions, "DEPTHWISE", ((8, 7),))
+    monkeypatch.setattr(convolutions, "KERNEL", 3)
+    monkeypatch.setattr(convolutions, "DENSE", ((64, 7), (256, 3)))
+    monkeypatch.setattr(convolutions, "DEPTHWISE", ((64, 7),))
     rows = convolutions.measure_convolutions(CPU, 1, bfloat16, 1, CEILING)
-    ways = [(row["computation"], row["way"]) for row in rows if row["map"] == "8x7x7"]
+    ways = [(row["computation"], row["way"]) for row in rows if row["map"] == "64x7x7"]
     assert ways == [
         *(("forward", way) for way in ("library", "unfold", "taps")),
         *(("input gradient", way) for way in ("library", "turned", "unfold", "taps")),
@@ -78,7 +78,7 @@ def test_every_way_of_the_convolutions_has_a_row_and_what_is_taken_is_summed_up(
 def test_the_ceiling_is_of_the_side_that_is_asked_for(monkeypatch):
     monkeypatch.setattr(ceiling, "MEGABYTES", 1)
     shapes = []
-    monkeypatch.setattr(ceiling, "gemm_rate", lambda dtype, given, *_, **__: shapes.append(given) or 1.0)
+    monkeypatch.setattr(ceiling, "gemm_rates", lambda dtype, given, _: shapes.append(given) or Sample(1.0, 1.0))
     rates = ceiling.measure(CPU, 64)
     assert set(shapes) == {((64, 64, 64),)}
     assert rates.keys() == {"copy", *CEILING}

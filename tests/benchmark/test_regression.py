@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mfer_lightning.benchmark.inference import measure_inference
-from mfer_lightning.benchmark.training import measure_training
+from mfer_lightning.benchmark.network import measure_inference, measure_training
 from mfer_lightning.benchmark.work import Work
 
 RECORDED = Path(__file__).resolve().parents[2] / "benchmarks" / "recorded.json"

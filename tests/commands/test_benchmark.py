@@ -18,7 +18,7 @@ TINY = (
     "batch=2",
     "repeats=1",
     "faces=256",
-    "steps=3",
+    "steps=2",
     "threads=1",
     "device=cpu",
     "gemm=128",
@@ -37,24 +37,21 @@ def script(name: str):
 
 
 @pytest.fixture
-def quick_ceiling(monkeypatch: pytest.MonkeyPatch) -> None:
-    import mfer_lightning.benchmark.ceiling as ceiling
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    from mfer_lightning.benchmark import ceiling, training
 
     monkeypatch.setenv("OMP_NUM_THREADS", "1")  # the verb sets it, for its children; put back afterwards
     monkeypatch.setattr(ceiling, "MEGABYTES", 1)
+    monkeypatch.setattr(training, "BATCH", 4)
 
 
-def test_tables_and_json(mfer: Mfer, quick_ceiling: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_tables_and_json(mfer: Mfer, quick: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     parts = "parts=[overhead,train,end_to_end,inference]"
     assert mfer("benchmark", *TINY, parts, "workers=0", "output=out.json") == 0
     said = capsys.readouterr().out
     result = json.loads((tmp_path / "out.json").read_text())
-    assert list(result["parts"]) == [
-        "train",
-        "inference",
-        "end_to_end",
-        "overhead",
-    ]  # in the order of the parts, not of the user
+    order = ["train", "inference", "end_to_end", "overhead"]  # of the parts, not of the user
+    assert list(result["parts"]) == order
     assert result["ceiling"].keys() == {
         *("gemm_float32", "gemm_float32_core", "gemm_bfloat16", "gemm_bfloat16_core", "copy")
     }
@@ -62,7 +59,7 @@ def test_tables_and_json(mfer: Mfer, quick_ceiling: None, tmp_path: Path, capsys
         assert part in said
     assert result["parts"]["overhead"]["milliseconds"]["framework"] > 0
     assert result["parts"]["end_to_end"]["share_of_bare_step"] > 0
-    assert result["parts"]["end_to_end"]["steps"] == 3
+    assert result["parts"]["end_to_end"]["steps"] == 2
     tables = script("performance").tables(result)
     assert {"environment", "network", "end_to_end", "overhead"} <= tables.keys()
 
@@ -120,7 +117,7 @@ def test_things_are_timed_in_turn_and_compared_with_their_neighbours() -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_what_is_measured_from_outside(mfer: Mfer, quick_ceiling: None, tmp_path: Path) -> None:
+def test_what_is_measured_from_outside(mfer: Mfer, quick: None, tmp_path: Path) -> None:
     parts = "parts=[small,loader,startup,memory,ranks]"
     assert mfer("benchmark", *TINY, parts, "threads=2", "workers=1", "output=out.json") == 0
     found = json.loads((tmp_path / "out.json").read_text())["parts"]

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
-from mfer_lightning.benchmark.arithmetic import arithmetic
 from mfer_lightning.benchmark.device import Device
-
-Clock = Callable[[], float]
+from mfer_lightning.benchmark.timing import Sample, interleaved
 
 #: (rows, in, out) of the matrix products that make up most of MFER-Base at 224 pixels, batch 8: for the CPU.
 SHAPES = ((1568, 512, 2048), (1568, 2048, 512), (6272, 256, 1024), (2048, 2048, 2048))
@@ -19,40 +17,35 @@ SHAPES = ((1568, 512, 2048), (1568, 2048, 512), (6272, 256, 1024), (2048, 2048, 
 GPU_SIDE = 8192
 #: Size of the copy, more than any cache holds.
 MEGABYTES = 256
+#: Measurements of each, of which the best is taken.
+REPEATS = 8
 
 
-def gemm_rate(
-    dtype: torch.dtype,
-    shapes: Sequence[tuple[int, int, int]],
-    device: Device,
-    repeats: int = 8,
-    clock: Clock = time.perf_counter,
-) -> float:
+def gemm_rates(dtype: torch.dtype, shapes: Sequence[tuple[int, int, int]], device: Device) -> Sample:
     """Arithmetic of the quickest matrix product in 10^9 operations a second (a multiply-add counts as two).
 
     Args:
         dtype: of the factors.
         shapes: rows, inner and columns of the products.
         device: where.
-        repeats: of each product.
-        clock: seconds by the clock, or of processor time (``time.process_time``: the rate of one core, whoever else is
-            at work).
+
+    Returns:
+        By the clock, and by processor time: the rate of one core, whoever else is at work.
     """
-    best = 0.0
+    found = []
     with torch.inference_mode():
         for rows, inner, columns in shapes:
             x = torch.randn(rows, inner, device=device.type).to(dtype)
             w = torch.randn(columns, inner, device=device.type).to(dtype)
-            seconds = _least(lambda x=x, w=w: F.linear(x, w), device, repeats, clock)  # type: ignore[misc]
-            best = max(best, 2e-9 * rows * inner * columns / seconds)
-    return best
+            found.append(_rates(lambda x=x, w=w: F.linear(x, w), 2e-9 * rows * inner * columns, device))  # type: ignore[misc]
+    return Sample(*np.max(found, axis=0).tolist())
 
 
-def copy_rate(device: Device, repeats: int = 8) -> float:
+def copy_rate(device: Device) -> float:
     """Bytes read and written by a copy of a block that no cache holds, in 10^9 a second."""
     source = torch.zeros(MEGABYTES * 2**18, device=device.type)
     target = torch.empty_like(source).zero_()
-    return 2e-9 * source.nbytes / _least(lambda: target.copy_(source), device, repeats)
+    return _rates(lambda: target.copy_(source), 2e-9 * source.nbytes, device).wall
 
 
 def measure(device: Device, side: int | None = None) -> dict[str, float]:
@@ -69,23 +62,17 @@ def measure(device: Device, side: int | None = None) -> dict[str, float]:
     square = side or (None if device.is_cpu else GPU_SIDE)
     shapes = SHAPES if square is None else ((square, square, square),)
     rates = {"copy": round(copy_rate(device), 1)}
-    for name in ("float32", "bfloat16") if device.is_cpu else ("float32", "tf32", "bfloat16"):
-        dtype = torch.bfloat16 if name == "bfloat16" else torch.float32
-        with arithmetic(name, device):
-            rates[f"gemm_{name}"] = round(gemm_rate(dtype, shapes, device), 1)
-            if device.is_cpu:
-                rates[f"gemm_{name}_core"] = round(gemm_rate(dtype, shapes, device, clock=time.process_time), 1)
+    for name in device.arithmetic:
+        with device.computing_in(name):
+            best = gemm_rates(torch.bfloat16 if name == "bfloat16" else torch.float32, shapes, device)
+        rates[f"gemm_{name}"] = round(best.wall, 1)
+        if device.is_cpu:
+            rates[f"gemm_{name}_core"] = round(best.cpu, 1)
     device.free()
     return rates
 
 
-def _least(work: Callable[[], object], device: Device, repeats: int, clock: Clock = time.perf_counter) -> float:
-    work()
-    best = float("inf")
-    for _ in range(repeats):
-        device.synchronise()
-        start = clock()
-        work()
-        device.synchronise()
-        best = min(best, max(clock() - start, 1e-9))
-    return best
+def _rates(work: Callable[[], object], amount: float, device: Device) -> Sample:
+    """Amount a second at the best: what is left when nobody else disturbs."""
+    (samples,) = interleaved({"": work}, REPEATS, synchronise=device.synchronise).values()
+    return Sample(*(amount / np.maximum(np.min(samples, axis=0), 1e-9)).tolist())

@@ -1,10 +1,11 @@
-"""The device that is measured: defaults, synchronisation, autocast and memory of the CPU and of a GPU."""
+"""The device that is measured: defaults, arithmetic, synchronisation and memory of the CPU and of a GPU."""
 
 from __future__ import annotations
 
 import gc
 import os
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -12,51 +13,38 @@ import torch
 from mfer_lightning.errors import UserError
 from mfer_lightning.memory import peak_memory_bytes
 
+#: float32, float32 whose products round factors to TF32 (NVIDIA since Ampere), bfloat16 by autocast.
+ARITHMETIC = ("float32", "tf32", "bfloat16")
+
 
 @dataclass(frozen=True)
 class Device:
-    """The CPU or one NVIDIA GPU.
+    """The CPU or one NVIDIA GPU, and how it is measured unless the user says otherwise.
 
     Args:
         type: ``"cpu"`` or ``"cuda"``.
+        accelerator: Lightning's name of it.
+        calls: in one measurement: on a GPU several, so that one is prepared while another is computed.
+        batches: faces a step.
+        arithmetic: what it computes in.
+        baselines: arithmetic of the plain baseline.
+        workers: processes that read.
+        steps: of ``end_to_end`` at the most.
     """
 
     type: str
+    accelerator: str
+    calls: int
+    batches: tuple[int, ...]
+    arithmetic: tuple[str, ...]
+    baselines: tuple[str, ...]
+    workers: int
+    steps: int
 
     @property
     def is_cpu(self) -> bool:
         """Whether this is the CPU, where processor time says what the clock cannot."""
         return self.type == "cpu"
-
-    @property
-    def accelerator(self) -> str:
-        """Lightning's name of it."""
-        return "cpu" if self.is_cpu else "gpu"
-
-    @property
-    def calls(self) -> int:
-        """Calls in one measurement: on a GPU several, so that one is prepared while another is computed."""
-        return 1 if self.is_cpu else 3
-
-    @property
-    def batches(self) -> tuple[int, ...]:
-        """Faces a step, unless the user says another number."""
-        return (8,) if self.is_cpu else (64, 256)
-
-    @property
-    def baselines(self) -> tuple[str, ...]:
-        """Arithmetic of the plain baseline, unless the user says another one."""
-        return ("float32",) if self.is_cpu else ("float32", "tf32", "bfloat16")
-
-    @property
-    def workers(self) -> int:
-        """Processes that read, unless the user says another number."""
-        return 2 if self.is_cpu else min(8, os.cpu_count() or 1)
-
-    @property
-    def steps(self) -> int:
-        """Steps of ``end_to_end`` at the most."""
-        return 5 if self.is_cpu else 30
 
     def synchronise(self) -> None:
         """Wait until everything that was asked of the device is done; on the CPU it always is."""
@@ -67,6 +55,24 @@ class Device:
         """Compute in bfloat16 within the block, or not."""
         return torch.autocast(self.type, torch.bfloat16, enabled=bfloat16)
 
+    @contextmanager
+    def computing_in(self, name: str) -> Iterator[None]:
+        """Compute so within the block, or in calls of the function that this decorates.
+
+        Args:
+            name: one of :data:`ARITHMETIC`.
+        """
+        precision, convolutions = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+        if name != "bfloat16":  # torch's default rounds factors of convolutions, and not those of products
+            torch.set_float32_matmul_precision("high" if name == "tf32" else "highest")
+            torch.backends.cudnn.allow_tf32 = name == "tf32"
+        try:
+            with self.autocast(name == "bfloat16"):
+                yield
+        finally:
+            torch.set_float32_matmul_precision(precision)
+            torch.backends.cudnn.allow_tf32 = convolutions
+
     def peak_bytes(self) -> int:
         """Most memory in use so far: of this process, or of the GPU by torch's tensors."""
         return (peak_memory_bytes() or 0) if self.is_cpu else int(torch.cuda.max_memory_allocated())
@@ -76,6 +82,22 @@ class Device:
         gc.collect()
         if not self.is_cpu:
             torch.cuda.empty_cache()
+
+
+CPU = Device(
+    "cpu", "cpu", calls=1, batches=(8,), arithmetic=("float32", "bfloat16"), baselines=("float32",), workers=2, steps=5
+)
+_GPU_WORKERS = min(8, os.cpu_count() or 1)
+GPU = Device(
+    "cuda",
+    "gpu",
+    calls=3,
+    batches=(64, 256),
+    arithmetic=ARITHMETIC,
+    baselines=ARITHMETIC,
+    workers=_GPU_WORKERS,
+    steps=30,
+)
 
 
 def find_device(name: str) -> Device:
@@ -95,4 +117,4 @@ def find_device(name: str) -> Device:
             "device=cuda: PyTorch finds no NVIDIA GPU here. Check `nvidia-smi` and that this PyTorch is built for "
             "CUDA, or say device=cpu."
         )
-    return Device("cuda" if available and name != "cpu" else "cpu")
+    return GPU if available and name != "cpu" else CPU

@@ -12,15 +12,13 @@ from torch.utils.data import DataLoader
 from torchvision import datasets, transforms
 
 from mfer_lightning.benchmark.device import Device
-from mfer_lightning.benchmark.timing import interleaved, median, speedup
+from mfer_lightning.benchmark.timing import interleaved, rates, speedup
 from mfer_lightning.data.datasets import FolderDataModule
 from mfer_lightning.data.facs.generator import FacsGenerator
 from mfer_lightning.emotions import EMOTIONS
 from mfer_lightning.nn import Preprocess
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-
-
 #: Faces that differ; the others are copies, since drawing a face takes longer than anything that is measured.
 DISTINCT = 512
 
@@ -41,12 +39,8 @@ def write_faces(root: Path, count: int, side: int, suffix: str = ".jpg") -> None
 
 def their_loader(root: Path, batch: int, workers: int, size: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Torchvision's usual loader; one epoch an iteration."""
-    steps = [
-        transforms.Resize((size, size)),
-        transforms.RandomHorizontalFlip(),
-        transforms.ToTensor(),
-        transforms.Normalize(MEAN, STD),
-    ]
+    steps = [transforms.Resize((size, size)), transforms.RandomHorizontalFlip()]
+    steps += [transforms.ToTensor(), transforms.Normalize(MEAN, STD)]
     folder = datasets.ImageFolder(str(root / "train"), transforms.Compose(steps))
     return DataLoader(  # type: ignore[return-value]
         folder, batch, shuffle=True, num_workers=workers, drop_last=True, persistent_workers=workers > 0
@@ -86,12 +80,7 @@ def measure_loader(
                 assert preprocess(item["image"].to(device.type)).shape[1:] == (3, 224, 224)
 
         samples = interleaved({"naive": plain, "ours": packed}, repeats, synchronise=device.synchronise)
-        seen = faces // batch * batch
-        rows.append(
-            {
-                "workers": number,
-                "faces_per_second": {name: round(seen / median(found).wall) for name, found in samples.items()},
-                "ratio": round(speedup(samples["naive"], samples["ours"]).wall, 2),
-            }
-        )
+        ratio = round(speedup(samples["naive"], samples["ours"]).wall, 2)
+        speeds = {name: round(rate) for name, rate in rates(samples, faces // batch * batch).items()}
+        rows.append({"workers": number, "faces_per_second": speeds, "ratio": ratio})
     return rows

@@ -52,58 +52,58 @@ class NaiveHead(nn.Module):
         return self.fc2(F.gelu(self.fc1(x[:, : self.width])))  # type: ignore[no-any-return]
 
 
-class NaiveMFER(nn.Module):
-    """A timm network with stages, attention after the last two of them or none, pooling, LayerNorm and three heads.
+class NaiveNetwork(nn.Module):
+    """Pooling, LayerNorm and three heads over the map of a timm network."""
+
+    def __init__(self, trunk: Any, num_classes: int) -> None:
+        super().__init__()
+        self.trunk = trunk
+        width = trunk.num_features
+        self.norm = nn.LayerNorm(width, eps=1e-6)
+        self.heads = nn.ModuleList(NaiveHead(width * share // 4, num_classes) for share in (2, 3, 4))
+
+    def maps(self, x: Tensor) -> Tensor:
+        """Normalised images (B,3,S,S) to maps (B,D,H,W)."""
+        return self.trunk.forward_features(x)  # type: ignore[no-any-return]
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Normalised images (B,3,S,S) to the heads' logits."""
+        feature = self.norm(self.maps(x).mean((2, 3)))
+        return tuple(head(feature) for head in self.heads)
+
+
+class NaiveMFER(NaiveNetwork):
+    """The paper's network: a ConvNeXt of timm with attention after the last two stages.
 
     Args:
         name: a ConvNeXt of timm.
         num_classes: K.
         options: further arguments of its constructor.
-        drop_path_rate: of the backbone.
     """
 
-    def __init__(
-        self, name: str, num_classes: int, options: Mapping[str, Any] | None = None, drop_path_rate: float = 0.25
-    ) -> None:
-        super().__init__()
-        self.trunk: Any = timm.create_model(
-            name, num_classes=0, drop_path_rate=drop_path_rate, **{k: _plain(v) for k, v in (options or {}).items()}
-        )
+    def __init__(self, name: str, num_classes: int, options: Mapping[str, Any]) -> None:
+        super().__init__(timm.create_model(name, num_classes=0, drop_path_rate=0.25, **options), num_classes)
         self.trunk.head = nn.Identity()  # timm's own pooling and norm
         widths = [info["num_chs"] for info in self.trunk.feature_info]
         self.attentions = nn.ModuleDict({str(i): NaiveAttention(widths[i]) for i in (2, 3)})
-        width = widths[3]
-        self.norm = nn.LayerNorm(width, eps=1e-6)
-        self.heads = nn.ModuleList(NaiveHead(width * share // 4, num_classes) for share in (2, 3, 4))
 
-    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Normalised images (B,3,S,S) to the heads' logits."""
+    def maps(self, x: Tensor) -> Tensor:
+        """Normalised images (B,3,S,S) to maps (B,D,H,W)."""
         x = self.trunk.stem(x)
         for i, stage in enumerate(self.trunk.stages):
             x = stage(x)
             if str(i) in self.attentions:
                 x = self.attentions[str(i)](x)
-        feature = self.norm(x.mean((2, 3)))
-        return tuple(head(feature) for head in self.heads)
+        return x
 
 
-class NaiveResNet(nn.Module):
-    """The network of ``experiment=ferplus_small`` in a few lines: timm's ResNet with a small stem, and three heads."""
+class NaiveResNet(NaiveNetwork):
+    """The network of ``experiment=ferplus_small`` in a few lines: timm's ResNet-18 with a small stem."""
 
-    def __init__(self, num_classes: int, name: str = "resnet18", options: Mapping[str, Any] | None = None) -> None:
-        super().__init__()
-        model: Any = timm.create_model(name, num_classes=0, drop_path_rate=0.1, **dict(options or {}))
-        model.conv1 = nn.Conv2d(3, model.conv1.out_channels, 3, stride=2, padding=1, bias=False)
-        model.maxpool = nn.Identity()
-        self.model = model
-        width = model.num_features
-        self.norm = nn.LayerNorm(width, eps=1e-6)
-        self.heads = nn.ModuleList(NaiveHead(width * share // 4, num_classes) for share in (2, 3, 4))
-
-    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Normalised images (B,3,S,S) to the heads' logits."""
-        feature = self.norm(self.model.forward_features(x).mean((2, 3)))
-        return tuple(head(feature) for head in self.heads)
+    def __init__(self, num_classes: int, options: Mapping[str, Any]) -> None:
+        super().__init__(timm.create_model("resnet18", num_classes=0, drop_path_rate=0.1, **options), num_classes)
+        self.trunk.conv1 = nn.Conv2d(3, self.trunk.conv1.out_channels, 3, stride=2, padding=1, bias=False)
+        self.trunk.maxpool = nn.Identity()
 
 
 def naive_step(network: nn.Module, optimizer: torch.optim.Optimizer, image: Tensor, target: Tensor) -> None:
@@ -132,7 +132,3 @@ def same_weights(naive: NaiveMFER, ours: nn.Module) -> None:
             name = "trunk." + name.removeprefix("model.").replace(".stage.", ".")
         state[name] = value
     naive.load_state_dict(state, strict=True)
-
-
-def _plain(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value

@@ -65,11 +65,7 @@ def by_variant(row: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
         {'seconds': {'naive': 2.0, 'ours': 1.0}, 'ratios': {'naive': 2.0}}
     """
     variants = set(row.get("seconds", row.get("faces_per_second", {})))
-    return {
-        name: value
-        for name, value in row.items()
-        if isinstance(value, Mapping) and variants and set(value) and set(value) <= variants
-    }
+    return {k: v for k, v in row.items() if isinstance(v, Mapping) and v and variants.issuperset(v)}
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -81,11 +77,7 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """
     result: dict[str, Any] = {}
     for name, value in values.items():
-        full = f"{prefix}: {name}" if prefix else name
-        if isinstance(value, Mapping):
-            result.update(flat(value, full))
-        else:
-            result[full] = value
+        result |= flat(value, f"{prefix}{name}: ") if isinstance(value, Mapping) else {prefix + name: value}
     return result
 
 
@@ -96,15 +88,11 @@ def _print(title: str, heads: Sequence[str] | None, rows: Sequence[Sequence[Any]
     for head in heads or ():
         table.add_column(_HEADS.get(head, _words(head)), overflow="fold")
     for row in rows:
-        table.add_row(*(_cell(value) for value in row))
+        table.add_row(*({True: "yes", False: ""}[v] if isinstance(v, bool) else str(v) for v in row))
     console = Console()
     if not console.is_terminal:  # a file or a pipe, where rich would squeeze tables into 80 columns
         console.width = 120
     console.print(table)
-
-
-def _cell(value: Any) -> str:
-    return {True: "yes", False: ""}[value] if isinstance(value, bool) else str(value)
 
 
 def _words(name: str) -> str:

@@ -11,7 +11,7 @@ import torch
 
 from mfer_lightning.benchmark.loading import our_loader, their_loader, write_faces
 from mfer_lightning.benchmark.naive import NaiveResNet, naive_step
-from mfer_lightning.benchmark.timing import Sample, interleaved, median, speedup
+from mfer_lightning.benchmark.timing import interleaved, rates, speedup
 from mfer_lightning.benchmark.work import Work, our_step
 from mfer_lightning.emotions import EMOTIONS
 from mfer_lightning.nn import MFER, Preprocess
@@ -32,7 +32,7 @@ def measure_small(folder: Path, faces: int, workers: int, repeats: int, bfloat16
     classes = len(EMOTIONS)
     theirs = their_loader(root, BATCH, workers, SIZE)
     ours = our_loader(root, folder / "small-cache", BATCH, workers, SIZE)
-    naive = NaiveResNet(classes, options=NETWORK["options"]).train()  # type: ignore[arg-type]
+    naive = NaiveResNet(classes, NETWORK["options"]).train()  # type: ignore[arg-type]
     adamw = torch.optim.AdamW(naive.parameters(), lr=1e-4, weight_decay=0.05)
     network = MFER(NETWORK, classes, attention="none")
     step = our_step(network, Work("resnet18", {}, SIZE, BATCH, bfloat16))
@@ -44,24 +44,20 @@ def measure_small(folder: Path, faces: int, workers: int, repeats: int, bfloat16
             naive_step(naive, adamw, image, label)
 
     def packed() -> None:
-        start, waited = time.perf_counter(), 0.0
-        batches = iter(ours)
-        while True:
-            asked = time.perf_counter()
-            item = next(batches, None)
-            waited += time.perf_counter() - asked
-            if item is None:
-                break
+        start, busy = time.perf_counter(), 0.0
+        for item in ours:
+            got = time.perf_counter()
             step(preprocess(item["image"]), item["target"])
-        waits.append(waited / (time.perf_counter() - start))
+            busy += time.perf_counter() - got
+        waits.append(1 - busy / (time.perf_counter() - start))
 
-    samples: dict[str, list[Sample]] = interleaved({"naive": plain, "ours": packed}, repeats)
-    seen, ratio = faces // BATCH * BATCH, speedup(samples["naive"], samples["ours"])
+    samples = interleaved({"naive": plain, "ours": packed}, repeats)
+    ratio = speedup(samples["naive"], samples["ours"])
     return {
         "batch": BATCH,
         "size": SIZE,
         "workers": workers,
-        "faces_per_second": {name: round(seen / median(found).wall, 1) for name, found in samples.items()},
+        "faces_per_second": rates(samples, faces // BATCH * BATCH),
         "ratio": round(ratio.wall, 3),
         "ratio_of_processor_time": round(ratio.cpu, 3),
         "share_of_time_waiting_for_data": round(statistics.median(waits), 3),

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import statistics
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
 
 
-@dataclass(frozen=True)
-class Sample:
+class Sample(NamedTuple):
     """One measurement: seconds by the clock, and seconds of processor time over all threads of this process."""
 
     wall: float
@@ -35,16 +35,14 @@ def once(work: Callable[[], object], calls: int = 1, synchronise: Callable[[], N
 def interleaved(
     works: Mapping[str, Callable[[], object]],
     repeats: int,
-    warmup: int = 1,
     calls: int = 1,
     synchronise: Callable[[], None] = lambda: None,
 ) -> dict[str, list[Sample]]:
     """Time several things in turn (A, B, A, B, ...), so that all of them see the same machine.
 
     Args:
-        works: name -> what to time.
+        works: name -> what to time; called once beforehand, which is not counted.
         repeats: measurements of each.
-        warmup: calls of each beforehand that are not counted.
         calls: in each measurement, which is their mean.
         synchronise: waits until what was asked of a device is done.
 
@@ -56,9 +54,8 @@ def interleaved(
         >>> {name: len(found) for name, found in samples.items()}
         {'a': 3, 'b': 3}
     """
-    for _ in range(warmup):
-        for work in works.values():
-            work()
+    for work in works.values():
+        work()
     samples: dict[str, list[Sample]] = {name: [] for name in works}
     for _ in range(repeats):
         for name, work in works.items():
@@ -66,25 +63,26 @@ def interleaved(
     return samples
 
 
-def median(samples: list[Sample]) -> Sample:
+def median(samples: Sequence[Sample]) -> Sample:
     """Median of the wall times, and median of the processor times."""
-    return Sample(statistics.median(s.wall for s in samples), statistics.median(s.cpu for s in samples))
+    return Sample(*np.median(samples, axis=0).tolist())
 
 
-def quickest(samples: list[Sample]) -> Sample:
-    """Least of the wall times, and least of the processor times: what is left when nobody else disturbs."""
-    return Sample(min(s.wall for s in samples), min(s.cpu for s in samples))
+def rates(samples: Mapping[str, Sequence[Sample]], amount: float, digits: int = 1) -> dict[str, float]:
+    """Amount a second by the clock, from the median of each.
+
+    Example:
+        >>> rates({"ours": [Sample(2.0, 4.0)]}, amount=64)
+        {'ours': 32.0}
+    """
+    return {name: round(amount / median(found).wall, digits) for name, found in samples.items()}
 
 
-def speedup(baseline: list[Sample], ours: list[Sample]) -> Sample:
+def speedup(baseline: Sequence[Sample], ours: Sequence[Sample]) -> Sample:
     """How many times quicker: the median over repeats of the ratio of neighbours in time, by either clock.
 
     Example:
         >>> speedup([Sample(2.0, 4.0), Sample(4.0, 4.0)], [Sample(1.0, 2.0), Sample(2.0, 2.0)])
         Sample(wall=2.0, cpu=2.0)
     """
-    pairs = list(zip(baseline, ours, strict=True))
-    return Sample(
-        statistics.median(b.wall / max(o.wall, 1e-12) for b, o in pairs),
-        statistics.median(b.cpu / max(o.cpu, 1e-12) for b, o in pairs),
-    )
+    return Sample(*np.median(np.array(baseline) / np.maximum(ours, 1e-12), axis=0).tolist())

@@ -1,54 +1,191 @@
-"""Training step of the paper's network, ours against the plain baseline, and against the device."""
+"""A run of ``mfer train``, timed from within, against bare steps: end to end, and what the framework adds."""
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Mapping
+import io
+import logging
+import time
+import warnings
+from collections.abc import Mapping
+from contextlib import redirect_stdout
+from pathlib import Path
 from typing import Any
 
+import lightning as L
 import torch
-from torch import nn
+from lightning.pytorch.callbacks import Callback
 
-from mfer_lightning.benchmark.arithmetic import arithmetic
-from mfer_lightning.benchmark.comparison import compare, variant
-from mfer_lightning.benchmark.naive import naive_step
-from mfer_lightning.benchmark.work import CLASSES, Work, build, faces, our_step
-from mfer_lightning.nn import Preprocess
-from mfer_lightning.nn.cost import count_gflops
+from mfer_lightning.benchmark.device import CPU, Device
+from mfer_lightning.benchmark.loading import write_faces
+from mfer_lightning.benchmark.timing import Sample, median, once, rates, speedup
+from mfer_lightning.benchmark.work import Work, bare_step
+from mfer_lightning.callbacks import History, RunCheckpoint
+from mfer_lightning.config.compose import compose_train
+from mfer_lightning.data.datasets import FaceDataModule
+from mfer_lightning.module import FERModule
+from mfer_lightning.optim import optimizer_for, schedule_for
+from mfer_lightning.training.build import build_datamodule, build_module
+from mfer_lightning.training.build_trainer import build_trainer, precision
+
+#: Steps at the start of an epoch that are not measured, at the least.
+SKIPPED = 2
+#: Side of the stored faces in pixels.
+STORED = 100
+#: Batches that each worker reads ahead (see ``FaceDataModule``): those of the start would flatter the loader.
+AHEAD = 4
+#: Faces a step of the embedded dataset's network: near 50 ms a step on two cores.
+BATCH = 32
 
 
-def measure_training(work: Work, repeats: int, ceiling: Mapping[str, float]) -> dict[str, Any]:
-    """Time training steps, in turn.
+def measure_end_to_end(folder: Path, work: Work, workers: int, steps: int, repeats: int) -> dict[str, Any]:
+    """Time steps of ``mfer train``, loader, callbacks and all, and the same number of bare steps, in turn.
 
     Args:
-        work: what is measured.
-        repeats: measurements of each variant.
-        ceiling: see :func:`~mfer_lightning.benchmark.ceiling.measure`.
+        folder: for faces and runs.
+        work: what is measured; ``baselines`` and ``compile`` do not matter here.
+        workers: processes that read.
+        steps: timed in each repeat.
+        repeats: of both.
 
     Returns:
-        The table of :func:`~mfer_lightning.benchmark.comparison.compare`.
+        Faces a second of both, and the share of the bare step's that ``mfer train`` reaches.
     """
-    naive, ours = build(work)
-    image, label = faces(work)
-    pixels = Preprocess(size=work.size).to(work.device)(image)
-    target = nn.functional.one_hot(label, CLASSES).float()
-    operations = 3 * 2 * count_gflops(ours, work.size) * work.batch
-    adamw = torch.optim.AdamW(naive.parameters(), lr=1e-5, weight_decay=0.05)
-    naive.train()
+    skipped = SKIPPED + AHEAD * workers
+    write_faces(folder / "faces", work.batch * (skipped + steps + 1), side=STORED)
+    config = _end_to_end_config(folder, work, workers)
+    bare = bare_step(work)
+    bare()
+    samples: dict[str, list[Sample]] = {"bare_step": [], "mfer_train": []}
+    for repeat in range(repeats):
+        samples["bare_step"].append(once(bare, steps, work.where.synchronise))
+        samples["mfer_train"].append(_timed_fit(config, folder / f"run{repeat}", steps, work.where, skipped))
+        work.where.free()
+    share = median(samples["bare_step"]).wall / median(samples["mfer_train"]).wall
+    return {
+        "device": work.device,
+        "batch": work.batch,
+        "workers": workers,
+        "steps": steps,
+        "faces_per_second": rates(samples, work.batch),
+        "share_of_bare_step": round(share, 3),
+    }
 
-    def plain(name: str) -> Callable[[], None]:
-        def call() -> None:
-            with arithmetic(name, work.where):  # autocast around the backward pass as well does nothing there
-                naive_step(naive, adamw, pixels, target)
 
-        return call
+def _end_to_end_config(folder: Path, work: Work, workers: int) -> dict[str, Any]:
+    overrides = ["dataset=folder", f"dataset.size={STORED}", f"preprocess.size={work.size}", "loss=ce", "logger=csv"]
+    overrides += [f"loader.batch_size={work.batch}", f"loader.num_workers={workers}", "trainer.max_epochs=1"]
+    overrides += [f"trainer.accelerator={work.where.accelerator}", "trainer.limit_val_batches=0"]
+    overrides += [f"trainer.precision={'bf16-mixed' if work.bfloat16 else '32-true'}"]
+    config = compose_train(overrides)
+    config["backbone"] |= {"name": work.backbone, "options": dict(work.options), "drop_path_rate": 0.25}
+    config["dataset"]["root"] = str(folder / "faces")
+    config["paths"]["cache"] = str(folder / "cache")
+    return config
 
-    works = {variant(name): plain(name) for name in work.baselines}
-    step = our_step(ours, work)
-    works["ours"] = lambda: step(pixels, target)
-    if work.compile:
-        network = copy.deepcopy(ours)
-        network.compile()
-        compiled = our_step(network, work)
-        works["ours_compiled"] = lambda: compiled(pixels, target)
-    return compare(works, repeats, operations, work, ceiling)
+
+def measure_overhead(folder: Path, steps: int, repeats: int) -> dict[str, Any]:
+    """Compare the two loops, in turn, over the same network and the same faces.
+
+    The bare loop reads the same loader and does what a step needs: preprocessing, forward pass, loss, backward pass,
+    clipping, optimiser, schedule. All of Lightning, our callbacks, the running means and metrics.csv are the framework.
+
+    Args:
+        folder: for the runs' files.
+        steps: measured in each repeat.
+        repeats: of both.
+
+    Returns:
+        Milliseconds a step of both, and what the framework adds in percent: by the clock and in processor time.
+    """
+    overrides = [f"dataset.train_size={BATCH * (steps + SKIPPED + 2)}", "dataset.val_size=32", "dataset.test_size=32"]
+    overrides += [f"loader.batch_size={BATCH}", "loader.num_workers=0", "trainer.max_epochs=1", "logger=csv"]
+    overrides += ["ema=none", "trainer=cpu", "trainer.limit_val_batches=0", f"paths.cache={folder}/cache"]
+    config = compose_train(overrides)
+    samples: dict[str, list[Sample]] = {"bare": [], "framework": []}
+    for repeat in range(repeats + 1):
+        bare, framework = _bare_loop(config, steps), _timed_fit(config, folder / str(repeat), steps, CPU)
+        if repeat:  # the first time warms caches up
+            samples["bare"].append(bare)
+            samples["framework"].append(framework)
+    ratio = speedup(samples["framework"], samples["bare"])
+    return {
+        "steps": steps,
+        "batch": BATCH,
+        "milliseconds": {name: round(1000 * median(found).wall, 2) for name, found in samples.items()},
+        "overhead_percent": round(100 * (ratio.wall - 1), 2),
+        "overhead_percent_of_processor_time": round(100 * (ratio.cpu - 1), 2),
+    }
+
+
+def _bare_loop(config: Mapping[str, Any], steps: int) -> Sample:
+    module, datamodule = _build_run(config)
+    optimizer = optimizer_for(module.network, module.objective, config["optimizer"])
+    scheduler = schedule_for(optimizer, config["scheduler"], total_steps=1000, epochs=10)
+    bfloat16 = precision(config["trainer"]) == "bf16-mixed"
+    module.train()
+    batches = iter(datamodule.train_dataloader())
+
+    def step() -> None:
+        batch = next(batches)
+        with CPU.autocast(bfloat16):
+            pixels = module.preprocess(batch["image"]).contiguous(memory_format=torch.channels_last)
+            total = module.objective(module.network(pixels), batch["target"])["total"]
+        optimizer.zero_grad()
+        total.backward()
+        torch.nn.utils.clip_grad_norm_(module.network.parameters(), 1.0)
+        optimizer.step()
+        scheduler.step()
+
+    for _ in range(SKIPPED):
+        step()
+    return once(step, steps)
+
+
+class _Clock(Callback):
+    """Read the clocks at the start of one training batch and of a later one."""
+
+    def __init__(self, first: int, last: int, device: Device) -> None:
+        self.batches, self.device = (first, last), device
+        self.readings: list[Sample] = []
+
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Read the clocks."""
+        if batch_idx in self.batches:
+            self.device.synchronise()
+            self.readings.append(Sample(time.perf_counter(), time.process_time()))
+
+
+def _build_run(config: Mapping[str, Any]) -> tuple[FERModule, FaceDataModule]:
+    """Build module and faces of a run, ready for the training."""
+    datamodule = build_datamodule(config)
+    datamodule.setup("fit")
+    return build_module(config, datamodule, {}), datamodule
+
+
+def _timed_fit(config: Mapping[str, Any], folder: Path, steps: int, device: Device, skipped: int = SKIPPED) -> Sample:
+    """Train for an epoch with the trainer that ``mfer train`` builds, and time some of its steps.
+
+    Args:
+        config: composed configuration of ``mfer train``; an epoch has more than ``skipped + steps`` batches.
+        folder: for the run's files.
+        steps: that are timed.
+        device: which the trainer uses.
+        skipped: steps before the first that is timed.
+
+    Returns:
+        Mean of these steps.
+    """
+    for name in ("lightning.pytorch", "lightning.fabric", "mfer_lightning"):  # the table is what is to be seen
+        logging.getLogger(name).setLevel(logging.ERROR)
+    module, datamodule = _build_run(config)
+    trainer: Any = build_trainer(config, folder, datamodule.protocol.monitor, History(folder / "metrics.csv"))
+    clock = _Clock(skipped, skipped + steps, device)
+    # Checkpoints are written at the end of the epoch, when the clock has stopped: gigabytes, for nothing.
+    trainer.callbacks = [*(kept for kept in trainer.callbacks if not isinstance(kept, RunCheckpoint)), clock]
+    with redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        trainer.fit(module, datamodule=datamodule)
+    start, end = clock.readings
+    return Sample((end.wall - start.wall) / steps, (end.cpu - start.cpu) / steps)

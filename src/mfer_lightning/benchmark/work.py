@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mfer_lightning.benchmark.device import Device
+from mfer_lightning.benchmark.device import CPU, GPU, Device
 from mfer_lightning.benchmark.naive import NaiveMFER, same_weights
 from mfer_lightning.losses import CrossEntropy, Objective
-from mfer_lightning.nn import MFER
+from mfer_lightning.nn import MFER, Preprocess
 from mfer_lightning.optim import build_optimizer, parameter_groups
 
 CLASSES = 7
@@ -29,7 +29,7 @@ class Work:
         batch: faces a step.
         bfloat16: whether ours computes in bfloat16 (else float32).
         device: ``"cpu"`` or ``"cuda"``.
-        baselines: arithmetic of the plain baseline, see :mod:`.arithmetic`.
+        baselines: arithmetic of the plain baseline, see :data:`.device.ARITHMETIC`.
         compile: whether ours is measured under ``torch.compile`` as well.
     """
 
@@ -45,14 +45,17 @@ class Work:
     @property
     def where(self) -> Device:
         """The device."""
-        return Device(self.device)
+        return CPU if self.device == CPU.type else GPU
+
+
+def our_network(work: Work) -> MFER:
+    """Build our network, on the device that is torch's default."""
+    return MFER({"name": work.backbone, "options": dict(work.options), "drop_path_rate": 0.25}, CLASSES)
 
 
 def build(work: Work) -> tuple[NaiveMFER, MFER]:
     """Build the baseline and our network with the same weights, on the device."""
-    backbone = {"name": work.backbone, "options": dict(work.options), "drop_path_rate": 0.25}
-    ours = MFER(backbone, CLASSES)
-    naive = NaiveMFER(work.backbone, CLASSES, work.options)
+    ours, naive = our_network(work), NaiveMFER(work.backbone, CLASSES, work.options)
     same_weights(naive, ours)
     return naive.to(work.device), ours.to(work.device)
 
@@ -63,6 +66,12 @@ def faces(work: Work) -> tuple[Tensor, Tensor]:
     image = torch.randint(0, 256, (work.batch, 3, work.size, work.size), generator=generator, dtype=torch.uint8)
     label = torch.randint(0, CLASSES, (work.batch,), generator=generator)
     return image.to(work.device), label.to(work.device)
+
+
+def normalised(work: Work) -> tuple[Tensor, Tensor]:
+    """Make the same faces as a network gets them, and its targets."""
+    image, label = faces(work)
+    return Preprocess(size=work.size).to(work.device)(image), nn.functional.one_hot(label, CLASSES).float()
 
 
 def our_step(network: nn.Module, work: Work) -> Callable[[Tensor, Tensor], None]:
@@ -80,3 +89,12 @@ def our_step(network: nn.Module, work: Work) -> Callable[[Tensor, Tensor], None]
         optimizer.step()
 
     return step
+
+
+def bare_step(work: Work, checkpointing: bool = False) -> Callable[[], None]:
+    """Return a step of training of our network, on the same faces each time."""
+    network = our_network(work)
+    network.backbone.set_checkpointing(checkpointing)
+    step = our_step(network.to(work.device), work)
+    pixels, target = normalised(work)
+    return lambda: step(pixels, target)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import statistics
 import time
 from pathlib import Path
 from typing import Any
@@ -44,8 +45,8 @@ class History(Callback):
     @property
     def images_per_second(self) -> float | None:
         """Median training throughput over the epochs, all devices together, or None before the first has ended."""
-        rates = sorted(float(r["images_per_second"]) for r in self.rows if r.get("images_per_second"))
-        return rates[len(rates) // 2] if rates else None
+        rates = [float(r["images_per_second"]) for r in self.rows if r.get("images_per_second")]
+        return statistics.median_high(rates) if rates else None
 
     @property
     def seconds(self) -> float:

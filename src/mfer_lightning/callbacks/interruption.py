@@ -60,8 +60,8 @@ class Interruption(Callback):
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Take the place of Lightning's handler."""
-        self._trainer, self._training = trainer, True
-        self.listen()
+        self._training = True
+        self.on_predict_start(trainer, pl_module)
 
     def on_predict_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Take the place of Lightning's handler."""
@@ -72,9 +72,7 @@ class Interruption(Callback):
         """Exit if the signal has arrived."""
         self._leave_if_asked()
 
-    def on_validation_batch_end(self, *_: Any, **__: Any) -> None:
-        """Exit if the signal has arrived."""
-        self._leave_if_asked()
+    on_validation_batch_end = on_train_batch_end
 
     def on_train_end(self, *_: Any) -> None:
         """Exit if the signal has arrived; the checkpoints for what follows are written."""

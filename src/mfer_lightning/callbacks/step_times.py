@@ -12,10 +12,7 @@ from lightning.pytorch.profilers import Profiler
 
 #: What Lightning calls its actions -> what they are, the first that fits. Times are without those of actions within.
 WORDS = (
-    (
-        r"dataloader_next|transfer_batch_to_device|batch_to_device|on_before_batch_transfer|on_after_batch_transfer",
-        "data",
-    ),
+    (r"dataloader_next|batch_to_device|on_before_batch_transfer|on_after_batch_transfer", "data"),
     (r"validation_step|val_next|on_validation|evaluation|val_dataloader|on_sanity", "validation"),
     (r"\.training_step$|run_training_batch_forward", "forward and loss"),
     (r"\.backward$|on_before_backward|on_after_backward", "backward"),
@@ -67,11 +64,8 @@ class StepTimes(Profiler):
         if action_name == "run_training_batch":
             self.steps += 1
             if self.steps == SKIPPED:
-                self._forget(now)
-
-    def _forget(self, now: float) -> None:
-        self.seconds.clear()
-        self._open = [(name, now, [0.0]) for name, _, _ in self._open]
+                self.seconds.clear()
+                self._open = [(name, now, [0.0]) for name, _, _ in self._open]
 
     def _now(self) -> float:
         if torch.cuda.is_available() and torch.cuda.is_initialized():

@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mfer_lightning.benchmark.parts import chosen_parts, left_out
 from mfer_lightning.config.compose import run_verb
 from mfer_lightning.errors import UserError
 
 if TYPE_CHECKING:
+    from mfer_lightning.benchmark.device import Device
     from mfer_lightning.benchmark.work import Work
 
 #: Faces a step in ``ranks``: the embedded dataset's, and `mfer train`'s. Gradients to be sent do not grow with them.
@@ -39,13 +39,14 @@ def _benchmark(config: dict[str, Any]) -> int:
     import torch
 
     from mfer_lightning.benchmark.device import find_device
+    from mfer_lightning.benchmark.options import chosen_parts, left_out
     from mfer_lightning.benchmark.report import environment, show
     from mfer_lightning.files import write_json
     from mfer_lightning.memory import keep_freed_memory
 
     device = find_device(config["device"])
-    parts = chosen_parts(config["parts"], device.type)
-    works = _works(config, device.type)
+    parts = chosen_parts(config["parts"], device)
+    works = _works(config, device)
     threads = config["threads"] or os.cpu_count() or 1
     torch.set_num_threads(threads)
     os.environ["OMP_NUM_THREADS"] = str(threads)  # for the processes that are measured from outside
@@ -67,74 +68,46 @@ def _benchmark(config: dict[str, Any]) -> int:
     return 0
 
 
-def _works(config: dict[str, Any], device: str) -> list[Work]:
+def _works(config: dict[str, Any], device: Device) -> list[Work]:
     """What is measured, a batch size each."""
-    from mfer_lightning.benchmark.arithmetic import chosen_baselines
-    from mfer_lightning.benchmark.device import Device
+    from mfer_lightning.benchmark.options import chosen_baselines, chosen_batches
     from mfer_lightning.benchmark.work import Work
     from mfer_lightning.training.build_trainer import precision
 
-    where = Device(device)
-    given = config["batch"]
-    batches = where.batches if given == "auto" else given if isinstance(given, list) else [given]
-    for batch in batches:
-        if isinstance(batch, bool) or not isinstance(batch, int) or batch < 1:
-            raise UserError(f"batch={given}: choose auto, a number of at least 1, or a list of such numbers.")
-    if not batches:
-        raise UserError("batch=[]: name at least one number of faces a step, or batch=auto.")
-    chosen = precision({"precision": config["precision"], "accelerator": where.accelerator})
-    baselines = chosen_baselines(config["baselines"], where)
-    return [
-        Work(
-            config["backbone"],
-            config["options"],
-            config["size"],
-            batch,
-            bfloat16=chosen == "bf16-mixed",
-            device=device,
-            baselines=baselines,
-            compile=config["compile"],
-        )
-        for batch in batches
-    ]
+    chosen = precision({"precision": config["precision"], "accelerator": device.accelerator})
+    common = {
+        "bfloat16": chosen == "bf16-mixed",
+        "device": device.type,
+        "baselines": chosen_baselines(config["baselines"], device),
+        "compile": config["compile"],
+    }
+    batches = chosen_batches(config["batch"], device)
+    return [Work(config["backbone"], config["options"], config["size"], batch, **common) for batch in batches]
 
 
 def _measure(part: str, config: dict[str, Any], works: list[Work], threads: int, result: dict[str, Any]) -> Any:
-    from mfer_lightning.benchmark import (  # fmt: skip
-        ceiling,
-        convolutions,
-        end_to_end,
-        inference,
-        loading,
-        overhead,
-        processes,
-        small,
-        training,
-    )
+    from mfer_lightning.benchmark import ceiling, convolutions, loading, network, processes, small, training
 
-    repeats, smallest, largest = config["repeats"], works[0], works[-1]
+    repeats, steps, faces, smallest, largest = config["repeats"], config["steps"], config["faces"], works[0], works[-1]
     device, bfloat16 = smallest.where, smallest.bfloat16
     workers = device.workers if config["workers"] is None else config["workers"]
-    if part in ("train", "inference", "convolutions"):
-        if "ceiling" not in result:  # once, and only where it is compared with
-            result["ceiling"] = ceiling.measure(device, config["gemm"])
-        rates = result["ceiling"]
-        if part == "convolutions":
-            return convolutions.measure_convolutions(device, largest.batch, bfloat16, repeats, rates)
-        if part == "train":
-            return [training.measure_training(work, repeats, rates) for work in works]
-        return [inference.measure_inference(work, repeats, rates) for work in works]
+    if part in ("train", "inference", "convolutions") and "ceiling" not in result:  # only where it is compared with
+        result["ceiling"] = ceiling.measure(device, config["gemm"])
+    rates = result.get("ceiling", {})
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         measures: dict[str, Callable[[], Any]] = {
-            "end_to_end": lambda: end_to_end.measure_end_to_end(
-                folder, smallest, workers, min(config["steps"], device.steps), min(repeats, 3)
+            "train": lambda: [network.measure_training(work, repeats, rates) for work in works],
+            "inference": lambda: [network.measure_inference(work, repeats, rates) for work in works],
+            "convolutions": lambda: convolutions.measure_convolutions(device, largest.batch, bfloat16, repeats, rates),
+            "end_to_end": lambda: training.measure_end_to_end(
+                folder, smallest, workers, min(steps, device.steps), min(repeats, 3)
             ),
-            "small": lambda: small.measure_small(folder, config["faces"], workers, repeats, bfloat16),
-            "loader": lambda: loading.measure_loader(folder, config["faces"], (0, workers), repeats, device),
-            "overhead": lambda: overhead.measure_overhead(folder, config["steps"], repeats),
+            "small": lambda: small.measure_small(folder, faces, workers, repeats, bfloat16),
+            "loader": lambda: loading.measure_loader(folder, faces, (0, workers), repeats, device),
+            "overhead": lambda: training.measure_overhead(folder, steps, repeats),
             "startup": lambda: processes.measure_startup(repeats),
-            "memory": lambda: processes.measure_memory(vars(largest)),
+            "memory": lambda: processes.measure_memory(largest),
             "ranks": lambda: [processes.measure_ranks(threads, repeats, batch) for batch in RANK_BATCHES],
         }
         return measures[part]()

@@ -12,6 +12,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from PIL import Image
 
 from mfer_lightning.tracking import names
+from mfer_lightning.tracking.dashboards.tables import markdown
 from mfer_lightning.tracking.publication import Publication
 
 
@@ -49,7 +50,8 @@ class RunTensorBoardLogger(TensorBoardLogger):
             for name, value in publication.summary().items()
         }
         self.log_hyperparams(dict(result["config"]), metrics=figures, step=step)
-        writer.add_text(names.class_table(result["split"]), _markdown(publication), step)
+        rows = [[_cell(value) for value in row[:5]] for row in publication.class_rows()]
+        writer.add_text(names.class_table(result["split"]), markdown(names.CLASS_COLUMNS[:5], rows), step)
         for name, path in publication.figures.items():
             writer.add_image(names.picture(name), _pixels(path), step, dataformats="HWC")
         for name, curve in publication.test_curves().items():
@@ -60,13 +62,8 @@ class RunTensorBoardLogger(TensorBoardLogger):
         writer.flush()
 
 
-def _markdown(publication: Publication) -> str:
-    shown = names.CLASS_COLUMNS[:5]
-    lines = [" | ".join(shown), " | ".join("---" for _ in shown)]
-    for row in publication.class_rows():
-        cells = [f"{cell:.4f}" if isinstance(cell, float) else "–" if cell is None else str(cell) for cell in row[:5]]
-        lines.append(" | ".join(cells))
-    return "\n".join(f"| {line} |" for line in lines)
+def _cell(value: Any) -> str:
+    return f"{value:.4f}" if isinstance(value, float) else "–" if value is None else str(value)
 
 
 def _pixels(path: Path) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import uuid
 import warnings
 from collections.abc import Callable, Mapping
@@ -105,33 +106,23 @@ class RunWandbLogger(WandbLogger):
         import wandb
         from wandb.errors import AuthenticationError, CommError, UsageError
 
-        quiet = {
-            "silent": True,
-            "console": "off",
-            "save_code": False,
-            "disable_code": True,
-            "disable_git": True,
-            "finish_timeout": UPLOAD_SECONDS,  # newer versions only
-        }
+        quiet = {"silent": True, "console": "off", "save_code": False, "disable_code": True, "disable_git": True}
+        quiet |= {"finish_timeout": UPLOAD_SECONDS}  # newer versions only
         settings = wandb.Settings(**{k: v for k, v in quiet.items() if k in wandb.Settings.model_fields})
         options = {**self._wandb_init, "id": name, "settings": settings}
         options.pop("anonymous", None)
         wandb.setup(settings=wandb.Settings(silent=True))  # the login, which comes first, reads no other settings
         try:
             return wandb.init(**options)
-        except (AuthenticationError, UsageError) as error:
-            raise UserError(
-                f"W&B refuses the run: {_first_line(error)} Log in with `wandb login`, or use logger.mode=offline."
-            ) from error
-        except CommError as error:
-            if "permission" in str(error).lower() or "not found" in str(error).lower():
-                raise UserError(
-                    f"W&B refuses the run: {_first_line(error)} Check logger.entity={options['entity']} and "
-                    f"logger.project={options['project']}."
-                ) from error
-            message = f"W&B cannot be reached ({_first_line(error)}): this run is logged offline."
-        except TimeoutError as error:
-            message = f"W&B cannot be reached ({_first_line(error)}): this run is logged offline."
+        except (AuthenticationError, UsageError, CommError, TimeoutError) as error:
+            said = _first_line(error)
+            if isinstance(error, (AuthenticationError, UsageError)):
+                advice = "Log in with `wandb login`, or use logger.mode=offline."
+                raise UserError(f"W&B refuses the run: {said} {advice}") from error
+            if isinstance(error, CommError) and re.search("permission|not found", str(error), re.IGNORECASE):
+                advice = f"Check logger.entity={options['entity']} and logger.project={options['project']}."
+                raise UserError(f"W&B refuses the run: {said} {advice}") from error
+            message = f"W&B cannot be reached ({said}): this run is logged offline."
         log.warning(message)
         print(message, flush=True)
         if wandb.run is None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import wandb_workspaces.expr as expr
@@ -23,8 +23,6 @@ from mfer_lightning.tracking.dashboards.runs import FinishedRun, by_protocol
 #: Version of the definition's file.
 SCHEMA_VERSION = 1
 
-#: Figures of the reported split that get bars.
-BARS = ("accuracy", "mean_class_accuracy", "macro_f1", "nll", "ece")
 #: Curves that get a panel; the feature loss joins them where a run has one.
 CURVES = ("val/accuracy", "val/mean_class_accuracy", "val/nll", "train/loss")
 #: Panels of a report are laid out on a grid of so many columns.
@@ -54,19 +52,17 @@ class Dashboard:
 
     entity: str
     project: str
-    workspaces: list[ws.Workspace] = field(default_factory=list)
-    report: wr.Report | None = None
+    workspaces: list[ws.Workspace]
+    report: wr.Report
 
     def to_dict(self) -> dict[str, Any]:
         """Give the definition as plain containers: what would be sent to W&B, word for word."""
-        assert self.report is not None
-        report = self.report._to_model()
         return {
             "schema_version": SCHEMA_VERSION,
             "entity": self.entity,
             "project": self.project,
-            "workspaces": [_plain(workspace._to_model()) for workspace in self.workspaces],
-            "report": _plain(report),
+            "workspaces": [_plain(workspace) for workspace in self.workspaces],
+            "report": _plain(self.report),
             "charts": {name: {"title": title, "spec": spec} for name, (title, spec) in CHARTS.items()},
         }
 
@@ -84,13 +80,13 @@ def build_dashboard(
         online: name entity and project in every set of runs, which W&B is then asked about; without it they are those
             of the report.
     """
-    dashboard = Dashboard(entity, project)
+    where = {"entity": entity, "project": project} if online else {}
+    workspaces: list[ws.Workspace] = []
     blocks: list[Any] = [wr.TableOfContents(), wr.CalloutBlock(text=_HOW_TO_READ)]
     for (protocol, split), members in by_protocol(runs).items():
-        dashboard.workspaces.append(_workspace(members, protocol, split, entity, project, title))
-        where = {"entity": entity, "project": project} if online else {}
+        workspaces.append(_workspace(members, protocol, split, entity, project, title))
         blocks += _chapter(members, protocol, split, entity, where)
-    dashboard.report = wr.Report(
+    report = wr.Report(
         entity=entity,
         project=project,
         title=title[:128],
@@ -98,7 +94,7 @@ def build_dashboard(
         blocks=blocks,
         width="fluid",
     )
-    return dashboard
+    return Dashboard(entity, project, workspaces, report)
 
 
 def _workspace(
@@ -155,7 +151,7 @@ def _chapter(runs: Sequence[FinishedRun], protocol: str, split: str, entity: str
 
 def _panels(runs: Sequence[FinishedRun], split: str, entity: str) -> dict[str, list[Any]]:
     """The panels by section, asking only for what these runs log."""
-    grouped = {"groupby": wr.Config(names.SETTING), "groupby_aggfunc": "mean"}
+    over_seeds = {"groupby": wr.Config(names.SETTING), "groupby_aggfunc": "mean", "groupby_rangefunc": "stddev"}
     curves = [*CURVES]
     if any(run.config["loss"].get("feature") for run in runs):
         curves.append(names.FEATURE_LOSS)
@@ -174,26 +170,16 @@ def _panels(runs: Sequence[FinishedRun], split: str, entity: str) -> dict[str, l
             _chart("mfer-loss-by-backbone", names.figure_table(split), {**BAR_FIELDS, **apart}, entity)
         ],
         "Settings": [
-            wr.BarPlot(
-                title=f"{split} {metric.replace('_', ' ')}",
-                metrics=[names.figure(split, metric)],
-                groupby_rangefunc="stddev",
-                **grouped,
-            )
-            for metric in BARS
+            wr.BarPlot(title=f"{split} {metric.replace('_', ' ')}", metrics=[names.figure(split, metric)], **over_seeds)
+            for metric in names.TABLE_METRICS
         ],
         "Classes": [
             _chart("mfer-class-recall", names.class_table(split), HEAT_FIELDS, entity),
             wr.BarPlot(
-                title="recall of each class",
-                metrics=[names.recall(split, name) for name in classes],
-                groupby_rangefunc="stddev",
-                **grouped,
+                title="recall of each class", metrics=[names.recall(split, name) for name in classes], **over_seeds
             ),
         ],
-        "Curves": [
-            wr.LinePlot(title=name, x=names.EPOCH, y=[name], groupby_rangefunc="stddev", **grouped) for name in curves
-        ],
+        "Curves": [wr.LinePlot(title=name, x=names.EPOCH, y=[name], **over_seeds) for name in curves],
         "Cost": [
             wr.ScatterPlot(
                 title="accuracy against arithmetic",
@@ -201,10 +187,7 @@ def _panels(runs: Sequence[FinishedRun], split: str, entity: str) -> dict[str, l
                 y=wr.SummaryMetric(accuracy),
             ),
             wr.BarPlot(
-                title="faces a second in training",
-                metrics=[f"{names.COST_PREFIX}images_per_second"],
-                groupby_rangefunc="stddev",
-                **grouped,
+                title="faces a second in training", metrics=[f"{names.COST_PREFIX}images_per_second"], **over_seeds
             ),
         ],
         "Pictures": [wr.MediaBrowser(title=name, media_keys=[name], num_columns=2) for name in pictures],
@@ -244,6 +227,5 @@ def _laid_out(panels: Sequence[Any]) -> list[Any]:
     return list(panels)
 
 
-def _plain(model: Any) -> dict[str, Any]:
-    plain: dict[str, Any] = json.loads(model.model_dump_json(by_alias=True, exclude_none=True))
-    return plain
+def _plain(part: ws.Workspace | wr.Report) -> Any:
+    return json.loads(part._to_model().model_dump_json(by_alias=True, exclude_none=True))

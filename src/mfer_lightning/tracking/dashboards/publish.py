@@ -25,7 +25,6 @@ def publish_dashboard(dashboard: Dashboard) -> list[str]:
     Raises:
         UserError: where W&B cannot be reached or refuses.
     """
-    assert dashboard.report is not None
     try:
         api: Any = wandb.Api()
         for name, (title, spec) in CHARTS.items():

@@ -67,14 +67,12 @@ def class_recalls(runs: Sequence[FinishedRun]) -> str:
 
 def best_runs(runs: Sequence[FinishedRun], limit: int = 10) -> str:
     """Table of the runs that did best on val, where checkpoints are chosen; the reported figures stand beside it."""
-    ranked = sorted(runs, key=lambda run: _selection(run) or 0.0, reverse=True)
+    ranked = sorted(runs, key=lambda run: run.result["selection"]["value"] or 0.0, reverse=True)
     rows = []
     for run in ranked[:limit]:
-        chosen = _selection(run)
-        value = "–" if chosen is None else f"{100 * chosen:.2f}"
-        figures = [run.metric(name) for name in METRICS]
+        figures = [run.result["selection"]["value"], *(run.metric(name) for name in METRICS)]
         shown = ["–" if figure is None else f"{100 * figure:.2f}" for figure in figures]
-        rows.append([run.folder.name, run.setting, str(run.seed), value, *shown])
+        rows.append([run.folder.name, run.setting, str(run.seed), *shown])
     return markdown(["run", "setting", "seed", "val %", *(f"{title} %" for title in METRICS.values())], rows)
 
 
@@ -82,11 +80,6 @@ def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Write a Markdown table; a bar inside a cell is escaped."""
     lines = [list(head), ["---"] * len(head), *[list(row) for row in rows]]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
-
-
-def _selection(run: FinishedRun) -> float | None:
-    value = run.result["selection"]["value"]
-    return None if value is None else float(value)
 
 
 def _unique(values: Iterable[str]) -> list[str]:

@@ -1,0 +1,108 @@
+"""Resolve the options of ``mfer benchmark`` that name what is measured: parts, baselines, batch sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from mfer_lightning.benchmark.device import ARITHMETIC, Device
+from mfer_lightning.errors import UserError, nearest
+
+#: Parts in the order in which they run, and those with which a GPU has nothing to do.
+PARTS = (
+    "train",
+    "inference",
+    "convolutions",
+    "end_to_end",
+    "small",
+    "loader",
+    "overhead",
+    "startup",
+    "memory",
+    "ranks",
+)
+CPU_ONLY = ("small", "overhead", "startup", "ranks")
+
+
+def chosen_parts(given: Any, device: Device) -> list[str]:
+    """Resolve the option ``parts``.
+
+    Args:
+        given: ``"all"``, a name or a list of names.
+        device: where they are measured.
+
+    Returns:
+        Names in the order in which they run.
+
+    Raises:
+        UserError: for a name that is no part, or that is not measured on this device.
+
+    Example:
+        >>> from mfer_lightning.benchmark.device import GPU
+        >>> chosen_parts(["memory", "train"], GPU)
+        ['train', 'memory']
+    """
+    if given == "all":
+        return [name for name in PARTS if device.is_cpu or name not in CPU_ONLY]
+    chosen = _chosen("parts", "part", given, PARTS, ", or parts=all")
+    for name in chosen:
+        if name in CPU_ONLY and not device.is_cpu:
+            raise UserError(f"parts={name} is measured on the CPU only: add device=cpu.")
+    return chosen
+
+
+def left_out(parts: Iterable[str]) -> list[str]:
+    """Names of the parts that are not among these."""
+    return [name for name in PARTS if name not in set(parts)]
+
+
+def chosen_baselines(given: Any, device: Device) -> tuple[str, ...]:
+    """Resolve the option ``baselines``.
+
+    Args:
+        given: ``"auto"``, a name or a list of names.
+        device: where they are measured.
+
+    Raises:
+        UserError: for what is no arithmetic, or none of this device.
+    """
+    if given == "auto":
+        return device.baselines
+    chosen = _chosen("baselines", "arithmetic", given, ARITHMETIC)
+    if "tf32" in chosen and device.is_cpu:
+        raise UserError("baselines=tf32: TF32 is arithmetic of NVIDIA GPUs. Choose float32 or bfloat16.")
+    return tuple(chosen)
+
+
+def chosen_batches(given: Any, device: Device) -> Sequence[int]:
+    """Resolve the option ``batch``.
+
+    Args:
+        given: ``"auto"``, a number of faces a step or a list of numbers.
+        device: where they are measured.
+
+    Raises:
+        UserError: for what is no such number.
+    """
+    batches: Sequence[Any] = device.batches if given == "auto" else _listed(given)
+    for batch in batches:
+        if isinstance(batch, bool) or not isinstance(batch, int) or batch < 1:
+            raise UserError(f"batch={given}: choose auto, a number of at least 1, or a list of such numbers.")
+    if not batches:
+        raise UserError("batch=[]: name at least one number of faces a step, or batch=auto.")
+    return batches
+
+
+def _listed(given: Any) -> list[Any]:
+    return given if isinstance(given, list) else [given]
+
+
+def _chosen(option: str, what: str, given: Any, known: Iterable[str], hint: str = "") -> list[str]:
+    """Names that the user gave, in the order of those that are known."""
+    wanted = _listed(given)
+    for name in wanted:
+        if name not in known:
+            raise UserError(f"{option}={name}: there is no such {what}: {nearest(str(name), known)}")
+    if not wanted:
+        raise UserError(f"{option}=[]: name at least one of {', '.join(known)}{hint}.")
+    return [name for name in known if name in wanted]
