@@ -19,13 +19,13 @@ SMALLEST_FONT = 7.0
 def drawn(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Figure]]:
     """The figures that were written to files during a test."""
     figures: list[Figure] = []
-    original = FigureCanvasAgg.print_figure
+    original = FigureCanvasAgg.print_png
 
     def spy(canvas: FigureCanvasAgg, *args: Any, **options: Any) -> Any:
         figures.append(canvas.figure)
         return original(canvas, *args, **options)
 
-    monkeypatch.setattr(FigureCanvasAgg, "print_figure", spy)
+    monkeypatch.setattr(FigureCanvasAgg, "print_png", spy)
     return figures
 
 

@@ -232,7 +232,7 @@ class TestStyle:
         def full(*_: object, **__: object) -> None:
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr("mfer_lightning.figures.style.FigureCanvasAgg.print_figure", full)
+        monkeypatch.setattr("mfer_lightning.figures.style.FigureCanvasAgg.print_png", full)
         with pytest.raises(UserError, match=r"c\.png: No space left on device"):
             plot_confusion(np.eye(2), ("a", "b"), tmp_path / "c.png")
         assert not list(tmp_path.iterdir())

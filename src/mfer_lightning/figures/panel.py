@@ -21,8 +21,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from mfer_lightning.figures.style import INK, PANEL_STYLE, PAPER, STYLE
-from mfer_lightning.files import atomic_path
+from mfer_lightning.figures.style import INK, PANEL_STYLE, PAPER, STYLE, lay_out, write_png
 
 #: Inches; on a page 346 pixels, which fits the narrowest telephones.
 WIDTH = 3.6
@@ -76,15 +75,13 @@ def draw_panel(path: str | Path | None, height: float, title: str) -> Iterator[P
     with style.context([STYLE, PANEL_STYLE]), warnings.catch_warnings():
         figure = Figure(figsize=(WIDTH, height), dpi=150)
         figure.set_layout_engine("constrained", w_pad=0.04, h_pad=0.04)
-        canvas = FigureCanvasAgg(figure)
+        FigureCanvasAgg(figure)
         panel = Panel(figure, figure.add_subplot(title=title))
         yield panel
         warnings.filterwarnings("ignore", "Glyph .* missing")  # the page's font has them; in the PNG they are boxes
-        figure.draw_without_rendering()  # lays out, which takes as long as drawing: once for both files
-        figure.set_layout_engine("none")
+        lay_out(figure)
         if path is not None:
-            with atomic_path(path) as temporary:
-                canvas.print_figure(str(temporary), format="png", dpi=150, metadata={"Software": None})
+            write_png(figure, path)
         text = io.StringIO()
         FigureCanvasSVG(figure).print_svg(text, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
         panel.svg = themed(text.getvalue())

@@ -61,11 +61,30 @@ def new_figure(path: str | Path, width: float, height: float) -> Iterator[Figure
     with style.context(STYLE):
         figure = Figure(figsize=(width, height), dpi=150)
         figure.set_layout_engine("constrained", w_pad=0.1, h_pad=0.1)
-        canvas = FigureCanvasAgg(figure)
+        FigureCanvasAgg(figure)
         yield figure
-        with atomic_path(path) as temporary:
-            # no software version inside: equal data give equal files
-            canvas.print_figure(str(temporary), format="png", dpi=150, metadata={"Software": None})
+        lay_out(figure)
+        write_png(figure, path)
+
+
+def lay_out(figure: Figure) -> None:
+    """Place everything in a figure, once: ``print_figure`` would draw the figure a second time to do so."""
+    engine = figure.get_layout_engine()
+    if engine is not None and figure.axes:
+        engine.execute(figure)
+    figure.set_layout_engine("none")
+
+
+def write_png(figure: Figure, path: str | Path) -> None:
+    """Write a figure that is laid out to a PNG file, whole or not at all.
+
+    Raises:
+        UserError: where the file cannot be written.
+    """
+    canvas = figure.canvas
+    assert isinstance(canvas, FigureCanvasAgg)
+    with atomic_path(path) as temporary:
+        canvas.print_png(str(temporary), metadata={"Software": None})  # no version inside: equal data, equal files
 
 
 def heading(figure: Figure, title: str) -> None:

@@ -20,6 +20,8 @@ from mfer_lightning.report.study.contrasts import judge, place_contrasts
 from mfer_lightning.report.study.runs import open_runs
 from mfer_lightning.report.study.sections import make_sections
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 PLAN = """
 family: made_up
 contrasts:
@@ -45,6 +47,7 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def made(study: Path, plan: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Document]:
+    """A report with its figures drawn: fixtures of a module come before those of a test."""
     output = tmp_path_factory.mktemp("contrasts") / "report"
     return output, write_report([str(study)], output, Options(embedding="none", plan=read_plan(plan)))
 
@@ -117,6 +120,7 @@ def test_the_file_can_be_held_against_what_was_registered(made: tuple[Path, Docu
     assert "contrasts=" in made[1].commands[-1]
 
 
+@pytest.mark.drawn
 def test_equal_runs_and_plans_give_equal_reports(
     made: tuple[Path, Document], study: Path, plan: Path, tmp_path: Path
 ) -> None:
@@ -125,14 +129,16 @@ def test_equal_runs_and_plans_give_equal_reports(
         assert (tmp_path / "report" / name).read_bytes() == (made[0] / name).read_bytes()
 
 
-def test_the_file_s_metric_goes_before_the_report_s(study: Path, plan: Path, tmp_path: Path) -> None:
-    own = tmp_path / "own.yaml"
-    own.write_text(PLAN + "metric: mean_class_accuracy\n")
-    for path, expected in ((own, "mean_class_accuracy"), (plan, "accuracy")):
-        document = write_report([str(study)], tmp_path / path.stem, Options(embedding="none", plan=read_plan(path)))
+def test_the_file_s_metric_goes_before_the_report_s(
+    made: tuple[Path, Document], study: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "own.yaml"
+    path.write_text(PLAN + "metric: mean_class_accuracy\n")
+    own = write_report([str(study)], tmp_path / "report", Options(embedding="none", plan=read_plan(path)))
+    for document, expected in ((own, "mean_class_accuracy"), (made[1], "accuracy")):
         (table,) = [t for t in document.chapters[0].tables if t.name == "contrasts"]
         assert {row["metric"] for row in table.data} == {expected}
-        assert ("which the file leaves open" in document.chapters[0].findings[0]) is (path is plan)
+        assert ("which the file leaves open" in document.chapters[0].findings[0]) is (document is made[1])
 
 
 def test_without_a_plan_nothing_is_called_planned(study: Path, tmp_path: Path) -> None:

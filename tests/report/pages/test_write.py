@@ -17,6 +17,8 @@ from mfer_lightning.report.pages import write
 from mfer_lightning.report.pages.document import Document, Options
 from mfer_lightning.report.pages.write import write_report
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 QUICK = Options(embedding="none")
 OLD = '<meta name="generator" content="mfer_lightning 0.1">'
 
@@ -53,6 +55,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def made(study: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Document]:
+    """A report with its figures drawn: fixtures of a module come before those of a test."""
     output = tmp_path_factory.mktemp("made") / "report"
     return output, write_report([str(study)], output, Options(embedding="pca", embedding_points=40))
 
@@ -224,6 +227,7 @@ def test_a_job_that_failed_is_said_once_and_the_sweep_s_command_is_there(tmp_pat
     assert document.commands[0] == "mfer -m loss=ce,dsf seed=0,1 +dataset.occlusion=0.1 name=runs"
 
 
+@pytest.mark.drawn  # drawings hold names, too
 def test_names_that_would_break_a_page_are_only_names(tmp_path: Path) -> None:
     names = ("<script>alert(1)</script>", "$x_1^{", "a|b & 'c'", "激动 \\ %", '"q" #')
     write_run(tmp_path / "runs", "<b>&$", n=50, class_names=names, protocol="folder@holdout")
@@ -275,6 +279,7 @@ def test_a_report_replaces_a_report_and_nothing_else(
     assert "In short" in (output / "report.html").read_text()
 
 
+@pytest.mark.drawn
 def test_equal_runs_give_equal_reports(small: str, tmp_path: Path) -> None:
     for name in ("a", "b"):
         write_report([small], tmp_path / name, QUICK)
