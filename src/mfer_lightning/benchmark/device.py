@@ -26,7 +26,6 @@ class Device:
         accelerator: Lightning's name of it.
         calls: in one measurement: on a GPU several, so that one is prepared while another is computed.
         batches: faces a step.
-        arithmetic: what it computes in.
         baselines: arithmetic of the plain baseline.
         workers: processes that read.
         steps: of ``end_to_end`` at the most.
@@ -36,7 +35,6 @@ class Device:
     accelerator: str
     calls: int
     batches: tuple[int, ...]
-    arithmetic: tuple[str, ...]
     baselines: tuple[str, ...]
     workers: int
     steps: int
@@ -45,6 +43,11 @@ class Device:
     def is_cpu(self) -> bool:
         """Whether this is the CPU, where processor time says what the clock cannot."""
         return self.type == "cpu"
+
+    @property
+    def arithmetic(self) -> tuple[str, ...]:
+        """What it computes in."""
+        return ("float32", "bfloat16") if self.is_cpu else ARITHMETIC
 
     def synchronise(self) -> None:
         """Wait until everything that was asked of the device is done; on the CPU it always is."""
@@ -84,20 +87,9 @@ class Device:
             torch.cuda.empty_cache()
 
 
-CPU = Device(
-    "cpu", "cpu", calls=1, batches=(8,), arithmetic=("float32", "bfloat16"), baselines=("float32",), workers=2, steps=5
-)
-_GPU_WORKERS = min(8, os.cpu_count() or 1)
-GPU = Device(
-    "cuda",
-    "gpu",
-    calls=3,
-    batches=(64, 256),
-    arithmetic=ARITHMETIC,
-    baselines=ARITHMETIC,
-    workers=_GPU_WORKERS,
-    steps=30,
-)
+CPU = Device("cpu", "cpu", calls=1, batches=(8,), baselines=("float32",), workers=2, steps=5)
+_READERS = min(8, os.cpu_count() or 1)
+GPU = Device("cuda", "gpu", calls=3, batches=(64, 256), baselines=ARITHMETIC, workers=_READERS, steps=30)
 
 
 def find_device(name: str) -> Device:

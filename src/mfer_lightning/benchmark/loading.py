@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import cv2
-from torch import Tensor
 from torch.utils.data import DataLoader
 from torchvision import datasets, transforms
 
@@ -37,14 +35,12 @@ def write_faces(root: Path, count: int, side: int, suffix: str = ".jpg") -> None
                 (folder / f"{number:05d}{suffix}").write_bytes(encoded.tobytes())
 
 
-def their_loader(root: Path, batch: int, workers: int, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+def their_loader(root: Path, batch: int, workers: int, size: int) -> DataLoader[Any]:
     """Torchvision's usual loader; one epoch an iteration."""
     steps = [transforms.Resize((size, size)), transforms.RandomHorizontalFlip()]
     steps += [transforms.ToTensor(), transforms.Normalize(MEAN, STD)]
     folder = datasets.ImageFolder(str(root / "train"), transforms.Compose(steps))
-    return DataLoader(  # type: ignore[return-value]
-        folder, batch, shuffle=True, num_workers=workers, drop_last=True, persistent_workers=workers > 0
-    )
+    return DataLoader(folder, batch, shuffle=True, num_workers=workers, drop_last=True, persistent_workers=workers > 0)
 
 
 def our_loader(root: Path, cache: Path, batch: int, workers: int, side: int) -> DataLoader[Any]:

@@ -56,8 +56,8 @@ def measure_inference(work: Work, repeats: int, ceiling: Mapping[str, float]) ->
         ceiling: see :func:`~mfer_lightning.benchmark.ceiling.measure`.
 
     Returns:
-        The table of :func:`compare`, and the largest differences of the logits, in
-        float32 and as measured, over the largest logit.
+        The table of :func:`compare`, and the largest differences of the logits, in float32 and as measured, over the
+        largest logit.
     """
     naive, ours = build(work)
     naive.eval()
