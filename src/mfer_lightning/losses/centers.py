@@ -51,7 +51,7 @@ class CenterLossBase(Loss):
         ValueError: where an argument is out of range.
     """
 
-    settings = ("num_classes", "feature_dim")
+    settings: tuple[str, ...] = ("num_classes", "feature_dim")
 
     def __init__(self, num_classes: int, feature_dim: int, init_std: float) -> None:
         super().__init__()
