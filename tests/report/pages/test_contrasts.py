@@ -129,9 +129,7 @@ def test_equal_runs_and_plans_give_equal_reports(
         assert (tmp_path / "report" / name).read_bytes() == (made[0] / name).read_bytes()
 
 
-def test_the_file_s_metric_goes_before_the_report_s(
-    made: tuple[Path, Document], study: Path, tmp_path: Path
-) -> None:
+def test_the_file_s_metric_goes_before_the_report_s(made: tuple[Path, Document], study: Path, tmp_path: Path) -> None:
     path = tmp_path / "own.yaml"
     path.write_text(PLAN + "metric: mean_class_accuracy\n")
     own = write_report([str(study)], tmp_path / "report", Options(embedding="none", plan=read_plan(path)))
