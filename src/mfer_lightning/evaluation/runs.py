@@ -15,7 +15,7 @@ from mfer_lightning.errors import UserError
 from mfer_lightning.evaluation.predictions import Predictions
 from mfer_lightning.evaluation.predictions_csv import COMPRESSED, find_table
 from mfer_lightning.evaluation.schema import SCHEMA_VERSION, Result, validate_result
-from mfer_lightning.evaluation.study_archive import ARCHIVE, ArchivedRun, read_archive
+from mfer_lightning.evaluation.study_archive import ARCHIVE, ArchivedRun, read_archive, short
 
 RESULT = "result.json"
 CONFIG = "config.yaml"
@@ -128,7 +128,11 @@ def find_results(places: Sequence[str | Path]) -> Found:
     results: dict[Path, StoredResult] = {}
     left_out: dict[Path, LeftOut] = {}
     for place in places:
-        for item in _read_all(existing_place(place)):
+        if not is_place(place):
+            raise UserError(
+                f"There is no folder {place}: runs=<a run, a sweep, a folder of runs or a study's archive>."
+            )
+        for item in _read_all(Path(place).expanduser()):
             key = item.folder.resolve()
             if isinstance(item, StoredResult) and key not in left_out:
                 results.setdefault(key, item)
@@ -152,17 +156,6 @@ def run_folders(runs: Any, one: str) -> list[str]:
     if isinstance(runs, list) and runs and all(isinstance(folder, str) and folder for folder in runs):
         return list(runs)
     raise UserError(f"Say which runs: {one}<a sweep, a run or a folder of runs>, or runs=[<folder>,<folder>].")
-
-
-def existing_place(name: str | Path) -> Path:
-    """Return a folder of runs, or an archive.
-
-    Raises:
-        UserError: if it does not exist.
-    """
-    if not is_place(name):
-        raise UserError(f"There is no folder {name}: runs=<a run, a sweep, a folder of runs or a study's archive>.")
-    return Path(name).expanduser()
 
 
 def is_place(name: str | Path) -> bool:
@@ -229,7 +222,7 @@ def read_result(path: Path) -> Result:
     except OSError as error:
         raise ValueError(f"has a result.json that cannot be opened ({error.strerror or error})") from error
     except (json.JSONDecodeError, UnicodeError, RecursionError) as error:
-        raise ValueError(f"has a damaged result.json ({_short(error)})") from error
+        raise ValueError(f"has a damaged result.json ({short(error)})") from error
     return check_result(found)
 
 
@@ -242,7 +235,7 @@ def check_result(found: Any) -> Result:
     try:
         json.dumps(found, ensure_ascii=False).encode("utf-8")  # half a surrogate pair can be read, but not written
     except (UnicodeError, RecursionError) as error:
-        raise ValueError(f"has a damaged result.json ({_short(error)})") from error
+        raise ValueError(f"has a damaged result.json ({short(error)})") from error
     if not isinstance(found, Mapping) or not {"schema_version", "protocol"} & set(found):
         raise ValueError("has a result.json of another program")
     version = found.get("schema_version")
@@ -252,7 +245,7 @@ def check_result(found: Any) -> Result:
     try:
         return validate_result(found)
     except (ValueError, TypeError, AttributeError) as error:
-        raise ValueError(f"has a result that contradicts itself ({_short(error)})") from error
+        raise ValueError(f"has a result that contradicts itself ({short(error)})") from error
 
 
 def _check_origin(table: Predictions, result: Mapping[str, Any], name: str) -> None:
@@ -263,8 +256,3 @@ def _check_origin(table: Predictions, result: Mapping[str, Any], name: str) -> N
     counts = np.bincount(known.label * k + known.pred, minlength=k * k).reshape(k, k)
     if not np.array_equal(counts, np.asarray(result["confusion"])):
         raise ValueError(f"has a {name} that its result was not made of")
-
-
-def _short(error: BaseException) -> str:
-    words = " ".join(str(error).split()).removeprefix("Not a result: ").rstrip(".")
-    return words if len(words) <= 160 else f"{words[:157]}..."

@@ -15,16 +15,8 @@ SPLITS = ("test", "val", "train")
 
 #: Metrics that every result has; ``kl_to_votes`` and ``cross_entropy_to_votes`` join them where votes exist.
 METRICS = (
-    "accuracy",
-    "mean_class_accuracy",
-    "macro_f1",
-    "weighted_f1",
-    "top2_accuracy",
-    "cohen_kappa",
-    "nll",
-    "brier",
-    "ece",
-)
+    "accuracy", "mean_class_accuracy", "macro_f1", "weighted_f1", "top2_accuracy", "cohen_kappa", "nll", "brier", "ece",
+)  # fmt: skip
 
 
 class ClassFigures(TypedDict):
@@ -104,26 +96,13 @@ class Result(Evaluation, Uncertainty):
     hardware: dict[str, Any]
 
 
+_LIST = (list, tuple)
 _TYPES: dict[str, type | tuple[type, ...]] = {
-    "schema_version": int,
-    "dataset": str,
-    "protocol": str,
-    "split": str,
-    "evaluation_set": str,
-    "class_names": (list, tuple),
-    "n": int,
-    "metrics": Mapping,
-    "per_class": Mapping,
-    "confusion": (list, tuple),
-    "notes": (list, tuple),
-    "selection": Mapping,
-    "seed": int,
-    "config": Mapping,
-    "cost": Mapping,
-    "git": (Mapping, type(None)),
-    "versions": Mapping,
-    "hardware": Mapping,
-}
+    "schema_version": int, "dataset": str, "protocol": str, "split": str, "evaluation_set": str,
+    "class_names": _LIST, "n": int, "metrics": Mapping, "per_class": Mapping, "confusion": _LIST, "notes": _LIST,
+    "selection": Mapping, "seed": int, "config": Mapping, "cost": Mapping, "git": (Mapping, type(None)),
+    "versions": Mapping, "hardware": Mapping,
+}  # fmt: skip
 
 
 def validate_result(result: Mapping[str, Any]) -> Result:

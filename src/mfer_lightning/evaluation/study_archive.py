@@ -105,9 +105,9 @@ def read_archive(path: str | Path) -> list[ArchivedRun]:
     except FileNotFoundError:
         raise UserError(f"There is no archive {path}.") from None
     except (zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError, RuntimeError) as error:
-        raise UserError(f"The archive {path} cannot be read: it is cut off or damaged ({_short(error)}).") from error
+        raise UserError(f"The archive {path} cannot be read: it is cut off or damaged ({short(error)}).") from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError, MemoryError) as error:
-        raise UserError(f"The archive {path} cannot be read: {_short(error)}.") from error
+        raise UserError(f"The archive {path} cannot be read: {short(error)}.") from error
 
 
 def unpack_run(run: ArchivedRun, folder: Path) -> Path:
@@ -185,6 +185,7 @@ def _run(entry: Mapping[str, Any], groups: Sequence[Mapping[str, Any]]) -> Archi
     return ArchivedRun(entry["name"], result, Predictions(**group | {"logits": group["logits"][row]}), metrics)
 
 
-def _short(error: BaseException) -> str:
-    words = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+def short(error: BaseException) -> str:
+    """Say an error on one line that is not too long, without the full stop."""
+    words = " ".join(str(error).split()).removeprefix("Not a result: ").rstrip(".") or type(error).__name__
     return words if len(words) <= 160 else f"{words[:157]}..."

@@ -32,20 +32,10 @@ GRID = "#e6e6e6"
 
 #: Colour in the drawing -> the page's custom property, lighter on a dark page. The colours are Okabe and Ito's.
 PAGE_COLOURS = {
-    INK: "--ink",
-    PAPER: "--paper",
-    QUIET: "--quiet",
-    AXIS: "--axis",
-    GRID: "--grid",
-    "#0072b2": "--blue",
-    "#d55e00": "--orange",
-    "#009e73": "--green",
-    "#cc79a7": "--pink",
-    "#e69f00": "--yellow",
-    "#56b4e9": "--sky",
-    "#7a7a7a": "--grey",
-    "#1a1a1a": "--black",
-}
+    INK: "--ink", PAPER: "--paper", QUIET: "--quiet", AXIS: "--axis", GRID: "--grid",
+    "#0072b2": "--blue", "#d55e00": "--orange", "#009e73": "--green", "#cc79a7": "--pink",
+    "#e69f00": "--yellow", "#56b4e9": "--sky", "#7a7a7a": "--grey", "#1a1a1a": "--black",
+}  # fmt: skip
 
 
 @dataclass

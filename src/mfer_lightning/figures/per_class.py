@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mfer_lightning.evaluation.intervals import wilson
-from mfer_lightning.figures.style import BLUE, INK, ORANGE, new_figure, percent
+from mfer_lightning.figures.style import BLUE, INK, ORANGE, new_figure, percent, share_axis
 
 
 def plot_per_class(
@@ -49,10 +49,6 @@ def plot_per_class(
             figure.legend(loc="outside lower right")
         axes.set_yticks(range(len(names)), [f"{name} ({per_class[name]['n']:,})" for name in names])
         axes.set_ylim(len(names) - 0.4, -0.6)
-        axes.set_xlim(0, 1)
-        axes.set_xticks(np.linspace(0, 1, 6), [f"{value:.0f}" for value in np.linspace(0, 100, 6)])
-        axes.grid(visible=False, axis="y")
-        axes.tick_params(axis="y", length=0)
-        axes.set_xlabel("recall (%), with 95% Wilson interval")
+        share_axis(axes, "recall (%), with 95% Wilson interval")
         axes.set_ylabel("true class (samples)")
         axes.set_title(title)

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from mfer_lightning.figures.style import BLUE, GREEN, INK, ORANGE, heading, new_figure, percent
+from mfer_lightning.figures.style import BLUE, GREEN, INK, ORANGE, heading, new_figure, percent, share_axis
 
 #: Panels side by side.
 COLUMNS = 4
 
-_PURPLE = "#AA4499"
-_GOLD = "#B8860B"
-_COLOURS = {"noise": BLUE, "blur": GREEN, "light": _GOLD, "digital": _PURPLE, "resolution": INK, "crop": ORANGE}
+_COLOURS = {
+    "noise": BLUE, "blur": GREEN, "light": "#B8860B", "digital": "#AA4499", "resolution": INK, "crop": ORANGE,
+}  # fmt: skip
 
 
 def plot_robustness(card: Mapping[str, Any], path: str | Path, title: str = "Robustness") -> None:
@@ -48,15 +48,10 @@ def plot_robustness(card: Mapping[str, Any], path: str | Path, title: str = "Rob
                 axes.set_ylabel("accuracy (%)")
         clean = card["clean"]
         ends = f"[{100 * clean['low']:.1f}, {100 * clean['high']:.1f}]"
-        figure.text(
-            0.995,
-            0.995,
-            f"dashed: clean faces, {percent(clean['accuracy'])} {ends}; n = {card['n']:,}; bands: 95% Wilson intervals",
-            ha="right",
-            va="top",
-            fontsize=8.5,
-            color="#555555",
+        words = (
+            f"dashed: clean faces, {percent(clean['accuracy'])} {ends}; n = {card['n']:,}; bands: 95% Wilson intervals"
         )
+        figure.text(0.995, 0.995, words, ha="right", va="top", fontsize=8.5, color="#555555")
 
 
 def plot_lists(card: Mapping[str, Any], path: str | Path, title: str = "Lists of hard faces") -> None:
@@ -89,11 +84,7 @@ def plot_lists(card: Mapping[str, Any], path: str | Path, title: str = "Lists of
         axes.barh([np.nan], [np.nan], color=BLUE, alpha=0.8, label="all other faces")
         axes.set_yticks(range(len(lists)), list(lists))
         axes.set_ylim(len(lists) - 0.5, -0.5)
-        axes.set_xlim(0, 1)
-        axes.set_xticks(np.linspace(0, 1, 6), [f"{value:.0f}" for value in np.linspace(0, 100, 6)])
-        axes.grid(visible=False, axis="y")
-        axes.tick_params(axis="y", length=0)
-        axes.set_xlabel("accuracy (%), with 95% Wilson interval")
+        share_axis(axes, "accuracy (%), with 95% Wilson interval")
         axes.set_title(title)
         figure.legend(loc="outside lower right", ncols=2)
 

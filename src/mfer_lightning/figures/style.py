@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -99,6 +100,15 @@ def bare(axes: Axes, *, frame: bool = True) -> None:
     axes.set_yticks([])
     axes.tick_params(length=0)
     axes.spines[:].set_visible(frame)
+
+
+def share_axis(axes: Axes, label: str) -> None:
+    """Make the x axis one of shares in per cent, from 0 to 1, and the y axis one of names."""
+    axes.set_xlim(0, 1)
+    axes.set_xticks(np.linspace(0, 1, 6), [f"{value:.0f}" for value in np.linspace(0, 100, 6)])
+    axes.grid(visible=False, axis="y")
+    axes.tick_params(axis="y", length=0)
+    axes.set_xlabel(label)
 
 
 def class_styles(class_names: Sequence[str]) -> list[tuple[str, str]]:

@@ -16,22 +16,8 @@ from mfer_lightning.evaluation.statistics.planning import SeedPlan, plan_seeds
 from mfer_lightning.evaluation.statistics.seeds import SeedSummary, summarise_seeds
 
 __all__ = [
-    "BOOTSTRAPPED",
-    "CheckpointComparison",
-    "MethodComparison",
-    "OptimismGap",
-    "SeedPlan",
-    "SeedSummary",
-    "bootstrap_interval",
-    "bootstrap_intervals",
-    "compare_against_baseline",
-    "compare_checkpoints",
-    "compare_contrasts",
-    "compare_methods",
-    "correct_matrix",
-    "holm",
-    "optimism_gap",
-    "plan_seeds",
-    "same_images",
+    "BOOTSTRAPPED", "CheckpointComparison", "MethodComparison", "OptimismGap", "SeedPlan", "SeedSummary",
+    "bootstrap_interval", "bootstrap_intervals", "compare_against_baseline", "compare_checkpoints",
+    "compare_contrasts", "compare_methods", "correct_matrix", "holm", "optimism_gap", "plan_seeds", "same_images",
     "summarise_seeds",
-]
+]  # fmt: skip

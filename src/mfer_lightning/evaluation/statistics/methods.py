@@ -96,9 +96,6 @@ def compare_methods(
     critical = float(stats.t.isf((1 - confidence) / 2, freedom))
     # without any error, all seeds and all images say the same
     p_value = float(2 * stats.t.sf(abs(difference) / error, freedom)) if error > 0 else float(difference == 0)
-    verdict: Verdict = "tie"
-    if p_value < 1 - confidence:
-        verdict = "better" if difference > 0 else "worse"
     return MethodComparison(
         difference=difference,
         low=difference - critical * error,
@@ -108,8 +105,15 @@ def compare_methods(
         seeds_b=seeds_b,
         degrees_of_freedom=freedom,
         smallest_detectable=noncentrality(float(f"{freedom:.3g}"), confidence) * error,
-        verdict=verdict,
+        verdict=verdict_of(difference, p_value, confidence),
     )
+
+
+def verdict_of(difference: float, p_value: float, confidence: float) -> Verdict:
+    """Say what a difference with its (adjusted) p-value shows."""
+    if p_value < 1 - confidence:
+        return "better" if difference > 0 else "worse"
+    return "tie"
 
 
 def detectable_among(comparison: MethodComparison, family: int, confidence: float) -> float | None:

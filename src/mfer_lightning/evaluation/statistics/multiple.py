@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from mfer_lightning.evaluation.statistics.methods import (
     MethodComparison,
     MethodMetric,
-    Verdict,
     compare_methods,
     detectable_among,
+    verdict_of,
 )
 
 
@@ -150,9 +150,7 @@ def _corrected(
     else:
         adjusted = holm([*p_values, *[1.0] * (family - len(p_values))])[: len(p_values)]
     for i, p in zip(decided, adjusted.tolist(), strict=True):
-        verdict: Verdict = "tie"
-        if p < 1 - confidence:
-            verdict = "better" if found[i].difference > 0 else "worse"
+        verdict = verdict_of(found[i].difference, p, confidence)
         smallest = detectable_among(found[i], family, confidence)
         corrected[i] = replace(found[i], adjusted_p_value=p, verdict=verdict, smallest_detectable=smallest)
     return corrected

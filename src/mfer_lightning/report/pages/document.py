@@ -153,9 +153,7 @@ def build_document(
     sections, repeated = make_sections(runs, options.baseline)
     known_axes(sections, options.axes)
     plan = options.plan
-    placed: list[tuple[Planned, ...]] = [() for _ in sections]
-    if plan is not None:
-        placed = place_contrasts(plan, sections)
+    placed = [()] * len(sections) if plan is None else place_contrasts(plan, sections)
     failed = {failure.run for sweep in sweeps for failure in sweep.failures}
     unread = [item for item in found.left_out if item.folder.name not in failed]  # said below, with the job's reason
     told = said_once([*unread, *without, *repeated])
@@ -180,9 +178,7 @@ def build_document(
 def _chapter(
     section: Section, options: Options, output: Path, told: list[tuple[str, str]], contrasts: Sequence[Planned]
 ) -> Chapter:
-    findings = compare(section, options.metric)
-    if not findings:
-        findings = [_single(section)]
+    findings = compare(section, options.metric) or [_single(section)]
     panels = SectionPanels(section, output)
     methods = main_table(section, options.metric)
     planned: list[Part] = []
@@ -201,10 +197,7 @@ def _chapter(
         Part("Methods", _there(methods, method_panels(panels, options.metric))),
         Part("Ablations", tuple(ablation_tables(section, options.metric, options.axes))),
         Part("Training", _there(curves, optimism)),
-        Part(
-            "Classes",
-            _there(class_panels(panels), class_table(section), confusion_panels(panels)),
-        ),
+        Part("Classes", _there(class_panels(panels), class_table(section), confusion_panels(panels))),
         Part("Calibration", _there(further_table(section), reliability_panels(panels))),
         Part("Feature space", _there(compactness_table(section, space), plane, subgroup_table(section, space))),
         Part("Cost", (cost_table(section),)),
@@ -274,9 +267,8 @@ def _lead(sections: Sequence[Section]) -> str:
 
 def _commands(folders: Sequence[str], sweeps: Sequence[Sweep], options: Options) -> list[str]:
     found = [sweep.command for sweep in sweeps if sweep.command is not None]
-    found += (
-        ["# other runs: the options stand in config.yaml in each run's folder"] if len(found) < len(folders) else []
-    )
+    if len(found) < len(folders):
+        found.append("# other runs: the options stand in config.yaml in each run's folder")
     words = ["mfer report", *(short_path(Path(name).expanduser()) for name in folders)]
     words += [f"'baseline={options.baseline}'"] if options.baseline else []
     words += [f"metric={options.metric}"] if options.metric != "accuracy" else []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
+from importlib.resources import files
 from typing import Any
 
 import jinja2
@@ -12,7 +13,6 @@ from markupsafe import Markup
 
 from mfer_lightning.report.pages.document import Document
 from mfer_lightning.report.pages.latex import latex
-from mfer_lightning.report.pages.panel_groups import Group
 from mfer_lightning.report.study.tables import Cell, Table
 
 #: A table of more rows than this is broken over pages.
@@ -27,7 +27,6 @@ def render_html(document: Document) -> str:
         document=document,
         css=Markup(_resource("page.css")),  # noqa: S704 - the package's own file
         script=Markup(_resource("page.js")),  # noqa: S704 - the package's own file
-        is_table=lambda item: isinstance(item, Table),
         raw=Markup,  # of drawings alone, which matplotlib has escaped
     )
 
@@ -37,7 +36,7 @@ def render_markdown(document: Document) -> str:
     environment = _environment(autoescape=False)
     environment.filters["table"] = markdown_table
     environment.filters["plain"] = markdown_text
-    return _tidy(environment.get_template("report.md.j2").render(document=document, is_table=_is_table))
+    return _tidy(environment.get_template("report.md.j2").render(document=document))
 
 
 def render_latex(document: Document) -> str:
@@ -51,8 +50,7 @@ def render_latex(document: Document) -> str:
 def render_csv(table: Table) -> str:
     """Write a table as CSV: plain numbers where it has them, else what readers see."""
     if table.data:
-        names = list(dict.fromkeys(name for row in table.data for name in row))
-        return _csv(names, [[row.get(name) for name in names] for row in table.data])
+        return _csv_of(table.data)
     return _csv([c.title for c in table.columns], [[cell.text for cell in row] for row in table.rows])
 
 
@@ -62,21 +60,14 @@ def render_runs(document: Document) -> str:
     for chapter in document.chapters:
         section = chapter.section
         for method in section.methods:
-            named = dict(zip((a.title for a in section.axes), method.values, strict=True))
+            row: dict[str, Any] = {"section": section.title, "protocol": section.protocol, "split": section.split}
+            row |= dict(zip((a.title for a in section.axes), method.values, strict=True))
             for run in method.runs:
-                row: dict[str, Any] = {
-                    "section": section.title,
-                    "protocol": section.protocol,
-                    "split": section.split,
-                    **named,
-                }
-                row |= {"seed": run.seed, "folder": run.folder.name, "n": run.result["n"], **run.result["metrics"]}
-                row |= {f"recall_{k}": v["recall"] for k, v in run.result["per_class"].items()}
-                cost = run.result["cost"]
-                row |= {f"cost_{k}": v for k, v in cost.items() if isinstance(v, (int, float))}
-                rows.append(row)
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    return _csv(names, [[row.get(name) for name in names] for row in rows])
+                one = row | {"seed": run.seed, "folder": run.folder.name, "n": run.result["n"], **run.result["metrics"]}
+                one |= {f"recall_{k}": v["recall"] for k, v in run.result["per_class"].items()}
+                one |= {f"cost_{k}": v for k, v in run.result["cost"].items() if isinstance(v, (int, float))}
+                rows.append(one)
+    return _csv_of(rows)
 
 
 def interval_drawing(cell: Cell, reach: Sequence[float]) -> Mapping[str, float] | None:
@@ -134,12 +125,8 @@ def _latex_cell(cell: Cell) -> str:
     return f"\\textbf{{{text}}}" if cell.kind in ("better", "worse") else text
 
 
-def _is_table(item: Table | Group) -> bool:
-    return isinstance(item, Table)
-
-
 def _environment(autoescape: bool) -> jinja2.Environment:
-    return jinja2.Environment(
+    environment = jinja2.Environment(
         loader=jinja2.PackageLoader("mfer_lightning.report.pages"),
         autoescape=autoescape,  # noqa: S701 - Markdown and LaTeX have escapes of their own
         undefined=jinja2.StrictUndefined,
@@ -147,12 +134,12 @@ def _environment(autoescape: bool) -> jinja2.Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.globals["is_table"] = lambda item: isinstance(item, Table)
+    return environment
 
 
 def _resource(name: str) -> str:
-    environment = _environment(autoescape=True)
-    assert environment.loader is not None
-    return environment.loader.get_source(environment, name)[0]
+    return files("mfer_lightning.report.pages").joinpath("templates", name).read_text(encoding="utf-8")
 
 
 def _tidy(text: str) -> str:
@@ -162,6 +149,11 @@ def _tidy(text: str) -> str:
         if line.strip() or (lines and lines[-1]):
             lines.append(line.rstrip())
     return "\n".join(lines).strip() + "\n"
+
+
+def _csv_of(rows: Sequence[Mapping[str, Any]]) -> str:
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    return _csv(names, [[row.get(name) for name in names] for row in rows])
 
 
 def _csv(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:

@@ -67,7 +67,6 @@ def place_contrasts(plan: Plan, sections: Sequence[Section]) -> list[tuple[Plann
     reasons: dict[str, str] = {}
     for section in sections:
         try:
-            _check_measured_on(plan, section)
             placed.append(_placed(plan, section))
         except UserError as error:
             placed.append(())
@@ -122,15 +121,12 @@ def chain_outcome(chain: Chain, judged: Sequence[Planned]) -> Outcome:
     return "confirmed" if all(outcome == "confirmed" for outcome in found) else "undecided"
 
 
-def _check_measured_on(plan: Plan, section: Section) -> None:
-    """Refuse a section of other faces than those of the plan's protocol."""
+def _placed(plan: Plan, section: Section) -> tuple[Planned, ...]:
+    """Find the methods of all contrasts; refuse a section of other faces than those of the plan's protocol."""
     if plan.protocol is not None and (section.protocol != plan.protocol or section.marked):
         raise UserError(
             f"they were planned for {plan.protocol}, test, and this is {section.protocol}, {section.split}."
         )
-
-
-def _placed(plan: Plan, section: Section) -> tuple[Planned, ...]:
     found: list[Planned] = []
     for contrast in plan.contrasts:
         method, against = (

@@ -18,8 +18,7 @@ from rich.table import Table
 
 from mfer_lightning.evaluation.intervals import wilson
 from mfer_lightning.evaluation.statistics.seeds import mean_and_spread
-from mfer_lightning.report.terminal.face_lists import print_lists
-from mfer_lightning.report.terminal.tables import new_table, print_heading
+from mfer_lightning.report.terminal.tables import new_table, print_heading, print_lists
 
 #: What a row of a sweep says beside the axes that were varied.
 _NOT_AXES = ("seed", "status", "result", "error", "run_dir")

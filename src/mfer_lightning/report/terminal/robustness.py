@@ -10,9 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from mfer_lightning.report.terminal.face_lists import print_lists, said
 from mfer_lightning.report.terminal.results import print_places
-from mfer_lightning.report.terminal.tables import new_table, print_heading
+from mfer_lightning.report.terminal.tables import new_table, print_heading, print_lists, said
 
 
 def print_robustness(card: Mapping[str, Any], folder: str | Path, console: Console | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Build the parts that tables in the terminal have in common."""
+"""Print what several results have in common: tables, headings, lists of faces."""
 
 from __future__ import annotations
 
@@ -25,3 +25,23 @@ def print_heading(result: Mapping[str, Any], words: str, console: Console) -> No
     console.print()
     console.print(f"[bold]{escape(result['protocol'])}[/], split [bold]{escape(result['split'])}[/]: {words}")
     console.print(escape(result["evaluation_set"]), style="dim")
+
+
+def print_lists(lists: Mapping[str, Any], console: Console) -> None:
+    """Print a line a list.
+
+    Args:
+        lists: name -> figures of :func:`mfer_lightning.analysis.face_lists.list_figures`.
+        console: where to print.
+    """
+    for name, figures in lists.items():
+        subset, rest = figures["subset"], figures["rest"]
+        words = f"{name}: {said(subset['accuracy'], subset['low'], subset['high'])} on {subset['n']:,} faces"
+        if rest is not None:
+            words += f", {said(rest['accuracy'], rest['low'], rest['high'])} on the other {rest['n']:,}"
+        console.print(escape(words))
+
+
+def said(value: float, low: float, high: float) -> str:
+    """Write a share with its interval, in per cent."""
+    return f"{100 * value:.1f}% ({100 * low:.1f} to {100 * high:.1f})"
