@@ -19,7 +19,13 @@ from mfer_lightning.nn.backbones.trace import Stage, prune_unused, replace_modul
 from mfer_lightning.nn.convolution import speed_up_depthwise
 from mfer_lightning.nn.options import Spec, check_options, split
 
-_DEFAULTS = {"drop_path_rate": None, "stem": "default", "stem_stride": None, "norm": "layer", "options": {}}
+_DEFAULTS: Mapping[str, Any] = {
+    "drop_path_rate": None,
+    "stem": "default",
+    "stem_stride": None,
+    "norm": "layer",
+    "options": {},
+}
 _STEMS = ("default", "small")
 _NORMS = ("layer", "none")
 _NETWORKS_OWN = frozenset(["pretrained", "num_classes", "in_chans", "features_only"])
