@@ -84,7 +84,7 @@ def test_an_absent_package_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> N
     [
         ("mtcn", {}, "did you mean 'mtcnn'"),
         ("mtcnn", {"size": 3}, "unexpected keyword"),
-        ("mtcnn", {"min_score": 2}, "within"),
+        ("mtcnn", {"min_score": 2}, "at least 0 and at most 1"),
         ("yunet", {}, "needs its model file"),
         ("yunet", {"model": __file__}, "cannot be read as a YuNet model"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ from mfer_lightning.align.detectors.base import Detection, Detector
 from mfer_lightning.align.geometry import BORDERS, Matrix, similarity, transform_points, warp
 from mfer_lightning.align.refine_landmarks import refine
 from mfer_lightning.align.templates import Template, get_template
-from mfer_lightning.errors import expect_choice
+from mfer_lightning.errors import check_number, expect_choice
 
 #: Which faces of a photo are taken.
 CHOICES = ("largest", "surest", "central", "all")
@@ -68,14 +69,12 @@ class Aligner:
     ) -> None:
         expect_choice("faces", faces, CHOICES)
         expect_choice("border", border, BORDERS)
-        if refine < 0:
-            raise ValueError(f"Expected argument `refine` to be at least 0, but got {refine}.")
         self.detector = detector
         self.template: Template = get_template(template)
         self.points, self.width, self.height = self.template.scaled(size or self.template.height, margin)
         self.margin = margin
         self.faces = faces
-        self.refine = refine
+        self.refine = check_number("refine", refine, 0)
         self.border = border
         self.detector_name = detector_name
 
@@ -92,11 +91,10 @@ class Aligner:
         """Choose among the faces of a photo of this size as ``faces`` says."""
         if self.faces == "all" or not found:
             return found
-        centre = np.array([width / 2, height / 2])
 
         def distance(face: Detection) -> float:
             x, y, w, h = face.box
-            return float(np.hypot(*(np.array([x + w / 2, y + h / 2]) - centre)))
+            return math.hypot(x + w / 2 - width / 2, y + h / 2 - height / 2)
 
         key = {"largest": lambda d: -d.area, "surest": lambda d: -d.score, "central": distance}[self.faces]
         return [min(found, key=key)]

@@ -64,8 +64,7 @@ def invert(matrix: Matrix) -> Matrix:
 
 def transform_points(matrix: Matrix, points: Points) -> Points:
     """Apply a (2,3) matrix to (N,2) points."""
-    moved: Points = np.asarray(points, dtype=np.float64) @ matrix[:, :2].T + matrix[:, 2]
-    return moved
+    return np.asarray(points @ matrix[:, :2].T + matrix[:, 2], dtype=np.float64)
 
 
 def warp(image: Image, matrix: Matrix, width: int, height: int, border: str = "black") -> Image:

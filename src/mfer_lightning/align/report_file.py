@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -50,10 +50,9 @@ class Report:
         """Read photo -> status of what an earlier start has finished."""
         return {row["photo"]: row["status"] for row in self.rows()}
 
-    def forget(self, photos: Iterable[str]) -> None:
-        """Drop the rows of photos to try again."""
-        again = set(photos)
-        kept = [row for row in self.rows() if row["photo"] not in again]
+    def forget(self, photos: Set[str]) -> None:
+        """Drop the rows of photos that are to be tried again."""
+        kept = [row for row in self.rows() if row["photo"] not in photos]
         with atomic_path(self.path) as path, path.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
             writer.writeheader()

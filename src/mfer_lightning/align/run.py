@@ -63,8 +63,9 @@ def align(
     """
     chosen: dict[str, Any] = {"faces": faces, "no_face": no_face, "format": format, "quality": quality}
     chosen["detector"] = dict({"name": "mtcnn"} if detector is None else detector)
-    for option, legal in (("faces", SEVERAL_FACES), ("no_face", NO_FACES), ("format", FORMATS)):
-        check_choice(option, chosen[option], legal)
+    check_choice("faces", faces, SEVERAL_FACES)
+    check_choice("no_face", no_face, NO_FACES)
+    check_choice("format", format, FORMATS)
     check_choice("border", border, BORDERS)
     if not 1 <= quality <= 100:
         raise UserError(f"quality={quality}: the value must be from 1 to 100.")
@@ -76,11 +77,9 @@ def align(
     aligner = build_aligner(settings)  # before anything is written: an illegal setting leaves no folder behind
     folder = Path(output).expanduser()
     report = Report(folder, {**aligner.to_config(), **chosen})
-    before = report.done()
     if retry:
-        again = [name for name, status in before.items() if status not in (DONE, CENTRE)]
-        report.forget(again)
-        before = {name: status for name, status in before.items() if name not in again}
+        report.forget({name for name, status in report.done().items() if status not in (DONE, CENTRE)})
+    before = report.done()
     left = [photo for photo in photos if photo.name not in before]
     if before:
         print(f"{len(photos) - len(left):,} of {len(photos):,} photos were done before.")

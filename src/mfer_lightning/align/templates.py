@@ -12,7 +12,7 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from mfer_lightning.errors import UserError, nearest
+from mfer_lightning.errors import UserError, check_number, nearest
 
 LANDMARKS = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")
 
@@ -63,8 +63,7 @@ class Template:
         """
         if size < 8:
             raise ValueError(f"Expected argument `size` to be at least 8 pixels, but got {size}.")
-        if not 0.0 <= margin <= 2.0:
-            raise ValueError(f"Expected argument `margin` to be within [0, 2], but got {margin}.")
+        check_number("margin", margin, 0, 2)
         factor = size / (self.height * (1 + 2 * margin))
         width = round(self.width * (1 + 2 * margin) * factor)
         points = np.array(self.points) + margin * np.array([self.width, self.height])
@@ -80,17 +79,13 @@ _FACS = ((22.8, 27.6), (40.6, 27.5), (32.2, 38.2), (24.4, 47.4), (39.6, 48.4))
 
 #: face.evoLVe's template is what the MFER paper aligns to; its square form is the 96-wide one with 8 pixels more on
 #: each side. ArcFace's reference points are the same numbers.
-TEMPLATES: Mapping[str, Template] = MappingProxyType(
-    {
-        t.name: t
-        for t in (
-            Template("face-evolve-112", 1, 112, 112, _ARCFACE),
-            Template("face-evolve-96x112", 1, 96, 112, _FACE_EVOLVE),
-            Template("ferplus-48", 1, 48, 48, _FERPLUS),
-            Template("facs-64", 1, 64, 64, _FACS),
-        )
-    }
+_TEMPLATES = (
+    Template("face-evolve-112", 1, 112, 112, _ARCFACE),
+    Template("face-evolve-96x112", 1, 96, 112, _FACE_EVOLVE),
+    Template("ferplus-48", 1, 48, 48, _FERPLUS),
+    Template("facs-64", 1, 64, 64, _FACS),
 )
+TEMPLATES: Mapping[str, Template] = MappingProxyType({template.name: template for template in _TEMPLATES})
 
 
 def get_template(name: str) -> Template:

@@ -28,8 +28,7 @@ class AttentionMaps:
     @property
     def mean(self) -> NDArray[np.float32]:
         """(B,H,W) mean over the channels, which sums to 1 over the positions as well."""
-        result: NDArray[np.float32] = self.weights.mean(axis=1)
-        return result
+        return np.asarray(self.weights.mean(axis=1))
 
     def most_active(self, count: int) -> NDArray[np.int64]:
         """Return for each face the ``count`` channels with the most uneven weights, (B, count), the most uneven first.
@@ -37,8 +36,7 @@ class AttentionMaps:
         Measured by the sum of squares: 1 where one position has all weight, 1/(H*W) where all are equal.
         """
         uneven = (self.weights.astype(np.float64) ** 2).sum(axis=(2, 3))
-        order: NDArray[np.int64] = np.argsort(-uneven, axis=1, kind="stable")[:, :count]
-        return order
+        return np.asarray(np.argsort(-uneven, axis=1, kind="stable")[:, :count])
 
 
 def attention_maps(model: FERModel, faces: Tensor, batch_size: int = 32) -> list[AttentionMaps]:

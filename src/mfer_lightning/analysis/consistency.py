@@ -34,7 +34,8 @@ def flip_consistency(passes: Passes) -> dict[str, Any]:
     mirrored = passes.logits("mirror", mirror, ONE_VIEW)
     equal = plain.argmax(axis=1) == mirrored.argmax(axis=1)
     low, high = wilson(int(equal.sum()), len(equal))
-    distance = np.abs(_probabilities(plain) - _probabilities(mirrored)).sum(axis=1) / 2
+    p, q = softmax(np.stack([plain, mirrored]).astype(np.float64), axis=2)
+    distance = np.abs(p - q).sum(axis=1) / 2
     return {
         "n": len(equal),
         "equal": float(equal.mean()),
@@ -96,8 +97,3 @@ def _difference(a: NDArray[np.float32], b: NDArray[np.float32]) -> dict[str, Any
         "largest_difference": float(np.abs(a.astype(np.float64) - b).max()) / scale,
         "changed": int((a.argmax(axis=1) != b.argmax(axis=1)).sum()),
     }
-
-
-def _probabilities(logits: NDArray[np.float32]) -> NDArray[np.float64]:
-    result: NDArray[np.float64] = softmax(logits.astype(np.float64), axis=1)
-    return result

@@ -80,8 +80,7 @@ def shot_noise(face: Face, amount: float, rng: Rng, border: str) -> Face:
 def impulse_noise(face: Face, amount: float, rng: Rng, border: str) -> Face:
     """Make a share of the values black or white."""
     hit = rng.random(face.shape)
-    noisy: Face = np.where(hit < amount, np.where(hit < amount / 2, 0, 255), face).astype(np.uint8)
-    return noisy
+    return np.asarray(np.where(hit < amount, np.where(hit < amount / 2, 0, 255), face), dtype=np.uint8)
 
 
 def defocus_blur(face: Face, amount: float, rng: Rng, border: str) -> Face:
@@ -173,19 +172,13 @@ def scale(face: Face, amount: float, rng: Rng, border: str) -> Face:
     return warp(face, _about_the_middle(height, width, amount), width, height, border)
 
 
+_FUNCTIONS = (
+    *(gaussian_noise, shot_noise, impulse_noise, defocus_blur, motion_blur, zoom_blur),
+    *(brightness, darkness, contrast, jpeg, pixelate, resolution, shift, rotation),
+)
 #: Every change by name. A change's random numbers depend on its place in this table.
 CHANGES: Mapping[str, Callable[[Face, float, Rng, str], Face]] = MappingProxyType(
-    {
-        function.__name__: function
-        for function in (
-            *(gaussian_noise, shot_noise, impulse_noise),
-            *(defocus_blur, motion_blur, zoom_blur),
-            *(brightness, darkness, contrast),
-            *(jpeg, pixelate, resolution),
-            *(shift, rotation),
-        )
-    }
-    | {"larger": scale, "smaller": scale}
+    {function.__name__: function for function in _FUNCTIONS} | {"larger": scale, "smaller": scale}
 )
 
 
@@ -198,8 +191,7 @@ def mirror(
 
 
 def _bytes(values: NDArray[np.floating]) -> Face:
-    rounded: Face = np.clip(np.rint(values), 0, 255).astype(np.uint8)
-    return rounded
+    return np.asarray(np.clip(np.rint(values), 0, 255), dtype=np.uint8)
 
 
 def _filtered(face: Face, kernel: NDArray[np.float64]) -> Face:
@@ -222,7 +214,10 @@ def _disk(radius: float) -> NDArray[np.float64]:
     half = int(np.ceil(radius))
     places = (np.arange((2 * half + 1) * _FINE) + 0.5) / _FINE - half - 0.5
     inside = (places[:, None] ** 2 + places[None, :] ** 2 <= max(radius, 1e-6) ** 2).astype(np.float64)
-    return _coarse(inside, half)
+    kernel = inside.reshape(2 * half + 1, _FINE, 2 * half + 1, _FINE).sum(axis=(1, 3))
+    if kernel.sum() == 0:
+        kernel[half, half] = 1
+    return np.asarray(kernel / kernel.sum())
 
 
 def _line(length: float, angle: float) -> NDArray[np.float64]:
@@ -236,14 +231,4 @@ def _line(length: float, angle: float) -> NDArray[np.float64]:
     fx, fy = x - left, y - top
     for dx, dy, weight in ((0, 0, (1 - fx) * (1 - fy)), (1, 0, fx * (1 - fy)), (0, 1, (1 - fx) * fy), (1, 1, fx * fy)):
         np.add.at(kernel, (top + dy, left + dx), weight)
-    result: NDArray[np.float64] = kernel / kernel.sum()
-    return result
-
-
-def _coarse(fine: NDArray[np.float64], half: int) -> NDArray[np.float64]:
-    side = 2 * half + 1
-    kernel = fine.reshape(side, _FINE, side, _FINE).sum(axis=(1, 3))
-    if kernel.sum() == 0:
-        kernel[half, half] = 1
-    result: NDArray[np.float64] = kernel / kernel.sum()
-    return result
+    return np.asarray(kernel / kernel.sum())

@@ -115,11 +115,7 @@ def read_names(path: str | Path) -> list[str]:
 
 
 def match_list(
-    name: str,
-    names: Sequence[str],
-    paths: Sequence[str],
-    measured: NDArray[np.int64],
-    among: str = "the dataset",
+    name: str, names: Sequence[str], paths: Sequence[str], measured: NDArray[np.int64], among: str = "the dataset"
 ) -> FaceList:
     """Find the faces that a list names.
 

@@ -37,7 +37,7 @@ class Passes:
     ) -> None:
         self.subject = subject
         self.folder = folder
-        self.progress = progress
+        self.progress = progress or (lambda name, count: None)
         self.reused = 0
         if folder is not None:
             identity = {"identity": subject.identity(), "definition": definition}
@@ -59,8 +59,7 @@ class Passes:
         kept = _kept(file, (len(self.subject.positions), len(self.subject.match.names)))
         if kept is not None:
             self.reused += 1
-            if self.progress is not None:
-                self.progress(name, len(kept))
+            self.progress(name, len(kept))
             return kept
         logits = self.run(name, self.subject.positions, change, views)
         with atomic_path(file) as temporary:
@@ -71,7 +70,7 @@ class Passes:
         self, name: str, positions: NDArray[np.int64], change: Change | None = None, views: Views | None = None
     ) -> NDArray[np.float32]:
         """Like :meth:`logits`, for any faces of the split in any order; rows are returned sorted, nothing is kept."""
-        subject, progress = self.subject, self.progress
+        subject = self.subject
         outputs = predict_split(
             subject.model,
             subject.datamodule,
@@ -79,7 +78,7 @@ class Passes:
             views=subject.views if views is None else views,
             positions=positions,
             change=change,
-            progress=None if progress is None else lambda n: progress(name, n),
+            progress=lambda count: self.progress(name, count),
         )
         return outputs.logits[:, subject.match.columns]
 

@@ -61,9 +61,8 @@ def explain(
             f"Expected argument `faces` to be uint8 (B,3,H,W), but got {faces.dtype} {tuple(faces.shape)}."
         )
     expect_choice("method", method, METHODS)
-    if classes is not None and (
-        len(classes) != len(faces) or any(not 0 <= int(k) < len(model.class_names) for k in classes)
-    ):
+    legal = range(len(model.class_names))
+    if classes is not None and (len(classes) != len(faces) or any(k not in legal for k in classes)):
         raise ValueError(
             f"Expected argument `classes` to hold {len(faces)} numbers within [0, {len(model.class_names) - 1}], "
             f"but got {list(classes)}."
@@ -72,9 +71,9 @@ def explain(
     maps = np.zeros((len(faces), height, width), dtype=np.float32)
     layer, layout = target_layer(model, stage_of(model, faces, stage))
     for start in range(0, len(faces), batch_size):
-        stop = min(start + batch_size, len(faces))
-        pixels = model.preprocess(faces[start:stop].to(model.device))
-        wanted = None if classes is None else [int(k) for k in classes[start:stop]]
+        part = slice(start, start + batch_size)
+        pixels = model.preprocess(faces[part].to(model.device))
+        wanted = None if classes is None else [int(k) for k in classes[part]]
         for i, found in enumerate(activation_maps(model.network, pixels, layer, layout, wanted, method), start):
             scaled = cv2.resize(found, (width, height), interpolation=cv2.INTER_LINEAR)
             maps[i] = np.clip(scaled, 0, 1)
@@ -102,8 +101,8 @@ def activation_maps(
     Returns:
         float32 (B,H,W) within 0..1, of the input's size.
     """
-    library, target = _library()
-    channels_first = _channels_first if layout == "NHWC" else None
+    library, target = require_package()
+    channels_first = (lambda output: output.permute(0, 3, 1, 2)) if layout == "NHWC" else None
     with torch.inference_mode(False), torch.enable_grad(), torch.autocast(pixels.device.type, enabled=False):
         pixels = pixels.clone()  # one made under inference mode could not be differentiated
         # The gradient is asked of the input, since the weights of a loaded model are frozen.
@@ -177,20 +176,12 @@ class _Logits(nn.Module):
         return logits
 
 
-def _channels_first(output: Tensor) -> Tensor:
-    return output.permute(0, 3, 1, 2)
-
-
-def require_package() -> None:
-    """Check that grad-cam is installed, before anything takes time.
+def require_package() -> tuple[Any, Callable[[int], Any]]:
+    """Import grad-cam and its class of targets; called early, before anything takes time.
 
     Raises:
-        UserError: where it is not.
+        UserError: where it is not installed.
     """
-    _library()
-
-
-def _library() -> tuple[Any, Callable[[int], Any]]:
     try:
         import pytorch_grad_cam
         from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget

@@ -77,13 +77,7 @@ def _view(table: Predictions, match: ClassMatch) -> Predictions:
         return table
     label = match.to_common[table.label]
     keep = (label >= 0) & (table.label >= 0)
-    return Predictions(
-        index=table.index[keep],
-        path=table.path[keep],
-        label=label[keep],
-        logits=table.logits[keep][:, match.columns],
-        class_names=match.names,
-        target=None if table.target is None else table.target[keep][:, match.columns],
-        votes=None if table.votes is None else table.votes[keep],
-        vote_names=table.vote_names,
-    )
+    kept = table.select(keep)
+    target = None if kept.target is None else kept.target[:, match.columns]
+    logits = kept.logits[:, match.columns]
+    return replace(kept, label=label[keep], logits=logits, class_names=match.names, target=target)

@@ -100,11 +100,10 @@ def measure_robustness(
     label = passes.subject.label
     clean = passes.logits("clean").argmax(axis=1) == label
     rights: dict[Condition, Right] = {}
+    curves: dict[str, Any] = {}
     for condition in wanted:
         change = Change(condition.kind, condition.amount, seed, border)
-        rights[condition] = passes.logits(condition.name, change).argmax(axis=1) == label
-    curves: dict[str, Any] = {}
-    for condition, right in rights.items():
+        right = rights[condition] = passes.logits(condition.name, change).argmax(axis=1) == label
         curve = curves.setdefault(condition.kind, {"group": condition.group, "unit": condition.unit, "points": []})
         lost, low, high = drop(clean, right)
         figures = {**point(right, label), "drop": lost, "drop_low": low, "drop_high": high}

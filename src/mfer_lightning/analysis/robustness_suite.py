@@ -27,8 +27,10 @@ from mfer_lightning.tracking.provenance import hardware, versions
 
 SCHEMA_VERSION = 1
 
-_COLUMNS = ("kind", "group", "severity", "amount", "unit", "n", "accuracy", "low", "high", "mean_class_accuracy")
-_DROPS = ("drop", "drop_low", "drop_high")
+_COLUMNS = (
+    *("kind", "group", "severity", "amount", "unit", "n", "accuracy", "low", "high", "mean_class_accuracy"),
+    *("drop", "drop_low", "drop_high"),
+)
 
 
 def check_options(options: Mapping[str, Any]) -> None:
@@ -143,12 +145,9 @@ def _write_csv(card: Mapping[str, Any], path: Path) -> None:
         facts = {"kind": kind, "group": curve["group"], "unit": curve["unit"]}
         rows += [{**facts, **point} for point in curve["points"]]
     for name, figures in card["lists"].items():
-        rows += [
-            {"kind": f"{part}:{name}", "group": "list", **figures[key]}
-            for part, key in (("list", "subset"), ("rest", "rest"))
-            if figures[key] is not None
-        ]
+        parts = {"list": figures["subset"], "rest": figures["rest"]}
+        rows += [{"kind": f"{part}:{name}", "group": "list", **point} for part, point in parts.items() if point]
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, [*_COLUMNS, *_DROPS], lineterminator="\n", restval="")
+        writer = csv.DictWriter(file, _COLUMNS, lineterminator="\n", restval="")
         writer.writeheader()
         writer.writerows(rows)

@@ -13,9 +13,9 @@ from mfer_lightning.analysis.prediction_table import evaluate_predictions
 from mfer_lightning.analysis.standard_suite import evaluate_model
 from mfer_lightning.errors import UserError, check_choice
 from mfer_lightning.evaluation.runs import is_training
+from mfer_lightning.evaluation.schema import SPLITS
 from mfer_lightning.views import check_shift
 
-SPLITS = ("test", "val", "train")
 SUITES = ("standard", "robustness", "explain")
 
 
@@ -63,8 +63,7 @@ def evaluate(
         raise UserError(
             "Say what to evaluate: checkpoint=<a run's folder or a .ckpt file>, or predictions=<predictions_*.csv>."
         )
-    split = opening.get("split", "test")
-    check_choice("split", split, SPLITS)
+    check_choice("split", opening.get("split", "test"), SPLITS)
     check_choice("suite", suite, SUITES)
     if lists and suite == "explain":
         raise UserError(f"lists.{next(iter(lists))} has no meaning for suite={suite}: leave one of them out.")
@@ -72,13 +71,10 @@ def evaluate(
     if calibrate and suite != "standard":
         raise UserError(f"calibrate=true belongs to suite=standard, not to suite={suite}.")
     if predictions is not None:
-        untouched = {"dataset_name": None, "flip": None, "shift": None, "suite": "standard", "split": "test"}
-        for option, value in untouched.items():
-            given = {"suite": suite, **opening}.get(option, value)
-            if given != value:
-                name = option.removesuffix("_name")
-                raise UserError(f"{name}={given} needs a model: give checkpoint=..., not predictions=...")
-        for option in opening.get("dataset_options", ()):
+        usual = {"dataset_name": None, "flip": None, "shift": None, "suite": "standard", "split": "test"}
+        given = {**usual, "suite": suite, **opening}
+        changed = [f"{name.removesuffix('_name')}={given[name]}" for name in usual if given[name] != usual[name]]
+        for option in (*changed, *opening.get("dataset_options", ())):
             raise UserError(f"{option} needs a model: give checkpoint=..., not predictions=...")
     folder = None if output is None else Path(output).expanduser()
     if folder is not None and is_training(folder):
@@ -96,8 +92,7 @@ def evaluate(
     elif suite == "explain":
         explained.check()
     subject = open_model_on_split(checkpoint, drop=drop, **opening)
-    if folder is None:
-        folder = results_folder(subject, runs, "" if suite == "standard" else f"-{suite}")
+    folder = folder or results_folder(subject, runs, "" if suite == "standard" else f"-{suite}")
     if suite == "robustness":
         robustness_suite.evaluate_robustness(subject, folder, lists=names, **(robustness or {}))
     elif suite == "explain":

@@ -46,9 +46,7 @@ class Table:
         """Return the amount of a severity (from 1) on faces of ``side`` pixels."""
         small, large = self.small[severity - 1], self.large[severity - 1]
         place = math.log(min(max(side, _SMALL), _LARGE) / _SMALL) / math.log(_LARGE / _SMALL)
-        beyond = (
-            side / _LARGE if self.pixels and side > _LARGE else side / _SMALL if self.pixels and side < _SMALL else 1
-        )
+        beyond = max(side / _LARGE, 1.0) * min(side / _SMALL, 1.0) if self.pixels else 1.0
         return (small + place * (large - small)) * beyond
 
 
@@ -56,38 +54,27 @@ def _same(group: str, amounts: tuple[float, ...], unit: str) -> Table:
     return Table(group, amounts, amounts, unit)
 
 
+_TABLES = {
+    "gaussian_noise": Table(
+        "noise", (0.04, 0.06, 0.08, 0.09, 0.10), (0.08, 0.12, 0.18, 0.26, 0.38), "standard deviation, of 1"
+    ),
+    "shot_noise": Table("noise", (500, 250, 100, 75, 50), (60, 25, 12, 5, 3), "photons at white"),
+    "impulse_noise": Table("noise", (0.01, 0.02, 0.03, 0.05, 0.07), (0.03, 0.06, 0.09, 0.17, 0.27), "share of values"),
+    "defocus_blur": Table("blur", (0.3, 0.4, 0.5, 1.0, 1.5), (3, 4, 6, 8, 10), "radius in pixels", pixels=True),
+    "motion_blur": Table("blur", (2, 3, 4, 5, 6), (6, 10, 14, 18, 22), "length in pixels", pixels=True),
+    "zoom_blur": Table("blur", (1.05, 1.10, 1.15, 1.20, 1.25), (1.10, 1.15, 1.20, 1.25, 1.30), "largest zoom"),
+    "brightness": Table("light", (0.05, 0.1, 0.15, 0.2, 0.3), (0.1, 0.2, 0.3, 0.4, 0.5), "added to the value, of 1"),
+    "darkness": Table("light", (0.05, 0.1, 0.15, 0.2, 0.3), (0.1, 0.2, 0.3, 0.4, 0.5), "taken from the value, of 1"),
+    "contrast": Table("light", (0.75, 0.5, 0.4, 0.3, 0.15), (0.4, 0.3, 0.2, 0.1, 0.05), "share of the contrast left"),
+    "jpeg": Table("digital", (80, 65, 58, 50, 40), (25, 18, 15, 10, 7), "JPEG quality"),
+    "pixelate": Table("digital", (0.95, 0.9, 0.85, 0.75, 0.65), (0.6, 0.5, 0.4, 0.3, 0.25), "share of the side left"),
+    "shift": _same("crop", (0.02, 0.04, 0.06, 0.08, 0.10), "share of the side, any direction"),
+    "rotation": _same("crop", (4, 8, 12, 16, 20), "degrees, either way"),
+    "larger": _same("crop", (1.04, 1.08, 1.12, 1.16, 1.20), "scale of the face: a tighter crop"),
+    "smaller": _same("crop", (0.96, 0.92, 0.88, 0.84, 0.80), "scale of the face: a looser crop"),
+}
 #: Every change with severities, by name.
-TABLES: Mapping[str, Table] = MappingProxyType(
-    {
-        "gaussian_noise": Table(
-            "noise", (0.04, 0.06, 0.08, 0.09, 0.10), (0.08, 0.12, 0.18, 0.26, 0.38), "standard deviation, of 1"
-        ),
-        "shot_noise": Table("noise", (500, 250, 100, 75, 50), (60, 25, 12, 5, 3), "photons at white"),
-        "impulse_noise": Table(
-            "noise", (0.01, 0.02, 0.03, 0.05, 0.07), (0.03, 0.06, 0.09, 0.17, 0.27), "share of values"
-        ),
-        "defocus_blur": Table("blur", (0.3, 0.4, 0.5, 1.0, 1.5), (3, 4, 6, 8, 10), "radius in pixels", pixels=True),
-        "motion_blur": Table("blur", (2, 3, 4, 5, 6), (6, 10, 14, 18, 22), "length in pixels", pixels=True),
-        "zoom_blur": Table("blur", (1.05, 1.10, 1.15, 1.20, 1.25), (1.10, 1.15, 1.20, 1.25, 1.30), "largest zoom"),
-        "brightness": Table(
-            "light", (0.05, 0.1, 0.15, 0.2, 0.3), (0.1, 0.2, 0.3, 0.4, 0.5), "added to the value, of 1"
-        ),
-        "darkness": Table(
-            "light", (0.05, 0.1, 0.15, 0.2, 0.3), (0.1, 0.2, 0.3, 0.4, 0.5), "taken from the value, of 1"
-        ),
-        "contrast": Table(
-            "light", (0.75, 0.5, 0.4, 0.3, 0.15), (0.4, 0.3, 0.2, 0.1, 0.05), "share of the contrast left"
-        ),
-        "jpeg": Table("digital", (80, 65, 58, 50, 40), (25, 18, 15, 10, 7), "JPEG quality"),
-        "pixelate": Table(
-            "digital", (0.95, 0.9, 0.85, 0.75, 0.65), (0.6, 0.5, 0.4, 0.3, 0.25), "share of the side left"
-        ),
-        "shift": _same("crop", (0.02, 0.04, 0.06, 0.08, 0.10), "share of the side, any direction"),
-        "rotation": _same("crop", (4, 8, 12, 16, 20), "degrees, either way"),
-        "larger": _same("crop", (1.04, 1.08, 1.12, 1.16, 1.20), "scale of the face: a tighter crop"),
-        "smaller": _same("crop", (0.96, 0.92, 0.88, 0.84, 0.80), "scale of the face: a looser crop"),
-    }
-)
+TABLES: Mapping[str, Table] = MappingProxyType(_TABLES)
 
 #: Sides in pixels that faces are shrunk to (and grown back from), the mildest first.
 RESOLUTIONS = (112, 64, 48, 32, 24, 16)

@@ -50,21 +50,17 @@ class TorchClassifier:
     Args:
         model: network and preprocessing.
         views: averaged for each face; None: as the model's file says.
+
+    Attributes:
+        class_names: the K emotions in the order of the probabilities.
+        metadata: what the checkpoint says of its training.
     """
 
     def __init__(self, model: FERModel, views: Views | None = None) -> None:
         self.model = model
         self.views = Views.of_metadata(model.metadata) if views is None else views
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """The K emotions in the order of the probabilities."""
-        return self.model.class_names
-
-    @property
-    def metadata(self) -> Mapping[str, Any]:
-        """The metadata of the checkpoint."""
-        return self.model.metadata
+        self.class_names = model.class_names
+        self.metadata = model.metadata
 
     def identity(self) -> str:
         """Hash of class names, preprocessing, views and every weight."""

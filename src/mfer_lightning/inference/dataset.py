@@ -46,8 +46,7 @@ def dataset_config(
     overrides = [f"dataset={name}", *(f"++{option}" for option in options)]
     if data is not None:
         overrides.append(f"paths.data={quoted(str(Path(data)))}")
-    composed: dict[str, Any] = compose_train(overrides)["dataset"]
-    return composed
+    return dict(compose_train(overrides)["dataset"])
 
 
 def open_dataset(config: Mapping[str, Any], loader: Mapping[str, Any], cache: str | None) -> FaceDataModule:

@@ -64,11 +64,8 @@ def match_classes(model: Sequence[str], dataset: Sequence[str], drop: Sequence[s
     only_model = [n for n in own if n not in theirs and n not in dropped]
     only_data = [n for n in theirs if n not in own and n not in dropped]
     if only_model or only_data:
-        sides = [
-            f"{which} {', '.join(names)}"
-            for which, names in (("the model alone has", only_model), ("the dataset alone has", only_data))
-            if names
-        ]
+        alone = {"model": only_model, "dataset": only_data}
+        sides = [f"the {which} alone has {', '.join(names)}" for which, names in alone.items() if names]
         raise UserError(
             f"The classes differ: {'; '.join(sides)}. Nothing is mapped or left out silently: to leave "
             f"them out, and have the figures marked so, say drop=[{','.join(only_model + only_data)}]."

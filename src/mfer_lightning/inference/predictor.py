@@ -10,20 +10,17 @@ from numpy.typing import NDArray
 
 from mfer_lightning.align.aligner import AlignedFace
 from mfer_lightning.align.stored_alignment import describe_alignment
-from mfer_lightning.errors import UserError
+from mfer_lightning.errors import UserError, check_number
 from mfer_lightning.inference.classifier import Classifier
 from mfer_lightning.inference.media.detect_faces import Finder, Found
 from mfer_lightning.inference.media.photos import MOST_PIXELS, Picture, Pixels, pictures
-from mfer_lightning.inference.results import NO_FACE, OK, Embeddings, Face, Prediction, Predictions
+from mfer_lightning.inference.results import NO_FACE, OF_PICTURE, OK, Embeddings, Face, Prediction, Predictions
 
 #: Most photos, and most bytes of pixels, that wait for a full batch of faces.
 MOST_WAITING = 256
 MOST_BYTES = 1 << 28
 #: Most bytes of pixels in a batch. They become floats before they are resized.
 _BATCH_BYTES = 1 << 26
-
-#: What a prediction takes over from its picture.
-_OF_PICTURE = ("path", "status", "message", "width", "height", "frame", "time")
 
 #: One photo, its prediction, and the vectors of its faces.
 Result = tuple[Picture, Prediction, NDArray[np.float32]]
@@ -47,10 +44,8 @@ class Predictor:
     """
 
     def __init__(self, classifier: Classifier, *, batch_size: int = 64) -> None:
-        if batch_size < 1:
-            raise ValueError(f"Expected argument `batch_size` to be at least 1, but got {batch_size}.")
         self.classifier = classifier
-        self.batch_size = batch_size
+        self.batch_size = check_number("batch_size", batch_size, 1)
         self._finders: dict[str, Finder] = {}
 
     @property
@@ -110,13 +105,8 @@ class Predictor:
             UserError: where a path does not exist, or the detector cannot be built.
             ValueError: for an argument that is not a picture.
         """
-        results = self.stream(
-            pictures(source, colour=colour, most_pixels=max_pixels),
-            aligned=aligned,
-            faces=faces,
-            detector=detector,
-            keep_aligned=keep_aligned,
-        )
+        looks: dict[str, Any] = {"aligned": aligned, "faces": faces, "detector": detector}
+        results = self.stream(pictures(source, colour, max_pixels), keep_aligned=keep_aligned, **looks)
         return Predictions([prediction for _, prediction, _ in results], () if aligned else self.notes)
 
     def embed(self, source: Any, *, colour: str = "RGB", max_pixels: int = MOST_PIXELS, **options: Any) -> Embeddings:
@@ -132,13 +122,11 @@ class Predictor:
             (N,D) vectors, one a face, and the predictions of the same faces.
         """
         items, vectors = [], []
-        for _, prediction, rows in self.stream(pictures(source, colour=colour, most_pixels=max_pixels), **options):
+        for _, prediction, rows in self.stream(pictures(source, colour, max_pixels), **options):
             items.append(prediction)
             vectors.append(rows)
-        width = max((rows.shape[1] for rows in vectors), default=0)
-        filled = [rows for rows in vectors if len(rows)]
-        joined = np.concatenate(filled) if filled else np.zeros((0, width), dtype=np.float32)
-        return Embeddings(joined, Predictions(items, () if options.get("aligned") else self.notes))
+        filled = [rows for rows in vectors if len(rows)] or [np.zeros((0, 0), dtype=np.float32)]
+        return Embeddings(np.concatenate(filled), Predictions(items, () if options.get("aligned") else self.notes))
 
     def stream(
         self,
@@ -189,8 +177,7 @@ class Predictor:
             if not keep_image:
                 found.picture.image = None
             waiting.append(found)
-            count = sum(len(f.crops) for f in waiting)
-            held = sum(f.bytes for f in waiting)
+            count, held = sum(len(f.crops) for f in waiting), sum(f.bytes for f in waiting)
             if count >= self.batch_size or len(waiting) >= most_waiting or held > MOST_BYTES:
                 yield from self._classified(waiting, keep_aligned)
                 waiting = []
@@ -207,7 +194,7 @@ class Predictor:
                 seen = None if found.faces is None else found.faces[number]
                 shares = dict(zip(self.class_names, map(float, row), strict=True))
                 faces.append(_face(number, shares, seen, crop if keep_aligned else None))
-            said = {name: getattr(found.picture, name) for name in _OF_PICTURE}
+            said = {name: getattr(found.picture, name) for name in OF_PICTURE}
             if said["status"] == OK and not faces:
                 said["status"] = NO_FACE
             yield found.picture, Prediction(faces=tuple(faces), **said), vectors[start:stop]

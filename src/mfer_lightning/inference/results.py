@@ -18,6 +18,9 @@ from mfer_lightning.inference.results_html import HtmlRow, html_table
 OK, NO_FACE, UNREADABLE, NOT_AN_IMAGE, TOO_LARGE = "ok", "no face", "unreadable", "not an image", "too large"
 STATUSES = (OK, NO_FACE, UNREADABLE, NOT_AN_IMAGE, TOO_LARGE)
 
+#: What a prediction takes over from its photo or frame.
+OF_PICTURE = ("path", "status", "message", "width", "height", "frame", "time")
+
 Row = dict[str, Any]
 
 _BOX = ("x", "y", "box_width", "box_height")
@@ -173,8 +176,7 @@ class Prediction:
     def from_dict(cls, values: Mapping[str, Any]) -> Prediction:
         """Build from the output of :meth:`to_dict`; further entries are ignored."""
         faces = tuple(Face.from_dict(face) for face in values["faces"])
-        names = ("path", "status", "message", "width", "height", "frame", "time")
-        return cls(faces=faces, **{name: values[name] for name in names if name in values})
+        return cls(faces=faces, **{name: values[name] for name in OF_PICTURE if name in values})
 
     def to_json(self) -> str:
         """One line of JSON, probabilities as they are, nothing rounded."""

@@ -9,7 +9,6 @@ Example:
 from __future__ import annotations
 
 from mfer_lightning.onnx.metadata import Description
-from mfer_lightning.onnx.model import OnnxModel
-from mfer_lightning.onnx.results import FacePredictions
+from mfer_lightning.onnx.model import FacePredictions, OnnxModel
 
 __all__ = ["Description", "FacePredictions", "OnnxModel"]

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -29,29 +28,14 @@ _CHUNK = 1 << 22
 Value = int | memoryview
 
 
-@dataclass
-class Contents:
-    """The content of a file.
-
-    Args:
-        metadata: key -> text.
-        operators: names of the operators in use.
-        weights: bytes of the stored tensors.
-    """
-
-    metadata: dict[str, str] = field(default_factory=dict)
-    operators: set[str] = field(default_factory=set)
-    weights: int = 0
-
-
-def inspect(path: Path) -> Contents:
-    """Read the content of an ONNX file, and refuse what an export of ours never has.
+def inspect(path: Path) -> dict[str, str]:
+    """Read the metadata of an ONNX file, and refuse what an export of ours never has.
 
     Args:
         path: the file.
 
     Returns:
-        Its metadata and operators.
+        Key -> text.
 
     Raises:
         UserError: where the file is missing, cut off or no ONNX file; keeps tensors in other files; uses operators
@@ -62,71 +46,70 @@ def inspect(path: Path) -> Contents:
     size = path.stat().st_size
     if not 0 < size <= MOST_BYTES:
         raise UserError(f"{path} is no ONNX file: it has {size:,} bytes, where 1 to {MOST_BYTES:,} are possible.")
-    found = Contents()
     with path.open("rb") as file:
         # Not closed here, since an error's traceback holds views of it. It is unmapped when the last of them is gone.
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     try:
-        _model(memoryview(mapped), found, path)
+        return _model(memoryview(mapped), path)
     except (_MalformedError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is cut off, damaged or no ONNX file ({error}). Export the model anew.") from None
-    return found
 
 
 class _MalformedError(Exception):
     """The bytes are not a protocol buffer."""
 
 
-def _model(view: memoryview, found: Contents, path: Path) -> None:
-    graphs = 0
+def _model(view: memoryview, path: Path) -> dict[str, str]:
+    graphs, metadata = 0, {}
     for number, value in _fields(view):
         if number == 7:
             graphs += 1
-            _graph(_bytes(value), found, path)
+            _graph(_bytes(value), path)
         elif number == 8:
             domain = "".join(_text(v) for n, v in _fields(_bytes(value)) if n == 1)
             _check_domain(domain, path)
         elif number == 14:
             entry = {n: _text(v) for n, v in _fields(_bytes(value)) if n in (1, 2)}
-            found.metadata[entry.get(1, "")] = entry.get(2, "")
+            metadata[entry.get(1, "")] = entry.get(2, "")
         elif number in (20, 25):
             _refuse(path, "training steps" if number == 20 else "functions of its own")
     if graphs != 1:
         raise _MalformedError(f"{graphs} graphs")
+    return metadata
 
 
-def _graph(view: memoryview, found: Contents, path: Path) -> None:
+def _graph(view: memoryview, path: Path) -> None:
     nodes = 0
     for number, value in _fields(view):
         if number == 1:
             nodes += 1
             if nodes > MOST_NODES:
                 _refuse(path, f"more than {MOST_NODES:,} operations")
-            _node(_bytes(value), found, path)
+            _node(_bytes(value), path)
         elif number == 5:
-            _tensor(_bytes(value), found, path)
+            _tensor(_bytes(value), path)
         elif number == 15:
             _refuse(path, "sparse tensors")
 
 
-def _node(view: memoryview, found: Contents, path: Path) -> None:
+def _node(view: memoryview, path: Path) -> None:
     for number, value in _fields(view):
         if number == 4:
-            found.operators.add(_text(value))
+            _text(value)  # the operator's name is text, whichever it is
         elif number == 7:
             _check_domain(_text(value), path)
         elif number == 5:
             for part, inner in _fields(_bytes(value)):
                 if part in (5, 10):
-                    _tensor(_bytes(inner), found, path)
+                    _tensor(_bytes(inner), path)
                 elif part in (6, 11):
                     _refuse(path, "control flow")
                 elif part in (22, 23):
                     _refuse(path, "sparse tensors")
 
 
-def _tensor(view: memoryview, found: Contents, path: Path) -> None:
-    kind, raw = 0, None
+def _tensor(view: memoryview, path: Path) -> None:
+    kind, raw = 0, memoryview(b"")
     for number, value in _fields(view):
         if number == 13 or (number == 14 and value == 1):
             _refuse(path, "tensors that lie in other files")
@@ -135,19 +118,15 @@ def _tensor(view: memoryview, found: Contents, path: Path) -> None:
         elif number == 9:
             raw = _bytes(value)
         elif number in (4, 10):
-            _check_finite(value, np.float32 if number == 4 else np.float64, path)
-    if raw is not None:
-        found.weights += len(raw)
-        if kind in (_FLOAT, _DOUBLE):
-            _check_finite(raw, np.float32 if kind == _FLOAT else np.float64, path)
+            _check_finite(_bytes(value), "<f4" if number == 4 else "<f8", path)
+    if raw and kind in (_FLOAT, _DOUBLE):
+        _check_finite(raw, "<f4" if kind == _FLOAT else "<f8", path)
 
 
-def _check_finite(value: Value, kind: type[np.floating], path: Path) -> None:
-    raw = _bytes(value)
-    width = np.dtype(kind).itemsize
-    if len(raw) % width:
+def _check_finite(raw: memoryview, kind: str, path: Path) -> None:
+    if len(raw) % np.dtype(kind).itemsize:
         raise _MalformedError("a tensor of an odd number of bytes")
-    numbers = np.frombuffer(raw, dtype=np.dtype(kind).newbyteorder("<"))
+    numbers = np.frombuffer(raw, dtype=kind)
     for start in range(0, len(numbers), _CHUNK):
         if not np.isfinite(numbers[start : start + _CHUNK]).all():
             raise UserError(f"{path} holds weights that are not finite (NaN or infinity): its training has diverged.")

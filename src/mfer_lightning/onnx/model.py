@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import mmap
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mfer_lightning.errors import UserError
+from mfer_lightning.errors import UserError, check_number
 from mfer_lightning.onnx.inspect_file import inspect
 from mfer_lightning.onnx.metadata import INPUT, OUTPUTS, Description
 from mfer_lightning.onnx.read_faces import as_faces
-from mfer_lightning.onnx.results import FacePredictions
 from mfer_lightning.views import Views
 
 try:
@@ -33,6 +34,49 @@ _MOST_MEMORY = 8 << 30
 _limited: list[int] = []
 
 
+@dataclass(frozen=True, eq=False)
+class FacePredictions:
+    """One row a face.
+
+    Args:
+        class_names: the K emotions.
+        probabilities: (N,K) float32, rows sum to 1.
+        logits: (N,K) float32.
+        feature: (N,D) float32, the input of the heads.
+
+    Example:
+        >>> p = np.array([[0.25, 0.75]], np.float32)
+        >>> print(FacePredictions(("sadness", "happiness"), p, np.log(p), np.zeros((1, 4), np.float32)))
+        0: happiness 75.0%, sadness 25.0%
+    """
+
+    class_names: tuple[str, ...]
+    probabilities: NDArray[np.float32]
+    logits: NDArray[np.float32]
+    feature: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.probabilities)
+
+    @property
+    def pred(self) -> NDArray[np.int64]:
+        """(N,) the most probable class of each face."""
+        return np.asarray(self.logits.argmax(axis=1), dtype=np.int64)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Their names."""
+        return tuple(self.class_names[k] for k in self.pred)
+
+    def __str__(self) -> str:
+        lines = []
+        for row, p in enumerate(self.probabilities[:20]):
+            best = np.argsort(-p, kind="stable")[:3]
+            lines.append(f"{row}: " + ", ".join(f"{self.class_names[k]} {p[k]:.1%}" for k in best))
+        more = len(self) - len(lines)
+        return "\n".join([*lines, *([f"... and {more} more"] if more else [])])
+
+
 class OnnxModel:
     """An exported model. Preprocessing and softmax are inside it; faces come aligned, as uint8 RGB.
 
@@ -43,6 +87,8 @@ class OnnxModel:
 
     Attributes:
         description: class names, alignment, preprocessing and provenance, from the file's metadata.
+        class_names: the K emotions in the order of the probabilities.
+        views: what is averaged for one face, unless told otherwise.
 
     Raises:
         UserError: where the file is missing, damaged, unsafe or from another program.
@@ -57,8 +103,8 @@ class OnnxModel:
     ) -> None:
         path = Path(where).expanduser()
         self.source = path / FILE if path.is_dir() else path
-        contents = inspect(self.source)
-        self.description = Description.from_notes(contents.metadata, str(self.source))
+        self.description = Description.from_notes(inspect(self.source), str(self.source))
+        self.class_names, self.views = self.description.class_names, self.description.views
         limit_memory()
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4  # its errors are raised as well
@@ -72,11 +118,6 @@ class OnnxModel:
         self._check_interface()
 
     @property
-    def class_names(self) -> tuple[str, ...]:
-        """The K emotions in the order of the probabilities."""
-        return self.description.class_names
-
-    @property
     def metadata(self) -> Mapping[str, Any]:
         """The metadata of the file: training, alignment, and what is averaged for each face."""
         return {
@@ -85,11 +126,6 @@ class OnnxModel:
             **self.views.to_config(),
             "preprocess": self.description.preprocess,
         }
-
-    @property
-    def views(self) -> Views:
-        """What is averaged for each face by default."""
-        return self.description.views
 
     def predict(
         self, faces: Any, *, batch_size: int = 64, flip: bool | None = None, shift: float | None = None
@@ -110,13 +146,12 @@ class OnnxModel:
             UserError: for files that cannot be read, and where the model's answers are no probabilities.
             ValueError: for wrong arguments.
         """
-        if batch_size < 1:
-            raise ValueError(f"Expected argument `batch_size` to be at least 1, but got {batch_size}.")
+        check_number("batch_size", batch_size, 1)
         views = Views.of_metadata(self.metadata, flip, shift)
         parts: list[tuple[NDArray[np.float32], ...]] = []
         batch: list[NDArray[np.uint8]] = []
         for face in as_faces(faces):
-            full = batch and (len(batch) >= batch_size or (len(batch) + 1) * face.size * 4 > _BATCH_BYTES)
+            full = len(batch) >= batch_size or (len(batch) + 1) * face.size * 4 > _BATCH_BYTES
             if batch and (full or face.shape != batch[0].shape):
                 parts.append(self._run(np.stack(batch), views))
                 batch = []
@@ -140,41 +175,37 @@ class OnnxModel:
 
     def identity(self) -> str:
         """Hash of the file."""
-        digest = hashlib.sha256()
-        with self.source.open("rb") as file:
-            for block in iter(lambda: file.read(1 << 20), b""):
-                digest.update(block)
-        return digest.hexdigest()
+        with self.source.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            return hashlib.sha256(content).hexdigest()
 
     def __repr__(self) -> str:
         said = self.description
-        views = said.views.words or "one view"
+        alignment = said.alignment.get("template") if isinstance(said.alignment, Mapping) else said.alignment
         return (
             f"OnnxModel({str(self.source)!r}: {', '.join(said.class_names)}; faces aligned to "
-            f"{_template(said.alignment) or 'nothing stated'}, {said.size} pixels; {views}; "
+            f"{alignment or 'nothing stated'}, {said.size} pixels; {said.views.words or 'one view'}; "
             f"quantized: {said.quantized})"
         )
 
     def _run(self, faces: NDArray[np.uint8], views: Views) -> tuple[NDArray[np.float32], ...]:
-        planes = np.ascontiguousarray(faces.transpose(0, 3, 1, 2))
-        side = self.description.size
-        if not self.description.resizes and planes.shape[2:] != (side, side):
-            height, width = planes.shape[2:]
+        side, (height, width) = self.description.size, faces.shape[1:3]
+        if not self.description.resizes and (height, width) != (side, side):
             raise ValueError(
                 f"Expected faces of {side} x {side} pixels, as this model needs, but got {width} x {height}."
             )
-        found = views.average(
-            lambda view: dict(zip(OUTPUTS, self._session_run(np.ascontiguousarray(view)), strict=True)), planes
-        )
+        found = views.average(self._session_run, np.ascontiguousarray(faces.transpose(0, 3, 1, 2)))
         if views.count > 1:  # of the mean logits, as the checkpoint does it
             found[OUTPUTS[0]] = _softmax(found[OUTPUTS[1]])
-        outputs = tuple(found[name].astype(np.float32) for name in OUTPUTS)
-        self._check_answers(outputs[0], len(faces))
-        return outputs
+        p = found[OUTPUTS[0]]
+        right = p.shape == (len(faces), len(self.class_names)) and bool(np.isfinite(p).all())
+        if not right or not np.allclose(p.sum(axis=1), 1, atol=1e-3) or p.min() < 0:
+            raise UserError(f"{self.source}: its answers are no probabilities of {len(self.class_names)} classes.")
+        return tuple(found[name].astype(np.float32) for name in OUTPUTS)
 
-    def _session_run(self, planes: NDArray[np.uint8]) -> tuple[NDArray[np.float32], ...]:
+    def _session_run(self, planes: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
         try:
-            return tuple(self.session.run(list(OUTPUTS), {INPUT: planes}))
+            found = self.session.run(list(OUTPUTS), {INPUT: np.ascontiguousarray(planes)})
+            return dict(zip(OUTPUTS, found, strict=True))
         except Exception as error:  # see __init__
             raise UserError(
                 f"{self.source} failed on {len(planes)} faces of {planes.shape[3]} x {planes.shape[2]} pixels "
@@ -185,29 +216,19 @@ class OnnxModel:
         """Refuse a file whose inputs and outputs do not match its metadata."""
         K = len(self.class_names)
         inputs, outputs = self.session.get_inputs(), self.session.get_outputs()
-        shapes = {o.name: list(o.shape) for o in outputs}
         wrong = [
-            f"{which} {list(names)}"
-            for which, names, legal in (
-                ("inputs", [i.name for i in inputs], (INPUT,)),
-                ("outputs", [o.name for o in outputs], OUTPUTS),
-            )
-            if tuple(names) != legal
+            f"{which} {[value.name for value in values]}"
+            for which, values, legal in (("inputs", inputs, (INPUT,)), ("outputs", outputs, OUTPUTS))
+            if tuple(value.name for value in values) != legal
         ]
         if not wrong:
             if inputs[0].type != "tensor(uint8)" or len(inputs[0].shape) != 4 or inputs[0].shape[1] != 3:
                 wrong.append(f"{INPUT} of {inputs[0].type} {inputs[0].shape}")
-            for name in OUTPUTS[:2]:
-                if len(shapes[name]) != 2 or shapes[name][1] != K:
-                    wrong.append(f"{name} of shape {shapes[name]} for {K} classes")
+            odd = [o for o in outputs[:2] if len(o.shape) != 2 or o.shape[1] != K]
+            wrong += [f"{o.name} of shape {list(o.shape)} for {K} classes" for o in odd]
             wrong += [f"{o.name} of {o.type}" for o in outputs if o.type != "tensor(float)"]
         if wrong:
             raise UserError(f"{self.source}: its metadata do not fit the model ({'; '.join(wrong)}). Export it anew.")
-
-    def _check_answers(self, probabilities: NDArray[np.float32], n: int) -> None:
-        right = probabilities.shape == (n, len(self.class_names)) and bool(np.isfinite(probabilities).all())
-        if not right or not np.allclose(probabilities.sum(axis=1), 1, atol=1e-3) or probabilities.min() < 0:
-            raise UserError(f"{self.source}: its answers are no probabilities of {len(self.class_names)} classes.")
 
 
 def limit_memory(most: int | None = None) -> int:
@@ -241,14 +262,8 @@ def _installed_memory() -> int:
 
 def _softmax(logits: NDArray[Any]) -> NDArray[np.float32]:
     shifted = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
-    result: NDArray[np.float32] = (shifted / shifted.sum(axis=1, keepdims=True)).astype(np.float32)
-    return result
-
-
-def _template(alignment: Mapping[str, Any] | str | None) -> str:
-    return str(alignment.get("template", "")) if isinstance(alignment, Mapping) else alignment or ""
+    return np.asarray(shifted / shifted.sum(axis=1, keepdims=True), dtype=np.float32)
 
 
 def _first_line(error: BaseException) -> str:
-    lines: Iterable[str] = str(error).strip().splitlines() or [type(error).__name__]
-    return next(iter(lines))[:200]
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

@@ -132,7 +132,7 @@ def test_every_frame_or_only_the_first_seconds(clip: Path) -> None:
     assert [frame.frame for frame in Frames(clip, fps=100.0)] == list(range(LENGTH))
     assert len(list(Frames(clip, seconds=0.95))) == 10
     assert Frames(clip, fps=5.0).expected == LENGTH / 2
-    with pytest.raises(ValueError, match="`fps` to be above 0"):
+    with pytest.raises(ValueError, match="`fps` to be more than 0"):
         Frames(clip, fps=0.0)
 
 

@@ -14,15 +14,7 @@ from mfer_lightning.align.detectors.mtcnn import MTCNNDetector
 from mfer_lightning.align.detectors.yunet import YuNetDetector
 from mfer_lightning.errors import UserError, nearest
 
-__all__ = [
-    "DETECTORS",
-    "Declaration",
-    "Detection",
-    "Detector",
-    "MTCNNDetector",
-    "YuNetDetector",
-    "build_detector",
-]
+__all__ = ["DETECTORS", "Declaration", "Detection", "Detector", "MTCNNDetector", "YuNetDetector", "build_detector"]
 
 #: Detector classes by name.
 DETECTORS: Mapping[str, type[DeclaredDetector]] = MappingProxyType(

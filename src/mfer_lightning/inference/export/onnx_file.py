@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from mfer_lightning.errors import UserError
@@ -53,9 +54,8 @@ def save_onnx(
         path = temporary / FILE
         write_graph(model, path, size)
         annotate(path, model, size)
-        exported = OnnxModel(path)
-        exact = [compare(model, exported, f) for f in faces]
-        worst = max(c.largest for c in exact)
+        exact = _compare_all(model, path, faces)
+        worst = max(c.largest_difference for c in exact)
         if worst > TOLERANCE:
             raise UserError(
                 f"The ONNX file does not say what the checkpoint says: probabilities differ by up to {worst:.1e} "
@@ -63,11 +63,9 @@ def save_onnx(
             )
         found = exact
         if quantize != "none":
-            del exported
             quantise(path)
             annotate(path, model, size, quantize)
-            quantised = OnnxModel(path)
-            found = [compare(model, quantised, f) for f in faces]
+            found = _compare_all(model, path, faces)
         lines = [c.sentence for c in found] + list(remarks)
         lines += [f"before quantisation, {c.sentence}" for c in exact if found is not exact]
         write_json(
@@ -77,14 +75,19 @@ def save_onnx(
                 "opset": OPSET,
                 "quantized": quantize,
                 "bytes": path.stat().st_size,
-                "comparisons": [c.to_json() for c in found],
-                "before_quantisation": [c.to_json() for c in exact] if found is not exact else None,
+                "comparisons": [asdict(c) for c in found],
+                "before_quantisation": [asdict(c) for c in exact] if found is not exact else None,
                 "remarks": list(remarks),
                 "versions": description["versions"],
             },
         )
         write_text(temporary / "README.md", model_card(description, "onnx", lines))
     return found
+
+
+def _compare_all(model: FERModel, path: Path, faces: Sequence[Faces]) -> list[Comparison]:
+    exported = OnnxModel(path)
+    return [compare(model, exported, some) for some in faces]
 
 
 def annotate(path: Path, model: FERModel, size: int, quantized: str = "none") -> None:
@@ -119,7 +122,8 @@ def annotate(path: Path, model: FERModel, size: int, quantized: str = "none") ->
         del value.metadata_props[:]
     del proto.graph.metadata_props[:]
     used = {node.domain for node in proto.graph.node}  # ONNX Runtime lists all that it knows
-    for entry in [entry for entry in proto.opset_import if entry.domain not in used]:
-        proto.opset_import.remove(entry)
+    kept = [entry for entry in proto.opset_import if entry.domain in used]
+    del proto.opset_import[:]
+    proto.opset_import.extend(kept)
     onnx.checker.check_model(proto)
     onnx.save(proto, str(path))

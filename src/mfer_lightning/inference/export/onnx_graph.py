@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -10,7 +14,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mfer_lightning.errors import UserError
-from mfer_lightning.inference.export.quiet import quiet
 from mfer_lightning.inference.model import FERModel
 from mfer_lightning.nn.preprocess import without_colour
 from mfer_lightning.onnx.metadata import INPUT, OUTPUTS
@@ -73,13 +76,10 @@ def write_graph(model: FERModel, path: Path, size: int) -> None:
             "Export it with format=safetensors."
         )
     graph = FaceGraph(model).eval()
-    side = (
-        size if model.preprocess.size is None else size + 1
-    )  # neither square nor the network's size, so that no step is optimised away
-    example = torch.zeros(2, 3, side, side + int(model.preprocess.size is not None), dtype=torch.uint8)
-    free = [0, 2, 3] if model.preprocess.size is not None else [0]
-    loggers = ("torch.onnx", "onnxscript", "onnx_ir", "torch.export", "torch.onnx._internal.exporter")
-    with quiet(*loggers), torch.no_grad():
+    # where it resizes: neither square nor the network's size, so that no step is optimised away
+    shape, free = ((size, size), [0]) if model.preprocess.size is None else ((size + 1, size + 2), [0, 2, 3])
+    example = torch.zeros(2, 3, *shape, dtype=torch.uint8)
+    with quiet(), torch.no_grad():
         try:
             torch.onnx.export(
                 graph,
@@ -94,10 +94,23 @@ def write_graph(model: FERModel, path: Path, size: int) -> None:
                 verbose=False,
             )
         except Exception as error:  # the exporter's own exceptions wrap those of the backbone
-            reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
             raise UserError(
                 f"torch cannot export this network to ONNX ({reason}). Export it with format=safetensors."
             ) from error
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Inside the block, show only errors of loggers, and no warnings."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
 
 
 def _require_packages() -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -33,31 +33,30 @@ class Faces:
     batches: Sequence[NDArray[np.uint8]]
     label: NDArray[np.int64] | None = None
 
-    def __len__(self) -> int:
-        return sum(len(batch) for batch in self.batches)
-
 
 @dataclass(frozen=True)
 class Comparison:
     """A file against the checkpoint on some faces.
 
+    The names are those in ``export.json``.
+
     Args:
-        name: what the faces are.
+        faces: what the faces are.
         n: how many.
-        largest: largest difference of a probability.
-        mean: mean difference of probabilities.
-        agree: on how many faces both name the same emotion.
+        largest_difference: of a probability.
+        mean_difference: of probabilities.
+        same_emotion: on how many faces both name the same emotion.
         labelled: faces with a label.
         right: how many faces with a label each gets right: checkpoint and export; None without labels.
         lost: right before, wrong after; None without labels.
         won: wrong before, right after; None without labels.
     """
 
-    name: str
+    faces: str
     n: int
-    largest: float
-    mean: float
-    agree: int
+    largest_difference: float
+    mean_difference: float
+    same_emotion: int
     labelled: int = 0
     right: tuple[int, int] | None = None
     lost: int | None = None
@@ -67,18 +66,13 @@ class Comparison:
     def sentence(self) -> str:
         """The comparison in one line."""
         line = (
-            f"{self.name} ({self.n:,} faces): largest difference of a probability {self.largest:.1e}, mean "
-            f"{self.mean:.1e}; same emotion on {self.agree:,}"
+            f"{self.faces} ({self.n:,} faces): largest difference of a probability {self.largest_difference:.1e}, "
+            f"mean {self.mean_difference:.1e}; same emotion on {self.same_emotion:,}"
         )
         if self.right is None:
             return line
         before, after = (100 * r / self.labelled for r in self.right)
         return f"{line}; accuracy {before:.2f}% -> {after:.2f}% ({self.lost} faces lost, {self.won} won)"
-
-    def to_json(self) -> dict[str, Any]:
-        """Return all of it as plain values, under the names in ``export.json``."""
-        names = {"name": "faces", "largest": "largest_difference", "mean": "mean_difference", "agree": "same_emotion"}
-        return {names.get(key, key): list(v) if isinstance(v, tuple) else v for key, v in asdict(self).items()}
 
 
 def compare(model: FERModel, exported: OnnxModel, faces: Faces) -> Comparison:
@@ -90,19 +84,16 @@ def compare(model: FERModel, exported: OnnxModel, faces: Faces) -> Comparison:
     p, q = np.concatenate(before), np.concatenate(after)
     first, second = p.argmax(axis=1), q.argmax(axis=1)
     difference = np.abs(p - q)
-    known = None if faces.label is None else faces.label >= 0
-    common: dict[str, Any] = {}
-    if faces.label is not None and known is not None and known.any():
-        was, now = first[known] == faces.label[known], second[known] == faces.label[known]
-        common = {
-            "right": (int(was.sum()), int(now.sum())),
-            "lost": int((was & ~now).sum()),
-            "won": int((now & ~was).sum()),
-            "labelled": int(known.sum()),
-        }
-    return Comparison(
-        faces.name, len(p), float(difference.max()), float(difference.mean()), int((first == second).sum()), **common
+    found = Comparison(
+        faces.name, len(p), float(difference.max()), float(difference.mean()), int((first == second).sum())
     )
+    label = np.full(len(p), -1) if faces.label is None else faces.label
+    known = label >= 0
+    if not known.any():
+        return found
+    was, now = (first == label)[known], (second == label)[known]
+    right, lost, won = (int(was.sum()), int(now.sum())), int((was & ~now).sum()), int((now & ~was).sum())
+    return replace(found, labelled=int(known.sum()), right=right, lost=lost, won=won)
 
 
 def random_faces(size: int, resizes: bool, n: int = 16) -> Faces:

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from mfer_lightning.inference.export.quiet import quiet
+from mfer_lightning.inference.export.onnx_graph import quiet
 
 
 def quantise(path: Path) -> None:
@@ -24,19 +24,13 @@ def quantise(path: Path) -> None:
     import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    with tempfile.TemporaryDirectory(dir=path.parent) as scratch, quiet(None):
+    with tempfile.TemporaryDirectory(dir=path.parent) as scratch, quiet():
         plain, half = Path(scratch) / "plain.onnx", Path(scratch) / "half.onnx"
         _fold_constants(path, plain)
         convolutions = [n for n in onnx.load(str(plain)).graph.node if n.op_type == "Conv"]
         kept = [n.name for i, n in enumerate(convolutions) if i == 0 or _groups(n) > 1]
-        quantize_dynamic(
-            plain,
-            half,
-            weight_type=QuantType.QInt8,
-            per_channel=True,
-            reduce_range=True,  # 7 bits
-            op_types_to_quantize=["MatMul", "Gemm"],
-        )
+        products, how = ["MatMul", "Gemm"], {"per_channel": True, "reduce_range": True}  # reduced to 7 bits
+        quantize_dynamic(plain, half, weight_type=QuantType.QInt8, op_types_to_quantize=products, **how)
         quantize_dynamic(half, path, weight_type=QuantType.QUInt8, op_types_to_quantize=["Conv"], nodes_to_exclude=kept)
 
 

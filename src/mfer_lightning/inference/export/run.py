@@ -68,8 +68,8 @@ def export(
     Raises:
         UserError: for illegal options, an output folder that is in use, or a network that cannot be exported.
     """
-    for option, value, legal in (("format", format, FORMATS), ("quantize", quantize, QUANTISATIONS)):
-        check_choice(option, value, legal)
+    check_choice("format", format, FORMATS)
+    check_choice("quantize", quantize, QUANTISATIONS)
     if quantize != "none" and format != "onnx":
         raise UserError(f"quantize={quantize} belongs to format=onnx.")
     check_least("faces", faces, 0)
@@ -85,8 +85,7 @@ def export(
     size, resizes = _size(model), model.preprocess.size is not None
     loader = {"eval_batch_size": 16, "num_workers": 0} if loader is None else loader
     validation, remark = _validation_faces(model, faces, data, cache, loader)
-    compared = [validation] if validation is not None else drawn_faces(size, resizes)
-    compared.append(random_faces(size, resizes))
+    compared = [*(validation or drawn_faces(size, resizes)), random_faces(size, resizes)]
     remarks = [remark] if remark else []
     found = save_onnx(model, folder, compared, size=size, quantize=quantize, remarks=remarks, replace=replace)
     return Exported(folder, tuple(found), remark)
@@ -114,10 +113,10 @@ def _size(model: FERModel) -> int:
 
 def _validation_faces(
     model: FERModel, most: int, data: str | None, cache: str | None, loader: Mapping[str, Any]
-) -> tuple[Faces | None, str]:
-    """Read faces of the split that the checkpoint was selected on; None and the reason where they are missing."""
+) -> tuple[list[Faces], str]:
+    """Read faces of the split that the checkpoint was selected on; none and the reason where they are missing."""
     if most == 0:
-        return None, "No validation faces were read, as asked (faces=0): the cost in accuracy is not measured."
+        return [], "No validation faces were read, as asked (faces=0): the cost in accuracy is not measured."
     try:
         datamodule = open_dataset(dataset_config(None, (), model.metadata.get("config"), data), loader, cache)
         split: SplitName = "val" if len(datamodule.splits.val) else "test"
@@ -132,7 +131,7 @@ def _validation_faces(
             raise UserError(f"{datamodule.protocol.name} has no faces to compare on.")
     except UserError as error:
         reason = str(error).split(". ")[0].rstrip(".")
-        return None, f"The run's validation faces are not at hand ({reason}): the cost in accuracy is not measured."
+        return [], f"The run's validation faces are not at hand ({reason}): the cost in accuracy is not measured."
     columns = np.array([*match.columns, -1])  # label -1 stays -1
     label = columns[np.concatenate(labels)]
-    return Faces(f"{split} of {datamodule.protocol.name}", batches, label), ""
+    return [Faces(f"{split} of {datamodule.protocol.name}", batches, label)], ""

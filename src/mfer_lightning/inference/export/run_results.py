@@ -13,18 +13,8 @@ from mfer_lightning.views import Views
 
 #: Entries of a result that a reader of a model card needs.
 _SHOWN = (
-    "dataset",
-    "protocol",
-    "split",
-    "evaluation_set",
-    "n",
-    "metrics",
-    "intervals",
-    "per_class",
-    "notes",
-    "selection",
-    "seed",
-    "cost",
+    *("dataset", "protocol", "split", "evaluation_set", "n", "metrics", "intervals", "per_class"),
+    *("notes", "selection", "seed", "cost"),
 )
 
 

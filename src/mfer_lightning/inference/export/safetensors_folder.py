@@ -34,11 +34,7 @@ def is_export(where: str | Path) -> bool:
 
 
 def write_export(
-    description: Mapping[str, Any],
-    weights: Mapping[str, torch.Tensor],
-    folder: str | Path,
-    *,
-    replace: bool = False,
+    description: Mapping[str, Any], weights: Mapping[str, torch.Tensor], folder: str | Path, *, replace: bool = False
 ) -> Path:
     """Write a model in the Hugging Face layout.
 

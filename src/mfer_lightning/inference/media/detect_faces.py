@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from mfer_lightning.align.aligner import CHOICES, AlignedFace, Aligner
+from mfer_lightning.align.aligner import CHOICES, AlignedFace
 from mfer_lightning.align.stored_alignment import build_stored_aligner
 from mfer_lightning.align.worker_pool import map_in_processes
 from mfer_lightning.data.images.decode import resize
@@ -50,7 +50,6 @@ class Finder:
         aligned: pictures are faces already; no detector is built.
         faces: which faces of a picture, of :data:`mfer_lightning.align.aligner.CHOICES`.
         detector: options of the detector that win over the stored ones.
-        aligner: instead of the one that ``alignment`` describes.
 
     Raises:
         UserError: where the stored alignment is damaged or its detector is missing.
@@ -64,16 +63,13 @@ class Finder:
         aligned: bool = False,
         faces: str = "all",
         detector: Mapping[str, Any] | None = None,
-        aligner: Aligner | None = None,
     ) -> None:
         expect_choice("faces", faces, CHOICES)
         size = alignment.get("size")
         if size is not None and (isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= _LARGEST):
             raise UserError(f"The model says that its faces were stored at a size of {size!r} pixels: it is damaged.")
         self.size = size
-        self.aligner = aligner
-        if aligner is None and not aligned:
-            self.aligner = build_stored_aligner(alignment, faces=faces, detector=detector)
+        self.aligner = None if aligned else build_stored_aligner(alignment, faces=faces, detector=detector)
 
     def __call__(self, picture: Picture) -> Found:
         """Find the faces of a picture; none where it could not be read."""

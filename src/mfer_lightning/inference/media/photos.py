@@ -88,10 +88,12 @@ def read_photo(path: Path, most_pixels: int = MOST_PIXELS) -> Picture:
 
 def _decode(file: Any, name: str | None, most_pixels: int) -> Picture:
     width = height = 0
+    Image.init()
+    formats = [name for name in FORMATS if name in Image.OPEN]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about size, which is bounded here, and odd tags
-            with Image.open(file, formats=_formats()) as image:
+            with Image.open(file, formats=formats) as image:
                 width, height = image.size
                 heavy = 4 if image.mode.startswith(("I", "F")) else 1  # these pass through 8 bytes a pixel
                 if width * height * heavy > most_pixels:
@@ -114,12 +116,7 @@ def _too_large(name: str | None, width: int, height: int, most: int) -> Picture:
     return Picture(name, None, TOO_LARGE, message, width, height)
 
 
-def _formats() -> list[str]:
-    Image.init()
-    return [name for name in FORMATS if name in Image.OPEN]
-
-
-def pictures(source: Any, *, colour: str = "RGB", most_pixels: int = MOST_PIXELS) -> Iterator[Picture]:
+def pictures(source: Any, colour: str = "RGB", most_pixels: int = MOST_PIXELS) -> Iterator[Picture]:
     """Read the pictures of a source.
 
     Args:
@@ -151,7 +148,7 @@ def pictures(source: Any, *, colour: str = "RGB", most_pixels: int = MOST_PIXELS
             if isinstance(item, (str, Path)) and not Path(item).expanduser().is_dir():
                 yield read_photo(Path(item).expanduser(), most_pixels)  # a missing one among many gets a row
             else:
-                yield from pictures(item, colour=colour, most_pixels=most_pixels)
+                yield from pictures(item, colour, most_pixels)
     else:
         raise ValueError(
             f"Expected argument `source` to be a path, bytes, a PIL image, an array, or a list of these, but got "
@@ -173,18 +170,15 @@ def _arrays(source: Any, colour: str) -> Iterator[Picture]:
     tensor = hasattr(source, "detach")
     values = np.asarray(source.detach().cpu() if tensor else source)
     legal = "uint8 (3,H,W) or (N,3,H,W)" if tensor else "uint8 (H,W), (H,W,1), (H,W,3), (H,W,4) or (N,H,W,3)"
+    channels = {3: (1, 3, 4), 4: (3,)}  # by the number of dimensions
     got = f"{values.dtype} {tuple(values.shape)}"
     if values.dtype != np.uint8 or values.size == 0:
         hint = " Multiply numbers in 0..1 by 255 first." if values.dtype.kind == "f" else ""
         raise ValueError(f"Expected argument `source` to be {legal}, but got {got}.{hint}")
-    if tensor:
-        fits = values.ndim in (3, 4) and values.shape[-3] == 3
-    else:
-        fits = values.ndim == 2 or values.shape[2:] in ((1,), (3,), (4,)) or values.shape[3:] == (3,)
-    if not fits:
-        raise ValueError(f"Expected argument `source` to be {legal}, but got {got}.")
-    if tensor:
+    if tensor and values.ndim in (3, 4) and values.shape[-3] == 3:
         values = np.moveaxis(values, -3, -1)
+    elif tensor or (values.ndim != 2 and values.shape[-1] not in channels.get(values.ndim, ())):
+        raise ValueError(f"Expected argument `source` to be {legal}, but got {got}.")
     for one in values if values.ndim == 4 else values[None]:
         yield of_image(_three_channels(one, colour))
 

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mfer_lightning.errors import UserError
+from mfer_lightning.errors import UserError, check_number
 from mfer_lightning.files import atomic_path
 from mfer_lightning.inference.media.photo_files import VIDEO_SUFFIXES, shown
 from mfer_lightning.inference.media.photos import MOST_PIXELS, Picture
@@ -70,8 +70,8 @@ class Frames:
         most_pixels: int = MOST_PIXELS,
     ) -> None:
         for name, value in (("fps", fps), ("seconds", seconds)):
-            if value is not None and not (math.isfinite(value) and value > 0):
-                raise ValueError(f"Expected argument `{name}` to be above 0, but got {value}.")
+            if value is not None:
+                check_number(name, value, 0, excluded="low")
         self.source = source
         self.live = isinstance(source, int)
         self.name = f"camera {source}" if self.live else shown(Path(source))  # type: ignore[arg-type]
@@ -109,9 +109,8 @@ class Frames:
         if not self._capture.isOpened():
             self.message = "it cannot be opened as a video: it is damaged, cut off, or of an unknown kind"
             return False
-        width, height = (
-            int(_finite(self._capture.get(p))) for p in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
-        )
+        sides = (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
+        width, height = (int(_finite(self._capture.get(side))) for side in sides)
         if width * height > self.most_pixels:
             self.status = TOO_LARGE
             self.message = f"frames of {width:,} x {height:,} pixels are more than max_pixels={self.most_pixels:,}"

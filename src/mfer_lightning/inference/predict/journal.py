@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import IO, Any
@@ -87,14 +87,13 @@ class Journal(AbstractContextManager["Journal"]):
         lines = (line for line, _ in self._read())
         return {line["key"]: ((line.get("bytes", 0), line.get("modified", 0)), line["status"]) for line in lines}
 
-    def forget(self, keys: Collection[str]) -> None:
-        """Drop the lines of photos to predict again."""
+    def forget(self, keys: Set[str]) -> None:
+        """Drop the lines of photos that are to be predicted again."""
         if not keys:
             return
-        gone = set(keys)
         with atomic_path(self.path) as path, path.open("w", encoding="utf-8") as file:
             for line, _ in self._read():
-                if line["key"] not in gone:
+                if line["key"] not in keys:
                     file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
     def append(self, key: str, prediction: Prediction, stamp: Stamp = (0, 0)) -> None:
@@ -112,8 +111,7 @@ class Journal(AbstractContextManager["Journal"]):
 
     def predictions(self) -> Iterator[Prediction]:
         """Read prediction after prediction."""
-        for _, prediction in self._read():
-            yield prediction
+        return (prediction for _, prediction in self._read())
 
     def _read(self) -> Iterator[tuple[dict[str, Any], Prediction]]:
         if not self.path.is_file():

@@ -87,11 +87,11 @@ def predict_photos(
             print(f"Left alone, no photos by name or content: {count(total, 'files')} ({words}).")
 
 
-def _left(photos: Photos, journal: Journal, *, retry: bool) -> tuple[dict[str, tuple[Path, Stamp]], list[str]]:
+def _left(photos: Photos, journal: Journal, *, retry: bool) -> tuple[dict[str, tuple[Path, Stamp]], set[str]]:
     """Compare the photos with what was done: those to do, by key, and the keys whose earlier lines are stale."""
     before = journal.done()
     left: dict[str, tuple[Path, Stamp]] = {}
-    stale = []
+    stale: set[str] = set()
     for path in photos.paths:
         key = photos.key(path)
         try:
@@ -99,10 +99,10 @@ def _left(photos: Photos, journal: Journal, *, retry: bool) -> tuple[dict[str, t
         except OSError:
             stamp = 0, 0
         if key in before:
-            same, status = before[key][0] == stamp, before[key][1]
-            if same and not (retry and status not in (OK, NO_FACE)):
+            earlier, status = before[key]
+            if earlier == stamp and not (retry and status not in (OK, NO_FACE)):
                 continue
-            stale.append(key)
+            stale.add(key)
         left[key] = (path, stamp)
     return left, stale
 

@@ -74,14 +74,11 @@ def predict(
     """
     check_choice("faces", faces, FACES)
     check_shift(shift)
-    for option, value, least in (
-        ("batch_size", batch_size, 1),
-        ("workers", workers, 0),
-        ("max_pixels", max_pixels, 1),
-        ("video.timelines", timelines, 0),
-        ("video.smooth", smooth, 0),
-    ):
-        check_least(option, value, least)
+    check_least("batch_size", batch_size, 1)
+    check_least("workers", workers, 0)
+    check_least("max_pixels", max_pixels, 1)
+    check_least("video.timelines", timelines, 0)
+    check_least("video.smooth", smooth, 0)
     for option, rate in (("fps", fps), ("seconds", seconds)):
         if rate is not None and not 0 < rate < math.inf:
             raise UserError(f"video.{option}={rate}: the value must be above 0, or null.")

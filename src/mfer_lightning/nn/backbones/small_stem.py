@@ -11,7 +11,7 @@ from typing import Any
 from torch import nn
 
 from mfer_lightning.errors import UserError
-from mfer_lightning.nn.backbones.trace import timm_facts
+from mfer_lightning.nn.backbones.trace import replace_module, timm_facts
 
 #: Families whose patch embedding checks sizes, so that the patch size must be given to the constructor.
 _PATCH_SIZE_FAMILIES = ("swin_transformer", "swin_transformer_v2")
@@ -64,7 +64,7 @@ def shrink_stem(model: nn.Module, name: str, family: str, stem_stride: int | Non
             "strided convolution. Use `stem: default`, larger images, or another family (convnext, resnet, regnet, "
             "efficientnet, mobilenet, swin, ...)."
         )
-    pool = next((p for p in _POOLS if _pools(_submodule(model, p))), None)
+    pool = next((p for p in _POOLS if not isinstance(_submodule(model, p), (nn.Identity, type(None)))), None)
     original = conv.stride[0] * (2 if pool else 1)
     stride = original // 2 if stem_stride is None else stem_stride
     if not 1 <= stride < original or (pool is None and original % stride):
@@ -73,19 +73,17 @@ def shrink_stem(model: nn.Module, name: str, family: str, stem_stride: int | Non
             "the stride of its own stem."
         )
     if conv.kernel_size == conv.stride and conv.padding in ((0, 0), "valid"):
-        _replace(model, path, _convolution(conv, kernel=stride, stride=stride, padding=0))
+        replace_module(model, path, _convolution(conv, kernel=stride, stride=stride, padding=0))
     elif pool is not None and conv.kernel_size[0] > 3:
-        _replace(model, path, _convolution(conv, kernel=3, stride=stride, padding=1))
+        replace_module(model, path, _convolution(conv, kernel=3, stride=stride, padding=1))
     else:
         conv.stride = (stride, stride)
     if pool is not None:
-        _replace(model, pool, nn.Identity())
+        replace_module(model, pool, nn.Identity())
 
 
 def _convolution(old: nn.Conv2d, kernel: int, stride: int, padding: int) -> nn.Conv2d:
-    new = nn.Conv2d(
-        old.in_channels, old.out_channels, kernel, stride=stride, padding=padding, bias=old.bias is not None
-    )
+    new = nn.Conv2d(old.in_channels, old.out_channels, kernel, stride, padding, bias=old.bias is not None)
     nn.init.kaiming_normal_(new.weight, mode="fan_out", nonlinearity="relu")
     if new.bias is not None:
         nn.init.zeros_(new.bias)
@@ -97,12 +95,3 @@ def _submodule(model: nn.Module, path: str) -> nn.Module | None:
         return model.get_submodule(path)
     except AttributeError:
         return None
-
-
-def _pools(module: nn.Module | None) -> bool:
-    return module is not None and not isinstance(module, nn.Identity)
-
-
-def _replace(model: nn.Module, path: str, module: nn.Module) -> None:
-    parent, _, child = path.rpartition(".")
-    setattr(model.get_submodule(parent), child, module)

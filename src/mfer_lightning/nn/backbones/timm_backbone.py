@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from mfer_lightning.errors import UserError, nearest
 from mfer_lightning.nn.backbones.small_stem import shrink_stem, small_stem_options
-from mfer_lightning.nn.backbones.trace import Stage, prune_unused, run_on_meta, trace
+from mfer_lightning.nn.backbones.trace import Stage, prune_unused, replace_module, run_on_meta, trace, without_data
 from mfer_lightning.nn.convolution import speed_up_depthwise
 from mfer_lightning.nn.options import Spec, check_options, split
 
@@ -135,21 +135,21 @@ class Backbone(nn.Module):
         self._wrapped: list[str] = []
         for number, make in sorted((attend or {}).items()):
             stage = self._stage(number, name)
-            self._wrap(stage.module, make(stage.channels, stage.layout))
+            attended = AttendedStage(self.model.get_submodule(stage.module), make(stage.channels, stage.layout))
+            replace_module(self.model, stage.module, attended)
+            self._wrapped.append(stage.module)
         if attend:
-            run_on_meta(self.model, name, in_chans, layout.size)  # check that the model runs with its stages wrapped
+            run_on_meta(without_data(self.model), name, in_chans, layout.size)  # does it run with its stages wrapped?
         speed_up_depthwise(self.model)
         self.norm = nn.LayerNorm(self.feature_dim, eps=1e-6) if config["norm"] == "layer" else nn.Identity()
 
     def forward(self, image: Tensor) -> Tensor:
         """Map normalised images (B,C,H,W) to features (B,D)."""
         x = self.model.forward_features(image)
-        if self._final_layout == "NCHW":
-            pooled = x.mean((2, 3))
-        elif self._final_layout == "NHWC":
-            pooled = x.mean((1, 2))
-        else:  # tokens of a plain transformer
+        if self._final_layout == "tokens":  # of a plain transformer
             pooled = x[:, self._prefix_tokens :].mean(1)
+        else:
+            pooled = x.mean((2, 3) if self._final_layout == "NCHW" else (1, 2))
         return self.norm(pooled)  # type: ignore[no-any-return]
 
     def timm_name(self, name: str) -> str | None:
@@ -212,12 +212,6 @@ class Backbone(nn.Module):
                 "Use `attention: none` or another backbone."
             )
         return stage
-
-    def _wrap(self, path: str, attention: nn.Module) -> None:
-        parent, _, child = path.rpartition(".")
-        owner = self.model.get_submodule(parent)
-        setattr(owner, child, AttendedStage(self.model.get_submodule(path), attention))
-        self._wrapped.append(path)
 
 
 def create_timm_model(config: Mapping[str, Any], *, in_chans: int = 3, pretrained: bool = False) -> nn.Module:

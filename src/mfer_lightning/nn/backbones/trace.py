@@ -5,12 +5,12 @@ No arithmetic happens there: tracing ConvNeXt-Base at 224 pixels takes a fractio
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from mfer_lightning.errors import UserError
 
@@ -72,17 +72,11 @@ def trace(model: nn.Module, name: str, in_chans: int) -> Trace:
     """
     size = _image_size(model)
     outputs: dict[str, list[Any]] = {}
-    hooks = [
-        module.register_forward_hook(lambda _m, _i, output, path=path: outputs.setdefault(path, []).append(output))
-        for path, module in model.named_modules()
-    ]
     with torch.inference_mode(False), torch.enable_grad():  # the caller may build under no_grad
-        meta = {p: torch.empty_like(x, device="meta", requires_grad=True) for p, x in model.named_parameters()}
-        try:
-            final = run_on_meta(model, name, in_chans, size, meta)
-        finally:
-            for hook in hooks:
-                hook.remove()
+        ghost = without_data(model)
+        for path, module in ghost.named_modules():
+            module.register_forward_hook(lambda _m, _i, output, path=path: outputs.setdefault(path, []).append(output))
+        final = run_on_meta(ghost, name, in_chans, size)
     fallback = getattr(model, "output_fmt", None)
     fallback = fallback if fallback in ("NCHW", "NHWC") else "NCHW"
     stages = tuple(_stage(entry, outputs.get(entry["module"], []), size, fallback) for entry in _stage_entries(model))
@@ -100,7 +94,7 @@ def trace(model: nn.Module, name: str, in_chans: int) -> Trace:
         layout = _layout(final, int(getattr(model, "num_features", 0)), fallback)
         channels = final.shape[1 if layout == "NCHW" else 3]
     reached = _leaves(final)
-    unused = frozenset(path for path, parameter in meta.items() if id(parameter) not in reached)
+    unused = frozenset(path for path, parameter in ghost.named_parameters() if id(parameter) not in reached)
     return Trace(stages, channels, layout, prefix, size, unused, frozenset(outputs))
 
 
@@ -132,26 +126,31 @@ def prune_unused(model: nn.Module, name: str, found: Trace) -> tuple[str, ...]:
             f"{', ...' if len(left) > 3 else ''}), which distributed training cannot bear. Choose another timm model."
         )
     for path in doomed:
-        parent, _, child = path.rpartition(".")
-        setattr(model.get_submodule(parent), child, nn.Identity())
+        replace_module(model, path, nn.Identity())
     return tuple(doomed)
 
 
-def run_on_meta(
-    model: nn.Module,
-    name: str,
-    in_chans: int,
-    size: tuple[int, int],
-    parameters: dict[str, Tensor] | None = None,
-) -> Any:
-    """Run a timm model's stages in evaluation mode on one image without data.
+def replace_module(model: nn.Module, path: str, module: nn.Module) -> None:
+    """Put a module in the place of the one at ``path``."""
+    parent, _, child = path.rpartition(".")
+    setattr(model.get_submodule(parent), child, module)
+
+
+def without_data(model: nn.Module) -> Any:
+    """Copy a model onto the meta device, in evaluation mode (no drop-path, dropout or batch statistics)."""
+    parameters = {id(p): nn.Parameter(torch.empty_like(p, device="meta")) for p in model.parameters()}
+    buffers = {id(b): torch.empty_like(b, device="meta") for b in model.buffers()}
+    return copy.deepcopy(model, {**parameters, **buffers}).eval()  # nothing of the data is copied
+
+
+def run_on_meta(ghost: Any, name: str, in_chans: int, size: tuple[int, int]) -> Any:
+    """Run a timm model's stages on one image without data.
 
     Args:
-        model: the timm model.
+        ghost: the model as :func:`without_data` copies it.
         name: its name, for messages.
         in_chans: channels of the image.
         size: its height and width.
-        parameters: timm's names -> tensors on the meta device to use for the parameters; None: fresh ones.
 
     Returns:
         What ``forward_features`` returns, on the meta device.
@@ -159,38 +158,20 @@ def run_on_meta(
     Raises:
         UserError: where the model does not run.
     """
-    features = _Features(model)
-    tensors = (*features.named_parameters(), *features.named_buffers())
-    state = {path: torch.empty_like(tensor, device="meta") for path, tensor in tensors}
-    state |= {f"model.{path}": tensor for path, tensor in (parameters or {}).items()}
-    image = torch.empty(1, in_chans, *size, device="meta")
-    training = model.training
-    features.eval()  # no drop-path, dropout or batch statistics
     try:
-        return functional_call(features, state, (image,))
+        return ghost.forward_features(torch.empty(1, in_chans, *size, device="meta"))
     except (RuntimeError, ValueError, TypeError, AttributeError, AssertionError, NotImplementedError) as error:
         raise UserError(
             f"Backbone '{name}' does not run on images of {size[0]}x{size[1]} with these options: "
             f"{str(error).splitlines()[0] if str(error) else type(error).__name__}. "
             "Models of a fixed size take it as `options: {img_size: ...}`, and many of them only the default stem."
         ) from error
-    finally:
-        model.train(training)
 
 
 def timm_facts(model: nn.Module) -> dict[str, Any]:
     """Return timm's own description of a model (``first_conv``, ``classifier``, ``input_size``, ``tag``, ...)."""
     facts: Any = getattr(model, "pretrained_cfg", None)
     return dict(facts or {})
-
-
-class _Features(nn.Module):
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model: Any = model
-
-    def forward(self, image: Tensor) -> Any:
-        return self.model.forward_features(image)
 
 
 def _leaves(output: Tensor) -> set[int]:
@@ -231,17 +212,16 @@ def _stage_entries(model: nn.Module) -> list[dict[str, Any]]:
 
 def _stage(entry: dict[str, Any], outputs: list[Any], size: tuple[int, int], fallback: str) -> Stage:
     path, channels = entry["module"], int(entry["num_chs"])
-    if len(outputs) != 1:
-        called = "is not called" if not outputs else f"is called {len(outputs)} times"
-        return Stage(path, channels, int(entry["reduction"]), fallback, f"it {called} in one pass")
-    output = outputs[0]
-    if not isinstance(output, Tensor) or output.dim() != 4:
-        return Stage(
-            path, channels, int(entry["reduction"]), fallback, f"it passes on {_describe(output)}, not one map"
-        )
-    layout = _layout(output, channels, fallback)
-    _, C, H, _ = output.shape if layout == "NCHW" else output.permute(0, 3, 1, 2).shape
-    return Stage(path, C, round(size[0] / H), layout)
+    output = outputs[0] if len(outputs) == 1 else None
+    if isinstance(output, Tensor) and output.dim() == 4:
+        layout = _layout(output, channels, fallback)
+        _, C, H, _ = output.shape if layout == "NCHW" else output.permute(0, 3, 1, 2).shape
+        return Stage(path, C, round(size[0] / H), layout)
+    if len(outputs) == 1:
+        problem = f"it passes on {_describe(output)}, not one map"
+    else:
+        problem = f"it is {f'called {len(outputs)} times' if outputs else 'not called'} in one pass"
+    return Stage(path, channels, int(entry["reduction"]), fallback, problem)
 
 
 def _layout(output: Tensor, channels: int, fallback: str) -> str:

@@ -118,12 +118,8 @@ def timm_layout(ours_to_timm: Mapping[str, str], head_norm: bool, droppable: Ite
         head_norm: whether timm's ``head.norm``, which comes after the pooling, is our final norm.
         droppable: timm's names without a counterpart in our network (classifier, pruned modules).
     """
-    return Layout(
-        "timm",
-        {**ours_to_timm, **(_final_norm("head.norm") if head_norm else {})},
-        tuple(droppable),
-        backbone_only=True,
-    )
+    names = {**ours_to_timm, **(_final_norm("head.norm") if head_norm else {})}
+    return Layout("timm", names, tuple(droppable), backbone_only=True)
 
 
 def meta_name(timm_name: str) -> str:
@@ -133,10 +129,9 @@ def meta_name(timm_name: str) -> str:
         >>> meta_name("stages.2.blocks.26.mlp.fc1.weight")
         'stages.2.26.pwconv1.weight'
     """
-    name = timm_name
     for pattern, replacement in _TIMM_TO_META:
-        name = re.sub(pattern, replacement, name)
-    return name
+        timm_name = re.sub(pattern, replacement, timm_name)
+    return timm_name
 
 
 def _final_norm(theirs: str) -> dict[str, str]:

@@ -206,8 +206,8 @@ def _load(model: MFER, state: Mapping[str, Tensor], layout: Layout, source: str,
         else:
             problems.append(f"'{theirs}' is {tuple(tensor.shape)}, the network's is {tuple(targets[name].shape)}")
     given = {ours[theirs] for theirs in state if theirs in ours}
-    for name in sorted(set(targets) - given - _optional(model, layout, given, head)):
-        problems.append(f"nothing for '{layout.names.get(name, name)}' {tuple(targets[name].shape)}")
+    missing = sorted(set(targets) - given - _optional(model, layout, given, head))
+    problems += [f"nothing for '{layout.names.get(name, name)}' {tuple(targets[name].shape)}" for name in missing]
     if problems:
         shown = "\n  ".join(problems[:_SHOWN])
         more = f"\n  and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""

@@ -22,11 +22,8 @@ _DTYPES = ("float32", "float16", "bfloat16", "float64", "int64", "int32", "int16
 #: Globals in a pickle of tensors and plain values.
 ALLOWED = frozenset(
     [
-        "collections OrderedDict",
-        "collections Counter",
-        "torch._utils _rebuild_tensor_v2",
-        "torch._utils _rebuild_parameter",
-        "torch Size",
+        *("collections OrderedDict", "collections Counter", "torch Size"),
+        *("torch._utils _rebuild_tensor_v2", "torch._utils _rebuild_parameter"),
         *(f"torch {name}Storage" for name in _STORAGES),
         *(f"torch {name}" for name in _DTYPES),
     ]
