@@ -84,9 +84,7 @@ def evaluate(predictions: Predictions) -> Evaluation:
         "ece": expected_calibration_error(table.probabilities, label),
     }
     annotators(table, notes)
-    for name in ("kl_to_votes", "cross_entropy_to_votes"):
-        if name in means:
-            metrics[name] = means[name]
+    metrics |= {name: value for name, value in means.items() if name not in metrics}  # of the votes
 
     confusion = confusion_matrix(label, pred, labels=classes)
     doubt = doubt_class_order(confusion, names)

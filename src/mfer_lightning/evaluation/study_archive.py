@@ -69,7 +69,8 @@ def write_archive(path: str | Path, runs: Sequence[ArchivedRun]) -> None:
     for run in sorted(runs, key=lambda run: (run.name + "/result.json").split("/")):
         group = groups.setdefault(_faces(run.table), [])
         number = list(groups).index(_faces(run.table))
-        entries.append({"name": run.name, "faces": number, "row": len(group)} | _entry(run))
+        metrics = {} if run.metrics is None else {"metrics": run.metrics}
+        entries.append({"name": run.name, "faces": number, "row": len(group), **metrics, "result": run.result})
         group.append(run)
     members: dict[str, bytes] = {}
     faces = []
@@ -131,10 +132,6 @@ def _faces(table: Predictions) -> tuple[Any, ...]:
     """Identify the faces of a table: everything but the logits."""
     columns = [getattr(table, name) for name in _SHARED]
     return (table.class_names, table.vote_names, *(None if c is None else (c.shape, c.tobytes()) for c in columns))
-
-
-def _entry(run: ArchivedRun) -> dict[str, Any]:
-    return ({} if run.metrics is None else {"metrics": run.metrics}) | {"result": run.result}
 
 
 def _npy(column: NDArray[Any]) -> bytes:

@@ -48,9 +48,8 @@ def plot_robustness(card: Mapping[str, Any], path: str | Path, title: str = "Rob
                 axes.set_ylabel("accuracy (%)")
         clean = card["clean"]
         ends = f"[{100 * clean['low']:.1f}, {100 * clean['high']:.1f}]"
-        words = (
-            f"dashed: clean faces, {percent(clean['accuracy'])} {ends}; n = {card['n']:,}; bands: 95% Wilson intervals"
-        )
+        words = f"dashed: clean faces, {percent(clean['accuracy'])} {ends}; n = {card['n']:,}"
+        words += "; bands: 95% Wilson intervals"
         figure.text(0.995, 0.995, words, ha="right", va="top", fontsize=8.5, color="#555555")
 
 

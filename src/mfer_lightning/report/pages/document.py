@@ -153,7 +153,7 @@ def build_document(
     sections, repeated = make_sections(runs, options.baseline)
     known_axes(sections, options.axes)
     plan = options.plan
-    placed = [()] * len(sections) if plan is None else place_contrasts(plan, sections)
+    placed: list[tuple[Planned, ...]] = [()] * len(sections) if plan is None else place_contrasts(plan, sections)
     failed = {failure.run for sweep in sweeps for failure in sweep.failures}
     unread = [item for item in found.left_out if item.folder.name not in failed]  # said below, with the job's reason
     told = said_once([*unread, *without, *repeated])

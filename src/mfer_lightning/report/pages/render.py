@@ -139,7 +139,7 @@ def _environment(autoescape: bool) -> jinja2.Environment:
 
 
 def _resource(name: str) -> str:
-    return files("mfer_lightning.report.pages").joinpath("templates").joinpath(name).read_text(encoding="utf-8")
+    return (files("mfer_lightning.report.pages") / "templates" / name).read_text(encoding="utf-8")
 
 
 def _tidy(text: str) -> str:

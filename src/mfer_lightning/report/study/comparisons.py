@@ -7,10 +7,9 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from mfer_lightning.evaluation.predictions import Predictions
 from mfer_lightning.evaluation.statistics import MethodComparison, compare_against_baseline, same_images
 from mfer_lightning.evaluation.statistics.methods import MIN_SEEDS, MethodMetric
-from mfer_lightning.report.study.sections import Method, Section
+from mfer_lightning.report.study.sections import Section
 
 Correct = dict[str, NDArray[np.bool_]]
 
@@ -49,26 +48,19 @@ def right_answers(section: Section) -> tuple[Correct, NDArray[np.int64]] | None:
         Label of a method with predictions -> (seeds, faces) bool, and the (faces,) true classes; None where there are
         none to compare.
     """
-    tables: list[Predictions] = []
-    owners: list[str] = []
-    for method in section.methods:
-        for run in method.runs:
-            if run.table is not None:
-                tables.append(run.table)
-                owners.append(method.label)
-    if not tables:
+    found = [(m.label, run.table) for m in section.methods for run in m.runs if run.table is not None]
+    if not found:
         return None
     try:
-        ordered = same_images(tables)
+        ordered = same_images([table for _, table in found])
     except ValueError as error:
         words = str(error).partition(", but ")[2] or str(error)
         section.notes.append(f"No comparison could be made: the runs were not measured on the same faces ({words})")
         return None
-    correct: Correct = {}
-    for label in dict.fromkeys(owners):
-        mine = [t for t, owner in zip(ordered, owners, strict=True) if owner == label]
-        correct[label] = np.stack([t.pred == t.label for t in mine])
-    return correct, ordered[0].label
+    right: dict[str, list[NDArray[np.bool_]]] = {}
+    for (label, _), table in zip(found, ordered, strict=True):
+        right.setdefault(label, []).append(table.pred == table.label)
+    return {label: np.stack(seeds) for label, seeds in right.items()}, ordered[0].label
 
 
 def _against_baseline(section: Section) -> list[str]:
@@ -107,7 +99,7 @@ def _best(section: Section, correct: Correct, labels: NDArray[np.int64], metric:
     if len(ranked) < 3:
         return []
     best = ranked[0]
-    head = f"The highest mean is that of {best.label} ({_mean(best, metric)}%)"
+    head = f"The highest mean is that of {best.label} ({100 * float(np.mean(best.figures(metric))):.2f}%)"
     others = compare_against_baseline(correct, best.label, labels, metric, chosen_by_results=True)
     level = [str(c.name) for c in others if c.verdict == "tie"]
     below = [str(c.name) for c in others if c.verdict == "worse"]
@@ -118,10 +110,6 @@ def _best(section: Section, correct: Correct, labels: NDArray[np.int64], metric:
         words.append(f"Shown to be worse, {len(below)} of the other {len(others)}: {'; '.join(below)}")
     luck = "corrected for all pairs, since the best was chosen by its figure, which is partly luck"
     return [f"{head}. {'. '.join(words)} ({luck})."]
-
-
-def _mean(method: Method, metric: str) -> str:
-    return f"{100 * float(np.mean(method.figures(metric))):.2f}"
 
 
 def measured(comparison: MethodComparison) -> str:

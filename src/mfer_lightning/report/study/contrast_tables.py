@@ -12,8 +12,6 @@ from mfer_lightning.report.study.method_tables import comparison_cells, comparis
 from mfer_lightning.report.study.sections import Section
 from mfer_lightning.report.study.tables import NOTHING, Cell, Column, Number, Table
 
-#: The colours of an outcome are those of the verdict that it stands on.
-_KINDS = {"better": "better", "worse": "worse"}
 _ORDER: tuple[Outcome, ...] = ("confirmed", "refuted", "better", "worse", "tie", "undecided")
 #: So many contrasts are told one by one where they show nothing; of more, the table tells.
 MOST_TOLD = 6
@@ -74,7 +72,7 @@ def contrast_table(plan: Plan, section: Section, judged: Sequence[Planned], metr
     for p in judged:
         c, claim = p.comparison, p.contrast.claim
         seeds = f"{p.method.seeds} / {p.against.seeds}"
-        kind = _KINDS.get("" if c is None else c.verdict, "undecided")
+        kind = c.verdict if c is not None and c.verdict in ("better", "worse") else "undecided"
         rows.append(
             (
                 Cell(p.contrast.name),

@@ -17,7 +17,7 @@ from mfer_lightning.evaluation.runs import LeftOut
 from mfer_lightning.report.study.runs import Run
 from mfer_lightning.sweep.records import record_files
 
-#: Of folders with the same complaint, so many are named.
+#: Of folders with the same complaint, and of hashes, so many are named.
 MOST_NAMES = 8
 
 
@@ -100,26 +100,22 @@ def notes_of(runs: Sequence[Run]) -> list[str]:
 
 def made_with(runs: Sequence[Run]) -> list[tuple[str, str]]:
     """Say with what the runs were made: commits, versions, machines; several where they differ."""
-    found: list[tuple[str, str]] = []
-    commits = dict.fromkeys(_commit(run.result.get("git")) for run in runs)
-    found.append(("commit of mfer_lightning", "; ".join(commits)))
     packages: dict[str, dict[str, None]] = {}
     for run in runs:
         for package, version in run.result["versions"].items():
             packages.setdefault(str(package), {})[str(version)] = None
-    found.append(("versions", ", ".join(f"{package} {'|'.join(seen)}" for package, seen in packages.items())))
-    machines = dict.fromkeys(_machine(run.result["hardware"]) for run in runs)
-    found.append(("hardware", "; ".join(machines)))
     counts = Counter(arithmetic_of(run) or "not recorded" for run in runs)
     told = (name if len(counts) == 1 else f"{name} ({n} run{'s' * (n > 1)})" for name, n in counts.items())
-    found.append(("arithmetic of the training", "; ".join(told)))
-    hashes = dict.fromkeys(str(run.result.get("data_hash", ""))[:12] for run in runs if run.result.get("data_hash"))
-    if hashes:
-        shown = list(hashes)[:MOST_NAMES]
-        found.append(("data hash", ", ".join(shown) + (f" and {len(hashes) - 8} more" if len(hashes) > 8 else "")))
-    rules = dict.fromkeys(f"{run.result['protocol']}: {run.result['selection']['rule']}" for run in runs)
-    found.append(("selection", "; ".join(rules)))
-    return found
+    hashes = list(dict.fromkeys(str(run.result.get("data_hash"))[:12] for run in runs if run.result.get("data_hash")))
+    facts = {
+        "commit of mfer_lightning": _each_once(_commit(run.result.get("git")) for run in runs),
+        "versions": ", ".join(f"{package} {'|'.join(seen)}" for package, seen in packages.items()),
+        "hardware": _each_once(_machine(run.result["hardware"]) for run in runs),
+        "arithmetic of the training": "; ".join(told),
+        "data hash": _named(hashes),
+        "selection": _each_once(f"{run.result['protocol']}: {run.result['selection']['rule']}" for run in runs),
+    }
+    return [(name, words) for name, words in facts.items() if words or name != "data hash"]
 
 
 def arithmetic_of(run: Run) -> str | None:
@@ -178,11 +174,16 @@ def said_once(left_out: Iterable[LeftOut]) -> list[tuple[str, str]]:
     groups: dict[str, list[str]] = {}
     for item in left_out:
         groups.setdefault(item.reason, []).append(short_path(item.folder))
-    told = []
-    for reason, names in groups.items():
-        more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
-        told.append((", ".join(names[:MOST_NAMES]) + more, reason))
-    return told
+    return [(_named(names), reason) for reason, names in groups.items()]
+
+
+def _named(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    return ", ".join(names[:MOST_NAMES]) + more
+
+
+def _each_once(words: Iterable[str]) -> str:
+    return "; ".join(dict.fromkeys(words))
 
 
 def short_path(path: Path) -> str:
