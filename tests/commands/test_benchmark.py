@@ -144,3 +144,24 @@ def test_the_script_for_a_gpu_compares_with_what_is_asked_for(tmp_path: Path) ->
     named = gpu.commands(tmp_path, quick=False)
     assert list(named) == ["results on the GPU", "benchmark", "compiled training step"]
     assert "compiled training step" not in gpu.commands(tmp_path, quick=True)
+
+
+@pytest.mark.parametrize(
+    ("argument", "words"),
+    [
+        ("precision=nope", ("precision=nope", "32-true")),
+        ("precision=16-mixed", ("precision=16-mixed", "bf16-mixed")),
+        ("backbone=resnet18", ("backbone=resnet18", "ConvNeXt")),
+    ],
+)
+def test_what_cannot_be_measured_is_refused_before_anything_is(
+    argument: str, words: tuple[str, ...], mfer: Mfer, capsys: pytest.CaptureFixture
+) -> None:
+    assert mfer("benchmark", *TINY, argument) == 2
+    said = capsys.readouterr().err
+    assert all(word in said for word in words), said
+
+
+def test_the_backbone_is_an_option(mfer: Mfer, tmp_path: Path) -> None:
+    assert mfer("benchmark", *TINY, "parts=inference", "backbone=convnext_atto", "output=x/measured.json") == 0
+    assert "inference" in json.loads((tmp_path / "x" / "measured.json").read_text())["parts"]

@@ -7,15 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from mfer_lightning.config.schema_align import Align
-from mfer_lightning.config.schema_evaluate import Evaluate
-from mfer_lightning.config.schema_export import Export
-from mfer_lightning.config.schema_predict import Predict
 from omegaconf import MISSING, OmegaConf
 
 from mfer_lightning.align.run import align
 from mfer_lightning.analysis.model_on_split import open_model_on_split
 from mfer_lightning.analysis.run import evaluate
+from mfer_lightning.config.verb_schema import verb_schema
 from mfer_lightning.inference.export.run import export
 from mfer_lightning.inference.predict.run import predict
 
@@ -32,17 +29,17 @@ def options(schema: type) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("schema", "functions", "absent"),
+    ("verb", "functions", "absent"),
     [
-        (Align, (align,), ()),
-        (Evaluate, (evaluate, open_model_on_split), ()),
-        (Export, (export,), ("runs",)),
-        (Predict, (predict,), ()),
+        ("align", (align,), ()),
+        ("evaluate", (evaluate, open_model_on_split), ("plugins",)),
+        ("export", (export,), ("runs", "plugins")),
+        ("predict", (predict,), ("plugins",)),
     ],
 )
-def test_options_and_arguments_agree(schema: type, functions: tuple[Callable[..., Any], ...], absent: tuple) -> None:
+def test_options_and_arguments_agree(verb: str, functions: tuple[Callable[..., Any], ...], absent: tuple) -> None:
     arguments = {k: v for f in functions for k, v in inspect.signature(f).parameters.items()}
-    for name, default in options(schema).items():
+    for name, default in options(verb_schema(verb)).items():
         if name in absent:
             continue
         assert name in arguments

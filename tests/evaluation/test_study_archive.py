@@ -142,6 +142,13 @@ def test_a_run_beyond_the_predictions_is_named(archive: Path, faces: int, row: i
         read_archive(archive)
 
 
+@pytest.mark.parametrize(("faces", "row"), [(0, 1.5), (0, "0"), (0, True), (None, 0)])
+def test_a_place_that_is_no_whole_number_is_refused(archive: Path, faces: object, row: object) -> None:
+    change_index(archive, lambda index: index["runs"][1].update(faces=faces, row=row))
+    with pytest.raises(UserError, match=r"predictions of a/y is not a whole number"):
+        read_archive(archive)
+
+
 @pytest.mark.parametrize("name", ["../out", "/etc/x", "a/../../b", "", "b", "c\\..\\d"])
 def test_names_outside_the_study_are_refused(archive: Path, name: str) -> None:
     change_index(archive, lambda index: index["runs"][0].update(name=name))

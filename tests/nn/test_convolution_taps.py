@@ -55,3 +55,13 @@ def test_the_gradient_lies_in_memory_as_a_channels_last_weight_does():
     convolve_taps(torch.randn(2, 4, 5, 5), weight, None).sum().backward()
     assert weight.grad is not None
     assert weight.grad.stride() == weight.stride()
+
+
+def test_no_maps_give_no_maps():
+    x = torch.randn(0, 4, 7, 7, requires_grad=True)
+    weight = torch.randn(6, 4, 7, 7, requires_grad=True)
+    out = convolve_taps(x, weight, None)
+    out.sum().backward()
+    assert out.shape == (0, 6, 7, 7)
+    assert weight.grad is not None
+    assert not weight.grad.any()

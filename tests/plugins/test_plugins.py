@@ -16,6 +16,7 @@ from commands.processes import Bench, check_two_ranks, results
 from PIL import Image
 
 from mfer_lightning import load_model
+from mfer_lightning.config.instantiate import instantiate
 from mfer_lightning.config.location import use_config_dirs
 from mfer_lightning.config.plugins import missing_plugins, plugins_loaded
 from mfer_lightning.errors import UserError
@@ -59,7 +60,7 @@ def lab(tmp_path: Path) -> Iterator[Path]:
                 Image.fromarray(pixels).save(faces / f"{part}{number}.png")
                 table.writerow((f"{part}{number}.png", mood, part))
     yield tmp_path
-    for name in [n for n in sys.modules if n.partition(".")[0] in ("my_lab", "broken")]:
+    for name in [n for n in sys.modules if n.partition(".")[0] in ("my_lab", "broken", "misspelt")]:
         del sys.modules[name]
     sys.path[:] = [p for p in sys.path if p != str(tmp_path)]
     use_config_dirs(())
@@ -125,6 +126,11 @@ def test_help_and_hints_list_the_users_choices(lab: Path, mfer: Mfer, capsys: py
         (("plugins=[broken]",), ("plugins=[broken]", "broken.py, line 2", "ZeroDivisionError")),
         (("plugins=[./my_lab]",), ("the name that Python imports",)),
         (("plugins=[subprocess]",), ("belongs to Python",)),
+        (("plugins=[torch]",), ("`torch` belongs to", "one of its libraries")),
+        (("plugins=[timm.models]",), ("`timm` belongs to",)),
+        (("plugins=[__main__]",), ("cannot be a plugin",)),
+        (("plugins=[misspelt]",), ("misspelt.py, line 1", "SyntaxError")),
+        (("plugins=[my_lab]", "loss.feature._target_=my_lab.tiny_net"), ("does not define such a class",)),
         (("plugins=my_lab",), ("plugins", "a list in brackets")),
         (("loss.feature._target_=my_lab.CosineSpread",), ("`my_lab.CosineSpread`", "give plugins=[my_lab]")),
         (("plugins=[my_lab]", "loss.feature._target_=my_lab.CosineSpred"), ("does not define", "'CosineSpread'")),
@@ -139,6 +145,7 @@ def test_what_is_wrong_with_a_plugin_is_one_sentence(
     arguments: tuple[str, ...], words: tuple[str, ...], lab: Path, mfer: Mfer, capsys: pytest.CaptureFixture
 ) -> None:
     (lab / "broken.py").write_text('"""Fails."""\n1 / 0\n')
+    (lab / "misspelt.py").write_text("def f(:\n")
     assert mfer(*arguments) == 2
     said = capsys.readouterr().err
     assert all(word in said for word in words), said
@@ -177,3 +184,21 @@ def test_own_parts_work_in_the_processes_of_a_sweep(where: str, lab: Path) -> No
         check_two_ranks(run)
     assert (lab / "runs" / "both" / "report" / "report.html").is_file()
     assert not bench.left_running()
+
+
+def test_a_checkpoint_cannot_call_a_function_of_a_plugin(lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(lab)
+    (lab / "my_lab" / "__init__.py").write_text("def helper(command):\n    open('called', 'w').close()\n")
+    with plugins_loaded("my_lab"):
+        with pytest.raises(UserError, match="does not define such a class"):
+            instantiate({"_target_": "my_lab.helper", "command": ["touch", "called"]})
+        with pytest.raises(UserError, match="does not define such a class"):
+            instantiate(
+                {"_target_": "mfer_lightning.losses.CrossEntropy", "label_smoothing": {"_target_": "my_lab.helper"}}
+            )
+    assert not (lab / "called").exists()
+
+
+def test_a_name_that_is_no_text_is_a_users_error() -> None:
+    with pytest.raises(UserError, match="the name that Python imports"), plugins_loaded([None]):  # type: ignore[list-item]
+        pass

@@ -9,11 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mfer_lightning.config.compose import run_verb
-from mfer_lightning.errors import UserError
+from mfer_lightning.errors import UserError, check_choice
+from mfer_lightning.files import make_folder
 
 if TYPE_CHECKING:
     from mfer_lightning.benchmark.device import Device
     from mfer_lightning.benchmark.work import Work
+
+#: Arithmetic of our network that is measured.
+PRECISIONS = ("auto", "32-true", "bf16-mixed")
 
 #: Faces a step in ``ranks``: the embedded dataset's, and `mfer train`'s. Gradients to be sent do not grow with them.
 RANK_BATCHES = (64, 256)
@@ -28,7 +32,9 @@ def main(arguments: Sequence[str]) -> int:
     Returns:
         Exit code: 0.
     """
-    return run_verb("benchmark", _benchmark, arguments)
+    # `backbone=` would be read as a choice of conf/backbone, whose files are those of trainings
+    named = [f"backbone_name={a[9:]}" if a.startswith("backbone=") else a for a in arguments]
+    return run_verb("benchmark", _benchmark, named)
 
 
 def _benchmark(config: dict[str, Any]) -> int:
@@ -36,6 +42,14 @@ def _benchmark(config: dict[str, Any]) -> int:
         least = 0 if name == "workers" else 1
         if config[name] is not None and config[name] < least:
             raise UserError(f"{name}={config[name]}: the value must be at least {least}.")
+    check_choice("precision", config["precision"], PRECISIONS)
+    if not str(config["backbone_name"]).startswith("convnext"):
+        raise UserError(
+            f"backbone={config['backbone_name']}: the plain baseline is a ConvNeXt, so only timm's ConvNeXts are "
+            "measured, e.g. backbone=convnext_tiny."
+        )
+    if config["output"]:
+        make_folder(Path(config["output"]).expanduser().parent)
     import torch
 
     from mfer_lightning.benchmark.device import find_device
@@ -82,7 +96,7 @@ def _works(config: dict[str, Any], device: Device) -> list[Work]:
         "compile": config["compile"],
     }
     batches = chosen_batches(config["batch"], device)
-    return [Work(config["backbone"], config["options"], config["size"], batch, **common) for batch in batches]
+    return [Work(config["backbone_name"], config["options"], config["size"], batch, **common) for batch in batches]
 
 
 def _measure(part: str, config: dict[str, Any], works: list[Work], threads: int, result: dict[str, Any]) -> Any:

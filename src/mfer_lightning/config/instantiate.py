@@ -48,8 +48,8 @@ def locate(target: str, where: str = "the configuration") -> Any:
     if module_name not in ALLOWED or name.startswith("_"):
         if module_name and not is_reserved(module_name):
             raise UserError(
-                f"{where} names `{target}`, which it may not unless its package is a plugin: if you trust its code, "
-                f"give plugins=[{module_name}]."
+                f"{where} names `{target}`, which is not allowed: `{module_name.partition('.')[0]}` is not a loaded "
+                f"plugin. If it is a package of yours, give plugins=[{module_name.partition('.')[0]}]."
             )
         raise UserError(
             f"{where} names `{target}`, which it may not: only names directly in {', '.join(ALLOWED)} can be built "

@@ -4,18 +4,21 @@ A plugin adds datasets, losses and augmentations through ``_target_``, and backb
 (``timm.models.register_model``), after which ``backbone.name=my_net`` finds them.
 
 Trust: importing a plugin executes its code. Therefore the user alone names plugins, on the command line or in Python;
-what a checkpoint names is never imported. A checkpoint may name classes of a plugin that the user has given, and of
-that only what the plugin itself defines: not what it imports from elsewhere.
+what a checkpoint names is never imported. A checkpoint may name a plugin that the user has given, and of it only
+classes that the plugin itself defines: no functions, and nothing that it imports from elsewhere.
 """
 
 from __future__ import annotations
 
 import importlib
 import inspect
+import re
 import sys
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
+from importlib.metadata import PackageNotFoundError, packages_distributions, requires
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +35,9 @@ def plugins_loaded(names: Sequence[str] = ()) -> Iterator[None]:
         names: of packages or modules, importable from the working directory or installed.
 
     Raises:
-        UserError: for what is not the name of a package, does not exist, or fails to import.
+        UserError: if a name is not a valid package name, does not exist, or fails to import.
     """
+    names = [names] if isinstance(names, str) else list(names)
     for name in names:
         _import(name)
     before = list(_loaded)
@@ -45,13 +49,16 @@ def plugins_loaded(names: Sequence[str] = ()) -> Iterator[None]:
 
 
 def _import(name: str) -> None:
-    if not all(part.isidentifier() for part in name.split(".")):
+    if not isinstance(name, str) or not all(part.isidentifier() for part in name.split(".")):
         raise UserError(f"plugins=[{name}]: give the name that Python imports, such as my_lab, not a path.")
     if is_reserved(name):
-        raise UserError(f"plugins=[{name}]: this is no package of yours, it belongs to Python or to mfer_lightning.")
+        raise UserError(
+            f"plugins=[{name}]: `{name.partition('.')[0]}` belongs to Python, to mfer_lightning or to one of its "
+            "libraries and cannot be a plugin. Give a package of your own."
+        )
     here = str(Path.cwd())
     if here not in sys.path and "" not in sys.path:
-        sys.path.insert(0, here)  # as `python -m` does
+        sys.path.append(here)  # last, so that a file of the user's hides no library
     importlib.invalidate_caches()
     try:
         importlib.import_module(name)
@@ -63,18 +70,39 @@ def _import(name: str) -> None:
                 f"plugins=[{name}]: there is no package `{error.name}`, neither in the working directory, {here}, nor "
                 "among the installed ones."
             ) from error
-        frame = traceback.extract_tb(error.__traceback__)[-1]
-        said = " ".join(str(error).split())[:300]
+        said = " ".join(str(error).split())[:300].rstrip(".")
         raise UserError(
-            f"plugins=[{name}]: importing it fails in {frame.filename}, line {frame.lineno}: "
+            f"plugins=[{name}]: importing it fails in {_place(error, name)}: "
             f"{type(error).__name__}{f': {said}' if said else ''}."
         ) from error
 
 
+def _place(error: BaseException, name: str) -> str:
+    """Say where in the plugin an import failed: file and line of the innermost frame that is not a library's."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}, line {error.lineno}"
+    folder = f"/{name.partition('.')[0]}"
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [f for f in frames if folder in f.filename.replace(chr(92), "/").removesuffix(".py")] or frames[-1:]
+    return f"{own[-1].filename}, line {own[-1].lineno}"
+
+
+@cache
+def _libraries() -> frozenset[str]:
+    """Name the modules of the packages that this one depends on, optional ones included."""
+    try:
+        required = requires("mfer_lightning") or []
+    except PackageNotFoundError:  # run from a checkout without an installation
+        required = []
+    needed = {re.split(r"[^\w.-]", line, maxsplit=1)[0].lower().replace("_", "-") for line in required}
+    providers = packages_distributions().items()
+    return frozenset(m for m, names in providers if needed & {n.lower().replace("_", "-") for n in names})
+
+
 def is_reserved(name: str) -> bool:
-    """Whether a module belongs to Python or to this package, and so cannot be a plugin."""
+    """Whether a module belongs to Python, to this package or to a library that it uses, and so cannot be a plugin."""
     top = name.partition(".")[0]
-    return top in sys.stdlib_module_names or top == "mfer_lightning"
+    return top in sys.stdlib_module_names or top in ("mfer_lightning", "__main__") or top in _libraries()
 
 
 def in_plugin(module: str) -> bool:
@@ -83,7 +111,9 @@ def in_plugin(module: str) -> bool:
 
 
 def find_in_plugin(target: str, where: str) -> Any:
-    """Return the class or function of a plugin that a ``_target_`` names.
+    """Return the class of a plugin that a ``_target_`` names.
+
+    Functions are refused: any helper of the plugin could be called with a checkpoint's arguments.
 
     Args:
         target: dotted name in a module for which :func:`in_plugin` is true.
@@ -96,19 +126,19 @@ def find_in_plugin(target: str, where: str) -> Any:
     module = sys.modules.get(module_name)
     if module is None:  # not imported for the sake of a name, which may come from a checkpoint
         raise UserError(
-            f"{where} names `{target}`, and the plugin has not imported {module_name}: check the name, or give "
-            f"plugins=[{module_name}]."
+            f"{where} names `{target}`, and the plugin has not imported {module_name}: check the name, or import it in "
+            "the plugin."
         )
     package = module_name.partition(".")[0]
     own = [
         key
         for key, value in vars(module).items()
-        if (inspect.isclass(value) or inspect.isfunction(value))
-        and not key.startswith("_")
-        and value.__module__.partition(".")[0] == package
+        if inspect.isclass(value) and not key.startswith("_") and value.__module__.partition(".")[0] == package
     ]
     if name not in own:
-        raise UserError(f"{where} names `{target}`, which {module_name} does not define: {nearest(name, own)}")
+        raise UserError(
+            f"{where} names `{target}`, and {module_name} does not define such a class: {nearest(name, own)}"
+        )
     return getattr(module, name)
 
 

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from mfer_lightning.errors import UserError
 from mfer_lightning.evaluation.predictions import PADDING, Predictions
+from mfer_lightning.evaluation.schema import SPLITS
 from mfer_lightning.files import atomic_path, said_bytes, write_text
 
 #: Name of an archive in a study's folder.
@@ -107,7 +108,12 @@ def read_archive(path: str | Path) -> list[ArchivedRun]:
         raise UserError(f"There is no archive {path}.") from None
     except (zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError, RuntimeError) as error:
         raise UserError(f"The archive {path} cannot be read: it is cut off or damaged ({short(error)}).") from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, MemoryError) as error:
+    except (KeyError, TypeError, AttributeError, IndexError) as error:  # something has another type than we write
+        raise UserError(
+            f"The archive {path} cannot be read: its content is not what mfer report keep= writes ({short(error)}). "
+            "Restore the file from version control."
+        ) from error
+    except (OSError, ValueError, MemoryError) as error:
         raise UserError(f"The archive {path} cannot be read: {short(error)}.") from error
 
 
@@ -117,9 +123,12 @@ def unpack_run(run: ArchivedRun, folder: Path) -> Path:
     The table is compressed: this tells later commands that its logits were rounded.
 
     Raises:
-        UserError: if a file cannot be written.
+        UserError: if a file cannot be written, or the result names no split.
     """
-    with atomic_path(folder / f"predictions_{run.result['split']}.csv.xz") as temporary:
+    split = run.result.get("split")
+    if split not in SPLITS:
+        raise UserError(f"The run {run.name} of the archive has no split of {', '.join(SPLITS)}, but {split!r}.")
+    with atomic_path(folder / f"predictions_{split}.csv.xz") as temporary:
         temporary.write_bytes(lzma.compress(run.table.csv_text(probabilities=False).encode("utf-8")))
     if run.metrics is not None:
         write_text(folder / "metrics.csv", run.metrics)
@@ -174,6 +183,8 @@ def _read_faces(file: zipfile.ZipFile, number: int, names: Mapping[str, Any]) ->
 
 def _run(entry: Mapping[str, Any], groups: Sequence[Mapping[str, Any]]) -> ArchivedRun:
     number, row, result, metrics = entry["faces"], entry["row"], entry["result"], entry.get("metrics")
+    if type(number) is not int or type(row) is not int:
+        raise ValueError(f"the place of the predictions of {entry['name']} is not a whole number")
     if not isinstance(result, dict) or not isinstance(metrics, (str, type(None))):
         raise ValueError(f"the result of {entry['name']} is not a mapping")
     if not 0 <= number < len(groups) or not 0 <= row < len(groups[number]["logits"]):

@@ -59,7 +59,7 @@ def dataset_info(name: str) -> DatasetInfo:
     """
     info = find_dataset(name)
     if info is None:
-        raise UserError(f"There are no protocols for a dataset called {name!r}: {nearest(name, known_datasets())}")
+        raise UserError(f"There is no dataset called {name!r}: {nearest(name, known_datasets())}")
     return info
 
 
@@ -87,7 +87,7 @@ def get_protocol(dataset: str, name: str | None = None) -> Protocol:
     short = next(iter(protocols)) if name is None else name.removeprefix(f"{dataset}@")
     if short not in protocols:
         raise UserError(
-            f"dataset.protocol={name} is no protocol of {dataset}: {nearest(short, protocols)} "
+            f"dataset.protocol={name} is not a protocol of {dataset}: {nearest(short, protocols)} "
             f"(all of them: {', '.join(protocols)})"
         )
     return protocols[short]
@@ -98,7 +98,7 @@ def looks_like(folder: Path) -> DatasetInfo | None:
     try:
         entries = {entry.name for entry in folder.iterdir()}
     except OSError:
-        return None  # only a hint: whoever needs the folder reports why it cannot be read
+        return None  # only a hint: the reader reports unreadable folders
     return next((info for info, _ in _DATASETS.values() if entries.intersection(info.marks)), None)
 
 

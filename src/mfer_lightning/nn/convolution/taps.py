@@ -61,7 +61,7 @@ class _Taps(torch.autograd.Function):
         with torch.autocast(x.device.type, enabled=False):
             for i, j, out, into in _taps(height, width, own.shape[1], own.shape[2]):
                 part = tokens[into]
-                result[out] += (part.reshape(-1, channels) @ own[:, i, j].t()).view(*part.shape[:3], -1)
+                result[out] += (part.reshape(-1, channels) @ own[:, i, j].t()).view(*part.shape[:3], len(weight))
         return result.to(x.dtype).permute(0, 3, 1, 2)
 
     @staticmethod
