@@ -1,4 +1,4 @@
-"""``mfer align``: align the faces of photos into a folder that a second start continues."""
+"""``mfer align``: align the faces of photos into a folder that an interrupted run continues."""
 
 from __future__ import annotations
 

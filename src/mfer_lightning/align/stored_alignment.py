@@ -10,7 +10,6 @@ The description is plain values that are stored with the model. It has one of th
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any
 
 from mfer_lightning.align.aligner import Aligner
@@ -20,29 +19,29 @@ from mfer_lightning.errors import UserError
 
 FILE, APPROXIMATION, ASSUMED = "alignment.json", "approximation", "assumed"
 
-#: Dataset -> the template that approximates its own crops, measured with benchmarks/dataset_templates.py.
-DATASET_TEMPLATES: Mapping[str, str] = MappingProxyType({"ferplus": "ferplus-48", "facs": "facs-64"})
-
 #: Refinement steps where the template is approximate anyway; see :mod:`mfer_lightning.align.refine_landmarks`.
 _REFINE = 1
 #: Largest height of crops in pixels, whatever a file says.
 _LARGEST = 1024
 
 
-def describe_alignment(stored: Mapping[str, Any] | None, dataset: str, size: int | None) -> dict[str, Any]:
+def describe_alignment(
+    stored: Mapping[str, Any] | None, dataset: str, size: int | None, template: str | None = None
+) -> dict[str, Any]:
     """Describe how the faces of a dataset were aligned.
 
     Args:
         stored: the content of the ``alignment.json`` beside the faces, or None.
         dataset: its name, e.g. ``"ferplus"``.
         size: side in pixels that its faces are stored at before preprocessing; None: as they are.
+        template: the template that the dataset declares as nearest to its own crops, or None.
 
     Returns:
         ``origin``, ``note`` (a sentence where the alignment is not exactly the faces' own, else empty), ``size``, and
         the arguments of an aligner: ``template``, ``height``, ``margin``, ``border``, ``refine``, ``detector``.
 
     Example:
-        >>> describe_alignment(None, "ferplus", 48)["origin"]
+        >>> describe_alignment(None, "ferplus", 48, "ferplus-48")["origin"]
         'approximation'
     """
     if stored is not None:
@@ -58,20 +57,20 @@ def describe_alignment(stored: Mapping[str, Any] | None, dataset: str, size: int
             "refine": int(stored.get("refine", 2)),
             "detector": dict(detector) if isinstance(detector, Mapping) else {"name": str(detector)},
         }
-    known = dataset in DATASET_TEMPLATES
-    template = get_template(DATASET_TEMPLATES.get(dataset, "face-evolve-112"))
+    known = template is not None
+    nearest = get_template(template or "face-evolve-112")
     note = (
-        f"the faces of {dataset} come aligned in a way of their own; the template {template.name} is near"
+        f"the faces of {dataset} come aligned in a way of their own; the template {nearest.name} is near"
         if known
         else f"nothing says how the faces of {dataset or 'the training set'} were aligned; the template "
-        f"{template.name} is assumed (train on faces made by mfer align, and it is known)"
+        f"{nearest.name} is assumed (train on faces made by mfer align, and it is known)"
     )
     return {
         "origin": APPROXIMATION if known else ASSUMED,
         "note": f"approximation: {note}",
         "size": size,
-        "template": template.identity,
-        "height": size or template.height,
+        "template": nearest.identity,
+        "height": size or nearest.height,
         "margin": 0.0,
         "border": "edge" if known else "black",
         "refine": _REFINE if known else 2,

@@ -30,7 +30,7 @@ def gemm_rates(dtype: torch.dtype, shapes: Sequence[tuple[int, int, int]], devic
         device: where.
 
     Returns:
-        By the clock, and by processor time: the rate of one core, whoever else is at work.
+        By the clock, and by processor time: the rate of one core, independent of other processes.
     """
     found = []
     with torch.inference_mode():
@@ -73,6 +73,6 @@ def measure(device: Device, side: int | None = None) -> dict[str, float]:
 
 
 def _rates(work: Callable[[], object], amount: float, device: Device) -> Sample:
-    """Amount a second at the best: what is left when nobody else disturbs."""
+    """Amount a second at the best: the least affected by other load."""
     (samples,) = interleaved({"": work}, REPEATS, synchronise=device.synchronise).values()
     return Sample(*(amount / np.maximum(np.min(samples, axis=0), 1e-9)).tolist())

@@ -41,7 +41,7 @@ class Device:
 
     @property
     def is_cpu(self) -> bool:
-        """Whether this is the CPU, where processor time says what the clock cannot."""
+        """Whether this is the CPU, where processor time is meaningful."""
         return self.type == "cpu"
 
     @property
@@ -60,7 +60,7 @@ class Device:
 
     @contextmanager
     def computing_in(self, name: str) -> Iterator[None]:
-        """Compute so within the block, or in calls of the function that this decorates.
+        """Set the arithmetic within the block, or in calls of the function that this decorates.
 
         Args:
             name: one of :data:`ARITHMETIC`.

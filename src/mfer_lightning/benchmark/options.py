@@ -64,7 +64,7 @@ def chosen_baselines(given: Any, device: Device) -> tuple[str, ...]:
         device: where they are measured.
 
     Raises:
-        UserError: for what is no arithmetic, or none of this device.
+        UserError: if an arithmetic is unknown or not available on the device.
     """
     if given == "auto":
         return device.baselines

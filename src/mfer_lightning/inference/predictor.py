@@ -67,7 +67,11 @@ class Predictor:
         trained: Any = self.metadata.get("config")
         dataset: Any = trained.get("dataset", {}) if isinstance(trained, Mapping) else {}
         size = dataset.get("size") if isinstance(dataset, Mapping) else None
-        return describe_alignment(None, str(self.metadata.get("dataset", "")), size)
+        from mfer_lightning.data.datasets.registry import find_dataset  # Lightning: for files that do not say it alone
+
+        name = str(self.metadata.get("dataset", ""))
+        declared = find_dataset(name)
+        return describe_alignment(None, name, size, None if declared is None else declared.template)
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ from mfer_lightning.align.stored_alignment import describe_alignment
 from mfer_lightning.callbacks import History, TrainingDivergedError
 from mfer_lightning.callbacks.interruption import NAME as INTERRUPTED
 from mfer_lightning.config.plugins import plugins_loaded
+from mfer_lightning.data.datasets.registry import dataset_info
 from mfer_lightning.data.images.cache import available_cpus
 from mfer_lightning.errors import UserError
 from mfer_lightning.files import remove_leftovers, write_text
@@ -131,7 +132,12 @@ def _train(config: dict[str, Any], run_dir: Path) -> float | None:
         "dataset": config["dataset"]["name"],
         "protocol": protocol.name,
         "data_hash": datamodule.data_hash,
-        "alignment": describe_alignment(datamodule.alignment, config["dataset"]["name"], config["dataset"].get("size")),
+        "alignment": describe_alignment(
+            datamodule.alignment,
+            config["dataset"]["name"],
+            config["dataset"].get("size"),
+            dataset_info(datamodule.dataset).template,
+        ),
         "git": git_state(run_dir),  # now: the checkout may change while the run trains
         "config": config,
         "precision": arithmetic,

@@ -131,11 +131,11 @@ def test_a_checkpoint_from_before_says_what_is_assumed(tmp_path: Path) -> None:
 )
 def test_a_damaged_alignment_is_one_message(changes: dict) -> None:
     with pytest.raises(UserError):
-        build_stored_aligner({**describe_alignment(None, "ferplus", 48), **changes})
+        build_stored_aligner({**describe_alignment(None, "ferplus", 48, "ferplus-48"), **changes})
 
 
 def test_a_size_that_no_face_has_is_refused(tmp_path: Path) -> None:
-    run = save_run(tmp_path / "run", alignment={**describe_alignment(None, "facs", 64), "size": 10**6})
+    run = save_run(tmp_path / "run", alignment={**describe_alignment(None, "facs", 64, "facs-64"), "size": 10**6})
     with pytest.raises(UserError, match="it is damaged"):
         load_model(run, "cpu").predict(np.zeros((8, 8, 3), np.uint8), aligned=True)
 

@@ -1,4 +1,4 @@
-"""YuNet: a small face detector, through OpenCV's FaceDetectorYN. The user brings its model file."""
+"""YuNet: a small face detector, through OpenCV's FaceDetectorYN. Requires a model file from the user."""
 
 from __future__ import annotations
 

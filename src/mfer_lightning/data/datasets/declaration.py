@@ -49,6 +49,7 @@ class DatasetInfo:
         size: side of its images in pixels; None: they differ.
         grey: whether its images have no colour.
         alignment: how the published faces are aligned, in words.
+        template: name of the alignment template that is nearest to the published faces; None: it was not measured.
         shares_faces_with: datasets that hold the same faces: no figure on one is independent of training on the other.
 
     Raises:
@@ -68,6 +69,7 @@ class DatasetInfo:
     size: int | None = None
     grey: bool = False
     alignment: str = ""
+    template: str | None = None
     shares_faces_with: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

@@ -39,6 +39,7 @@ INFO = DatasetInfo(
     class_names=EMOTIONS,
     targets=("label", *VOTE_RULES),
     size=64,
+    template="facs-64",  # measured with benchmarks/dataset_templates.py
     alignment="none: position, scale and pose vary with dataset.difficulty",
     layouts=(RENDERED,),
     protocols=(Protocol("facs@native", EMOTIONS, val="val"),),

@@ -105,6 +105,7 @@ INFO = DatasetInfo(
     targets=VOTE_RULES,
     size=48,
     grey=True,
+    template="ferplus-48",  # measured with benchmarks/dataset_templates.py
     alignment="none: faces roughly centred and of one size, as FER2013 registered them automatically",
     layouts=(PNG_FOLDERS, CSV_PAIR),
     marks=(*FOLDERS.values(), "fer2013new.csv"),

@@ -3,8 +3,8 @@
 The ways are torch's library (cuDNN, oneDNN), one product over an unfolded map (:mod:`.unfold`), a library convolution
 with the turned kernel in place of the library's gradient, and a product a tap (:mod:`.taps`).
 
-What the rules stand on, all in bfloat16. One H100 (torch 2.11 for CUDA 13.0; 776 TFLOP/s in an 8192^3 product), 7x7
-kernels, batch 128:
+Measurements behind the rules, all in bfloat16. One H100 (torch 2.11 for CUDA 13.0; 776 TFLOP/s in an 8192^3
+product), 7x7 kernels, batch 128:
 
 - 512 channels on 14x14 maps: cuDNN's forward pass reaches 512 TFLOP/s, both passes together 77.
 - 1024 channels on 7x7 maps: cuDNN's forward pass reaches 29 TFLOP/s, both passes together 40. Its kernels there

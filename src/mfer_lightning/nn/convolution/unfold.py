@@ -94,7 +94,7 @@ def _unfolded(x: Tensor, rows: int, columns: int) -> Iterator[tuple[slice, Tenso
     if batch * length * positions == 0:
         return
     step = max(1, LARGEST_BYTES // (positions * length * x.element_size()))
-    step = -(-batch // -(-batch // step))  # as many parts, but as equal as can be
+    step = -(-batch // -(-batch // step))  # the same number of parts, of equal sizes
     padded = x.new_zeros(batch, height + rows - 1, width + columns - 1, channels)
     padded[:, rows // 2 : rows // 2 + height, columns // 2 : columns // 2 + width] = x.permute(0, 2, 3, 1)
     buffer = _allocate(x, step * positions, length)
