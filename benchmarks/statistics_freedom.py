@@ -13,7 +13,7 @@ import argparse
 import numpy as np
 from scipy import stats
 
-from mfer_lightning.evaluation.statistics.components import Components, effective_degrees_of_freedom
+from mfer_lightning.evaluation.statistics.variance_components import Components, effective_degrees_of_freedom
 
 SEEDS = ((3, 3), (4, 4), (5, 5), (10, 10), (3, 4), (3, 5), (3, 10), (5, 10))
 IMAGE_PARTS = (0.0, 0.1, 0.2, 0.35, 0.5, 0.7)

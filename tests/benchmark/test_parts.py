@@ -12,7 +12,7 @@ from mfer_lightning.benchmark.device import CPU
 from mfer_lightning.benchmark.network import compare, measure_training
 from mfer_lightning.benchmark.report import show
 from mfer_lightning.benchmark.timing import Sample
-from mfer_lightning.benchmark.work import Work
+from mfer_lightning.benchmark.workload import Work
 from mfer_lightning.errors import UserError
 
 WORK = Work("convnext_tiny", {"depths": [1, 1, 1, 1], "dims": [8, 16, 24, 32]}, 32, 2, True)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from mfer_lightning.benchmark.network import measure_inference, measure_training
-from mfer_lightning.benchmark.work import Work
+from mfer_lightning.benchmark.workload import Work
 
 RECORDED = Path(__file__).resolve().parents[2] / "benchmarks" / "recorded.json"
 

@@ -52,7 +52,7 @@ def test_a_layer_takes_the_way_of_its_shape_unless_it_is_grouped_or_plain():
 
 
 def test_the_dtype_is_that_of_autocast(monkeypatch):
-    import mfer_lightning.nn.convolution.within as module
+    import mfer_lightning.nn.convolution.same_size as module
 
     seen = []
     monkeypatch.setattr(module, "choose", lambda device, dtype, shape: seen.append(dtype) or LIBRARY)

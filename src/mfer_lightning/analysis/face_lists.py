@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfer_lightning.analysis.accuracy_intervals import Right, point
-from mfer_lightning.data.labels.files import IMAGE_SUFFIXES, some
+from mfer_lightning.data.labels.image_files import IMAGE_SUFFIXES, some
 from mfer_lightning.data.labels.tables import read_csv, read_lines
 from mfer_lightning.errors import UserError, printable
 from mfer_lightning.evaluation.predictions import Predictions

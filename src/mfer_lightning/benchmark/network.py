@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mfer_lightning.benchmark.naive import naive_step
+from mfer_lightning.benchmark.plain_baseline import naive_step
 from mfer_lightning.benchmark.timing import interleaved, median, rates, speedup
-from mfer_lightning.benchmark.work import Work, build, faces, normalised, our_step
+from mfer_lightning.benchmark.workload import Work, build, faces, normalised, our_step
 from mfer_lightning.errors import UserError
 from mfer_lightning.inference.load import in_bfloat16
 from mfer_lightning.inference.model import FERModel

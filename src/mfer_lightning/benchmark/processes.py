@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mfer_lightning.benchmark.timing import interleaved, median
-from mfer_lightning.benchmark.work import Work, bare_step
+from mfer_lightning.benchmark.workload import Work, bare_step
 
 #: A run as short as can be, on the default dataset.
 SHORT = ("logger=csv", "trainer.max_epochs=1", "trainer.limit_val_batches=1", "evaluation.embedding_points=0")

@@ -18,7 +18,7 @@ from lightning.pytorch.callbacks import Callback
 from mfer_lightning.benchmark.device import CPU, Device
 from mfer_lightning.benchmark.loading import write_faces
 from mfer_lightning.benchmark.timing import Sample, median, once, rates, speedup
-from mfer_lightning.benchmark.work import Work, bare_step
+from mfer_lightning.benchmark.workload import Work, bare_step
 from mfer_lightning.callbacks import History, RunCheckpoint
 from mfer_lightning.config.compose import compose_train
 from mfer_lightning.data.datasets import FaceDataModule

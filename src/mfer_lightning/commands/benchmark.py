@@ -14,7 +14,7 @@ from mfer_lightning.files import make_folder
 
 if TYPE_CHECKING:
     from mfer_lightning.benchmark.device import Device
-    from mfer_lightning.benchmark.work import Work
+    from mfer_lightning.benchmark.workload import Work
 
 #: Arithmetic of our network that is measured.
 PRECISIONS = ("auto", "32-true", "bf16-mixed")
@@ -85,7 +85,7 @@ def _benchmark(config: dict[str, Any]) -> int:
 def _works(config: dict[str, Any], device: Device) -> list[Work]:
     """What is measured, a batch size each."""
     from mfer_lightning.benchmark.options import chosen_baselines, chosen_batches
-    from mfer_lightning.benchmark.work import Work
+    from mfer_lightning.benchmark.workload import Work
     from mfer_lightning.training.build_trainer import precision
 
     chosen = precision({"precision": config["precision"], "accelerator": device.accelerator})
@@ -100,7 +100,7 @@ def _works(config: dict[str, Any], device: Device) -> list[Work]:
 
 
 def _measure(part: str, config: dict[str, Any], works: list[Work], threads: int, result: dict[str, Any]) -> Any:
-    from mfer_lightning.benchmark import ceiling, convolutions, loading, network, processes, small, training
+    from mfer_lightning.benchmark import ceiling, convolutions, loading, network, processes, small_model, training
 
     repeats, steps, faces, smallest, largest = config["repeats"], config["steps"], config["faces"], works[0], works[-1]
     device, bfloat16 = smallest.where, smallest.bfloat16
@@ -117,7 +117,7 @@ def _measure(part: str, config: dict[str, Any], works: list[Work], threads: int,
             "end_to_end": lambda: training.measure_end_to_end(
                 folder, smallest, workers, min(steps, device.steps), min(repeats, 3)
             ),
-            "small": lambda: small.measure_small(folder, faces, workers, repeats, bfloat16),
+            "small": lambda: small_model.measure_small(folder, faces, workers, repeats, bfloat16),
             "loader": lambda: loading.measure_loader(folder, faces, (0, workers), repeats, device),
             "overhead": lambda: training.measure_overhead(folder, steps, repeats),
             "startup": lambda: processes.measure_startup(repeats),

@@ -9,12 +9,12 @@ import pytest
 from scipy import stats
 
 from mfer_lightning.evaluation.statistics import compare_against_baseline, compare_methods, holm
-from mfer_lightning.evaluation.statistics.components import (
+from mfer_lightning.evaluation.statistics.simulation import Setting, expected_spread, simulate_runs
+from mfer_lightning.evaluation.statistics.variance_components import (
     Components,
     effective_degrees_of_freedom,
     variance_components,
 )
-from mfer_lightning.evaluation.statistics.simulation import Setting, expected_spread, simulate_runs
 
 
 def runs(seeds: int, images: int, accuracy: float, seed: int = 0) -> np.ndarray:

@@ -41,7 +41,7 @@ from mfer_lightning.data.labels.class_folders import (
     has_classes,
     scan_class_folders,
 )
-from mfer_lightning.data.labels.files import check_images, first_file, first_folder
+from mfer_lightning.data.labels.image_files import check_images, first_file, first_folder
 from mfer_lightning.data.protocols import Expected, Protocol
 from mfer_lightning.emotions import EMOTIONS
 from mfer_lightning.errors import UserError

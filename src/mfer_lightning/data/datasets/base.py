@@ -22,7 +22,7 @@ from mfer_lightning.data.datasets.registry import get_protocol, register
 from mfer_lightning.data.images.cache import default_cache_dir
 from mfer_lightning.data.images.sources import FileSource, ImageSource
 from mfer_lightning.data.index import FaceIndex
-from mfer_lightning.data.labels.files import unreadable
+from mfer_lightning.data.labels.image_files import unreadable
 from mfer_lightning.data.protocols import Protocol
 from mfer_lightning.data.samplers import SAMPLERS, EvalSampler, TrainSampler, world
 from mfer_lightning.data.splits import Split, Splits, make_splits

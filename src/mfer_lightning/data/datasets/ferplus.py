@@ -31,7 +31,7 @@ from mfer_lightning.data.datasets.declaration import DatasetInfo, Layout
 from mfer_lightning.data.datasets.registry import missing_dataset
 from mfer_lightning.data.images.sources import ImageSource, PixelCsvSource
 from mfer_lightning.data.index import FaceIndex
-from mfer_lightning.data.labels.files import check_images
+from mfer_lightning.data.labels.image_files import check_images
 from mfer_lightning.data.labels.tables import check_name, check_unique, malformed, read_csv, readable_text
 from mfer_lightning.data.protocols import LAST_EPOCH, Expected, Protocol
 from mfer_lightning.data.targets import VOTE_RULES

@@ -25,7 +25,7 @@ from mfer_lightning.data.datasets.declaration import DatasetInfo, Layout
 from mfer_lightning.data.datasets.registry import get_protocol, looks_like, missing_dataset
 from mfer_lightning.data.index import PARTITIONS, FaceIndex
 from mfer_lightning.data.labels.class_folders import PARTITION_FOLDERS, find_partitions, scan_class_folders
-from mfer_lightning.data.labels.files import check_images, files_in, listing
+from mfer_lightning.data.labels.image_files import check_images, files_in, listing
 from mfer_lightning.data.labels.tables import check_name, check_unique, malformed, read_csv
 from mfer_lightning.data.protocols import Protocol
 from mfer_lightning.emotions import EMOTIONS, canonical

@@ -38,7 +38,7 @@ from mfer_lightning.data.labels.class_folders import (
     has_classes,
     scan_class_folders,
 )
-from mfer_lightning.data.labels.files import check_images, files_in, first_file, first_folder, listing
+from mfer_lightning.data.labels.image_files import check_images, files_in, first_file, first_folder, listing
 from mfer_lightning.data.labels.tables import check_name, check_unique, malformed, read_lines
 from mfer_lightning.data.protocols import BEST_ON_TEST, Expected, Protocol
 from mfer_lightning.errors import UserError

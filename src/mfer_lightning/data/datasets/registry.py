@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mfer_lightning.data.datasets.declaration import DatasetInfo
-from mfer_lightning.data.labels.files import some, unreadable
+from mfer_lightning.data.labels.image_files import some, unreadable
 from mfer_lightning.data.protocols import Protocol
 from mfer_lightning.errors import UserError, nearest
 

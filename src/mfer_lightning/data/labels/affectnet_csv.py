@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from mfer_lightning.data.labels.files import IMAGE_SUFFIXES
+from mfer_lightning.data.labels.image_files import IMAGE_SUFFIXES
 from mfer_lightning.data.labels.tables import check_name, malformed, read_csv
 from mfer_lightning.errors import UserError
 

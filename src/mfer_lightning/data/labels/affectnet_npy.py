@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from mfer_lightning.data.labels.files import check_images, files_in, listing, some, unreadable
+from mfer_lightning.data.labels.image_files import check_images, files_in, listing, some, unreadable
 from mfer_lightning.errors import UserError
 
 _SUFFIX = "_exp.npy"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mfer_lightning.data.labels.files import listing, some
+from mfer_lightning.data.labels.image_files import listing, some
 from mfer_lightning.emotions import canonical
 from mfer_lightning.errors import UserError
 

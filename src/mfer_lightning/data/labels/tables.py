@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
-from mfer_lightning.data.labels.files import unreadable
+from mfer_lightning.data.labels.image_files import unreadable
 from mfer_lightning.errors import UserError
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import stats
 from scipy.optimize import brentq
 
-from mfer_lightning.evaluation.statistics.components import (
+from mfer_lightning.evaluation.statistics.variance_components import (
     effective_degrees_of_freedom,
     seed_figures,
     variance_components,

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mfer_lightning.evaluation.statistics.components import variance_components
 from mfer_lightning.evaluation.statistics.methods import MIN_SEEDS, noncentrality
+from mfer_lightning.evaluation.statistics.variance_components import variance_components
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ Ours; exact up to the order of sums, and torch's own wherever a graph is capture
 - :mod:`.taps`: dense convolutions on small maps on the CPU, a product a tap.
 - :mod:`.unfold`: dense convolutions as one product over an unfolded map; :mod:`.dense` makes them an operator of torch.
 - :mod:`.choice`: which way is taken, by device, dtype and shape.
-- :mod:`.within`: what the attention modules call.
+- :mod:`.same_size`: what the attention modules call.
 """
 
 from mfer_lightning.nn.convolution.choice import Shape, Ways, choose, forced_ways
@@ -18,8 +18,8 @@ from mfer_lightning.nn.convolution.depthwise import (
     depthwise_weight_gradient,
     speed_up_depthwise,
 )
+from mfer_lightning.nn.convolution.same_size import conv_within_map, ways_for
 from mfer_lightning.nn.convolution.taps import convolve_taps
-from mfer_lightning.nn.convolution.within import conv_within_map, ways_for
 
 __all__ = [
     "DepthwiseConv2d",

@@ -2,8 +2,8 @@
 
 Custom operators, because torch.compile keeps those whole: what it makes of the steps within would be slower. Autocast
 acts before, gradient checkpointing and DistributedDataParallel around them. Exporters do not know them and get torch's
-convolution (:func:`~mfer_lightning.nn.convolution.within.conv_within_map`). There is no second derivative; asking for
-one raises.
+convolution (:func:`~mfer_lightning.nn.convolution.same_size.conv_within_map`). There is no second derivative; asking
+for one raises.
 """
 
 from __future__ import annotations

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from mfer_lightning.benchmark.naive import NaiveResNet, naive_step
 from mfer_lightning.benchmark.network import measure_inference, measure_training
-from mfer_lightning.benchmark.work import Work, build, faces, our_step
+from mfer_lightning.benchmark.plain_baseline import NaiveResNet, naive_step
+from mfer_lightning.benchmark.workload import Work, build, faces, our_step
 from mfer_lightning.nn import MFER
 from mfer_lightning.nn.cost import count_parameters
 
@@ -36,7 +36,7 @@ def test_the_paper_s_network_has_the_paper_s_size():
 
 
 def test_the_small_baseline_is_the_network_of_the_experiment():
-    from mfer_lightning.benchmark.small import NETWORK
+    from mfer_lightning.benchmark.small_model import NETWORK
 
     ours = MFER(NETWORK, 8, attention="none")
     assert count_parameters(NaiveResNet(8, NETWORK["options"])) == count_parameters(ours)

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 
 from mfer_lightning.benchmark.loading import our_loader, their_loader, write_faces
-from mfer_lightning.benchmark.naive import NaiveResNet, naive_step
+from mfer_lightning.benchmark.plain_baseline import NaiveResNet, naive_step
 from mfer_lightning.benchmark.timing import interleaved, rates, speedup
-from mfer_lightning.benchmark.work import Work, our_step
+from mfer_lightning.benchmark.workload import Work, our_step
 from mfer_lightning.emotions import EMOTIONS
 from mfer_lightning.nn import MFER, Preprocess
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from mfer_lightning.benchmark.device import CPU, GPU, Device
-from mfer_lightning.benchmark.naive import NaiveMFER, same_weights
+from mfer_lightning.benchmark.plain_baseline import NaiveMFER, same_weights
 from mfer_lightning.losses import CrossEntropy, Objective
 from mfer_lightning.nn import MFER, Preprocess
 from mfer_lightning.optim import build_optimizer, parameter_groups
