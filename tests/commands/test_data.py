@@ -205,7 +205,7 @@ def test_options_of_training_are_examined_too(mfer: Mfer, ferplus: Path, capsys:
         (("faces=0",), "at least 1"),
         (("sheet=a.jpg",), "a .png file"),
         (("dataset=rafbd",), "Did you mean 'rafdb'"),
-        (("dataset.protocol=none",), "no protocol of facs"),
+        (("dataset.protocol=none",), "not a protocol of facs"),
         (("optimizer=adamx",), "Did you mean 'adamw'"),
         (("--jsn",), "no flag --jsn"),
     ],

@@ -218,7 +218,7 @@ def test_a_sweep_evaluates_each_combination_and_leaves_nothing_beside_the_result
         (("checkpoint={run}", "split=tset"), "did you mean 'test'"),
         (("checkpoint={run}", "dataset=rafbd"), "Did you mean 'rafdb'"),
         (("checkpoint={run}", "dataset=rafdb"), "RAF-DB was not found"),
-        (("checkpoint={run}", "dataset.protocol=nope"), "no protocol of facs"),
+        (("checkpoint={run}", "dataset.protocol=nope"), "not a protocol of facs"),
         (("checkpoint={run}", "dataset.sizee=3"), "has no option `sizee`"),
         (("checkpoint={run}", "dataset=facs", "dataset.sizee=3"), "has no option `sizee`"),
         (("checkpoint={run}", "drop=[joyful]"), "neither the model nor the dataset"),
