@@ -67,7 +67,8 @@ class Predictor:
         trained: Any = self.metadata.get("config")
         dataset: Any = trained.get("dataset", {}) if isinstance(trained, Mapping) else {}
         size = dataset.get("size") if isinstance(dataset, Mapping) else None
-        from mfer_lightning.data.datasets.registry import find_dataset  # Lightning: for files that do not say it alone
+        # imported here because it brings Lightning, and only files that store no alignment need it
+        from mfer_lightning.data.datasets.registry import find_dataset
 
         name = str(self.metadata.get("dataset", ""))
         declared = find_dataset(name)
