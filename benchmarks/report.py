@@ -20,8 +20,8 @@ from mfer_lightning.evaluation.metrics import evaluate
 from mfer_lightning.evaluation.predictions import Predictions
 from mfer_lightning.evaluation.schema import SCHEMA_VERSION
 from mfer_lightning.inference.predict_split import write_features
-from mfer_lightning.report.pages.document import Options
-from mfer_lightning.report.pages.write import write_report
+from mfer_lightning.reporting.pages.document import Options
+from mfer_lightning.reporting.pages.write import write_report
 
 
 def write_run(folder: Path, loss: str, attention: str, seed: int, faces: int, width: int) -> None:

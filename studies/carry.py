@@ -16,7 +16,7 @@ from mfer_lightning.errors import UserError
 from mfer_lightning.evaluation.keep_study import keep_study
 from mfer_lightning.evaluation.runs import check_result
 from mfer_lightning.evaluation.study_archive import ARCHIVE, read_archive, unpack_run
-from mfer_lightning.sweep.identity import is_finished
+from mfer_lightning.sweeps.identity import is_finished
 
 
 def keep(study: Path, runs: Sequence[Path]) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from commands.conftest import FACS, Mfer
-from report.fabricate import write_run
+from reporting.fabricate import write_run
 
 QUICK = "embedding=none"
 
@@ -126,6 +126,6 @@ def test_a_sweep_ends_with_a_report_that_can_be_turned_off_and_never_fails_it(
     def fail(*_: object) -> None:
         raise ValueError("no\nink")
 
-    monkeypatch.setattr("mfer_lightning.report.pages.write.write_report", fail)
+    monkeypatch.setattr("mfer_lightning.reporting.pages.write.write_report", fail)
     assert mfer(*sweep) == 0
     assert "No report was made (no ink). Try again with: mfer report runs/s" in capsys.readouterr().out

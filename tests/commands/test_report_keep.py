@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from commands.conftest import Mfer
-from report.fabricate import change, write_run
+from reporting.fabricate import change, write_run
 
 from mfer_lightning.evaluation.keep_study import keep_study
 from mfer_lightning.evaluation.study_archive import read_archive, unpack_run

@@ -15,8 +15,8 @@ from config.test_compose import composed
 from mfer_lightning.config.location import choices
 from mfer_lightning.nn import MFER
 from mfer_lightning.nn.attention import ConvControl, DSAttention
-from mfer_lightning.report.study.axes import find_axes, flatten
-from mfer_lightning.report.study.contrast_plan import read_plan, told
+from mfer_lightning.reporting.study.axes import find_axes, flatten
+from mfer_lightning.reporting.study.contrast_plan import read_plan, told
 from mfer_lightning.training.checks.trial_build import build_on_trial
 
 ROOT = Path(__file__).parents[2]

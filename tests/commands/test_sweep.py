@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from commands.conftest import FACS, Mfer
 
-from mfer_lightning.sweep.records import TOKEN, JobRecord, read_records, sweep_rows
+from mfer_lightning.sweeps.records import TOKEN, JobRecord, read_records, sweep_rows
 
 SWEEP = (*FACS, "trainer.max_epochs=1", "dataset.train_size=32", "evaluation.embedding_points=0", "name=s")
 

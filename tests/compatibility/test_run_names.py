@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 
 from mfer_lightning.config.location import choices, config_dir, groups
 from mfer_lightning.config.schema import Train, register
-from mfer_lightning.sweep.identity import IRRELEVANT, LATER, run_name
+from mfer_lightning.sweeps.identity import IRRELEVANT, LATER, run_name
 
 FILES = Path(__file__).parent / "files"
 NAMES: dict[str, str] = json.loads((FILES / "run_names.json").read_text())

@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 from mfer_lightning.callbacks import History
 from mfer_lightning.config.location import choices, config_dir, groups
 from mfer_lightning.config.schema import register
-from mfer_lightning.sweep.identity import run_name
+from mfer_lightning.sweeps.identity import run_name
 from mfer_lightning.training.build_trainer import build_callbacks, build_trainer
 from mfer_lightning.training.checks import check_config
 from mfer_lightning.training.checks.trial_build import build_on_trial

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from report.fabricate import change, write_run
+from reporting.fabricate import change, write_run
 
 from mfer_lightning.errors import UserError
 from mfer_lightning.evaluation.keep_study import keep_study

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from mfer_lightning.evaluation.machine_paths import PathRemover, elsewhere, private_folder
-from mfer_lightning.report.study.axes import flatten
-from mfer_lightning.sweep.identity import config_hash
+from mfer_lightning.reporting.study.axes import flatten
+from mfer_lightning.sweeps.identity import config_hash
 
 
 def config(data: str = "/disk/sets", runs: str = "/disk/sets/runs", **dataset: Any) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from mfer_lightning.config.location import use_config_dirs
 from mfer_lightning.config.plugins import missing_plugins, plugins_loaded
 from mfer_lightning.errors import UserError
 from mfer_lightning.inference.model import read_model
-from mfer_lightning.sweep.identity import config_hash
+from mfer_lightning.sweeps.identity import config_hash
 
 #: Each test has a copy of the files, and timm notices.
 pytestmark = pytest.mark.filterwarnings("ignore:Overwriting tiny_net:UserWarning")

@@ -6,11 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from report.fabricate import write_run
+from reporting.fabricate import write_run
 from studies.conftest import Script
 
 from mfer_lightning.evaluation.study_archive import ARCHIVE, ArchivedRun, read_archive, write_archive
-from mfer_lightning.sweep.identity import is_finished
+from mfer_lightning.sweeps.identity import is_finished
 
 CARRY = "carry.py"
 

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from report.fabricate import write_run
+from reporting.fabricate import write_run
 from studies.conftest import Script
 
 SEEDS = "ferplus_ablation/seeds.py"

@@ -23,7 +23,7 @@ from mfer_lightning.errors import UserError, check_choice, nearest
 from mfer_lightning.figures.example_grid import surest
 from mfer_lightning.figures.saliency import Explained, plot_attention, plot_saliency
 from mfer_lightning.files import atomic_path, write_json
-from mfer_lightning.report.terminal.results import print_places
+from mfer_lightning.reporting.terminal.results import print_places
 from mfer_lightning.tracking.provenance import versions
 
 #: How faces are chosen, with the words of titles.

@@ -19,7 +19,7 @@ from mfer_lightning.evaluation.uncertainty import annotator_figures, metric_inte
 from mfer_lightning.figures.split_figures import draw_figures
 from mfer_lightning.files import write_json
 from mfer_lightning.inference.match_classes import ClassMatch, match_classes
-from mfer_lightning.report.terminal.results import print_evaluation
+from mfer_lightning.reporting.terminal.results import print_evaluation
 
 
 def evaluate_predictions(

@@ -22,7 +22,7 @@ from mfer_lightning.errors import UserError, check_choice, nearest
 from mfer_lightning.figures.change_sheet import plot_changes
 from mfer_lightning.figures.robustness import plot_lists, plot_robustness
 from mfer_lightning.files import atomic_path, write_json
-from mfer_lightning.report.terminal.robustness import describe_batch, print_robustness
+from mfer_lightning.reporting.terminal.robustness import describe_batch, print_robustness
 from mfer_lightning.tracking.provenance import hardware, versions
 
 SCHEMA_VERSION = 1

@@ -29,7 +29,7 @@ from mfer_lightning.inference.predict_split import (
     write_features,
 )
 from mfer_lightning.nn.cost import count_gflops, count_parameters
-from mfer_lightning.report.terminal.results import print_result
+from mfer_lightning.reporting.terminal.results import print_result
 from mfer_lightning.tracking.provenance import git_state, hardware, peak_memory_bytes, versions
 
 

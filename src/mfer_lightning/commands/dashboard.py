@@ -28,7 +28,7 @@ def _dashboard(config: dict[str, Any]) -> int:
     folders = run_folders(config["runs"], "runs=")
     if importlib.util.find_spec("wandb_workspaces") is None:
         raise UserError("mfer dashboard needs W&B's workspaces: pip install 'mfer_lightning[dashboard]'.")
-    from mfer_lightning.sweep.identity import setting_name
+    from mfer_lightning.sweeps.identity import setting_name
     from mfer_lightning.tracking.dashboards.runs import by_protocol, read_runs
 
     runs = read_runs(folders, setting_name)  # first: a mistake is answered before W&B's packages are imported

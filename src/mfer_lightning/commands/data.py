@@ -49,7 +49,7 @@ def _examine(config: dict[str, Any], options: Sequence[str]) -> int:
 
     from mfer_lightning.config.compose import compose_train
     from mfer_lightning.data.doctor import Finding, examine
-    from mfer_lightning.report.terminal.doctor import as_json, print_examination
+    from mfer_lightning.reporting.terminal.doctor import as_json, print_examination
     from mfer_lightning.training.build import build_datamodule
     from mfer_lightning.training.checks import check_config
 

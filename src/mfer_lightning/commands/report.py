@@ -59,8 +59,8 @@ def report_on_sweep(sweep_dir: Path, arguments: Sequence[str]) -> None:
     try:
         if not _wanted(sweep_dir, arguments):
             return
-        from mfer_lightning.report.pages.document import Options
-        from mfer_lightning.report.pages.write import PAGE, write_report
+        from mfer_lightning.reporting.pages.document import Options
+        from mfer_lightning.reporting.pages.write import PAGE, write_report
 
         write_report([str(sweep_dir)], sweep_dir / "report", Options())
         print(f"Report: {sweep_dir / 'report' / PAGE}")
@@ -101,9 +101,9 @@ def _report(config: dict[str, Any]) -> int:
 
     from rich.console import Console
 
-    from mfer_lightning.report.pages.document import Options
-    from mfer_lightning.report.pages.write import PAGE, write_report
-    from mfer_lightning.report.study.contrast_plan import read_plan
+    from mfer_lightning.reporting.pages.document import Options
+    from mfer_lightning.reporting.pages.write import PAGE, write_report
+    from mfer_lightning.reporting.study.contrast_plan import read_plan
 
     output = Path(config["output"] or folder_of(folders[0]) / "report").expanduser()
     options = Options(
@@ -135,7 +135,7 @@ def _keep(folders: Sequence[str], into: str) -> None:
     from rich.console import Console
 
     from mfer_lightning.evaluation.keep_study import keep_study
-    from mfer_lightning.report.study.provenance import said_once
+    from mfer_lightning.reporting.study.provenance import said_once
 
     with Console(stderr=True).status("keeping numbers"):
         kept = keep_study(folders, into)

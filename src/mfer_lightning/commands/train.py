@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mfer_lightning.sweep.launch import launch
-from mfer_lightning.sweep.plan import Sweep
+from mfer_lightning.sweeps.launch import launch
+from mfer_lightning.sweeps.plan import Sweep
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -31,10 +31,10 @@ def main(arguments: Sequence[str]) -> int:
 def _end_sweep(sweep: Sweep, arguments: Sequence[str]) -> None:
     """Say what came of a sweep. Called once, in the process that launched it, when its jobs have ended."""
     from mfer_lightning.commands.report import report_on_sweep
-    from mfer_lightning.report.terminal.results import print_sweep
-    from mfer_lightning.report.terminal.search import print_search
-    from mfer_lightning.sweep.records import read_records, sweep_rows
-    from mfer_lightning.sweep.search import best_trial
+    from mfer_lightning.reporting.terminal.results import print_sweep
+    from mfer_lightning.reporting.terminal.search import print_search
+    from mfer_lightning.sweeps.records import read_records, sweep_rows
+    from mfer_lightning.sweeps.search import best_trial
 
     records = read_records(sweep.folder)
     if records or sweep.study is None:

@@ -19,16 +19,27 @@ from mfer_lightning.config.former_names import current
 from mfer_lightning.config.plugins import find_in_plugin, in_plugin, is_reserved
 from mfer_lightning.errors import UserError, nearest
 
-#: Modules whose public classes and functions a configuration may name.
+#: Modules whose public classes and functions any configuration may name, that of a checkpoint included.
 ALLOWED = ("mfer_lightning.data.datasets", "mfer_lightning.losses", "mfer_lightning.nn", "mfer_lightning.optim")
 
+#: Node of the configuration -> further modules whose public classes it may name. Such a node is built from the user's
+#: configuration only. A checkpoint's is stored and never built, so that a file builds no callback, logger or transform.
+LIBRARIES: Mapping[str, tuple[str, ...]] = {
+    "augment": ("mfer_lightning.data.augment", "albumentations"),
+    "callbacks": ("mfer_lightning.callbacks", "lightning.pytorch.callbacks"),
+    "logger": ("lightning.pytorch.loggers",),
+    "metrics": ("torchmetrics", "torchmetrics.classification"),
+}
 
-def locate(target: str, where: str = "the configuration") -> Any:
+
+def locate(target: str, where: str = "the configuration", libraries: Sequence[str] = ()) -> Any:
     """Return what a ``_target_`` names, if a configuration may name it.
 
     Args:
         target: dotted name, e.g. ``"mfer_lightning.losses.DSFLoss"``.
         where: what to call the place it came from in an error message.
+        libraries: further modules of which public classes, and no functions, may be named: an entry of
+            :data:`LIBRARIES`.
 
     Returns:
         The class or function.
@@ -45,15 +56,18 @@ def locate(target: str, where: str = "the configuration") -> Any:
     module_name, _, name = current(target).rpartition(".")
     if in_plugin(module_name):
         return find_in_plugin(target, where)
+    if module_name in libraries:
+        return _public_class(module_name, name, where)
     if module_name not in ALLOWED or name.startswith("_"):
         if module_name and not is_reserved(module_name):
             raise UserError(
                 f"{where} names `{target}`, which is not allowed: `{module_name.partition('.')[0]}` is not a loaded "
                 f"plugin. If it is a package of yours, give plugins=[{module_name.partition('.')[0]}]."
             )
+        legal = ", ".join((*ALLOWED, *libraries))
         raise UserError(
-            f"{where} names `{target}`, which it may not: only names directly in {', '.join(ALLOWED)} can be built "
-            "from a configuration. Use your class from Python instead, or give its package as a plugin, plugins=[...]."
+            f"{where} names `{target}`, which it may not: only names directly in {legal} can be built from a "
+            "configuration. Use your class from Python instead, or give its package as a plugin, plugins=[...]."
         )
     module = importlib.import_module(module_name)
     public = list(getattr(module, "__all__", ()))
@@ -62,11 +76,26 @@ def locate(target: str, where: str = "the configuration") -> Any:
     return getattr(module, name)
 
 
+def _public_class(module_name: str, name: str, where: str) -> type:
+    """Return a class that a library's module exports."""
+    module = importlib.import_module(module_name)
+    exported = getattr(module, "__all__", None) or dir(module)
+    classes = [n for n in exported if not n.startswith("_") and inspect.isclass(getattr(module, n, None))]
+    if name not in classes:
+        raise UserError(
+            f"{where} names `{module_name}.{name}`, and {module_name} has no such public class: "
+            f"{nearest(name, classes)}"
+        )
+    found: type = getattr(module, name)
+    return found
+
+
 def instantiate(
     node: Mapping[str, Any],
     *,
     where: str = "the configuration",
-    base: type | None = None,
+    base: type | tuple[type, ...] | None = None,
+    libraries: Sequence[str] = (),
     elsewhere: Mapping[str, str] = MappingProxyType({}),
     **available: Any,
 ) -> Any:
@@ -75,7 +104,9 @@ def instantiate(
     Args:
         node: plain mapping with ``_target_`` and keyword arguments; nested nodes with ``_target_`` are built first.
         where: what to call the node in an error message, e.g. ``"loss.feature"``.
-        base: class that the target must derive from; None: any class or function will do.
+        base: class that the target must derive from; None: any class or function will do. With ``libraries`` it holds
+            for nested nodes too, and must be given.
+        libraries: further modules whose public classes may be named, see :func:`locate`.
         elsewhere: argument -> option, for values of ``available`` that are options of other nodes.
         available: values that are known only at run time (``num_classes``, ``feature_dim``, ``class_counts`` ...);
             those that the target's signature names, and the node does not set, are passed on.
@@ -88,11 +119,13 @@ def instantiate(
     """
     if "_target_" not in node:
         raise UserError(f"{where} has no `_target_`: it must name the class to build.")
-    target = locate(str(node["_target_"]), where)
+    target = locate(str(node["_target_"]), where, libraries)
     if base is not None and not (isinstance(target, type) and issubclass(target, base)):
-        raise UserError(f"{where}: `{node['_target_']}` is not a {base.__name__}.")
+        bases = base if isinstance(base, tuple) else (base,)
+        raise UserError(f"{where}: `{node['_target_']}` is not a {' or '.join(b.__name__ for b in bases)}.")
+    further: dict[str, Any] = {"libraries": libraries, "base": base} if libraries else {}
     arguments = {
-        key: _build(value, f"{where}.{key}", available)
+        key: _build(value, f"{where}.{key}", {**available, **further})
         for key, value in node.items()
         if key not in ("_target_", "name")
     }

@@ -18,7 +18,7 @@ _HOME = re.compile(r"(?<![\w.~-])(?:/(?:home|Users)/[^/\s\"']+|/root(?![\w.-])|[
 class PathRemover:
     """Replace the paths that a configuration names by neutral ones.
 
-    Paths do not belong to a method (:mod:`mfer_lightning.sweep.identity`), so a report groups the runs as before.
+    Paths do not belong to a method (:mod:`mfer_lightning.sweeps.identity`), so a report groups the runs as before.
 
     Args:
         config: a run's configuration.

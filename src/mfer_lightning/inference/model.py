@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mfer_lightning.config.instantiate import locate
+from mfer_lightning.config.instantiate import LIBRARIES, locate
 from mfer_lightning.config.plugins import missing_plugins
 from mfer_lightning.errors import UserError
 from mfer_lightning.inference import file_checks
@@ -239,21 +239,28 @@ def build_model(description: Mapping[str, Any], weights: Mapping[str, Tensor], s
     return FERModel(network, preprocess, names, metadata, source)
 
 
-def check_targets(config: Any, source: Path) -> None:
+def check_targets(config: Any, source: Path, libraries: Sequence[str] = ()) -> None:
     """Refuse a stored configuration that names code outside the whitelist, although nothing of it would be called.
+
+    Callbacks, loggers, metrics and transforms are compared by name alone: nothing here imports or builds them.
+
+    Args:
+        config: the configuration, or a part of it.
+        source: the file, for the message.
+        libraries: modules that this part may name beyond those that anything may.
 
     Raises:
         UserError: naming the target.
     """
     if isinstance(config, Mapping):
         for key, value in config.items():
-            if key == "_target_":
+            if key == "_target_" and str(value).rpartition(".")[0] not in libraries:
                 locate(str(value), f"the configuration stored in {source}")
             else:
-                check_targets(value, source)
+                check_targets(value, source, libraries or LIBRARIES.get(key, ()))
     elif isinstance(config, (list, tuple)):
         for value in config:
-            check_targets(value, source)
+            check_targets(value, source, libraries)
 
 
 def choose_device(name: str) -> torch.device:

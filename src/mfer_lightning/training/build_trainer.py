@@ -33,8 +33,8 @@ from mfer_lightning.callbacks import (
 )
 from mfer_lightning.config.precision import configured_precision
 from mfer_lightning.errors import UserError
-from mfer_lightning.sweep.ranks import external_environment
-from mfer_lightning.sweep.slurm import requeue_command
+from mfer_lightning.sweeps.ranks import external_environment
+from mfer_lightning.sweeps.slurm import requeue_command
 from mfer_lightning.tracking.epoch_curves import EpochCurves
 from mfer_lightning.tracking.loggers import build_loggers
 from mfer_lightning.training.checks.hardware import device_count

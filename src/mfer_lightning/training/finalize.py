@@ -25,7 +25,7 @@ from mfer_lightning.inference.match_classes import ClassMatch
 from mfer_lightning.inference.predict_split import SplitName, groups_of, predict_with_trainer, tabulate, write_features
 from mfer_lightning.module import FERModule
 from mfer_lightning.nn.cost import count_parameters
-from mfer_lightning.report.terminal.results import print_result
+from mfer_lightning.reporting.terminal.results import print_result
 from mfer_lightning.tracking.provenance import hardware, peak_memory_bytes, versions
 from mfer_lightning.training.publish_results import publish_result
 from mfer_lightning.training.resume import mixed_arithmetic

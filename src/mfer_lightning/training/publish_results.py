@@ -19,7 +19,7 @@ from mfer_lightning.evaluation.predictions import Predictions
 from mfer_lightning.figures.example_grid import COLUMNS, plot_example_grid, surest
 from mfer_lightning.module import FERModule
 from mfer_lightning.nn.cost import count_parameters
-from mfer_lightning.sweep.identity import setting_name
+from mfer_lightning.sweeps.identity import setting_name
 from mfer_lightning.tracking import names
 from mfer_lightning.tracking.publication import Examples, Publication
 from mfer_lightning.tracking.tensorboard_run import RunTensorBoardLogger

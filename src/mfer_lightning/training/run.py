@@ -27,11 +27,11 @@ from mfer_lightning.data.images.cache import available_cpus
 from mfer_lightning.errors import UserError
 from mfer_lightning.files import remove_leftovers, write_text
 from mfer_lightning.memory import keep_freed_memory
-from mfer_lightning.report.terminal.training_start import print_start
-from mfer_lightning.sweep.identity import claim_run_dir, is_finished, run_name
-from mfer_lightning.sweep.lock import run_lock
-from mfer_lightning.sweep.ranks import decide_together, is_first_rank
-from mfer_lightning.sweep.records import read_records
+from mfer_lightning.reporting.terminal.training_start import print_start
+from mfer_lightning.sweeps.identity import claim_run_dir, is_finished, run_name
+from mfer_lightning.sweeps.lock import run_lock
+from mfer_lightning.sweeps.ranks import decide_together, is_first_rank
+from mfer_lightning.sweeps.records import read_records
 from mfer_lightning.tracking.open_loggers import tracked
 from mfer_lightning.tracking.provenance import PATCH, git_state
 from mfer_lightning.training.build import build_datamodule, build_module

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from tracking.wandb_folder import OfflineRun, read_offline_runs
 
-from mfer_lightning.sweep.identity import setting_name
+from mfer_lightning.sweeps.identity import setting_name
 from mfer_lightning.tracking import names
 from mfer_lightning.tracking.dashboards.charts import BAR_FIELDS, CHARTS, HEAT_FIELDS
 from mfer_lightning.tracking.dashboards.runs import read_runs

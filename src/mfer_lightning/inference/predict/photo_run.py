@@ -19,8 +19,8 @@ from mfer_lightning.inference.media.photo_files import Photos
 from mfer_lightning.inference.predict.journal import Journal, Stamp, stamp_of
 from mfer_lightning.inference.predictor import Predictor
 from mfer_lightning.inference.results import NO_FACE, OK, Prediction
-from mfer_lightning.report.terminal.predictions import count, print_summary
-from mfer_lightning.sweep.lock import run_lock
+from mfer_lightning.reporting.terminal.predictions import count, print_summary
+from mfer_lightning.sweeps.lock import run_lock
 
 #: Bytes of a file's name. File systems allow 255, and some are used while a file is written.
 _LONGEST_NAME = 240

@@ -24,8 +24,8 @@ from mfer_lightning.inference.predict.journal import LINES, Journal, stamp_of
 from mfer_lightning.inference.predict.photo_run import marks
 from mfer_lightning.inference.predictor import MOST_WAITING, Predictor
 from mfer_lightning.inference.results import Prediction
-from mfer_lightning.report.terminal.predictions import print_summary
-from mfer_lightning.sweep.lock import run_lock
+from mfer_lightning.reporting.terminal.predictions import print_summary
+from mfer_lightning.sweeps.lock import run_lock
 
 #: Written when a video is done: its counts, and which state of the file they are of.
 SUMMARY = "summary.json"

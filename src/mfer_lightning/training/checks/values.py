@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mfer_lightning.errors import Range, UserError, nearest
-from mfer_lightning.sweep.identity import check_name
+from mfer_lightning.sweeps.identity import check_name
 from mfer_lightning.views import LARGEST_SHIFT
 
 #: Faces larger than this are photographs.

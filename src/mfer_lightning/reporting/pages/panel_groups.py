@@ -1,0 +1,88 @@
+"""Draw the panels of a section into files, and group them under headings."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mfer_lightning.reporting.study.sections import Method, Section
+
+#: Methods that get panels of their own; with more, a page could not be read.
+MOST_PANELS = 12
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One panel.
+
+    Args:
+        file: its PNG, relative to the report's folder.
+        svg: the same for the page.
+        alt: what it shows, in words.
+    """
+
+    file: str
+    svg: str
+    alt: str
+
+
+@dataclass(frozen=True)
+class Group:
+    """Panels that belong together, with a heading.
+
+    Args:
+        title: heading.
+        caption: how to read them.
+        pictures: at least one.
+    """
+
+    title: str
+    caption: str
+    pictures: tuple[Picture, ...]
+
+
+class SectionPanels:
+    """Draws the panels of a section.
+
+    Args:
+        section: what to draw.
+        folder: the report's folder.
+    """
+
+    def __init__(self, section: Section, folder: Path) -> None:
+        self.section = section
+        self.folder = folder
+        self.methods = self._shown()
+
+    def limit_note(self, shown: int | None = None) -> str:
+        """Say how many methods are shown, if it is not all of them; ``shown`` as a rule are those of ``methods``."""
+        total, shown = len(self.section.methods), len(self.methods) if shown is None else shown
+        return f" Of {total} methods {shown} are shown." if shown < total else ""
+
+    def picture(self, name: str, alt: str, draw: Callable[..., str], *data: Any, **options: Any) -> Picture:
+        """Draw a panel.
+
+        Args:
+            name: of its file, any words.
+            alt: what it shows.
+            draw: one of the panels of :mod:`mfer_lightning.figures`, which takes ``path`` and returns SVG.
+            data: what is drawn.
+            options: further arguments of ``draw``.
+        """
+        safe = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:80] or "figure"
+        file = f"figures/{self.section.slug}/{safe}.png"
+        return Picture(file, draw(*data, path=self.folder / file, **options), alt)
+
+    def _shown(self) -> list[Method]:
+        """Choose the methods with panels: all, or the baseline and the highest means."""
+        section = self.section
+        if len(section.methods) <= MOST_PANELS:
+            return list(section.methods)
+        ranked = sorted(section.methods, key=lambda m: -float(np.mean(m.figures("accuracy") or [0.0])))
+        kept = [section.baseline, *(m for m in ranked if m is not section.baseline)][:MOST_PANELS]
+        return [m for m in section.methods if m in kept]

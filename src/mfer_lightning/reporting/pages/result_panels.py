@@ -1,0 +1,192 @@
+"""Draw the panels of a section that show results: methods, contrasts, classes, confusion, calibration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mfer_lightning.evaluation.intervals import wilson
+from mfer_lightning.evaluation.statistics import summarise_seeds
+from mfer_lightning.evaluation.statistics.methods import MethodComparison, MethodMetric
+from mfer_lightning.figures.confusion import confusion_panel
+from mfer_lightning.figures.estimates import Estimate, estimates_panel
+from mfer_lightning.figures.reliability import reliability_panel
+from mfer_lightning.reporting.pages.panel_groups import Group, SectionPanels
+from mfer_lightning.reporting.study.ablation_tables import recalls
+from mfer_lightning.reporting.study.comparisons import signed
+from mfer_lightning.reporting.study.contrast_tables import in_figure, metric_in_words
+from mfer_lightning.reporting.study.contrasts import Planned
+from mfer_lightning.reporting.study.method_tables import SHARES
+from mfer_lightning.reporting.study.sections import Method, Section
+
+
+def method_panels(panels: SectionPanels, metric: str) -> Group | None:
+    """Draw the main figures with their intervals, and the differences from the baseline."""
+    section, pictures = panels.section, []
+    for name, named in SHARES.items():
+        rows = [row for m in panels.methods if (row := _over_seeds(m, name, m is section.baseline))]
+        if not rows:
+            continue
+        title = named.removesuffix(" %")
+        base = section.baseline.figures(name)
+        alt = f"{title} of each method in per cent: {'; '.join(f'{r.label} {r.value:.1f}' for r in rows)}."
+        person = _one_annotator(section) if name == "accuracy" else None
+        if person is not None:
+            alt += f" A single annotator agrees with the others on {person[0]:.1f}."
+        lines = {"baseline": 100 * float(np.mean(base)) if base else None, "reference": person}
+        words = {"title": title[0].upper() + title[1:], "unit": f"{title} (%)"}
+        pictures.append(panels.picture(name, alt, estimates_panel, rows, **words, **lines))
+    compared = [(m, c) for m in panels.methods if (c := section.comparisons.get(m.label)) is not None]
+    if compared:
+        title = "Difference from the baseline"
+        told = "; ".join(f"{m.short} {signed(c.difference)}, {c.verdict}" for m, c in compared)
+        words = {"title": title, "unit": f"{SHARES.get(metric, metric).removesuffix(' %')}, points"}
+        rows, alt = [_difference(m.short, c) for m, c in compared], f"{title} in points: {told}."
+        pictures.append(panels.picture("difference", alt, estimates_panel, rows, differences=True, **words))
+    caption = (
+        "Lines are 95% intervals: of the mean over seeds (of a single seed's accuracy, over faces), and in the last "
+        "panel of the difference over seeds and faces (▲ better, ▼ worse, ● tie, ◆ undecided, Holm-corrected). Small "
+        "dots are seeds, the dashed line is the baseline; where votes exist, the dotted line is how often a single "
+        f"annotator agrees with the others, which a model may surpass.{panels.limit_note()}"
+    )
+    return Group("Figures with intervals", caption, tuple(pictures)) if pictures else None
+
+
+def contrast_panels(panels: SectionPanels, judged: Sequence[Planned], metric: MethodMetric) -> Group | None:
+    """Draw the difference of every planned contrast with its interval; None where nothing could be compared.
+
+    Args:
+        panels: draws them.
+        judged: of :func:`mfer_lightning.reporting.study.contrasts.judge`.
+        metric: the compared figure.
+    """
+    if all(planned.comparison is None for planned in judged):
+        return None
+    rows, told = [], []
+    for planned in judged:
+        name, words, comparison = planned.contrast.name, in_figure(planned), planned.comparison
+        if comparison is None:
+            rows.append(Estimate(name, verdict="undecided", words=words))
+            told.append(f"{name} {words}")
+        else:
+            rows.append(_difference(name, comparison, words))
+            told.append(f"{name} {signed(comparison.difference)}, {words}")
+    alt = f"Differences of the planned contrasts in points: {'; '.join(told)}."
+    text = {"title": "Planned contrasts", "unit": f"difference in {metric_in_words(metric)}, points"}
+    picture = panels.picture("contrasts", alt, estimates_panel, rows, differences=True, **text)
+    family = "the contrasts of its family" if len({p.contrast.family for p in judged}) > 1 else "these contrasts"
+    caption = (
+        "Difference of the two methods of each contrast with its 95% interval over seeds and faces (▲ better, ▼ worse, "
+        f"● tie, ◆ undecided, Holm-corrected over {family} alone). What could be seen, in points, is the true "
+        "difference that would have been found four times in five."
+    )
+    return Group("Differences with intervals", caption, (picture,))
+
+
+def confusion_panels(panels: SectionPanels) -> Group:
+    """Draw a confusion matrix for each method, summed over its seeds."""
+    pictures, names = [], panels.section.class_names
+    for method in panels.methods:
+        total = np.sum([np.asarray(run.result["confusion"]) for run in method.runs], axis=0)
+        alt = f"Confusion matrix of {method.short}. {_largest_confusions(total, names)}"
+        name = f"confusion-{method.short}"
+        pictures.append(panels.picture(name, alt, confusion_panel, total, names, title=method.short))
+    caption = f"Share of each true class in per cent, over all seeds; rows are the truth.{panels.limit_note()}"
+    return Group("Confusion matrices", caption, tuple(pictures))
+
+
+def class_panels(panels: SectionPanels) -> Group:
+    """Draw the recall of each class with every method."""
+    pictures = []
+    for name, n in zip(panels.section.class_names, panels.section.support, strict=True):
+        rows = []
+        for method in panels.methods:
+            values = recalls(method, name)
+            if values and n:
+                mean = float(np.mean(values))
+                rows.append(_estimate(method.short, mean, *wilson(round(mean * n), n), values))
+        if rows:
+            alt = f"Recall of {name} in per cent: {'; '.join(f'{r.label} {r.value:.0f}' for r in rows)}."
+            words = {"title": f"{name} ({n:,} faces)", "unit": "recall (%)"}
+            pictures.append(panels.picture(f"recall-{name}", alt, estimates_panel, rows, **words))
+    caption = (
+        "Mean recall over seeds, which are the small dots. Lines are Wilson's 95% intervals for one network of that "
+        f"recall on as many faces: what other faces would change.{panels.limit_note()}"
+    )
+    return Group("Recall of each class", caption, tuple(pictures))
+
+
+def reliability_panels(panels: SectionPanels) -> Group | None:
+    """Draw a reliability diagram for each method, its seeds joined."""
+    pictures = []
+    for method in panels.methods:
+        tables = [run.table for run in method.runs if run.table is not None]
+        if not tables:
+            continue
+        p, y = np.concatenate([t.probabilities for t in tables]), np.concatenate([t.label for t in tables])
+        error = method.figures("ece")
+        title = method.short + (f": ECE {100 * float(np.mean(error)):.1f}%" if error else "")
+        sure, right = 100 * float(p.max(axis=1).mean()), 100 * float((p.argmax(axis=1) == y).mean())
+        alt = f"Reliability of {title}. Mean confidence {sure:.1f}%, accuracy {right:.1f}%."
+        pictures.append(panels.picture(f"reliability-{method.short}", alt, reliability_panel, p, y, title=title))
+    caption = (
+        "Accuracy over confidence in ten bins of equal mass, all seeds joined. On the dashed line confidences can be "
+        "believed; below it the network is surer than right. ECE is the mean of the seeds' own (15 bins)."
+        f"{panels.limit_note()}"
+    )
+    return Group("Reliability", caption, tuple(pictures)) if pictures else None
+
+
+def _over_seeds(method: Method, name: str, is_baseline: bool) -> Estimate | None:
+    values = method.figures(name)
+    if not values:
+        return None
+    found = summarise_seeds(values)
+    low, high = found.low, found.high
+    if len(values) == 1 and name == "accuracy":
+        n = int(method.runs[0].result["n"])
+        low, high = wilson(round(values[0] * n), n)
+    if low is not None and high is not None:
+        low, high = max(low, 0.0), min(high, 1.0)
+    return _estimate(method.short, found.mean, low, high, values, "" if is_baseline else "tie")
+
+
+def _difference(label: str, comparison: MethodComparison, words: str = "") -> Estimate:
+    low, high = comparison.low, comparison.high
+    return _estimate(label, comparison.difference, low, high, verdict=comparison.verdict, words=words)
+
+
+def _estimate(
+    label: str,
+    value: float,
+    low: float | None,
+    high: float | None,
+    seeds: Sequence[float] = (),
+    verdict: str = "tie",
+    words: str = "",
+) -> Estimate:
+    """Make a row in per cent of shares; a single seed is not drawn apart."""
+    low, high = (None if end is None else 100 * end for end in (low, high))
+    dots = tuple(100 * v for v in seeds) if len(seeds) > 1 else ()
+    return Estimate(label, 100 * value, low, high, dots, verdict, words)
+
+
+def _one_annotator(section: Section) -> tuple[float, str] | None:
+    """Return how often a single annotator agrees with the others, if results say it; all are of the same faces."""
+    for run in section.runs:
+        found = run.result.get("annotators")
+        value = found.get("single_annotator") if isinstance(found, Mapping) else None
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            return 100 * float(value), "a single annotator"
+    return None
+
+
+def _largest_confusions(confusion: NDArray[np.integer], names: Sequence[str]) -> str:
+    total = confusion.sum(axis=1, keepdims=True)
+    share = np.divide(confusion, total, out=np.zeros(confusion.shape), where=total > 0)
+    np.fill_diagonal(share, 0)
+    pairs = [divmod(int(i), len(names)) for i in np.argsort(-share, axis=None)[:3] if share.flat[i] > 0]
+    told = ", ".join(f"{names[i]} as {names[j]} {100 * share[i, j]:.0f}%" for i, j in pairs)
+    return f"Largest confusions: {told}." if pairs else "No confusions."

@@ -1,0 +1,98 @@
+"""Draw the panels of a section that need more than results: learning curves, and features in the plane."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mfer_lightning.errors import UserError
+from mfer_lightning.evaluation.metrics_csv import Curve, read_curves
+from mfer_lightning.figures.embedding import embed, embedding_panel
+from mfer_lightning.figures.learning_curves import STYLES, band, curves_panel
+from mfer_lightning.reporting.pages.panel_groups import Group, SectionPanels
+from mfer_lightning.reporting.study.feature_space import FeatureSpace
+from mfer_lightning.reporting.study.sections import Method
+
+#: Embeddings, each of which takes seconds.
+MOST_EMBEDDINGS = 6
+
+#: Column of ``metrics.csv`` -> heading, unit, factor.
+CURVES = {
+    "val/accuracy": ("Accuracy on val", "accuracy (%)", 100.0),
+    "train/loss": ("Training loss", "loss", 1.0),
+    "val/nll": ("Negative log-likelihood on val", "nats", 1.0),
+}
+EMBEDDINGS = {"tsne": "t-SNE: neighbourhoods count, distances between clusters mean little", "pca": "PCA"}
+
+
+def curve_panels(panels: SectionPanels) -> tuple[Group | None, list[str]]:
+    """Draw learning curves, the mean over seeds with a band; return what could not be read as well."""
+    found: dict[str, dict[str, list[Curve]]] = {name: {} for name in CURVES}
+    problems: list[str] = []
+    shown = panels.methods[: len(STYLES)]
+    for method in shown:
+        for curves in _curves(method, problems):
+            for name in CURVES:
+                if name in curves:
+                    found[name].setdefault(method.short, []).append(curves[name])
+    marks = {m.short: mean for m in shown if (mean := _selected(m)) is not None}
+    pictures = []
+    for name, (title, unit, factor) in CURVES.items():
+        bands = [b for label, curves_ in found[name].items() if (b := band(label, curves_)) is not None]
+        if bands:
+            told = "; ".join(f"{b.label} from {factor * b.mean[0]:.3g} to {factor * b.mean[-1]:.3g}" for b in bands)
+            here = marks if name.startswith("val/") else None
+            options = {"title": title, "unit": unit, "scale": factor, "marks": here}
+            alt = f"{title} over the epochs: {told}."
+            pictures.append(panels.picture(f"curve-{name}", alt, curves_panel, bands, **options))
+    caption = (
+        "Mean over seeds with a band of one standard deviation; dots stand at the mean selected epoch. Losses of "
+        "different methods hold different terms: compare their course, not their height."
+        f"{panels.limit_note(len(shown))}"
+    )
+    return (Group("Learning curves", caption, tuple(pictures)) if pictures else None), problems
+
+
+def embedding_panels(panels: SectionPanels, space: FeatureSpace, how: str) -> Group | None:
+    """Draw features in the plane side by side, a panel for each method.
+
+    Args:
+        panels: draws them.
+        space: of :func:`mfer_lightning.reporting.study.feature_space.measure_features`.
+        how: ``tsne`` or ``pca``.
+    """
+    pictures = []
+    shown = [m for m in panels.methods if m.label in space.clouds][:MOST_EMBEDDINGS]
+    for method in shown:
+        cloud = space.clouds[method.label]
+        ratios = [m.ratio for m in space.overall[method.label] if m.ratio is not None]
+        below = f"spread / distance {float(np.mean(ratios)):.2f}" if ratios else ""
+        alt = f"Features of {method.short} in the plane, coloured by true class; {below or 'one class only'}."
+        plane, names = embed(cloud.feature, how), panels.section.class_names
+        words = {"title": method.short, "below": below}
+        name = f"embedding-{method.short}"
+        pictures.append(panels.picture(name, alt, embedding_panel, plane, cloud.label, names, **words))
+    caption = (
+        f"Features of each method's first seed ({EMBEDDINGS[how]}), as in the MFER paper's comparison of losses. The "
+        "measure below each is taken in the whole feature space over all faces and seeds, not from the drawing."
+        f"{panels.limit_note(len(shown))}"
+    )
+    return Group("Features in the plane", caption, tuple(pictures)) if pictures else None
+
+
+def _curves(method: Method, problems: list[str]) -> list[dict[str, Curve]]:
+    found = []
+    for run in method.runs:
+        metrics = run.metrics()
+        if not run.trained or metrics is None:
+            continue
+        try:
+            found.append(read_curves(metrics))
+        except (UserError, ValueError) as error:
+            problems.append(f"{run.folder.name}: no learning curves ({error})")
+    return found
+
+
+def _selected(method: Method) -> float | None:
+    epochs = [run.result["selection"]["epoch"] for run in method.runs]
+    known = [float(epoch) for epoch in epochs if isinstance(epoch, (int, float))]
+    return float(np.mean(known)) if known else None

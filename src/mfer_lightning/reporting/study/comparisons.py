@@ -1,0 +1,143 @@
+"""Compare methods, and describe the comparison in text."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mfer_lightning.evaluation.statistics import MethodComparison, compare_against_baseline, same_images
+from mfer_lightning.evaluation.statistics.methods import MIN_SEEDS, MethodMetric
+from mfer_lightning.reporting.study.sections import Section
+
+Correct = dict[str, NDArray[np.bool_]]
+
+
+def compare(section: Section, metric: MethodMetric) -> list[str]:
+    """Compare every method of a section with its baseline, and write the comparisons into it.
+
+    Args:
+        section: receives ``comparisons``; without predictions on either side a method has none.
+        metric: the compared figure.
+
+    Returns:
+        The section's findings in words, the most important first.
+    """
+    found = right_answers(section)
+    if found is None:
+        return []
+    correct, labels = found
+    told = []
+    if section.baseline.label in correct and len(correct) > 1:
+        comparisons = compare_against_baseline(correct, section.baseline.label, labels, metric)
+        section.comparisons = {str(c.name): c for c in comparisons}
+        told = _against_baseline(section)
+    told += _best(section, correct, labels, metric)
+    return told
+
+
+@lru_cache(maxsize=1)  # asked twice in a row: for what was planned, and for the rest
+def right_answers(section: Section) -> tuple[Correct, NDArray[np.int64]] | None:
+    """Give what each seed of each method got right, on the same faces in the same order.
+
+    Args:
+        section: gets a note where its runs were not measured on the same faces.
+
+    Returns:
+        Label of a method with predictions -> (seeds, faces) bool, and the (faces,) true classes; None where there are
+        none to compare.
+    """
+    found = [(m.label, run.table) for m in section.methods for run in m.runs if run.table is not None]
+    if not found:
+        return None
+    try:
+        ordered = same_images([table for _, table in found])
+    except ValueError as error:
+        words = str(error).partition(", but ")[2] or str(error)
+        section.notes.append(f"No comparison could be made: the runs were not measured on the same faces ({words})")
+        return None
+    right: dict[str, list[NDArray[np.bool_]]] = {}
+    for (label, _), table in zip(found, ordered, strict=True):
+        right.setdefault(label, []).append(table.pred == table.label)
+    return {label: np.stack(seeds) for label, seeds in right.items()}, ordered[0].label
+
+
+def _against_baseline(section: Section) -> list[str]:
+    comparisons = section.comparisons
+    told = []
+    for verdict, words in (("better", "Better than the baseline"), ("worse", "Worse than the baseline")):
+        named = [f"{label} ({measured(c)})" for label, c in comparisons.items() if c.verdict == verdict]
+        if named:
+            told.append(f"{words}: {'; '.join(named)}.")
+    ties = [(label, c) for label, c in comparisons.items() if c.verdict == "tie"]
+    if ties:
+        seen = [c.smallest_detectable for _, c in ties if c.smallest_detectable is not None]
+        range_ = points(max(seen)) if len(seen) == 1 else f"{points(min(seen))} to {points(max(seen))}"
+        named = [f"{label} ({signed(c.difference)})" for label, c in ties]
+        times = ", corrected for all comparisons," if len(comparisons) > 1 else ""
+        told.append(
+            f"No difference from the baseline could be shown: {'; '.join(named)} points. "
+            f"With this test set and these seeds{times} a true difference of {range_} points would have been found "
+            "four times in five, a smaller one less often."
+        )
+    few = [label for label, c in comparisons.items() if c.verdict == "undecided"]
+    if few:
+        told.append(
+            f"Undecided, for want of seeds (a comparison of methods needs {MIN_SEEDS} seeds on either side): "
+            f"{'; '.join(few)}."
+        )
+    return told
+
+
+def _best(section: Section, correct: Correct, labels: NDArray[np.int64], metric: MethodMetric) -> list[str]:
+    """Say which mean is the highest and what cannot be told from it."""
+    ranked = sorted(
+        (m for m in section.methods if m.label in correct and m.figures(metric)),
+        key=lambda m: -float(np.mean(m.figures(metric))),
+    )
+    if len(ranked) < 3:
+        return []
+    best = ranked[0]
+    head = f"The highest mean is that of {best.label} ({100 * float(np.mean(best.figures(metric))):.2f}%)"
+    others = compare_against_baseline(correct, best.label, labels, metric, chosen_by_results=True)
+    level = [str(c.name) for c in others if c.verdict == "tie"]
+    below = [str(c.name) for c in others if c.verdict == "worse"]
+    if not level and not below:
+        return [f"{head}; too few seeds to say more of it."]
+    words = [f"Not told apart from it: {'; '.join(level)}"] if level else []
+    if below:
+        words.append(f"Shown to be worse, {len(below)} of the other {len(others)}: {'; '.join(below)}")
+    luck = "corrected for all pairs, since the best was chosen by its figure, which is partly luck"
+    return [f"{head}. {'. '.join(words)} ({luck})."]
+
+
+def measured(comparison: MethodComparison) -> str:
+    """Write a difference with its interval, where it has one."""
+    words = f"{signed(comparison.difference)} points"
+    if comparison.low is not None and comparison.high is not None:
+        words += f", 95% interval {signed(comparison.low)} to {signed(comparison.high)}"
+    return words
+
+
+def signed(share: float) -> str:
+    """Write a difference of shares in points, with its sign.
+
+    Example:
+        >>> signed(0.0123), signed(-0.004), signed(0.0)
+        ('+1.23', '−0.40', '0.00')
+    """
+    value = f"{100 * abs(share):.2f}"
+    if float(value) == 0:
+        return value
+    return f"{'+' if share > 0 else '−'}{value}"
+
+
+def points(share: float) -> str:
+    """Write a share in points.
+
+    Example:
+        >>> points(0.0123)
+        '1.2'
+    """
+    return f"{100 * share:.1f}"

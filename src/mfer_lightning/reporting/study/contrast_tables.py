@@ -1,0 +1,192 @@
+"""Describe planned contrasts in text and tables: what was claimed beforehand, and what was found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mfer_lightning.evaluation.statistics.methods import MIN_SEEDS, MethodMetric
+from mfer_lightning.reporting.study.comparisons import measured, points, signed
+from mfer_lightning.reporting.study.contrast_plan import Plan
+from mfer_lightning.reporting.study.contrasts import Outcome, Planned, chain_outcome
+from mfer_lightning.reporting.study.method_tables import comparison_cells, comparison_data, p_in_words
+from mfer_lightning.reporting.study.sections import Section
+from mfer_lightning.reporting.study.tables import NOTHING, Cell, Column, Number, Table
+
+_ORDER: tuple[Outcome, ...] = ("confirmed", "refuted", "better", "worse", "tie", "undecided")
+#: So many contrasts are told one by one where they show nothing; of more, the table tells.
+MOST_TOLD = 6
+#: Said above whatever a report compares beside the plan.
+NOT_PLANNED = (
+    "Not planned: what follows. Methods against the baseline, and the highest mean against all, are families of their "
+    "own, corrected each within itself; what they show was not claimed beforehand."
+)
+
+
+def summary(plan: Plan, judged: Sequence[Planned], metric: MethodMetric) -> str:
+    """Say in a sentence or two what became of a plan in a section."""
+    groups = {outcome: [p.contrast.name for p in judged if p.outcome == outcome] for outcome in _ORDER}
+    words = ", ".join(f"{len(names)} {outcome} ({', '.join(names)})" for outcome, names in groups.items() if names)
+    chosen = "" if plan.metric else ", which the file leaves open"
+    number = f"these {len(judged)}" + (" within their families" if len(plan.families) > 1 else "")
+    alone = f", Holm-corrected over {number} and nothing else" if len(judged) > 1 else ""
+    told = f"Planned contrasts: {words}. From {plan.path.name}{_families(plan)}"
+    return f"{told}; by {metric_in_words(metric)}{chosen}{alone}."
+
+
+def sentences(plan: Plan, judged: Sequence[Planned]) -> list[str]:
+    """Say what became of each contrast and of each chain; of many, those without a finding in one sentence."""
+    several = len(plan.families) > 1
+    shown = [p for p in judged if p.outcome not in ("tie", "undecided")]
+    told = []
+    for p in judged if len(judged) <= MOST_TOLD else shown:
+        family = f" ({p.contrast.family or 'without a family'})" if several else ""
+        told.append(f"Planned{family}, {p.contrast.name}: {p.outcome}. {_grounds(p)}")
+    rest = [p for p in judged if p not in shown]
+    if len(judged) > MOST_TOLD and rest:
+        told.append(f"Planned, no difference shown: {'; '.join(map(_briefly, rest))}.")
+    by_name = {p.contrast.name: p for p in judged}
+    for chain in plan.chains:
+        outcome = chain_outcome(chain, judged)
+        parts = ", ".join(f"{name} {by_name[name].outcome}" for name in chain.contrasts)
+        reached = " at the power reached" if outcome == "undecided" else ""
+        told.append(f"Planned chain, {chain.name}: {outcome}{reached} ({parts}).")
+    return told
+
+
+def contrast_table(plan: Plan, section: Section, judged: Sequence[Planned], metric: MethodMetric) -> Table:
+    """Contrasts with their comparisons and what became of the claims."""
+    several = len(plan.families) > 1
+    columns = (
+        Column("contrast"),
+        *([Column("family", about="corrected together")] if several else []),
+        Column("method"),
+        Column("against"),
+        Column("seeds", numeric=True, about="of the method and of the one it is compared with"),
+        Column("difference", numeric=True, about="method less the other in points, 95% interval over seeds and faces"),
+        Column("p (Holm)", numeric=True, about="corrected for the planned contrasts of the family alone"),
+        Column("could be seen", numeric=True, about="true difference in points found four times in five, so corrected"),
+        Column("verdict", about="at 5%, Holm-corrected over the planned contrasts of the family"),
+        Column("claim", about="what was said of the method beforehand, and what became of it"),
+    )
+    rows, data = [], []
+    for p in judged:
+        c, claim = p.comparison, p.contrast.claim
+        seeds = f"{p.method.seeds} / {p.against.seeds}"
+        kind = c.verdict if c is not None and c.verdict in ("better", "worse") else "undecided"
+        rows.append(
+            (
+                Cell(p.contrast.name),
+                *([Cell(p.contrast.family or NOTHING, kind="quiet")] if several else []),
+                Cell(p.method.short, kind="quiet"),
+                Cell(p.against.short, kind="quiet"),
+                Cell(seeds, min(p.method.seeds, p.against.seeds)),
+                *comparison_cells(c),
+                Cell(NOTHING) if claim is None else Cell(f"{_claimed(claim)}: {p.outcome}", kind=kind),
+            )
+        )
+        named: dict[str, Number] = {
+            "family": p.contrast.family,
+            "contrast": p.contrast.name,
+            "method": p.method.label,
+            "against": p.against.label,
+            "metric": metric,
+            "seeds_method": p.method.seeds,
+            "seeds_against": p.against.seeds,
+        }
+        data.append(named | comparison_data(c) | {"claim": claim, "outcome": p.outcome})
+    caption = (
+        f"The contrasts of {plan.path.name} (sha256 {plan.sha256[:12]}...), methods by "
+        f"their {', '.join(axis.title for axis in section.axes)}. p-values, verdicts and what could be seen are "
+        f"corrected for these contrasts alone{', a family by itself' if several else ''}; intervals are those of a "
+        f"single comparison. A contrast with fewer than {MIN_SEEDS} seeds on a side is undecided; it counts in the "
+        "correction all the same."
+    )
+    return Table(
+        "contrasts", f"Planned contrasts, by {metric_in_words(metric)}", columns, tuple(rows), caption, tuple(data)
+    )
+
+
+def chain_table(plan: Plan, judged: Sequence[Planned]) -> Table | None:
+    """Chains with their contrasts; None without any."""
+    if not plan.chains:
+        return None
+    by_name = {p.contrast.name: p.outcome for p in judged}
+    rows = []
+    for chain in plan.chains:
+        parts = ", ".join(f"{name} {by_name[name]}" for name in chain.contrasts)
+        rows.append((Cell(chain.name), Cell(parts, kind="quiet"), Cell(chain_outcome(chain, judged))))
+    caption = "Confirmed where every contrast is, refuted where any is, else undecided at the power reached."
+    columns = (Column("chain"), Column("contrasts"), Column("claim"))
+    return Table("chains", "Chains of planned contrasts", columns, tuple(rows), caption)
+
+
+def facts(plan: Plan, where: str) -> str:
+    """Say which file the plan is, so that it can be held against what was registered."""
+    return f"{where}, sha256 {plan.sha256}{_families(plan)}"
+
+
+def in_figure(planned: Planned) -> str:
+    """Say the verdict and what became of the claim in a few words."""
+    comparison, claim = planned.comparison, planned.contrast.claim
+    if comparison is None:
+        return "undecided: no predictions"
+    words = comparison.verdict + ("" if claim is None else f", claim {planned.outcome}")
+    if comparison.verdict == "undecided":
+        return "undecided: too few seeds"
+    if planned.outcome in ("tie", "undecided") and comparison.smallest_detectable is not None:
+        words += f"; {points(comparison.smallest_detectable)} points could be seen"
+    return words
+
+
+def metric_in_words(metric: MethodMetric) -> str:
+    """Write the name of a metric."""
+    return metric.replace("mean_class_", "mean-class ")
+
+
+def _families(plan: Plan) -> str:
+    """Name the families that have names, and where there are several how many contrasts each has."""
+    if len(plan.families) > 1:
+        return ", families " + ", ".join(f"{name or 'without a name'} ({n})" for name, n in plan.families.items())
+    family = next(iter(plan.families))
+    return f", family {family}" if family else ""
+
+
+def _claimed(claim: str) -> str:
+    return "no difference" if claim == "none" else claim
+
+
+def _grounds(p: Planned) -> str:
+    """What an outcome stands on."""
+    comparison, claim = p.comparison, p.contrast.claim
+    claimed = [] if claim is None else [f"claimed {_claimed(claim)}"]
+    if comparison is None:
+        missing = [m.label for m in (p.method, p.against) if all(run.table is None for run in m.runs)]
+        what = f"of {' and '.join(missing)} there are no predictions" if missing else "not on the same faces"
+        return f"No comparison could be made: {what}{_in_brackets(claimed)}."
+    if comparison.verdict == "undecided":
+        seeds = f"{p.method.label} has {comparison.seeds_a}, {p.against.label} {comparison.seeds_b}"
+        return f"Too few seeds: {seeds}, and {MIN_SEEDS} on either side are needed{_in_brackets(claimed)}."
+    adjusted = comparison.adjusted_p_value
+    p_value = "" if adjusted is None else p_in_words(adjusted)
+    p_value = p_value if p_value.startswith("<") else f"= {p_value}"
+    figures = _in_brackets([*claimed, f"{measured(comparison)}, p {p_value}"])
+    if comparison.verdict != "tie":
+        return f"{p.method.label} is {comparison.verdict} than {p.against.label}{figures}."
+    seen = points(comparison.smallest_detectable or 0.0)
+    return (
+        f"No difference of {p.method.label} from {p.against.label} could be shown{figures}; a true one of "
+        f"{seen} points would have been found four times in five."
+    )
+
+
+def _briefly(p: Planned) -> str:
+    comparison = p.comparison
+    if comparison is None or comparison.smallest_detectable is None:
+        return f"{p.contrast.name} (nothing to compare, or too few seeds)"
+    return (
+        f"{p.contrast.name} ({signed(comparison.difference)}, {points(comparison.smallest_detectable)} could be seen)"
+    )
+
+
+def _in_brackets(parts: Sequence[str]) -> str:
+    return f" ({'; '.join(parts)})" if parts else ""

@@ -1,0 +1,43 @@
+"""Build tables with one row per method, which begin with the method's values on the axes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from mfer_lightning.reporting.study.axes import as_number
+from mfer_lightning.reporting.study.sections import Method, Section
+from mfer_lightning.reporting.study.tables import Cell, Column, Number, Table
+
+#: What a table says of a method: the cells after its axes, and the same as plain numbers.
+MethodRow = tuple[Sequence[Cell], Mapping[str, Number]]
+
+
+def method_table(
+    section: Section,
+    name: str,
+    title: str,
+    columns: Sequence[Column],
+    row: Callable[[Method], MethodRow | None],
+    caption: str,
+) -> Table:
+    """Make a table of the methods of a section.
+
+    Args:
+        section: the methods.
+        name: of the table, for files and links.
+        title: heading.
+        columns: those that follow the axes.
+        row: gives the cells of a method; None leaves it out.
+        caption: what a reader must know of the table.
+    """
+    axes = tuple(Column(axis.title) for axis in section.axes) or (Column("method"),)
+    rows, data = [], []
+    for method in section.methods:
+        found = row(method)
+        if found is None:
+            continue
+        values = tuple(Cell(value, as_number(value)) for value in method.values) or (Cell(method.label),)
+        named: dict[str, Number] = {a.title: v for a, v in zip(section.axes, method.values, strict=True)}
+        rows.append((*values, *found[0]))
+        data.append({**(named or {"method": method.label}), **found[1]})
+    return Table(name, title, (*axes, *columns), tuple(rows), caption, tuple(data))

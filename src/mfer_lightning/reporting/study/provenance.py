@@ -1,0 +1,209 @@
+"""Tell where figures come from: notes of the runs, what was left out, and the commands that reproduce them."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shlex
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from mfer_lightning.config.precision import configured_precision
+from mfer_lightning.evaluation.runs import LeftOut
+from mfer_lightning.reporting.study.runs import Run
+from mfer_lightning.sweeps.records import record_files
+
+#: Of folders with the same complaint, and of hashes, so many are named.
+MOST_NAMES = 8
+
+
+@dataclass(frozen=True)
+class JobFailure:
+    """A job of a sweep that left no result: its command line, why, and the name of its folder."""
+
+    overrides: str
+    error: str
+    run: str
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Jobs that one command started.
+
+    Args:
+        folder: the sweep's; other commands may have used it, too.
+        command: the command line that starts it again, or None where its jobs do not say.
+        failures: its jobs that failed; of earlier starts, which later ones may have mended, none.
+    """
+
+    folder: Path
+    command: str | None
+    failures: tuple[JobFailure, ...]
+
+
+def read_sweeps(folder: Path) -> list[Sweep]:
+    """Read the records of jobs in a sweep's folder, one sweep a start, the latest last.
+
+    Records that cannot be read are passed over: they only say how a run came to be.
+    """
+    starts: dict[str, list[Mapping[str, Any]]] = {}
+    for path in sorted(record_files(folder), key=lambda path: (path.stat().st_mtime_ns, path.name)):
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+            legal = isinstance(record["status"], str) and all(isinstance(o, str) for o in record["overrides"])
+            token = str(record.get("token", ""))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            continue
+        if legal:
+            starts[token] = [*starts.pop(token, []), record]
+    sweeps = [Sweep(folder, _command([job["overrides"] for job in jobs], folder.name), ()) for jobs in starts.values()]
+    if sweeps:
+        last = [job for job in list(starts.values())[-1] if job["status"] == "failed"]
+        sweeps[-1] = replace(sweeps[-1], failures=tuple(map(_failure, last)))
+    return sweeps
+
+
+def _failure(job: Mapping[str, Any]) -> JobFailure:
+    reason = " ".join(str(job.get("error") or "no reason was recorded").split())
+    return JobFailure(" ".join(job["overrides"]), reason, Path(str(job.get("run_dir", ""))).name)
+
+
+def _command(jobs: Sequence[Sequence[str]], name: str) -> str | None:
+    """Join the jobs' overrides into the one command that gives all of them; None where no single one does."""
+    values: dict[str, dict[str, None]] = {}
+    for job in jobs:
+        for override in job:
+            key, _, value = override.partition("=")  # with Hydra's + before it, which adds an option
+            values.setdefault(key, {})[value] = None
+    different = len({tuple(job) for job in jobs})
+    if math.prod(map(len, values.values())) != different or len({len(job) for job in jobs}) != 1:
+        return None
+    kept = {key: seen for key, seen in values.items() if not key.startswith(("paths.", "name", "report"))}
+    words = [shlex.quote(f"{key}={','.join(seen)}") for key, seen in kept.items()]
+    named = [] if name.startswith("sweep-") else [f"name={shlex.quote(name)}"]
+    return " ".join(["mfer", *(["-m"] if different > 1 else []), *words, *named])
+
+
+def notes_of(runs: Sequence[Run]) -> list[str]:
+    """Collect what runs noted, each note once, with how many runs said it where not all did."""
+    counts: dict[str, int] = {}
+    for run in runs:
+        for note in dict.fromkeys(str(note) for note in run.result["notes"]):
+            counts[note] = counts.get(note, 0) + 1
+    total = len(runs)
+    return [note if n == total else f"{note.rstrip('.')} (in {n} of {total} runs)." for note, n in counts.items()]
+
+
+def made_with(runs: Sequence[Run]) -> list[tuple[str, str]]:
+    """Say with what the runs were made: commits, versions, machines; several where they differ."""
+    packages: dict[str, dict[str, None]] = {}
+    for run in runs:
+        for package, version in run.result["versions"].items():
+            packages.setdefault(str(package), {})[str(version)] = None
+    counts = Counter(arithmetic_of(run) or "not recorded" for run in runs)
+    told = (name if len(counts) == 1 else f"{name} ({n} run{'s' * (n > 1)})" for name, n in counts.items())
+    hashes = list(dict.fromkeys(str(run.result.get("data_hash"))[:12] for run in runs if run.result.get("data_hash")))
+    facts = {
+        "commit of mfer_lightning": _each_once(_commit(run.result.get("git")) for run in runs),
+        "versions": ", ".join(f"{package} {'|'.join(seen)}" for package, seen in packages.items()),
+        "hardware": _each_once(_machine(run.result["hardware"]) for run in runs),
+        "arithmetic of the training": "; ".join(told),
+        "data hash": _named(hashes),
+        "selection": _each_once(f"{run.result['protocol']}: {run.result['selection']['rule']}" for run in runs),
+    }
+    return [(name, words) for name, words in facts.items() if words or name != "data hash"]
+
+
+def arithmetic_of(run: Run) -> str | None:
+    """Tell the arithmetic that a run's network was trained in, e.g. ``"bf16-mixed"``.
+
+    Returns:
+        Of an evaluation, what its checkpoint says; of an older run, what it was configured with; None where that was
+        ``auto``, which is not recorded then.
+    """
+    told = run.result["hardware"] if run.trained else run.result.get("model")
+    used = told.get("precision") if isinstance(told, Mapping) else None
+    return used if isinstance(used, str) and used else configured_precision(run.result["config"].get("trainer"))
+
+
+def unlike_arithmetic(methods: Mapping[str, Sequence[Run]]) -> str | None:
+    """Warn where methods that are compared with each other were not trained in the same arithmetic.
+
+    ``trainer.precision=auto`` is bfloat16 on one machine and float32 on another: a difference between methods may then
+    be one between machines. Seeds may differ from one another as long as each has all its methods in one arithmetic.
+
+    Args:
+        methods: their names and runs.
+
+    Returns:
+        A sentence, or None where nothing is wrong or nothing is recorded.
+    """
+    used: dict[int, dict[str, str]] = {}
+    sets: dict[frozenset[str], str] = {}
+    for name, runs in methods.items():
+        for run in runs:
+            if (arithmetic := arithmetic_of(run)) is not None:
+                used.setdefault(run.seed, {}).setdefault(arithmetic, name)
+        if found := frozenset(filter(None, map(arithmetic_of, runs))):
+            sets.setdefault(found, name)
+    seeds = [seed for seed in sorted(used) if len(used[seed]) > 1]
+    if seeds:
+        examples = ", ".join(f"{name} in {arithmetic}" for arithmetic, name in used[seeds[0]].items())
+        more = f"; {len(seeds)} seeds in all" if len(seeds) > 1 else ""
+        examples = f"seed {seeds[0]}: {examples}{more}"
+    elif len(sets) > 1:
+        examples = ", ".join(f"{name} in {' and '.join(sorted(found))}" for found, name in sets.items())
+    else:
+        return None
+    return (
+        f"Not all methods were trained in the same arithmetic ({examples}), so that a difference may be one of "
+        "machines: set trainer.precision, or have one machine train all methods of a seed."
+    )
+
+
+def said_once(left_out: Iterable[LeftOut]) -> list[tuple[str, str]]:
+    """Group what was left out by reason, each folder once.
+
+    Returns:
+        (folders in words, reason) pairs.
+    """
+    groups: dict[str, list[str]] = {}
+    for item in left_out:
+        groups.setdefault(item.reason, []).append(short_path(item.folder))
+    return [(_named(names), reason) for reason, names in groups.items()]
+
+
+def _named(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    return ", ".join(names[:MOST_NAMES]) + more
+
+
+def _each_once(words: Iterable[str]) -> str:
+    return "; ".join(dict.fromkeys(words))
+
+
+def short_path(path: Path) -> str:
+    """Write a path as seen from the working folder where it lies inside it, else its last two parts."""
+    try:
+        return os.fspath(path.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return os.fspath(Path(*path.parts[-2:]))
+
+
+def _commit(git: Any) -> str:
+    if not isinstance(git, Mapping) or not git.get("commit"):
+        return "not recorded (no checkout)"
+    changed = f" with changes {str(git.get('diff_sha256'))[:12]}" if git.get("dirty") else ""
+    return f"{str(git['commit'])[:12]}{changed}"
+
+
+def _machine(hardware: Mapping[str, Any]) -> str:
+    gpus = hardware.get("gpus") or []
+    parts = [str(hardware.get("processor", "processor unknown")), f"{hardware.get('cores', '?')} cores"]
+    if not gpus and isinstance(hardware.get("instructions"), str):
+        parts.insert(1, hardware["instructions"])
+    return ", ".join([*parts, *(str(gpu) for gpu in gpus)])

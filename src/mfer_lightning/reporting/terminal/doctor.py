@@ -1,0 +1,72 @@
+"""Print what the dataset doctor found, or convert it for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+
+from mfer_lightning.data.doctor import Examination
+from mfer_lightning.reporting.terminal.tables import new_table
+
+_COLOURS = {"error": "bold red", "warning": "bold yellow", "info": "bold"}
+_VERDICTS = {0: "healthy", 1: "usable, with the warnings above", 2: "unusable as it is"}
+
+
+def print_examination(
+    found: Examination, sheet: Path | None, lists: Mapping[Path, int] | None = None, console: Console | None = None
+) -> None:
+    """Print an examination: what it is, counts by class and split, looks, findings, verdict.
+
+    Args:
+        found: the examination.
+        sheet: the contact sheet, or None.
+        lists: files of shared faces -> how many they list.
+        console: where to print; None is the terminal.
+    """
+    console = console or Console()
+    console.print()
+    console.print(f"[bold]{escape(found.protocol)}[/]: {escape(found.layout)}", highlight=False)
+    console.print(escape(found.root), style="dim", soft_wrap=True, highlight=False)
+    table = new_table("class", *found.counts)
+    for k, name in enumerate(found.class_names):
+        table.add_row(escape(name), *(f"{counts[k]:,}" for counts in found.counts.values()))
+    table.add_section()
+    table.add_row("[bold]all[/]", *(f"[bold]{sum(counts):,}[/]" for counts in found.counts.values()))
+    console.print(table)
+    if found.looks:
+        looks = found.looks
+        sizes = ", ".join(f"{size} ({n:,})" for size, n in looks["sizes"].items())
+        more = f" and {looks['different_sizes'] - 5} more sizes" if looks["different_sizes"] > 5 else ""
+        mean = ", ".join(f"{v:.3f}" for v in looks["mean"])
+        console.print(f"{looks['images']:,} images read: {sizes}{more}; {looks['grey']:,} grey; mean RGB {mean}")
+        console.print()
+    for finding in found.findings:
+        colour = _COLOURS[finding.severity]
+        console.print(f"[{colour}]{finding.severity}[/] {escape(finding.message)} {escape(finding.advice)}".rstrip())
+        for example in finding.examples[:3]:
+            console.print(f"    {escape(example)}", style="dim", soft_wrap=True, highlight=False)
+    console.print(f"\nVerdict: [bold]{_VERDICTS[found.exit_code]}[/].")
+    if sheet is not None:
+        console.print(f"Contact sheet: {escape(str(sheet))}", soft_wrap=True, highlight=False)
+    for file, count in (lists or {}).items():
+        console.print(f"Shared faces: {escape(str(file))} ({count:,})", soft_wrap=True, highlight=False)
+
+
+def as_json(found: Examination) -> dict[str, Any]:
+    """Everything but the images, as plain values."""
+    return {
+        "exit_code": found.exit_code,
+        "dataset": found.dataset,
+        "layout": found.layout,
+        "root": found.root,
+        "protocol": found.protocol,
+        "class_names": list(found.class_names),
+        "counts": found.counts,
+        "looks": found.looks,
+        "findings": [asdict(finding) for finding in found.findings],
+    }

@@ -1,0 +1,88 @@
+"""Run one job of a sweep, in this process or another one, and record how it ended."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from mfer_lightning.config.compose import FULL_ERROR, to_plain
+from mfer_lightning.errors import UserError
+from mfer_lightning.sweeps.isolation import isolated_job, output_to
+from mfer_lightning.sweeps.records import TOKEN, JobRecord
+
+#: One job: configuration, parent folder of its run, whether it belongs to a sweep -> its score, its folder, new or not.
+Job = Callable[[dict[str, Any], Path, bool], tuple[float | None, Path, bool]]
+
+
+@dataclass
+class SweepTask:
+    """What Hydra calls for each job of a sweep, in this process or in another one.
+
+    Args:
+        job: what a job is.
+        folder: of the sweep.
+        flags: the command line's flags, without ``-m``.
+    """
+
+    job: Job
+    folder: Path
+    flags: tuple[str, ...]
+    token: str = field(default_factory=lambda: os.environ.get(TOKEN, ""))
+    full_error: str = field(default_factory=lambda: os.environ.get(FULL_ERROR, ""))
+    process: int = field(default_factory=os.getpid)
+
+    def __call__(self, cfg: DictConfig) -> float | None:
+        """Run one job; a failure is recorded and does not stop the others. None is a failure to Optuna."""
+        settings = HydraConfig.get()
+        number, overrides = int(settings.job.num), tuple(settings.overrides.task)
+        elsewhere = os.getpid() != self.process
+        os.environ[TOKEN], os.environ[FULL_ERROR] = self.token, self.full_error
+        log = self.folder / "jobs" / f"{number:04d}.log"
+        print(f"\n--- job {number}: {' '.join(overrides)}{f' (output: {log})' if elsewhere else ''}", flush=True)
+        if elsewhere:
+            from mfer_lightning.sweeps.ranks import is_first_rank
+
+            writes = is_first_rank()
+        else:
+            writes = True
+        with output_to(log) if elsewhere else nullcontext():
+            record, score = self._run(cfg, JobRecord(number, overrides, "running", str(self.folder)), writes)
+        if elsewhere:
+            print(f"--- job {number} {record.status}{f': {record.error}' if record.error else ''}", flush=True)
+        return score
+
+    def _run(self, cfg: DictConfig, record: JobRecord, writes: bool) -> tuple[JobRecord, float | None]:
+        def end(status: Any, folder: Path, error: str | None = None) -> JobRecord:
+            ended = JobRecord(record.number, record.overrides, status, str(folder), error)
+            if writes:
+                ended.write(self.folder)
+            return ended
+
+        if writes:
+            record.write(self.folder)
+        try:
+            with isolated_job(record.overrides, self.flags):
+                score, folder, new = self.job(to_plain(cfg), self.folder, True)
+            return end("done" if new else "skipped", folder), score
+        except KeyboardInterrupt:
+            end("failed", self.folder, "interrupted")
+            raise
+        except SystemExit as stop:  # SIGTERM
+            if os.getpid() == self.process or "SUBMITIT_FOLDER" in os.environ:
+                raise  # submitit may put it into its queue again
+            return end("failed", self.folder, f"stopped (exit code {stop.code}); the same command continues it"), None
+        except Exception as error:
+            message = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+            if self.full_error == "1" or os.getpid() != self.process:  # its log file takes it
+                traceback.print_exc()
+            print(f"Error: {message}", file=sys.stderr, flush=True)
+            return end("failed", self.folder, message), None

@@ -1,0 +1,117 @@
+"""Run one training, or the jobs of a sweep, from a command line."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import uuid
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from mfer_lightning.config.compose import start_hydra, to_plain
+from mfer_lightning.config.flags import split_flags, wants_sweep
+from mfer_lightning.config.location import config_dirs
+from mfer_lightning.config.path_quoting import quoted
+from mfer_lightning.config.schema import Train, register
+from mfer_lightning.errors import UserError
+from mfer_lightning.sweeps.identity import make_writable
+from mfer_lightning.sweeps.isolation import stoppable
+from mfer_lightning.sweeps.job import Job, SweepTask
+from mfer_lightning.sweeps.lock import run_lock
+from mfer_lightning.sweeps.plan import Sweep, check_extras, plan_sweep, register_sweep_dir
+from mfer_lightning.sweeps.records import TOKEN, read_records
+from mfer_lightning.sweeps.search import continue_study
+
+
+def launch(config_name: str, job: Job, arguments: Sequence[str]) -> tuple[int, Sweep | None]:
+    """Compose the configuration and run a job, or the jobs of a sweep.
+
+    Args:
+        config_name: name of the primary configuration file, e.g. ``"train"``.
+        job: what to do with a composed configuration.
+        arguments: the command line after the verb.
+
+    Returns:
+        Exit code (0, or 1 where a job of a sweep failed) and the sweep (None for a single run).
+
+    Raises:
+        UserError: for what the user can correct. Everything else is a defect and is raised as it is.
+    """
+    if any(a.startswith("--experimental-rerun") for a in arguments):
+        raise UserError("--experimental-rerun loads pickled files, which can execute code; it is not supported here.")
+    os.environ[TOKEN] = uuid.uuid4().hex
+    flags, overrides = split_flags(arguments)
+    check_extras(overrides)
+    if wants_sweep(flags, overrides):
+        return _launch_sweep(config_name, job, flags, overrides)
+    register_sweep_dir(arguments)
+    refused: list[UserError] = []
+
+    def task(cfg: DictConfig) -> float | None:
+        try:
+            if HydraConfig.get().mode is RunMode.MULTIRUN:  # set by an experiment file
+                raise UserError("hydra.mode is MULTIRUN in the configuration: say -m on the command line as well.")
+            config = to_plain(cfg)
+            score, _, _ = job(config, run_parent(config), False)
+            return score
+        except UserError as error:  # raised below: Hydra would print lines of its own above the message
+            refused.append(error)
+            return None
+
+    start_hydra(config_name, Train, task, flags, overrides)
+    if refused:
+        raise refused[0]
+    return 0, None
+
+
+def _launch_sweep(config_name: str, job: Job, flags: list[str], overrides: list[str]) -> tuple[int, Sweep]:
+    register(f"{config_name}_schema", Train)
+    sweep = plan_sweep(config_name, overrides, config_dirs(flags))
+    kept = [f for f in flags if f not in ("-m", "--multirun")]
+    more = [f"hydra.sweep.dir={quoted(str(sweep.folder))}"]  # also where it is composed anew
+    made = [folder for folder in (sweep.folder, *sweep.folder.parents) if not folder.exists()]
+    make_writable(sweep.folder, "sweep's folder")
+    with ExitStack() as held:
+        if sweep.study is not None:
+            held.enter_context(run_lock(sweep.folder))
+            progress, continuation = continue_study(sweep.study)
+            if progress.done >= sweep.study.wanted:
+                return 0, sweep
+            more += continuation
+        if not sweep.in_this_process:
+            held.enter_context(stoppable())
+        try:
+            task = SweepTask(job, sweep.folder, tuple(kept))
+            start_hydra(config_name, Train, task, ["-m", *kept], [*overrides, *more])
+        except Exception as error:
+            if isinstance(error, UserError) or not read_records(sweep.folder):
+                _remove_empty(made)
+                raise
+            if not (sweep.study is not None and isinstance(error, ValueError)):  # Optuna's, where no trial has a result
+                said = str(error).strip().partition("\n")[0]
+                print(f"Error: the sweep ended early: {type(error).__name__}: {said}", file=sys.stderr, flush=True)
+        records = read_records(sweep.folder)
+        if not records and sweep.study is None:
+            _remove_empty(made)
+            raise UserError("The sweep has no jobs: a range is empty. Its end does not belong to it: seed=range(0,3).")
+    return int(not all(r.has_result for r in records)), sweep
+
+
+def _remove_empty(made: Sequence[Path]) -> None:
+    """Remove the folders of a refused sweep: Hydra writes its multirun.yaml before it looks at the jobs."""
+    for folder in made:
+        if {f.name for f in folder.iterdir()} <= {"multirun.yaml"}:
+            shutil.rmtree(folder)
+
+
+def run_parent(config: dict[str, Any]) -> Path:
+    """Return the folder that a single run's own folder goes in."""
+    runs = Path(config["paths"]["runs"]).expanduser()
+    return runs / config["name"] if config.get("name") else runs

@@ -1,0 +1,178 @@
+"""Plan a sweep: where its runs go, which launcher runs them, and whether it can be run at all."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, RangeSweep
+from omegaconf import DictConfig, OmegaConf
+
+from mfer_lightning.config.location import config_dir
+from mfer_lightning.config.messages import readable
+from mfer_lightning.config.plugins import plugins_loaded
+from mfer_lightning.config.schema import Train, check_known
+from mfer_lightning.errors import UserError
+from mfer_lightning.sweeps.identity import check_name, sweep_name
+from mfer_lightning.sweeps.search import Study
+
+#: Choice -> the module it needs, and the extra that brings it.
+EXTRAS = {
+    "joblib": ("hydra_plugins.hydra_joblib_launcher", "joblib"),
+    "submitit_local": ("hydra_plugins.hydra_submitit_launcher", "slurm"),
+    "submitit_slurm": ("hydra_plugins.hydra_submitit_launcher", "slurm"),
+    "optuna": ("hydra_plugins.hydra_optuna_sweeper", "optuna"),
+}
+_GROUPS = ("launcher", "hydra/launcher", "sweep", "hydra/sweeper")
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What is known of a sweep before its first job.
+
+    Args:
+        folder: where its runs go.
+        launcher: name of Hydra's launcher class, e.g. ``"JoblibLauncher"``.
+        study: for a search; None for a grid.
+    """
+
+    folder: Path
+    launcher: str
+    study: Study | None
+
+    @property
+    def in_this_process(self) -> bool:
+        """Whether its jobs run here, one after the other."""
+        return self.launcher == "BasicLauncher"
+
+
+def check_extras(overrides: Sequence[str]) -> None:
+    """Refuse a launcher or sweeper whose package is not installed.
+
+    Raises:
+        UserError: with what to install.
+    """
+    for override in overrides:
+        group, _, name = override.partition("=")
+        module, extra = EXTRAS.get(name, ("", ""))
+        if group in _GROUPS and module and not _installed(module):
+            raise UserError(f"{override} needs the extra `{extra}`: pip install 'mfer_lightning[{extra}]'")
+
+
+def _installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # of the package above it
+        return False
+
+
+def register_sweep_dir(arguments: Sequence[str]) -> None:
+    """Teach OmegaConf the name of the folder that a sweep of this command line lives in (``mfer.sweep_dir``)."""
+
+    def sweep_dir(*, _root_: DictConfig) -> str:
+        return str(Path(_root_.paths.runs).expanduser() / (_root_.get("name") or sweep_name(arguments)))
+
+    OmegaConf.register_new_resolver("mfer.sweep_dir", sweep_dir, replace=True)
+
+
+def plan_sweep(config_name: str, overrides: Sequence[str], config_dirs: Sequence[str] = ()) -> Sweep:
+    """Look at a sweep before it starts.
+
+    Args:
+        config_name: name of the primary configuration file.
+        overrides: of the command line.
+        config_dirs: further folders of configuration files (``--config-dir``).
+
+    Raises:
+        UserError: for what does not compose, and for what cannot be swept.
+    """
+    register_sweep_dir(overrides)
+    _refuse_external_ranks()
+    with readable():
+        parsed = OverridesParser.create().parse_overrides(list(overrides))
+        fixed = [o.input_line or "" for o in parsed if not o.is_sweep_override()]
+        if config_dirs:
+            fixed.append(f"hydra.searchpath=[{','.join(str(Path(d).absolute()) for d in config_dirs)}]")
+        with initialize_config_dir(str(config_dir()), version_base="1.3"):
+            config = compose(config_name, fixed, return_hydra_config=True)
+            own = OmegaConf.to_container(config)
+            assert isinstance(own, dict)
+            check_known({str(k): v for k, v in own.items() if k != "hydra"}, Train)
+            check_name(config.name)
+            search = str(config.hydra.sweeper._target_).endswith("OptunaSweeper")
+            if search:
+                with plugins_loaded(config.plugins):
+                    _check_search(config_name, config, fixed, [o for o in parsed if o.is_sweep_override()])
+    launcher = config.hydra.launcher
+    if config.trainer.fast_dev_run:
+        raise UserError("debug=fast_dev_run keeps nothing that a sweep could compare: use debug=smoke.")
+    if launcher.get("n_jobs", 1) == 0:
+        raise UserError("hydra.launcher.n_jobs=0: the value must be at least 1, or -1 for one job a core.")
+    if str(launcher._target_).endswith("LocalLauncher") and launcher.tasks_per_node != 1:
+        raise UserError(
+            f"hydra.launcher.tasks_per_node={launcher.tasks_per_node}: submitit_local must have 1, since nothing would "
+            "tell its tasks of one another. With trainer=ddp Lightning starts the further processes of a job."
+        )
+    study = None
+    if search:
+        sweeper = config.hydra.sweeper
+        if sweeper.n_trials < 1:
+            raise UserError(f"hydra.sweeper.n_trials={sweeper.n_trials}: the value must be at least 1.")
+        direction = getattr(sweeper.direction, "name", sweeper.direction)
+        seed = int(sweeper.sampler.seed or 0) if "seed" in sweeper.sampler else None
+        study = Study(sweeper.storage, sweeper.study_name, str(direction), int(sweeper.n_trials), seed)
+    return Sweep(Path(config.hydra.sweep.dir), str(launcher._target_).rpartition(".")[2], study)
+
+
+def _refuse_external_ranks() -> None:
+    if int(os.environ.get("WORLD_SIZE", 1)) == 1 and int(os.environ.get("SLURM_NTASKS", 1)) == 1:
+        return  # without importing torch
+    from mfer_lightning.sweeps.ranks import external_environment
+
+    if external_environment() is not None:
+        raise UserError(
+            "A sweep starts the processes of its jobs itself: run it without torchrun or srun, with trainer=ddp. For "
+            "jobs of several machines use launcher=submitit_slurm."
+        )
+
+
+def _check_search(config_name: str, config: DictConfig, fixed: list[str], swept: list[Override]) -> None:
+    """Compose each end of each axis of a search space, which Hydra composes only when a trial asks for it."""
+    taken = {o.partition("=")[0] for o in fixed}
+    params = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items() if key not in taken]
+    axes = [*OverridesParser.create().parse_overrides(params), *swept]
+    if not axes:
+        raise UserError(
+            "There is nothing to search: give an option a range, e.g. 'optimizer.lr=tag(log,interval(1e-4,1e-2))'."
+        )
+    for axis in axes:
+        key, value = axis.get_key_element(), axis.value()
+        if isinstance(value, ChoiceSweep):
+            ends = list(axis.sweep_string_iterator())
+        elif isinstance(value, IntervalSweep):
+            ends = [str(value.start), str(value.end)]
+        elif isinstance(value, RangeSweep):
+            ends = [str(value.start)]
+        else:
+            continue
+        for end in ends:
+            compose(config_name, [*fixed, f"{key}={end}"])
+    from mfer_lightning.data.datasets.registry import get_protocol
+
+    dataset = config.dataset
+    protocol = get_protocol(dataset.name, dataset.get("protocol"))
+    if protocol.takes_last_epoch:
+        raise UserError(
+            f"{protocol.name} selects nothing on val, so that there is no figure to search by: choose another "
+            "dataset.protocol."
+        )
+    if protocol.val == "test":
+        raise UserError(
+            f"{protocol.name} selects on the test set, and a search would fit the options to it: choose another "
+            "dataset.protocol for the search, and train the best trial's options under this one."
+        )

@@ -1,0 +1,61 @@
+"""Axes are found: what follows from another choice is none, names are those that readers know."""
+
+from __future__ import annotations
+
+import pytest
+
+from mfer_lightning.reporting.study.axes import find_axes, flatten
+
+CE = {"loss.name": "ce", "loss.weight": "0", "attention.name": "none", "lr": "0.1"}
+DSF = {**CE, "loss.name": "dsf", "loss.weight": "1", "loss.temperature": "0.25"}
+
+
+def keys(*configs: dict[str, str]) -> list[str]:
+    return [axis.key for axis in find_axes(configs)]
+
+
+def test_equal_configurations_have_no_axis():
+    assert keys(CE, CE) == []
+
+
+def test_an_option_that_follows_from_its_choice_is_no_axis():
+    assert keys(CE, DSF) == ["loss.name"]
+
+
+def test_an_option_that_varies_within_a_choice_is_an_axis():
+    assert keys(CE, DSF, {**DSF, "loss.temperature": "0.5"}) == ["loss.name", "loss.temperature"]
+
+
+def test_options_that_change_together_are_one_axis_that_names_the_others():
+    (axis,) = find_axes([{"lr": "0.1", "wd": "1", "optimizer.lr": "3"}, {"lr": "0.2", "wd": "2", "optimizer.lr": "4"}])
+    assert (axis.key, axis.tied) == ("optimizer.lr", ("lr", "wd"))
+
+
+def test_known_axes_come_first():
+    assert keys(CE, {**CE, "lr": "0.2"}, {**CE, "attention.name": "ds"}, DSF) == ["loss.name", "attention.name", "lr"]
+
+
+@pytest.mark.parametrize(
+    ("change", "counts"),
+    [
+        ({"seed": 1}, False),
+        ({"paths": {"data": "elsewhere", "runs": "r"}, "dataset": {"root": "elsewhere/rafdb"}}, False),
+        ({"logger": {"name": "wandb"}}, False),
+        ({"trainer": {"devices": 4, "max_epochs": 3}}, False),
+        ({"track_test": True}, False),
+        ({"report": False}, False),
+        ({"dataset": {"root": "d/other"}}, True),
+        ({"trainer": {"devices": 1, "max_epochs": 4}}, True),
+    ],
+)
+def test_what_makes_another_method(change, counts):
+    config = {
+        "seed": 0,
+        "paths": {"data": "d", "runs": "r"},
+        "dataset": {"root": "d/rafdb"},
+        "logger": {"name": "csv"},
+        "trainer": {"devices": 1, "max_epochs": 3},
+        "track_test": False,
+        "report": True,
+    }
+    assert (flatten({**config, **change}) != flatten(config)) is counts

@@ -1,0 +1,133 @@
+"""A run is named by what it is, and never touches a finished one."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mfer_lightning.errors import UserError
+from mfer_lightning.sweeps.identity import claim_run_dir, config_hash, run_name, sweep_name
+
+CONFIG = {
+    "dataset": {"name": "facs", "root": "here"},
+    "backbone": {"name": "convnext_atto"},
+    "attention": {"name": "ds"},
+    "loss": {"name": "dsf"},
+    "trainer": {"max_epochs": 3, "devices": 1, "accelerator": "cpu", "profiler": None, "overfit_batches": 0},
+    "freeze": {"name": "none", "epochs": None},
+    "early_stopping": {"name": "none", "patience": 10},
+    "loader": {"batch_size": 8, "num_workers": 0},
+    "logger": {"name": "csv"},
+    "paths": {"runs": "runs"},
+    "seed": 0,
+}
+
+
+def changed(dotted: str, value: object) -> dict:
+    config: dict = copy.deepcopy(CONFIG)
+    *parents, leaf = dotted.split(".")
+    node = config
+    for parent in parents:
+        node = node[parent]
+    node[leaf] = value
+    return config
+
+
+@pytest.mark.parametrize(
+    ("dotted", "value"),
+    [
+        ("paths.runs", "x"),
+        ("trainer.devices", 2),
+        ("loader.num_workers", 4),
+        ("trainer.profiler", "simple"),
+        ("logger.name", "wandb"),
+    ],
+)
+def test_places_loggers_and_hardware_do_not_change_the_identity(dotted: str, value: object) -> None:
+    assert config_hash(changed(dotted, value)) == config_hash(CONFIG)
+
+
+@pytest.mark.parametrize(
+    ("dotted", "value"),
+    [
+        ("seed", 1),
+        ("trainer.max_epochs", 4),
+        ("trainer.overfit_batches", 2),
+        ("loader.batch_size", 16),
+        ("loss.name", "ce"),
+        ("freeze.epochs", 5),
+        ("early_stopping.patience", 3),
+    ],
+)
+def test_whatever_changes_the_result_changes_the_identity(dotted: str, value: object) -> None:
+    assert config_hash(changed(dotted, value)) != config_hash(CONFIG)
+
+
+def test_an_option_that_came_later_changes_no_identity_until_it_is_used() -> None:
+    older = changed("evaluation", {"flip": False})
+    assert config_hash(changed("evaluation", {"flip": False, "shift": 0.0})) == config_hash(older)
+    assert config_hash(changed("evaluation", {"flip": False, "shift": 0.02})) != config_hash(older)
+
+
+ARCHIVES = sorted((Path(__file__).parents[2] / "studies").rglob("runs.npz"))
+
+
+@pytest.mark.parametrize("archive", ARCHIVES, ids=lambda path: path.parent.name)
+def test_the_folders_of_kept_runs_are_still_found(archive: Path) -> None:
+    with np.load(archive, allow_pickle=False) as file:
+        runs = [run for run in json.loads(file["index.json"])["runs"] if "metrics" in run]  # no evaluations
+    assert runs
+    for run in runs:
+        config = run["result"]["config"]
+        config["evaluation"].setdefault("shift", 0.0)  # as it is composed today
+        assert config_hash(config) == run["name"].rpartition("-")[2]
+
+
+def test_another_folder_is_another_dataset_but_the_data_folder_may_move() -> None:
+    def at(data: str, root: str) -> str:
+        return config_hash({**CONFIG, "paths": {"data": data}, "dataset": {"name": "folder", "root": root}})
+
+    assert at("here", "here/folder") == at("/there", "/there/folder")
+    assert at("here", "a") != at("here", "b")
+
+
+def test_the_hash_leaves_the_configuration_as_it_was() -> None:
+    before = copy.deepcopy(CONFIG)
+    config_hash(CONFIG)
+    assert before == CONFIG
+
+
+def test_the_name_says_what_the_run_is() -> None:
+    assert run_name(CONFIG).startswith("facs-convnext_atto-ds-dsf-s0-")
+
+
+def test_an_unfinished_run_is_found_again_and_a_finished_one_is_never_touched(tmp_path: Path) -> None:
+    first = claim_run_dir(tmp_path, "a", resume="auto", in_sweep=False)
+    assert claim_run_dir(tmp_path, "a", resume="auto", in_sweep=False) == first
+    assert claim_run_dir(tmp_path, "a", resume="never", in_sweep=False) == tmp_path / "a.2"
+    (first / "result.json").write_text("{}")
+    assert claim_run_dir(tmp_path, "a", resume="auto", in_sweep=False) == tmp_path / "a.2"
+    (tmp_path / "a.2" / "result.json").write_text("{}")
+    assert claim_run_dir(tmp_path, "a", resume="auto", in_sweep=False) == tmp_path / "a.3"
+    assert claim_run_dir(tmp_path, "a", resume="auto", in_sweep=True) == first
+
+
+def test_a_run_folder_that_cannot_be_made_is_one_message(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"Cannot write to the run folder .* paths\.runs"):
+        claim_run_dir(tmp_path / "file", "a", resume="auto", in_sweep=False)
+
+
+def test_an_illegal_resume_names_the_legal_values(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"auto .*never"):
+        claim_run_dir(tmp_path, "a", resume="yes", in_sweep=False)
+
+
+def test_a_sweep_is_named_by_its_overrides_alone() -> None:
+    name = sweep_name(["-m", "loss=ce,dsf", "seed=0,1"])
+    assert sweep_name(["seed=0,1", "loss=ce,dsf", "--multirun", "paths.runs=x", "logger=wandb"]) == name
+    assert sweep_name(["-m", "loss=ce", "seed=0,1"]) != name

@@ -1,0 +1,117 @@
+"""What a sweep refuses before its first job, in one sentence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from commands.conftest import Mfer
+
+from mfer_lightning.sweeps import plan
+from mfer_lightning.sweeps.search import Study, best_trial, take_up_study
+
+
+def refused(mfer: Mfer, folder: Path, capsys: pytest.CaptureFixture, *arguments: str) -> str:
+    """Run a command line that is refused before anything is made, and return what it said."""
+    before = sorted(folder.iterdir())
+    assert mfer(*arguments) == 2
+    said = capsys.readouterr()
+    assert "job 0" not in said.out
+    assert said.err.startswith("Error: ")
+    assert said.err.count("\n") == 1
+    assert sorted(folder.iterdir()) == before
+    return said.err
+
+
+@pytest.mark.parametrize(
+    ("choice", "extra"),
+    [
+        ("launcher=joblib", "joblib"),
+        ("hydra/launcher=joblib", "joblib"),
+        ("launcher=submitit_local", "slurm"),
+        ("launcher=submitit_slurm", "slurm"),
+        ("sweep=optuna", "optuna"),
+    ],
+)
+def test_a_missing_extra_is_named_with_what_to_install(
+    choice: str, extra: str, mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plan, "EXTRAS", {k: (f"absent.{m}", e) for k, (m, e) in plan.EXTRAS.items()})
+    assert f"pip install 'mfer_lightning[{extra}]'" in refused(mfer, tmp_path, capsys, "-m", choice, "seed=0,1")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("-m", "loss=ce,dfs"), "Did you mean 'dsf'?"),
+        (("-m", "launcher=joblib", "loss=ce,dfs"), "Did you mean 'dsf'?"),
+        (("-m", "seed=0,1", "trainer.max_epoch=3"), "Did you mean 'max_epochs'?"),
+        (("-m", "seed=0,x"), "seed=x: the value must be a whole number"),
+        (("-m", "launcher=jobli", "seed=0,1"), "Did you mean 'joblib'?"),
+        (("sweep=optunna",), "Did you mean 'optuna'?"),
+        (("sweep=optuna", "loss=choice(ce,dfs)"), "Did you mean 'dsf'?"),
+        (("sweep=optuna", "optimizer.rl=interval(0.1,0.2)"), "no option `optimizer.rl`"),
+        (("sweep=optuna", "seed=interval(0.5,1.5)"), "seed=0.5: the value must be a whole number"),
+        (("sweep=optuna", "optimizer.lr=1e-3", "optimizer.weight_decay=0.1"), "nothing to search"),
+        (("sweep=optuna", "dataset=ferplus", "dataset.protocol=ran"), "selects nothing on val"),
+        (("sweep=optuna", "dataset=rafdb", "dataset.protocol=paper"), "selects on the test set"),
+        (("-m", "launcher=submitit_local", "hydra.launcher.tasks_per_node=2", "seed=0,1"), "must have 1"),
+        (("align", "-m", "launcher=joblib", "source=a,b"), "belong to mfer train"),
+        (("-m", "hydra/launcher=ray", "seed=0,1"), "hydra/launcher=ray: there is no such choice"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_what_cannot_be_swept_is_refused_before_the_first_job(
+    arguments: tuple[str, ...], message: str, mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    assert message in refused(mfer, tmp_path, capsys, *arguments)
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"TORCHELASTIC_RUN_ID": "none", "WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0"},
+        {"SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "2", "SLURM_PROCID": "0", "SLURM_JOB_ID": "1"},
+    ],
+    ids=["torchrun", "srun"],
+)
+def test_a_sweep_whose_ranks_something_else_has_started_is_refused(
+    environment: dict[str, str],
+    mfer: Mfer,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert "without torchrun or srun" in refused(mfer, tmp_path, capsys, "-m", "seed=0,1")
+
+
+def test_a_study_that_cannot_be_opened_is_one_message(
+    mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "runs" / "s").mkdir(parents=True)
+    (tmp_path / "runs" / "s" / "study.db").write_text("not a database " * 100)
+    said = refused(mfer, tmp_path, capsys, "sweep=optuna", "name=s")
+    assert "the study cannot be opened" in said
+    assert "study.db" in said
+    missing = f"hydra.sweeper.storage=sqlite:///{tmp_path}/none/study.db"
+    assert "the study cannot be opened" in refused(mfer, tmp_path, capsys, "sweep=optuna", "name=s", missing)
+
+
+def test_trials_that_were_cut_off_go_on_first_and_failed_ones_do_not(tmp_path: Path) -> None:
+    optuna = pytest.importorskip("optuna")
+    storage = f"sqlite:///{tmp_path}/study.db"
+    ours = Study(storage, "s", "maximize", wanted=5, seed=None)
+    assert take_up_study(ours).started == 0
+    study = optuna.load_study(study_name="s", storage=storage)
+    space = {"lr": optuna.distributions.UniformDistribution(0.0, 1.0)}
+    trials = [study.ask(space) for _ in range(3)]
+    study.tell(trials[0], 0.5)
+    study.tell(trials[1], state=optuna.trial.TrialState.FAIL)
+    progress = take_up_study(ours)
+    assert (progress.done, progress.cut) == (1, 1)
+    again = optuna.load_study(study_name="s", storage=storage).ask(space)
+    assert again.params == trials[2].params
+    best = best_trial(ours, [], tmp_path)
+    assert (best.number, best.value, best.params) == (0, 0.5, trials[0].params)
