@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ from torchmetrics import MeanMetric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score, MulticlassRecall
 
 from mfer_lightning.errors import UserError
-from mfer_lightning.optim import Mixup, optimizer_for, schedule_for
+from mfer_lightning.optim import Mixup, optimizer_for, plateau_for, schedule_for
 from mfer_lightning.views import ONE_VIEW
 
 #: Version of the ``mfer`` entry of a checkpoint.
@@ -51,7 +52,9 @@ class FERModule(L.LightningModule):
         optimizer: options of :func:`mfer_lightning.optim.build_optimizer` and of the parameter groups (``name``,
             ``lr``, ``weight_decay``, ``head_lr_scale``, ``center_lr_scale``, ``layer_decay``, ...); None
             values are left out.
-        scheduler: options of :func:`mfer_lightning.optim.build_schedule` (``name``, ``warmup_epochs``, ...).
+        scheduler: options of :func:`mfer_lightning.optim.build_schedule` (``name``, ``warmup_epochs``, ...), and for
+            ``plateau`` of :func:`mfer_lightning.optim.build_plateau` with ``monitor``, a validation figure without
+            ``val/``.
         mixup: mixes the faces of a training batch after preprocessing; None: no mixing.
         metadata: plain values stored in each checkpoint beside the weights (dataset, protocol, configuration).
         channels_last: memory format of images and convolution weights.
@@ -189,14 +192,40 @@ class FERModule(L.LightningModule):
         return {name: output[name].float() for name in ("logits", "feature")}
 
     def configure_optimizers(self) -> Any:
-        """Build the optimiser over named parameter groups and the schedule, which steps with every batch."""
+        """Build the optimiser over named parameter groups and the schedule, which steps with every optimiser step."""
+        options, trainer = self.scheduler_options, self.trainer
+        monitor = options.get("monitor") or "accuracy"
         try:
             optimizer = optimizer_for(self.network, self.objective, self.optimizer_options)
-            steps, epochs = int(self.trainer.estimated_stepping_batches), max(self.trainer.max_epochs or 1, 1)
-            scheduler = schedule_for(optimizer, self.scheduler_options, steps, epochs)
+            total, batches = trainer.estimated_stepping_batches, int(trainer.num_training_batches)
+            steps = max(1, math.ceil(batches / trainer.accumulate_grad_batches))
+            plateau = plateau_for(optimizer, options, self.mode_of(monitor))
+            schedule = schedule_for(optimizer, options, None if math.isinf(total) else int(total), steps)
         except (TypeError, ValueError) as error:
             raise UserError(f"optimizer or scheduler: {error}") from error
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+        schedules: list[dict[str, Any]] = [{"scheduler": schedule, "interval": "step"}]
+        if (
+            plateau is not None
+        ):  # at the last batch: after validation, and before the checkpoint (interval="epoch": after)
+            schedules.append(
+                {"scheduler": plateau, "frequency": batches, "interval": "step", "monitor": f"val/{monitor}"}
+            )
+        return [optimizer], schedules
+
+    def mode_of(self, monitor: str) -> str:
+        """Whether more (``max``) or less (``min``) of a validation figure is better.
+
+        Args:
+            monitor: its name without ``val/``.
+
+        Raises:
+            ValueError: where there is no such figure, or it has no better and worse.
+        """
+        metrics = {"nll": self.validation_nll, **dict(self.evaluation_metrics[0].items(keep_base=True))}  # type: ignore[operator]
+        better = False if monitor == "nll" else getattr(metrics.get(monitor), "higher_is_better", None)
+        if better is None:
+            raise ValueError(f"Expected argument `monitor` to be one of {tuple(metrics)}, but got {monitor!r}.")
+        return "max" if better else "min"
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Store what is needed to use the weights: network, preprocessing, class names, protocol, configuration."""

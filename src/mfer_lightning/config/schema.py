@@ -14,6 +14,7 @@ from typing import Any, Optional
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
 
+from mfer_lightning.config.resolvers import register_resolvers
 from mfer_lightning.errors import UserError, nearest
 
 # OmegaConf reads these annotations at run time; Optional is the spelling that it knows on every Python we support.
@@ -90,7 +91,7 @@ class Loss:
 
 @dataclass
 class Optimizer:
-    """Options of every optimiser; each takes those that it knows."""
+    """Options of every optimiser; each takes those that it knows, and arguments of its own beside them."""
 
     name: str = MISSING
     lr: float = MISSING
@@ -108,10 +109,11 @@ class Optimizer:
 
 @dataclass
 class Scheduler:
-    """Options of every schedule; each takes those that it knows."""
+    """Options of every schedule; each takes those that it knows, and some have others beside them."""
 
     name: str = MISSING
     warmup_epochs: float = 0.0
+    warmup_steps: Optional[int] = None
     gamma: Optional[float] = None
     min_lr_ratio: Optional[float] = None
     milestones: Optional[list[int]] = None
@@ -221,6 +223,10 @@ class Train:
     plugins: list[str] = field(default_factory=list)
 
 
+#: Nodes whose further names are arguments of a class, which refuses what it does not take.
+OPEN = (Optimizer, Scheduler)
+
+
 def register(name: str, schema: type = Train) -> None:
     """Store a schema where Hydra finds it.
 
@@ -228,8 +234,10 @@ def register(name: str, schema: type = Train) -> None:
         name: what the primary configuration file's defaults list calls it, e.g. ``"train_schema"``.
         schema: dataclass of the options of a verb.
     """
+    register_resolvers()
     node = OmegaConf.structured(schema)
-    for free in ("backbone.options", "options", "detector", "lists"):  # whose names timm, detectors and users give
+    # Mappings whose names timm, torch, detectors and users give, beside those that the dataclass types.
+    for free in ("backbone.options", "optimizer", "scheduler", "options", "detector", "lists"):
         if isinstance(mapping := OmegaConf.select(node, free), DictConfig):
             OmegaConf.set_struct(mapping, False)
     ConfigStore.instance().store(name=name, node=node, provider="mfer_lightning")
@@ -253,5 +261,5 @@ def check_known(config: Mapping[str, Any], schema: Any, prefix: str = "") -> Non
     for name, value in config.items():
         if name not in kinds:
             raise UserError(f"There is no option `{prefix}{name}`: {nearest(name, kinds)}")
-        if is_dataclass(kinds[name]) and isinstance(value, Mapping):
+        if is_dataclass(kinds[name]) and kinds[name] not in OPEN and isinstance(value, Mapping):
             check_known(value, kinds[name], f"{prefix}{name}.")

@@ -41,7 +41,7 @@ IRRELEVANT = (
 )
 
 #: Options that came after the first runs, with the value under which a run is what it was without them.
-LATER = {"evaluation.shift": 0.0}
+LATER = {"evaluation.shift": 0.0, "scheduler.warmup_steps": None}
 
 
 def config_hash(config: Mapping[str, Any]) -> str:

@@ -16,7 +16,7 @@ OTHER_BYTES = 16_000_000
 BYTES_A_VALUE = 24
 
 #: Values that an optimiser keeps for each weight.
-SLOTS = {"adamw": 2, "sgd": 1}
+SLOTS = {"adamw": 2, "sgd": 1, "lion": 1, "muon": 1, "adan": 4}
 
 
 def run_bytes(config: Mapping[str, Any], module: FERModule, datamodule: FaceDataModule) -> int:

@@ -15,6 +15,8 @@ from mfer_lightning.data.datasets.registry import (
 )
 from mfer_lightning.data.targets import TARGET_KINDS
 from mfer_lightning.errors import UserError
+from mfer_lightning.optim import unused_options
+from mfer_lightning.optim.schedules import READERS
 
 Config = Mapping[str, Any]
 
@@ -147,10 +149,11 @@ def idle_options(config: Config) -> list[str]:
         if config[group]["name"] == "none" and config[group].get(option) not in (None, defaults[option]):
             found.append(f"{group}.{option}={config[group][option]} does nothing with {group}=none")
     optimizer, scheduler = config["optimizer"], config["scheduler"]
-    if optimizer.get("momentum") is not None and optimizer["name"] != "sgd":
-        found.append(f"optimizer.momentum={optimizer['momentum']} does nothing with {optimizer['name']}: it is sgd's")
-    for name, owners in (("gamma", ("exponential", "step")), ("milestones", ("step",)), ("min_lr_ratio", ("cosine",))):
-        if scheduler.get(name) is not None and scheduler["name"] not in owners:
+    for name in unused_options(optimizer):
+        if name != "betas":  # those of a dataset's file
+            found.append(f"optimizer.{name}={optimizer[name]} does nothing with {optimizer['name']}")
+    for name, readers in READERS.items():
+        if scheduler.get(name) is not None and scheduler["name"] not in readers:
             found.append(f"scheduler.{name}={scheduler[name]} does nothing with scheduler={scheduler['name']}")
     loss, early, epochs = config["loss"], config["early_stopping"], config["trainer"]["max_epochs"]
     if not loss["feature"] and loss["feature_weight"]:

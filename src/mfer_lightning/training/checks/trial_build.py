@@ -13,7 +13,7 @@ from mfer_lightning.callbacks import EarlyStop, FreezeBackbone, WarmEMA
 from mfer_lightning.config.instantiate import described
 from mfer_lightning.errors import UserError
 from mfer_lightning.nn.cost import count_gflops
-from mfer_lightning.optim import optimizer_for, schedule_for
+from mfer_lightning.optim import optimizer_for, plateau_for, schedule_for
 from mfer_lightning.training.build import assemble, build_datamodule, build_network
 from mfer_lightning.training.build_trainer import early_stop_options
 from mfer_lightning.training.checks.hardware import check_accelerator
@@ -21,6 +21,9 @@ from mfer_lightning.training.checks.values import look_up
 
 #: Classes that a network on trial has where only the data's files name them.
 SOME_CLASSES = 7
+
+#: Optimizer steps that an epoch has on trial, where the number of faces is not known: more than any warm-up in steps.
+_STEPS_PER_EPOCH = 1_000_000
 
 
 def build_on_trial(config: Mapping[str, Any]) -> None:
@@ -76,8 +79,15 @@ def _build_module(config: Mapping[str, Any], class_names: tuple[str, ...], size:
     with described("optimizer"):
         optimizer = optimizer_for(module.network, module.objective, config["optimizer"])
     with described("scheduler"):
-        epochs = config["trainer"]["max_epochs"]
-        schedule_for(optimizer, config["scheduler"], total_steps=epochs, epochs=epochs)
+        plateau_for(optimizer, config["scheduler"], "max")
+        schedule_for(optimizer, config["scheduler"], _total_steps(config["trainer"]), _STEPS_PER_EPOCH)
+
+
+def _total_steps(trainer: Mapping[str, Any]) -> int | None:
+    """Return the steps of a run whose epochs have :data:`_STEPS_PER_EPOCH`; None: it has no length beforehand."""
+    epochs, steps = trainer.get("max_epochs") or -1, trainer.get("max_steps") or -1
+    limits = ([epochs * _STEPS_PER_EPOCH] if epochs > 0 else []) + ([steps] if steps > 0 else [])
+    return min(limits, default=None)
 
 
 def gflops_of(network: nn.Module, size: int) -> float:
