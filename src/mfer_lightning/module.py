@@ -9,7 +9,7 @@ from typing import Any
 import lightning as L
 import torch
 from torch import Tensor, nn
-from torchmetrics import MeanMetric, MetricCollection
+from torchmetrics import MeanMetric, Metric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score, MulticlassRecall
 
 from mfer_lightning.errors import UserError
@@ -20,22 +20,33 @@ from mfer_lightning.views import ONE_VIEW
 CHECKPOINT_FORMAT = 1
 
 
-def build_metrics(num_classes: int) -> MetricCollection:
-    """Accuracy, mean-class accuracy (macro recall) and macro F1, as the field reports them.
+def build_metrics(num_classes: int, further: Mapping[str, Metric] | MetricCollection | None = None) -> MetricCollection:
+    """Accuracy, mean-class accuracy (macro recall) and macro F1, as the field reports them, and further ones.
 
     Args:
         num_classes: K.
+        further: name -> a metric of torchmetrics that takes logits (B,K) and labels (B,).
 
     Returns:
-        A collection that takes class scores (B,K) and labels (B,).
+        A collection that takes logits (B,K) and labels (B,).
+
+    Raises:
+        ValueError: where a further metric has a name that is taken, or is none of torchmetrics.
     """
-    return MetricCollection(
-        {
-            "accuracy": MulticlassAccuracy(num_classes, average="micro", validate_args=False),
-            "mean_class_accuracy": MulticlassRecall(num_classes, average="macro", validate_args=False),
-            "macro_f1": MulticlassF1Score(num_classes, average="macro", validate_args=False),
-        }
-    )
+    metrics: dict[str, Metric] = {
+        "accuracy": MulticlassAccuracy(num_classes, average="micro", validate_args=False),
+        "mean_class_accuracy": MulticlassRecall(num_classes, average="macro", validate_args=False),
+        "macro_f1": MulticlassF1Score(num_classes, average="macro", validate_args=False),
+    }
+    for name, metric in (further or {}).items():
+        if not isinstance(metric, Metric):
+            raise ValueError(
+                f"Expected argument `metrics` to hold metrics of torchmetrics, but got {metric!r} as `{name}`."
+            )
+        if name in (*metrics, "nll", "loss"):
+            raise ValueError(f"Expected argument `metrics` to have names of its own, but got `{name}`, which is taken.")
+        metrics[str(name)] = metric
+    return MetricCollection(metrics)
 
 
 class FERModule(L.LightningModule):
@@ -57,6 +68,7 @@ class FERModule(L.LightningModule):
             ``val/``.
         mixup: mixes the faces of a training batch after preprocessing; None: no mixing.
         metadata: plain values stored in each checkpoint beside the weights (dataset, protocol, configuration).
+        metrics: name -> a further metric of torchmetrics, on logits (B,K) and labels (B,), computed on val and test.
         channels_last: memory format of images and convolution weights.
         compile_network: run the network through ``torch.compile``.
 
@@ -80,6 +92,7 @@ class FERModule(L.LightningModule):
         scheduler: Mapping[str, Any] | None = None,
         mixup: Mixup | None = None,
         metadata: Mapping[str, Any] | None = None,
+        metrics: Mapping[str, Metric] | MetricCollection | None = None,
         channels_last: bool = True,
         compile_network: bool = False,
     ) -> None:
@@ -96,9 +109,9 @@ class FERModule(L.LightningModule):
         self.mixup = mixup
         self.metadata = dict(metadata or {})
         self.views = ONE_VIEW  # of predict_step
-        metrics = build_metrics(len(self.class_names))
+        measured = build_metrics(len(self.class_names), metrics)
         # Looked up by the position of the evaluation loader: the second is the test set, with track_test only.
-        self.evaluation_metrics = nn.ModuleList([metrics.clone(prefix="val/"), metrics.clone(prefix="track_test/")])
+        self.evaluation_metrics = nn.ModuleList([measured.clone(prefix="val/"), measured.clone(prefix="track_test/")])
         self.validation_nll = MeanMetric()  # over faces, whatever ranks and batches they came in
         self.batch_index: Tensor | None = None
         self._sums: dict[str, Tensor] = {}
