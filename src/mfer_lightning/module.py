@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import lightning as L
 import torch
@@ -217,15 +217,12 @@ class FERModule(L.LightningModule):
         except (TypeError, ValueError) as error:
             raise UserError(f"optimizer or scheduler: {error}") from error
         schedules: list[dict[str, Any]] = [{"scheduler": schedule, "interval": "step"}]
-        if (
-            plateau is not None
-        ):  # at the last batch: after validation, and before the checkpoint (interval="epoch": after)
-            schedules.append(
-                {"scheduler": plateau, "frequency": batches, "interval": "step", "monitor": f"val/{monitor}"}
-            )
+        if plateau is not None:  # with interval="epoch" it would step after the checkpoint of the epoch
+            last = {"interval": "step", "frequency": batches}
+            schedules.append({"scheduler": plateau, "monitor": f"val/{monitor}", **last})
         return [optimizer], schedules
 
-    def mode_of(self, monitor: str) -> str:
+    def mode_of(self, monitor: str) -> Literal["max", "min"]:
         """Whether more (``max``) or less (``min``) of a validation figure is better.
 
         Args:

@@ -11,7 +11,7 @@ import logging
 import math
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LinearLR, LRScheduler, ReduceLROnPlateau
@@ -68,7 +68,7 @@ def schedule_factor(
         polynomial   m + (1 - m) (1 - s / n) ** power
         exponential  max(m, gamma ** floor(s / e))                          one fall an epoch, as the paper's
         step         max(m, gamma ** #{milestones <= floor(step / e)})      milestones in epochs of the run
-        wsd          m + (1 - m) d(share of the last decay_share of total_steps that is over), d(x) = 1 - sqrt(x) or 1 - x
+        wsd          m + (1 - m) (1 - sqrt(x)), or 1 - x: x is the share of the last decay_share of total_steps
         onecycle     half a cosine from 1 / div_factor up to 1 in pct_start of n, another one down to
                      1 / (div_factor final_div_factor) at the last step
 
@@ -107,7 +107,7 @@ def schedule_factor(
     if name == "cosine":
         return min_lr_ratio + (1 - min_lr_ratio) * 0.5 * (1 + math.cos(math.pi * progress))
     if name == "polynomial":
-        return min_lr_ratio + (1 - min_lr_ratio) * (1 - progress) ** power
+        return min_lr_ratio + (1 - min_lr_ratio) * math.pow(1 - progress, power)
     if name == "wsd":
         decay = min(length, decay_share * total_steps)
         over = min(1.0, max(0.0, (past - (length - decay)) / decay))
@@ -235,7 +235,7 @@ def build_schedule(
 
 def build_plateau(
     optimizer: Optimizer,
-    mode: str = "max",
+    mode: Literal["max", "min"] = "max",
     *,
     factor: float = 0.1,
     patience: int = 10,
@@ -300,7 +300,9 @@ def schedule_for(
     return build_schedule(optimizer, total_steps=total_steps, steps_per_epoch=steps_per_epoch, **chosen)
 
 
-def plateau_for(optimizer: Optimizer, options: Mapping[str, Any], mode: str) -> ReduceLROnPlateau | None:
+def plateau_for(
+    optimizer: Optimizer, options: Mapping[str, Any], mode: Literal["max", "min"]
+) -> ReduceLROnPlateau | None:
     """Build what follows the metric in a training with the schedule ``plateau``; None for every other schedule.
 
     Call it before :func:`schedule_for`, which sets the rates of the first step.
