@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -192,8 +193,9 @@ class FERModule(L.LightningModule):
         """Build the optimiser over named parameter groups and the schedule, which steps with every batch."""
         try:
             optimizer = optimizer_for(self.network, self.objective, self.optimizer_options)
-            steps, epochs = int(self.trainer.estimated_stepping_batches), max(self.trainer.max_epochs or 1, 1)
-            scheduler = schedule_for(optimizer, self.scheduler_options, steps, epochs)
+            steps = int(self.trainer.estimated_stepping_batches)  # sets up the training data
+            per_epoch = math.ceil(self.trainer.num_training_batches / self.trainer.accumulate_grad_batches)
+            scheduler = schedule_for(optimizer, self.scheduler_options, steps, max(per_epoch, 1))
         except (TypeError, ValueError) as error:
             raise UserError(f"optimizer or scheduler: {error}") from error
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}

@@ -143,20 +143,21 @@ def build_schedule(
     return LambdaLR(optimizer, factor)
 
 
-def schedule_for(optimizer: Optimizer, options: Mapping[str, Any], total_steps: int, epochs: int) -> LambdaLR:
+def schedule_for(optimizer: Optimizer, options: Mapping[str, Any], total_steps: int, steps_per_epoch: int) -> LambdaLR:
     """Build the schedule of a training; a run too short for its warm-up has a shorter one.
 
     Args:
         optimizer: its groups' rates are those at factor 1.
         options: of :func:`build_schedule`; None values are left out.
         total_steps: optimizer steps of the whole run.
-        epochs: of the whole run.
+        steps_per_epoch: optimizer steps of an epoch; the last one of a run may be cut short.
 
     Raises:
         ValueError: where an option is not legal.
     """
     chosen = {k: v for k, v in options.items() if v is not None}
+    epochs = total_steps / steps_per_epoch
     if chosen.get("warmup_epochs", 0) >= epochs:
-        log.warning("The run of %d epochs is too short for its warm-up; a fifth of it is warm-up.", epochs)
+        log.warning("The run of %g epochs is too short for its warm-up; a fifth of it is warm-up.", epochs)
         chosen["warmup_epochs"] = SHORT_WARMUP * epochs
-    return build_schedule(optimizer, total_steps=total_steps, steps_per_epoch=max(total_steps // epochs, 1), **chosen)
+    return build_schedule(optimizer, total_steps=total_steps, steps_per_epoch=steps_per_epoch, **chosen)

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.callbacks import Timer
 from torch import nn
 
 from mfer_lightning.callbacks import EarlyStop, FreezeBackbone, WarmEMA
@@ -18,6 +20,7 @@ from mfer_lightning.training.build import assemble, build_datamodule, build_netw
 from mfer_lightning.training.build_trainer import early_stop_options
 from mfer_lightning.training.checks.hardware import check_accelerator
 from mfer_lightning.training.checks.values import look_up
+from mfer_lightning.training.user_callbacks import build_user_callbacks
 
 #: Classes that a network on trial has where only the data's files name them.
 SOME_CLASSES = 7
@@ -46,11 +49,23 @@ def build_on_trial(config: Mapping[str, Any]) -> None:
             WarmEMA(config["ema"]["decay"])
         with described("freeze"):
             FreezeBackbone(config["freeze"]["epochs"])
+        _check_time(config["trainer"]["max_time"])
+        build_user_callbacks(config, Path("run"))
         _build_module(
             config, datamodule.protocol.class_names, int(config["preprocess"]["size"] or datamodule.size or 224)
         )
     finally:
         torch.random.set_rng_state(state)
+
+
+def _check_time(max_time: Any) -> None:
+    try:
+        Timer(duration=max_time)
+    except (MisconfigurationException, TypeError) as error:
+        raise UserError(
+            f"trainer.max_time={max_time}: the value must be days:hours:minutes:seconds, e.g. 00:12:00:00, or a "
+            "mapping such as {hours:12}."
+        ) from error
 
 
 def _check_weights(weights: str) -> None:
@@ -76,8 +91,9 @@ def _build_module(config: Mapping[str, Any], class_names: tuple[str, ...], size:
     with described("optimizer"):
         optimizer = optimizer_for(module.network, module.objective, config["optimizer"])
     with described("scheduler"):
-        epochs = config["trainer"]["max_epochs"]
-        schedule_for(optimizer, config["scheduler"], total_steps=epochs, epochs=epochs)
+        trainer = config["trainer"]
+        length = max(trainer["max_epochs"] or trainer["max_steps"], trainer["max_steps"])
+        schedule_for(optimizer, config["scheduler"], total_steps=length, steps_per_epoch=1)
 
 
 def gflops_of(network: nn.Module, size: int) -> float:
