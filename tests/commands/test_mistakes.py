@@ -91,7 +91,7 @@ MORE_MISTAKES: list[tuple[str, ...]] = [
     ("early_stopping.patience=0", "early_stopping.patience=0", "at least 1"),
     ("loss=multi_target", "loss=multi_target", "dataset.target=multi"),
     ("dataset=rafdb dataset.target=probability", "dataset.target=probability", "rafdb", "label, majority"),
-    ("optimizer=sam trainer.accumulate=2", "optimizer=sam", "trainer.accumulate=1"),
+    ("optimizer=sam trainer.accumulate=2", "optimizer=sam", "trainer.accumulate_grad_batches=1"),
     ("trainer.num_nodes=2", "trainer.num_nodes=2", "srun", "torchrun"),
     ("name=../../x", "name=../../x", "'..'"),
     ("evaluate checkpoint=x split=tset", "split=tset", "'test'"),

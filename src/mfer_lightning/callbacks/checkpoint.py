@@ -9,7 +9,10 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 
 
 class RunCheckpoint(ModelCheckpoint):
-    """One checkpoint of a run, written at the end of an epoch: the best by a validation metric, or the last.
+    """One checkpoint of a run: the best by a validation metric, or the last.
+
+    Both are written at the end of an epoch. Where validation does not stand at the end of every epoch
+    (``val_check_interval``, ``check_val_every_n_epoch``), the best is written after validation, as Lightning does it.
 
     A run has two of these callbacks, ``best`` and ``last``. (Lightning's own ``save_last`` writes ``last.ckpt`` only in
     epochs that improved the best one, so that a run would resume at the best epoch and not at the last: 2.6.6.)
@@ -30,7 +33,7 @@ class RunCheckpoint(ModelCheckpoint):
             filename=name,
             monitor=monitor,
             mode="max",
-            save_on_train_epoch_end=True,
+            save_on_train_epoch_end=True if monitor is None else None,
             enable_version_counter=False,
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Any
 
@@ -25,6 +26,15 @@ def shown_metrics(metrics: dict[str, Any]) -> dict[str, str]:
     return {short: f"{float(metrics[name]):.3f}" for name, short in SHOWN.items() if name in metrics}
 
 
+def planned_epochs(trainer: L.Trainer) -> int:
+    """Count the epochs of a training under way, one that ``max_steps`` ends in the middle included."""
+    limits = [trainer.max_epochs] if trainer.max_epochs is not None and trainer.max_epochs > 0 else []
+    if trainer.max_steps > 0:
+        steps = max(math.ceil(trainer.num_training_batches / trainer.accumulate_grad_batches), 1)
+        limits.append(math.ceil(trainer.max_steps / steps))
+    return min(limits, default=0)
+
+
 class FERProgressBar(RichProgressBar):
     """Lightning's rich progress bar with the figures that matter and nothing else."""
 
@@ -34,6 +44,11 @@ class FERProgressBar(RichProgressBar):
     def get_metrics(self, trainer: L.Trainer, pl_module: L.LightningModule) -> dict[str, Any]:
         """Return what the bar shows at its right end."""
         return dict(shown_metrics(trainer.progress_bar_metrics))
+
+    def _get_train_description(self, current_epoch: int) -> str:
+        """Count epochs from 1, and up to the last one also where steps say which that is."""
+        text = f"Epoch {current_epoch + 1}/{planned_epochs(self.trainer)}"
+        return f"{text:{len(self.validation_description)}}"
 
 
 class EpochLines(Callback):
@@ -50,4 +65,7 @@ class EpochLines(Callback):
         figures = "  ".join(f"{k} {v}" for k, v in shown_metrics(metrics).items())
         seconds = time.perf_counter() - self._started
         if trainer.is_global_zero:
-            print(f"epoch {trainer.current_epoch + 1:3d}/{trainer.max_epochs}  {figures}  {seconds:6.0f} s", flush=True)
+            print(
+                f"epoch {trainer.current_epoch + 1:3d}/{planned_epochs(trainer)}  {figures}  {seconds:6.0f} s",
+                flush=True,
+            )

@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from mfer_lightning.config.environment import restored
 from mfer_lightning.config.flags import split_flags
+from mfer_lightning.config.former_names import OPTIONS, with_options_of_today
 from mfer_lightning.config.location import config_dir
 from mfer_lightning.config.messages import readable
 from mfer_lightning.config.plugins import plugins_loaded
@@ -119,9 +120,26 @@ def to_plain(cfg: DictConfig) -> dict[str, Any]:
     """Resolve a composed configuration into plain containers.
 
     Raises:
-        UserError: for an interpolation that leads nowhere, or a value that is still missing.
+        UserError: for an interpolation that leads nowhere, a value that is still missing, or an option that is given
+            under its name and its older one, and differs.
     """
     with readable():
         plain = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
     assert isinstance(plain, dict)
-    return {str(key): value for key, value in plain.items()}
+    _refuse_two_spellings(cfg, plain)
+    return with_options_of_today({str(key): value for key, value in plain.items()})
+
+
+def _refuse_two_spellings(cfg: DictConfig, plain: dict[Any, Any]) -> None:
+    """Refuse an older spelling that says something else than the option's name today, where both are given."""
+    given = HydraConfig.get().overrides.task if HydraConfig.initialized() else ()
+    for older, newer in OPTIONS.items():
+        group, name = older.split(".")
+        if group not in plain or OmegaConf.is_interpolation(cfg[group], name):
+            continue
+        default = getattr(Train().trainer, newer.rpartition(".")[2])
+        old, new = plain[group][name], plain[group][newer.rpartition(".")[2]]
+        if old != new and (new != default or any(o.lstrip("+").startswith(f"{newer}=") for o in given)):
+            raise UserError(
+                f"{older}={old} is an older spelling of {newer}={new}, and both are given: keep the second."
+            )

@@ -13,6 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from mfer_lightning.config.location import choices, groups
 from mfer_lightning.config.schema import Train
+from mfer_lightning.config.trainer_options import REFUSED
 from mfer_lightning.errors import UserError, nearest
 
 #: What OmegaConf complains of, and what the value must be.
@@ -158,6 +159,8 @@ def _bad_value(error: OmegaConfBaseException) -> str:
     if "not in" in first and isinstance(parent, DictConfig):
         legal = [str(k) for k in parent]
         leaf = str(getattr(error, "key", key))
+        if str(key).startswith("trainer.") and leaf in REFUSED:
+            return f"`{key}` is no option here: {REFUSED[leaf]}"
         return f"There is no option `{key}`. {_sentence(nearest(leaf, legal), legal)}"
     found = re.search(r"Value '([^']*)' of type '\w+' could not be converted to (\w+)", first)
     if found:

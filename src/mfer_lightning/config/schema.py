@@ -14,7 +14,9 @@ from typing import Any, Optional
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
 
+from mfer_lightning.config.former_names import OPTIONS
 from mfer_lightning.config.resolvers import register_resolvers
+from mfer_lightning.config.trainer_options import Trainer
 from mfer_lightning.errors import UserError, nearest
 
 # OmegaConf reads these annotations at run time; Optional is the spelling that it knows on every Python we support.
@@ -157,29 +159,6 @@ class Freeze:
 
 
 @dataclass
-class Trainer:
-    """Hardware, precision and length."""
-
-    accelerator: str = "auto"
-    devices: Any = 1
-    num_nodes: int = 1
-    strategy: str = "auto"
-    precision: str = "auto"
-    channels_last: bool = True
-    compile: bool = False
-    max_epochs: int = MISSING
-    accumulate: int = 1
-    checkpointing: bool = False
-    clip: Optional[float] = 1.0
-    deterministic: bool = True
-    limit_train_batches: Any = None
-    limit_val_batches: Any = None
-    overfit_batches: int = 0
-    fast_dev_run: bool = False
-    profiler: Optional[str] = None
-
-
-@dataclass
 class Logger:
     """Where curves go besides metrics.csv."""
 
@@ -210,6 +189,7 @@ class Train:
     ema: Ema = field(default_factory=Ema)
     early_stopping: EarlyStopping = field(default_factory=EarlyStopping)
     freeze: Freeze = field(default_factory=Freeze)
+    callbacks: dict[str, Any] = field(default_factory=dict)
     trainer: Trainer = field(default_factory=Trainer)
     logger: Logger = field(default_factory=Logger)
     preprocess: Preprocess = field(default_factory=Preprocess)
@@ -237,7 +217,7 @@ def register(name: str, schema: type = Train) -> None:
     register_resolvers()
     node = OmegaConf.structured(schema)
     # Mappings whose names timm, torch, detectors and users give, beside those that the dataclass types.
-    for free in ("backbone.options", "optimizer", "scheduler", "options", "detector", "lists"):
+    for free in ("backbone.options", "optimizer", "scheduler", "callbacks", "metrics", "options", "detector", "lists"):
         if isinstance(mapping := OmegaConf.select(node, free), DictConfig):
             OmegaConf.set_struct(mapping, False)
     ConfigStore.instance().store(name=name, node=node, provider="mfer_lightning")
@@ -255,7 +235,7 @@ def check_known(config: Mapping[str, Any], schema: Any, prefix: str = "") -> Non
         UserError: naming the option.
     """
     kinds = {f.name: f.default_factory for f in fields(schema)}
-    gone = next((name for name in kinds if name not in config), None)
+    gone = next((name for name in kinds if name not in config and prefix + name not in OPTIONS), None)
     if gone is not None:
         raise UserError(f"`{prefix}{gone}` cannot be taken away with ~: leave it out for its default, or give a value.")
     for name, value in config.items():

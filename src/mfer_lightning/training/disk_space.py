@@ -30,7 +30,8 @@ def run_bytes(config: Mapping[str, Any], module: FERModule, datamodule: FaceData
         datamodule: is set up.
     """
     trained = sum(p.numel() * p.element_size() for p in module.parameters())
-    states = 2 if config["ema"]["name"] != "none" else 1
+    averaged = config["ema"]["name"] != "none" or bool(config.get("callbacks"))  # some keep an average, too
+    states = 2 if averaged else 1
     checkpoint = states * tensor_bytes(module.state_dict()) + SLOTS.get(config["optimizer"]["name"], 2) * trained
     copies = 4 if config["logger"]["name"] == "wandb" and config["logger"]["checkpoints"] else 3
     faces = len(datamodule.splits["val"]) + len(datamodule.splits["test"])

@@ -13,6 +13,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 
 from mfer_lightning.callbacks import History
 from mfer_lightning.data.datasets import FaceDataModule
+from mfer_lightning.errors import UserError
 from mfer_lightning.evaluation.metrics import evaluate
 from mfer_lightning.evaluation.predictions import Predictions
 from mfer_lightning.evaluation.schema import SCHEMA_VERSION, validate_result
@@ -100,6 +101,11 @@ def _select(trainer: L.Trainer, module: FERModule, datamodule: FaceDataModule) -
         checkpoint = read_checkpoint(folder / "last.ckpt")
         selection |= {"monitor": None, "split": None, "value": None}
     else:
+        if not (folder / "best.ckpt").is_file():
+            raise UserError(
+                "The run ended before its first validation, so that there is no checkpoint to select: give it more time "
+                "(trainer.max_time, trainer.max_steps), or validate earlier (trainer.val_check_interval)."
+            )
         checkpoint = read_checkpoint(folder / "best.ckpt")
         score = callback.best_model_score
         selection["value"] = None if score is None else float(score)

@@ -41,11 +41,13 @@ from mfer_lightning.training.checks.combinations import idle_options
 from mfer_lightning.training.checks.trial_build import build_on_trial, gflops_of
 from mfer_lightning.training.disk_space import check_space
 from mfer_lightning.training.finalize import finish
+from mfer_lightning.training.length import check_length, planned_epochs
+from mfer_lightning.training.lightning_errors import explained
 from mfer_lightning.training.log_file import logged_to
 from mfer_lightning.training.publish_results import run_facts
 from mfer_lightning.training.resume import Resumption, mixed_arithmetic, resumption
 from mfer_lightning.training.stop_ranks import stop_ranks
-from mfer_lightning.training.time_estimate import note_on_duration
+from mfer_lightning.training.time_estimate import note_on_duration, note_on_time
 from mfer_lightning.views import Views
 
 #: Handed from the first process of a distributed run to the others, which must not choose a folder of their own.
@@ -124,8 +126,14 @@ def _train(config: dict[str, Any], run_dir: Path) -> float | None:
     datamodule.setup("fit")
     protocol = datamodule.protocol
     last = run_dir / "checkpoints" / "last.ckpt"
-    epochs = config["trainer"]["max_epochs"]
-    resume = resumption(last, datamodule.data_hash, epochs) if config["resume"] == "auto" else Resumption()
+    options = config["trainer"]
+    shorter = check_length(config, len(datamodule.splits.train))
+    epochs = planned_epochs(config, len(datamodule.splits.train))
+    resume = (
+        resumption(last, datamodule.data_hash, options["max_epochs"], options["max_steps"])
+        if config["resume"] == "auto"
+        else Resumption()
+    )
     now = precision(config["trainer"])
     arithmetic = resume.with_precision(now)
     metadata = {
@@ -150,7 +158,7 @@ def _train(config: dict[str, Any], run_dir: Path) -> float | None:
     gflops = gflops_of(module.network, size)
     if trainer.is_global_zero:
         check_space(config, run_dir, module, datamodule)
-        notes = idle_options(config)
+        notes = [*idle_options(config), *filter(None, [shorter])]
         whole = config["trainer"]["limit_train_batches"] is None and not config["trainer"]["fast_dev_run"]
         if whole and trainer.strategy.root_device.type == "cpu":
             cores = min(torch.get_num_threads() * trainer.num_devices, available_cpus())
@@ -171,8 +179,12 @@ def _train(config: dict[str, Any], run_dir: Path) -> float | None:
             if config["trainer"]["fast_dev_run"]:
                 if trainer.is_global_zero:  # one batch leaves no checkpoint that could be evaluated
                     shutil.rmtree(run_dir)
-                    print("One batch of training and one of validation went through. Nothing was kept.", flush=True)
+                    batches = (
+                        "One batch of training and one of" if options["fast_dev_run"] in (1, True) else "Training and"
+                    )
+                    print(f"{batches} validation went through. Nothing was kept.", flush=True)
                 return None
+            datamodule.notes = (*datamodule.notes, *filter(None, [note_on_time(trainer)]))
             (run_dir / "checkpoints" / INTERRUPTED).unlink(missing_ok=True)  # the run went on and past it
             return finish(config, run_dir, trainer, module, datamodule, history, gflops)
     except SystemExit as stop:  # what Lightning makes of Ctrl-C
@@ -183,13 +195,15 @@ def _train(config: dict[str, Any], run_dir: Path) -> float | None:
         stop_ranks(trainer)
         raise UserError(
             f"Out of memory with loader.batch_size={config['loader']['batch_size']}. Use a smaller batch with "
-            "trainer.accumulate=2 for the same steps, a smaller preprocess.size, or a smaller backbone."
+            "trainer.accumulate_grad_batches=2 for the same steps, a smaller preprocess.size, or a smaller backbone."
         ) from error
     except MisconfigurationException as error:
         stop_ranks(trainer)
         raise UserError(f"trainer: {error}") from error
-    except Exception:
+    except Exception as error:
         stop_ranks(trainer)
+        if (said := explained(error)) is not None:
+            raise UserError(said) from error
         raise
 
 

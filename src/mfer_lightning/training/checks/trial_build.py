@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.callbacks import Timer
 from torch import nn
 
 from mfer_lightning.callbacks import EarlyStop, FreezeBackbone, WarmEMA
@@ -18,6 +20,7 @@ from mfer_lightning.training.build import assemble, build_datamodule, build_netw
 from mfer_lightning.training.build_trainer import early_stop_options
 from mfer_lightning.training.checks.hardware import check_accelerator
 from mfer_lightning.training.checks.values import look_up
+from mfer_lightning.training.user_callbacks import build_user_callbacks
 
 #: Classes that a network on trial has where only the data's files name them.
 SOME_CLASSES = 7
@@ -49,11 +52,23 @@ def build_on_trial(config: Mapping[str, Any]) -> None:
             WarmEMA(config["ema"]["decay"])
         with described("freeze"):
             FreezeBackbone(config["freeze"]["epochs"])
+        _check_time(config["trainer"]["max_time"])
+        build_user_callbacks(config, Path("run"))
         _build_module(
             config, datamodule.protocol.class_names, int(config["preprocess"]["size"] or datamodule.size or 224)
         )
     finally:
         torch.random.set_rng_state(state)
+
+
+def _check_time(max_time: Any) -> None:
+    try:
+        Timer(duration=max_time)
+    except (MisconfigurationException, TypeError) as error:
+        raise UserError(
+            f"trainer.max_time={max_time}: the value must be days:hours:minutes:seconds, e.g. 00:12:00:00, or a "
+            "mapping such as {hours:12}."
+        ) from error
 
 
 def _check_weights(weights: str) -> None:
@@ -80,14 +95,9 @@ def _build_module(config: Mapping[str, Any], class_names: tuple[str, ...], size:
         optimizer = optimizer_for(module.network, module.objective, config["optimizer"])
     with described("scheduler"):
         plateau_for(optimizer, config["scheduler"], "max")
-        schedule_for(optimizer, config["scheduler"], _total_steps(config["trainer"]), _STEPS_PER_EPOCH)
-
-
-def _total_steps(trainer: Mapping[str, Any]) -> int | None:
-    """Return the steps of a run whose epochs have :data:`_STEPS_PER_EPOCH`; None: it has no length beforehand."""
-    epochs, steps = trainer.get("max_epochs") or -1, trainer.get("max_steps") or -1
-    limits = ([epochs * _STEPS_PER_EPOCH] if epochs > 0 else []) + ([steps] if steps > 0 else [])
-    return min(limits, default=None)
+        epochs, steps = config["trainer"]["max_epochs"] or -1, config["trainer"]["max_steps"]
+        per_epoch = _STEPS_PER_EPOCH if epochs > 0 else 1
+        schedule_for(optimizer, config["scheduler"], epochs * per_epoch if epochs > 0 else steps, per_epoch)
 
 
 def gflops_of(network: nn.Module, size: int) -> float:
