@@ -20,6 +20,12 @@ from mfer_lightning.views import ONE_VIEW
 CHECKPOINT_FORMAT = 1
 
 
+def class_scores(logits: Tensor) -> Tensor:
+    """Return logits (B,K) that torchmetrics does not read as probabilities, as it does where all lie within [0, 1]."""
+    inside = ((logits >= 0) & (logits <= 1)).all()
+    return torch.where(inside, logits.log_softmax(1), logits)
+
+
 def build_metrics(num_classes: int, further: Mapping[str, Metric] | MetricCollection | None = None) -> MetricCollection:
     """Accuracy, mean-class accuracy (macro recall) and macro F1, as the field reports them, and further ones.
 
@@ -110,6 +116,7 @@ class FERModule(L.LightningModule):
         self.metadata = dict(metadata or {})
         self.views = ONE_VIEW  # of predict_step
         measured = build_metrics(len(self.class_names), metrics)
+        self.further_metrics = tuple(metrics or ())
         # Looked up by the position of the evaluation loader: the second is the test set, with track_test only.
         self.evaluation_metrics = nn.ModuleList([measured.clone(prefix="val/"), measured.clone(prefix="track_test/")])
         self.validation_nll = MeanMetric()  # over faces, whatever ranks and batches they came in
@@ -175,7 +182,8 @@ class FERModule(L.LightningModule):
         keep = batch["index"] >= 0
         logits = output["logits"][keep].float()
         metrics = self.evaluation_metrics[dataloader_idx]
-        metrics.update(logits, batch["label"][keep])  # type: ignore[operator]
+        scores = class_scores(logits) if self.further_metrics else logits
+        metrics.update(scores, batch["label"][keep])  # type: ignore[operator]
         if dataloader_idx == 0 and keep.any():
             self.validation_nll.update(-(batch["target"][keep] * logits.log_softmax(1)).sum(1))
 
@@ -212,7 +220,8 @@ class FERModule(L.LightningModule):
             optimizer = optimizer_for(self.network, self.objective, self.optimizer_options)
             total, batches = trainer.estimated_stepping_batches, int(trainer.num_training_batches)
             steps = max(1, math.ceil(batches / trainer.accumulate_grad_batches))
-            plateau = plateau_for(optimizer, options, self.mode_of(monitor))
+            mode = self.modes().get(monitor, "max")  # Lightning says which figures there are, where this is none
+            plateau = plateau_for(optimizer, options, mode)
             schedule = schedule_for(optimizer, options, None if math.isinf(total) else int(total), steps)
         except (TypeError, ValueError) as error:
             raise UserError(f"optimizer or scheduler: {error}") from error
@@ -222,20 +231,11 @@ class FERModule(L.LightningModule):
             schedules.append({"scheduler": plateau, "monitor": f"val/{monitor}", **last})
         return [optimizer], schedules
 
-    def mode_of(self, monitor: str) -> Literal["max", "min"]:
-        """Whether more (``max``) or less (``min``) of a validation figure is better.
-
-        Args:
-            monitor: its name without ``val/``.
-
-        Raises:
-            ValueError: where there is no such figure, or it has no better and worse.
-        """
-        metrics = {"nll": self.validation_nll, **dict(self.evaluation_metrics[0].items(keep_base=True))}  # type: ignore[operator]
-        better = False if monitor == "nll" else getattr(metrics.get(monitor), "higher_is_better", None)
-        if better is None:
-            raise ValueError(f"Expected argument `monitor` to be one of {tuple(metrics)}, but got {monitor!r}.")
-        return "max" if better else "min"
+    def modes(self) -> dict[str, Literal["max", "min"]]:
+        """Say of each validation figure whether more (``max``) or less (``min``) is better; others are left out."""
+        figures = self.evaluation_metrics[0].items(keep_base=True)  # type: ignore[operator]
+        better = {"nll": False, **{name: metric.higher_is_better for name, metric in figures}}
+        return {name: "max" if more else "min" for name, more in better.items() if more is not None}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Store what is needed to use the weights: network, preprocessing, class names, protocol, configuration."""

@@ -102,7 +102,7 @@ def _result(subject: ModelOnSplit, table: Predictions, seconds: float) -> dict[s
         "notes": [*subject.remarks(), *evaluation["notes"], *datamodule.notes],
         "selection": {
             "rule": origin.selection if origin else "as the checkpoint was made",
-            "monitor": origin.monitor if origin and selects else None,
+            "monitor": (stored.get("monitor") or origin.monitor) if origin and selects else None,
             "split": "val" if selects else None,
             "epoch": model.metadata.get("epoch"),
             "value": None,

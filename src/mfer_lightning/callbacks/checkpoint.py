@@ -24,15 +24,16 @@ class RunCheckpoint(ModelCheckpoint):
     Args:
         folder: the run's folder of checkpoints.
         name: of the file, without ``.ckpt``.
-        monitor: the validation metric that selects, higher is better; None: the last epoch.
+        monitor: the validation metric that selects; None: the last epoch.
+        mode: whether more (``max``) or less (``min``) of it is better.
     """
 
-    def __init__(self, folder: str | Path, name: str, monitor: str | None = None) -> None:
+    def __init__(self, folder: str | Path, name: str, monitor: str | None = None, mode: str = "max") -> None:
         super().__init__(
             dirpath=str(folder),
             filename=name,
             monitor=monitor,
-            mode="max",
+            mode=mode,
             save_on_train_epoch_end=True if monitor is None else None,
             enable_version_counter=False,
         )

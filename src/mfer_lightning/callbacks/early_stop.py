@@ -18,20 +18,23 @@ class EarlyStop(EarlyStopping):
     run is not trained further when it is resumed is the work of :class:`~mfer_lightning.callbacks.EndOfTraining`.
 
     Args:
-        monitor: one of :data:`MODES`, without ``val/``.
+        monitor: one of :data:`MODES`, or with ``mode`` any figure; without ``val/``.
         patience: validations without a better figure, at least 1.
         min_delta: a figure must be better by more than this, >= 0.
+        mode: whether more (``max``) or less (``min``) is better; None: as in :data:`MODES`.
 
     Raises:
         ValueError: where an argument is not legal.
     """
 
-    def __init__(self, monitor: str = "accuracy", patience: int = 10, min_delta: float = 0.0) -> None:
-        if monitor not in MODES:
+    def __init__(
+        self, monitor: str = "accuracy", patience: int = 10, min_delta: float = 0.0, mode: str | None = None
+    ) -> None:
+        if mode is None and monitor not in MODES:
             raise ValueError(f"Expected argument `monitor` to be one of {tuple(MODES)}, but got {monitor!r}.")
         super().__init__(
             monitor=f"val/{monitor}",
-            mode=MODES[monitor],
+            mode=mode or MODES[monitor],
             patience=check_number("patience", patience, 1),
             min_delta=check_number("min_delta", min_delta, 0),
         )

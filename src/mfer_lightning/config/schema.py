@@ -190,6 +190,7 @@ class Train:
     early_stopping: EarlyStopping = field(default_factory=EarlyStopping)
     freeze: Freeze = field(default_factory=Freeze)
     callbacks: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, Any] = field(default_factory=dict)
     trainer: Trainer = field(default_factory=Trainer)
     logger: Logger = field(default_factory=Logger)
     preprocess: Preprocess = field(default_factory=Preprocess)
@@ -198,6 +199,7 @@ class Train:
     name: Optional[str] = None
     seed: int = 0
     resume: str = "auto"
+    monitor: Optional[str] = None
     track_test: bool = False
     report: bool = True
     plugins: list[str] = field(default_factory=list)

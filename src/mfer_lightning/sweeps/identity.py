@@ -53,6 +53,8 @@ LATER = {
     "evaluation.shift": 0.0,
     "scheduler.warmup_steps": None,
     "callbacks": {},
+    "metrics": {},
+    "monitor": None,
     "trainer.min_epochs": None,
     "trainer.max_steps": -1,
     "trainer.min_steps": None,

@@ -33,6 +33,7 @@ from mfer_lightning.callbacks import (
     StepTimes,
     WarmEMA,
 )
+from mfer_lightning.callbacks.early_stop import MODES
 from mfer_lightning.config.precision import configured_precision
 from mfer_lightning.config.trainer_options import OURS
 from mfer_lightning.config.trainer_options import Trainer as TrainerOptions
@@ -42,6 +43,7 @@ from mfer_lightning.sweeps.slurm import requeue_command
 from mfer_lightning.tracking.epoch_curves import EpochCurves
 from mfer_lightning.tracking.loggers import build_loggers
 from mfer_lightning.training.checks.hardware import device_count
+from mfer_lightning.training.further_metrics import mode_of
 from mfer_lightning.training.user_callbacks import build_user_callbacks
 
 Config = Mapping[str, Any]
@@ -54,7 +56,9 @@ PASSED_ON = tuple(
 )
 
 
-def build_trainer(config: Config, run_dir: Path, monitor: str | None, history: History) -> L.Trainer:
+def build_trainer(
+    config: Config, run_dir: Path, monitor: str | None, history: History, modes: Mapping[str, str] = MODES
+) -> L.Trainer:
     """Build Lightning's Trainer with our callbacks and loggers.
 
     Args:
@@ -62,13 +66,14 @@ def build_trainer(config: Config, run_dir: Path, monitor: str | None, history: H
         run_dir: the run's folder.
         monitor: the validation metric that selects the checkpoint; None: the last epoch's is taken.
         history: writes ``metrics.csv``.
+        modes: of each validation figure, whether more (``max``) or less (``min``) is better.
 
     Raises:
         UserError: where Lightning refuses the combination.
     """
     options = config["trainer"]
     environment = _environment(options)
-    callbacks = build_callbacks(config, run_dir, monitor, history)
+    callbacks = build_callbacks(config, run_dir, monitor, history, modes)
     freezes = any(isinstance(callback, FreezeBackbone) for callback in callbacks)
     try:
         trainer = L.Trainer(
@@ -105,7 +110,9 @@ def _environment(options: Config) -> ClusterEnvironment | None:
     return LightningEnvironment()  # one task, which starts the ranks itself, as on a workstation
 
 
-def build_callbacks(config: Config, run_dir: Path, monitor: str | None, history: History) -> list[Callback]:
+def build_callbacks(
+    config: Config, run_dir: Path, monitor: str | None, history: History, modes: Mapping[str, str] = MODES
+) -> list[Callback]:
     """Guard, history, averaging, the user's own, progress and checkpoints, in the order in which they act.
 
     Of several callbacks that write checkpoints Lightning takes the first for the run's: the user's stand after ours.
@@ -121,13 +128,14 @@ def build_callbacks(config: Config, run_dir: Path, monitor: str | None, history:
     if config["loss"]["centers_from_data"]:
         callbacks.append(CentersFromData())
     if config["early_stopping"]["name"] != "none" and monitor is not None:
-        callbacks.append(EarlyStop(**early_stop_options(config, monitor)))
+        callbacks.append(EarlyStop(**early_stop_options(config, monitor, modes)))
     callbacks += [callback for callback in own if not isinstance(callback, Checkpoint)]
     if not any(isinstance(callback, ProgressBar) for callback in own):
         wanted = config["trainer"]["enable_progress_bar"]
         callbacks.append(FERProgressBar() if (interactive() if wanted is None else wanted) else EpochLines())
     folder = run_dir / "checkpoints"
-    callbacks.append(RunCheckpoint(folder, "best", None if monitor is None else f"val/{monitor}"))
+    mode = "max" if monitor is None else mode_of("monitor", monitor, modes)
+    callbacks.append(RunCheckpoint(folder, "best", None if monitor is None else f"val/{monitor}", mode))
     callbacks.append(RunCheckpoint(folder, "last"))
     callbacks.append(Interruption(folder, requeue_command()))
     return callbacks + [callback for callback in own if isinstance(callback, Checkpoint)]
@@ -183,7 +191,8 @@ def _profiler(name: str | None, folder: Path) -> Profiler | None:
     return profiler
 
 
-def early_stop_options(config: Config, monitor: str) -> dict[str, Any]:
-    """Arguments of :class:`EarlyStop`; the figure is the protocol's where none is named."""
+def early_stop_options(config: Config, monitor: str, modes: Mapping[str, str]) -> dict[str, Any]:
+    """Arguments of :class:`EarlyStop`; the figure is the one that selects where none is named."""
     options = {k: v for k, v in config["early_stopping"].items() if k != "name"}
-    return {**options, "monitor": options.get("monitor") or monitor}
+    figure = options.get("monitor") or monitor
+    return {**options, "monitor": figure, "mode": mode_of("early_stopping.monitor", figure, modes)}

@@ -28,6 +28,7 @@ from mfer_lightning.module import FERModule
 from mfer_lightning.nn.cost import count_parameters
 from mfer_lightning.reporting.terminal.results import print_result
 from mfer_lightning.tracking.provenance import hardware, peak_memory_bytes, versions
+from mfer_lightning.training.further_metrics import build_further_metrics, further_figures, selecting_monitor
 from mfer_lightning.training.publish_results import publish_result
 from mfer_lightning.training.resume import mixed_arithmetic
 from mfer_lightning.views import Views
@@ -60,7 +61,7 @@ def finish(
     Returns:
         The value of the selection metric on val (None where the protocol takes the last epoch).
     """
-    selection = _select(trainer, module, datamodule)
+    selection = _select(config, trainer, module, datamodule)
     views = Views.of_metadata(config["evaluation"])
     tables: dict[str, Predictions] = {}
     own = np.arange(datamodule.num_classes)
@@ -90,16 +91,19 @@ def finish(
     return value
 
 
-def _select(trainer: L.Trainer, module: FERModule, datamodule: FaceDataModule) -> dict[str, Any]:
+def _select(
+    config: Mapping[str, Any], trainer: L.Trainer, module: FERModule, datamodule: FaceDataModule
+) -> dict[str, Any]:
     """Load the checkpoint that the protocol's rule selects into the module."""
     protocol = datamodule.protocol
     callback = trainer.checkpoint_callback
     assert isinstance(callback, ModelCheckpoint)
     folder = Path(str(callback.dirpath))
-    selection: dict[str, Any] = {"rule": protocol.selection, "monitor": protocol.monitor, "split": "val"}
+    monitor = selecting_monitor(config, protocol)
+    selection: dict[str, Any] = {"rule": protocol.selection, "monitor": monitor, "split": "val"}
     if protocol.takes_last_epoch:
         checkpoint = read_checkpoint(folder / "last.ckpt")
-        selection |= {"monitor": None, "split": None, "value": None}
+        selection |= {"split": None, "value": None}
     else:
         if not (folder / "best.ckpt").is_file():
             raise UserError(
@@ -125,6 +129,7 @@ def _result(
     selection: Mapping[str, Any],
 ) -> dict[str, Any]:
     evaluation = evaluate(table)
+    evaluation["metrics"] |= further_figures(build_further_metrics(config, datamodule.num_classes), table)
     precision = module.metadata["precision"]
     notes = [*evaluation["notes"], *datamodule.notes, *filter(None, [mixed_arithmetic(precision)])]
     network = module.network

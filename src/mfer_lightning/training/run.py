@@ -41,6 +41,7 @@ from mfer_lightning.training.checks.combinations import idle_options
 from mfer_lightning.training.checks.trial_build import build_on_trial, gflops_of
 from mfer_lightning.training.disk_space import check_space
 from mfer_lightning.training.finalize import finish
+from mfer_lightning.training.further_metrics import check_direction, selecting_monitor
 from mfer_lightning.training.length import check_length, planned_epochs
 from mfer_lightning.training.lightning_errors import explained
 from mfer_lightning.training.log_file import logged_to
@@ -153,7 +154,10 @@ def _train(config: dict[str, Any], run_dir: Path) -> float | None:
     }
     module = build_module(config, datamodule, metadata)
     history = History(run_dir / "metrics.csv")
-    trainer = build_trainer(config, run_dir, None if protocol.takes_last_epoch else protocol.monitor, history)
+    monitor, modes = selecting_monitor(config, protocol), module.modes()
+    trainer = build_trainer(config, run_dir, monitor, history, modes)
+    if monitor is not None:
+        check_direction(monitor, modes[monitor])
     size = int(config["preprocess"]["size"] or datamodule.size or 224)
     gflops = gflops_of(module.network, size)
     if trainer.is_global_zero:

@@ -122,6 +122,14 @@ def _protocol(config: Config) -> Iterator[tuple[bool, str]]:
         f"{said}, so there is nothing to stop early by: use early_stopping=none, or another protocol.",
     )
     yield (
+        last and config["scheduler"]["name"] == "plateau",
+        f"{said}, so there is no plateau to see: use another schedule, or another protocol.",
+    )
+    yield (
+        last and config.get("monitor") is not None,
+        f"{said}, so nothing is selected by monitor={config.get('monitor')}: leave it out, or use another protocol.",
+    )
+    yield (
         last and bool(config["track_test"]),
         f"{said}, beside which the test set could be tracked: use track_test=false, or another protocol.",
     )

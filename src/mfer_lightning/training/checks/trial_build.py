@@ -14,12 +14,14 @@ from torch import nn
 from mfer_lightning.callbacks import EarlyStop, FreezeBackbone, WarmEMA
 from mfer_lightning.config.instantiate import described
 from mfer_lightning.errors import UserError
+from mfer_lightning.module import FERModule
 from mfer_lightning.nn.cost import count_gflops
 from mfer_lightning.optim import optimizer_for, plateau_for, schedule_for
 from mfer_lightning.training.build import assemble, build_datamodule, build_network
 from mfer_lightning.training.build_trainer import early_stop_options
 from mfer_lightning.training.checks.hardware import check_accelerator
 from mfer_lightning.training.checks.values import look_up
+from mfer_lightning.training.further_metrics import mode_of, selecting_monitor
 from mfer_lightning.training.user_callbacks import build_user_callbacks
 
 #: Classes that a network on trial has where only the data's files name them.
@@ -46,17 +48,18 @@ def build_on_trial(config: Mapping[str, Any]) -> None:
     state = torch.random.get_rng_state()
     try:
         datamodule = build_datamodule(config)
-        with described("early_stopping"):
-            EarlyStop(**early_stop_options(config, datamodule.protocol.monitor))
         with described("ema"):
             WarmEMA(config["ema"]["decay"])
         with described("freeze"):
             FreezeBackbone(config["freeze"]["epochs"])
         _check_time(config["trainer"]["max_time"])
         build_user_callbacks(config, Path("run"))
-        _build_module(
-            config, datamodule.protocol.class_names, int(config["preprocess"]["size"] or datamodule.size or 224)
+        protocol = datamodule.protocol
+        module = _build_module(
+            config, protocol.class_names, int(config["preprocess"]["size"] or datamodule.size or 224)
         )
+        if module is not None:
+            _check_figures(config, module.modes(), selecting_monitor(config, protocol) or protocol.monitor)
     finally:
         torch.random.set_rng_state(state)
 
@@ -79,7 +82,17 @@ def _check_weights(weights: str) -> None:
         )
 
 
-def _build_module(config: Mapping[str, Any], class_names: tuple[str, ...], size: int) -> None:
+def _check_figures(config: Mapping[str, Any], modes: Mapping[str, str], monitor: str) -> None:
+    """Refuse figures to select, stop and lower the rate by that nothing measures."""
+    mode_of("monitor", monitor, modes)
+    if config["scheduler"]["name"] == "plateau":
+        mode_of("scheduler.monitor", config["scheduler"].get("monitor") or monitor, modes)
+    with described("early_stopping"):
+        EarlyStop(**early_stop_options(config, monitor, modes))
+
+
+def _build_module(config: Mapping[str, Any], class_names: tuple[str, ...], size: int) -> FERModule | None:
+    """Build a module on trial; None: only the real data can tell."""
     weights = look_up(config, "loss.classification.class_weights")
     count = len(class_names) or (len(weights) if isinstance(weights, list) else SOME_CLASSES)
     network: nn.Module
@@ -87,7 +100,7 @@ def _build_module(config: Mapping[str, Any], class_names: tuple[str, ...], size:
         with torch.device("meta"):
             network = build_network(config, count)
     except (RuntimeError, NotImplementedError):  # a constructor that reads what it computes; the real one will tell
-        return
+        return None
     names = class_names or tuple(str(k) for k in range(count))
     module = assemble(config, network, names, (1,) * count)
     gflops_of(network, size)
@@ -98,6 +111,7 @@ def _build_module(config: Mapping[str, Any], class_names: tuple[str, ...], size:
         epochs, steps = config["trainer"]["max_epochs"] or -1, config["trainer"]["max_steps"]
         per_epoch = _STEPS_PER_EPOCH if epochs > 0 else 1
         schedule_for(optimizer, config["scheduler"], epochs * per_epoch if epochs > 0 else steps, per_epoch)
+    return module
 
 
 def gflops_of(network: nn.Module, size: int) -> float:
