@@ -40,7 +40,10 @@ class Range(NamedTuple):
     excluded: str = ""
 
     def __contains__(self, value: object) -> bool:
-        number = float(value)  # type: ignore[arg-type]
+        try:
+            number = float(value)  # type: ignore[arg-type]
+        except (TypeError, ValueError):
+            return False
         above = number > self.low if self.excluded == "low" else number >= self.low
         below = number < self.high if self.excluded == "high" else number <= self.high
         return above and below and math.isfinite(number)  # NaN compares false with everything
