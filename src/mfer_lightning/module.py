@@ -218,7 +218,10 @@ class FERModule(L.LightningModule):
         monitor = options.get("monitor") or "accuracy"
         try:
             optimizer = optimizer_for(self.network, self.objective, self.optimizer_options)
-            total, batches = trainer.estimated_stepping_batches, int(trainer.num_training_batches)
+            total = trainer.estimated_stepping_batches
+            if math.isinf(trainer.num_training_batches):  # Lightning has not looked: the run is given in steps or time
+                trainer.fit_loop.setup_data()
+            batches = int(min(trainer.num_training_batches, 10**9))  # of a stream without a length: one long epoch
             steps = max(1, math.ceil(batches / trainer.accumulate_grad_batches))
             mode = self.modes().get(monitor, "max")  # Lightning says which figures there are, where this is none
             plateau = plateau_for(optimizer, options, mode)

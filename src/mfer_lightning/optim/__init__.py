@@ -5,8 +5,9 @@ from __future__ import annotations
 from mfer_lightning.optim.groups import parameter_groups
 from mfer_lightning.optim.mixup import Mixup
 from mfer_lightning.optim.optimizers import build_optimizer, optimizer_for, unused_options
+from mfer_lightning.optim.plateau import build_plateau, plateau_for
 from mfer_lightning.optim.sam import SAM
-from mfer_lightning.optim.schedules import build_plateau, build_schedule, plateau_for, schedule_for
+from mfer_lightning.optim.schedules import build_schedule, schedule_for
 
 __all__ = [
     "SAM",

@@ -1,4 +1,4 @@
-"""Learning-rate schedules as one factor a step, the same for every parameter group; and the one that follows a metric.
+"""Learning-rate schedules as one factor a step, the same for every parameter group.
 
 Papers: cosine, Loshchilov and Hutter, arXiv 1608.03983; onecycle, Smith and Topin, arXiv 1708.07120 (torch's phases);
 wsd (warm-up, stable, decay), Hu et al., MiniCPM, arXiv 2404.06395, with the decay of Haegele et al., arXiv 2405.18392.
@@ -11,10 +11,10 @@ import logging
 import math
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR, LinearLR, LRScheduler, ReduceLROnPlateau
+from torch.optim.lr_scheduler import LambdaLR, LinearLR, LRScheduler
 
 from mfer_lightning.errors import check_count, check_number, nearest
 
@@ -233,43 +233,6 @@ def build_schedule(
     return LambdaLR(optimizer, factor)
 
 
-def build_plateau(
-    optimizer: Optimizer,
-    mode: Literal["max", "min"] = "max",
-    *,
-    factor: float = 0.1,
-    patience: int = 10,
-    threshold: float = 1e-4,
-    cooldown: int = 0,
-    min_lr_ratio: float = 0.0,
-) -> ReduceLROnPlateau:
-    """Build torch's schedule that lowers the rates where a metric no longer improves; ``step(metric)`` each epoch.
-
-    Args:
-        optimizer: its groups' rates are those at factor 1.
-        mode: whether more (``max``) or less (``min``) of the metric is better.
-        factor: of all rates, within (0, 1).
-        patience: epochs without a better metric, >= 0.
-        threshold: a metric must be better by this share, >= 0.
-        cooldown: epochs after a fall that are not counted, >= 0.
-        min_lr_ratio: smallest factor, within [0, 1].
-
-    Raises:
-        ValueError: where an argument is not legal.
-    """
-    check_number("factor", factor, 0, 1, excluded="low")
-    return ReduceLROnPlateau(
-        optimizer,
-        mode=mode,
-        factor=factor,
-        patience=check_count("patience", patience, 0),
-        threshold=check_number("threshold", threshold, 0),
-        cooldown=check_count("cooldown", cooldown, 0),
-        min_lr=[g["lr"] * check_number("min_lr_ratio", min_lr_ratio, 0, 1) for g in optimizer.param_groups],
-        eps=0.0,
-    )
-
-
 def schedule_for(
     optimizer: Optimizer, options: Mapping[str, Any], total_steps: int | None, steps_per_epoch: int
 ) -> LRScheduler:
@@ -277,7 +240,7 @@ def schedule_for(
 
     Args:
         optimizer: its groups' rates are those at factor 1.
-        options: of :func:`build_schedule`; None values are left out, and so are those of :func:`build_plateau`.
+        options: of :func:`build_schedule`; None values are left out, and so are those of ``plateau`` alone.
         total_steps: optimizer steps of the whole run; None: unknown.
         steps_per_epoch: optimizer steps an epoch.
 
@@ -298,24 +261,3 @@ def schedule_for(
             chosen.pop("warmup_steps", None)
             chosen["warmup_epochs"] = SHORT_WARMUP * epochs
     return build_schedule(optimizer, total_steps=total_steps, steps_per_epoch=steps_per_epoch, **chosen)
-
-
-def plateau_for(
-    optimizer: Optimizer, options: Mapping[str, Any], mode: Literal["max", "min"]
-) -> ReduceLROnPlateau | None:
-    """Build what follows the metric in a training with the schedule ``plateau``; None for every other schedule.
-
-    Call it before :func:`schedule_for`, which sets the rates of the first step.
-
-    Args:
-        optimizer: its groups' rates are those at factor 1.
-        options: of the schedule; None values are left out.
-        mode: ``max`` or ``min``.
-
-    Raises:
-        ValueError: where an option is not legal.
-    """
-    if options.get("name") != "plateau":
-        return None
-    taken = inspect.signature(build_plateau).parameters
-    return build_plateau(optimizer, mode, **{k: v for k, v in options.items() if v is not None and k in taken})
