@@ -80,14 +80,14 @@ def read_export(folder: str | Path, *, verify: bool = True) -> tuple[dict[str, A
     for path in (folder / CONFIG, folder / WEIGHTS):
         if not path.is_file():  # devices and pipes are not files either
             raise UserError(f"{folder} holds no {path.name}: it is not a whole export. Export the model anew.")
-    description = _read_config(folder / CONFIG)
+    description, weights = _read_config(folder / CONFIG), _read_weights(folder / WEIGHTS)
     digests = description.get("sha256")
     if verify and isinstance(digests, Mapping) and digests.get(WEIGHTS) != sha256_of(folder / WEIGHTS):
         raise UserError(
             f"{folder / WEIGHTS} is damaged, or belongs to another export: its SHA-256 is not the one in {CONFIG}. "
             "Copy the folder anew, or export the model again."
         )
-    return description, _read_weights(folder / WEIGHTS)
+    return description, weights
 
 
 def _read_config(path: Path) -> dict[str, Any]:
