@@ -20,16 +20,15 @@ def write_training_checkpoint(path: Path) -> None:
     """Write weights and as many numbers of optimiser state as AdamW keeps."""
     network = MFER("convnext_base", 8)
     weights = {f"network.{name}": value for name, value in network.state_dict().items()}
-    state = {
-        i: {"exp_avg": torch.randn_like(w), "exp_avg_sq": torch.rand_like(w)} for i, w in enumerate(weights.values())
-    }
+    moments = [{"exp_avg": torch.randn_like(w), "exp_avg_sq": torch.rand_like(w)} for w in weights.values()]
     description = {
         "format": 1,
         "class_names": [f"class {k}" for k in range(8)],
         "network": network.config,
         "preprocess": Preprocess(size=224).to_config(),
     }
-    torch.save({"state_dict": weights, "optimizer_states": [{"state": dict(enumerate(moments))}], "mfer": description}, path)
+    states = [{"state": dict(enumerate(moments))}]
+    torch.save({"state_dict": weights, "optimizer_states": states, "mfer": description}, path)
 
 
 def main() -> None:
