@@ -103,8 +103,8 @@ def _select(trainer: L.Trainer, module: FERModule, datamodule: FaceDataModule) -
     else:
         if not (folder / "best.ckpt").is_file():
             raise UserError(
-                "The run ended before its first validation, so that there is no checkpoint to select: give it more time "
-                "(trainer.max_time, trainer.max_steps), or validate earlier (trainer.val_check_interval)."
+                "The run ended before its first validation, so that there is no checkpoint to select: give it more "
+                "time (trainer.max_time, trainer.max_steps), or validate earlier (trainer.val_check_interval)."
             )
         checkpoint = read_checkpoint(folder / "best.ckpt")
         score = callback.best_model_score
