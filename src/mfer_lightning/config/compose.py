@@ -140,6 +140,4 @@ def _refuse_two_spellings(cfg: DictConfig, plain: dict[Any, Any]) -> None:
         default = getattr(Train().trainer, newer.rpartition(".")[2])
         old, new = plain[group][name], plain[group][newer.rpartition(".")[2]]
         if old != new and (new != default or any(o.lstrip("+").startswith(f"{newer}=") for o in given)):
-            raise UserError(
-                f"{older}={old} is an older spelling of {newer}={new}, and both are given: keep the second."
-            )
+            raise UserError(f"{older}={old} is an older spelling of {newer}={new}, and both are given: keep one.")

@@ -5,7 +5,7 @@ a name to today's. Run folders are named by a hash of the configuration, ``_targ
 :func:`first`, the name that a class had first, so that moving a class renames no run.
 
 An option that has been renamed keeps its older spelling on the command line and in files. The schema has both; the
-older one follows the newer one by interpolation, unless it is given. :func:`with_options_of_today` leaves the newer one.
+older one follows the newer one by interpolation, unless it is given. :func:`with_options_of_today` keeps the newer.
 """
 
 from __future__ import annotations

@@ -16,7 +16,8 @@ def steps_per_epoch(config: Mapping[str, Any], faces: int) -> int:
         config: plain resolved configuration.
         faces: of the training set.
     """
-    return max(math.ceil(_batches(config, faces) / config["trainer"]["accumulate_grad_batches"]), 1)
+    accumulated: int = config["trainer"]["accumulate_grad_batches"]
+    return max(math.ceil(_batches(config, faces) / accumulated), 1)
 
 
 def planned_epochs(config: Mapping[str, Any], faces: int) -> int:
@@ -79,9 +80,8 @@ def check_length(config: Mapping[str, Any], faces: int) -> str | None:
 
 def _batches(config: Mapping[str, Any], faces: int) -> int:
     """Count the batches of an epoch, as Lightning limits them."""
-    options = config["trainer"]
-    limit, size = options["limit_train_batches"], config["loader"]["batch_size"]
-    batches = faces // size
+    limit = config["trainer"]["limit_train_batches"]
+    batches = faces // int(config["loader"]["batch_size"])
     if isinstance(limit, float):
         return int(batches * limit)
     return batches if limit is None else min(int(limit), batches)

@@ -23,8 +23,6 @@ def explained(error: Exception) -> str | None:
             f"trainer.deterministic=true: {said.partition('. ')[0]}. Use trainer.deterministic=warn for a warning "
             "instead."
         )
-    if isinstance(error, RuntimeError) and re.match(
-        r"Early stopping conditioned on|Found more than one stateful", said
-    ):
+    if isinstance(error, RuntimeError) and said.startswith("Early stopping conditioned on"):
         return f"callbacks: {said}"
     return None

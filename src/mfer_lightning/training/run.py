@@ -183,10 +183,9 @@ def _train(config: dict[str, Any], run_dir: Path) -> float | None:
             if config["trainer"]["fast_dev_run"]:
                 if trainer.is_global_zero:  # one batch leaves no checkpoint that could be evaluated
                     shutil.rmtree(run_dir)
-                    batches = (
-                        "One batch of training and one of" if options["fast_dev_run"] in (1, True) else "Training and"
-                    )
-                    print(f"{batches} validation went through. Nothing was kept.", flush=True)
+                    one = options["fast_dev_run"] in (True, 1)
+                    what = "One batch of training and one of" if one else "Training and"
+                    print(f"{what} validation went through. Nothing was kept.", flush=True)
                 return None
             datamodule.notes = (*datamodule.notes, *filter(None, [note_on_time(trainer)]))
             (run_dir / "checkpoints" / INTERRUPTED).unlink(missing_ok=True)  # the run went on and past it

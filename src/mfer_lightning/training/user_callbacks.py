@@ -43,7 +43,7 @@ REFUSED: Mapping[str, str] = MappingProxyType(
         "ThroughputMonitor": f"{_FUNCTION[:-1]}; metrics.csv has images_per_second as it is.",
         "GradientAccumulationScheduler": "the schedule of the learning rate needs to know the number of steps. Use "
         "trainer.accumulate_grad_batches.",
-        "StochasticWeightAveraging": "its average is made after the last checkpoint, so that it would not be evaluated. "
+        "StochasticWeightAveraging": "its average is made after the last checkpoint and would not be evaluated. "
         "Use ema=default or callbacks=weight_averaging.",
         "ModelPruning": "it renames the weights, so that checkpoints of the run could not be loaded.",
         "SpikeDetection": "it ends a run so that its next start leaves batches out, and each start here sees them all.",
@@ -98,11 +98,8 @@ def _build(name: str, node: Any, run_dir: Path) -> Callback:
     kind = locate(str(node["_target_"]), where, libraries)
     if kind.__module__.startswith(("lightning.", "mfer_lightning.")) and kind.__name__ in REFUSED:
         raise UserError(f"{where}: {kind.__name__} cannot be named here: {REFUSED[kind.__name__]}")
-    if (
-        isinstance(kind, type)
-        and issubclass(kind, (ModelCheckpoint, OnExceptionCheckpoint))
-        and not node.get("dirpath")
-    ):
+    writes = isinstance(kind, type) and issubclass(kind, (ModelCheckpoint, OnExceptionCheckpoint))
+    if writes and not node.get("dirpath"):
         node = {**node, "dirpath": str(run_dir / "checkpoints" / name)}
     try:
         callback: Callback = instantiate(node, where=where, base=Callback, libraries=libraries)

@@ -133,8 +133,8 @@ def _check_numbers_or_words(trainer: Mapping[str, Any]) -> None:
         raise UserError(f"trainer.fast_dev_run={run}: the value must be true, false or a number of batches.")
     if not isinstance(overfit, (int, float)) or isinstance(overfit, bool) or overfit < 0 or overfit != int(overfit):
         raise UserError(
-            f"trainer.overfit_batches={overfit}: the value must be a number of batches (1, 2, ...), or 0 for all. For a "
-            "share of the training set use dataset.train_size where the dataset has it, or trainer.limit_train_batches."
+            f"trainer.overfit_batches={overfit}: the value must be a number of batches (1, 2, ...), or 0 for all. A "
+            "share of the training set is trainer.limit_train_batches=0.1."
         )
     if deterministic not in (True, False, "warn", None):
         raise UserError(f"trainer.deterministic={deterministic}: the value must be true, false or warn.")
@@ -152,7 +152,7 @@ def _check_numbers_or_words(trainer: Mapping[str, Any]) -> None:
         )
     if isinstance(trainer["max_time"], (int, float)):  # YAML takes 10:00:00:00 for a number in base 60
         raise UserError(
-            f"trainer.max_time={trainer['max_time']}: the value must be days:hours:minutes:seconds, in quotes in a file "
+            f"trainer.max_time={trainer['max_time']}: the value must be days:hours:minutes:seconds, quoted in a file, "
             'such as "00:12:00:00", or a mapping such as {hours:12}.'
         )
 
