@@ -13,7 +13,7 @@ from torchmetrics import MeanMetric, Metric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score, MulticlassRecall
 
 from mfer_lightning.errors import UserError
-from mfer_lightning.optim import Mixup, optimizer_for, plateau_for, schedule_for
+from mfer_lightning.optim import Mixup, configured
 from mfer_lightning.views import ONE_VIEW
 
 #: Version of the ``mfer`` entry of a checkpoint.
@@ -214,25 +214,22 @@ class FERModule(L.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """Build the optimiser over named parameter groups and the schedule, which steps with every optimiser step."""
-        options, trainer = self.scheduler_options, self.trainer
-        monitor = options.get("monitor") or "accuracy"
+        trainer = self.trainer
+        total = trainer.estimated_stepping_batches
+        if math.isinf(trainer.num_training_batches):  # Lightning has not looked: the run is given in steps or time
+            trainer.fit_loop.setup_data()
         try:
-            optimizer = optimizer_for(self.network, self.objective, self.optimizer_options)
-            total = trainer.estimated_stepping_batches
-            if math.isinf(trainer.num_training_batches):  # Lightning has not looked: the run is given in steps or time
-                trainer.fit_loop.setup_data()
-            batches = int(min(trainer.num_training_batches, 10**9))  # of a stream without a length: one long epoch
-            steps = max(1, math.ceil(batches / trainer.accumulate_grad_batches))
-            mode = self.modes().get(monitor, "max")  # Lightning says which figures there are, where this is none
-            plateau = plateau_for(optimizer, options, mode)
-            schedule = schedule_for(optimizer, options, None if math.isinf(total) else int(total), steps)
+            return configured(
+                (self.network, self.objective),
+                self.optimizer_options,
+                self.scheduler_options,
+                total_steps=total,
+                batches=trainer.num_training_batches,
+                accumulate=trainer.accumulate_grad_batches,
+                modes=self.modes(),
+            )
         except (TypeError, ValueError) as error:
             raise UserError(f"optimizer or scheduler: {error}") from error
-        schedules: list[dict[str, Any]] = [{"scheduler": schedule, "interval": "step"}]
-        if plateau is not None:  # with interval="epoch" it would step after the checkpoint of the epoch
-            last = {"interval": "step", "frequency": batches}
-            schedules.append({"scheduler": plateau, "monitor": f"val/{monitor}", **last})
-        return [optimizer], schedules
 
     def modes(self) -> dict[str, Literal["max", "min"]]:
         """Say of each validation figure whether more (``max``) or less (``min``) is better; others are left out."""

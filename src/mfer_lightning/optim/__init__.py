@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mfer_lightning.optim.configured import configured
 from mfer_lightning.optim.groups import parameter_groups
 from mfer_lightning.optim.mixup import Mixup
 from mfer_lightning.optim.optimizers import build_optimizer, optimizer_for, unused_options
@@ -15,6 +16,7 @@ __all__ = [
     "build_optimizer",
     "build_plateau",
     "build_schedule",
+    "configured",
     "optimizer_for",
     "parameter_groups",
     "plateau_for",
