@@ -6,7 +6,6 @@ wsd (warm-up, stable, decay), Hu et al., MiniCPM, arXiv 2404.06395, with the dec
 
 from __future__ import annotations
 
-import inspect
 import logging
 import math
 from collections.abc import Mapping, Sequence
@@ -16,7 +15,7 @@ from typing import Any
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LinearLR, LRScheduler
 
-from mfer_lightning.errors import check_count, check_number, nearest
+from mfer_lightning.errors import Range, check_count, check_number, nearest
 
 #: Share of a run's epochs that is warm-up where the run is too short for the warm-up asked for.
 SHORT_WARMUP = 0.2
@@ -38,6 +37,18 @@ READERS: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("pct_start", "div_factor", "final_div_factor"), ("onecycle",)),
     **dict.fromkeys(("decay_share", "decay_fn"), ("wsd",)),
     **dict.fromkeys(("monitor", "factor", "patience", "threshold", "cooldown"), ("plateau",)),
+}
+
+
+#: Legal numbers of the options of :func:`schedule_factor`.
+RANGES: Mapping[str, Range] = {
+    "gamma": Range(0, 1, "low"),
+    "min_lr_ratio": Range(0, 1),
+    "power": Range(0, excluded="low"),
+    "pct_start": Range(0, 1, "high"),
+    "div_factor": Range(1),
+    "final_div_factor": Range(1),
+    "decay_share": Range(0, 1, "low"),
 }
 
 
@@ -78,15 +89,15 @@ def schedule_factor(
         total_steps: where the schedules of :data:`ENDING` end; beyond, they stay at their smallest.
         steps_per_epoch: e.
         warmup_steps: w.
-        gamma: of exponential and step.
-        min_lr_ratio: m.
-        milestones: of step.
-        power: of polynomial.
-        pct_start: of onecycle.
-        div_factor: of onecycle.
-        final_div_factor: of onecycle.
-        decay_share: of wsd.
-        decay_fn: of wsd: ``1-sqrt`` or ``linear``.
+        gamma: factor an epoch (exponential; the paper's 0.95) or a milestone (step), within (0, 1].
+        min_lr_ratio: m, within [0, 1].
+        milestones: epochs at which ``step`` falls, rising.
+        power: of polynomial, > 0; 1 is linear.
+        pct_start: share of the run in which onecycle rises, within [0, 1).
+        div_factor: peak over first rate of onecycle, >= 1.
+        final_div_factor: first over last rate of onecycle, >= 1.
+        decay_share: share of the run in which wsd falls, at its end, within (0, 1].
+        decay_fn: how wsd falls: ``1-sqrt`` or ``linear``.
 
     Example:
         >>> options = {"name": "cosine", "total_steps": 10, "steps_per_epoch": 5, "warmup_steps": 2}
@@ -125,17 +136,9 @@ def build_schedule(
     total_steps: int | None,
     steps_per_epoch: int,
     warmup_epochs: float = 0,
-    gamma: float = 0.95,
-    min_lr_ratio: float = 0.0,
-    milestones: Sequence[int] = (),
     *,
     warmup_steps: int | None = None,
-    power: float = 1.0,
-    pct_start: float = 0.3,
-    div_factor: float = 25.0,
-    final_div_factor: float = 1e4,
-    decay_share: float = 0.2,
-    decay_fn: str = "1-sqrt",
+    **shape: Any,
 ) -> LRScheduler:
     """Build a schedule whose ``step()`` is called after every optimizer step (Lightning: ``interval="step"``).
 
@@ -149,16 +152,8 @@ def build_schedule(
         total_steps: optimizer steps of the whole run, >= 1; None: unknown, for schedules that do not end.
         steps_per_epoch: optimizer steps an epoch, >= 1.
         warmup_epochs: epochs (also fractions) of linear warm-up, >= 0 and less than the whole run.
-        gamma: factor an epoch (exponential; the paper's 0.95) or a milestone (step), within (0, 1].
-        min_lr_ratio: smallest factor, within [0, 1].
-        milestones: epochs at which ``step`` falls, rising.
         warmup_steps: warm-up in optimizer steps, in place of ``warmup_epochs``.
-        power: of polynomial, > 0; 1 is linear.
-        pct_start: share of the run in which onecycle rises, within [0, 1).
-        div_factor: peak over first rate of onecycle, >= 1.
-        final_div_factor: first over last rate of onecycle, >= 1.
-        decay_share: share of the run in which wsd falls, at its end, within (0, 1].
-        decay_fn: how wsd falls: ``1-sqrt`` or ``linear``.
+        **shape: options of :func:`schedule_factor`, from ``gamma`` on.
 
     Returns:
         The scheduler.
@@ -197,16 +192,14 @@ def build_schedule(
             "Expected argument `warmup_epochs` to be >= 0 and shorter than the run of "
             f"{longest / steps_per_epoch:g} epochs, but got {warmup_epochs!r}."
         )
-    check_number("gamma", gamma, 0, 1, excluded="low")
-    check_number("min_lr_ratio", min_lr_ratio, 0, 1)
-    check_number("power", power, 0, excluded="low")
-    check_number("pct_start", pct_start, 0, 1, excluded="high")
-    check_number("div_factor", div_factor, 1)
-    check_number("final_div_factor", final_div_factor, 1)
-    check_number("decay_share", decay_share, 0, 1, excluded="low")
-    if decay_fn not in ("1-sqrt", "linear"):
-        raise ValueError(f"Expected argument `decay_fn` to be one of ('1-sqrt', 'linear'), but got {decay_fn!r}.")
-    milestones = tuple(int(m) for m in milestones)
+    for option, legal in RANGES.items():
+        if option in shape:
+            check_number(option, shape[option], *legal[:2], excluded=legal.excluded)
+    if shape.get("decay_fn", "linear") not in ("1-sqrt", "linear"):
+        raise ValueError(
+            f"Expected argument `decay_fn` to be one of ('1-sqrt', 'linear'), but got {shape['decay_fn']!r}."
+        )
+    milestones = shape["milestones"] = tuple(int(m) for m in shape.get("milestones", ()))
     if list(milestones) != sorted(set(milestones)) or any(m < 0 for m in milestones):
         raise ValueError(f"Expected argument `milestones` to be rising epochs >= 0, but got {milestones}.")
     if name == "step" and not milestones:
@@ -214,23 +207,8 @@ def build_schedule(
     warmup = round(warmup_epochs * steps_per_epoch) if warmup_steps is None else warmup_steps
     if name == "plateau":  # relative to the present rate, which the other one lowers
         return LinearLR(optimizer, start_factor=1 / max(warmup, 1), total_iters=max(warmup - 1, 1))
-    factor = partial(
-        schedule_factor,
-        name=name,
-        total_steps=total_steps,
-        steps_per_epoch=steps_per_epoch,
-        warmup_steps=warmup,
-        gamma=gamma,
-        min_lr_ratio=min_lr_ratio,
-        milestones=milestones,
-        power=power,
-        pct_start=pct_start,
-        div_factor=div_factor,
-        final_div_factor=final_div_factor,
-        decay_share=decay_share,
-        decay_fn=decay_fn,
-    )
-    return LambdaLR(optimizer, factor)
+    counts: dict[str, Any] = {"total_steps": total_steps, "steps_per_epoch": steps_per_epoch, "warmup_steps": warmup}
+    return LambdaLR(optimizer, partial(schedule_factor, name=name, **counts, **shape))
 
 
 def schedule_for(
@@ -248,10 +226,9 @@ def schedule_for(
         ValueError: where an option is not legal.
     """
     chosen = {k: v for k, v in options.items() if v is not None and READERS.get(k) != ("plateau",)}
-    taken = inspect.signature(build_schedule).parameters
+    legal = ["name", "warmup_epochs", "warmup_steps", *READERS]
     for option in chosen:
-        if option not in taken:
-            legal = ["name", "warmup_epochs", "warmup_steps", *READERS]
+        if option not in legal:
             raise ValueError(f"A schedule has no option `{option}`: {nearest(option, legal)}")
     if total_steps is not None:
         epochs = total_steps / steps_per_epoch
