@@ -109,7 +109,7 @@ MORE_MISTAKES: list[tuple[str, ...]] = [
     ("freeze=bakbone", "'backbone'"),
     ("early_stopping=on", "early_stopping=on", "default, none"),
     ("scheduler.name=cosin", "'cosine'"),
-    ("optimizer.name=adamx", "'adamw'"),
+    ("optimizer.name=adamwx", "'adamw'"),
     ("loss.classification._target_=os.system", "`os.system`", "may not"),
     ("'seed=1 loss=ce'", "cannot be understood"),
     ("trainer.max_epochs=", "trainer.max_epochs=", "whole number"),

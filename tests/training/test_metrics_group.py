@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 import torch
 from commands.conftest import FEW, Mfer, only_run
 from config.test_compose import composed
+from hydra.core.hydra_config import HydraConfig
 from sklearn.metrics import cohen_kappa_score, matthews_corrcoef, roc_auc_score
 
 from mfer_lightning.config.location import choices
@@ -23,7 +25,12 @@ from mfer_lightning.module import class_scores
 from mfer_lightning.sweeps.identity import run_name
 from mfer_lightning.training.checks import check_config
 from mfer_lightning.training.checks.trial_build import build_on_trial
-from mfer_lightning.training.further_metrics import build_further_metrics, further_figures, selecting_monitor
+from mfer_lightning.training.further_metrics import (
+    build_further_metrics,
+    check_direction,
+    further_figures,
+    selecting_monitor,
+)
 
 NAMES = ("a", "b", "c")
 
@@ -138,7 +145,7 @@ X = "+metrics.x._target_="
             ("metrics.accuracy", "name"),
         ),
         (("+metrics.ece._target_=torchmetrics.classification.MulticlassCohenKappa",), ("metrics.ece", "name")),
-        (("monitor=kapa", "metrics=kappa"), ("monitor=kapa", "did you mean 'kappa'")),
+        (("monitor=kapa", "metrics=kappa"), ("monitor=kapa", "'kappa'")),
         (("monitor=kappa",), ("monitor=kappa", "accuracy", "metrics=[...]")),
         (("early_stopping=default", "early_stopping.monitor=kappa"), ("early_stopping.monitor=kappa", "metrics=")),
         (("scheduler=plateau", "scheduler.monitor=kappa"), ("scheduler.monitor=kappa", "metrics=")),
@@ -196,3 +203,14 @@ def test_a_run_logs_selects_and_stops_by_a_further_metric(mfer: Mfer, tmp_path: 
     assert len(state) == 2
     assert state[1]["last_epoch"] == 4  # stepped before the checkpoint of the last epoch
     assert state[1]["mode"] == "min"
+
+
+def test_a_search_in_the_wrong_direction_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    searching = SimpleNamespace(sweeper={"direction": "maximize"})
+    monkeypatch.setattr(HydraConfig, "initialized", lambda: True)
+    monkeypatch.setattr(HydraConfig, "get", lambda: searching)
+    check_direction("kappa", "max")
+    with pytest.raises(UserError, match="worst nll: add hydra.sweeper.direction=minimize"):
+        check_direction("nll", "min")
+    searching.sweeper = {}
+    check_direction("nll", "min")

@@ -63,10 +63,10 @@ def build_further_metrics(config: Config, num_classes: int) -> dict[str, Metric]
 
 def _try(where: str, metric: Metric, num_classes: int) -> None:
     labels = torch.arange(2 * num_classes + 1) % num_classes
+    alone = _alone(metric)
     try:
-        metric.update(class_scores(torch.eye(num_classes)[labels] * 4), labels)
-        value = metric.compute()
-        metric.reset()
+        alone.update(class_scores(torch.eye(num_classes)[labels] * 4), labels)
+        value = alone.compute()
     except Exception as error:
         said = " ".join(str(error).split())[:200]
         raise UserError(
@@ -78,6 +78,14 @@ def _try(where: str, metric: Metric, num_classes: int) -> None:
             f"{where}: {type(metric).__name__} gives more than one number: use average=macro where it has it, or "
             "another metric."
         )
+
+
+def _alone(metric: Metric) -> Metric:
+    """Copy a metric so that it measures what this process gives it, whatever the others do."""
+    copy = metric.clone()
+    copy.reset()
+    copy.distributed_available_fn = lambda: False
+    return copy
 
 
 def further_figures(metrics: Mapping[str, Metric], table: Predictions) -> dict[str, float | None]:
@@ -94,9 +102,9 @@ def further_figures(metrics: Mapping[str, Metric], table: Predictions) -> dict[s
     scores = class_scores(torch.as_tensor(labelled.logits, dtype=torch.float32))
     figures = {}
     for name, metric in metrics.items():
-        metric.reset()
-        metric.update(scores, torch.as_tensor(labelled.label))
-        value = float(metric.compute())
+        alone = _alone(metric)
+        alone.update(scores, torch.as_tensor(labelled.label))
+        value = float(alone.compute())
         figures[name] = value if math.isfinite(value) else None
     return figures
 
@@ -119,8 +127,8 @@ def mode_of(option: str, monitor: str, modes: Mapping[str, str]) -> str:
     """
     if monitor not in modes:
         raise UserError(
-            f"{option}={monitor}: there is no such validation figure, {nearest(monitor, modes)}. Others are added by "
-            "metrics=[...]."
+            f"{option}={monitor}: Expected argument `monitor` to be one of {tuple(modes)}, but got {monitor!r}. Others "
+            "are added by metrics=[...]."
         )
     return modes[monitor]
 
