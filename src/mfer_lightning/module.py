@@ -193,7 +193,8 @@ class FERModule(L.LightningModule):
         """Build the optimiser over named parameter groups and the schedule, which steps with every batch."""
         try:
             optimizer = optimizer_for(self.network, self.objective, self.optimizer_options)
-            steps = int(self.trainer.estimated_stepping_batches)  # sets up the training data
+            self.trainer.fit_loop.setup_data()  # as estimated_stepping_batches does, unless max_steps alone is set
+            steps = int(self.trainer.estimated_stepping_batches)
             per_epoch = math.ceil(self.trainer.num_training_batches / self.trainer.accumulate_grad_batches)
             scheduler = schedule_for(optimizer, self.scheduler_options, steps, max(per_epoch, 1))
         except (TypeError, ValueError) as error:
