@@ -246,17 +246,25 @@ def test_a_plugin_s_callback_is_named_by_its_class(lab: None, mfer: Mfer, tmp_pa
     assert (tmp_path / "n.txt").read_text() == "4"
 
 
-def test_the_callbacks_of_a_checkpoint_are_never_built(few_run: Path, mfer: Mfer, tmp_path: Path) -> None:
-    checkpoint = torch.load(few_run / "checkpoints" / "best.ckpt", weights_only=True)
-    touched = tmp_path / "touched"
-    checkpoint["mfer"]["config"]["callbacks"] = {
-        "x": {"_target_": "os.system", "command": f"touch {touched}"},
-        "y": {"_target_": "lightning.pytorch.callbacks.ModelCheckpoint", "dirpath": str(touched)},
-    }
-    torch.save(checkpoint, tmp_path / "odd.ckpt")
-    assert load_model(tmp_path / "odd.ckpt").class_names
-    assert mfer("evaluate", f"checkpoint={tmp_path / 'odd.ckpt'}", "output=again") == 0
-    assert not touched.exists()
+def test_the_callbacks_of_a_checkpoint_are_never_built(
+    few_run: Path, mfer: Mfer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    def stored(**node: str) -> Path:
+        checkpoint = torch.load(few_run / "checkpoints" / "best.ckpt", weights_only=True)
+        checkpoint["mfer"]["config"]["callbacks"] = {"x": node}
+        torch.save(checkpoint, tmp_path / "odd.ckpt")
+        return tmp_path / "odd.ckpt"
+
+    built: list[object] = []
+    monkeypatch.setattr(ModelCheckpoint, "__init__", lambda *_, **__: built.append(1))
+    path = stored(_target_="lightning.pytorch.callbacks.ModelCheckpoint", dirpath=str(tmp_path / "touched"))
+    assert load_model(path).class_names
+    assert mfer("evaluate", f"checkpoint={path}", "output=again") == 0
+    path = stored(_target_="os.system", command=f"touch {tmp_path / 'touched'}")
+    assert mfer("evaluate", f"checkpoint={path}", "output=again") == 2
+    assert "names `os.system`, which it may not" in capsys.readouterr().err
+    assert not built
+    assert not (tmp_path / "touched").exists()
 
 
 def test_a_node_without_a_class_says_how_to_name_one() -> None:
