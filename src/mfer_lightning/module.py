@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -215,15 +214,13 @@ class FERModule(L.LightningModule):
     def configure_optimizers(self) -> Any:
         """Build the optimiser over named parameter groups and the schedule, which steps with every optimiser step."""
         trainer = self.trainer
-        total = trainer.estimated_stepping_batches
-        if math.isinf(trainer.num_training_batches):  # Lightning has not looked: the run is given in steps or time
-            trainer.fit_loop.setup_data()
+        trainer.fit_loop.setup_data()  # as estimated_stepping_batches does, unless the length is given in steps or time
         try:
             return configured(
                 (self.network, self.objective),
                 self.optimizer_options,
                 self.scheduler_options,
-                total_steps=total,
+                total_steps=trainer.estimated_stepping_batches,
                 batches=trainer.num_training_batches,
                 accumulate=trainer.accumulate_grad_batches,
                 modes=self.modes(),

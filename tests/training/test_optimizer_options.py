@@ -77,6 +77,10 @@ def test_sam_goes_around_any_of_them() -> None:
         (("scheduler=polynomial", "scheduler.power=0"), ("scheduler.power=0", "more than 0")),
         (("scheduler=plateau", "scheduler.factor=1.5"), ("scheduler.factor=1.5", "at most 1")),
         (("scheduler=plateau", "scheduler.patience=-1"), ("scheduler.patience=-1", ">= 0")),
+        (
+            ("scheduler=plateau", "trainer.check_val_every_n_epoch=2"),
+            ("scheduler=plateau", "check_val_every_n_epoch=1"),
+        ),
         (("scheduler.warmup_steps=-5",), ("scheduler.warmup_steps=-5", ">= 0")),
         (("scheduler=wsd", "scheduler.power=high"), ("scheduler.power=high", "more than 0")),
     ],

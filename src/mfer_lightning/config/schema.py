@@ -16,7 +16,7 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 
 from mfer_lightning.config.former_names import OPTIONS
 from mfer_lightning.config.resolvers import register_resolvers
-from mfer_lightning.config.trainer_options import Trainer
+from mfer_lightning.config.trainer_options import REFUSED, Trainer
 from mfer_lightning.errors import UserError, nearest
 
 # OmegaConf reads these annotations at run time; Optional is the spelling that it knows on every Python we support.
@@ -241,6 +241,8 @@ def check_known(config: Mapping[str, Any], schema: Any, prefix: str = "") -> Non
     if gone is not None:
         raise UserError(f"`{prefix}{gone}` cannot be taken away with ~: leave it out for its default, or give a value.")
     for name, value in config.items():
+        if prefix == "trainer." and name in REFUSED:
+            raise UserError(f"`trainer.{name}` is no option here: {REFUSED[name]}")
         if name not in kinds:
             raise UserError(f"There is no option `{prefix}{name}`: {nearest(name, kinds)}")
         if is_dataclass(kinds[name]) and kinds[name] not in OPEN and isinstance(value, Mapping):

@@ -138,6 +138,12 @@ def _protocol(config: Config) -> Iterator[tuple[bool, str]]:
 def _optimizer(config: Config) -> Iterator[tuple[bool, str]]:
     optimizer, trainer = config["optimizer"], config["trainer"]
     sam = optimizer["sam_rho"] > 0
+    every = trainer["check_val_every_n_epoch"]
+    yield (
+        config["scheduler"]["name"] == "plateau" and every != 1,
+        f"scheduler=plateau counts epochs by their validation, and trainer.check_val_every_n_epoch={every} leaves some "
+        "without: use trainer.check_val_every_n_epoch=1, or another schedule.",
+    )
     yield (
         sam and trainer["accumulate_grad_batches"] > 1,
         "optimizer=sam needs the whole gradient at each pass: use trainer.accumulate_grad_batches=1.",
