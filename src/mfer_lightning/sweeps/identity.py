@@ -49,7 +49,7 @@ IRRELEVANT = (
 )
 
 #: Options that came after the first runs, with the value under which a run is what it was without them.
-LATER = {
+LATER: Mapping[str, Any] = {
     "evaluation.shift": 0.0,
     "scheduler.warmup_steps": None,
     "callbacks": {},
