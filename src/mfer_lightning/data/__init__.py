@@ -13,8 +13,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mfer_lightning.data.augment.pipeline import Augment as Augment
     from mfer_lightning.data.augment.build import build_augment as build_augment
+    from mfer_lightning.data.augment.pipeline import Augment as Augment
     from mfer_lightning.data.augment.transforms import RandomLight as RandomLight
     from mfer_lightning.data.augment.transforms import RandomWarp as RandomWarp
     from mfer_lightning.data.dataset import FaceDataset as FaceDataset

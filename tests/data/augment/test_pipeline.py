@@ -49,7 +49,10 @@ def test_one_transform_is_switched_off_changed_removed_or_added() -> None:
 def test_names_and_lists_and_a_compose_give_pipelines() -> None:
     listed = [A.HorizontalFlip(p=0.5), RandomWarp(0.06, 0.1, 12), RandomLight(0.15, 0.2)]
     np.testing.assert_array_equal(run(listed), run("standard"))
-    for spec in (A.Compose([A.HorizontalFlip(), RandomWarp(rotate=20), A.GaussianBlur()]), A.Affine(rotate=(-20, 20), p=1)):
+    for spec in (
+        A.Compose([A.HorizontalFlip(), RandomWarp(rotate=20), A.GaussianBlur()]),
+        A.Affine(rotate=(-20, 20), p=1),
+    ):
         assert (run(spec) != FACES).any()
         np.testing.assert_array_equal(run(spec), run(spec))
         assert (run(spec, seed=1) != run(spec)).any()

@@ -101,7 +101,9 @@ def test_standard_moves_the_face_as_far_as_it_says_and_no_farther() -> None:
 
 def test_rotation_keeps_the_centre_of_the_picture() -> None:
     face = cv2.GaussianBlur(np.pad(np.full((1, 1, 3), 255, np.uint8), ((24, 24), (24, 24), (0, 0))), (5, 5), 1)
-    out = build_augment({"rotate": 90})(np.repeat(face[None], 50, axis=0), 0, np.zeros(50, dtype=np.int64), np.arange(50))
+    out = build_augment({"rotate": 90})(
+        np.repeat(face[None], 50, axis=0), 0, np.zeros(50, dtype=np.int64), np.arange(50)
+    )
     assert (out[:, 24, 24, 0] >= 0.9 * face[24, 24, 0]).all()
 
 
@@ -131,7 +133,10 @@ def test_a_list_of_transforms_may_follow_a_preset() -> None:
         ({"name": "standard", "rotation": 5}, "augment.rotation is no option .* 'rotate'"),
         ({"name": "standard", "rotate": 500}, "`rotate` within"),
         ({"transforms": [{"name": "HorizontalFlipp"}]}, "did you mean 'HorizontalFlip'"),
-        ({"transforms": [{"name": "HorizontalFlip", "probability": 1}]}, r"transforms\[0\] has no option `probability`"),
+        (
+            {"transforms": [{"name": "HorizontalFlip", "probability": 1}]},
+            r"transforms\[0\] has no option `probability`",
+        ),
         ({"transforms": [{"name": "GaussianBlur", "blur_limit": "wide"}]}, r"augment.transforms\[0\].blur_limit=wide"),
         ({"transforms": [{"name": "os"}]}, "`albumentations.os`, and albumentations has no such public class"),
         ({"transforms": 3}, "augment.transforms must be a list"),

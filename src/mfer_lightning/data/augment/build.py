@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, cast
 
 from mfer_lightning.config.augment_forms import with_transforms
 from mfer_lightning.config.instantiate import LIBRARIES, instantiate
@@ -38,7 +38,7 @@ def build_augment(spec: Any, size: int | None = None) -> Change | None:
     if library is not None and isinstance(spec, (library.BasicTransform, library.BaseCompose)):
         return build_augment([spec], size)
     if callable(spec):
-        return spec
+        return cast("Change", spec)
     if isinstance(spec, Mapping) and "_target_" in spec:
         return build_augment(instantiate(spec, where="augment"), size)
     if spec is None or isinstance(spec, (str, Mapping)):
@@ -87,9 +87,10 @@ def _strictly(kind: Any, arguments: Mapping[str, Any]) -> Any:
     try:
         return kind(**arguments, **({"strict": True} if validated else {}))
     except Exception as error:
-        found = getattr(error.__cause__, "errors", list)()  # pydantic's
-        if found and found[0]["loc"]:
-            name, said = found[0]["loc"][0], found[0]["msg"]
-            raise ValueError(f"Expected argument `{name}` to be legal ({said}), but got {arguments.get(name)}.") from error
-        said = " ".join(str(found[0]["msg"] if found else error).split())
+        refused: list[Any] = getattr(error.__cause__, "errors", list)()  # pydantic's
+        if refused and refused[0]["loc"]:
+            name, why = refused[0]["loc"][0], refused[0]["msg"]
+            said = f"Expected argument `{name}` to be legal ({why}), but got {arguments.get(name)}."
+        else:
+            said = " ".join(str(error).split())
         raise ValueError(said if isinstance(error, ValueError) else f"{type(error).__name__}: {said}") from error

@@ -189,9 +189,7 @@ class _PerFace:
         self._generator, self._random = np.random.Generator(np.random.PCG64(0)), random.Random(0)
         self._compose.set_random_state(self._generator, self._random)
 
-    def __call__(
-        self, images: NDArray[np.uint8], seed: int, epoch: NDArray[np.int64], rows: NDArray[np.int64]
-    ) -> None:
+    def __call__(self, images: NDArray[np.uint8], seed: int, epoch: NDArray[np.int64], rows: NDArray[np.int64]) -> None:
         for i, number in enumerate(hashes(seed, epoch, rows, self._stream).tolist()):
             _reseed(self._generator, self._random, number)
             try:

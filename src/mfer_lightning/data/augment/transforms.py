@@ -16,7 +16,7 @@ from albumentations import ImageOnlyTransform
 from numpy.typing import NDArray
 
 
-class BatchTransform(ImageOnlyTransform):  # type: ignore[misc]
+class BatchTransform(ImageOnlyTransform):
     """Base of image-only transforms that are given by a few random numbers a face.
 
     In an ``albumentations.Compose`` the numbers come from albumentations' random state. In a list of transforms that
@@ -61,7 +61,8 @@ class BatchTransform(ImageOnlyTransform):  # type: ignore[misc]
         """Change one image, (H,W) or (H,W,C) uint8, as albumentations calls it."""
         batch = (img[:, :, 0] if img.shape[2:] == (1,) else img)[None].copy()  # OpenCV drops an axis of one channel
         self.change(batch, draws)
-        return batch[0].reshape(img.shape)
+        changed: NDArray[np.uint8] = batch[0].reshape(img.shape)
+        return changed
 
 
 class RandomWarp(BatchTransform):
