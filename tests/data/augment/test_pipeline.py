@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from pathlib import Path
 from typing import Any
 
 import albumentations as A
@@ -11,6 +12,7 @@ import pytest
 from data.trees import picture
 
 from mfer_lightning.config.augment_forms import presets
+from mfer_lightning.config.plugins import plugins_loaded
 from mfer_lightning.data import FacsDataModule
 from mfer_lightning.data.augment import Augment, RandomLight, RandomWarp, build_augment
 from mfer_lightning.data.augment.build import describe_augment
@@ -207,3 +209,38 @@ def test_a_datamodule_takes_a_pipeline_and_tries_it_out_where_it_knows_the_size(
     np.testing.assert_array_equal(pictures[0], pictures[1])
     with pytest.raises(UserError, match="Normalize"):
         FacsDataModule(augment=[A.Normalize()], size=32, **small)
+
+
+PLUGIN = """
+import albumentations as A
+
+class Grain(A.ImageOnlyTransform):
+    def __init__(self, strength=8, p=0.5):
+        super().__init__(p=p)
+        self.strength = strength
+
+    def apply(self, img, **params):
+        noise = self.random_generator.integers(-self.strength, self.strength + 1, img.shape)
+        return (img.astype(int) + noise).clip(0, 255).astype("uint8")
+
+class Other:
+    pass
+"""
+
+
+def test_a_plugin_s_transform_is_one_of_a_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "grainy_lab.py").write_text(PLUGIN)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    spec = {**STANDARD, "grain": options("grainy_lab.Grain", strength=5, p=1.0)}
+    with pytest.raises(UserError, match="is not a loaded plugin"):
+        build_augment(spec)
+    with plugins_loaded(["grainy_lab"]):
+        changed = np.abs(run(spec).astype(int) - run("standard"))
+        assert 0 < changed.max() <= 5
+        np.testing.assert_array_equal(run(spec), run(spec))
+        for node, message in (
+            (options("grainy_lab.Other"), "is not a BasicTransform"),
+            (options("grainy_lab.Grain", power=1), "augment.x has no option `power`"),
+        ):
+            with pytest.raises(UserError, match=message):
+                build_augment({**STANDARD, "x": node})

@@ -88,7 +88,7 @@ def without_folders(value: Any, data: str = "") -> Any:
         data: folder of the datasets; paths below it begin with ``data`` in the copy. Of all others the last name stays.
 
     Example:
-        >>> without_folders({"font": "/home/me/a.ttf", "p": 0.5})
+        >>> without_folders({"font": "/fonts/a.ttf", "p": 0.5})
         {'font': 'a.ttf', 'p': 0.5}
     """
     if isinstance(value, Mapping):
