@@ -21,6 +21,7 @@ from lightning.pytorch.callbacks import ModelSummary, Timer
 
 from mfer_lightning.callbacks import History
 from mfer_lightning.config.former_names import OPTIONS
+from mfer_lightning.config.location import config_dir
 from mfer_lightning.config.trainer_options import OURS, REFUSED, Trainer
 from mfer_lightning.evaluation.schema import validate_result
 from mfer_lightning.inference.checkpoint import read_checkpoint
@@ -363,6 +364,14 @@ def test_a_number_of_batches_goes_through_and_nothing_is_kept(
     assert mfer(*QUICK, "trainer.fast_dev_run=2") == 0
     assert "Training and validation went through. Nothing was kept." in capsys.readouterr().out
     assert not list((tmp_path / "runs").glob("*"))
+
+
+def test_the_configuration_file_names_every_option_with_its_default() -> None:
+    written = yaml.safe_load((config_dir() / "trainer" / "auto.yaml").read_text(encoding="utf-8"))
+    assert set(written) == set(OPTION) - {"accumulate", "clip"}
+    assert {k: v for k, v in written.items() if k != "max_epochs"} == {
+        k: v for k, v in OPTION.items() if k in written and k != "max_epochs"
+    }
 
 
 def test_the_docs_list_every_option_with_its_default() -> None:
