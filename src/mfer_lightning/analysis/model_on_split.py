@@ -173,7 +173,10 @@ def open_model_on_split(
     """
     keep_freed_memory()
     model = read_model(checkpoint, device)
-    config = dataset_config(dataset_name, dataset_options, model.metadata.get("config"), data)
+    stored = model.metadata.get("config")
+    if stored is None and "datamodule" in model.metadata:  # trained with a Trainer of the user's own
+        stored = {"dataset": model.metadata["datamodule"]}
+    config = dataset_config(dataset_name, dataset_options, stored, data)
     datamodule = open_dataset(config, {"eval_batch_size": 64, "num_workers": 2} if loader is None else loader, cache)
     match = match_classes(model.class_names, datamodule.class_names, drop)
     views = Views.of_metadata(model.metadata, flip, shift)

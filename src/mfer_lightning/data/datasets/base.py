@@ -28,7 +28,16 @@ from mfer_lightning.data.samplers import SAMPLERS, EvalSampler, TrainSampler, wo
 from mfer_lightning.data.splits import Split, Splits, make_splits
 from mfer_lightning.data.training_set import NoiseManifest, change_training_set
 from mfer_lightning.data.workers import start_worker
-from mfer_lightning.errors import UserError, nearest
+from mfer_lightning.errors import UserError, is_plain, nearest
+
+#: The module whose names a configuration may give.
+_HOME = __name__.rpartition(".")[0]
+
+#: Arguments that say nothing about the faces themselves.
+_OF_TRAINING = (
+    "augment", "sampler", "batch_size", "eval_batch_size", "num_workers", "pin_memory", "cache_dir", "seed",
+    "train_faces", "track_test",
+)  # fmt: skip
 
 SplitName = Literal["train", "val", "test"]
 
@@ -38,6 +47,9 @@ class FaceDataModule(L.LightningDataModule, ABC):
 
     A subclass has a class attribute :attr:`info`, which makes the dataset known under its name, and a method
     :meth:`read`. One whose images are not in files overrides :meth:`make_source` as well.
+
+    It works in any Trainer of Lightning, whatever its ``use_distributed_sampler``: each face is evaluated once.
+    ``batch_size`` and the other arguments are attributes, and those that are plain values are ``hparams``.
 
     After :meth:`setup` there are ``index`` (what the files say), ``splits`` (what the protocol makes of it),
     ``class_names``, ``num_classes``, ``class_counts`` (K training faces by class), ``protocol``, ``size`` (pixels of
@@ -105,6 +117,12 @@ class FaceDataModule(L.LightningDataModule, ABC):
         track_test: bool = False,
     ) -> None:
         super().__init__()
+        self.save_hyperparameters(logger=False)  # collects the arguments of the subclass as well
+        for argument, value in list(self.hparams.items()):
+            if isinstance(value, Path):
+                self.hparams[argument] = str(value)
+            elif not is_plain(value):  # a checkpoint with other objects in it is never read
+                del self.hparams[argument]
         self.root = Path(root).expanduser()
         self.dataset = name or self.dataset
         self.protocol: Protocol = get_protocol(self.dataset, protocol)
@@ -158,19 +176,51 @@ class FaceDataModule(L.LightningDataModule, ABC):
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """The K classes in order; after :meth:`setup`."""
-        return self.index.class_names
+        """The K classes in order; before :meth:`setup` only where the dataset declares them.
+
+        Raises:
+            UserError: where the files name the classes and have not been read.
+        """
+        names = self.index.class_names if self.data_hash else self.protocol.class_names
+        if not names:
+            raise UserError(f"The files of {self.dataset} name the classes: call datamodule.setup() first.")
+        return names
 
     @property
     def num_classes(self) -> int:
-        """K; after :meth:`setup`."""
-        return len(self.index.class_names)
+        """K; as :attr:`class_names`."""
+        return len(self.class_names)
 
     @property
     def class_counts(self) -> tuple[int, ...]:
         """Training faces by class; after :meth:`setup`."""
         counts = np.bincount(self.splits.train.label, minlength=self.num_classes)
         return tuple(int(count) for count in counts)
+
+    def describe(self) -> dict[str, Any] | None:
+        """Return the class and arguments that give the same faces, as a configuration's ``dataset`` node holds them.
+
+        Returns:
+            ``_target_``, ``name`` and arguments as plain values, without those of loading and training; None where a
+            configuration cannot name the class, since it is defined in a script.
+        """
+        kind = type(self)
+        home = _HOME if kind.__module__.startswith(f"{_HOME}.") else kind.__module__
+        if kind.__module__ == "__main__" or "." in kind.__qualname__:
+            return None
+        faces = {k: v for k, v in self.hparams.items() if k not in _OF_TRAINING}
+        return {"_target_": f"{home}.{kind.__qualname__}", **faces, "name": self.dataset, "protocol": self.protocol.short_name}
+
+    def __repr__(self) -> str:
+        """Name the protocol, and after :meth:`setup` the classes and the faces of each split."""
+        if not self.data_hash:
+            return f"{type(self).__name__}({self.protocol.name}, not set up)"
+        faces = ", ".join(f"{name} {len(self.splits[name])}" for name in ("train", "val", "test"))
+        return f"{type(self).__name__}({self.protocol.name}, {self.num_classes} classes, faces: {faces})"
+
+    def __str__(self) -> str:
+        """As :meth:`__repr__`; Lightning's own says nothing before the loaders are made."""
+        return repr(self)
 
     def setup(self, stage: str | None = None) -> None:
         """Read the labels, make the splits, and prepare the images that the stage needs.

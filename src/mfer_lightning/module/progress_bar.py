@@ -1,0 +1,54 @@
+"""Lightning's progress bar with the figures that matter, on one line of a terminal of 80 columns."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.callbacks import RichProgressBar
+from lightning.pytorch.callbacks.progress.rich_progress import CustomBarColumn, RichProgressBarTheme
+
+#: What is shown, and its short name; loggers get the rest.
+SHOWN = {"loss": "loss", "val/accuracy": "val acc", "val/mean_class_accuracy": "val mean-class"}
+
+#: Columns of a terminal below which the last of them is left out, so that the bar stays on one line.
+WIDE = 110
+
+
+def shown_metrics(metrics: dict[str, Any]) -> dict[str, str]:
+    """Pick the figures that matter, with short names and few digits.
+
+    Example:
+        >>> shown_metrics({"loss": 1.23456, "val/accuracy": 0.5, "val/nll": 2.0})
+        {'loss': '1.235', 'val acc': '0.500'}
+    """
+    return {short: f"{float(metrics[name]):.3f}" for name, short in SHOWN.items() if name in metrics}
+
+
+class FERProgressBar(RichProgressBar):
+    """Lightning's rich progress bar with the figures that matter and nothing else. Epochs count from 1."""
+
+    def __init__(self) -> None:
+        super().__init__(theme=RichProgressBarTheme(metrics_format=".3f"), leave=False)
+
+    def get_metrics(self, trainer: L.Trainer, pl_module: L.LightningModule) -> dict[str, Any]:
+        """Return what the bar shows at its right end."""
+        shown = shown_metrics({**trainer.callback_metrics, **trainer.progress_bar_metrics})
+        if self._console is not None and self._console.width < WIDE:
+            shown.pop(SHOWN["val/mean_class_accuracy"], None)
+        return dict(shown)
+
+    def configure_columns(self, trainer: L.Trainer) -> list[Any]:
+        """Return Lightning's columns, with a bar of 10 characters and, on a narrow terminal, without the speed."""
+        columns = super().configure_columns(trainer)
+        if self._console is not None and self._console.width < WIDE:
+            columns = columns[:-1]
+            for column in columns:
+                if isinstance(column, CustomBarColumn):
+                    column.bar_width = 10
+        return columns
+
+    def _get_train_description(self, current_epoch: int) -> str:
+        last = self.trainer.max_epochs
+        total = f"/{last}" if last is not None and last > 0 else ""
+        return f"{f'Epoch {current_epoch + 1}{total}':{len(self.validation_description)}}"
