@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback, RichProgressBar
 from torch import Tensor, nn
@@ -14,15 +13,15 @@ from torchmetrics import Metric, MetricCollection
 
 from mfer_lightning.checkpoints.read import read_checkpoint
 from mfer_lightning.config.instantiate import keyword_parameters
-from mfer_lightning.data.datasets.base import FaceDataModule
 from mfer_lightning.errors import UserError
-from mfer_lightning.losses import Objective, describe_objective
+from mfer_lightning.losses import describe_objective
 from mfer_lightning.memory import keep_freed_memory
+from mfer_lightning.module.arguments import config_of, options_of
+from mfer_lightning.module.evaluation_steps import EvaluationSteps
 from mfer_lightning.module.meet_datamodule import check_classes, check_samplers, complete_preprocess, learn
-from mfer_lightning.module.metrics import EvaluationMetrics, build_metrics
+from mfer_lightning.module.metrics import build_metrics
 from mfer_lightning.module.progress_bar import FERProgressBar
 from mfer_lightning.module.rebuild import StoredArguments
-from mfer_lightning.nn.options import plain
 from mfer_lightning.optim import Mixup, optimizer_for, schedule_for
 from mfer_lightning.views import Views
 
@@ -36,7 +35,7 @@ CHECKPOINT_FORMAT = 1
 DEFAULT_LR = 2.5e-4
 
 
-class FERModule(L.LightningModule):
+class FERModule(EvaluationSteps):
     """Trains a network on batches of aligned faces, in any Trainer of Lightning.
 
     Where it meets a :class:`~mfer_lightning.data.FaceDataModule` in a Trainer, their classes must be the same, and a
@@ -93,7 +92,7 @@ class FERModule(L.LightningModule):
         channels_last: bool = True,
         compile_network: bool = False,
     ) -> None:
-        super().__init__()
+        super().__init__(build_metrics(len(tuple(class_names)), metrics))
         if mixup is not None and getattr(getattr(objective, "classification", None), "target_kind", "") == "multi-hot":
             raise UserError("Mixup weighs classes and the multi-target loss takes sets of them: use mixup=none.")
         self.class_names = tuple(class_names)
@@ -106,16 +105,13 @@ class FERModule(L.LightningModule):
         self.network = network.to(memory_format=self.memory_format)
         self.objective = objective
         self.preprocess = preprocess
-        self.optimizer_options = _options("optimizer", optimizer, "adamw")
+        self.optimizer_options = options_of("optimizer", optimizer, "adamw")
         if self.optimizer_options.get("lr") is None:
             self.optimizer_options["lr"] = DEFAULT_LR
-        self.scheduler_options = _options("scheduler", scheduler, "constant")
+        self.scheduler_options = options_of("scheduler", scheduler, "constant")
         self.mixup = mixup
         self.metadata = dict(metadata or {})
-        self.views = Views.of_metadata(self.metadata)  # of test_step and predict_step
-        self.metrics = build_metrics(len(self.class_names), metrics)
-        self.evaluations = nn.ModuleDict()  # name -> EvaluationMetrics, made when first needed
-        self._measured: list[str] = []  # of the evaluation that runs
+        self.views = Views.of_metadata(self.metadata)
         self.batch_index: Tensor | None = None
         self._sums: dict[str, Tensor] = {}
         self._seen = 0
@@ -123,7 +119,7 @@ class FERModule(L.LightningModule):
             {
                 "class_names": list(self.class_names),
                 "network": getattr(network, "config", None),
-                "preprocess": _config_of(preprocess),
+                "preprocess": config_of(preprocess),
                 "objective": describe_objective(objective),
                 "optimizer": self.optimizer_options,
                 "scheduler": self.scheduler_options,
@@ -134,21 +130,6 @@ class FERModule(L.LightningModule):
         )
         if compile_network:
             self.network.compile()  # in place: names in the state dict stay as they are
-
-    def forward(self, image: Tensor) -> dict[str, Any]:
-        """Run preprocessing and network.
-
-        Args:
-            image: uint8 (B,3,H,W), RGB.
-
-        Returns:
-            ``feature`` (B,D), ``logits`` (B,K), ``head_logits`` tuple of (B,K).
-        """
-        return self._network(self.preprocess(image))
-
-    def _network(self, pixels: Tensor) -> dict[str, Any]:
-        output: dict[str, Any] = self.network(pixels.contiguous(memory_format=self.memory_format))
-        return output
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         """Compute the loss of one batch; see :class:`mfer_lightning.losses.Objective` for its terms."""
@@ -185,96 +166,6 @@ class FERModule(L.LightningModule):
         """Hand the epoch's means to the loggers."""
         self.log_dict(self.train_means())
 
-    def on_validation_epoch_start(self) -> None:
-        """Start the figures of all evaluation sets anew."""
-        self._start_evaluation()
-
-    def on_test_epoch_start(self) -> None:
-        """Start the figures of all evaluation sets anew."""
-        self._start_evaluation()
-
-    def _start_evaluation(self) -> None:
-        # Here and not at the end: `trainer.validate` runs in inference mode, whose tensors training cannot change.
-        self._measured = []
-        for evaluation in self.evaluations.values():
-            evaluation.reset()  # type: ignore[operator]
-
-    def validation_step(self, batch: dict[str, Tensor], batch_idx: int, dataloader_idx: int = 0) -> None:
-        """Update the figures with one batch, leaving out the rows that only pad it."""
-        output = self(batch["image"])
-        keep = batch["index"] >= 0
-        kept = {
-            "feature": output["feature"][keep],
-            "logits": output["logits"][keep].float(),
-            "head_logits": tuple(logits[keep] for logits in output["head_logits"]),
-        }
-        target = batch["target"][keep]
-        nll = -(target * kept["logits"].log_softmax(1)).sum(1)
-        loss = self._evaluation_loss(kept, target) if len(target) else None
-        self._evaluation("val", dataloader_idx).update(kept["logits"], batch["label"][keep], nll, loss)
-
-    def _evaluation_loss(self, output: dict[str, Any], target: Tensor) -> Tensor:
-        if isinstance(self.objective, Objective):
-            return self.objective.evaluate(output, target)
-        total: Tensor = self.objective(output, target)["total"]
-        return total
-
-    def test_step(self, batch: dict[str, Tensor], batch_idx: int, dataloader_idx: int = 0) -> None:
-        """Update the figures with one batch, predicted as :meth:`predict_step` does."""
-        logits = self.predict_step(batch, batch_idx, dataloader_idx)["logits"]
-        keep = batch["index"] >= 0
-        logits, label = logits[keep], batch["label"][keep]
-        nll = nn.functional.cross_entropy(logits, label, reduction="none")
-        self._evaluation("test", dataloader_idx).update(logits, label, nll, None)
-
-    def _evaluation(self, stage: Literal["val", "test"], dataloader_idx: int) -> EvaluationMetrics:
-        """Return the figures of an evaluation loader; several are named as Lightning names them."""
-        loaders = self.trainer.num_val_batches if stage == "val" else self.trainer.num_test_batches
-        name, prefix, postfix = str(stage), f"{stage}/", ""
-        if len(loaders) > 1:
-            if stage == "val" and getattr(self._datamodule, "track_test", False):
-                name, prefix = ("val", "val/") if dataloader_idx == 0 else ("track_test", "track_test/")
-            else:
-                postfix = f"/dataloader_idx_{dataloader_idx}"
-                name += postfix
-        if name not in self.evaluations:
-            means = {"val": ("nll", "loss"), "test": ("nll",)}.get(prefix[:-1], ())
-            self.evaluations[name] = EvaluationMetrics(self.metrics, prefix, postfix, means).to(self.device)
-        if name not in self._measured:
-            self._measured.append(name)
-        evaluation = self.evaluations[name]
-        assert isinstance(evaluation, EvaluationMetrics)
-        return evaluation
-
-    def on_validation_epoch_end(self) -> None:
-        """Log the figures of each evaluation set; the progress bar shows the accuracy on val alone."""
-        self._log_evaluation()
-
-    def on_test_epoch_end(self) -> None:
-        """Log the figures of each test set."""
-        self._log_evaluation()
-
-    def _log_evaluation(self) -> None:
-        for name in self._measured:
-            figures = self.evaluations[name].compute()  # type: ignore[operator]
-            if "val/accuracy" in figures:
-                self.log("val/accuracy", figures.pop("val/accuracy"), prog_bar=True)
-            self.log_dict(figures)
-
-    def predict_step(self, batch: dict[str, Tensor], batch_idx: int, dataloader_idx: int = 0) -> dict[str, Tensor]:
-        """Return ``index`` (B,), ``logits`` (B,K) and ``feature`` (B,D) of one batch, computed in float32.
-
-        Logits and feature are means over ``views``. On NVIDIA GPUs torch's convolutions round factors to TF32 unless
-        told otherwise (``torch.backends.cudnn.allow_tf32``).
-        """
-        with torch.autocast(self.device.type, enabled=False):
-            output = self.views.average(self._answers, batch["image"])
-        return {"index": batch["index"], **output}
-
-    def _answers(self, images: Tensor) -> dict[str, Tensor]:
-        output = self(images)
-        return {name: output[name].float() for name in ("logits", "feature")}
-
     @property
     def lr(self) -> float:
         """The learning rate, as Lightning's tuner reads and sets it."""
@@ -283,12 +174,6 @@ class FERModule(L.LightningModule):
     @lr.setter
     def lr(self, value: float) -> None:
         self.optimizer_options["lr"] = float(value)
-
-    @property
-    def _datamodule(self) -> FaceDataModule | None:
-        """The datamodule of ours that this module's Trainer was given."""
-        datamodule = self.trainer.datamodule
-        return datamodule if isinstance(datamodule, FaceDataModule) else None
 
     def setup(self, stage: str) -> None:
         """Compare the classes with the datamodule's, learn from it what it is trained on, and speed up the process.
@@ -300,7 +185,7 @@ class FERModule(L.LightningModule):
         """
         keep_freed_memory()
         torch.set_flush_denormal(True)
-        datamodule = self._datamodule
+        datamodule = self.datamodule_of_ours
         if datamodule is None:
             return
         check_classes(self.class_names, datamodule)
@@ -349,7 +234,7 @@ class FERModule(L.LightningModule):
             "format": CHECKPOINT_FORMAT,
             "class_names": list(self.class_names),
             "network": getattr(self.network, "config", None),
-            "preprocess": _config_of(self.preprocess),
+            "preprocess": config_of(self.preprocess),
             **self.metadata,
         }
 
@@ -395,23 +280,3 @@ class FERModule(L.LightningModule):
         module.on_load_checkpoint(checkpoint)
         module.load_state_dict(checkpoint["state_dict"], module.strict_loading if strict is None else strict)
         return module if map_location is None else module.to(map_location)
-
-
-def _config_of(preprocess: nn.Module) -> dict[str, Any] | None:
-    """Return the description of a preprocessing; None for a class of the user's own that has none."""
-    describe = getattr(preprocess, "to_config", None)
-    return None if describe is None else dict(describe())
-
-
-def _options(argument: str, given: Mapping[str, Any] | str | None, default: str) -> dict[str, Any]:
-    """Return options as a plain dict, of a mapping or a name alone."""
-    if given is None or isinstance(given, str):
-        return {"name": given or default}
-    if not isinstance(given, Mapping):
-        raise ValueError(
-            f"Expected argument `{argument}` to be a name or a mapping of options, but got {type(given).__name__}."
-        )
-    try:
-        return dict(plain(given))
-    except UserError as error:
-        raise ValueError(f"Expected argument `{argument}` to hold plain values, but got {given!r}.") from error

@@ -14,6 +14,7 @@ from mfer_lightning.data.datasets.base import FaceDataModule
 from mfer_lightning.data.datasets.registry import dataset_info
 from mfer_lightning.data.samplers import EvalSampler, TrainSampler
 from mfer_lightning.errors import UserError
+from mfer_lightning.nn import Preprocess
 
 #: What makes two alignments the same.
 _SAME = ("template", "height", "margin", "border", "refine")
@@ -64,7 +65,8 @@ def learn(metadata: Mapping[str, Any], datamodule: FaceDataModule) -> dict[str, 
         size = datamodule.size
         facts["alignment"] = describe_alignment(datamodule.alignment, datamodule.dataset, size, template)
         told = metadata.get("alignment")
-        stated = isinstance(told, Mapping) and told.get("origin") == facts["alignment"]["origin"] == FILE
+        told = told if isinstance(told, Mapping) else {}
+        stated = told.get("origin") == facts["alignment"]["origin"] == FILE
         if stated and any(told.get(key) != facts["alignment"].get(key) for key in _SAME):
             raise UserError(
                 f"The module's faces are aligned as {told.get('template')}, and the datamodule's as "
@@ -82,18 +84,19 @@ def complete_preprocess(preprocess: nn.Module, metadata: Mapping[str, Any], data
     Raises:
         UserError: where it names another alignment than the one recorded beside the faces.
     """
-    alignment = metadata.get("alignment")
-    template = alignment.get("template") if isinstance(alignment, Mapping) else None
-    own = getattr(preprocess, "alignment", template)
-    if own is None:
+    if not isinstance(preprocess, Preprocess):
+        return
+    alignment: Any = metadata.get("alignment") or {}
+    template = alignment.get("template")
+    if preprocess.alignment is None:
         preprocess.alignment = template
-    elif template not in (None, own) and alignment.get("origin") == FILE:
+    elif alignment.get("origin") == FILE and preprocess.alignment != template:
         raise UserError(
-            f"The module's preprocessing names the alignment {own}, and the faces were aligned as {template}: leave "
-            "Preprocess(alignment=...) out, or name theirs."
+            f"The module's preprocessing names the alignment {preprocess.alignment}, and the faces were aligned as "
+            f"{template}: leave Preprocess(alignment=...) out, or name theirs."
         )
     faces = datamodule.train_dataset
-    if getattr(preprocess, "grey", True) is False and faces is not None and faces.is_grey():
+    if not preprocess.grey and faces is not None and faces.is_grey():
         preprocess.grey = True  # grey faces are unchanged by it, and coloured ones will be predicted alike
 
 

@@ -27,7 +27,7 @@ def build_metrics(num_classes: int, further: Mapping[str, Metric] | MetricCollec
     Raises:
         ValueError: where a further metric has a name that is taken, or is none of torchmetrics.
     """
-    metrics: dict[str, Metric] = {
+    metrics: dict[str, Metric | MetricCollection] = {
         "accuracy": MulticlassAccuracy(num_classes, average="micro", validate_args=False),
         "mean_class_accuracy": MulticlassRecall(num_classes, average="macro", validate_args=False),
         "macro_f1": MulticlassF1Score(num_classes, average="macro", validate_args=False),

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, cast
 
 import cv2
-import lightning as L
 import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
@@ -18,6 +17,7 @@ from mfer_lightning.data.alignment import read_alignment
 from mfer_lightning.data.augment import build_augment
 from mfer_lightning.data.dataset import Change, FaceDataset, ImageStore, as_is
 from mfer_lightning.data.datasets.declaration import DatasetInfo
+from mfer_lightning.data.datasets.described import DescribedDataModule
 from mfer_lightning.data.datasets.registry import get_protocol, register
 from mfer_lightning.data.images.cache import default_cache_dir
 from mfer_lightning.data.images.sources import FileSource, ImageSource
@@ -25,24 +25,15 @@ from mfer_lightning.data.index import FaceIndex
 from mfer_lightning.data.labels.image_files import unreadable
 from mfer_lightning.data.protocols import Protocol
 from mfer_lightning.data.samplers import SAMPLERS, EvalSampler, TrainSampler, world
-from mfer_lightning.data.splits import Split, Splits, make_splits
+from mfer_lightning.data.splits import Split, make_splits
 from mfer_lightning.data.training_set import NoiseManifest, change_training_set
 from mfer_lightning.data.workers import start_worker
-from mfer_lightning.errors import UserError, is_plain, nearest
-
-#: The module whose names a configuration may give.
-_HOME = __name__.rpartition(".")[0]
-
-#: Arguments that say nothing about the faces themselves.
-_OF_TRAINING = (
-    "augment", "sampler", "batch_size", "eval_batch_size", "num_workers", "pin_memory", "cache_dir", "seed",
-    "train_faces", "track_test",
-)  # fmt: skip
+from mfer_lightning.errors import UserError, nearest
 
 SplitName = Literal["train", "val", "test"]
 
 
-class FaceDataModule(L.LightningDataModule, ABC):
+class FaceDataModule(DescribedDataModule, ABC):
     """Faces of one dataset under one protocol.
 
     A subclass has a class attribute :attr:`info`, which makes the dataset known under its name, and a method
@@ -118,11 +109,7 @@ class FaceDataModule(L.LightningDataModule, ABC):
     ) -> None:
         super().__init__()
         self.save_hyperparameters(logger=False)  # collects the arguments of the subclass as well
-        for argument, value in list(self.hparams.items()):
-            if isinstance(value, Path):
-                self.hparams[argument] = str(value)
-            elif not is_plain(value):  # a checkpoint with other objects in it is never read
-                del self.hparams[argument]
+        self.keep_plain_arguments()
         self.root = Path(root).expanduser()
         self.dataset = name or self.dataset
         self.protocol: Protocol = get_protocol(self.dataset, protocol)
@@ -151,8 +138,6 @@ class FaceDataModule(L.LightningDataModule, ABC):
         if not 0 <= label_noise < 1:
             raise ValueError(f"Expected argument `label_noise` within [0, 1), but got {label_noise}.")
 
-        self.index: FaceIndex
-        self.splits: Splits
         self.noise_manifest: NoiseManifest | None = None
         self.data_hash = ""
         self.notes: tuple[str, ...] = ()
@@ -173,54 +158,6 @@ class FaceDataModule(L.LightningDataModule, ABC):
     def choose_protocol(self, index: FaceIndex) -> Protocol:
         """Return the protocol; a hook for datasets whose default depends on the files."""
         return self.protocol
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """The K classes in order; before :meth:`setup` only where the dataset declares them.
-
-        Raises:
-            UserError: where the files name the classes and have not been read.
-        """
-        names = self.index.class_names if self.data_hash else self.protocol.class_names
-        if not names:
-            raise UserError(f"The files of {self.dataset} name the classes: call datamodule.setup() first.")
-        return names
-
-    @property
-    def num_classes(self) -> int:
-        """K; as :attr:`class_names`."""
-        return len(self.class_names)
-
-    @property
-    def class_counts(self) -> tuple[int, ...]:
-        """Training faces by class; after :meth:`setup`."""
-        counts = np.bincount(self.splits.train.label, minlength=self.num_classes)
-        return tuple(int(count) for count in counts)
-
-    def describe(self) -> dict[str, Any] | None:
-        """Return the class and arguments that give the same faces, as a configuration's ``dataset`` node holds them.
-
-        Returns:
-            ``_target_``, ``name`` and arguments as plain values, without those of loading and training; None where a
-            configuration cannot name the class, since it is defined in a script.
-        """
-        kind = type(self)
-        home = _HOME if kind.__module__.startswith(f"{_HOME}.") else kind.__module__
-        if kind.__module__ == "__main__" or "." in kind.__qualname__:
-            return None
-        faces = {k: v for k, v in self.hparams.items() if k not in _OF_TRAINING}
-        return {"_target_": f"{home}.{kind.__qualname__}", **faces, "name": self.dataset, "protocol": self.protocol.short_name}
-
-    def __repr__(self) -> str:
-        """Name the protocol, and after :meth:`setup` the classes and the faces of each split."""
-        if not self.data_hash:
-            return f"{type(self).__name__}({self.protocol.name}, not set up)"
-        faces = ", ".join(f"{name} {len(self.splits[name])}" for name in ("train", "val", "test"))
-        return f"{type(self).__name__}({self.protocol.name}, {self.num_classes} classes, faces: {faces})"
-
-    def __str__(self) -> str:
-        """As :meth:`__repr__`; Lightning's own says nothing before the loaders are made."""
-        return repr(self)
 
     def setup(self, stage: str | None = None) -> None:
         """Read the labels, make the splits, and prepare the images that the stage needs.
