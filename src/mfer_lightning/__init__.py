@@ -11,11 +11,16 @@ from mfer_lightning.version import __version__
 
 if TYPE_CHECKING:
     from mfer_lightning.inference.load import load_model
+    from mfer_lightning.module import FERModule
     from mfer_lightning.nn.network import MFER
 
-__all__ = ["MFER", "__version__", "load_model"]
+__all__ = ["MFER", "FERModule", "__version__", "load_model"]
 
-_HOMES = {"MFER": "mfer_lightning.nn.network", "load_model": "mfer_lightning.inference.load"}
+_HOMES = {
+    "FERModule": "mfer_lightning.module",
+    "MFER": "mfer_lightning.nn.network",
+    "load_model": "mfer_lightning.inference.load",
+}
 
 
 def __getattr__(name: str) -> Any:

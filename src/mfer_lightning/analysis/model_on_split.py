@@ -18,7 +18,7 @@ from mfer_lightning.data.datasets.registry import find_protocol
 from mfer_lightning.data.holdout import holdout
 from mfer_lightning.errors import UserError
 from mfer_lightning.inference.checkpoint import run_folder
-from mfer_lightning.inference.dataset import dataset_config, open_dataset
+from mfer_lightning.inference.dataset import dataset_config, open_dataset, stored_config
 from mfer_lightning.inference.match_classes import ClassMatch, match_classes
 from mfer_lightning.inference.model import FERModel, read_model
 from mfer_lightning.inference.predict_split import SplitName
@@ -175,7 +175,7 @@ def open_model_on_split(
     """
     keep_freed_memory()
     model = read_model(checkpoint, device, verify=verify)
-    config = dataset_config(dataset_name, dataset_options, model.metadata.get("config"), data)
+    config = dataset_config(dataset_name, dataset_options, stored_config(model.metadata), data)
     datamodule = open_dataset(config, {"eval_batch_size": 64, "num_workers": 2} if loader is None else loader, cache)
     match = match_classes(model.class_names, datamodule.class_names, drop)
     views = Views.of_metadata(model.metadata, flip, shift)

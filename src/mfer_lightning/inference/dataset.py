@@ -16,6 +16,21 @@ from mfer_lightning.data.workers import check_workers
 from mfer_lightning.errors import UserError, check_least
 
 
+def stored_config(metadata: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the configuration that a model was trained with; of a training in Python, its dataset alone.
+
+    Args:
+        metadata: of a model.
+
+    Returns:
+        None where nothing is stored.
+    """
+    config = metadata.get("config")
+    if config is None and isinstance(metadata.get("datamodule"), Mapping):
+        return {"dataset": metadata["datamodule"]}
+    return config if isinstance(config, Mapping) else None
+
+
 def dataset_config(
     name: str | None, options: Sequence[str], stored: Mapping[str, Any] | None, data: str | None
 ) -> dict[str, Any]:

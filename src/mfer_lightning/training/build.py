@@ -9,10 +9,10 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from mfer_lightning.checkpoints.read import read_checkpoint
 from mfer_lightning.config.instantiate import described, instantiate
 from mfer_lightning.data.datasets import FaceDataModule
 from mfer_lightning.errors import UserError
-from mfer_lightning.inference.checkpoint import read_checkpoint
 from mfer_lightning.losses import Objective, class_weights_from_counts
 from mfer_lightning.module import FERModule
 from mfer_lightning.nn import MFER, Preprocess, load_weights

@@ -12,6 +12,7 @@ import numpy as np
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from mfer_lightning.callbacks import History
+from mfer_lightning.checkpoints.read import read_checkpoint
 from mfer_lightning.data.datasets import FaceDataModule
 from mfer_lightning.errors import UserError
 from mfer_lightning.evaluation.metrics import evaluate
@@ -21,7 +22,6 @@ from mfer_lightning.evaluation.uncertainty import annotator_figures, metric_inte
 from mfer_lightning.figures.learning_curves import plot_learning_curves
 from mfer_lightning.figures.split_figures import draw_figures
 from mfer_lightning.files import digests, write_json
-from mfer_lightning.inference.checkpoint import read_checkpoint
 from mfer_lightning.inference.match_classes import ClassMatch
 from mfer_lightning.inference.predict_split import SplitName, groups_of, predict_with_trainer, tabulate, write_features
 from mfer_lightning.module import FERModule

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mfer_lightning.checkpoints.read import read_checkpoint
 from mfer_lightning.config.precision import configured_precision
 from mfer_lightning.errors import UserError
-from mfer_lightning.inference.checkpoint import read_checkpoint
 
 _THEN = ", then "
 _UNKNOWN = "unknown"

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, cast
 
 import cv2
-import lightning as L
 import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
@@ -18,6 +17,7 @@ from mfer_lightning.data.alignment import read_alignment
 from mfer_lightning.data.augment.build import build_augment
 from mfer_lightning.data.dataset import Change, FaceDataset, ImageStore, as_is
 from mfer_lightning.data.datasets.declaration import DatasetInfo
+from mfer_lightning.data.datasets.described import DescribedDataModule
 from mfer_lightning.data.datasets.registry import get_protocol, register
 from mfer_lightning.data.images.cache import default_cache_dir
 from mfer_lightning.data.images.sources import FileSource, ImageSource
@@ -25,7 +25,7 @@ from mfer_lightning.data.index import FaceIndex
 from mfer_lightning.data.labels.image_files import unreadable
 from mfer_lightning.data.protocols import Protocol
 from mfer_lightning.data.samplers import SAMPLERS, EvalSampler, TrainSampler, world
-from mfer_lightning.data.splits import Split, Splits, make_splits
+from mfer_lightning.data.splits import Split, make_splits
 from mfer_lightning.data.training_set import NoiseManifest, change_training_set
 from mfer_lightning.data.workers import start_worker
 from mfer_lightning.errors import UserError, nearest
@@ -33,11 +33,14 @@ from mfer_lightning.errors import UserError, nearest
 SplitName = Literal["train", "val", "test"]
 
 
-class FaceDataModule(L.LightningDataModule, ABC):
+class FaceDataModule(DescribedDataModule, ABC):
     """Faces of one dataset under one protocol.
 
     A subclass has a class attribute :attr:`info`, which makes the dataset known under its name, and a method
     :meth:`read`. One whose images are not in files overrides :meth:`make_source` as well.
+
+    It works in any Trainer of Lightning, whatever its ``use_distributed_sampler``: each face is evaluated once.
+    ``batch_size`` and the other arguments are attributes, and those that are plain values are ``hparams``.
 
     After :meth:`setup` there are ``index`` (what the files say), ``splits`` (what the protocol makes of it),
     ``class_names``, ``num_classes``, ``class_counts`` (K training faces by class), ``protocol``, ``size`` (pixels of
@@ -106,6 +109,8 @@ class FaceDataModule(L.LightningDataModule, ABC):
         track_test: bool = False,
     ) -> None:
         super().__init__()
+        self.save_hyperparameters(logger=False)  # collects the arguments of the subclass as well
+        self.keep_plain_arguments()
         self.root = Path(root).expanduser()
         self.dataset = name or self.dataset
         self.protocol: Protocol = get_protocol(self.dataset, protocol)
@@ -134,8 +139,6 @@ class FaceDataModule(L.LightningDataModule, ABC):
         if not 0 <= label_noise < 1:
             raise ValueError(f"Expected argument `label_noise` within [0, 1), but got {label_noise}.")
 
-        self.index: FaceIndex
-        self.splits: Splits
         self.noise_manifest: NoiseManifest | None = None
         self.data_hash = ""
         self.notes: tuple[str, ...] = ()
@@ -156,22 +159,6 @@ class FaceDataModule(L.LightningDataModule, ABC):
     def choose_protocol(self, index: FaceIndex) -> Protocol:
         """Return the protocol; a hook for datasets whose default depends on the files."""
         return self.protocol
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """The K classes in order; after :meth:`setup`."""
-        return self.index.class_names
-
-    @property
-    def num_classes(self) -> int:
-        """K; after :meth:`setup`."""
-        return len(self.index.class_names)
-
-    @property
-    def class_counts(self) -> tuple[int, ...]:
-        """Training faces by class; after :meth:`setup`."""
-        counts = np.bincount(self.splits.train.label, minlength=self.num_classes)
-        return tuple(int(count) for count in counts)
 
     def setup(self, stage: str | None = None) -> None:
         """Read the labels, make the splits, and prepare the images that the stage needs.

@@ -11,7 +11,7 @@ import numpy as np
 
 from mfer_lightning.errors import UserError, check_choice, check_least
 from mfer_lightning.inference.checkpoint import run_folder
-from mfer_lightning.inference.dataset import dataset_config, open_dataset
+from mfer_lightning.inference.dataset import dataset_config, open_dataset, stored_config
 from mfer_lightning.inference.export.atomic_folder import check_free
 from mfer_lightning.inference.export.parity import Comparison, Faces, drawn_faces, random_faces
 from mfer_lightning.inference.match_classes import match_classes
@@ -120,7 +120,7 @@ def _validation_faces(
     if most == 0:
         return [], "No validation faces were read, as asked (faces=0): the cost in accuracy is not measured."
     try:
-        datamodule = open_dataset(dataset_config(None, (), model.metadata.get("config"), data), loader, cache)
+        datamodule = open_dataset(dataset_config(None, (), stored_config(model.metadata), data), loader, cache)
         split: SplitName = "val" if len(datamodule.splits.val) else "test"
         match = match_classes(model.class_names, datamodule.class_names)
         batches, labels = [], []
