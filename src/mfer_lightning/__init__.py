@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 
 __all__ = ["MFER", "FERModule", "__version__", "load_model"]
 
-_HOMES = {"FERModule": "mfer_lightning.module", "MFER": "mfer_lightning.nn.network", "load_model": "mfer_lightning.inference.load"}
+_HOMES = {
+    "FERModule": "mfer_lightning.module",
+    "MFER": "mfer_lightning.nn.network",
+    "load_model": "mfer_lightning.inference.load",
+}
 
 
 def __getattr__(name: str) -> Any:
