@@ -88,6 +88,8 @@ class History(Callback):
         }
         row |= {k: f"{v:.6f}" for k, v in pl_module.train_means().items()}
         evaluated = {k: v for k, v in trainer.callback_metrics.items() if k.startswith(("val/", "track_test/"))}
+        if self.rows and "val/loss" not in self.rows[0]:
+            evaluated.pop("val/loss", None)  # a run that an earlier version began keeps its columns
         row |= {k: f"{float(v):.6f}" for k, v in sorted(evaluated.items())}
         self.rows.append(row)
         if trainer.is_global_zero:
