@@ -7,10 +7,10 @@ import json
 
 import lightning as L
 import pytest
-from lightning.pytorch.callbacks import ModelCheckpoint
-
 from commands.conftest import mfer as mfer
 from commands.conftest import only_run
+from lightning.pytorch.callbacks import ModelCheckpoint
+
 from mfer_lightning import MFER, FERModule
 from mfer_lightning.callbacks import WarmEMA
 from mfer_lightning.data import FacsDataModule
