@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+from own_trainer.conftest import facs
 from torch.utils.data import DataLoader
 from torchmetrics import Metric
 from torchmetrics.classification import MulticlassAUROC, MulticlassCohenKappa
 
 from mfer_lightning.losses import CrossEntropy, MetricLearningLoss, Objective
-from own_trainer.conftest import facs
 
 
 def reference(module, faces, split):

@@ -113,7 +113,7 @@ def test_what_a_checkpoint_does_not_describe_is_asked_for(make, saved):
             self.scale = strength
 
     path, _ = saved(make(objective=Objective(Mine())))
-    with pytest.raises(UserError, match="objective=..."):
+    with pytest.raises(UserError, match="objective="):
         FERModule.load_from_checkpoint(path)
     assert FERModule.load_from_checkpoint(path, objective=Objective(Mine())).objective.classification.scale == 2.0
 
@@ -144,14 +144,17 @@ def test_nothing_of_a_checkpoint_is_executed(make, saved, tmp_path):
         torch.save(checkpoint, tmp_path / "changed.ckpt")
         with pytest.raises(UserError, match="objective"):
             FERModule.load_from_checkpoint(tmp_path / "changed.ckpt")
+    del checkpoint["hyper_parameters"]["objective"]
     checkpoint["hyper_parameters"]["_instantiator"] = "os.system"  # Lightning's own loading would call it
+    torch.save(checkpoint, tmp_path / "changed.ckpt")
+    assert FERModule.load_from_checkpoint(tmp_path / "changed.ckpt", objective=Objective(CrossEntropy()), strict=False)
 
     class Evil:
         def __reduce__(self) -> tuple[object, tuple[str]]:
             return os.system, (f"touch {tmp_path / 'executed'}",)
 
     torch.save({**checkpoint, "evil": Evil()}, tmp_path / "pickled.ckpt")
-    with pytest.raises(UserError, match="never loaded"):
+    with pytest.raises(UserError, match="could run code"):
         FERModule.load_from_checkpoint(tmp_path / "pickled.ckpt")
     with pytest.raises(UserError, match="read as data alone"):
         FERModule.load_from_checkpoint(path, weights_only=False)

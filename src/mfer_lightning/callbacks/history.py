@@ -95,6 +95,9 @@ class History(Callback):
         row |= {k: f"{v:.6f}" for k, v in pl_module.train_means().items()}
         kinds = ("val/", "track_test/") if self._validated else ()
         evaluated = {k: v for k, v in trainer.callback_metrics.items() if k.startswith(kinds)}
+        older = any("val/accuracy" in row for row in self.rows) and not any("val/loss" in row for row in self.rows)
+        if older:  # a run that an earlier version began keeps its columns
+            evaluated.pop("val/loss", None)
         row |= {k: f"{float(v):.6f}" for k, v in sorted(evaluated.items())}
         self.rows.append(row)
         if trainer.is_global_zero:

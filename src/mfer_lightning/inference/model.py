@@ -183,11 +183,11 @@ def read_model(where: str | Path, device: str = "auto", *, verify: bool = True) 
             return FERModel.from_pretrained(path.parent, device, verify=verify)
         raise UserError(f"{path} does not describe a model: give the folder that mfer export wrote.")
     checkpoint = read_checkpoint(path)
-    weights = network_weights(checkpoint["state_dict"])
+    stored = network_weights(checkpoint["state_dict"])
     if verify:
-        check_storages(path, (weight for weight in weights.values() if isinstance(weight, Tensor)))
+        check_storages(path, (weight for weight in stored.values() if isinstance(weight, Tensor)))
     description = {**checkpoint["mfer"], "epoch": checkpoint.get("epoch")}
-    return build_model(description, weights, path).to(choose_device(device))
+    return build_model(description, stored, path).to(choose_device(device))
 
 
 def build_model(description: Mapping[str, Any], weights: Mapping[str, Tensor], source: Path) -> FERModel:

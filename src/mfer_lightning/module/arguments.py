@@ -27,5 +27,5 @@ def options_of(argument: str, given: Mapping[str, Any] | str | None, default: st
         )
     try:
         return dict(plain(given))
-    except UserError as error:
+    except (UserError, TypeError) as error:
         raise ValueError(f"Expected argument `{argument}` to hold plain values, but got {given!r}.") from error

@@ -22,6 +22,7 @@ from mfer_lightning.module.meet_datamodule import check_classes, check_samplers,
 from mfer_lightning.module.metrics import build_metrics
 from mfer_lightning.module.progress_bar import FERProgressBar
 from mfer_lightning.module.rebuild import StoredArguments
+from mfer_lightning.nn.weights.checksums import check_storages
 from mfer_lightning.optim import Mixup, configured
 from mfer_lightning.views import Views
 
@@ -282,6 +283,7 @@ class FERModule(EvaluationSteps):
             )
         path = Path(checkpoint_path).expanduser()
         checkpoint = read_checkpoint(path)
+        check_storages(path, (value for value in checkpoint["state_dict"].values() if isinstance(value, Tensor)))
         stored = StoredArguments(checkpoint, path, kwargs)
         names, _ = keyword_parameters(cls)
         module = cls(**{name: stored[name] for name in names if name not in kwargs and name in stored}, **kwargs)

@@ -58,7 +58,7 @@ def learn(metadata: Mapping[str, Any], datamodule: FaceDataModule) -> dict[str, 
         if metadata.get(name) not in (None, facts[name]):
             raise UserError(
                 f"The module says that it is trained on {_named(metadata, name)}, and the datamodule holds "
-                f"{_named(facts, name)}: give the module metadata={{}} to train it on other faces."
+                f"{_named(facts, name)}: set module.metadata = {{}} to train it on other faces."
             )
     template = dataset_info(datamodule.dataset).template
     if datamodule.alignment is not None or template is not None:  # nothing is assumed of other faces
@@ -111,7 +111,7 @@ def check_samplers(trainer: L.Trainer, loaders: Any) -> None:
         UserError: where faces would be left out or come several times.
     """
     for loader in _flat(loaders):
-        sampler = getattr(loader, "sampler", None)
+        sampler = getattr(loader.batch_sampler, "sampler", None)  # in prediction Lightning wraps the batches
         if isinstance(sampler, (TrainSampler, EvalSampler)) and sampler.num_replicas != trainer.world_size:
             raise UserError(
                 f"These batches were made for {sampler.num_replicas} process(es), and the Trainer runs "
@@ -132,4 +132,4 @@ def _flat(loaders: Any) -> Iterator[DataLoader[Any]]:
 
 def _named(facts: Mapping[str, Any], name: str) -> str:
     value = str(facts[name])
-    return value if name != "data_hash" else f"other faces of {facts.get('protocol')} (data hash {value[:8]})"
+    return value if name != "data_hash" else f"faces of the data hash {value[:8]}"

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal, cast
 
 import cv2
 import numpy as np
+from lightning.pytorch.callbacks import BatchSizeFinder
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
@@ -139,6 +140,7 @@ class FaceDataModule(DescribedDataModule, ABC):
         if not 0 <= label_noise < 1:
             raise ValueError(f"Expected argument `label_noise` within [0, 1), but got {label_noise}.")
 
+        self._finds_batch_size = False
         self.noise_manifest: NoiseManifest | None = None
         self.data_hash = ""
         self.notes: tuple[str, ...] = ()
@@ -170,6 +172,7 @@ class FaceDataModule(DescribedDataModule, ABC):
         Raises:
             UserError: for whatever is wrong with the files.
         """
+        self._finds_batch_size = any(isinstance(c, BatchSizeFinder) for c in getattr(self.trainer, "callbacks", ()))
         if not self.data_hash:
             self._read(needed=() if stage in ("test", "predict") else ("train", "val"))
         if stage in ("fit", None):
@@ -220,6 +223,9 @@ class FaceDataModule(DescribedDataModule, ABC):
     def train_dataloader(self) -> DataLoader[Any]:
         """Batches of training faces; the last ones of an epoch are dropped where they do not fill a batch."""
         ranks, rank = self._world()
+        if self._finds_batch_size:
+            # Lightning's finder doubles the batch past the number of faces, and stops when it is as large.
+            self.batch_size = min(self.batch_size, max(len(self.splits.train) // ranks, 1) * ranks)
         if self.batch_size % ranks:
             raise UserError(
                 f"loader.batch_size={self.batch_size} cannot be divided among {ranks} devices. "
