@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     return checkpoint
 
 
-def checkpoint_path(where: str | Path) -> Path:
+def checkpoint_path(where: str | PathLike[str]) -> Path:
     """Find the checkpoint file of a run.
 
     Args:

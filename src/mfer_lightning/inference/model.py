@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 from collections.abc import Iterator, Mapping, Sequence
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -154,7 +155,7 @@ class FERModel(nn.Module):
         return build_model(*read_export(folder), folder).to(choose_device(device))
 
 
-def read_model(where: str | Path, device: str = "auto") -> FERModel:
+def read_model(where: str | PathLike[str], device: str = "auto") -> FERModel:
     """Load the model of a run, a checkpoint or an export, without executing anything that the file holds.
 
     Args:
