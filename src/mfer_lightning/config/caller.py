@@ -21,7 +21,9 @@ from mfer_lightning.config.location import config_dir
 def own_hydra() -> Iterator[None]:
     """Give a block a Hydra of its own: the caller may be a Hydra application, or have called ``initialize``."""
     instances = Singleton._instances  # as hydra.initialize does; get_state gives copies
-    callers = {kind: instances.pop(kind) for kind in (GlobalHydra, HydraConfig) if kind in instances}
+    callers: dict[type, Singleton] = {
+        kind: instances.pop(kind) for kind in (GlobalHydra, HydraConfig) if kind in instances
+    }
     try:
         yield
     finally:

@@ -145,7 +145,7 @@ class FERModel(nn.Module):
         return write_export(self.describe(), self.network.state_dict(), folder, replace=replace)
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path, device: str = "auto") -> FERModel:
+    def from_pretrained(cls, folder: str | PathLike[str], device: str = "auto") -> FERModel:
         """Load what :meth:`save_pretrained` or ``mfer export format=safetensors`` wrote; a local folder, no hub.
 
         Raises:

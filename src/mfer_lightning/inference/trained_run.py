@@ -13,7 +13,7 @@ import yaml
 from mfer_lightning.errors import UserError
 from mfer_lightning.evaluation.metrics_csv import read_rows
 from mfer_lightning.evaluation.predictions import Predictions
-from mfer_lightning.evaluation.runs import CONFIG, METRICS, RESULT, LeftOut, StoredResult, read_folder
+from mfer_lightning.evaluation.runs import CONFIG, METRICS, RESULT, UNFINISHED, LeftOut, StoredResult, read_folder
 from mfer_lightning.inference.checkpoint import checkpoint_path
 from mfer_lightning.inference.model import FERModel, read_model
 
@@ -44,8 +44,8 @@ class Run:
     def _stored(self) -> StoredResult:
         found = read_folder(self.folder)
         if isinstance(found, LeftOut):
-            missing = not (self.folder / RESULT).is_file()
-            raise UserError(
+            reason = found.reason if (self.folder / RESULT).is_file() else UNFINISHED
+            raise UserError(f"The run {self.folder} {reason}.")
                 f"The run {self.folder} {'has not ended: there is no result' if missing else found.reason}."
             )
         return found
@@ -62,7 +62,7 @@ class Run:
     @property
     def metrics(self) -> dict[str, float | None]:
         """The figures of the reported split: accuracy, mean-class accuracy, ..."""
-        return self.result["metrics"]
+        return dict(self._stored.result["metrics"])
 
     @property
     def config(self) -> dict[str, Any]:

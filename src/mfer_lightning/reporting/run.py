@@ -14,6 +14,7 @@ from mfer_lightning.config.plugins import plugins_loaded
 from mfer_lightning.errors import UserError, check_choice, check_least
 from mfer_lightning.evaluation.keep_study import check_place, keep_study
 from mfer_lightning.evaluation.runs import folder_of, is_place, run_folders
+from mfer_lightning.evaluation.statistics.methods import MethodMetric
 from mfer_lightning.reporting.pages.document import Document, Options
 from mfer_lightning.reporting.pages.write import PAGE, write_report
 from mfer_lightning.reporting.study.contrast_plan import read_plan
@@ -56,7 +57,7 @@ def report(
     keep: str | Path | None = None,
     title: str | None = None,
     baseline: str | None = None,
-    metric: str = "accuracy",
+    metric: MethodMetric = "accuracy",
     contrasts: str | Path | None = None,
     axes: Sequence[str] = (),
     embedding: str = "tsne",
