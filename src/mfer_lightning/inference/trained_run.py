@@ -46,8 +46,6 @@ class Run:
         if isinstance(found, LeftOut):
             reason = found.reason if (self.folder / RESULT).is_file() else UNFINISHED
             raise UserError(f"The run {self.folder} {reason}.")
-                f"The run {self.folder} {'has not ended: there is no result' if missing else found.reason}."
-            )
         return found
 
     @property
