@@ -179,14 +179,17 @@ class Trainer:
 
 @dataclass
 class Logger:
-    """Where curves go besides metrics.csv."""
+    """Options of one logger that may stand on their own; all others belong to the loggers' classes.
 
-    name: str = MISSING
+    The node holds a mapping for each logger by name (:mod:`mfer_lightning.tracking.choice`), so that it is free-form.
+    """
+
+    name: Optional[str] = None
     project: Optional[str] = None
     entity: Optional[str] = None
-    mode: str = "auto"
-    images: bool = True
-    checkpoints: bool = True
+    mode: Optional[str] = None
+    images: Optional[bool] = None
+    checkpoints: Optional[bool] = None
 
 
 @dataclass
@@ -209,7 +212,7 @@ class Train:
     early_stopping: EarlyStopping = field(default_factory=EarlyStopping)
     freeze: Freeze = field(default_factory=Freeze)
     trainer: Trainer = field(default_factory=Trainer)
-    logger: Logger = field(default_factory=Logger)
+    logger: Any = field(default_factory=Logger)
     preprocess: Preprocess = field(default_factory=Preprocess)
     loader: Loader = field(default_factory=Loader)
     evaluation: Evaluation = field(default_factory=Evaluation)
@@ -229,7 +232,13 @@ def register(name: str, schema: type = Train) -> None:
         schema: dataclass of the options of a verb.
     """
     node = OmegaConf.structured(schema)
-    for free in ("backbone.options", "options", "detector", "lists"):  # whose names timm, detectors and users give
+    for free in (
+        "backbone.options",
+        "logger",
+        "options",
+        "detector",
+        "lists",
+    ):  # whose names timm, detectors and users give
         if isinstance(mapping := OmegaConf.select(node, free), DictConfig):
             OmegaConf.set_struct(mapping, False)
     ConfigStore.instance().store(name=name, node=node, provider="mfer_lightning")
@@ -253,5 +262,5 @@ def check_known(config: Mapping[str, Any], schema: Any, prefix: str = "") -> Non
     for name, value in config.items():
         if name not in kinds:
             raise UserError(f"There is no option `{prefix}{name}`: {nearest(name, kinds)}")
-        if is_dataclass(kinds[name]) and isinstance(value, Mapping):
+        if is_dataclass(kinds[name]) and isinstance(value, Mapping) and kinds[name] is not Logger:
             check_known(value, kinds[name], f"{prefix}{name}.")
