@@ -212,7 +212,7 @@ class Train:
     early_stopping: EarlyStopping = field(default_factory=EarlyStopping)
     freeze: Freeze = field(default_factory=Freeze)
     trainer: Trainer = field(default_factory=Trainer)
-    logger: Any = field(default_factory=Logger)
+    logger: Logger = field(default_factory=Logger)
     preprocess: Preprocess = field(default_factory=Preprocess)
     loader: Loader = field(default_factory=Loader)
     evaluation: Evaluation = field(default_factory=Evaluation)

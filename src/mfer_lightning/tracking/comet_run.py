@@ -27,6 +27,7 @@ _QUIET = {
     "log_code": False,
     "log_git_metadata": False,
     "log_git_patch": False,
+    "parse_args": False,
     "auto_output_logging": False,
     "auto_param_logging": False,
     "auto_metric_logging": False,
@@ -37,7 +38,7 @@ class RunCometLogger(RunLogger, CometLogger):
     """Lightning's Comet logger for one run folder, started with the run and not before.
 
     Args:
-        run_dir: the run's folder; offline archives go into its ``comet/``.
+        run_dir: the run's folder; offline archives go into its ``comet/``, one folder a start.
         config: plain resolved configuration, logged as parameters.
         images: whether faces may be handed over.
         checkpoints: whether the selected checkpoint is handed over.
@@ -65,7 +66,8 @@ class RunCometLogger(RunLogger, CometLogger):
             online = bool(comet_ml.get_config("comet.api_key"))
         path = run_dir / ID_FILE
         known = path.read_text(encoding="utf-8").strip() if path.is_file() else None
-        folder = str((run_dir / FOLDER).resolve())
+        # archives are named by a random number, which is the same at each start of a seeded run: a folder for each
+        folder = str((run_dir / FOLDER).resolve() / str(len(list((run_dir / FOLDER).glob("*")))))
         further = {"mode": "get_or_create", "name": run_dir.name, "offline_directory": folder, **_QUIET, **options}
         super().__init__(online=online, experiment_key=known or uuid.uuid4().hex, **further)
         # Lightning turns an experiment off that is not online, so that its offline archive would stay empty
@@ -86,6 +88,7 @@ class RunCometLogger(RunLogger, CometLogger):
         self._quietly(lambda: self._start(facts))
 
     def _start(self, facts: Mapping[str, Any]) -> None:
+        Path(str(self.save_dir)).mkdir(parents=True, exist_ok=True)
         experiment = self.experiment
         write_text(self.run_dir / ID_FILE, f"{self._experiment_key}\n")
         CometLogger.log_hyperparams(self, dict(self.config))
@@ -125,7 +128,7 @@ class RunCometLogger(RunLogger, CometLogger):
         if code == FINISHED and not self._failed:
             offline = self._online is False
             print(
-                f"Comet, offline: upload with  comet upload {self.run_dir / FOLDER}/*.zip"
+                f"Comet, offline: upload with  comet upload {self.run_dir / FOLDER}/*/*.zip"
                 if offline
                 else f"Comet: {experiment.url}",
                 flush=True,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,9 @@ def check_loggers(node: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for name, options in chosen_loggers(node).items():
         if "_target_" in options:
-            locate(str(options["_target_"]), f"logger.{name}", LIBRARIES["logger"])
+            kind = locate(str(options["_target_"]), f"logger.{name}", LIBRARIES["logger"])
+            if not (isinstance(kind, type) and issubclass(kind, Logger)):
+                raise UserError(f"logger.{name}: `{options['_target_']}` is not a logger of Lightning's kind.")
             found[name] = options
             continue
         if name in ("csv", "none"):
@@ -55,6 +58,8 @@ def check_loggers(node: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         module, title = _EXTRAS.get(name, ("wandb", ""))
         if importlib.util.find_spec(module) is None:
             raise UserError(f"logger={name} needs {title}: pip install 'mfer_lightning[{name}]'.")
+        if name == "comet":  # read when it is imported: otherwise its warnings go to another company's server
+            os.environ.setdefault("COMET_ERROR_TRACKING_ENABLE", "false")
         if name == "wandb":
             if options.get("mode", "auto") not in MODES:
                 raise UserError(f"logger.mode={options['mode']}: {nearest(str(options['mode']), MODES)}")

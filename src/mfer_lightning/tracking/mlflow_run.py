@@ -65,6 +65,16 @@ class RunMlflowLogger(RunLogger, MLFlowLogger):
         self.checkpoints = checkpoints
         self._known = known is not None
 
+    @property
+    def name(self) -> str:
+        """Name of the experiment; Lightning's class would ask the server for its number."""
+        return self._experiment_name
+
+    @property
+    def version(self) -> str | None:
+        """Id of the run, once it has started."""
+        return self._run_id
+
     @rank_zero_only
     def start(self, facts: Mapping[str, Any]) -> None:
         """Start the MLflow run, or go on with it; parameters cannot change and are logged once."""

@@ -30,6 +30,18 @@ class RunLogger(Logger):
     images = checkpoints = False
     _failed = False
 
+    @property
+    def experiment(self) -> Any:
+        """As Lightning's class has it; where the service has failed there is none (``AttributeError``)."""
+        if not self._failed or self.tries_again:
+            try:
+                return super().experiment  # type: ignore[misc]
+            except AttributeError:
+                raise
+            except Exception as error:
+                self._fail(error)
+        raise AttributeError(f"{self.service} failed, and the run goes on without it.")
+
     @rank_zero_only
     def start(self, facts: Mapping[str, Any]) -> None:
         """Start with the run.
@@ -88,10 +100,13 @@ class RunLogger(Logger):
         try:
             action()
         except Exception as error:
-            if not self._failed:
-                log.warning("%s failed, and the run goes on without it: %s", self.service, error, exc_info=True)
-                print(f"{self.service} failed, and the run goes on without it ({first_line(error)}).", flush=True)
-            self._failed = True
+            self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        if not self._failed:
+            log.warning("%s failed, and the run goes on without it: %s", self.service, error, exc_info=True)
+            print(f"{self.service} failed, and the run goes on without it ({first_line(error)}).", flush=True)
+        self._failed = True
 
 
 def first_line(error: BaseException) -> str:
