@@ -92,7 +92,7 @@ def _hints(name: str) -> Iterator[tuple[str, Any]]:
     for target in reversed(TAKERS[name]):
         module, _, attribute = target.rpartition(".")
         taker: Callable[..., Any] = getattr(importlib.import_module(module), attribute)
-        function = taker.__init__ if inspect.isclass(taker) else taker  # type: ignore[misc]
+        function = taker.__init__ if inspect.isclass(taker) else taker
         for key, parameter in keyword_parameters(taker)[0].items():
             holder = type("holder", (), {"__annotations__": {key: parameter.annotation}})
             try:

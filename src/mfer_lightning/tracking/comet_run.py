@@ -34,7 +34,7 @@ _QUIET = {
 }
 
 
-class RunCometLogger(RunLogger, CometLogger):
+class RunCometLogger(RunLogger, CometLogger):  # type: ignore[misc] # its log_metrics takes tensors too
     """Lightning's Comet logger for one run folder, started with the run and not before.
 
     Args:

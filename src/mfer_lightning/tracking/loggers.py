@@ -110,7 +110,10 @@ def _build(name: str, options: dict[str, Any], config: Mapping[str, Any], run_di
 
 def _of_a_library(name: str, options: Mapping[str, Any], run_dir: Path) -> Logger:
     """Build a logger by ``_target_``, as quiet as ours: its class is put behind :class:`RunLogger`."""
-    folder = {"save_dir": str(run_dir), "root_dir": str(run_dir)}  # for those that have such an argument
+    folder: dict[str, Any] = {
+        "save_dir": str(run_dir),
+        "root_dir": str(run_dir),
+    }  # for those that have such an argument
     logger: Logger = instantiate(options, where=f"logger.{name}", base=Logger, libraries=LIBRARIES["logger"], **folder)
     kind = type(logger)
     logger.__class__ = type(kind.__name__, (RunLogger, kind), {"service": kind.__name__})

@@ -24,7 +24,7 @@ FOLDER = "mlflow"
 _LONGEST_TAG = 5000
 
 
-class RunMlflowLogger(RunLogger, MLFlowLogger):
+class RunMlflowLogger(RunLogger, MLFlowLogger):  # type: ignore[misc] # its finalize has a default
     """Lightning's MLflow logger for one run folder, with epochs as the axis.
 
     Args:
