@@ -151,6 +151,7 @@ def open_model_on_split(
     flip: bool | None = None,
     shift: float | None = None,
     device: str = "auto",
+    verify: bool = True,
     data: str | None = None,
     cache: str | None = None,
     loader: Mapping[str, Any] | None = None,
@@ -167,6 +168,7 @@ def open_model_on_split(
         flip: average with the mirrored face; None: as the checkpoint says.
         shift: average with four shifted copies; None: as the checkpoint says.
         device: ``"auto"``, or a torch device.
+        verify: compare the weights with the checksums in their file.
         data: the data root; None: the stored one, or the default.
         cache: folder of decoded images; None: the default.
         loader: ``eval_batch_size`` and ``num_workers``.
@@ -177,7 +179,7 @@ def open_model_on_split(
     if datamodule is not None and (dataset_name or dataset_options or data or cache):
         raise UserError("Give either a datamodule or a dataset by name (dataset_name, dataset_options, data, cache).")
     keep_freed_memory()
-    model = checkpoint if isinstance(checkpoint, FERModel) else read_model(checkpoint, device)
+    model = checkpoint if isinstance(checkpoint, FERModel) else read_model(checkpoint, device, verify=verify)
     if datamodule is None:
         config = dataset_config(dataset_name, dataset_options, model.metadata.get("config"), data)
         sizes = {"eval_batch_size": 64, "num_workers": 2} if loader is None else loader

@@ -42,6 +42,7 @@ def predict(
     workers: int = 0,
     device: str = "auto",
     precision: str = "float32",
+    verify: bool = True,
     fps: float | None = 5.0,
     smooth: float = 0.5,
     seconds: float | None = None,
@@ -70,6 +71,7 @@ def predict(
         workers: processes that read photos and find faces; 0: this one.
         device: ``"auto"``, or a torch device.
         precision: ``"float32"`` or ``"bfloat16"``.
+        verify: compare the weights with the checksums in their file.
         fps: frames a second of a video; None: all.
         smooth: seconds over which a person's emotions are averaged in a video; 0: not at all.
         seconds: stop a video after these; None: at its end.
@@ -94,7 +96,8 @@ def predict(
             raise UserError(f"video.{option}={rate}: the value must be above 0, or null.")
 
     looks: dict[str, Any] = {"aligned": aligned, "faces": faces, "detector": dict(detector or {})}
-    opening: dict[str, Any] = {"flip": flip, "shift": shift, "precision": precision, "plugins": plugins}
+    opening: dict[str, Any] = {"flip": flip, "shift": shift, "precision": precision, "verify": verify}
+    opening["plugins"] = plugins
     if not isinstance(source, (str, PathLike)):
         if output is not None or annotate:
             raise UserError("Pictures in memory are predicted in memory: leave output and annotate out, or save them.")
