@@ -7,8 +7,6 @@ from pathlib import Path
 
 import yaml
 
-from mfer_lightning.reporting.pages.document import Options
-from mfer_lightning.reporting.pages.write import PAGE, write_report
 from mfer_lightning.reporting.terminal.results import print_sweep
 from mfer_lightning.reporting.terminal.search import print_search
 from mfer_lightning.sweeps.plan import Sweep
@@ -46,6 +44,10 @@ def _report(sweep_dir: Path, arguments: Sequence[str]) -> None:
     try:
         if not _wanted(sweep_dir, arguments):
             return
+        # imported here, so that what is wrong with them does not fail the sweep either
+        from mfer_lightning.reporting.pages.document import Options
+        from mfer_lightning.reporting.pages.write import PAGE, write_report
+
         write_report([str(sweep_dir)], sweep_dir / "report", Options())
         print(f"Report: {sweep_dir / 'report' / PAGE}")
     except Exception as error:  # the sweep is done, whatever becomes of its report
