@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import wandb
 import yaml
 from commands.conftest import FEW, Mfer, mfer, only_run  # noqa: F401 - mfer is a fixture
 from tracking.wandb_folder import read_offline_runs
@@ -53,7 +54,9 @@ def test_the_agent_s_command_trains_under_the_agent_s_run(
     ]
     monkeypatch.setenv("WANDB_SWEEP_ID", "sweep001")
     monkeypatch.setenv("WANDB_RUN_ID", "trial001")
+    wandb.teardown()  # the agent starts a new process, which reads the environment
     assert mfer(*program[2:], *FEW, "trainer.max_epochs=1") == 0
+    wandb.teardown()
     run = only_run(tmp_path / "runs" / "facs_search")
     (logged,) = read_offline_runs(run)
     assert logged.id == read_id(run) == "trial001"

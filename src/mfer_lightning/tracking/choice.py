@@ -18,8 +18,8 @@ def chosen_loggers(node: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Say which loggers a configuration names, and the options of each.
 
     Args:
-        node: plain: a mapping for each logger by name, and, where there is one logger, options of it on their own.
-            The first form, ``{"name": "wandb", "project": ...}``, is that of older runs.
+        node: plain: a mapping for each logger by name, and, where there is one logger, options of it on their own;
+            ``name`` is the last one's. The first form, ``{"name": "wandb", "project": ...}``, is that of older runs.
 
     Returns:
         Name -> options.
