@@ -13,6 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from mfer_lightning.config.caller import composing
 from mfer_lightning.config.environment import restored
 from mfer_lightning.config.flags import split_flags
 from mfer_lightning.config.former_names import OPTIONS, override_of_today, with_options_of_today
@@ -103,7 +104,7 @@ def compose_train(overrides: Sequence[str]) -> dict[str, Any]:
     """Compose what ``mfer train`` with these overrides would run.
 
     Args:
-        overrides: ``key=value``; called within a verb that Hydra has started.
+        overrides: ``key=value``.
 
     Returns:
         Plain resolved configuration.
@@ -112,7 +113,7 @@ def compose_train(overrides: Sequence[str]) -> dict[str, Any]:
         UserError: for whatever does not compose.
     """
     register("train_schema", Train)
-    with readable():
+    with composing(), readable():
         return to_plain(hydra.compose("train", [override_of_today(o) for o in overrides]))
 
 

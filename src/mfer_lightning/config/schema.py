@@ -160,14 +160,17 @@ class Freeze:
 
 @dataclass
 class Logger:
-    """Where curves go besides metrics.csv."""
+    """Options of one logger that may stand on their own; all others belong to the loggers' classes.
 
-    name: str = MISSING
+    The node holds a mapping for each logger by name (:mod:`mfer_lightning.tracking.choice`), so that it is free-form.
+    """
+
+    name: Optional[str] = None
     project: Optional[str] = None
     entity: Optional[str] = None
-    mode: str = "auto"
-    images: bool = True
-    checkpoints: bool = True
+    mode: Optional[str] = None
+    images: Optional[bool] = None
+    checkpoints: Optional[bool] = None
 
 
 @dataclass
@@ -206,7 +209,7 @@ class Train:
 
 
 #: Nodes whose further names are arguments of a class, which refuses what it does not take.
-OPEN = (Optimizer, Scheduler)
+OPEN = (Optimizer, Scheduler, Logger)
 
 
 def register(name: str, schema: type = Train) -> None:
@@ -218,8 +221,9 @@ def register(name: str, schema: type = Train) -> None:
     """
     register_resolvers()
     node = OmegaConf.structured(schema)
-    # Mappings whose names timm, torch, detectors and users give, beside those that the dataclass types.
-    for free in ("backbone.options", "optimizer", "scheduler", "callbacks", "metrics", "options", "detector", "lists"):
+    # Mappings whose names timm, torch, detectors, loggers and users give, beside those that the dataclass types.
+    free_forms = ("backbone.options", "optimizer", "scheduler", "callbacks", "metrics", "logger", "options", "detector")
+    for free in (*free_forms, "lists"):
         if isinstance(mapping := OmegaConf.select(node, free), DictConfig):
             OmegaConf.set_struct(mapping, False)
     ConfigStore.instance().store(name=name, node=node, provider="mfer_lightning")

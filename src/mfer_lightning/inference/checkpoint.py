@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from os import PathLike
 from pathlib import Path
 
 from mfer_lightning.checkpoints.read import read_checkpoint as read_checkpoint
 from mfer_lightning.errors import UserError
 
 
-def checkpoint_path(where: str | Path) -> Path:
+def checkpoint_path(where: str | PathLike[str]) -> Path:
     """Find the checkpoint file of a run.
 
     Args:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 from collections.abc import Iterator, Mapping, Sequence
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -145,7 +146,7 @@ class FERModel(nn.Module):
         return write_export(self.describe(), self.network.state_dict(), folder, replace=replace)
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path, device: str = "auto", *, verify: bool = True) -> FERModel:
+    def from_pretrained(cls, folder: str | PathLike[str], device: str = "auto", *, verify: bool = True) -> FERModel:
         """Load what :meth:`save_pretrained` or ``mfer export format=safetensors`` wrote; a local folder, no hub.
 
         Args:
@@ -160,7 +161,7 @@ class FERModel(nn.Module):
         return build_model(*read_export(folder, verify=verify), folder).to(choose_device(device))
 
 
-def read_model(where: str | Path, device: str = "auto", *, verify: bool = True) -> FERModel:
+def read_model(where: str | PathLike[str], device: str = "auto", *, verify: bool = True) -> FERModel:
     """Load the model of a run, a checkpoint or an export, without executing anything that the file holds.
 
     Args:

@@ -10,6 +10,7 @@ from mfer_lightning.callbacks.atomic_io import tensor_bytes
 from mfer_lightning.data.datasets import FaceDataModule
 from mfer_lightning.files import require_space
 from mfer_lightning.module import FERModule
+from mfer_lightning.tracking.choice import chosen_loggers
 
 #: Figures, logs, and the text of a table of predictions.
 OTHER_BYTES = 16_000_000
@@ -33,7 +34,7 @@ def run_bytes(config: Mapping[str, Any], module: FERModule, datamodule: FaceData
     averaged = config["ema"]["name"] != "none" or bool(config.get("callbacks"))  # some keep an average, too
     states = 2 if averaged else 1
     checkpoint = states * tensor_bytes(module.state_dict()) + SLOTS.get(config["optimizer"]["name"], 2) * trained
-    copies = 4 if config["logger"]["name"] == "wandb" and config["logger"]["checkpoints"] else 3
+    copies = 3 + sum(bool(options.get("checkpoints")) for options in chosen_loggers(config["logger"]).values())
     faces = len(datamodule.splits["val"]) + len(datamodule.splits["test"])
     width = int(getattr(module.network, "feature_dim", 0))
     values = 3 * len(module.class_names) + 8

@@ -234,7 +234,15 @@ def _refuse_a_second_job(sweep_dir: Path, run_dir: Path) -> None:
 
 def _remove_if_nothing_was_trained(run_dir: Path, parent: Path | None) -> None:
     """Take away the folder of a run that was refused before its first epoch; whatever was trained stays."""
-    if {f.name for f in run_dir.iterdir()} <= {".lock", "log.txt", "config.yaml", "label_noise.json", PATCH, "profile"}:
+    if {f.name for f in run_dir.iterdir()} <= {
+        ".lock",
+        "log.txt",
+        "config.yaml",
+        "label_noise.json",
+        PATCH,
+        "profile",
+        "mlflow",
+    }:
         shutil.rmtree(run_dir)
         if parent is not None and not any(parent.iterdir()):
             parent.rmdir()

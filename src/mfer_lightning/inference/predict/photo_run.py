@@ -37,7 +37,7 @@ def predict_photos(
     retry: bool,
     most_pixels: int,
     workers: int,
-) -> None:
+) -> Journal:
     """Predict the photos that an earlier start has not, and print a summary.
 
     Args:
@@ -50,6 +50,9 @@ def predict_photos(
         retry: try again the photos that could not be read.
         most_pixels: larger photos are not decoded.
         workers: processes that read photos and find faces.
+
+    Returns:
+        What the folder holds.
 
     Raises:
         UserError: where the folder holds predictions of something else, or cannot be written to.
@@ -85,6 +88,7 @@ def predict_photos(
             words = ", ".join(f"{n:,} {ending}" for ending, n in sorted(photos.left_alone.items()))
             total = sum(photos.left_alone.values())
             print(f"Left alone, no photos by name or content: {count(total, 'files')} ({words}).")
+    return journal
 
 
 def _left(photos: Photos, journal: Journal, *, retry: bool) -> tuple[dict[str, tuple[Path, Stamp]], set[str]]:

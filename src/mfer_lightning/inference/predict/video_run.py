@@ -43,7 +43,7 @@ def predict_video(
     annotate: bool,
     smooth: float,
     timelines: int,
-) -> None:
+) -> Journal:
     """Predict a video or a camera's pictures, and print a summary.
 
     A finished video is not predicted again. An interrupted one is begun anew, since who is who depends on all frames
@@ -59,6 +59,9 @@ def predict_video(
         smooth: seconds over which a person's emotions are averaged.
         timelines: figures of the people who are seen longest.
 
+    Returns:
+        What the folder holds.
+
     Raises:
         UserError: where the source cannot be read, or the folder holds predictions of something else.
     """
@@ -72,7 +75,7 @@ def predict_video(
             with Journal(output, settings, model.class_names, video=True) as journal:
                 print("This video was done before.")
                 print_summary(journal.predictions(), model.class_names, output, 0.0, 0, what="frames")
-            return
+            return journal
         (output / SUMMARY).unlink(missing_ok=True)
         started = perf_counter()
         with Journal(output, settings, model.class_names, video=True, afresh=True) as journal:
@@ -82,6 +85,7 @@ def predict_video(
             journal.predictions(), model.class_names, output, perf_counter() - started, predicted, what="frames"
         )
         write_json(output / SUMMARY, {"source": stamp, **counts})
+    return journal
 
 
 def _watch(

@@ -46,8 +46,6 @@ _NAMES: Mapping[str, Sequence[str]] = {
     "ema.name": ("none", "ema"),
     "early_stopping.name": ("none", "early_stopping"),
     "freeze.name": ("none", "backbone"),
-    "logger.name": ("csv", "none", "tensorboard", "wandb"),
-    "logger.mode": ("auto", "online", "offline", "disabled"),
     "trainer.accelerator": ("auto", "cpu", "gpu", "cuda", "mps"),
     "trainer.strategy": (
         "auto",
