@@ -14,9 +14,10 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from mfer_lightning.config.environment import restored
-from mfer_lightning.config.flags import split_flags
+from mfer_lightning.config.flags import primary_config, split_flags
 from mfer_lightning.config.location import config_dir
 from mfer_lightning.config.messages import readable
+from mfer_lightning.config.override_checks import check_overrides
 from mfer_lightning.config.plugins import plugins_loaded
 from mfer_lightning.config.schema import Train, check_known, register
 from mfer_lightning.config.verb_schema import verb_schema
@@ -45,7 +46,9 @@ def run_verb(config_name: str, job: Callable[[dict[str, Any]], int | None], argu
         UserError: for what the user can correct.
     """
     schema = verb_schema(config_name)
-    flags, overrides = split_flags(arguments)
+    flags, overrides = split_flags(arguments, config_name)
+    primary_config(flags, config_name)
+    check_overrides(overrides, config_name)
     if any(o.startswith(("launcher=", "hydra/launcher=", "sweep=", "hydra/sweeper=")) for o in overrides):
         raise UserError("launcher= and sweep= belong to mfer train: other verbs do a grid in this process.")
     codes: list[int] = []
@@ -111,7 +114,8 @@ def compose_train(overrides: Sequence[str]) -> dict[str, Any]:
         UserError: for whatever does not compose.
     """
     register("train_schema", Train)
-    with readable():
+    check_overrides(overrides, "train")
+    with readable(overrides=overrides):
         return to_plain(hydra.compose("train", list(overrides)))
 
 

@@ -8,11 +8,16 @@ import textwrap
 from collections.abc import Mapping
 
 from mfer_lightning.config.location import choices, config_file
-from mfer_lightning.config.options import LIKE_TRAIN, RECIPES, is_internal, options_of, primary_file, several_at_once
+from mfer_lightning.config.options import (
+    LIKE_TRAIN,
+    NAMES_CHOICES,
+    RECIPES,
+    is_internal,
+    options_of,
+    primary_file,
+    several_at_once,
+)
 from mfer_lightning.config.yaml_options import Option, read_config_file
-
-#: Verbs whose options name a choice of a group that is not in their defaults list.
-_NAMES_CHOICES = {"evaluate": ("dataset",), "data": ("dataset",)}
 
 #: How to read the help of a verb with groups.
 _CHOICES_SHOWN = (
@@ -74,9 +79,16 @@ def verb_help(verb: str, summary: str, chosen: Mapping[str, str] | None = None, 
         lines += ["", "Recipes, which set several options at once:"]
     for group in recipes:
         lines += [*_lines([group], options, width), *wrapped("    ", _legal(group), width)]
-    if verb in _NAMES_CHOICES:
-        lines += ["", "Choices:", *(line for g in _NAMES_CHOICES[verb] for line in wrapped(f"  {g}=  ", _legal(g), width))]
-    lines += ["", *wrapped("-m  ", "once for each of several values, separated by commas. Other flags: mfer --help", width)]
+    if verb in NAMES_CHOICES:
+        lines += [
+            "",
+            "Choices:",
+            *(line for g in NAMES_CHOICES[verb] for line in wrapped(f"  {g}=  ", _legal(g), width)),
+        ]
+    lines += [
+        "",
+        *wrapped("-m  ", "once for each of several values, separated by commas. Other flags: mfer --help", width),
+    ]
     return "\n".join([*lines, "", "Examples:", *(f"  {example}" for example in examples)])
 
 
@@ -118,7 +130,10 @@ def _group(group: str, option: Option, width: int) -> list[str]:
     first = re.split(r"(?<!e\.g)(?<!\bal)\.(?= |$)", head)[0]
     several = "any of" if group in several_at_once() else "one of"
     origin = f" [{option.origin}]" if option.origin else ""
-    return [*wrapped(f"{group}={option.default}  ", f"{first}{origin}", width), *wrapped(f"  {several} ", _legal(group), width)]
+    return [
+        *wrapped(f"{group}={option.default}  ", f"{first}{origin}", width),
+        *wrapped(f"  {several} ", _legal(group), width),
+    ]
 
 
 def _legal(group: str) -> str:

@@ -18,6 +18,9 @@ RECIPES = ("experiment", "debug", "sweep", "launcher")
 #: Verbs that take every option of ``mfer train`` beside their own.
 LIKE_TRAIN = ("data",)
 
+#: Verbs that take a choice of a group which is not in their defaults list.
+NAMES_CHOICES = {"evaluate": ("dataset",), "data": ("dataset",)}
+
 
 def primary_file(verb: str) -> ConfigFile:
     """Read ``conf/<verb>.yaml``.

@@ -14,7 +14,8 @@ from typing import Any, Optional
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
 
-from mfer_lightning.errors import UserError, nearest
+from mfer_lightning.config.hints import no_option
+from mfer_lightning.errors import UserError
 
 # OmegaConf reads these annotations at run time; Optional is the spelling that it knows on every Python we support.
 # ruff: noqa: UP045
@@ -235,23 +236,25 @@ def register(name: str, schema: type = Train) -> None:
     ConfigStore.instance().store(name=name, node=node, provider="mfer_lightning")
 
 
-def check_known(config: Mapping[str, Any], schema: Any, prefix: str = "") -> None:
+def check_known(config: Mapping[str, Any], schema: Any, prefix: str = "", verb: str = "") -> None:
     """Refuse options that Hydra's ``+`` added and nobody reads, and needed ones that its ``~`` removed.
 
     Args:
         config: plain configuration of a verb.
         schema: dataclass of the verb's options.
         prefix: what to put before a name in the message, e.g. ``"trainer."``.
+        verb: whose options they are; empty: the schema's.
 
     Raises:
         UserError: naming the option.
     """
+    verb = verb or schema.__name__.lower()
     kinds = {f.name: f.default_factory for f in fields(schema)}
     gone = next((name for name in kinds if name not in config), None)
     if gone is not None:
         raise UserError(f"`{prefix}{gone}` cannot be taken away with ~: leave it out for its default, or give a value.")
     for name, value in config.items():
         if name not in kinds:
-            raise UserError(f"There is no option `{prefix}{name}`: {nearest(name, kinds)}")
+            raise UserError(no_option(f"{prefix}{name}", kinds, verb))
         if is_dataclass(kinds[name]) and isinstance(value, Mapping):
-            check_known(value, kinds[name], f"{prefix}{name}.")
+            check_known(value, kinds[name], f"{prefix}{name}.", verb)
