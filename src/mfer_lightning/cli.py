@@ -148,7 +148,7 @@ def help_text() -> str:
         "  --version         print the version",
         "",
         "Examples:",
-        "  mfer                                                synthetic faces, no download",
+        "  mfer                                                synthetic faces",
         "  mfer dataset=affectnet8 loss=dsf trainer=ddp        the paper's network",
         "  mfer experiment=ferplus_small paths.data=/datasets  48 px faces, on a CPU",
     ]

@@ -46,14 +46,15 @@ compdef _mfer mfer""",
         "compdef -d mfer; unfunction _mfer",
     ),
     "fish": (
-        "complete -c mfer -f -a '(env COMP_LINE=(commandline -cp | string collect -N) mfer -sc query=fish 2>/dev/null)'",
+        "complete -c mfer -f -a "
+        "'(env COMP_LINE=(commandline -cp | string collect -N) mfer -sc query=fish 2>/dev/null)'",
         "complete -c mfer -e",
     ),
 }
 
 
 def shell_completion(arguments: Sequence[str], verbs: Sequence[str]) -> str:
-    """Answer ``-sc install=<shell>``, ``-sc uninstall=<shell>`` and the ``-sc query=<shell>`` of an installed completion.
+    """Answer ``-sc install=<shell>``, ``-sc uninstall=<shell>``, and an installed completion's ``-sc query=<shell>``.
 
     Args:
         arguments: the command line.
@@ -143,4 +144,5 @@ def _values(last: str, verb: str, options: Mapping[str, Option]) -> list[str]:
 
 
 def _files(begun: str) -> list[str]:
-    return sorted(f"{f}/" if Path(f).is_dir() else f for f in glob.glob(f"{glob.escape(begun)}*"))
+    found = glob.glob(f"{glob.escape(begun)}*")  # noqa: PTH207 - Path would drop a ./ that was typed
+    return sorted(f"{file}/" if Path(file).is_dir() else file for file in found)

@@ -1,4 +1,4 @@
-"""Refuse overrides that Hydra takes and that would do something else here, or nothing. Imports neither Hydra nor torch."""
+"""Refuse overrides that Hydra takes and that would do something else here, or nothing."""
 
 from __future__ import annotations
 

@@ -67,7 +67,9 @@ def read_config_file(path: Path) -> ConfigFile:
     node = yaml.compose(text, Loader=_LOADER)
     entries = {} if node is None else dict(_entries(node, lines, commented))
     options = {name: option for name, option in entries.items() if name.partition(".")[0] not in _HYDRAS}
-    defaults = next((value.value for key, value in node.value if key.value == "defaults"), []) if node else []
+    defaults: list[Any] = (
+        next((value.value for key, value in node.value if key.value == "defaults"), []) if node else []
+    )
     chosen: dict[str, Option] = {}
     overridden: dict[str, str] = {}
     for item in defaults:
