@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 
 from mfer_lightning.errors import UserError
 from mfer_lightning.evaluation.intervals import wilson
+from mfer_lightning.files import sha256_of
 from mfer_lightning.inference.export.atomic_folder import atomic_folder
 from mfer_lightning.inference.export.card import interval, licence_note, model_card
 from mfer_lightning.inference.export.run_results import publishable
@@ -66,6 +67,11 @@ def test_weights_in_half_precision_are_used_in_float32(forms: Forms, tmp_path: P
     folder = forms.model.save_pretrained(tmp_path / "half")
     weights = {n: v.half() for n, v in load_file(folder / "model.safetensors").items()}
     save_file(weights, folder / "model.safetensors")
+    with pytest.raises(UserError, match="its SHA-256 is not the one in"):
+        read_model(folder)
+    config = json.loads((folder / "config.json").read_text())
+    config["sha256"]["model.safetensors"] = sha256_of(folder / "model.safetensors")
+    (folder / "config.json").write_text(json.dumps(config))
     assert {v.dtype for v in read_model(folder).network.state_dict().values()} == {torch.float32}
 
 
