@@ -159,6 +159,7 @@ def test_comments_are_read_beside_a_value_above_it_and_behind_a_node(tmp_path: P
     path.write_text(
         "# Head.\n# More.\nfirst: 1\n# Above\n# in two lines.\nsecond: 'a # b' # beside\nthird: [1, 2] # list\n"
         "# Above alone.\nfourth: { a: 1 }\nnode: # of the node\n  inner: null # inside\n"
+        "built: { _target_: a.B, p: 0.5 } # in one line\nlong:\n  - 1\n  - 2\n"
     )
     file = read_config_file(path)
     assert file.head == ("Head.", "More.")
@@ -170,7 +171,13 @@ def test_comments_are_read_beside_a_value_above_it_and_behind_a_node(tmp_path: P
         "fourth": "Above alone.",
         "node": "of the node",
         "node.inner": "inside",
+        "built": "in one line",
+        "built._target_": "",
+        "built.p": "",
+        "long": "",
     }
+    assert file.options["built.p"].default == "0.5"
+    assert file.options["long"].default == "[...]"
     assert file.options["second"].default == "'a # b'"
     assert file.options["fourth"].default == "{ a: 1 }"
 

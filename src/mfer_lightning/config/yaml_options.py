@@ -21,7 +21,8 @@ class Option(NamedTuple):
     """One line of a configuration file.
 
     Attributes:
-        default: its value as it is written; None for a mapping whose entries are options of their own.
+        default: its value as it is written, ``[...]`` for a list over several lines; None for a mapping whose entries
+            are options of their own.
         comment: what the file says of it, without the #; empty where it says nothing.
         origin: the choice that brings this default, where that is not the option's own file.
     """
@@ -88,12 +89,17 @@ def read_config_file(path: Path) -> ConfigFile:
 def _entries(node: Any, lines: list[str], head: int, prefix: str = "") -> Iterator[tuple[str, Option]]:
     for key, value in node.value:
         name = f"{prefix}{key.value}"
-        if isinstance(value, yaml.MappingNode) and not value.flow_style:
-            yield name, Option(None, _comment(lines, head, key, key.end_mark.column + 1))
-            yield from _entries(value, lines, head, f"{name}.")
+        names_class = isinstance(value, yaml.MappingNode) and any(k.value == "_target_" for k, _ in value.value)
+        if names_class or (isinstance(value, yaml.MappingNode) and not value.flow_style):
+            place = (value, value.end_mark.column) if value.flow_style else (key, key.end_mark.column + 1)
+            yield name, Option(None, _comment(lines, head, *place))
+            yield from _entries(value, lines, len(lines) if value.flow_style else head, f"{name}.")
             continue
         start, end = value.start_mark, value.end_mark
-        written = lines[start.line][start.column : end.column] if start.line == end.line else str(value.value)
+        if start.line == end.line:
+            written = lines[start.line][start.column : end.column]
+        else:
+            written = "[...]" if isinstance(value, yaml.SequenceNode) else str(value.value)
         yield name, Option(written, _comment(lines, head, value, end.column))
 
 
