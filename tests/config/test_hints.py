@@ -73,7 +73,7 @@ def test_an_option_of_optimizer_under_another_name_is_named() -> None:
 
 def test_a_misspelling_beside_its_option_is_answered_there_and_not_elsewhere() -> None:
     assert "'max_epochs'" in no_option("trainer.max_epoch", ["max_epochs", "devices"], "train")
-    assert "Legal: lr" in no_option("optimizer.zzz", ["lr"], "train")
+    assert "legal: lr." in no_option("optimizer.zzz", ["lr"], "train")
 
 
 @pytest.mark.parametrize("table", ["TRAIN", "TRAINED"])

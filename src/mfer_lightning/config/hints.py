@@ -46,6 +46,8 @@ def no_option(key: str, legal: Iterable[str], verb: str, overrides: Sequence[str
         if other:
             return f"There is no option `{key}` of mfer {verb}: it is one of mfer {other}."
     found = nearest(leaf, legal)
+    if found.startswith("legal"):
+        return f"There is no option `{key}`: {found}."
     return f"There is no option `{key}`. {sentence(found, list(legal))}"
 
 
