@@ -37,6 +37,8 @@ MEANT = [
     ("amp=true", "trainer.precision=bf16-mixed"),
     ("wandb=true", "logger=wandb"),
     ("project=x", "logger.project=x"),
+    ("optimizer.learning_rate=1e-3", "did you mean optimizer.lr=1e-3?"),
+    ("trainer.epochs=3", "did you mean trainer.max_epochs=3?"),
     ("trainer.batch_size=4", "loader.batch_size=4"),
     ("data.num_workers=2", "loader.num_workers=2"),
     ("label_smoothing=0.1", "loss.classification.label_smoothing=0.1"),

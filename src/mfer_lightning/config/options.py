@@ -63,15 +63,15 @@ def options_of(verb: str, chosen: Mapping[str, str] | None = None) -> dict[str, 
                     brought.append((f"{group}={name}", key, inner))
                 elif key != group:
                     tree[key] = inner if inner.comment else inner._replace(comment=_elsewhere(group, key))
-    for key, option in tree.items():
-        target = tree.get(f"{key.rpartition('.')[0]}._target_")
-        if target is not None and not option.comment:
-            tree[key] = option._replace(comment=f"argument of {target.default}")
     for origin, key, option in brought:
         written = inline_entries(option, f"{key}.") if any(k.startswith(f"{key}.") for k in tree) else {key: option}
         for name, found in written.items():
             if found.default is not None and name in tree:
                 tree[name] = tree[name]._replace(default=found.default, origin=origin)
+    for key, option in tree.items():
+        target = tree.get(f"{key.rpartition('.')[0]}._target_")
+        if target is not None and not option.comment:
+            tree[key] = option._replace(comment=f"argument of {target.default}")
     return tree
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from mfer_lightning.config.location import groups
 from mfer_lightning.config.options import several_at_once
+from mfer_lightning.config.usual_names import TRAIN
 from mfer_lightning.errors import UserError
 
 _PLACE = (
@@ -32,7 +33,7 @@ _STACKED = ("experiment", "debug")
 
 
 def check_overrides(overrides: Sequence[str], verb: str) -> None:
-    """Refuse options of Hydra's that this package replaces, and a list where one choice is wanted.
+    """Refuse options of Hydra's that this package replaces, a list where one choice is wanted, and usual wrong names.
 
     Args:
         overrides: ``key=value``.
@@ -53,6 +54,9 @@ def check_overrides(overrides: Sequence[str], verb: str) -> None:
             raise UserError(f"{override}: not taken, since {REPLACED[name]}.")
         if verb == "train":
             _check_single(key, value)
+            node, _, leaf = key.partition(".")
+            if TRAIN.get(leaf, "").startswith(f"{node}."):  # also where a node takes names that only its class knows
+                raise UserError(f"There is no option `{key}`: did you mean {TRAIN[leaf]}={value}?")
 
 
 def _check_single(group: str, value: str) -> None:
