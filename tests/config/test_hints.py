@@ -9,6 +9,7 @@ import pytest
 from commands.conftest import Mfer
 
 from mfer_lightning.config import usual_names
+from mfer_lightning.config.backbone_options import without_other_family
 from mfer_lightning.config.hints import hint, more_by_name, no_option, option_names
 from mfer_lightning.config.schema import Train
 
@@ -22,7 +23,7 @@ MEANT = [
     ("data.root=x", "paths.data=x or dataset.root=x"),
     ("model=resnet", "backbone=resnet18"),
     ("model=resnet18d", "backbone.name=resnet18d"),
-    ("backbone=resnet18d", "For any other timm model: backbone=resnet18 backbone.name=resnet18d."),
+    ("backbone=resnet18d", "For any other timm model: backbone.name=resnet18d."),
     ("--lr 1e-3", "did you mean optimizer.lr=1e-3?"),
     ("--batch-size 4", "loader.batch_size=4"),
     ("ckpt_path=x", "mfer evaluate checkpoint=<file>"),
@@ -88,9 +89,20 @@ def test_what_the_table_points_at_exists(table: str) -> None:
     assert table == "TRAINED" or not [name for name in usual_names.TRAIN if name in everywhere]
 
 
-def test_a_choice_by_name_brings_nothing_that_its_class_does_not_know() -> None:
+def test_only_groups_that_take_further_names_say_so() -> None:
     assert more_by_name("loss", "x") == ""
-    assert "64px" not in more_by_name("backbone", "convnext_pico")
+
+
+def test_a_backbone_by_name_works_where_the_dataset_brings_one_of_another_family(mfer: Mfer) -> None:
+    few = ("dataset.train_size=16", "dataset.val_size=8", "dataset.test_size=8", "preprocess.size=32")
+    assert mfer("backbone.name=resnet10t", *few, "loader.batch_size=8", "debug=fast_dev_run") == 0
+
+
+def test_options_of_a_backbone_s_own_family_and_those_of_the_command_line_stay() -> None:
+    node = {"name": "convnext_pico", "options": {"dims": [32, 64, 96, 160]}}
+    assert without_other_family(node, "convnext_64px") is node
+    changed = {"name": "resnet10t", "options": {"dims": [8, 8, 8, 8], "stem_type": "overlap_tiered"}}
+    assert without_other_family(changed, "convnext_64px")["options"] == {"dims": [8, 8, 8, 8]}
 
 
 def test_several_options_of_a_name_are_all_named_and_many_are_none() -> None:

@@ -13,6 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from mfer_lightning.config.backbone_options import without_other_family
 from mfer_lightning.config.environment import restored
 from mfer_lightning.config.flags import primary_config, split_flags
 from mfer_lightning.config.location import config_dir
@@ -128,4 +129,7 @@ def to_plain(cfg: DictConfig) -> dict[str, Any]:
     with readable():
         plain = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
     assert isinstance(plain, dict)
+    choice = HydraConfig.get().runtime.choices.get("backbone") if HydraConfig.initialized() else None
+    if choice is not None and "backbone" in plain:
+        plain["backbone"] = without_other_family(plain["backbone"], str(choice))
     return {str(key): value for key, value in plain.items()}

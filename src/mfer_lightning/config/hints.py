@@ -8,15 +8,12 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 from mfer_lightning.config.location import choices, config_dir
-from mfer_lightning.config.options import LIKE_TRAIN, every_option, group_options, is_internal
+from mfer_lightning.config.options import LIKE_TRAIN, every_option, is_internal
 from mfer_lightning.config.usual_names import BY_NAME, SENTENCES, TRAIN, TRAINED
-from mfer_lightning.config.yaml_options import Option
 from mfer_lightning.errors import nearest
 
 #: How many options of the same name are worth listing.
 _MOST = 3
-
-_EMPTY = Option("{}")
 
 
 def no_option(key: str, legal: Iterable[str], verb: str, overrides: Sequence[str] = (), schema: Any = None) -> str:
@@ -94,14 +91,10 @@ def more_by_name(group: str, name: str) -> str:
 
     Example:
         >>> more_by_name("backbone", "resnet18d")
-        ' For any other timm model: backbone=resnet18 backbone.name=resnet18d.'
+        ' For any other timm model: backbone.name=resnet18d.'
     """
-    if group not in BY_NAME:
-        return ""
-    option, what, empty = BY_NAME[group]
-    fits = [c for c in choices(group) if group_options(group, c).get(empty, _EMPTY).default == "{}"]
-    near = difflib.get_close_matches(name, fits, n=1, cutoff=0.0)
-    return f" For {what}: {f'{group}={near[0]} ' if near else ''}{option}={name}."
+    option, what = BY_NAME.get(group, ("", ""))
+    return f" For {what}: {option}={name}." if option else ""
 
 
 def option_names(verb: str, schema: Any = None) -> dict[str, bool]:

@@ -118,5 +118,5 @@ SENTENCES = dict.fromkeys(
     "mfer evaluate checkpoint=<file> measures them",
 )
 
-#: Group -> the option that takes more than its choices, what it takes, and what of a choice must be empty for that.
-BY_NAME = {"backbone": ("backbone.name", "any other timm model", "backbone.options")}
+#: Group -> the option that takes more than its choices, and what it takes.
+BY_NAME = {"backbone": ("backbone.name", "any other timm model")}
