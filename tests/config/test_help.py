@@ -116,7 +116,7 @@ def test_train_s_help_follows_the_choices_and_says_what_a_choice_brings(capsys: 
 def test_train_s_help_shows_the_defaults_that_hydra_composes(mfer: Mfer, capfd: pytest.CaptureFixture) -> None:
     for line in ("", "dataset=rafdb loss=lgm optimizer=sgd", "experiment=ferplus_small"):
         words = line.split()
-        assert mfer(*words, "--cfg", "job") == 0
+        assert mfer(*words, "--cfg", "job", "--resolve") == 0
         composed = flat(yaml.safe_load(capfd.readouterr().out))
         for name, option in options_of("train", dict(w.split("=") for w in words)).items():
             written = str(option.default)
