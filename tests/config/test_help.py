@@ -157,7 +157,8 @@ def test_several_choices_of_a_group_are_all_listed(tmp_path: Path) -> None:
 def test_comments_are_read_beside_a_value_above_it_and_behind_a_node(tmp_path: Path) -> None:
     path = tmp_path / "some.yaml"
     path.write_text(
-        "# Head.\n# More.\nfirst: 1\n# Above\n# in two lines.\nsecond: 'a # b' # beside\nthird: [1, 2] # list\n"
+        "# Head.\n# More.\nfirst: 1\n# Above\n# in two lines.\nsecond: 'a # b' # beside\n"
+        "#   and on\nthird: [1, 2] # list\n  # of two\n"
         "# Above alone.\nfourth: { a: 1 }\nnode: # of the node\n  inner: null # inside\n"
         "built: { _target_: a.B, p: 0.5 } # in one line\nlong:\n  - 1\n  - 2\n"
     )
@@ -166,8 +167,8 @@ def test_comments_are_read_beside_a_value_above_it_and_behind_a_node(tmp_path: P
     comments = {name: option.comment for name, option in file.options.items()}
     assert comments == {
         "first": "",
-        "second": "beside",
-        "third": "list",
+        "second": "beside and on",
+        "third": "list of two",
         "fourth": "Above alone.",
         "node": "of the node",
         "node.inner": "inside",

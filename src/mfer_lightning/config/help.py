@@ -56,8 +56,8 @@ def verb_help(verb: str, summary: str, chosen: Mapping[str, str] | None = None, 
         width: columns; None: the terminal's.
     """
     width = width or terminal_width()
-    description, examples = _head(verb)
-    lines = [f"Usage: mfer {verb} [option=value ...]", "", *wrapped("", f"{summary}. {description}", width), ""]
+    page, description, examples = _head(verb)
+    lines = [f"Usage: mfer {verb} [option=value ...]", "", *wrapped("", f"{summary}{page}. {description}", width), ""]
     options = {name: option for name, option in options_of(verb, chosen).items() if not is_internal(name, option)}
     grouped = primary_file(verb).chosen
     if grouped:
@@ -92,13 +92,13 @@ def verb_help(verb: str, summary: str, chosen: Mapping[str, str] | None = None, 
     return "\n".join([*lines, "", "Examples:", *(f"  {example}" for example in examples)])
 
 
-def _head(verb: str) -> tuple[str, list[str]]:
-    """The description and the examples at the head of a verb's file."""
+def _head(verb: str) -> tuple[str, str, list[str]]:
+    """The page of the docs, the description and the examples at the head of a verb's file."""
     head = primary_file(verb).head
     examples = [line.strip() for line in head if re.match(r"\s+mfer\b", line)]
     words = " ".join(line for line in head if line.strip() not in (*examples, "Examples:"))
-    description = re.sub(r"^The control panel of `mfer \w+`(, [^:.]+)?[:.] *", "", words)
-    return description[:1].upper() + description[1:], examples
+    found = re.match(r"The control panel of `mfer \w+`[^.(]*( \(docs/[\w.]+\))?\. *", words)
+    return (found[1] or "", words[found.end() :], examples) if found else ("", words, examples)
 
 
 def _lines(names: list[str], options: Mapping[str, Option], width: int) -> list[str]:

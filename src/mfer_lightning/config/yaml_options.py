@@ -100,7 +100,7 @@ def _entries(node: Any, lines: list[str], head: int, prefix: str = "") -> Iterat
             written = lines[start.line][start.column : end.column]
         else:
             written = "[...]" if isinstance(value, yaml.SequenceNode) else str(value.value)
-        yield name, Option(written, _comment(lines, head, value, end.column))
+        yield name, Option(written, _comment(lines, head, value, end.column, goes_on=True))
 
 
 def inline_entries(option: Option, prefix: str) -> dict[str, Option]:
@@ -114,14 +114,25 @@ def inline_entries(option: Option, prefix: str) -> dict[str, Option]:
     return dict(_entries(node, [str(option.default)], 0, prefix)) if isinstance(node, yaml.MappingNode) else {}
 
 
-def _comment(lines: list[str], head: int, node: Any, column: int) -> str:
-    """The comment behind a value, or the lines of comment above it that are not the file's head."""
-    found = re.match(r"\s*#\s*(.*)", lines[node.end_mark.line][column:]) if node.end_mark.line < len(lines) else None
+def _comment(lines: list[str], head: int, node: Any, column: int, goes_on: bool = False) -> str:
+    """The comment behind a value, or the lines of comment above it that are not the file's head.
+
+    A value's may go on in lines of comment below that are set in, ``#   like this`` or as a whole.
+    """
+    last = node.end_mark.line
+    own = len(lines[last]) - len(lines[last].lstrip()) if last < len(lines) else 0
+    found = re.match(r"\s*#\s*(.*)", lines[last][column:]) if last < len(lines) else None
     if found:
-        return found[1].strip()
+        words = [found[1].strip()]
+        for line in lines[last + 1 :] if goes_on else ():
+            more = re.match(r"(\s*)#(\s*)(\S.*)", line)
+            if not more or (len(more[1]) <= own and len(more[2]) < 2):
+                break
+            words.append(more[3])
+        return " ".join(words)
     above: list[str] = []
     line = node.start_mark.line - 1
-    while line >= head and lines[line].lstrip().startswith("#"):
-        above.insert(0, lines[line].lstrip().lstrip("#").strip())
+    while line >= head and (found := re.match(rf"\s{{{own}}}# ?(\S.*)", lines[line])):
+        above.insert(0, found[1].strip())
         line -= 1
     return " ".join(above)
