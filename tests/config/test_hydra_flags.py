@@ -9,7 +9,7 @@ import pytest
 from commands.conftest import FEW, Mfer
 
 from mfer_lightning.config.flags import primary_config, wants_sweep
-from mfer_lightning.config.options import several_at_once
+from mfer_lightning.config.location import use_config_dirs
 from mfer_lightning.config.override_checks import check_overrides
 from mfer_lightning.errors import UserError
 
@@ -56,11 +56,16 @@ def test_what_changes_nothing_is_taken() -> None:
     check_overrides(["hydra.job.chdir=False", "hydra.verbose=true", "hydra.sweep.dir=x"], "train")
 
 
-def test_recipes_and_groups_of_several_choices_take_lists(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_recipes_and_groups_of_several_choices_take_lists(tmp_path: Path) -> None:
     check_overrides(["experiment=[a,b]", "debug=[smoke]"], "train")
-    check_overrides([f"{group}=[a,b]" for group in several_at_once()], "train")
-    monkeypatch.setattr("mfer_lightning.config.override_checks.several_at_once", lambda: ["logger"])
-    check_overrides(["logger=[csv,wandb]"], "train")
+    for name in ("one", "two"):
+        (tmp_path / "extras").mkdir(exist_ok=True)
+        (tmp_path / "extras" / f"{name}.yaml").write_text(f"# {name}.\n{name}: {{ size: 1 }}\n")
+    use_config_dirs(["--config-dir", str(tmp_path)])
+    try:
+        check_overrides(["extras=[one,two]"], "train")
+    finally:
+        use_config_dirs(())
     with pytest.raises(UserError, match="one choice"):
         check_overrides(["optimizer=[sgd,adamw]"], "train")
 

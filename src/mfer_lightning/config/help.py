@@ -15,7 +15,7 @@ from mfer_lightning.config.options import (
     is_internal,
     options_of,
     primary_file,
-    several_at_once,
+    takes_several,
 )
 from mfer_lightning.config.yaml_options import Option, read_config_file
 
@@ -128,7 +128,7 @@ def _group(group: str, option: Option, width: int) -> list[str]:
     path = config_file(f"{group}/{option.default}")
     head = " ".join(read_config_file(path).head) if path else option.comment
     first = re.split(r"(?<!e\.g)(?<!\bal)\.(?= |$)", head)[0]
-    several = "any of" if group in several_at_once() else "one of"
+    several = "any of" if takes_several(group) else "one of"
     origin = f" [{option.origin}]" if option.origin else ""
     return [
         *wrapped(f"{group}={option.default}  ", f"{first}{origin}", width),

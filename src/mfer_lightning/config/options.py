@@ -123,9 +123,22 @@ def is_internal(name: str, option: Option) -> bool:
     return leaf == "_target_" or ("." in name and leaf == "name" and not option.comment)
 
 
-def several_at_once(verb: str = "train") -> list[str]:
-    """List the groups that take several choices at once, written as a list: their default is one."""
-    return [group for group, option in primary_file(verb).chosen.items() if _is_list(option)]
+def takes_several(group: str) -> bool:
+    """Whether a group of ``mfer train`` takes several choices at once, written as a list.
+
+    Its default is a list, or none of its choices sets what another one sets.
+
+    Example:
+        >>> takes_several("loss")
+        False
+    """
+    default = primary_file("train").chosen.get(group)
+    if default is not None and _is_list(default):
+        return True
+    nodes = [
+        {key.split(".")[1] for key in group_options(group, n) if key.startswith(f"{group}.")} for n in choices(group)
+    ]
+    return bool(nodes) and all(nodes) and sum(map(len, nodes)) == len(set().union(*nodes))
 
 
 def _is_list(option: Option) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mfer_lightning.config.location import groups
-from mfer_lightning.config.options import several_at_once
+from mfer_lightning.config.options import takes_several
 from mfer_lightning.config.usual_names import TRAIN
 from mfer_lightning.errors import UserError
 
@@ -61,7 +61,7 @@ def check_overrides(overrides: Sequence[str], verb: str) -> None:
 
 def _check_single(group: str, value: str) -> None:
     written = value.strip()
-    if not written.startswith("[") or group not in groups() or group in (*_STACKED, *several_at_once()):
+    if not written.startswith("[") or group not in groups() or group in _STACKED or takes_several(group):
         return
     names = [name.strip() for name in written.strip("[]").split(",")]
     each = f"; for a run with each of them: -m {group}={','.join(names)}" if len(names) > 1 else ""
