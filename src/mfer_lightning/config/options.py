@@ -120,7 +120,7 @@ def is_internal(name: str, option: Option) -> bool:
         (True, False)
     """
     leaf = name.rpartition(".")[2]
-    return leaf == "_target_" or ("." in name and leaf == "name" and not option.comment)
+    return leaf == "_target_" or ("." in name and not option.comment and (leaf == "name" or option.default == "{}"))
 
 
 def takes_several(group: str) -> bool:
