@@ -14,6 +14,7 @@ from inference.conftest import NAMES, Forms, write_checkpoint
 from inference.test_model import SWIN
 from safetensors.torch import load_file
 
+from mfer_lightning.data.augment import build_augment
 from mfer_lightning.errors import UserError
 from mfer_lightning.evaluation.intervals import wilson
 from mfer_lightning.files import sha256_of
@@ -109,6 +110,24 @@ def test_the_card_is_one_that_hubs_understand(forms: Forms) -> None:
     assert "at the workplace or in education institutions are prohibited, except for medical or safety reasons" in words
     assert "(Regulation (EU) 2024/1689, Article 5(1)(f))" in words
     assert "*Psychological Science in the Public Interest* 20(1), 2019" in words
+
+
+def test_the_card_names_the_training_s_transforms(forms: Forms) -> None:
+    described = forms.model.describe()
+    assert "Augmentation" not in model_card(described, "safetensors")
+    text = model_card({**described, "augmentation": build_augment("strong").to_dict()}, "safetensors")  # type: ignore[union-attr]
+    for line in (
+        "in this order (albumentations ",
+        "  - `HorizontalFlip(p=0.5)`\n",
+        "  - `RandomWarp(p=1.0, rotate=15.0, scale=0.15, shift=0.08)`\n",
+        "  - `SomeOf(p=0.8, transforms=[ColorJitter(",
+        "num_bits=[4, 6]",
+        "- Hash of labels" if described.get("data_hash") else "- Whether weights",
+    ):
+        assert line in text
+    for hostile in ("x", ["x"], {"transform": "`a`\n# b"}, {"transform": {"transforms": [3, {"p": 1}]}}, {}):
+        card = model_card({**described, "augmentation": hostile}, "safetensors")
+        assert "\n# b" not in card
 
 
 def test_the_card_says_to_other_programs_what_is_averaged(forms: Forms) -> None:

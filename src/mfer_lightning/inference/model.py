@@ -16,7 +16,7 @@ from mfer_lightning.config.plugins import missing_plugins
 from mfer_lightning.errors import UserError
 from mfer_lightning.inference import file_checks
 from mfer_lightning.inference.checkpoint import checkpoint_path, read_checkpoint
-from mfer_lightning.inference.export.run_results import find_results, publishable
+from mfer_lightning.inference.export.run_results import find_results, publishable, without_folders
 from mfer_lightning.inference.export.safetensors_folder import is_export, read_export, write_export
 from mfer_lightning.nn import MFER, Preprocess
 from mfer_lightning.nn.weights.checksums import check_storages
@@ -121,6 +121,7 @@ class FERModel(nn.Module):
             "preprocess": preprocess,
             "alignment": self.metadata.get("alignment") or preprocess["alignment"],
             **{k: v for k, v in self.metadata.items() if k not in derived},
+            "augmentation": without_folders(self.metadata.get("augmentation")),
             "results": find_results(self.source, self.metadata),
             "config": publishable(config) if isinstance(config, Mapping) else None,
             "versions": {
