@@ -42,10 +42,12 @@ def no_option(key: str, legal: Iterable[str], verb: str, overrides: Sequence[str
         other = next((v for v in _verbs() if v != verb and key in option_names(v)), None)
         if other:
             return f"There is no option `{key}` of mfer {verb}: it is one of mfer {other}."
-    found = nearest(leaf, legal)
+    legal = list(legal)
+    sure = difflib.get_close_matches(leaf, legal, n=1, cutoff=0.9)  # max_epoch: not min_epochs as well
+    found = nearest(leaf, sure or legal)
     if found.startswith("legal"):
         return f"There is no option `{key}`: {found}."
-    return f"There is no option `{key}`. {sentence(found, list(legal))}"
+    return f"There is no option `{key}`. {sentence(found, legal)}"
 
 
 def sentence(found: str, legal: Sequence[str]) -> str:
