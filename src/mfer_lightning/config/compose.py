@@ -13,12 +13,14 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from mfer_lightning.config.backbone_options import without_other_family
 from mfer_lightning.config.caller import composing
 from mfer_lightning.config.environment import restored
-from mfer_lightning.config.flags import split_flags
+from mfer_lightning.config.flags import primary_config, split_flags
 from mfer_lightning.config.former_names import OPTIONS, override_of_today, with_options_of_today
 from mfer_lightning.config.location import config_dir
 from mfer_lightning.config.messages import readable
+from mfer_lightning.config.override_checks import check_overrides
 from mfer_lightning.config.plugins import plugins_loaded
 from mfer_lightning.config.schema import Train, check_known, register
 from mfer_lightning.config.verb_schema import verb_schema
@@ -47,7 +49,9 @@ def run_verb(config_name: str, job: Callable[[dict[str, Any]], int | None], argu
         UserError: for what the user can correct.
     """
     schema = verb_schema(config_name)
-    flags, overrides = split_flags(arguments)
+    flags, overrides = split_flags(arguments, config_name)
+    primary_config(flags, config_name)
+    check_overrides(overrides, config_name)
     if any(o.startswith(("launcher=", "hydra/launcher=", "sweep=", "hydra/sweeper=")) for o in overrides):
         raise UserError("launcher= and sweep= belong to mfer train: other verbs do a grid in this process.")
     codes: list[int] = []
@@ -113,7 +117,8 @@ def compose_train(overrides: Sequence[str]) -> dict[str, Any]:
         UserError: for whatever does not compose.
     """
     register("train_schema", Train)
-    with composing(), readable():
+    check_overrides(overrides, "train")
+    with composing(), readable(overrides=overrides):
         return to_plain(hydra.compose("train", [override_of_today(o) for o in overrides]))
 
 
@@ -127,6 +132,9 @@ def to_plain(cfg: DictConfig) -> dict[str, Any]:
     with readable():
         plain = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
     assert isinstance(plain, dict)
+    choice = HydraConfig.get().runtime.choices.get("backbone") if HydraConfig.initialized() else None
+    if choice is not None and "backbone" in plain:
+        plain["backbone"] = without_other_family(plain["backbone"], str(choice))
     _refuse_two_spellings(cfg, plain)
     return with_options_of_today({str(key): value for key, value in plain.items()})
 

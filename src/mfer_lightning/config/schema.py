@@ -15,9 +15,10 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
 
 from mfer_lightning.config.former_names import OPTIONS
+from mfer_lightning.config.hints import no_option
 from mfer_lightning.config.resolvers import register_resolvers
 from mfer_lightning.config.trainer_options import REFUSED, Trainer
-from mfer_lightning.errors import UserError, nearest
+from mfer_lightning.errors import UserError
 
 # OmegaConf reads these annotations at run time; Optional is the spelling that it knows on every Python we support.
 # ruff: noqa: UP045
@@ -229,17 +230,19 @@ def register(name: str, schema: type = Train) -> None:
     ConfigStore.instance().store(name=name, node=node, provider="mfer_lightning")
 
 
-def check_known(config: Mapping[str, Any], schema: Any, prefix: str = "") -> None:
+def check_known(config: Mapping[str, Any], schema: Any, prefix: str = "", verb: str = "") -> None:
     """Refuse options that Hydra's ``+`` added and nobody reads, and needed ones that its ``~`` removed.
 
     Args:
         config: plain configuration of a verb.
         schema: dataclass of the verb's options.
         prefix: what to put before a name in the message, e.g. ``"trainer."``.
+        verb: whose options they are; empty: the schema's.
 
     Raises:
         UserError: naming the option.
     """
+    verb = verb or schema.__name__.lower()
     kinds = {f.name: f.default_factory for f in fields(schema)}
     gone = next((name for name in kinds if name not in config and prefix + name not in OPTIONS), None)
     if gone is not None:
@@ -248,6 +251,6 @@ def check_known(config: Mapping[str, Any], schema: Any, prefix: str = "") -> Non
         if prefix == "trainer." and name in REFUSED:
             raise UserError(f"`trainer.{name}` is no option here: {REFUSED[name]}")
         if name not in kinds:
-            raise UserError(f"There is no option `{prefix}{name}`: {nearest(name, kinds)}")
+            raise UserError(no_option(f"{prefix}{name}", kinds, verb))
         if is_dataclass(kinds[name]) and kinds[name] not in OPEN and isinstance(value, Mapping):
-            check_known(value, kinds[name], f"{prefix}{name}.")
+            check_known(value, kinds[name], f"{prefix}{name}.", verb)

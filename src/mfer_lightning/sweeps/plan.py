@@ -92,14 +92,17 @@ def plan_sweep(config_name: str, overrides: Sequence[str], config_dirs: Sequence
     Raises:
         UserError: for what does not compose, and for what cannot be swept.
     """
-    register_sweep_dir(overrides)
+    register_sweep_dir(overrides if config_name == "train" else [*overrides, f"config-name={config_name}"])
     _refuse_external_ranks()
-    with readable():
+    with readable(overrides=overrides):
         parsed = OverridesParser.create().parse_overrides([override_of_today(o) for o in overrides])
         fixed = [o.input_line or "" for o in parsed if not o.is_sweep_override()]
-        if config_dirs:
-            fixed.append(f"hydra.searchpath=[{','.join(str(Path(d).absolute()) for d in config_dirs)}]")
-        with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        first, further = config_dir(), [Path(d).absolute() for d in config_dirs]
+        if holder := next((d for d in further if (d / f"{config_name}.yaml").is_file()), None):  # --config-name
+            first, further = holder, [config_dir(), *(d for d in further if d != holder)]
+        if further:
+            fixed.append(f"hydra.searchpath=[{','.join(map(str, further))}]")
+        with initialize_config_dir(str(first), version_base="1.3"):
             config = compose(config_name, fixed, return_hydra_config=True)
             own = OmegaConf.to_container(config)
             assert isinstance(own, dict)
