@@ -45,7 +45,7 @@ def predict_photos(
         photos: what to look at.
         output: folder of the results.
         settings: what the predictions depend on.
-        looks: ``aligned``, ``faces`` and ``detector`` of :meth:`Predictor.finder`.
+        looks: ``aligned``, ``faces``, ``detector`` and ``rotate`` of :meth:`Predictor.finder`.
         annotate: draw boxes and emotions into copies of the photos.
         retry: try again the photos that could not be read.
         most_pixels: larger photos are not decoded.

@@ -31,6 +31,7 @@ def predict(
     detector: Mapping[str, Any] | None = None,
     flip: bool | None = None,
     shift: float | None = None,
+    rotate: bool = False,
     annotate: bool = False,
     retry: bool = False,
     max_pixels: int = MOST_PIXELS,
@@ -54,6 +55,7 @@ def predict(
         detector: options of the detector that win over the checkpoint's.
         flip: average with the mirrored face; None: as the checkpoint says.
         shift: average with four shifted copies; None: as the checkpoint says.
+        rotate: turn photos without a face by 90, 180 and 270 degrees and look again.
         annotate: draw boxes and emotions into copies of the photos, or into a video.
         retry: try again the photos that an earlier start could not read.
         max_pixels: larger photos are not decoded.
@@ -83,13 +85,15 @@ def predict(
         if rate is not None and not 0 < rate < math.inf:
             raise UserError(f"video.{option}={rate}: the value must be above 0, or null.")
 
+    if rotate and aligned:
+        raise UserError("rotate=true looks for faces, which aligned=true does not: leave out one of them.")
     folder = _default_output(source) if output is None else Path(output).expanduser()
     path = Path(source).expanduser()
     if path.is_dir() and folder.resolve() == path.resolve():
         raise UserError(f"output={folder} is the folder of the photos themselves: choose another one.")
     watched = is_camera(source) or is_video(source)
     photos = None if watched else find_photos(source, leave_out=folder)
-    looks: dict[str, Any] = {"aligned": aligned, "faces": faces, "detector": dict(detector or {})}
+    looks: dict[str, Any] = {"aligned": aligned, "faces": faces, "detector": dict(detector or {}), "rotate": rotate}
     model = load_model(checkpoint, device, batch_size=batch_size, flip=flip, shift=shift, precision=precision)
     model.finder(**looks)
     for note in () if aligned else model.notes:
@@ -102,6 +106,7 @@ def predict(
         "class_names": list(model.class_names),
         "alignment": None if aligned else model.alignment,
         **looks,
+        "rotate": rotate or None,  # folders of earlier versions do not have it
         "flip": flip,
         "shift": shift,
         "precision": precision,
