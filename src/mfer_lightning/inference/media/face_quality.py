@@ -41,7 +41,7 @@ def judge_face(crop: NDArray[np.uint8], box: tuple[float, float, float, float] |
         >>> noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
         >>> judge_face(noise, (0, 0, 80, 90)), judge_face(noise, (0, 0, 19, 25))
         ('good', 'small')
-        >>> judge_face(cv2.GaussianBlur(noise, (0, 0), 4), (0, 0, 80, 90))
+        >>> judge_face(cv2.resize(noise[:6, :6], (64, 64), interpolation=cv2.INTER_CUBIC), (0, 0, 80, 90))
         'blurred'
     """
     if min(crop.shape[:2]) < LEAST_CROP if box is None else min(box[2:]) < LEAST_BOX:

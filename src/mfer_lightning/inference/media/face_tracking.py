@@ -35,7 +35,7 @@ class Tracker:
     Args:
         smooth: time constant of the exponential mean over a person's probabilities, in seconds; 0: no smoothing. The
             weight of a prediction falls to 1/e after ``smooth`` seconds, at any frame rate.
-        patience: a person unseen for longer than this, in seconds, is forgotten; gaps between frames do not count.
+        patience: a person unseen for longer than this, in seconds, is forgotten.
 
     Raises:
         ValueError: where an argument is negative.
@@ -57,7 +57,6 @@ class Tracker:
         self.patience = patience
         self._tracks: list[_Track] = []
         self._count = 0
-        self._last = -math.inf
 
     def update(self, faces: Sequence[Face], time: float) -> tuple[Face, ...]:
         """Take the faces of the next frame.
@@ -69,8 +68,7 @@ class Tracker:
         Returns:
             The same faces with ``track`` and, where smoothing is on, ``smoothed``.
         """
-        self._tracks = [t for t in self._tracks if time - t.time <= self.patience or t.time == self._last]
-        self._last = time
+        self._tracks = [t for t in self._tracks if time - t.time <= self.patience]
         boxes = [face.box or (0.0, 0.0, 1.0, 1.0) for face in faces]
         partner = self._match(boxes)
         seen = []

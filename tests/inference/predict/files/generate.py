@@ -10,10 +10,8 @@ from __future__ import annotations
 from fractions import Fraction
 from pathlib import Path
 
-import av
 import cv2
 import numpy as np
-import pillow_heif
 from PIL import Image
 
 from mfer_lightning.data.facs.generator import FacsGenerator
@@ -25,6 +23,8 @@ TIMES += [4800, 5000, 5200, 5400, 5500, 5700, 5800, 6000]
 
 
 def write_screen_recording(path: Path) -> None:
+    import av
+
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libvpx", rate=1000)
         stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p"
@@ -38,6 +38,8 @@ def write_screen_recording(path: Path) -> None:
 
 
 def write_phone_photo(path: Path) -> None:
+    import pillow_heif
+
     face = cv2.resize(FacsGenerator(seed=0).image("test", 1), (160, 160), interpolation=cv2.INTER_CUBIC)
     canvas = np.full((200, 240, 3), 150, np.uint8)
     canvas[20:180, 40:200] = face
