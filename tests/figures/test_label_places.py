@@ -73,8 +73,8 @@ def test_every_place_is_whole_and_free_if_any_place_beside_the_face_is() -> None
 
 def test_many_emotions_and_names_are_not_cut() -> None:
     shares = dict.fromkeys(EMOTIONS, 1 / len(EMOTIONS))
-    for size in ((48, 48), (64, 30), (90, 200), (300, 60)):
-        drawn = annotate(
-            np.full((size[1], size[0], 3), GREY, np.uint8), [((5.0, 5.0, 20.0, 20.0), "person 12", shares)]
-        )
-        assert drawn.shape == (size[1], size[0], 3)
+    for height, width in ((48, 48), (30, 64), (200, 90), (60, 300)):
+        blank = np.full((height, width, 3), GREY, np.uint8)
+        drawn = annotate(blank, [((5.0, 5.0, 20.0, 20.0), "person 12", shares)])
+        assert (drawn > 215).all(2).any(), "a label"
+        assert not (drawn > 215).all(2)[:, -1].all(), "which ends within the picture"

@@ -26,10 +26,7 @@ def test_a_folder_of_videos_says_how_to_predict_one(names: tuple[str, ...], numb
     with pytest.raises(UserError, match=f"no photos, but {number}. Give one at a time: source=.*/a\\."):
         find_photos(tmp_path)
     write(tmp_path / "photo.png", GREY)
-    assert find_photos(tmp_path).left_alone == {
-        ".txt": 1,
-        **({".mp4": 1, ".mov": 1} if len(names) > 1 else {".mp4": 1}),
-    }
+    assert sum(find_photos(tmp_path).left_alone.values()) == len(names) + 1
 
 
 @pytest.mark.parametrize("source", ["https://example.org/a.jpg", "http://example.org/*.jpg", "rtsp://10.0.0.1/live"])
