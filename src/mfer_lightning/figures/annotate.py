@@ -62,10 +62,12 @@ def annotate(image: NDArray[np.uint8], marks: Sequence[Mark], bars: int = 3) -> 
 class _Layout:
     """The text of a plate at one size of letters."""
 
-    def __init__(self, letters: int, name: str, top: Sequence[tuple[str, float]], least: float) -> None:
+    def __init__(
+        self, letters: int, name: str, top: Sequence[tuple[str, float]], least: float, shares: bool = True
+    ) -> None:
         self.letters, self.name, self.top = letters, name, top
         self.font, self.row = _font(letters), round(1.35 * letters)
-        self.texts = [f"{emotion} {share:.0%}" for emotion, share in top]
+        self.texts = [f"{emotion} {share:.0%}" if shares else emotion for emotion, share in top]
         lines = [name, *self.texts] if name else self.texts
         self.wide = round(max(least, max(self.font.getlength(text) for text in lines) + letters))
         self.tall = self.row * len(lines) + round(0.3 * letters)
@@ -95,7 +97,8 @@ def _layouts(size: tuple[int, int], box: Rectangle, name: str, top: Sequence[tup
     for chosen in (half, sizes[len(half) :]):
         for shown in (top, top[:1]):
             yield from (_Layout(letters, name, shown, 0) for letters in chosen)
-    yield from (_Layout(letters, "", top[:1], 0) for letters in range(_READABLE - 1, _SMALLEST - 1, -1))
+    for shares in (True, False):
+        yield from (_Layout(n, "", top[:1], 0, shares) for n in range(_READABLE - 1, _SMALLEST - 1, -1))
 
 
 def _likeliest(shares: Mapping[str, float], most: int) -> list[tuple[str, float]]:

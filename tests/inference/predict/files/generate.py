@@ -46,7 +46,7 @@ def write_phone_photo(path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     pillow_heif.register_heif_opener()
-    Image.fromarray(np.rot90(canvas)).save(path, quality=60, exif=exif)
+    Image.fromarray(np.rot90(canvas)).save(path, quality=60, exif=exif.tobytes())
 
 
 if __name__ == "__main__":
