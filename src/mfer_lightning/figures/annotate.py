@@ -50,12 +50,14 @@ def annotate(image: NDArray[np.uint8], marks: Sequence[Mark], bars: int = 3) -> 
         draw.rectangle((x, y, x + width - 1, y + height - 1), outline=own[_likeliest(shares, 1)[0][0]], width=line)
     plates: list[Rectangle] = []
     for box, own, (_, name, shares) in zip(boxes, colours, marks, strict=True):
-        layouts = list(_layouts(picture.size, box, name, _likeliest(shares, bars)))
-        found = best_place([(layout.wide, layout.tall) for layout in layouts], box, picture.size, boxes, plates)
-        if found is not None:
-            number, place = found
-            plates.append(place)
-            layouts[number].draw(draw, place, own)
+        top = _likeliest(shares, bars)
+        for layouts in (list(_readable(picture.size, box, name, top)), list(_tiny(top))):
+            found = best_place([(layout.wide, layout.tall) for layout in layouts], box, picture.size, boxes, plates)
+            if found is not None:
+                number, place = found
+                plates.append(place)
+                layouts[number].draw(draw, place, own)
+                break
     return np.asarray(picture, dtype=np.uint8)
 
 
@@ -86,7 +88,7 @@ class _Layout:
             at += self.row
 
 
-def _layouts(size: tuple[int, int], box: Rectangle, name: str, top: Sequence[tuple[str, float]]) -> Iterator[_Layout]:
+def _readable(size: tuple[int, int], box: Rectangle, name: str, top: Sequence[tuple[str, float]]) -> Iterator[_Layout]:
     """Yield plates from the one that is wished to the least: as wide as the face, narrower, smaller, one emotion."""
     wished = round(float(np.clip(box[2] / 7.5, max(_READABLE, min(size) / 80), max(_READABLE, min(size) / 22))))
     sizes = [wished]
@@ -97,6 +99,10 @@ def _layouts(size: tuple[int, int], box: Rectangle, name: str, top: Sequence[tup
     for chosen in (half, sizes[len(half) :]):
         for shown in (top, top[:1]):
             yield from (_Layout(letters, name, shown, 0) for letters in chosen)
+
+
+def _tiny(top: Sequence[tuple[str, float]]) -> Iterator[_Layout]:
+    """Yield plates for pictures in which no readable one fits."""
     for shares in (True, False):
         yield from (_Layout(n, "", top[:1], 0, shares) for n in range(_READABLE - 1, _SMALLEST - 1, -1))
 
