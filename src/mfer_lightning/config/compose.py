@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import hydra
@@ -61,6 +61,7 @@ def run_verb(config_name: str, job: Callable[[dict[str, Any]], int | None], argu
         try:
             config = to_plain(cfg)
             check_known(config, schema)
+            refuse_empty(config)
             with plugins_loaded(config.pop("plugins", ())):
                 codes.append(job(config) or 0)
         except UserError as error:  # raised below: Hydra would print lines of its own above the message
@@ -74,6 +75,19 @@ def run_verb(config_name: str, job: Callable[[dict[str, Any]], int | None], argu
     if len(codes) == 1 and refused:
         raise refused[0]
     return codes[0] if len(codes) == 1 else int(any(codes))
+
+
+def refuse_empty(config: Mapping[str, Any]) -> None:
+    """Refuse paths that were given without a value: an empty one would be the current folder.
+
+    Raises:
+        UserError: naming the option.
+    """
+    for option in ("checkpoint", "predictions", "source", "output"):
+        if config.get(option) == "":
+            raise UserError(
+                f"{option}= has no value, perhaps because a shell variable is empty: give one, or leave the option out."
+            )
 
 
 def start_hydra(

@@ -35,6 +35,7 @@ def predict(
     detector: Mapping[str, Any] | None = None,
     flip: bool | None = None,
     shift: float | None = None,
+    rotate: bool = False,
     annotate: bool = False,
     retry: bool = False,
     max_pixels: int = MOST_PIXELS,
@@ -64,6 +65,7 @@ def predict(
         detector: options of the detector that win over the checkpoint's.
         flip: average with the mirrored face; None: as the checkpoint says.
         shift: average with four shifted copies; None: as the checkpoint says.
+        rotate: turn photos without a face by 90, 180 and 270 degrees and look again.
         annotate: draw boxes and emotions into copies of the photos, or into a video.
         retry: try again the photos that an earlier start could not read.
         max_pixels: larger photos are not decoded.
@@ -95,7 +97,9 @@ def predict(
         if rate is not None and not 0 < rate < math.inf:
             raise UserError(f"video.{option}={rate}: the value must be above 0, or null.")
 
-    looks: dict[str, Any] = {"aligned": aligned, "faces": faces, "detector": dict(detector or {})}
+    if rotate and aligned:
+        raise UserError("rotate=true looks for faces, which aligned=true does not: leave out one of them.")
+    looks: dict[str, Any] = {"aligned": aligned, "faces": faces, "detector": dict(detector or {}), "rotate": rotate}
     opening: dict[str, Any] = {"flip": flip, "shift": shift, "precision": precision, "verify": verify}
     opening["plugins"] = plugins
     if not isinstance(source, (str, PathLike)):
@@ -122,6 +126,7 @@ def predict(
         "class_names": list(model.class_names),
         "alignment": None if aligned else model.alignment,
         **looks,
+        "rotate": rotate or None,  # folders of earlier versions do not have it
         "flip": flip,
         "shift": shift,
         "precision": precision,

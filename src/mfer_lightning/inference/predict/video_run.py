@@ -54,7 +54,7 @@ def predict_video(
         frames: of the video or camera.
         output: folder of the results.
         settings: what the predictions depend on.
-        looks: ``aligned``, ``faces`` and ``detector`` of :meth:`Predictor.stream`.
+        looks: ``aligned``, ``faces``, ``detector`` and ``rotate`` of :meth:`Predictor.stream`.
         annotate: draw boxes and emotions into a copy of the video.
         smooth: seconds over which a person's emotions are averaged.
         timelines: figures of the people who are seen longest.
@@ -103,7 +103,7 @@ def _watch(
     waiting = 1 if frames.live else min(MOST_WAITING, _FRAMES_WAITING)
     with ExitStack() as stack, Progress(transient=True) as bar:
         task = bar.add_task(frames.name if frames.live else "frames", total=frames.expected)
-        write: Callable[[Any], None] | None = None
+        write: Callable[..., None] | None = None
         try:
             for picture, prediction, _ in model.stream(frames, keep_image=annotate, most_waiting=waiting, **looks):
                 faces = tracker.update(prediction.faces, float(picture.time or 0.0))
@@ -113,7 +113,7 @@ def _watch(
                     if write is None:
                         path = output / "annotated.mp4"
                         write = stack.enter_context(video_writer(path, frames.rate, picture.width, picture.height))
-                    write(draw_marks(picture.image, marks(prediction)))
+                    write(draw_marks(picture.image, marks(prediction)), picture.time)
                 count += 1
                 bar.advance(task)
         except KeyboardInterrupt:
