@@ -41,7 +41,13 @@ IRRELEVANT = (
 )
 
 #: Options that came after the first runs, with the value under which a run is what it was without them.
-LATER = {"evaluation.shift": 0.0}
+LATER: Mapping[str, Any] = {
+    "evaluation.shift": 0.0,
+    "dataset.table": None,
+    "dataset.columns": None,
+    "dataset.class_names": None,
+    "dataset.trust_labels": False,
+}
 
 
 def config_hash(config: Mapping[str, Any]) -> str:
