@@ -120,7 +120,7 @@ class TestTable:
 
     def test_a_table_without_the_columns(self, tmp_path: Path) -> None:
         write_table(tmp_path, ROWS, "where,what")
-        with pytest.raises(UserError, match=r"labels\.csv, line 1: none of the columns .* its columns: where, what"):
+        with pytest.raises(UserError, match=r"labels\.csv, line 1: no column is called .* its columns: where, what"):
             read_folder(tmp_path / "labels.csv")
 
     def test_a_table_of_nothing(self, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ Any of these layouts::
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -152,20 +153,24 @@ def read_folder(
     partitions = find_partitions(root, PARTITION_FOLDERS) or ({"train": "."} if listing(root)[0] else {})
     emotions = _emotion_folders(root, partitions)
     tables = [] if table == NO_TABLE else find_tables(root, columns)
+    if emotions:  # other texts may be any list; the class folders say enough
+        tables = [one for one in tables if one.path.suffix.lower() == ".csv"]
     usable = [one for one in tables if one.columns]
     if usable:
         return _read_tables(root, _choose(root, usable), class_names, emotions)
-    unclear = next((one for one in tables if one.names_images or columns), None)
+    asked = [one for one in tables if not partitions or one.path.suffix.lower() == ".csv"]
+    unclear = next((one for one in asked if one.names_images or columns), None)
     if unclear is not None and not emotions:
-        raise UserError(unclear.problem)
-    if not partitions:
-        raise missing_dataset(INFO, root)
+        instead = f" To read the class folders instead: dataset.table={NO_TABLE}." if partitions else ""
+        raise UserError(f"{unclear.problem}{instead}")
     try:
+        if not partitions:
+            raise missing_dataset(INFO, root)
         return _read_folders(root, partitions, class_names)
     except UserError as error:
         if not tables:
             raise
-        raise UserError(f"{error} {tables[0].path.name} was not read either: {tables[0].problem}") from error
+        raise UserError(f"{error}\n{tables[0].path.name} was not read: {tables[0].problem}") from error
 
 
 def _refuse_known(root: Path) -> None:
@@ -258,8 +263,10 @@ def _compare(
             folders are not in the table.
     """
     numbers = {whole_number(label): name for label, name in meaning.items() if is_number(label)}
-    known = {name: name for name in (*EMOTIONS, *meaning.values())}
     parents = [path.rpartition("/")[0].rpartition("/")[2] for path in paths]
+    if not _sorted_by_class(parents, labels):
+        numbers = {}
+    known = {name: name for name in (*EMOTIONS, *meaning.values())}
     says = {p: numbers.get(whole_number(p)) if is_number(p) else known.get(canonical(p)) for p in set(parents)}
     other = [i for i, parent in enumerate(parents) if says[parent] not in (None, labels[i])]
     decide = f"Say dataset.table={source.name} to go by the table, or dataset.table={NO_TABLE} to go by the folders."
@@ -278,6 +285,15 @@ def _compare(
             f"{some(emotions, 3)} are not in the table. {decide}"
         )
     return [f"{len(unlisted):,} images in class folders are not in {source.name} and were left out"] if unlisted else []
+
+
+def _sorted_by_class(parents: Sequence[str], labels: Sequence[str]) -> bool:
+    """Whether numbered folders are class folders and no shards: few, and nearly all images of each have one label."""
+    pairs = Counter(pair for pair in zip(parents, labels, strict=True) if is_number(pair[0]))
+    most: dict[str, int] = {}
+    for (parent, _), count in pairs.items():
+        most[parent] = max(count, most.get(parent, 0))
+    return 1 < len(most) <= len(set(labels)) + 1 and sum(most.values()) > 0.8 * pairs.total()
 
 
 def _index(

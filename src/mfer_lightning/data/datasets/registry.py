@@ -114,7 +114,7 @@ def get_protocol(dataset: str, name: str | None = None) -> Protocol:
 
 
 def looks_like(folder: Path) -> DatasetInfo | None:
-    """Return the dataset whose files lie in a folder, by marks at its root or names of images; None: it is like none."""
+    """Return the dataset whose files lie in a folder, by marks at its root or by image names, or None."""
     try:
         return _marked(folder) or named_like(_image_names(folder))
     except (OSError, UserError):

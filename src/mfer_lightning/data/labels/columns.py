@@ -26,6 +26,8 @@ ROLES: Mapping[str, tuple[str, ...]] = {
     "split": ("split", "usage", "partition", "set", "subset", "phase", "datasplit"),
 }
 
+_WORDS = {"path": "image names", "label": "labels", "split": "splits"}
+
 #: What a table may call each partition.
 SPLITS = {name: partition for partition, names in PARTITION_FOLDERS.items() for name in names} | {
     "publictest": "val",  # FER2013's
@@ -67,11 +69,20 @@ def find_columns(head: Head, given: Mapping[str, Any] | None = None) -> dict[str
     for role in [role for role in ROLES if role not in found]:
         mine = [i for i, name in enumerate(names) if plain(name) in ROLES[role] and i not in found.values()]
         if len(mine) > 1:
-            raise _unclear(head, f"several columns could be the {role}: {', '.join(names[i] for i in mine)}", found)
+            raise _unclear(
+                head, f"several columns could be the one of {_WORDS[role]}: {', '.join(names[i] for i in mine)}", found
+            )
         if mine:
             found[role] = mine[0]
         elif role != "split":
-            raise _unclear(head, f"none of the columns is named as a {role} usually is ({_few(role)})", found)
+            pixels = "pixels" in map(plain, names)
+            usual = f"{', '.join(ROLES[role][:3])}, ...: docs/datasets.md"
+            problem = f"no column is called as a column of {_WORDS[role]} usually is ({usual})"
+            if pixels:  # FER2013
+                problem = (
+                    "the images are in the table itself, which dataset=ferplus reads (fer2013.csv, fer2013new.csv)"
+                )
+            raise _unclear(head, problem, found)
     return found
 
 
@@ -105,7 +116,7 @@ def _without_header(head: Head, found: dict[str, int]) -> dict[str, int]:
     absent = [role for role in ("path", "label") if role not in found]
     if absent:
         raise _unclear(
-            head, f"without a header it is not clear which of {head.width} columns is the {absent[0]}", found
+            head, f"without a header it is not clear which of {head.width} columns holds the {_WORDS[absent[0]]}", found
         )
     return found
 
@@ -119,7 +130,3 @@ def _unclear(head: Head, problem: str, found: Mapping[str, int]) -> UserError:
         f"{head.path}, line {line}: {problem}; {kind}: {', '.join(fields)[:160]}. Say dataset.columns={{{example}}}"
         f"{'' if head.has_header else ', by number from 0'}."
     )
-
-
-def _few(role: str) -> str:
-    return f"{', '.join(ROLES[role][:3])}, ...; all are in docs/datasets.md"

@@ -135,10 +135,14 @@ def read_faces(tables: Sequence[FoundTable], root: Path) -> TableFaces:
         UserError: where a row is malformed, or an image is listed twice, missing, or outside the root.
     """
     faces = TableFaces()
+    seen: set[str] = set()
     for table in tables:
+        start = len(faces.paths)
         _read_one(table, root, partition_of(table.path) if len(tables) > 1 else None, faces)
-    if len(tables) > 1:
-        check_unique(faces.paths, range(1, len(faces.paths) + 1), root)
+        twice = next((path for path in faces.paths[start:] if path in seen), None)
+        if twice is not None:
+            raise UserError(f"{table.path} lists {twice}, which another table in {root} lists too: leave one of them.")
+        seen.update(faces.paths[start:])
     lengths = {name: len(values) for name, values in faces.attributes.items()}
     for name in [name for name, length in lengths.items() if length != len(faces.paths)]:
         del faces.attributes[name]  # a column that not every face has is of no use
@@ -166,10 +170,8 @@ def _read_one(found: FoundTable, root: Path, partition: str | None, faces: Table
     paths, notes = locate_images(root, paths, path, search=True)
     apart = {folder for name in paths if (folder := name.partition("/")[0].lower()) in SPLITS}
     if "split" not in at and partition is None and len({SPLITS[folder] for folder in apart}) > 1:
-        notes = (
-            *notes,
-            f"{path.name} has no column of splits, so the faces in {', '.join(sorted(apart))} are all train",
-        )
+        where = ", ".join(sorted(apart))
+        notes = (*notes, f"{path.name} has no column of splits, so the faces in {where} are all taken for train")
     faces.paths += paths
     faces.labels += labels
     faces.partitions += [SPLITS[split] for split in splits]

@@ -1,4 +1,4 @@
-"""Find the images that a list names: as named, in other letters (``.JPG``), or else say what lies there instead."""
+"""Find the images that a list names: as named, in other letters (``.JPG``), or say what lies there instead."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ def locate_images(
 ) -> tuple[list[str], tuple[str, ...]]:
     """Find the file of each image of a list.
 
-    A file whose name differs only in upper and lower case is taken where there is one such file.
+    A file whose name differs only in upper and lower case is taken where there is one such file, and so is the one
+    image whose name without its ending is in the list.
 
     Args:
         root: folder that the paths are relative to.
@@ -41,8 +42,8 @@ def locate_images(
     if found:
         first = next(iter(found))
         notes.append(
-            f"{len(found):,} images are written otherwise in {listed_in.name} than on disk, in upper and lower case "
-            f"({first} is {found[first]}): the files were taken"
+            f"{len(found):,} images are written in {listed_in.name} in other letters than on disk, or without their "
+            f"ending ({first} is {found[first]}): the files were taken"
         )
     rest = [path for path in absent if path not in found]
     if search and rest and not any("/" in path for path in rest):
@@ -75,7 +76,7 @@ def check_images(root: Path, paths: Sequence[str], listed_in: Path) -> None:
 
 
 def _other_case(root: Path, absent: Iterable[str], taken: set[str]) -> dict[str, str]:
-    """Return path -> file, for those whose folder holds one file of that name in other letters."""
+    """Return path -> file, for those whose folder holds one file of that name in other letters, or with an ending."""
     images: dict[str, dict[str, list[str]]] = {}
     found = {}
     for path in absent:
@@ -83,7 +84,8 @@ def _other_case(root: Path, absent: Iterable[str], taken: set[str]) -> dict[str,
         if folder not in images:
             images[folder] = {}
             for image in listing(root / folder)[1]:
-                images[folder].setdefault(image.casefold(), []).append(f"{folder}{slash}{image}")
+                for key in (image.casefold(), image.rpartition(".")[0].casefold()):
+                    images[folder].setdefault(key, []).append(f"{folder}{slash}{image}")
         there = images[folder].get(name.casefold(), [])
         if len(there) == 1 and there[0] not in taken:
             found[path] = there[0]

@@ -162,8 +162,11 @@ def _numbered(numbers: Sequence[str], given: Given, order: dict[int, str], where
 
 
 def _ask(numbers: Sequence[str], where: str, orders: Mapping[str, Order]) -> UserError:
+    whole = {whole_number(label) for label in numbers}
+    like = [name for name, order in orders.items() if whole == {order.first + k for k in range(len(order.names))}]
+    hint = f" Just these are {like[0]}'s: if it is that, say dataset={like[0]}." if len(like) == 1 else ""
     return UserError(
         f"{where}: the classes are numbers ({some(numbers, 8)}), and numbers do not say which emotions they mean. Name "
         "the classes in their order, dataset.class_names=[neutral,happiness,...], or the dataset whose numbers they "
-        f"are, e.g. dataset.class_names=affectnet8 (known: {', '.join(orders)})."
+        f"are, e.g. dataset.class_names=affectnet8 (known: {', '.join(orders)}).{hint}"
     )
