@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -136,6 +137,20 @@ def remove_leftovers(folder: str | Path) -> list[Path]:
     for file in left:
         file.unlink(missing_ok=True)
     return left
+
+
+def sha256_of(path: str | Path) -> str:
+    """Compute the SHA-256 of a file, in hexadecimal digits."""
+    digest = hashlib.sha256()
+    with Path(path).open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def digests(folder: str | Path, names: Iterable[str]) -> dict[str, str]:
+    """Compute the SHA-256 of files of one folder: name -> hexadecimal digits."""
+    return {name: sha256_of(Path(folder) / name) for name in names}
 
 
 def write_text(target: str | Path, text: str) -> None:

@@ -15,6 +15,9 @@ from commands.conftest import Mfer
 from data.layout_trees import write_class_folders, write_rafdb
 from data.trees import write_ferplus
 
+from mfer_lightning.emotions import EMOTIONS
+from mfer_lightning.figures import contact_sheet
+
 
 def findings(capsys: pytest.CaptureFixture) -> dict[str, dict]:
     return {f["code"]: f for f in json.loads(capsys.readouterr().out)["findings"]}
@@ -34,6 +37,29 @@ def test_the_embedded_dataset_is_healthy(mfer: Mfer, capsys: pytest.CaptureFixtu
     out = capsys.readouterr().out
     assert "Verdict: healthy" in out
     assert Path("runs/data/facs.png").stat().st_size > 0
+
+
+def test_a_sheet_shows_training_faces_as_the_first_epochs_augment_them(
+    mfer: Mfer, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = ("dataset.train_size=64", "dataset.val_size=16", "dataset.test_size=16", "dataset.size=32", "images=none")
+    sheets: list[tuple] = []
+    monkeypatch.setattr(contact_sheet, "plot_contact_sheet", lambda *given: sheets.append(given))
+    assert mfer("data", *few, "augment=standard", "augment.flip.p=1", "augment.warp=null", "preview=16") == 0
+    assert "Augmented faces: runs/data/facs-augment.png" in capsys.readouterr().out
+    ((rows, path, title),) = sheets
+    assert path == Path("runs/data/facs-augment.png")
+    assert title == "augment=standard (changed), seed=0: as read, then epochs 0 to 7"
+    assert len(rows) == 16
+    assert {name for name, _ in rows} == set(EMOTIONS)
+    for _, (face, *augmented) in rows:
+        assert len(augmented) == 8
+        alike = [np.corrcoef(picture[:, ::-1].ravel(), face.ravel())[0, 1] for picture in augmented]
+        assert min(alike) > 0.97, "mirrored, and another light"
+    assert mfer("data", *few, "preview=2", "sheet=out/my.png", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["preview"] == "out/my-augment.png"
+    assert mfer("data", *few, "preview=-1") == 2
+    assert "preview" in capsys.readouterr().err
 
 
 def test_nothing_is_written_into_the_dataset(mfer: Mfer, ferplus: Path) -> None:

@@ -48,6 +48,15 @@ MISTAKES: list[tuple[str, ...]] = [
     ("trainer.devices=999", "trainer.devices=999", "cores"),
     ("trainer.limit_train_batches=1.5", "trainer.limit_train_batches=1.5", "share"),
     ("attention.stages=[7]", "stages 1 to 4"),
+    # transforms of an augmentation
+    ("+augment.transforms.0.p=0.1", "changed item by item", "e.g. augment.flip.p=0.1"),
+    ("augment.flip.p=2", "augment.flip.p=2", "less than or equal to 1"),
+    ("+augment.blur.p=0.1", "augment.blur does not say which transform it is", "+augment.blur._target_=albumentations"),
+    ("+augment.blur._target_=albumentations.GaussianBlurr", "did you mean 'GaussianBlur'"),
+    ("+augment.blur._target_=os.system", "names `os.system`, which it may not", "albumentations"),
+    ("+augment.norm._target_=albumentations.Normalize", "augment.norm, Normalize: ", "gave float32", "`preprocess`"),
+    ("augment=standard augment.warp.rotate=500", "augment.warp.rotate=500", "within [0, 180]"),
+    ("augment=standard augment.warp.rotat=5", "no option `augment.warp.rotat`", "'rotate'"),
     # combinations
     ("dataset.target=multi", "dataset.target=multi", "loss=multi_target"),
     ("dataset.target=crossentropy loss=arcface", "loss=arcface takes hard labels only", "dataset.target=crossentropy"),

@@ -56,7 +56,10 @@ def test_the_paper_s_variants_hold_the_published_numbers(dataset: str) -> None:
     assert script["trainer"]["max_epochs"] == 100
     for config in (paper, script):
         assert (config["scheduler"]["name"], config["scheduler"]["gamma"]) == ("exponential", 0.95)
-        assert config["augment"] == {"name": "paper"}
+        assert config["augment"] == {
+            "name": "paper",
+            "flip": {"_target_": "albumentations.HorizontalFlip", "p": 0.5},
+        }
         assert config["loss"]["classification"]["label_smoothing"] == 0.1
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
 import pytest
+import yaml
 from commands.conftest import FACS, Mfer
 
+from mfer_lightning.inference.checkpoint import read_checkpoint
+from mfer_lightning.sweeps.identity import run_name
 from mfer_lightning.sweeps.records import TOKEN, JobRecord, read_records, sweep_rows
 
 SWEEP = (*FACS, "trainer.max_epochs=1", "dataset.train_size=32", "evaluation.embedding_points=0", "name=s")
@@ -28,6 +32,35 @@ def test_a_sweep_ends_with_one_table_and_a_second_start_skips_what_is_finished(
     assert mfer(*sweep, "seed=0,1,2") == 0
     assert {r: (r / "result.json").stat().st_mtime_ns for r in runs} == before
     assert len(list((tmp_path / "runs" / "s").glob("*/result.json"))) == 6
+
+
+def test_an_ablation_of_the_augmentation_ends_in_a_report_that_names_the_setting(
+    mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    assert mfer("-m", *SWEEP, "loss=ce", "augment=standard", "augment.flip.p=0,0.5", "seed=0,1") == 0
+    said = capsys.readouterr().out
+    table = said[said.rindex("facs@native, split test") :]
+    assert "augment.flip.p" in table
+    assert table.count("2 seeds") == 2
+    runs = tmp_path / "runs" / "s"
+    report = next(runs.rglob("report.html"))
+    assert "augment.flip.p" in report.read_text()
+    with (report.parent / "tables" / "runs.csv").open(newline="") as file:
+        rows = [(row["augment.flip.p"], row["seed"]) for row in csv.DictReader(file)]
+    assert sorted(rows) == [("0", "0"), ("0", "1"), ("0.5", "0"), ("0.5", "1")]
+    whole = run_name_without_changes(runs)
+    assert len(whole) == 2, "with the preset's own value a run has the name that augment=standard alone gives it"
+    checkpoint = read_checkpoint(next(runs.glob("*/checkpoints/best.ckpt")))
+    transforms = checkpoint["mfer"]["augmentation"]["transform"]["transforms"]
+    assert [t["__class_fullname__"].rpartition(".")[2] for t in transforms] == [
+        *("HorizontalFlip", "RandomWarp", "RandomLight")
+    ]
+
+
+def run_name_without_changes(runs: Path) -> list[str]:
+    """Folders whose run is named as if its augmentation had been stored as a name alone."""
+    configs = {f.parent.name: yaml.safe_load(f.read_text()) for f in runs.glob("*/config.yaml")}
+    return [n for n, config in configs.items() if run_name({**config, "augment": {"name": "standard"}}) == n]
 
 
 def test_a_failing_job_is_named_and_does_not_stop_the_others(

@@ -14,6 +14,7 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
+from mfer_lightning.config.former_names import override_of_today
 from mfer_lightning.config.location import choices, config_dir, groups
 from mfer_lightning.config.schema import Train, register
 from mfer_lightning.sweeps.identity import IRRELEVANT, LATER, run_name
@@ -36,6 +37,27 @@ def test_the_commands_of_the_first_version_name_the_same_runs() -> None:
             config: Any = OmegaConf.to_container(compose("train", command.split()), resolve=True)
             found[command] = run_name(config)
     assert found == {command: NAMES[command] for command in rest}
+
+
+#: Names of commands with the options that augmentations had before their transforms were listed.
+OLDER_AUGMENTATIONS = {
+    "augment=standard +augment.rotate=20": "facs-convnext_tiny-ds-dsf-s0-ec6b1a51",
+    "augment=standard +augment.flip=0.3": "facs-convnext_tiny-ds-dsf-s0-b0ecdf01",
+    "augment=paper +augment.flip=0.3": "facs-convnext_tiny-ds-dsf-s0-dfc3a276",
+    "augment=none +augment.flip=0.2 +augment.contrast=0.1": "facs-convnext_tiny-ds-dsf-s0-79a80c28",
+    "augment=strong +augment.transforms=[{name:ToGray,p:0.2}]": "facs-convnext_tiny-ds-dsf-s0-eb7a8f12",
+    "augment=strong +augment.flip=0 +augment.scale=0": "facs-convnext_tiny-ds-dsf-s0-212d56ab",
+}
+
+
+def test_commands_with_the_older_options_of_an_augmentation_name_the_same_runs() -> None:
+    register("train_schema")
+    found = {}
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        for command in OLDER_AUGMENTATIONS:
+            overrides = [override_of_today(word) for word in command.split()]
+            found[command] = run_name(OmegaConf.to_container(compose("train", overrides), resolve=True))
+    assert found == OLDER_AUGMENTATIONS
 
 
 def options(schema: Any, prefix: str = "") -> set[str]:

@@ -117,10 +117,12 @@ def copied(what: str, folder: Path, forms: Forms) -> Path:
 
 
 def exported(change: Callable[[Path], None]) -> Writer:
-    """A safetensors export whose folder is changed."""
+    """A safetensors export whose folder is changed. Who means harm leaves out the checksum."""
 
     def write(folder: Path, forms: Forms) -> Path:
         target = copied("safetensors", folder, forms)
+        config = json.loads((target / "config.json").read_text())
+        (target / "config.json").write_text(json.dumps({k: v for k, v in config.items() if k != "sha256"}))
         change(target)
         return target
 
@@ -186,12 +188,13 @@ def enormous_config(folder: Path) -> None:
 
 
 def graph(change: Callable[[Any], None]) -> Writer:
-    """An ONNX export that is changed."""
+    """An ONNX export that is changed. Who means harm leaves out the checksum."""
 
     def write(folder: Path, forms: Forms) -> Path:
         import onnx
 
         proto = onnx.load(str(forms.onnx / "model.onnx"))
+        del proto.metadata_props[next(i for i, p in enumerate(proto.metadata_props) if p.key.endswith(".sha256"))]
         change(proto)
         path = folder / "x.onnx"
         path.write_bytes(proto.SerializeToString())

@@ -14,6 +14,7 @@ from PIL import Image
 from mfer_lightning import load_model
 from mfer_lightning.cli import main
 from mfer_lightning.errors import UserError
+from mfer_lightning.inference.dataset import open_dataset
 from mfer_lightning.inference.model import FERModel
 from mfer_lightning.onnx import OnnxModel
 
@@ -85,3 +86,11 @@ def test_a_precision_that_cannot_be_had_is_refused(forms: Forms) -> None:
             load_model(forms.checkpoint, "cpu", precision=kind)  # type: ignore[arg-type]
     with pytest.raises(UserError, match="precision=bfloat16: an ONNX file computes in what it was written in"):
         load_model(forms.onnx, "cpu", precision="bfloat16")
+
+
+def test_a_checkpoint_s_dataset_builds_no_transform(tmp_path: Path) -> None:
+    target = "mfer_lightning.data.datasets.FacsDataModule"
+    node = {"_target_": target, "root": "", "train_size": 8, "val_size": 8, "test_size": 8, "size": 32}
+    for augment in ({"transforms": [{"name": "ToGray"}]}, {"x": {"_target_": "albumentations.ToGray"}}, "strong"):
+        loader = {"eval_batch_size": 8, "num_workers": 0}
+        assert open_dataset({**node, "augment": augment}, loader, str(tmp_path)).augment is None

@@ -14,8 +14,10 @@ from inference.conftest import NAMES, Forms, write_checkpoint
 from inference.test_model import SWIN
 from safetensors.torch import load_file
 
+from mfer_lightning.data.augment import build_augment
 from mfer_lightning.errors import UserError
 from mfer_lightning.evaluation.intervals import wilson
+from mfer_lightning.files import sha256_of
 from mfer_lightning.inference.export.atomic_folder import atomic_folder
 from mfer_lightning.inference.export.card import interval, licence_note, model_card
 from mfer_lightning.inference.export.run_results import publishable
@@ -66,6 +68,11 @@ def test_weights_in_half_precision_are_used_in_float32(forms: Forms, tmp_path: P
     folder = forms.model.save_pretrained(tmp_path / "half")
     weights = {n: v.half() for n, v in load_file(folder / "model.safetensors").items()}
     save_file(weights, folder / "model.safetensors")
+    with pytest.raises(UserError, match="its SHA-256 is not the one in"):
+        read_model(folder)
+    config = json.loads((folder / "config.json").read_text())
+    config["sha256"]["model.safetensors"] = sha256_of(folder / "model.safetensors")
+    (folder / "config.json").write_text(json.dumps(config))
     assert {v.dtype for v in read_model(folder).network.state_dict().values()} == {torch.float32}
 
 
@@ -103,6 +110,24 @@ def test_the_card_is_one_that_hubs_understand(forms: Forms) -> None:
     assert "at the workplace or in education institutions are prohibited, except for medical or safety reasons" in words
     assert "(Regulation (EU) 2024/1689, Article 5(1)(f))" in words
     assert "*Psychological Science in the Public Interest* 20(1), 2019" in words
+
+
+def test_the_card_names_the_training_s_transforms(forms: Forms) -> None:
+    described = forms.model.describe()
+    assert "Augmentation" not in model_card(described, "safetensors")
+    text = model_card({**described, "augmentation": build_augment("strong").to_dict()}, "safetensors")  # type: ignore[union-attr]
+    for line in (
+        "in this order (albumentations ",
+        "  - `HorizontalFlip(p=0.5)`\n",
+        "  - `RandomWarp(p=1.0, rotate=15.0, scale=0.15, shift=0.08)`\n",
+        "  - `SomeOf(p=0.8, transforms=[ColorJitter(",
+        "num_bits=[4, 6]",
+        "- Hash of labels" if described.get("data_hash") else "- Whether weights",
+    ):
+        assert line in text
+    for hostile in ("x", ["x"], {"transform": "`a`\n# b"}, {"transform": {"transforms": [3, {"p": 1}]}}, {}):
+        card = model_card({**described, "augmentation": hostile}, "safetensors")
+        assert "\n# b" not in card
 
 
 def test_the_card_says_to_other_programs_what_is_averaged(forms: Forms) -> None:

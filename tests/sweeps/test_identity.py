@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mfer_lightning.config.augment_forms import presets
 from mfer_lightning.errors import UserError
 from mfer_lightning.sweeps.identity import claim_run_dir, config_hash, run_name, sweep_name
 
@@ -71,6 +72,34 @@ def test_an_option_that_came_later_changes_no_identity_until_it_is_used() -> Non
     older = changed("evaluation", {"flip": False})
     assert config_hash(changed("evaluation", {"flip": False, "shift": 0.0})) == config_hash(older)
     assert config_hash(changed("evaluation", {"flip": False, "shift": 0.02})) != config_hash(older)
+
+
+STANDARD = {"name": "standard", **presets()["standard"]}
+BLUR, NOISE = ({"_target_": f"albumentations.{name}", "p": 0.5} for name in ("GaussianBlur", "GaussNoise"))
+
+
+@pytest.mark.parametrize("name", presets())
+def test_a_preset_is_named_as_when_it_was_a_name_alone(name: str) -> None:
+    assert config_hash(changed("augment", {"name": name, **presets()[name]})) == config_hash(
+        changed("augment", {"name": name})
+    )
+
+
+def test_older_options_are_named_as_before_and_any_other_pipeline_has_a_name_of_its_own() -> None:
+    older = config_hash(changed("augment", {"name": "standard", "flip": 0.3, "rotate": 20}))
+    assert config_hash(changed("augment", {**STANDARD, "flip": 0.3, "rotate": 20})) == older
+    warp, light = STANDARD["warp"], STANDARD["light"]
+    others = [
+        {**STANDARD, "flip": {**STANDARD["flip"], "p": 0}},
+        {**STANDARD, "flip": None},
+        {**STANDARD, "blur": BLUR},
+        {**STANDARD, "blur": BLUR, "noise": NOISE},
+        {**STANDARD, "noise": NOISE, "blur": BLUR},
+        {"name": "standard", "flip": STANDARD["flip"], "light": light, "warp": warp},
+        {"name": "mine", "flip": STANDARD["flip"], "light": light, "warp": warp},
+    ]
+    hashes = [config_hash(changed("augment", node)) for node in (*others, {"name": "standard"})]
+    assert len({*hashes, older}) == len(others) + 2
 
 
 ARCHIVES = sorted((Path(__file__).parents[2] / "studies").rglob("runs.npz"))

@@ -8,6 +8,7 @@ import pytest
 from commands.conftest import Mfer
 
 from mfer_lightning.sweeps import plan
+from mfer_lightning.sweeps.identity import sweep_name
 from mfer_lightning.sweeps.search import Study, best_trial, take_up_study
 
 
@@ -115,3 +116,12 @@ def test_trials_that_were_cut_off_go_on_first_and_failed_ones_do_not(tmp_path: P
     assert again.params == trials[2].params
     best = best_trial(ours, [], tmp_path)
     assert (best.number, best.value, best.params) == (0, 0.5, trials[0].params)
+
+
+def test_an_older_option_is_understood_where_a_transform_has_its_name(
+    mfer: Mfer, capsys: pytest.CaptureFixture
+) -> None:
+    overrides = ["augment=standard", "+augment.flip=0.3", "+augment.rotate=5,20", "paths.runs=there"]
+    assert plan.plan_sweep("train", overrides).folder == Path("there") / sweep_name(overrides)
+    assert mfer(*overrides[:2], "--cfg", "job") == 0
+    assert "flip: 0.3" in capsys.readouterr().out

@@ -149,6 +149,7 @@ def open_model_on_split(
     flip: bool | None = None,
     shift: float | None = None,
     device: str = "auto",
+    verify: bool = True,
     data: str | None = None,
     cache: str | None = None,
     loader: Mapping[str, Any] | None = None,
@@ -164,6 +165,7 @@ def open_model_on_split(
         flip: average with the mirrored face; None: as the checkpoint says.
         shift: average with four shifted copies; None: as the checkpoint says.
         device: ``"auto"``, or a torch device.
+        verify: compare the weights with the checksums in their file.
         data: the data root; None: the stored one, or the default.
         cache: folder of decoded images; None: the default.
         loader: ``eval_batch_size`` and ``num_workers``.
@@ -172,7 +174,7 @@ def open_model_on_split(
         UserError: where the model or the dataset cannot be opened, or their classes differ.
     """
     keep_freed_memory()
-    model = read_model(checkpoint, device)
+    model = read_model(checkpoint, device, verify=verify)
     config = dataset_config(dataset_name, dataset_options, model.metadata.get("config"), data)
     datamodule = open_dataset(config, {"eval_batch_size": 64, "num_workers": 2} if loader is None else loader, cache)
     match = match_classes(model.class_names, datamodule.class_names, drop)

@@ -19,7 +19,7 @@ from mfer_lightning.evaluation.predictions import Predictions
 from mfer_lightning.evaluation.schema import SCHEMA_VERSION, validate_result
 from mfer_lightning.evaluation.uncertainty import annotator_figures, metric_intervals
 from mfer_lightning.figures.split_figures import draw_figures
-from mfer_lightning.files import write_json
+from mfer_lightning.files import digests, write_json
 from mfer_lightning.inference.predict_split import (
     Outputs,
     SplitName,
@@ -72,6 +72,7 @@ def evaluate_model(
     attributes = {name: values[rows] for name, values in index.attributes.items()}
     write_features(folder / f"features_{split}.npz", rows, outputs.feature[kept], table.label, attributes)
     draw_figures(folder, result, table, embedding_points)
+    result["files"] = digests(folder, [f"predictions_{split}.csv"])
     write_json(folder / "result.json", dict(validate_result(result)))
     print_result(result, folder)
     return result

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from torch import Tensor
 
 from mfer_lightning.files import atomic_path, require_space
+from mfer_lightning.nn.weights.checksums import check_storages
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -35,6 +36,16 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         with atomic_path(path) as temporary:
             write_checkpoint(checkpoint, temporary)
 
+    def load_checkpoint(self, path: str | Path, *arguments: Any, **options: Any) -> dict[str, Any]:
+        """Read a checkpoint as Lightning does, and compare every tensor with the file's checksums.
+
+        Raises:
+            UserError: where a byte has changed since it was written.
+        """
+        checkpoint: dict[str, Any] = super().load_checkpoint(path, *arguments, **options)
+        check_storages(Path(path), (tensor for tensor in tensors_in(checkpoint) if tensor.device.type == "cpu"))
+        return checkpoint
+
 
 def write_checkpoint(checkpoint: Mapping[str, Any], path: Path) -> None:
     """Write a checkpoint into a file.
@@ -58,10 +69,15 @@ def tensor_bytes(value: Any) -> int:
         >>> tensor_bytes({"state": [torch.zeros(3), {"step": torch.zeros(1, dtype=torch.int64)}], "epoch": 2})
         20
     """
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors_in(value))
+
+
+def tensors_in(value: Any) -> Iterator[Tensor]:
+    """Yield all tensors in nested containers."""
     if isinstance(value, Tensor):
-        return value.numel() * value.element_size()
-    if isinstance(value, Mapping):
-        return sum(tensor_bytes(item) for item in value.values())
-    if isinstance(value, (list, tuple)):
-        return sum(tensor_bytes(item) for item in value)
-    return 0
+        yield value
+    elif isinstance(value, Mapping):
+        yield from tensors_in(list(value.values()))
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from tensors_in(item)

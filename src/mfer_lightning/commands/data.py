@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from functools import partial
 from pathlib import Path
@@ -36,6 +36,7 @@ def main(arguments: Sequence[str]) -> int:
 def _examine(config: dict[str, Any], options: Sequence[str]) -> int:
     check_choice("images", config["images"], IMAGES)
     check_least("faces", config["faces"], 1)
+    check_least("preview", config["preview"], 0)
     if config["shared"] == "":
         raise UserError("shared= has no value: name a folder for the lists, or leave the option out.")
     shared = None if config["shared"] in (None, "none") else Path(config["shared"]).expanduser()  # none: as of a sheet
@@ -64,15 +65,19 @@ def _examine(config: dict[str, Any], options: Sequence[str]) -> int:
             raise
         print(json.dumps({"exit_code": 2, "findings": [asdict(Finding("unusable", "error", str(error)))]}, indent=2))
         return 2
-    path = Path(sheet or Path(train["paths"]["runs"]) / "data" / f"{datamodule.dataset}.png").expanduser()
+    own = None if sheet == "none" else sheet
+    path = Path(own or Path(train["paths"]["runs"]) / "data" / f"{datamodule.dataset}.png").expanduser()
     drawn = sheet != "none" and config["images"] != "none"
+    preview = path.with_stem(f"{path.stem}-augment") if config["preview"] else None
     # now: reading every image takes a while
-    if sheet and drawn:
+    if own and (drawn or preview):
         _check_outside("sheet", path.parent, datamodule.index.root)
     if shared is not None:
         _check_outside("shared", shared, datamodule.index.root)
-    for folder in ([path.parent] if drawn else []) + ([shared] if shared else []):
+    for folder in ([path.parent] if drawn or preview else []) + ([shared] if shared else []):
         make_folder(folder)
+    if preview is not None:
+        _draw_preview(datamodule, train, config["preview"], preview)
     with Progress(transient=True, disable=config["json"] or not sys.stderr.isatty()) as bar:
         task = bar.add_task("images", total=None)
         found = examine(datamodule, config["images"], lambda n: bar.advance(task, n))
@@ -88,11 +93,23 @@ def _examine(config: dict[str, Any], options: Sequence[str]) -> int:
 
         lists = write_shared(shared, found.scan, found.pairs, datamodule)
     if config["json"]:
-        files = {"sheet": str(path) if drawn else None, "shared": {str(p): n for p, n in lists.items()}}
+        files: dict[str, Any] = {"sheet": str(path) if drawn else None, "preview": str(preview) if preview else None}
+        files |= {"shared": {str(p): n for p, n in lists.items()}}
         print(json.dumps({**as_json(found), **files}, indent=2))
     else:
-        print_examination(found, path if drawn else None, lists)
+        print_examination(found, path if drawn else None, lists, preview=preview)
     return found.exit_code
+
+
+def _draw_preview(datamodule: Any, train: Mapping[str, Any], faces: int, path: Path) -> None:
+    from mfer_lightning.config.augment_forms import first_form
+    from mfer_lightning.data.doctor.augment_sheet import EPOCHS, augment_rows
+    from mfer_lightning.figures.contact_sheet import plot_contact_sheet
+
+    name = train["augment"].get("name") or train["augment"].get("_target_")
+    changed = " (changed)" if first_form(train["augment"]).keys() > {"name"} else ""
+    title = f"augment={name}{changed}, seed={train['seed']}: as read, then epochs 0 to {EPOCHS - 1}"
+    plot_contact_sheet(augment_rows(datamodule, faces), path, title)
 
 
 def _check_outside(option: str, folder: Path, root: Path) -> None:

@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from mfer_lightning.config.environment import restored
 from mfer_lightning.config.flags import split_flags
+from mfer_lightning.config.former_names import override_of_today
 from mfer_lightning.config.location import config_dir
 from mfer_lightning.config.messages import readable
 from mfer_lightning.config.plugins import plugins_loaded
@@ -90,7 +91,7 @@ def start_hydra(
     with restored("HYDRA_FULL_ERROR", FULL_ERROR):
         full = os.environ.setdefault(FULL_ERROR, os.environ.get("HYDRA_FULL_ERROR", "")) == "1"
         os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra raise instead of printing and exiting
-        sys.argv = [argv[0], *flags, *overrides]
+        sys.argv = [argv[0], *flags, *map(override_of_today, overrides)]
         try:
             with readable(schema, overrides, full):
                 hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=config_name)(task)()
@@ -112,7 +113,7 @@ def compose_train(overrides: Sequence[str]) -> dict[str, Any]:
     """
     register("train_schema", Train)
     with readable():
-        return to_plain(hydra.compose("train", list(overrides)))
+        return to_plain(hydra.compose("train", [override_of_today(o) for o in overrides]))
 
 
 def to_plain(cfg: DictConfig) -> dict[str, Any]:

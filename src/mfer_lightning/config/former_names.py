@@ -56,3 +56,15 @@ def with_first_names(config: Any) -> Any:
     if isinstance(config, (list, tuple)):
         return [with_first_names(value) for value in config]
     return config
+
+
+def override_of_today(override: str) -> str:
+    """Return today's spelling of an override of the command line.
+
+    ``+augment.flip=0.3`` added an option, where the name of a transform stands today.
+
+    Example:
+        >>> override_of_today("+augment.flip=0.3"), override_of_today("augment.flip.p=0.3")
+        ('++augment.flip=0.3', 'augment.flip.p=0.3')
+    """
+    return f"+{override}" if override.startswith("+augment.flip=") else override

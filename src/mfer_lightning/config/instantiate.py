@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any
@@ -97,6 +97,7 @@ def instantiate(
     base: type | tuple[type, ...] | None = None,
     libraries: Sequence[str] = (),
     elsewhere: Mapping[str, str] = MappingProxyType({}),
+    construct: Callable[[Any, Mapping[str, Any]], Any] | None = None,
     **available: Any,
 ) -> Any:
     """Build the object that a configuration node describes.
@@ -108,6 +109,7 @@ def instantiate(
             for nested nodes too, and must be given.
         libraries: further modules whose public classes may be named, see :func:`locate`.
         elsewhere: argument -> option, for values of ``available`` that are options of other nodes.
+        construct: calls a target, a nested one too, with its checked arguments; None: ``target(**arguments)``.
         available: values that are known only at run time (``num_classes``, ``feature_dim``, ``class_counts`` ...);
             those that the target's signature names, and the node does not set, are passed on.
 
@@ -123,7 +125,7 @@ def instantiate(
     if base is not None and not (isinstance(target, type) and issubclass(target, base)):
         bases = base if isinstance(base, tuple) else (base,)
         raise UserError(f"{where}: `{node['_target_']}` is not a {' or '.join(b.__name__ for b in bases)}.")
-    further: dict[str, Any] = {"libraries": libraries, "base": base} if libraries else {}
+    further: dict[str, Any] = {"libraries": libraries, "base": base, "construct": construct} if libraries else {}
     arguments = {
         key: _build(value, f"{where}.{key}", {**available, **further})
         for key, value in node.items()
@@ -148,7 +150,7 @@ def instantiate(
         if key in node and key in parameters:
             _check_type(f"{where}.{key}", value, parameters[key])
     with described(where, elsewhere):
-        return target(**arguments)
+        return target(**arguments) if construct is None else construct(target, arguments)
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 Six files lead from a path to a batch: the datamodule (``datasets/base.py``) reads paths and labels and makes the
 loaders; ``images/sources.py`` finds a face's image, ``images/decode.py`` turns its bytes into pixels and
-``images/cache.py`` stores them; ``dataset.py`` assembles the batch and ``augment.py`` augments it.
+``images/cache.py`` stores them; ``dataset.py`` assembles the batch and ``augment/pipeline.py`` augments it.
 
 Names are imported when first used, so that ``from mfer_lightning.data import FaceIndex`` costs no import of torch.
 """
@@ -13,8 +13,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mfer_lightning.data.augment import Augment as Augment
-    from mfer_lightning.data.augment import build_augment as build_augment
+    from mfer_lightning.data.augment.build import build_augment as build_augment
+    from mfer_lightning.data.augment.pipeline import Augment as Augment
+    from mfer_lightning.data.augment.transforms import RandomLight as RandomLight
+    from mfer_lightning.data.augment.transforms import RandomWarp as RandomWarp
     from mfer_lightning.data.dataset import FaceDataset as FaceDataset
     from mfer_lightning.data.dataset import ImageStore as ImageStore
     from mfer_lightning.data.datasets.affectnet import AffectNetDataModule as AffectNetDataModule
@@ -40,7 +42,9 @@ if TYPE_CHECKING:
 
 #: Module -> public names that it defines.
 _NAMES = {
-    "augment": ("Augment", "build_augment"),
+    "augment.build": ("build_augment",),
+    "augment.pipeline": ("Augment",),
+    "augment.transforms": ("RandomLight", "RandomWarp"),
     "dataset": ("FaceDataset", "ImageStore"),
     "datasets.affectnet": ("AffectNetDataModule",),
     "datasets.base": ("FaceDataModule",),

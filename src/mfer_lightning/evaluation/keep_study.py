@@ -116,6 +116,7 @@ def _kept(stored: StoredResult, name: str) -> ArchivedRun:
     paths = PathRemover(stored.config)
     table = _table(stored, paths)
     result: dict[str, Any] = paths.remove(stored.result)
+    result.pop("files", None)  # the kept table is rounded, and its archive has checksums of its own
     if isinstance(result["git"], Mapping):
         result["git"] = {**result["git"], "patch": None}  # the patch is not kept
     if isinstance(result.get("model"), Mapping):  # of an evaluation; it belongs to the run above it

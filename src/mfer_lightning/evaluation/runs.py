@@ -16,6 +16,7 @@ from mfer_lightning.evaluation.predictions import Predictions
 from mfer_lightning.evaluation.predictions_csv import COMPRESSED, find_table
 from mfer_lightning.evaluation.schema import SCHEMA_VERSION, Result, validate_result
 from mfer_lightning.evaluation.study_archive import ARCHIVE, ArchivedRun, read_archive, short
+from mfer_lightning.files import sha256_of
 
 RESULT = "result.json"
 CONFIG = "config.yaml"
@@ -84,6 +85,9 @@ class StoredResult:
         if self.archived is not None and split in (None, self.result["split"]):
             table = self.archived.table
         elif self.archived is None and (path := find_table(self.folder, split or self.result["split"])) is not None:
+            files = self.result.get("files")
+            if isinstance(files, Mapping) and sha256_of(path) != files.get(path.name, sha256_of(path)):
+                raise ValueError(f"has a {path.name} that is not the one it was written with: its SHA-256 differs")
             table, name = Predictions.from_csv(path), path.name
         else:
             raise ValueError(f"has no {name}")

@@ -71,12 +71,14 @@ class Uncertainty(TypedDict, total=False):
     """What results have beside their figures since they hold intervals; older ones lack it.
 
     ``intervals`` are 95% intervals of ``metrics``, [low, high] each, None where undefined. ``lists`` stands only where
-    ``mfer evaluate`` was given some (:mod:`mfer_lightning.analysis.face_lists`).
+    ``mfer evaluate`` was given some (:mod:`mfer_lightning.analysis.face_lists`). ``files`` are the SHA-256 of the
+    tables of predictions beside the result.
     """
 
     intervals: dict[str, list[float] | None]
     annotators: AnnotatorFigures | None
     lists: dict[str, Any]
+    files: dict[str, str]
 
 
 class Result(Evaluation, Uncertainty):

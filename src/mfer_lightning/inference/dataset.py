@@ -63,8 +63,9 @@ def open_dataset(config: Mapping[str, Any], loader: Mapping[str, Any], cache: st
     check_least("loader.eval_batch_size", loader["eval_batch_size"], 1)
     check_least("loader.num_workers", loader["num_workers"], 0)
     check_workers(loader["num_workers"])
+    described = {key: value for key, value in config.items() if key != "augment"}  # no checkpoint builds a transform
     datamodule: FaceDataModule = instantiate(
-        config, where="dataset", base=FaceDataModule, augment="none", batch_size=1, cache_dir=cache, **loader
+        described, where="dataset", base=FaceDataModule, augment="none", batch_size=1, cache_dir=cache, **loader
     )
     datamodule.prepare_data()
     datamodule.setup("predict")

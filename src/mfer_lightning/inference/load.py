@@ -29,6 +29,7 @@ def load_model(
     shift: float | None = None,
     precision: str = "float32",
     plugins: Sequence[str] = (),
+    verify: bool = True,
 ) -> Predictor:
     """Load a trained model that takes photos, without executing anything that its file holds.
 
@@ -41,6 +42,7 @@ def load_model(
         precision: ``"float32"``, or ``"bfloat16"``: at least twice as fast where the hardware multiplies it natively,
             half the memory, and probabilities differ by about a hundredth.
         plugins: packages of yours that the model was trained with; importing them executes their code.
+        verify: compare the weights with the checksums that the file holds.
 
     Returns:
         The model: ``.predict(photos)``, ``.embed(photos)``, ``.class_names``.
@@ -56,9 +58,9 @@ def load_model(
                 f"precision={precision}: an ONNX file computes in what it was written in: load the checkpoint, or "
                 "export it with quantize=int8."
             )
-        return Predictor(_onnx_classifier(path, device, flip, shift), batch_size=batch_size)
+        return Predictor(_onnx_classifier(path, device, flip, shift, verify), batch_size=batch_size)
     with plugins_loaded(plugins):
-        model = read_model(where, device)
+        model = read_model(where, device, verify=verify)
     if precision == "bfloat16":
         in_bfloat16(model)
     views = Views.of_metadata(model.metadata, flip, shift)
@@ -91,14 +93,14 @@ def in_bfloat16(model: FERModel) -> FERModel:
     return model
 
 
-def _onnx_classifier(path: Path, device: str, flip: bool | None, shift: float | None) -> Classifier:
+def _onnx_classifier(path: Path, device: str, flip: bool | None, shift: float | None, verify: bool) -> Classifier:
     if device not in ("auto", "cpu"):
         raise UserError(f"device={device}: ONNX files are run on the CPU here. Say device=cpu, or load the checkpoint.")
     try:
         from mfer_lightning.onnx import OnnxModel
     except ImportError as error:
         raise UserError(f"ONNX files need ONNX Runtime: pip install 'mfer_lightning[onnx]' ({error}).") from error
-    model = OnnxModel(path)
+    model = OnnxModel(path, verify=verify)
     wished = Views.of_metadata(model.metadata, flip, shift)
     if wished != model.views:
         named = f"flip={str(flip).lower()}" if wished.flip != model.views.flip else f"shift={shift:g}"

@@ -16,9 +16,10 @@ from mfer_lightning.config.plugins import missing_plugins
 from mfer_lightning.errors import UserError
 from mfer_lightning.inference import file_checks
 from mfer_lightning.inference.checkpoint import checkpoint_path, read_checkpoint
-from mfer_lightning.inference.export.run_results import find_results, publishable
+from mfer_lightning.inference.export.run_results import find_results, publishable, without_folders
 from mfer_lightning.inference.export.safetensors_folder import is_export, read_export, write_export
 from mfer_lightning.nn import MFER, Preprocess
+from mfer_lightning.nn.weights.checksums import check_storages
 from mfer_lightning.views import ONE_VIEW, Views
 
 #: Entries that a checkpoint or an export must have.
@@ -106,7 +107,7 @@ class FERModel(nn.Module):
         The values are plain, and folders of this machine are left out.
         """
         preprocess = self.preprocess.to_config()
-        derived = ("format", "config", "results", "versions", "alignment", *_DERIVED)
+        derived = ("format", "config", "results", "versions", "alignment", "sha256", *_DERIVED)
         config = self.metadata.get("config")
         return {
             "format": NEWEST_FORMAT,
@@ -120,6 +121,7 @@ class FERModel(nn.Module):
             "preprocess": preprocess,
             "alignment": self.metadata.get("alignment") or preprocess["alignment"],
             **{k: v for k, v in self.metadata.items() if k not in derived},
+            "augmentation": without_folders(self.metadata.get("augmentation")),
             "results": find_results(self.source, self.metadata),
             "config": publishable(config) if isinstance(config, Mapping) else None,
             "versions": {
@@ -144,23 +146,29 @@ class FERModel(nn.Module):
         return write_export(self.describe(), self.network.state_dict(), folder, replace=replace)
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path, device: str = "auto") -> FERModel:
+    def from_pretrained(cls, folder: str | Path, device: str = "auto", *, verify: bool = True) -> FERModel:
         """Load what :meth:`save_pretrained` or ``mfer export format=safetensors`` wrote; a local folder, no hub.
+
+        Args:
+            folder: of the export.
+            device: as for :func:`read_model`.
+            verify: compare the weights with the SHA-256 that ``config.json`` holds.
 
         Raises:
             UserError: where it is missing, damaged, unsafe, of a newer format, or inconsistent.
         """
         folder = Path(folder).expanduser()
-        return build_model(*read_export(folder), folder).to(choose_device(device))
+        return build_model(*read_export(folder, verify=verify), folder).to(choose_device(device))
 
 
-def read_model(where: str | Path, device: str = "auto") -> FERModel:
+def read_model(where: str | Path, device: str = "auto", *, verify: bool = True) -> FERModel:
     """Load the model of a run, a checkpoint or an export, without executing anything that the file holds.
 
     Args:
         where: a run's folder, a checkpoint file, or a folder that ``mfer export format=safetensors`` wrote, or a
             file of it.
         device: ``"auto"`` (a GPU where there is one), or a torch device, e.g. ``"cpu"`` or ``"cuda:1"``.
+        verify: compare the weights with the checksums that the file holds.
 
     Returns:
         The model, in evaluation mode.
@@ -169,11 +177,11 @@ def read_model(where: str | Path, device: str = "auto") -> FERModel:
         UserError: where there is no checkpoint, or it is damaged, unsafe, of a newer format, or inconsistent.
     """
     if is_export(where):
-        return FERModel.from_pretrained(where, device)
+        return FERModel.from_pretrained(where, device, verify=verify)
     path = checkpoint_path(where)
     if path.suffix == ".safetensors" or path.name == "config.json":
         if is_export(path.parent):
-            return FERModel.from_pretrained(path.parent, device)
+            return FERModel.from_pretrained(path.parent, device, verify=verify)
         raise UserError(f"{path} does not describe a model: give the folder that mfer export wrote.")
     checkpoint = read_checkpoint(path)
     stored = {
@@ -181,6 +189,8 @@ def read_model(where: str | Path, device: str = "auto") -> FERModel:
         for name, value in checkpoint["state_dict"].items()
         if str(name).startswith("network.")
     }
+    if verify:
+        check_storages(path, (weight for weight in stored.values() if isinstance(weight, Tensor)))
     description = {**checkpoint["mfer"], "epoch": checkpoint.get("epoch")}
     return build_model(description, stored, path).to(choose_device(device))
 

@@ -8,6 +8,7 @@ Apache 2.0).
 
 from __future__ import annotations
 
+import hashlib
 import mmap
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,14 +29,14 @@ _CHUNK = 1 << 22
 Value = int | memoryview
 
 
-def inspect(path: Path) -> dict[str, str]:
+def inspect(path: Path) -> tuple[dict[str, str], str]:
     """Read the metadata of an ONNX file, and refuse what an export of ours never has.
 
     Args:
         path: the file.
 
     Returns:
-        Key -> text.
+        The metadata, key -> text, and the SHA-256 of the graph: operations and weights.
 
     Raises:
         UserError: where the file is missing, cut off or no ONNX file; keeps tensors in other files; uses operators
@@ -59,12 +60,13 @@ class _MalformedError(Exception):
     """The bytes are not a protocol buffer."""
 
 
-def _model(view: memoryview, path: Path) -> dict[str, str]:
-    graphs, metadata = 0, {}
+def _model(view: memoryview, path: Path) -> tuple[dict[str, str], str]:
+    graphs, metadata, digest = 0, {}, ""
     for number, value in _fields(view):
         if number == 7:
             graphs += 1
             _graph(_bytes(value), path)
+            digest = hashlib.sha256(_bytes(value)).hexdigest()
         elif number == 8:
             domain = "".join(_text(v) for n, v in _fields(_bytes(value)) if n == 1)
             _check_domain(domain, path)
@@ -75,7 +77,7 @@ def _model(view: memoryview, path: Path) -> dict[str, str]:
             _refuse(path, "training steps" if number == 20 else "functions of its own")
     if graphs != 1:
         raise _MalformedError(f"{graphs} graphs")
-    return metadata
+    return metadata, digest
 
 
 def _graph(view: memoryview, path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ INPUT = "faces"
 OUTPUTS = ("probabilities", "logits", "feature")
 
 _KEY = "mfer_lightning"
+#: Key of the SHA-256 of graph and metadata. Exports of earlier versions have none.
+_DIGEST = "mfer_lightning.sha256"
 MOST_CLASSES = 1000
 _LONGEST_NAME = 100
 _LONGEST_NOTES = 1 << 22
@@ -49,8 +52,13 @@ class Description:
     quantized: str = "none"
     more: Mapping[str, Any] = field(default_factory=dict)
 
-    def to_notes(self) -> dict[str, str]:
-        """Return key -> text, as ONNX stores them: all of it under one key, and what people look for on its own."""
+    def to_notes(self, graph: str | None = None) -> dict[str, str]:
+        """Return key -> text, as ONNX stores them: all of it under one key, and what people look for on its own.
+
+        Args:
+            graph: SHA-256 of the graph, as :func:`mfer_lightning.onnx.inspect_file.inspect` computes it; None: the file
+                gets no checksum.
+        """
         whole = {
             "format": FORMAT,
             "class_names": list(self.class_names),
@@ -63,22 +71,31 @@ class Description:
             "more": dict(self.more),
         }
         shown = {key: json.dumps(whole[key]) for key in ("class_names", "preprocess", "alignment")}
-        return {_KEY: json.dumps(whole), **shown}
+        text = json.dumps(whole)
+        checksum = {} if graph is None else {_DIGEST: _sha256(graph, text)}
+        return {_KEY: text, **checksum, **shown}
 
     @classmethod
-    def from_notes(cls, notes: Mapping[str, str], source: str) -> Description:
+    def from_notes(cls, notes: Mapping[str, str], source: str, graph: str | None = None) -> Description:
         """Read the notes of a file.
 
         Args:
             notes: key -> text.
             source: the file, for messages.
+            graph: SHA-256 of the file's graph, to be compared with what the notes say; None: it is not compared.
 
         Raises:
-            UserError: where they are missing, of a newer format or make no sense.
+            UserError: where they are missing, of a newer format or make no sense, or the file has changed since it was
+                written.
         """
         text = notes.get(_KEY)
         if text is None:
             raise UserError(f"{source} is not an export of mfer_lightning: its metadata have no `{_KEY}` entry.")
+        if graph is not None and notes.get(_DIGEST, _sha256(graph, text)) != _sha256(graph, text):
+            raise UserError(
+                f"{source} is damaged: its weights, operations or metadata are not those that were written (a checksum "
+                "differs). Copy the file anew, or export the model again."
+            )
         try:
             if len(text) > _LONGEST_NOTES:
                 raise ValueError(f"{len(text):,} characters")
@@ -104,6 +121,10 @@ class Description:
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             reason = " ".join(str(error).split())[:120]
             raise UserError(f"{source}: its metadata do not describe a model ({reason}). Export it anew.") from None
+
+
+def _sha256(graph: str, notes: str) -> str:
+    return hashlib.sha256(f"{graph}\n{notes}".encode()).hexdigest()
 
 
 def _names(value: Any) -> tuple[str, ...]:

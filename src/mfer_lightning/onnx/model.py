@@ -84,6 +84,7 @@ class OnnxModel:
         where: a ``.onnx`` file, or the folder that ``mfer export`` wrote.
         threads: of one prediction; None: ONNX Runtime decides.
         providers: ONNX Runtime's execution providers, in order of preference.
+        verify: compare weights and metadata with the checksum that the file holds.
 
     Attributes:
         description: class names, alignment, preprocessing and provenance, from the file's metadata.
@@ -100,10 +101,12 @@ class OnnxModel:
         *,
         threads: int | None = None,
         providers: Sequence[str] = ("CPUExecutionProvider",),
+        verify: bool = True,
     ) -> None:
         path = Path(where).expanduser()
         self.source = path / FILE if path.is_dir() else path
-        self.description = Description.from_notes(inspect(self.source), str(self.source))
+        notes, graph = inspect(self.source)
+        self.description = Description.from_notes(notes, str(self.source), graph if verify else None)
         self.class_names, self.views = self.description.class_names, self.description.views
         limit_memory()
         options = onnxruntime.SessionOptions()
@@ -112,7 +115,10 @@ class OnnxModel:
         if threads is not None:
             options.intra_op_num_threads = threads
         try:
-            self.session = onnxruntime.InferenceSession(str(self.source), options, providers=list(providers))
+            # Without the fallback to other providers, which prints boxes of its own and hides what is wrong.
+            self.session = onnxruntime.InferenceSession(
+                str(self.source), options, providers=list(providers), enable_fallback=0
+            )
         except Exception as error:  # ONNX Runtime's exceptions share no base class
             raise UserError(f"{self.source} cannot be loaded by ONNX Runtime ({_first_line(error)}).") from error
         self._check_interface()

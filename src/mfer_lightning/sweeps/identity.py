@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mfer_lightning.config.augment_forms import first_form
 from mfer_lightning.config.former_names import with_first_names
 from mfer_lightning.errors import UserError
 
@@ -66,7 +67,7 @@ def config_hash(config: Mapping[str, Any]) -> str:
         >>> config_hash(a) == config_hash({**a, "seed": 1})
         False
     """
-    relevant = json.loads(json.dumps(with_first_names(config)))
+    relevant = json.loads(json.dumps(with_first_names({**config, **_first_augment(config)})))
     dataset = relevant.get("dataset") or {}
     if "root" in dataset:  # where the data folder is does not matter; which dataset in it does
         dataset["root"] = str(dataset["root"]).removeprefix(str(relevant.get("paths", {}).get("data", "")))
@@ -78,6 +79,10 @@ def config_hash(config: Mapping[str, Any]) -> str:
         if dotted not in LATER or node.get(leaf) == LATER[dotted]:
             node.pop(leaf, None)
     return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def _first_augment(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {"augment": first_form(config["augment"])} if "augment" in config else {}
 
 
 def run_name(config: Mapping[str, Any]) -> str:

@@ -13,6 +13,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, RangeSweep
 from omegaconf import DictConfig, OmegaConf
 
+from mfer_lightning.config.former_names import override_of_today
 from mfer_lightning.config.location import config_dir
 from mfer_lightning.config.messages import readable
 from mfer_lightning.config.plugins import plugins_loaded
@@ -94,7 +95,7 @@ def plan_sweep(config_name: str, overrides: Sequence[str], config_dirs: Sequence
     register_sweep_dir(overrides)
     _refuse_external_ranks()
     with readable():
-        parsed = OverridesParser.create().parse_overrides(list(overrides))
+        parsed = OverridesParser.create().parse_overrides([override_of_today(o) for o in overrides])
         fixed = [o.input_line or "" for o in parsed if not o.is_sweep_override()]
         if config_dirs:
             fixed.append(f"hydra.searchpath=[{','.join(str(Path(d).absolute()) for d in config_dirs)}]")

@@ -29,13 +29,12 @@ def build_datamodule(config: Config) -> FaceDataModule:
     """Build the datamodule that ``dataset`` names, with the loader's, the augmentation's and the sampler's options."""
     loader = config["loader"]
     pin = loader["pin_memory"]
-    augment = config["augment"]
     datamodule: FaceDataModule = instantiate(
         config["dataset"],
         where="dataset",
         base=FaceDataModule,
         elsewhere=_ELSEWHERE,
-        augment=instantiate(augment, where="augment") if "_target_" in augment else augment,
+        augment=config["augment"],
         sampler=config["sampler"]["name"],
         batch_size=loader["batch_size"],
         eval_batch_size=loader["eval_batch_size"],

@@ -19,12 +19,13 @@ from mfer_lightning.evaluation.schema import SCHEMA_VERSION, validate_result
 from mfer_lightning.evaluation.uncertainty import annotator_figures, metric_intervals
 from mfer_lightning.figures.learning_curves import plot_learning_curves
 from mfer_lightning.figures.split_figures import draw_figures
-from mfer_lightning.files import write_json
+from mfer_lightning.files import digests, write_json
 from mfer_lightning.inference.checkpoint import read_checkpoint
 from mfer_lightning.inference.match_classes import ClassMatch
 from mfer_lightning.inference.predict_split import SplitName, groups_of, predict_with_trainer, tabulate, write_features
 from mfer_lightning.module import FERModule
 from mfer_lightning.nn.cost import count_parameters
+from mfer_lightning.nn.weights.checksums import check_storages
 from mfer_lightning.reporting.terminal.results import print_result
 from mfer_lightning.tracking.provenance import hardware, peak_memory_bytes, versions
 from mfer_lightning.training.publish_results import publish_result
@@ -82,6 +83,7 @@ def finish(
     plot_learning_curves(run_dir / "metrics.csv", run_dir / "figures" / "learning_curves.png", selection["epoch"])
     draw_figures(run_dir, result, tables[split], int(config["evaluation"]["embedding_points"]))
     publish_result(trainer.loggers, run_dir, result, tables, datamodule)
+    result["files"] = digests(run_dir, [f"predictions_{name}.csv" for name in tables])
     write_json(run_dir / "result.json", result)
     log.info("finished: %s", {k: result["metrics"][k] for k in ("accuracy", "mean_class_accuracy", "macro_f1")})
     print_result(result, run_dir)
@@ -96,14 +98,15 @@ def _select(trainer: L.Trainer, module: FERModule, datamodule: FaceDataModule) -
     assert isinstance(callback, ModelCheckpoint)
     folder = Path(str(callback.dirpath))
     selection: dict[str, Any] = {"rule": protocol.selection, "monitor": protocol.monitor, "split": "val"}
+    path = folder / ("last.ckpt" if protocol.takes_last_epoch else "best.ckpt")
+    checkpoint = read_checkpoint(path)
     if protocol.takes_last_epoch:
-        checkpoint = read_checkpoint(folder / "last.ckpt")
         selection |= {"monitor": None, "split": None, "value": None}
     else:
-        checkpoint = read_checkpoint(folder / "best.ckpt")
         score = callback.best_model_score
         selection["value"] = None if score is None else float(score)
     selection["epoch"] = int(checkpoint["epoch"])
+    check_storages(path, checkpoint["state_dict"].values())
     module.load_state_dict(checkpoint["state_dict"])
     return selection
 

@@ -22,6 +22,7 @@ from mfer_lightning.align.stored_alignment import describe_alignment
 from mfer_lightning.callbacks import History, TrainingDivergedError
 from mfer_lightning.callbacks.interruption import NAME as INTERRUPTED
 from mfer_lightning.config.plugins import plugins_loaded
+from mfer_lightning.data.augment.build import describe_augment
 from mfer_lightning.data.datasets.registry import dataset_info
 from mfer_lightning.data.images.cache import available_cpus
 from mfer_lightning.errors import UserError
@@ -141,6 +142,7 @@ def _train(config: dict[str, Any], run_dir: Path) -> float | None:
         "git": git_state(run_dir),  # now: the checkout may change while the run trains
         "config": config,
         "precision": arithmetic,
+        "augmentation": describe_augment(datamodule.augment),
         **Views.of_metadata(config["evaluation"]).to_config(),
     }
     module = build_module(config, datamodule, metadata)

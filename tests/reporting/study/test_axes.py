@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from mfer_lightning.config.augment_forms import presets
 from mfer_lightning.reporting.study.axes import find_axes, flatten
 
 CE = {"loss.name": "ce", "loss.weight": "0", "attention.name": "none", "lr": "0.1"}
@@ -33,6 +34,23 @@ def test_options_that_change_together_are_one_axis_that_names_the_others():
 
 def test_known_axes_come_first():
     assert keys(CE, {**CE, "lr": "0.2"}, {**CE, "attention.name": "ds"}, DSF) == ["loss.name", "attention.name", "lr"]
+
+
+def augmented(**changes: object) -> dict[str, str]:
+    return flatten({"augment": {"name": "standard", **presets()["standard"], **changes}})
+
+
+def test_an_augmentation_is_compared_option_by_option_and_with_runs_that_stored_its_name_alone():
+    flip, warp = presets()["standard"]["flip"], presets()["standard"]["warp"]
+    before = flatten({"augment": {"name": "standard"}})
+    assert augmented() == before
+    assert [a.title for a in find_axes([before, augmented(flip={**flip, "p": 0})])] == ["augment.flip.p"]
+    assert flatten({"augment": {"name": "standard", "rotate": 20}}) == augmented(warp={**warp, "rotate": 20})
+    assert keys(before, flatten({"augment": {"name": "paper"}})) == ["augment.name"]
+    assert [a.title for a in find_axes([before, augmented(warp=None)])] == ["augment.warp"]
+    blur = {"_target_": "albumentations.GaussianBlur", "p": 0.2}
+    assert [a.title for a in find_axes([before, augmented(blur=blur)])] == ["augment.blur"]
+    assert flatten({"augment": {"name": "of another time"}}) == {"augment.name": "of another time"}
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, cast
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
 from mfer_lightning.data.alignment import read_alignment
-from mfer_lightning.data.augment import build_augment
+from mfer_lightning.data.augment.build import build_augment
 from mfer_lightning.data.dataset import Change, FaceDataset, ImageStore, as_is
 from mfer_lightning.data.datasets.declaration import DatasetInfo
 from mfer_lightning.data.datasets.lookalikes import refuse_lookalike
@@ -50,7 +50,8 @@ class FaceDataModule(L.LightningDataModule, ABC):
         name: the dataset's name, where a class declares several (``affectnet7``); None: the first.
         protocol: name of the protocol without the dataset; None: the dataset's default.
         target: rule of the training target (:data:`~mfer_lightning.data.splits.TARGET_RULES`); None: the protocol's.
-        augment: a function (:data:`~mfer_lightning.data.dataset.Change`), or what ``build_augment`` takes.
+        augment: what :func:`~mfer_lightning.data.augment.build_augment` takes: a name, a transform of albumentations or
+            a list of them, a description, or a function (:data:`~mfer_lightning.data.dataset.Change`).
         sampler: ``"shuffle"``, ``"balanced"`` or ``"sqrt"``.
         batch_size: training faces a step over all ranks together.
         eval_batch_size: faces a step in evaluation over all ranks together; None: ``batch_size``.
@@ -91,7 +92,7 @@ class FaceDataModule(L.LightningDataModule, ABC):
         name: str | None = None,
         protocol: str | None = None,
         target: str | None = None,
-        augment: str | Mapping[str, Any] | Change | None = "paper",
+        augment: str | Mapping[str, Any] | Sequence[Any] | Change | None = "paper",
         sampler: Literal["shuffle", "balanced", "sqrt"] = "shuffle",
         batch_size: int = 64,
         eval_batch_size: int | None = None,
@@ -112,7 +113,7 @@ class FaceDataModule(L.LightningDataModule, ABC):
         self.dataset = name or self.dataset
         self.protocol: Protocol = get_protocol(self.dataset, protocol)
         self.target = target
-        self.augment: Change | None = augment if callable(augment) else build_augment(augment)
+        self.augment: Change | None = build_augment(augment, size)
         if sampler not in SAMPLERS:
             raise UserError(f"sampler={sampler} is no sampler: {nearest(str(sampler), SAMPLERS)}")
         if cache not in ("memmap", "none"):

@@ -4,6 +4,8 @@ Decoding and resizing cost more than everything else that a loader does. A cache
 ``.npy`` format, is shared by all workers, ranks and runs through the page cache, and is named by a hash of what it was
 built from, so that changed images or another size never meet an old cache.
 
+A file ends with a checksum; one that is not what was written is built anew.
+
 A file is built under a temporary name with its full length reserved on disk, flushed, and then renamed, so a file with
 the final name is complete. One process builds while the others wait for its lock; if the building process dies, its
 lock is released and the next one removes the partial file.
@@ -29,6 +31,7 @@ import numpy as np
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
+from mfer_lightning.data.images.cache_checksum import is_intact, seal
 from mfer_lightning.data.images.sources import ImageSource
 from mfer_lightning.errors import UserError
 from mfer_lightning.files import replacing
@@ -98,7 +101,7 @@ def build_cache(
         announce: called, before anything is built, with how large the cache will be and where it goes.
 
     Returns:
-        A ``.npy`` file of (n,H,W,3) uint8.
+        A ``.npy`` file of (n,H,W,3) uint8, whose checksum was compared.
 
     Raises:
         UserError: where an image cannot be read, images differ in size, a process was killed, or the folder or disk
@@ -107,11 +110,14 @@ def build_cache(
     if len(rows) == 0:
         raise ValueError("Expected argument `rows` to name at least one row, but got none.")
     target = folder / f"{label}-{source.fingerprint(rows)[:20]}.npy"
-    if target.exists():
-        return target
     try:
+        if target.exists() and is_intact(target):
+            return target
         folder.mkdir(parents=True, exist_ok=True)
         with _locked(folder / f".{target.stem}.lock"):
+            if target.exists() and not is_intact(target):
+                announce(f"The image cache {target} is damaged, or from an earlier version: it is built anew.")
+                target.unlink()
             if not target.exists():  # else another process built it while this one waited
                 for stale in folder.glob(f".{target.stem}-*.part"):
                     stale.unlink(missing_ok=True)  # this process holds the lock: the builder of this file is dead
@@ -142,6 +148,7 @@ def _build(
             with temporary.open("r+b") as file:  # a full disk is an error here, and a crash while writing to a mapping
                 os.posix_fallocate(file.fileno(), 0, temporary.stat().st_size)
         _fill(source, rows, temporary, available_cpus() if workers is None else workers)
+        seal(temporary)
 
 
 def _fill(source: ImageSource, rows: NDArray[np.int64], path: Path, workers: int) -> None:

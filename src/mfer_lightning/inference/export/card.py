@@ -68,6 +68,7 @@ def model_card(description: Mapping[str, Any], kind: str, measured: Sequence[str
         front_matter=yaml.safe_dump(front, sort_keys=False, allow_unicode=True),
         licence=licence_note(description.get("dataset")),
         config=description.get("config") or {},
+        augmentation=_augmentation(description.get("augmentation")),
         results=results,
         measured=measured,
         views=Views.of_metadata(description),
@@ -83,6 +84,30 @@ def licence_note(dataset: str | None) -> str:
     """
     known = find_dataset(dataset)
     return UNKNOWN_LICENCE if known is None else known.licence
+
+
+def _augmentation(described: Any) -> dict[str, Any] | None:
+    """Write what ``albumentations.to_dict`` said of the training's transforms in words, one line a transform."""
+    whole = described.get("transform") if isinstance(described, Mapping) else None
+    if whole is None:
+        return None
+    transforms = whole.get("transforms") if isinstance(whole, Mapping) else [whole]
+    version = f"albumentations {described.get('__version__')}"
+    return {"library": _one_line(version), "transforms": [_one_line(_call(t)) for t in transforms or ()]}
+
+
+def _call(value: Any) -> str:
+    """Write a described transform as the call that makes it, and any other value as it is."""
+    if isinstance(value, list):
+        return f"[{', '.join(_call(item) for item in value)}]"
+    if not isinstance(value, Mapping) or "__class_fullname__" not in value:
+        return str(value)
+    name = str(value["__class_fullname__"]).rpartition(".")[2]
+    return f"{name}({', '.join(f'{k}={_call(v)}' for k, v in value.items() if k != '__class_fullname__')})"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split()).replace("`", "'")[:1000]
 
 
 def _index_entry(result: Mapping[str, Any], dataset: str) -> dict[str, Any]:

@@ -15,11 +15,12 @@ from mfer_lightning.inference.export.parity import TOLERANCE, Comparison, Faces,
 from mfer_lightning.inference.export.quantise import quantise
 from mfer_lightning.inference.model import FERModel
 from mfer_lightning.onnx import Description, OnnxModel
+from mfer_lightning.onnx.inspect_file import inspect
 from mfer_lightning.onnx.model import FILE
 from mfer_lightning.views import Views
 
 #: Entries of a description that go into the file's metadata beside those that are needed to use it.
-_MORE = ("dataset", "protocol", "epoch", "data_hash", "git", "versions", "network")
+_MORE = ("dataset", "protocol", "epoch", "data_hash", "git", "versions", "network", "augmentation")
 
 
 def save_onnx(
@@ -113,7 +114,6 @@ def annotate(path: Path, model: FERModel, size: int, quantized: str = "none") ->
         more={key: said[key] for key in _MORE if key in said},
     )
     proto = onnx.load(str(path))
-    onnx.helper.set_model_props(proto, notes.to_notes())
     proto.producer_name, proto.doc_string = "mfer_lightning", ""
     for node in proto.graph.node:
         del node.metadata_props[:]
@@ -125,5 +125,9 @@ def annotate(path: Path, model: FERModel, size: int, quantized: str = "none") ->
     kept = [entry for entry in proto.opset_import if entry.domain in used]
     del proto.opset_import[:]
     proto.opset_import.extend(kept)
+    del proto.metadata_props[:]
+    onnx.save(proto, str(path))
+    _, graph = inspect(path)
+    onnx.helper.set_model_props(proto, notes.to_notes(graph))
     onnx.checker.check_model(proto)
     onnx.save(proto, str(path))

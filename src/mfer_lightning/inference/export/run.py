@@ -45,6 +45,7 @@ def export(
     replace: bool = False,
     quantize: str = "none",
     faces: int = 256,
+    verify: bool = True,
     data: str | None = None,
     cache: str | None = None,
     loader: Mapping[str, Any] | None = None,
@@ -58,6 +59,7 @@ def export(
         replace: replace an earlier export in that folder.
         quantize: of an ONNX file: ``"none"`` or ``"int8"``.
         faces: validation faces for the comparison of an ONNX file with the checkpoint; 0: none are read.
+        verify: compare the weights with the checksums in their file.
         data: the data root; None: where the data were when the checkpoint was trained.
         cache: folder of decoded images; None: the default.
         loader: ``eval_batch_size`` and ``num_workers`` for reading validation faces.
@@ -73,7 +75,7 @@ def export(
     if quantize != "none" and format != "onnx":
         raise UserError(f"quantize={quantize} belongs to format=onnx.")
     check_least("faces", faces, 0)
-    model = read_model(checkpoint, "cpu")
+    model = read_model(checkpoint, "cpu", verify=verify)
     kind = format if quantize == "none" else f"{format}-{quantize}"
     folder = _default_folder(model, kind) if output is None else Path(output).expanduser()
     check_free(folder, replace=replace)

@@ -74,17 +74,27 @@ def publishable(config: Mapping[str, Any]) -> dict[str, Any]:
     paths = config.get("paths")
     data = str(paths.get("data", "")) if isinstance(paths, Mapping) else ""
     return {
-        key: {"data": "data", "runs": "runs", "cache": None} if key == "paths" else _without_folders(value, data)
+        key: {"data": "data", "runs": "runs", "cache": None} if key == "paths" else without_folders(value, data)
         for key, value in config.items()
         if key not in ("logger", "trainer")
     }
 
 
-def _without_folders(value: Any, data: str) -> Any:
+def without_folders(value: Any, data: str = "") -> Any:
+    """Copy plain values without the folders of one machine.
+
+    Args:
+        value: plain.
+        data: folder of the datasets; paths below it begin with ``data`` in the copy. Of all others the last name stays.
+
+    Example:
+        >>> without_folders({"font": "/fonts/a.ttf", "p": 0.5})
+        {'font': 'a.ttf', 'p': 0.5}
+    """
     if isinstance(value, Mapping):
-        return {key: _without_folders(item, data) for key, item in value.items()}
+        return {key: without_folders(item, data) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_without_folders(item, data) for item in value]
+        return [without_folders(item, data) for item in value]
     if not isinstance(value, str):
         return value
     if data and (value == data or value.startswith(data.rstrip("/") + "/")):

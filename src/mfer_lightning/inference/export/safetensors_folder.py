@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from mfer_lightning.errors import UserError
-from mfer_lightning.files import write_json, write_text
+from mfer_lightning.files import atomic_path, sha256_of, write_json, write_text
 from mfer_lightning.inference.export.atomic_folder import atomic_folder
 from mfer_lightning.inference.export.card import model_card
 
@@ -53,17 +53,20 @@ def write_export(
     target = Path(folder).expanduser()
     tensors = {name: value.detach().cpu().contiguous() for name, value in weights.items()}
     with atomic_folder(target, replace=replace) as temporary:
-        save_file(tensors, temporary / WEIGHTS, metadata={"format": "pt"})
-        write_json(temporary / CONFIG, dict(description))
+        with atomic_path(temporary / WEIGHTS) as path:  # save_file gives permissions of its own, not the umask's
+            save_file(tensors, path, metadata={"format": "pt"})
+        digests = {WEIGHTS: sha256_of(temporary / WEIGHTS)}
+        write_json(temporary / CONFIG, {**description, "sha256": digests})
         write_text(temporary / CARD, model_card(description, "safetensors"))
     return target
 
 
-def read_export(folder: str | Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+def read_export(folder: str | Path, *, verify: bool = True) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     """Read a folder that :func:`write_export` wrote. Nothing in it is executed, and nothing outside it is read.
 
     Args:
         folder: a local folder.
+        verify: compare the weights with their SHA-256 in ``config.json``. Exports of earlier versions have none.
 
     Returns:
         The description and the weights, which are memory-mapped.
@@ -77,7 +80,14 @@ def read_export(folder: str | Path) -> tuple[dict[str, Any], dict[str, torch.Ten
     for path in (folder / CONFIG, folder / WEIGHTS):
         if not path.is_file():  # devices and pipes are not files either
             raise UserError(f"{folder} holds no {path.name}: it is not a whole export. Export the model anew.")
-    return _read_config(folder / CONFIG), _read_weights(folder / WEIGHTS)
+    description, weights = _read_config(folder / CONFIG), _read_weights(folder / WEIGHTS)
+    digests = description.get("sha256")
+    if verify and isinstance(digests, Mapping) and digests.get(WEIGHTS) != sha256_of(folder / WEIGHTS):
+        raise UserError(
+            f"{folder / WEIGHTS} is damaged, or belongs to another export: its SHA-256 is not the one in {CONFIG}. "
+            "Copy the folder anew, or export the model again."
+        )
+    return description, weights
 
 
 def _read_config(path: Path) -> dict[str, Any]:

@@ -38,6 +38,7 @@ def predict(
     workers: int = 0,
     device: str = "auto",
     precision: str = "float32",
+    verify: bool = True,
     fps: float | None = 5.0,
     smooth: float = 0.5,
     seconds: float | None = None,
@@ -61,6 +62,7 @@ def predict(
         workers: processes that read photos and find faces; 0: this one.
         device: ``"auto"``, or a torch device.
         precision: ``"float32"`` or ``"bfloat16"``.
+        verify: compare the weights with the checksums in their file.
         fps: frames a second of a video; None: all.
         smooth: seconds over which a person's emotions are averaged in a video; 0: not at all.
         seconds: stop a video after these; None: at its end.
@@ -90,7 +92,9 @@ def predict(
     watched = is_camera(source) or is_video(source)
     photos = None if watched else find_photos(source, leave_out=folder)
     looks: dict[str, Any] = {"aligned": aligned, "faces": faces, "detector": dict(detector or {})}
-    model = load_model(checkpoint, device, batch_size=batch_size, flip=flip, shift=shift, precision=precision)
+    model = load_model(
+        checkpoint, device, batch_size=batch_size, flip=flip, shift=shift, precision=precision, verify=verify
+    )
     model.finder(**looks)
     for note in () if aligned else model.notes:
         print(f"Note: {note}.", flush=True)

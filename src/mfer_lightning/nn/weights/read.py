@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from mfer_lightning.errors import UserError, nearest
+from mfer_lightning.nn.weights.checksums import check_storages
 from mfer_lightning.nn.weights.safety import check_weights_file
 
 _WRAPPERS = ("state_dict", "model", "module", "state_dict_ema", "model_ema")
@@ -53,6 +54,8 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"{path} cannot be read as weights: {reason}. It may be damaged; get it anew.") from error
     state = tensors_of(content, str(path))
+    if path.suffix != ".safetensors":
+        check_storages(path, state.values())
     for name, value in state.items():
         plain = value.layout is torch.strided and value.device.type == "cpu" and not value.is_quantized
         if not plain or not is_stored_whole(value):

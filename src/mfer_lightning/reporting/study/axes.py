@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mfer_lightning.config.augment_forms import with_transforms
 from mfer_lightning.config.former_names import with_first_names
+from mfer_lightning.errors import UserError
 from mfer_lightning.sweeps.identity import IRRELEVANT
 
 #: A configuration as dotted names and values in words.
@@ -74,7 +76,7 @@ def flatten(config: Mapping[str, Any]) -> dict[str, str]:
         >>> flatten({"loss": {"name": "dsf", "feature": None}, "seed": 3, "paths": {"runs": "runs"}})
         {'loss.name': 'dsf', 'loss.feature': 'none'}
     """
-    config = with_first_names(config)
+    config = with_first_names({**config, **_augment_written_out(config)})
     found: dict[str, str] = {}
     paths = config.get("paths")
     data = str(paths.get("data", "")) if isinstance(paths, Mapping) else ""
@@ -93,6 +95,17 @@ def flatten(config: Mapping[str, Any]) -> dict[str, str]:
 
     walk(config, "")
     return found
+
+
+def _augment_written_out(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Write the augmentation as its transforms, so that runs of before are compared option by option as well."""
+    node = config.get("augment")
+    if not isinstance(node, Mapping) or "_target_" in node:
+        return {}
+    try:
+        return {"augment": with_transforms(node)}
+    except UserError:  # of a version that had other names
+        return {}
 
 
 def in_words(value: Any) -> str:
@@ -155,7 +168,7 @@ def title_of(key: str) -> str:
         >>> title_of("dataset.label_noise"), title_of("teacher.name"), title_of("optimizer.eps")
         ('label noise', 'teacher', 'optimizer.eps')
     """
-    return TITLES.get(key, key.removesuffix(".name"))
+    return TITLES.get(key, key.removesuffix(".name").removesuffix("._target_"))
 
 
 def simplicity(value: str) -> tuple[int, float, str]:

@@ -18,7 +18,11 @@ _VERDICTS = {0: "healthy", 1: "usable, with the warnings above", 2: "unusable as
 
 
 def print_examination(
-    found: Examination, sheet: Path | None, lists: Mapping[Path, int] | None = None, console: Console | None = None
+    found: Examination,
+    sheet: Path | None,
+    lists: Mapping[Path, int] | None = None,
+    console: Console | None = None,
+    preview: Path | None = None,
 ) -> None:
     """Print an examination: what it is, counts by class and split, looks, findings, verdict.
 
@@ -27,6 +31,7 @@ def print_examination(
         sheet: the contact sheet, or None.
         lists: files of shared faces -> how many they list.
         console: where to print; None is the terminal.
+        preview: the sheet of augmented faces, or None.
     """
     console = console or Console()
     console.print()
@@ -53,6 +58,8 @@ def print_examination(
     console.print(f"\nVerdict: [bold]{_VERDICTS[found.exit_code]}[/].")
     if sheet is not None:
         console.print(f"Contact sheet: {escape(str(sheet))}", soft_wrap=True, highlight=False)
+    if preview is not None:
+        console.print(f"Augmented faces: {escape(str(preview))}", soft_wrap=True, highlight=False)
     for file, count in (lists or {}).items():
         console.print(f"Shared faces: {escape(str(file))} ({count:,})", soft_wrap=True, highlight=False)
 

@@ -1,0 +1,96 @@
+"""Build an augmentation from a name, a configuration, or transforms of albumentations."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+from mfer_lightning.config.augment_forms import with_transforms
+from mfer_lightning.config.instantiate import LIBRARIES, instantiate
+from mfer_lightning.errors import UserError
+
+if TYPE_CHECKING:
+    from mfer_lightning.data.dataset import Change
+
+
+def build_augment(spec: Any, size: int | None = None) -> Change | None:
+    """Build an augmentation.
+
+    Args:
+        spec: a name of ``conf/augment``; a mapping as those files hold, or with a preset's ``name`` and older options
+            that replace the preset's, e.g. ``{"name": "standard", "rotate": 20}``; a transform of albumentations
+            (``albumentations.Compose`` is one), or a list of them; or a function of (images, seed, epoch, rows), which
+            is returned as it is.
+        size: side of the faces; the augmentation is tried out on random pictures of this size. None: it is not.
+
+    Returns:
+        The augmentation; None where it does nothing.
+
+    Raises:
+        UserError: for unknown names or arguments, illegal values, and transforms that do not fit.
+
+    Example:
+        >>> build_augment({"name": "paper", "flip": 0.3})
+        Augment(flip=HorizontalFlip(p=0.3))
+    """
+    library = sys.modules.get("albumentations")  # a transform cannot be there before it was imported
+    if library is not None and isinstance(spec, (library.BasicTransform, library.BaseCompose)):
+        return build_augment([spec], size)
+    if callable(spec):
+        return cast("Change", spec)
+    if isinstance(spec, Mapping) and "_target_" in spec:
+        return build_augment(instantiate(spec, where="augment"), size)
+    if spec is None or isinstance(spec, (str, Mapping)):
+        steps = with_transforms(spec if isinstance(spec, Mapping) else {"name": spec})
+        del steps["name"]
+        if not steps:
+            return None
+        spec = _build(steps)
+    from mfer_lightning.data.augment.pipeline import Augment
+
+    try:
+        augment = Augment(spec)
+    except (ValueError, TypeError) as error:
+        raise UserError(f"augment: {error}") from error
+    if size is not None:
+        augment.try_out(size)
+    return augment or None
+
+
+def describe_augment(augment: Change | None) -> dict[str, Any] | None:
+    """Describe an augmentation in plain values, for a run's metadata.
+
+    Returns:
+        What ``albumentations.to_dict`` says of its transforms; None for no augmentation, or a function of the user's.
+    """
+    describe = getattr(augment, "to_dict", None)
+    described: dict[str, Any] | None = None if describe is None else describe()
+    return described
+
+
+def _build(steps: Mapping[str, Any]) -> dict[str, Any]:
+    import albumentations
+
+    bases = (albumentations.BasicTransform, albumentations.BaseCompose)
+    return {
+        name: instantiate(
+            step, where=f"augment.{name}", base=bases, libraries=LIBRARIES["augment"], construct=_strictly
+        )
+        for name, step in steps.items()
+    }
+
+
+def _strictly(kind: Any, arguments: Mapping[str, Any]) -> Any:
+    """Build a transform: albumentations only warns of some wrong arguments, and raises all kinds of errors."""
+    validated = kind.__init__.__module__ == "albumentations.core.validation"
+    try:
+        return kind(**arguments, **({"strict": True} if validated else {}))
+    except Exception as error:
+        refused: list[Any] = getattr(error.__cause__, "errors", list)()  # pydantic's
+        if refused and refused[0]["loc"]:
+            name, why = refused[0]["loc"][0], refused[0]["msg"]
+            said = f"Expected argument `{name}` to be legal ({why}), but got {arguments.get(name)}."
+        else:
+            said = " ".join(str(error).split())
+        raise ValueError(said if isinstance(error, ValueError) else f"{type(error).__name__}: {said}") from error

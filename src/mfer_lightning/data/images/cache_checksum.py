@@ -1,0 +1,52 @@
+"""The checksum at the end of a cache file, which says whether its images are those that were written."""
+
+from __future__ import annotations
+
+import os
+import time
+import zlib
+from pathlib import Path
+
+#: Before it the array, which NumPy maps without looking at what follows.
+_MARK = b"mfer-crc32 "
+#: The mark, eight hexadecimal digits, a blank, and nineteen digits of nanoseconds.
+_LENGTH = len(_MARK) + 28
+_CHUNK = 1 << 24
+
+#: Larger files are read again only if they were touched since they were written: reading them takes seconds.
+ALWAYS_BELOW = 1 << 30
+
+
+def seal(path: Path) -> None:
+    """Append the CRC-32 of a file and the time, which becomes the file's own time of modification.
+
+    Args:
+        path: a whole file without a checksum.
+    """
+    checksum, now = _crc32(path, path.stat().st_size), time.time_ns()
+    with path.open("ab") as file:
+        file.write(_MARK + f"{checksum:08x} {now:019d}".encode())
+    os.utime(path, ns=(now, now))
+
+
+def is_intact(path: Path) -> bool:
+    """Whether a file's bytes are those that :func:`seal` saw; False as well for a file without a checksum."""
+    size = path.stat().st_size - _LENGTH
+    if size < 0:
+        return False
+    with path.open("rb") as file:
+        file.seek(size)
+        end = file.read()
+    if not end.startswith(_MARK):
+        return False
+    stated, _, written = end.removeprefix(_MARK).partition(b" ")
+    untouched = written.isdigit() and path.stat().st_mtime_ns == int(written)
+    return (untouched and size >= ALWAYS_BELOW) or f"{_crc32(path, size):08x}".encode() == stated
+
+
+def _crc32(path: Path, size: int) -> int:
+    checksum = 0
+    with path.open("rb") as file:
+        while size > 0 and (chunk := file.read(min(_CHUNK, size))):
+            checksum, size = zlib.crc32(chunk, checksum), size - len(chunk)
+    return checksum

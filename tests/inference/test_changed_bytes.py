@@ -1,0 +1,169 @@
+"""One changed bit inside the weights is refused, in every form of a model, and nothing else is."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import stat
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from inference.conftest import Forms
+
+from mfer_lightning import load_model
+from mfer_lightning.callbacks import AtomicCheckpointIO
+from mfer_lightning.errors import UserError
+from mfer_lightning.inference.model import FERModel, read_model
+from mfer_lightning.nn.weights.read import read_state
+from mfer_lightning.onnx import OnnxModel
+
+FLIPS = 40
+
+
+@contextmanager
+def umask(value: int) -> Iterator[None]:
+    before = os.umask(value)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+def flip(path: Path, position: int, bit: int) -> None:
+    """Flip one bit of a file."""
+    with path.open("r+b") as file:
+        file.seek(position)
+        byte = file.read(1)[0]
+        file.seek(position)
+        file.write(bytes([byte ^ (1 << bit)]))
+
+
+def storages(path: Path) -> list[range]:
+    """Where the weights lie in a file of torch.save."""
+    with zipfile.ZipFile(path) as archive, path.open("rb") as file:
+        found = []
+        for member in archive.infolist():
+            if "/data/" in member.filename and member.file_size:
+                file.seek(member.header_offset + 26)
+                name, extra = (int.from_bytes(file.read(2), "little") for _ in range(2))
+                start = member.header_offset + 30 + name + extra
+                found.append(range(start, start + member.file_size))
+        return found
+
+
+def initializers(path: Path) -> list[range]:
+    """Where the weights lie in an ONNX file."""
+    onnx = pytest.importorskip("onnx")
+    content = path.read_bytes()
+    raws = [i.raw_data for i in onnx.load(str(path)).graph.initializer if len(i.raw_data) >= 64]
+    return [range(content.index(raw), content.index(raw) + len(raw)) for raw in raws]
+
+
+def places(path: Path) -> list[range]:
+    if path.suffix == ".safetensors":
+        return [range(8 + int.from_bytes(path.read_bytes()[:8], "little"), path.stat().st_size)]
+    return initializers(path) if path.suffix == ".onnx" else storages(path)
+
+
+@pytest.mark.parametrize("form", ["checkpoint", "safetensors", "onnx"])
+def test_forty_of_forty_flipped_bits_are_refused(forms: Forms, tmp_path: Path, form: str) -> None:
+    source: Path = getattr(forms, form)
+    copy = tmp_path / source.name
+    shutil.copytree(source, copy) if source.is_dir() else shutil.copy(source, copy)
+    file = {"checkpoint": copy, "safetensors": copy / "model.safetensors", "onnx": copy / "model.onnx"}[form]
+    whole, where = file.read_bytes(), [at for part in places(file) for at in part]
+    assert len(where) > 10_000
+    drawn = random.Random(0)
+    load_model(copy, "cpu")
+    for _ in range(FLIPS):
+        flip(file, drawn.choice(where), drawn.randrange(8))
+        with pytest.raises(UserError, match=r"damaged|not finite"):
+            load_model(copy, "cpu")
+        file.write_bytes(whole)
+    load_model(copy, "cpu")
+
+
+@pytest.mark.parametrize("form", ["checkpoint", "safetensors", "onnx"])
+def test_without_verification_a_changed_weight_is_loaded_as_it_is(forms: Forms, tmp_path: Path, form: str) -> None:
+    source: Path = getattr(forms, form)
+    copy = tmp_path / source.name
+    shutil.copytree(source, copy) if source.is_dir() else shutil.copy(source, copy)
+    file = {"checkpoint": copy, "safetensors": copy / "model.safetensors", "onnx": copy / "model.onnx"}[form]
+    flip(file, places(file)[0][0], 0)
+    with pytest.raises(UserError, match="damaged"):
+        load_model(copy, "cpu")
+    assert load_model(copy, "cpu", verify=False).class_names == forms.model.class_names
+
+
+def test_a_changed_graph_or_description_of_an_onnx_file_is_refused(forms: Forms, tmp_path: Path) -> None:
+    copy = Path(shutil.copy(forms.onnx / "model.onnx", tmp_path / "model.onnx"))
+    whole = copy.read_bytes()
+    at = whole.index(b'"fear"')
+    copy.write_bytes(whole[: at + 1] + b"dear" + whole[at + 5 :])
+    with pytest.raises(UserError, match="a checksum differs"):
+        OnnxModel(copy)
+
+
+def test_what_is_not_read_is_not_checked(forms: Forms, tmp_path: Path) -> None:
+    """Loading a model reads the network's weights, and takes no time for the optimiser's state."""
+    content = torch.load(forms.checkpoint, weights_only=True)
+    content["optimizer_states"] = [{"exp_avg": torch.arange(1000.0)}]
+    path = tmp_path / "with_state.ckpt"
+    torch.save(content, path)
+    at = path.read_bytes().index(np.arange(1000, dtype=np.float32).tobytes())
+    flip(path, at + 100, 3)
+    read_model(path, "cpu")
+    with pytest.raises(UserError, match="some of its numbers are not those that were written"):
+        AtomicCheckpointIO().load_checkpoint(path, weights_only=True)  # a resumed training reads everything
+
+
+def test_weights_to_train_from_are_checked_too(forms: Forms, tmp_path: Path) -> None:
+    path = Path(shutil.copy(forms.checkpoint, tmp_path / "a.ckpt"))
+    weights = tmp_path / "weights.pth"
+    torch.save(torch.load(path, weights_only=True)["state_dict"], weights)
+    read_state(weights)
+    flip(weights, storages(weights)[3][0], 1)
+    with pytest.raises(UserError, match="some of its numbers are not those that were written"):
+        read_state(weights)
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o002, 0o077])
+def test_exports_have_the_permissions_that_the_umask_gives(forms: Forms, tmp_path: Path, mask: int) -> None:
+    from mfer_lightning.inference.export.onnx_file import save_onnx
+    from mfer_lightning.inference.export.parity import random_faces
+
+    with umask(mask):
+        forms.model.save_pretrained(tmp_path / "st")
+        save_onnx(forms.model, tmp_path / "onnx", [random_faces(64, True)], size=64)
+    files = [f for f in tmp_path.rglob("*") if f.is_file()]
+    assert len(files) == 6
+    assert {stat.S_IMODE(f.stat().st_mode) for f in files} == {0o666 & ~mask}
+    assert {stat.S_IMODE(d.stat().st_mode) for d in (tmp_path / "st", tmp_path / "onnx")} == {0o777 & ~mask}
+
+
+def test_exports_of_earlier_versions_have_no_checksum_and_load(forms: Forms, tmp_path: Path) -> None:
+    import json
+
+    copy = Path(shutil.copytree(forms.safetensors, tmp_path / "st"))
+    config = json.loads((copy / "config.json").read_text())
+    assert set(config.pop("sha256")) == {"model.safetensors"}
+    (copy / "config.json").write_text(json.dumps(config))
+    assert FERModel.from_pretrained(copy, "cpu").class_names == forms.model.class_names
+
+
+def test_a_damaged_onnx_file_prints_nothing(forms: Forms, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """ONNX Runtime prints boxes when it cannot load a file; the reason is in our own message."""
+    onnx = pytest.importorskip("onnx")
+    proto = onnx.load(str(forms.onnx / "model.onnx"))
+    proto.graph.node[0].op_type = "NoSuchOperator"
+    path = tmp_path / "model.onnx"
+    onnx.save(proto, str(path))
+    with pytest.raises(UserError, match="cannot be loaded by ONNX Runtime"):
+        OnnxModel(path, verify=False)
+    assert capfd.readouterr() == ("", "")
