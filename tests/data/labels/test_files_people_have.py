@@ -65,7 +65,7 @@ class TestATableBesideFolders:
         refused(root, "disagree on 1 of 2 images", "anger/1.jpg is happiness", "dataset.table=labels.csv", "table=none")
         assert labels(read_folder(root, table="labels.csv"))["anger/1.jpg"] == "happiness"
         assert labels(read_folder(root, table="none"))["anger/1.jpg"] == "anger"
-        refused(root, "there is no such file", table="other.csv")
+        refused(root, "there is no file other.csv", table="other.csv")
 
     @pytest.mark.parametrize("shift", [0, 1])
     def test_numbered_class_folders_contradict_too(self, tmp_path: Path, shift: int) -> None:
@@ -115,6 +115,10 @@ class TestATableBesideFolders:
             table(tmp_path, f"image,emotion\n{rows}", *images, name=f"{part}_labels.csv")
         index = read_folder(tmp_path)
         assert index.partition.tolist() == ["train"] * 2 + ["val"] * 2 + ["test"] * 2
+        both = ["train_labels.csv", "val_labels.csv"]
+        assert read_folder(tmp_path, table=both).partition.tolist() == ["train"] * 2 + ["val"] * 2
+        (tmp_path / "val_labels.csv").write_text("image,emotion\nval/happy/val-happy.jpg,sad\n")
+        refused(tmp_path, "disagree on 1 of 5", "dataset.table=[test_labels.csv,train_labels.csv,val_labels.csv]")
         shutil.copy(tmp_path / "train_labels.csv", tmp_path / "test_labels.csv")
         refused(tmp_path, "lists train/happy/train-happy.jpg, which another table")
 
@@ -191,6 +195,8 @@ class TestNumbers:
             (("0", "5"), ["a", "b", "c"], "no name for the label 5"),
             (("1", "happy"), None, "some labels are numbers (1) and others names (happy)"),
             (("0.5", "1"), ["a", "b"], "the label 0.5 is not a whole number"),
+            (('"0,5"', "1"), ["a", "b"], "the label 0,5 is not a whole number"),
+            (("nan", "sad"), None, "line 2: expected a path and a label"),
             (("0", "1"), "afectnet8", "did you mean 'affectnet8'"),
             (("0", "1"), ["a", "A"], "two or more different classes"),
             (("joy", "awe"), ["joy", "sad"], "awe is not among dataset.class_names"),

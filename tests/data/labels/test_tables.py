@@ -91,6 +91,11 @@ def test_what_is_no_table(tmp_path: Path, content: str | bytes, message: str) ->
         read(tmp_path / "t", content)
 
 
+def test_a_first_row_of_numbers_is_no_header(tmp_path: Path) -> None:
+    assert read(tmp_path / "t", "00001,3\n00002,4\n").columns == {0: ["00001", "00002"], 1: ["3", "4"]}
+    assert len(read(tmp_path / "t", "0,1\na.jpg,4\n")) == 1  # as pandas numbers columns without names
+
+
 def test_a_header_alone(tmp_path: Path) -> None:
     assert len(read(tmp_path / "t", "image,label\n")) == 0
 

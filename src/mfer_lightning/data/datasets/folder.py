@@ -16,7 +16,6 @@ Any of these layouts::
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,10 +32,11 @@ from mfer_lightning.data.datasets.registry import (
 from mfer_lightning.data.index import PARTITIONS, FaceIndex
 from mfer_lightning.data.labels.class_folders import PARTITION_FOLDERS, find_partitions, left_out, scan_class_folders
 from mfer_lightning.data.labels.face_tables import FoundTable, find_tables, inspect, partition_of, read_faces
-from mfer_lightning.data.labels.image_files import listing, some
-from mfer_lightning.data.labels.numbers import Given, is_number, read_labels, whole_number
+from mfer_lightning.data.labels.image_files import listing
+from mfer_lightning.data.labels.numbers import Given, is_number, read_labels
+from mfer_lightning.data.labels.table_or_folders import compare, emotion_folders
 from mfer_lightning.data.protocols import Protocol
-from mfer_lightning.emotions import EMOTIONS, canonical
+from mfer_lightning.emotions import canonical
 from mfer_lightning.errors import UserError
 
 #: Both layouts of class folders have one name: they differ in whether there are partitions.
@@ -70,7 +70,7 @@ class FolderDataModule(FaceDataModule):
     Args:
         root: the folder, or the table itself.
         protocol: ``auto``, ``native`` or ``holdout``; None: ``auto``.
-        table: file name of the table in the folder; ``"none"``: read class folders; None: the table where there is one.
+        table: name of the table in the folder, or several; ``"none"``: read class folders; None: what is there.
         columns: role (``path``, ``label``, ``split``) -> the table's column, where its name is not a usual one.
         class_names: what labels mean: names in the order of their numbers, number -> name, or a dataset's name.
         options: as :class:`FaceDataModule`.
@@ -83,7 +83,7 @@ class FolderDataModule(FaceDataModule):
         root: str | Path,
         *,
         protocol: str | None = "auto",
-        table: str | None = None,
+        table: str | Sequence[str] | None = None,
         columns: Mapping[str, Any] | None = None,
         class_names: Given = None,
         **options: Any,
@@ -112,7 +112,7 @@ class FolderDataModule(FaceDataModule):
 def read_folder(
     root: str | Path,
     *,
-    table: str | None = None,
+    table: str | Sequence[str] | None = None,
     columns: Mapping[str, Any] | None = None,
     class_names: Given = None,
     trust_labels: bool = False,
@@ -145,13 +145,15 @@ def read_folder(
     if root.is_file():
         return _read_tables(root.parent, [_usable(inspect(root, columns))], class_names)
     if table is not None and table != NO_TABLE:
-        if not (root / table).is_file():
-            raise UserError(f"dataset.table={table}: there is no such file in {root}.")
-        return _read_tables(root, [_usable(inspect(root / table, columns))], class_names)
+        paths = [root / name for name in ([table] if isinstance(table, str) else table)]
+        for path in paths:
+            if not path.is_file():
+                raise UserError(f"dataset.table={table}: there is no file {path.name} in {root}.")
+        return _read_tables(root, _choose(root, [_usable(inspect(path, columns)) for path in paths]), class_names)
     if not trust_labels:
         _refuse_known(root)
     partitions = find_partitions(root, PARTITION_FOLDERS) or ({"train": "."} if listing(root)[0] else {})
-    emotions = _emotion_folders(root, partitions)
+    emotions = emotion_folders(root, partitions)
     tables = [] if table == NO_TABLE else find_tables(root, columns)
     if emotions:  # other texts may be any list; the class folders say enough
         tables = [one for one in tables if one.path.suffix.lower() == ".csv"]
@@ -202,17 +204,6 @@ def _choose(root: Path, tables: list[FoundTable]) -> list[FoundTable]:
     return tables
 
 
-def _emotion_folders(root: Path, partitions: Mapping[str, str]) -> list[str]:
-    """Return the class folders that are named by emotions, where there are two such classes."""
-    found = [
-        name if folder == "." else f"{folder}/{name}"
-        for folder in partitions.values()
-        for name in listing(root / folder)[0]
-        if canonical(name) in EMOTIONS
-    ]
-    return found if len({canonical(path.rpartition("/")[2]) for path in found}) > 1 else []
-
-
 def _read_folders(root: Path, partitions: Mapping[str, str], given: Given) -> FaceIndex:
     for folder in partitions.values():
         deeper, images = listing(root / folder)
@@ -238,62 +229,11 @@ def _read_tables(
     meaning, class_names = read_labels(set(faces.labels), given, number_orders(), str(source))
     labels = [meaning[label] for label in faces.labels]
     if emotions is not None:
-        faces.notes += _compare(root, source, faces.paths, labels, meaning, emotions)
+        faces.notes += compare(root, [table.path for table in tables], faces.paths, labels, meaning, emotions)
     order = sorted(range(len(labels)), key=lambda row: PARTITIONS.index(faces.partitions[row]))  # stable
     rows = [(faces.paths[row], faces.partitions[row], class_names.index(labels[row])) for row in order]
     attributes = {name: column[order] for name, column in faces.columns().items()}
     return _index(root, TABLE, rows, class_names, source, given, notes=tuple(faces.notes), attributes=attributes)
-
-
-def _compare(
-    root: Path,
-    source: Path,
-    paths: Sequence[str],
-    labels: Sequence[str],
-    meaning: Mapping[str, str],
-    emotions: Sequence[str],
-) -> list[str]:
-    """Ask the user where the folders' names and the table disagree.
-
-    Returns:
-        A note on images in class folders that the table does not list.
-
-    Raises:
-        UserError: where an image lies in the folder of another class than the table gives it, or most images in class
-            folders are not in the table.
-    """
-    numbers = {whole_number(label): name for label, name in meaning.items() if is_number(label)}
-    parents = [path.rpartition("/")[0].rpartition("/")[2] for path in paths]
-    if not _sorted_by_class(parents, labels):
-        numbers = {}
-    known = {name: name for name in (*EMOTIONS, *meaning.values())}
-    says = {p: numbers.get(whole_number(p)) if is_number(p) else known.get(canonical(p)) for p in set(parents)}
-    other = [i for i, parent in enumerate(parents) if says[parent] not in (None, labels[i])]
-    decide = f"Say dataset.table={source.name} to go by the table, or dataset.table={NO_TABLE} to go by the folders."
-    if other:
-        i = other[0]
-        raise UserError(
-            f"{source} and the folders beside it disagree on {len(other):,} of {len(paths):,} images: {paths[i]} is "
-            f"{labels[i]} in the table, and its folder says {says[parents[i]]}. {decide}"
-        )
-    listed = {path.casefold() for path in paths}
-    images = [f"{folder}/{image}" for folder in emotions for image in listing(root / folder)[1]]
-    unlisted = [image for image in images if image.casefold() not in listed]
-    if 2 * len(unlisted) > len(images):
-        raise UserError(
-            f"{source} and the class folders beside it disagree: {len(unlisted):,} of the {len(images):,} images in "
-            f"{some(emotions, 3)} are not in the table. {decide}"
-        )
-    return [f"{len(unlisted):,} images in class folders are not in {source.name} and were left out"] if unlisted else []
-
-
-def _sorted_by_class(parents: Sequence[str], labels: Sequence[str]) -> bool:
-    """Whether numbered folders are class folders and no shards: few, and nearly all images of each have one label."""
-    pairs = Counter(pair for pair in zip(parents, labels, strict=True) if is_number(pair[0]))
-    most: dict[str, int] = {}
-    for (parent, _), count in pairs.items():
-        most[parent] = max(count, most.get(parent, 0))
-    return 1 < len(most) <= len(set(labels)) + 1 and sum(most.values()) > 0.8 * pairs.total()
 
 
 def _index(

@@ -67,7 +67,7 @@ class TableFaces:
         """Return the attributes as arrays: numbers where one is no whole number, else text."""
         found = {}
         for name, values in self.attributes.items():
-            numbers = all(map(is_number, values)) and not all(value.lstrip("+-").isdecimal() for value in values)
+            numbers = all(is_number(v) and "," not in v for v in values) and any("." in v for v in values)
             found[name] = np.array(values, dtype=np.float32 if numbers else str)
         return found
 
@@ -162,7 +162,7 @@ def _read_one(found: FoundTable, root: Path, partition: str | None, faces: Table
         [text.lower() for text in table.columns[at["split"]]] if "split" in at else [partition or "train"] * len(table)
     )
     for row in range(len(table)):
-        if not paths[row] or not labels[row]:
+        if not paths[row] or labels[row].lower() in ("", "nan"):
             raise table.refuse(row, "a path and a label", ",".join(table.columns[i][row] for i in table.columns)[:120])
         if splits[row] not in SPLITS:
             raise table.refuse(row, "a split of train, val, test", splits[row])

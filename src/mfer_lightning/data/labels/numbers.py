@@ -36,19 +36,19 @@ ORDERS: Mapping[str, Order] = {
 
 @lru_cache(maxsize=4096)
 def whole_number(text: str) -> int | None:
-    """Return the whole number that a text spells, None where it spells none.
+    """Return the whole number that a text spells, with a point or a comma, None where it spells none.
 
     Example:
         >>> [whole_number(text) for text in ("3", "3.0", "03", "3.5", "sad")]
         [3, 3, 3, None, None]
     """
-    whole, _, rest = text.partition(".")
+    whole, _, rest = text.replace(",", ".").partition(".")
     return int(whole) if whole.lstrip("+-").isdecimal() and not rest.strip("0") else None
 
 
 def is_number(text: str) -> bool:
     """Whether a label is a number, whole or not, rather than a name."""
-    return text.lstrip("+-").replace(".", "", 1).isdecimal()
+    return text.lstrip("+-").replace(",", ".").replace(".", "", 1).isdecimal()
 
 
 def order_of(names: Collection[str]) -> tuple[str, ...]:
@@ -63,10 +63,7 @@ def order_of(names: Collection[str]) -> tuple[str, ...]:
 
 
 def read_labels(
-    labels: Collection[str],
-    given: Sequence[str] | Mapping[int, str] | str | None,
-    orders: Mapping[str, Order],
-    where: str,
+    labels: Collection[str], given: Given, orders: Mapping[str, Order], where: str
 ) -> tuple[dict[str, str], tuple[str, ...]]:
     """Find out which class each label means.
 

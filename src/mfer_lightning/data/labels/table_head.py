@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import csv
+import io
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mfer_lightning.data.labels.image_files import is_image, unreadable
+from mfer_lightning.data.labels.numbers import is_number
 from mfer_lightning.errors import UserError
 
 #: Separators that are tried; of equally good ones the first is taken.
@@ -51,8 +53,9 @@ class Head(NamedTuple):
 
     @property
     def has_header(self) -> bool:
-        """Whether the first row names the columns, rather than an image."""
-        return not any(map(is_image, self.rows[0][1]))
+        """Whether the first row names the columns: it names no image, and others do or it holds no number."""
+        first, *others = (any(map(is_image, fields)) for _, fields in self.rows)
+        return not first and (any(others) or not any(map(is_number, self.rows[0][1])))
 
 
 def malformed(path: Path, line: int, expected: str, got: object) -> UserError:
@@ -135,7 +138,7 @@ def read_head(path: Path) -> Head:
         start = file.read(HEAD)
         encoding = find_encoding(path, start)
         text = codecs.getincrementaldecoder(encoding)().decode(start, final=len(start) < HEAD)
-    lines = text.splitlines(keepends=True)
+    lines = list(io.StringIO(text, newline=None))
     if len(start) == HEAD and len(lines) > 1:
         del lines[-1]  # it may be cut off
     found: list[tuple[float, Head]] = []

@@ -86,11 +86,13 @@ def read_table(
             try:
                 frame = pd.read_csv(path, encoding=head.encoding, **options)
             except UnicodeDecodeError:  # further down than the head
+                if head.encoding == "utf-16":
+                    raise
                 head = head._replace(encoding="latin-1")
                 frame = pd.read_csv(path, encoding=head.encoding, **options)
         except pd.errors.EmptyDataError:
-            return Table(head, {i: [] for i in (range(width) if use is None else use)}, [], width, form)
-        except (pd.errors.ParserError, ValueError) as error:
+            return Table(head, {i: [] for i in use or range(width)}, [], width, form)
+        except pd.errors.ParserError as error:
             raise _unparsed(path, form, str(error)) from error
     if head.encoding == "latin-1":
         notes = (f"{path.name} is not UTF-8 and was read as Latin-1: look at its accents",)
