@@ -7,11 +7,8 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from mfer_lightning.data.labels.image_files import IMAGE_SUFFIXES
 from mfer_lightning.errors import UserError
-
-#: Endings of the photos in a folder.
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif")
-
 
 #: Beginning of an address: letters, and a slash after the colon; Windows' drives are one letter.
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
@@ -56,7 +53,7 @@ def list_photos(source: str | Path, output: str | Path) -> list[Photo]:
     elif root.is_dir():
         if inside == root.resolve():
             raise UserError(f"output={output} is the folder of the photos themselves: choose another one.")
-        files = [f for f in sorted(root.rglob("*")) if f.is_file() and f.suffix.lower() in SUFFIXES]
+        files = [f for f in sorted(root.rglob("*")) if f.is_file() and f.suffix.lower() in IMAGE_SUFFIXES]
         files = [f for f in files if not is_side_file(f.relative_to(root))]
         files = [f for f in files if inside not in f.resolve().parents]  # an output folder within the source
     elif is_pattern(source):
@@ -65,7 +62,7 @@ def list_photos(source: str | Path, output: str | Path) -> list[Photo]:
     else:
         raise UserError(f"source={source}: there is no such file or folder.")
     if not files:
-        raise UserError(f"source={source} holds no photos ({', '.join(SUFFIXES)}).")
+        raise UserError(f"source={source} holds no photos ({', '.join(IMAGE_SUFFIXES)}).")
     names = [f.relative_to(root).as_posix() for f in files]
     stems = Counter(name.rpartition(".")[0] or name for name in names)
     photos = []

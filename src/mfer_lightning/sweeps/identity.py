@@ -65,6 +65,10 @@ LATER: Mapping[str, Any] = {
     "trainer.gradient_clip_algorithm": None,
     "trainer.benchmark": None,
     "trainer.sync_batchnorm": False,
+    "dataset.table": None,
+    "dataset.columns": None,
+    "dataset.class_names": None,
+    "dataset.trust_labels": False,
 }
 
 

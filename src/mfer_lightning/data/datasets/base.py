@@ -19,6 +19,7 @@ from mfer_lightning.data.augment.build import build_augment
 from mfer_lightning.data.dataset import Change, FaceDataset, ImageStore, as_is
 from mfer_lightning.data.datasets.declaration import DatasetInfo
 from mfer_lightning.data.datasets.described import DescribedDataModule
+from mfer_lightning.data.datasets.lookalikes import refuse_lookalike
 from mfer_lightning.data.datasets.registry import get_protocol, register
 from mfer_lightning.data.images.cache import default_cache_dir
 from mfer_lightning.data.images.sources import FileSource, ImageSource
@@ -66,6 +67,7 @@ class FaceDataModule(DescribedDataModule, ABC):
         seed: the run's: of order, augmentation and drawn targets.
         label_noise: share of the training labels flipped to another class.
         label_noise_seed: which flips; apart from ``seed``, so that runs of several seeds share their noise.
+        trust_labels: read files that bear another dataset's names or counts all the same.
         train_faces: train on this many faces only, drawn by ``seed``; None: on all.
         track_test: give the test set as a second validation set, to record (never to select).
 
@@ -106,6 +108,7 @@ class FaceDataModule(DescribedDataModule, ABC):
         seed: int = 0,
         label_noise: float = 0.0,
         label_noise_seed: int = 0,
+        trust_labels: bool = False,
         train_faces: int | None = None,
         track_test: bool = False,
     ) -> None:
@@ -131,6 +134,7 @@ class FaceDataModule(DescribedDataModule, ABC):
         self.seed = seed
         self.label_noise = label_noise
         self.label_noise_seed = label_noise_seed
+        self.trust_labels = trust_labels
         self.train_faces = train_faces
         self.track_test = track_test
         for argument in ("batch_size", "eval_batch_size", "num_workers", "size", "train_faces"):
@@ -187,6 +191,8 @@ class FaceDataModule(DescribedDataModule, ABC):
             self.index = self.read()
         except OSError as error:  # a folder that may not be entered, a disk that is gone
             raise unreadable(Path(error.filename or self.root), error) from error
+        if not self.trust_labels:
+            refuse_lookalike(self.index)
         self.protocol = self.choose_protocol(self.index).with_classes(self.index.class_names)
         self.splits = make_splits(self.index, self.protocol, self.target, needed)
         self.alignment, alignment_notes = read_alignment(self.index)
@@ -206,7 +212,7 @@ class FaceDataModule(DescribedDataModule, ABC):
         rules = f"{self.protocol.name} {self.protocol.version}"
         identity = f"{self.index.fingerprint()} {rules} {self.splits.fingerprint()} {self.size}"
         self.data_hash = hashlib.sha256(identity.encode()).hexdigest()
-        self.notes = (*self.splits.notes, *alignment_notes, *changes)
+        self.notes = (*self.index.notes, *self.splits.notes, *alignment_notes, *changes)
 
     def _dataset(self, split: Split, training: bool = False) -> FaceDataset | None:
         augment = self.augment if training else None

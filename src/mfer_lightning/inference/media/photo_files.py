@@ -10,13 +10,11 @@ from pathlib import Path
 
 from mfer_lightning.align.photo_list import expand_pattern, is_pattern, is_side_file, refuse_address
 from mfer_lightning.data.images.heif import is_heif
+from mfer_lightning.data.labels.image_files import IMAGE_SUFFIXES
 from mfer_lightning.errors import UserError, printable
 
 #: Files with these endings count as photos by name: they get a row of results, whatever they hold.
-PHOTO_SUFFIXES = (
-    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".webp", ".tif", ".tiff", ".gif"),
-    *(".ppm", ".pgm", ".pbm", ".jp2", ".j2k", ".avif", ".heic", ".heif", ".mpo"),
-)
+PHOTO_SUFFIXES = IMAGE_SUFFIXES
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".mts", ".3gp")
 
 #: First bytes of photos, for files without a known ending.
