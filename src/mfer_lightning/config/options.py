@@ -130,19 +130,21 @@ def is_internal(name: str, option: Option) -> bool:
 def takes_several(group: str) -> bool:
     """Whether a group of ``mfer train`` takes several choices at once, written as a list.
 
-    Its default is a list, or none of its choices sets what another one sets.
+    Its default is a list, or each of its choices sets a node of its own name.
 
     Example:
-        >>> takes_several("loss")
-        False
+        >>> takes_several("loss"), takes_several("logger")
+        (False, True)
     """
     default = primary_file("train").chosen.get(group)
     if default is not None and _is_list(default):
         return True
-    nodes = [
-        {key.split(".")[1] for key in group_options(group, n) if key.startswith(f"{group}.")} for n in choices(group)
-    ]
-    return bool(nodes) and all(nodes) and sum(map(len, nodes)) == len(set().union(*nodes))
+    set_by = {name: [key.split(".") for key in group_options(group, name)] for name in choices(group)}
+    nodes = {
+        name: {key[1] for key in keys if key[0] == group and key[1:] not in ([], ["name"])}
+        for name, keys in set_by.items()
+    }
+    return any(nodes.values()) and all(found <= {name} for name, found in nodes.items())
 
 
 def _when(written: str | None, name: str) -> str | None:

@@ -29,6 +29,9 @@ REFUSED: Mapping[str, str] = {
 #: that the name was changed in.
 SHARED = ("betas", "eps", "momentum", "nesterov")
 
+#: Options of :func:`mfer_lightning.optim.parameter_groups` that stand among the optimizer's.
+OF_GROUPS = ("head_lr_scale", "center_lr_scale", "layer_decay")
+
 
 def build_optimizer(
     groups: Sequence[dict[str, Any]],
@@ -110,10 +113,24 @@ def optimizer_for(network: nn.Module, objective: nn.Module | None, options: Mapp
         ValueError: where an option is not legal.
     """
     chosen = {k: v for k, v in options.items() if v is not None}
-    split = {k: chosen.pop(k) for k in ("head_lr_scale", "center_lr_scale", "layer_decay") if k in chosen}
+    split = {k: chosen.pop(k) for k in OF_GROUPS if k in chosen}
     decay = chosen.get("weight_decay", 0.0)
     groups = parameter_groups(network, objective, lr=chosen["lr"], weight_decay=decay, **split)
     return build_optimizer(groups, **chosen)
+
+
+def unknown_options(options: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Name the options that the optimizer does not have, each with those that it has.
+
+    Raises:
+        ValueError: where there is no such optimizer.
+
+    Example:
+        >>> list(unknown_options({"name": "adamw", "lr": 0.1, "rl": 0.1}))
+        ['rl']
+    """
+    taken = [*_arguments(_find(options["name"])[0]), *SHARED, *OF_GROUPS, "sam_rho", "sam_adaptive"]
+    return {k: ["lr", *taken] for k in options if k not in ("name", "lr", "weight_decay", *taken)}
 
 
 def unused_options(options: Mapping[str, Any]) -> list[str]:

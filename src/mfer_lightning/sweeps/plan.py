@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -14,11 +15,12 @@ from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Overrid
 from omegaconf import DictConfig, OmegaConf
 
 from mfer_lightning.config.former_names import override_of_today
+from mfer_lightning.config.instantiate import described
 from mfer_lightning.config.location import config_dir
 from mfer_lightning.config.messages import readable
 from mfer_lightning.config.plugins import plugins_loaded
 from mfer_lightning.config.schema import Train, check_known
-from mfer_lightning.errors import UserError
+from mfer_lightning.errors import UserError, nearest
 from mfer_lightning.sweeps.identity import check_name, sweep_name
 from mfer_lightning.sweeps.search import Study
 
@@ -133,6 +135,14 @@ def plan_sweep(config_name: str, overrides: Sequence[str], config_dirs: Sequence
     return Sweep(Path(config.hydra.sweep.dir), str(launcher._target_).rpartition(".")[2], study)
 
 
+def _check_optimizer(options: Any) -> None:
+    from mfer_lightning.optim.optimizers import unknown_options
+
+    with described("optimizer"):
+        for name, legal in unknown_options(options).items():
+            raise UserError(f"There is no option `optimizer.{name}`: {nearest(name, legal)}")
+
+
 def _refuse_external_ranks() -> None:
     if int(os.environ.get("WORLD_SIZE", 1)) == 1 and int(os.environ.get("SLURM_NTASKS", 1)) == 1:
         return  # without importing torch
@@ -165,7 +175,9 @@ def _check_search(config_name: str, config: DictConfig, fixed: list[str], swept:
         else:
             continue
         for end in ends:
-            compose(config_name, [*fixed, f"{key}={end}"])
+            composed = compose(config_name, [*fixed, f"{key}={end}"])
+            if key.startswith("optimizer."):  # a node with room for the arguments of any optimiser
+                _check_optimizer(OmegaConf.to_container(composed.optimizer, resolve=True))
     from mfer_lightning.data.datasets.registry import get_protocol
 
     dataset = config.dataset
