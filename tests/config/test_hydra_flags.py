@@ -107,6 +107,7 @@ def test_config_name_begins_with_a_file_of_config_dir(mine: Path, mfer: Mfer, ca
     assert primary_config(["--config-name=train"], "train") == "train"
 
 
+@pytest.mark.slow
 def test_config_name_hydra_sweep_dir_and_verbose_are_honoured(
     mine: Path, mfer: Mfer, tmp_path: Path, capfd: pytest.CaptureFixture
 ) -> None:

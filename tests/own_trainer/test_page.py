@@ -24,6 +24,7 @@ def test_the_page_is_a_script_that_runs(tmp_path: Path, monkeypatch: pytest.Monk
     assert (tmp_path / "logs").is_dir()
 
 
+@pytest.mark.slow
 def test_lightning_cli(tmp_path: Path) -> None:
     pytest.importorskip("jsonargparse", reason="LightningCLI needs it: pip install jsonargparse[signatures]")
     (tmp_path / "config.yaml").write_text(blocks("yaml")[0], encoding="utf-8")

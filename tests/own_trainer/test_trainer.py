@@ -34,6 +34,7 @@ def test_the_learning_rate_finder_sets_the_rate_that_is_used(make, faces, traine
     assert run.optimizers[0].param_groups[0]["initial_lr"] == module.lr
 
 
+@pytest.mark.slow
 def test_the_batch_size_finder_sets_the_batch_size_that_is_used(make, faces, trainer):
     module = make()
     Tuner(trainer()).scale_batch_size(module, datamodule=faces, max_trials=3, steps_per_trial=1)
@@ -101,6 +102,7 @@ L.Trainer(accelerator="cpu", max_epochs=12, limit_train_batches=4, limit_val_bat
 """
 
 
+@pytest.mark.slow
 def test_the_bar_fits_on_one_line_of_80_columns_and_counts_from_1(tmp_path):
     ours, theirs = pty.openpty()
     subprocess.run(["stty", "cols", "80", "rows", "24"], stdin=theirs, check=True)

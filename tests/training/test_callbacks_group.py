@@ -110,43 +110,46 @@ def test_the_bar_or_lines_are_chosen(wanted: str, kind: str, tmp_path: Path) -> 
 L = "lightning.pytorch.callbacks"
 
 
+MISTAKES: list[tuple[str, tuple[str, ...]]] = [
+    ("callbacks=timr", ("callbacks=timr", "'timer'")),
+    ("callbacks=[timer,timr]", ("callbacks=timr", "'timer'")),
+    ("callbacks=timer callbacks.timer.duraton=1", ("callbacks.timer has no option `duraton`", "'duration'")),
+    ("callbacks=timer callbacks.timer.duration=soon", ("callbacks.timer", "DD:HH:MM:SS")),
+    ("callbacks=model_checkpoint callbacks.model_checkpoint.mode=most", ("callbacks.model_checkpoint", "mode")),
+    ("callbacks=lr_monitor", ("callbacks.lr_monitor", "logger=tensorboard")),
+    ("callbacks=device_stats", ("callbacks.device_stats", "logger=tensorboard")),
+    ("callbacks.timr.duration=3", ("callbacks.timr", "_target_")),
+    ("+callbacks.x=3", ("callbacks.x", "_target_")),
+    ("+callbacks.x._target_=os.system +callbacks.x.command=true", ("callbacks.x", "os.system", "may not")),
+    (f"+callbacks.x._target_={L}.Timr", ("callbacks.x", "'Timer'")),
+    (f"+callbacks.x._target_={L}.timer.Timer", ("callbacks.x", "may not")),
+    (f"+callbacks.x._target_={L}.model_checkpoint", ("callbacks.x", "no such public class")),
+    ("+callbacks.x._target_=lightning.pytorch.Trainer", ("callbacks.x", "may not")),
+    ("+callbacks.x._target_=mfer_lightning.losses.DSFLoss", ("callbacks.x", "not a Callback")),
+    ("+callbacks.x._target_=mfer_lightning.callbacks.StepTimes", ("callbacks.x", "not a Callback")),
+    ("+callbacks.x._target_=mfer_lightning.callbacks.AtomicCheckpointIO", ("callbacks.x", "not a Callback")),
+    ("+callbacks.x._target_=mfer_lightning.callbacks.TrainingDivergedError", ("callbacks.x", "not a Callback")),
+    (f"+callbacks.x={{_target_:{L}.Timer,duration:{{_target_:os.system,command:id}}}}", ("os.system", "may not")),
+    ("callbacks=ema ema=default", ("callbacks.ema and ema", "keep one")),
+    ("callbacks=[ema,weight_averaging]", ("callbacks.ema and callbacks.weight_averaging", "keep one")),
+    ("callbacks=[tqdm_progress_bar,rich_progress_bar]", ("ProgressBar", "keep one")),
+    ("callbacks=early_stopping early_stopping=default", ("callbacks.early_stopping and early_stopping", "keep")),
+    ("callbacks=timer trainer.max_time=00:00:01:00", ("callbacks.timer and trainer.max_time", "keep one")),
+    ("callbacks=model_summary trainer.enable_model_summary=true", ("trainer.enable_model_summary", "keep one")),
+    ("callbacks=centers loss=dsf loss.centers_from_data=true", ("loss.centers_from_data", "keep one")),
+    ("callbacks=freeze", ("callbacks.freeze", "weights=imagenet")),
+    *((f"+callbacks.x._target_={L}.{name}", (name, REFUSED[name])) for name in REFUSED if hasattr(theirs, name)),
+    *(
+        (f"+callbacks.x._target_=mfer_lightning.callbacks.{name}", (name, REFUSED[name]))
+        for name in REFUSED
+        if hasattr(ours, name)
+    ),
+]
+
+
 @pytest.mark.parametrize(
     ("command", "words"),
-    [
-        ("callbacks=timr", ("callbacks=timr", "'timer'")),
-        ("callbacks=[timer,timr]", ("callbacks=timr", "'timer'")),
-        ("callbacks=timer callbacks.timer.duraton=1", ("callbacks.timer has no option `duraton`", "'duration'")),
-        ("callbacks=timer callbacks.timer.duration=soon", ("callbacks.timer", "DD:HH:MM:SS")),
-        ("callbacks=model_checkpoint callbacks.model_checkpoint.mode=most", ("callbacks.model_checkpoint", "mode")),
-        ("callbacks=lr_monitor", ("callbacks.lr_monitor", "logger=tensorboard")),
-        ("callbacks=device_stats", ("callbacks.device_stats", "logger=tensorboard")),
-        ("callbacks.timr.duration=3", ("callbacks.timr", "_target_")),
-        ("+callbacks.x=3", ("callbacks.x", "_target_")),
-        ("+callbacks.x._target_=os.system +callbacks.x.command=true", ("callbacks.x", "os.system", "may not")),
-        (f"+callbacks.x._target_={L}.Timr", ("callbacks.x", "'Timer'")),
-        (f"+callbacks.x._target_={L}.timer.Timer", ("callbacks.x", "may not")),
-        (f"+callbacks.x._target_={L}.model_checkpoint", ("callbacks.x", "no such public class")),
-        ("+callbacks.x._target_=lightning.pytorch.Trainer", ("callbacks.x", "may not")),
-        ("+callbacks.x._target_=mfer_lightning.losses.DSFLoss", ("callbacks.x", "not a Callback")),
-        ("+callbacks.x._target_=mfer_lightning.callbacks.StepTimes", ("callbacks.x", "not a Callback")),
-        ("+callbacks.x._target_=mfer_lightning.callbacks.AtomicCheckpointIO", ("callbacks.x", "not a Callback")),
-        ("+callbacks.x._target_=mfer_lightning.callbacks.TrainingDivergedError", ("callbacks.x", "not a Callback")),
-        (f"+callbacks.x={{_target_:{L}.Timer,duration:{{_target_:os.system,command:id}}}}", ("os.system", "may not")),
-        ("callbacks=ema ema=default", ("callbacks.ema and ema", "keep one")),
-        ("callbacks=[ema,weight_averaging]", ("callbacks.ema and callbacks.weight_averaging", "keep one")),
-        ("callbacks=[tqdm_progress_bar,rich_progress_bar]", ("ProgressBar", "keep one")),
-        ("callbacks=early_stopping early_stopping=default", ("callbacks.early_stopping and early_stopping", "keep")),
-        ("callbacks=timer trainer.max_time=00:00:01:00", ("callbacks.timer and trainer.max_time", "keep one")),
-        ("callbacks=model_summary trainer.enable_model_summary=true", ("trainer.enable_model_summary", "keep one")),
-        ("callbacks=centers loss=dsf loss.centers_from_data=true", ("loss.centers_from_data", "keep one")),
-        ("callbacks=freeze", ("callbacks.freeze", "weights=imagenet")),
-        *((f"+callbacks.x._target_={L}.{name}", (name, REFUSED[name])) for name in REFUSED if hasattr(theirs, name)),
-        *(
-            (f"+callbacks.x._target_=mfer_lightning.callbacks.{name}", (name, REFUSED[name]))
-            for name in REFUSED
-            if hasattr(ours, name)
-        ),
-    ],
+    [*MISTAKES[:16], *(pytest.param(*mistake, marks=pytest.mark.slow) for mistake in MISTAKES[16:])],
 )
 def test_a_mistake_is_one_sentence_before_data_are_read(
     command: str, words: tuple[str, ...], mfer: Mfer, capsys: pytest.CaptureFixture, tmp_path: Path
@@ -158,6 +161,7 @@ def test_a_mistake_is_one_sentence_before_data_are_read(
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.slow
 def test_a_figure_that_does_not_exist_is_one_sentence(mfer: Mfer, capsys: pytest.CaptureFixture) -> None:
     for name in ("early_stopping", "model_checkpoint"):
         assert mfer(*QUICK, f"callbacks={name}", f"callbacks.{name}.monitor=val/acuracy", f"name={name}") == 2
@@ -177,6 +181,7 @@ def test_a_run_with_callbacks_writes_what_they_write_and_selects_as_ever(mfer: M
     assert load_model(run).class_names
 
 
+@pytest.mark.slow
 def test_the_moving_average_by_name_is_that_of_the_group(mfer: Mfer, tmp_path: Path) -> None:
     assert mfer(*QUICK, "callbacks=ema", "name=callback") == 0
     assert mfer(*QUICK, "ema=default", "name=group") == 0
@@ -185,6 +190,7 @@ def test_the_moving_average_by_name_is_that_of_the_group(mfer: Mfer, tmp_path: P
     assert all(torch.equal(mine[name], theirs_[name]) for name in theirs_)
 
 
+@pytest.mark.slow
 def test_early_stopping_of_lightning_stays_stopped_and_callbacks_keep_their_state(
     mfer: Mfer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -209,12 +215,14 @@ def test_early_stopping_of_lightning_stays_stopped_and_callbacks_keep_their_stat
     assert (run / "metrics.csv").read_text().splitlines()[1:] == rows
 
 
+@pytest.mark.slow
 def test_an_average_that_starts_later_is_lightning_s(mfer: Mfer, tmp_path: Path) -> None:
     late = ("callbacks=weight_averaging", "callbacks.weight_averaging.update_starting_at_epoch=1")
     assert mfer(*QUICK, *late) == 0
     assert "averaging_state" in read_checkpoint(only_run(tmp_path / "runs") / "checkpoints" / "last.ckpt")
 
 
+@pytest.mark.slow
 def test_a_sweep_over_callbacks_names_each_run(mfer: Mfer, tmp_path: Path) -> None:
     options = (*QUICK, "trainer.max_epochs=1", "paths.runs=sweeps", "name=s", "report=false")
     assert mfer("-m", *options, "callbacks=[],[ema],[ema,timer]") == 0

@@ -27,7 +27,7 @@ def checked(*overrides: str) -> dict:
 
 
 @pytest.mark.parametrize("name", choices("optimizer"))
-@pytest.mark.parametrize("dataset", ["facs", "rafdb"])
+@pytest.mark.parametrize("dataset", ["facs", pytest.param("rafdb", marks=pytest.mark.slow)])
 def test_every_file_builds_an_optimizer_and_sets_nothing_in_vain(name: str, dataset: str) -> None:
     config = checked(f"dataset={dataset}", f"optimizer={name}", "trainer.max_epochs=20")
     assert [note for note in idle_options(config) if note.startswith("optimizer")] == []

@@ -70,7 +70,9 @@ def test_an_option_has_lightning_s_type_and_default(name: str) -> None:
     assert plain <= kinds or (plain == {str} and not kinds <= {int, float, bool, type(None)}), (plain, kinds)
 
 
-@pytest.mark.parametrize("name", REFUSED)
+@pytest.mark.parametrize(
+    "name", [*list(REFUSED)[:3], *(pytest.param(n, marks=pytest.mark.slow) for n in list(REFUSED)[3:])]
+)
 def test_a_refused_argument_is_answered_with_its_reason(
     name: str, mfer: Mfer, capsys: pytest.CaptureFixture, tmp_path: Path
 ) -> None:
@@ -270,6 +272,7 @@ def test_steps_that_the_epochs_do_not_reach_are_noted(mfer: Mfer, capsys: pytest
     assert "trainer.max_steps=100 is not reached" in " ".join(capsys.readouterr().out.split())
 
 
+@pytest.mark.slow
 def test_validation_of_every_second_epoch_selects_among_its_epochs_and_stops_by_them(
     mfer: Mfer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -282,6 +285,7 @@ def test_validation_of_every_second_epoch_selects_among_its_epochs_and_stops_by_
     assert result(run)["selection"]["epoch"] == 1
 
 
+@pytest.mark.slow
 def test_validation_within_an_epoch_resumes_exactly(
     mfer: Mfer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -290,6 +294,7 @@ def test_validation_within_an_epoch_resumes_exactly(
     assert [bool(row["val/accuracy"]) for row in rows(run)] == [False, True, True, False], "after batches 3 and 6"
 
 
+@pytest.mark.slow
 def test_several_validations_an_epoch_select_the_best_of_all(mfer: Mfer, tmp_path: Path) -> None:
     seen: list[float] = []
     end = FERModule.on_validation_epoch_end
@@ -305,6 +310,7 @@ def test_several_validations_an_epoch_select_the_best_of_all(mfer: Mfer, tmp_pat
     assert result(only_run(tmp_path / "runs"))["selection"]["value"] == pytest.approx(max(seen))
 
 
+@pytest.mark.slow
 def test_more_epochs_than_early_stopping_would_train_also_when_resumed(
     mfer: Mfer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -333,6 +339,7 @@ def test_time_ends_a_run_which_is_validated_finished_and_says_so(
     assert any("time limit ended the training in epoch 2, after 3 steps" in note for note in result(run)["notes"])
 
 
+@pytest.mark.slow
 def test_what_has_no_influence_on_the_weights_has_none(mfer: Mfer, tmp_path: Path) -> None:
     neutral = (
         "num_sanity_val_steps=2",

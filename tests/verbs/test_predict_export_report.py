@@ -30,6 +30,7 @@ def mfer(*arguments: str) -> None:
     assert not stop.value.code
 
 
+@pytest.mark.slow
 def test_photos_in_files_are_written_as_on_the_command_line(photos: Path, few_run: Path, here: Path) -> None:  # noqa: F811
     found = predict("photos", Run(few_run), "python", aligned=True)
     mfer("predict", f"checkpoint={few_run}", "source=photos", "output=shell", "aligned=true")

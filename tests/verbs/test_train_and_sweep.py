@@ -76,6 +76,7 @@ def test_one_text_is_no_list_of_overrides() -> None:
         train("dataset=facs")
 
 
+@pytest.mark.slow
 def test_a_sweep_returns_its_runs_and_names_its_failures(here: Path) -> None:
     found = sweep([*ONE, "loss=ce", "optimizer.lr=0.001,-1", "seed=0,1", "name=study"])
     assert found.folder == here / "runs" / "study"

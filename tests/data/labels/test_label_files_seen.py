@@ -49,9 +49,10 @@ def test_the_documentation_lists_it(begins: str) -> None:
     [
         "muxspace legend.csv",
         "AffectNet on Kaggle",
-        "Excel Unicode text",
-        "EmotionalDAN train.txt",
-        "usage as in FER2013",
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in ("Excel Unicode text", "EmotionalDAN train.txt", "usage as in FER2013")
+        ),
     ],
 )
 def test_a_file_trains(blank_figures: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
