@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 from mfer_lightning import Run
 
 PAGE = Path(__file__).parents[2] / "docs" / "python.md"
