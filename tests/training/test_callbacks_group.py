@@ -149,7 +149,7 @@ MISTAKES: list[tuple[str, tuple[str, ...]]] = [
 
 @pytest.mark.parametrize(
     ("command", "words"),
-    [*MISTAKES[:16], *(pytest.param(*mistake, marks=pytest.mark.slow) for mistake in MISTAKES[16:])],
+    [*MISTAKES[:10], *(pytest.param(*mistake, marks=pytest.mark.slow) for mistake in MISTAKES[10:])],
 )
 def test_a_mistake_is_one_sentence_before_data_are_read(
     command: str, words: tuple[str, ...], mfer: Mfer, capsys: pytest.CaptureFixture, tmp_path: Path

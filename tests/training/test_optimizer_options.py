@@ -35,7 +35,7 @@ def test_every_file_builds_an_optimizer_and_sets_nothing_in_vain(name: str, data
 
 @pytest.mark.parametrize("name", choices("scheduler"))
 def test_every_file_builds_a_schedule_and_sets_nothing_in_vain(name: str) -> None:
-    config = checked("dataset=rafdb", f"scheduler={name}", "trainer.max_epochs=20")
+    config = checked("dataset=facs", f"scheduler={name}", "trainer.max_epochs=20")
     assert [note for note in idle_options(config) if note.startswith("scheduler")] == []
 
 
