@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from mfer_lightning.checkpoints import file_checks
+from mfer_lightning.config.former_values import with_former_attention
 from mfer_lightning.config.instantiate import LIBRARIES, locate
 from mfer_lightning.config.plugins import missing_plugins
 from mfer_lightning.errors import UserError
@@ -67,6 +68,7 @@ def build_network(description: Mapping[str, Any], weights: Mapping[str, Tensor],
     names, config = description["class_names"], description["network"]
     if not isinstance(config, Mapping) or config.get("num_classes") != len(names):
         raise UserError(f"{source} does not describe a model: {len(names)} class names, network {config!r}.")
+    config = with_former_attention(config)  # stored before these options, it was trained with their former values
     file_checks.check_numbers(config, source)
     with _explained(description, source):
         with torch.device("meta"), file_checks.parts_at_most(len(weights), source):

@@ -37,7 +37,8 @@ class MFER(nn.Module):
             ``options`` (a mapping for timm's constructor, e.g. ``{"depths": [2, 2, 6, 2]}``).
         num_classes: number of classes K.
         attention: a name of :data:`~mfer_lightning.nn.attention.ATTENTIONS`, or a mapping with ``name`` and options:
-            ``stages`` (from 1), ``kernel_size``, ``reduction``, ``norm_order``, ``residual``, ``static``, ``branches``.
+            ``stages`` (from 1), ``kernel_size``, ``reduction``, ``norm_order``, ``norm_eps``, ``init``, ``residual``,
+            ``static``, ``branches``.
         head: ``"multiscale"`` or ``"linear"``, or a mapping: ``groups``, ``scales``, ``grouping``.
         in_chans: channels of the images.
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from mfer_lightning.config.augment_forms import first_form
 from mfer_lightning.config.former_names import with_first_names
+from mfer_lightning.config.former_values import FORMER_ATTENTION
 from mfer_lightning.errors import UserError
 
 #: Bytes of a ``name=``, which is a folder's name and part of those of others.
@@ -69,6 +70,7 @@ LATER: Mapping[str, Any] = {
     "dataset.columns": None,
     "dataset.class_names": None,
     "dataset.trust_labels": False,
+    **{f"attention.{name}": value for name, value in FORMER_ATTENTION.items()},
 }
 
 
@@ -197,6 +199,20 @@ def is_finished(folder: Path) -> bool:
     return (folder / "result.json").is_file()
 
 
+def next_run_dir(parent: Path, name: str, *, fresh: bool = False) -> Path:
+    """Return the folder of the unfinished run of a name, which may not exist yet, or with ``fresh`` of a new one."""
+    folder, n = parent / name, 1
+    while folder.exists() and (is_finished(folder) or fresh):
+        n += 1
+        folder = parent / f"{name}.{n}"
+    return folder
+
+
+def is_run_of(folder: Path, name: str) -> bool:
+    """Whether a folder is that of a run of this name, or of one beside it (``name.2``)."""
+    return re.fullmatch(re.escape(name) + r"(\.\d+)?", folder.name) is not None
+
+
 def claim_run_dir(parent: Path, name: str, *, resume: str, in_sweep: bool) -> Path:
     """Choose and make the folder of a run.
 
@@ -215,10 +231,6 @@ def claim_run_dir(parent: Path, name: str, *, resume: str, in_sweep: bool) -> Pa
     """
     if resume not in ("auto", "never"):
         raise UserError(f"resume={resume}: legal are auto (continue an unfinished run) and never (start a fresh one).")
-    folder, n = parent / name, 1
-    if not in_sweep:
-        while folder.exists() and (is_finished(folder) or resume == "never"):
-            n += 1
-            folder = parent / f"{name}.{n}"
+    folder = parent / name if in_sweep else next_run_dir(parent, name, fresh=resume == "never")
     make_writable(folder, "run folder")
     return folder

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from mfer_lightning.checkpoints.read import read_checkpoint
+from mfer_lightning.config.former_values import with_former_attention
 from mfer_lightning.config.instantiate import described, instantiate
 from mfer_lightning.data.datasets import FaceDataModule
 from mfer_lightning.errors import UserError
@@ -71,10 +72,11 @@ def build_module(config: Config, datamodule: FaceDataModule, metadata: Config) -
 
 
 def build_network(config: Config, num_classes: int) -> MFER:
-    """Build the network with fresh weights."""
+    """Build the network with fresh weights. A configuration of an earlier version builds that version's network."""
     backbone = {k: v for k, v in config["backbone"].items() if v is not None}
     with described("network"):
-        return MFER(backbone, num_classes, attention=config["attention"], head=config["head"])
+        attention = with_former_attention(config)["attention"]
+        return MFER(backbone, num_classes, attention=attention, head=config["head"])
 
 
 def assemble(
