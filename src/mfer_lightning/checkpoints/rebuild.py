@@ -95,6 +95,24 @@ def build_preprocess(description: Mapping[str, Any], source: Path) -> Preprocess
         return Preprocess.from_config({"grey": description.get("dataset") == "ferplus", **description["preprocess"]})
 
 
+def unlike_attention(description: Mapping[str, Any], network: object) -> str | None:
+    """Say where the attention of a checkpoint differs from a network's in options that no tensor's shape shows.
+
+    Args:
+        description: the ``mfer`` entry of a checkpoint.
+        network: that is to take its weights.
+
+    Returns:
+        E.g. ``"norm_eps 1e-06 (here 1e-05)"``; None where they agree, or where one of them has no attention of ours.
+    """
+    parts = (description.get("network"), getattr(network, "config", None))
+    stored, own = (with_former_attention(part).get("attention") if isinstance(part, Mapping) else None for part in parts)
+    if not isinstance(stored, Mapping) or not isinstance(own, Mapping):
+        return None
+    shared = [name for name in ("norm_eps", "norm_order", "residual") if name in stored and name in own]
+    return ", ".join(f"{n} {stored[n]} (here {own[n]})" for n in shared if stored[n] != own[n]) or None
+
+
 def network_weights(state_dict: Mapping[str, Any]) -> dict[str, Any]:
     """Select the network's entries of a checkpoint's ``state_dict``, under their names in the network."""
     return {

@@ -18,6 +18,7 @@ from mfer_lightning.config.caller import composing
 from mfer_lightning.config.environment import restored
 from mfer_lightning.config.flags import primary_config, split_flags
 from mfer_lightning.config.former_names import OPTIONS, override_of_today, with_options_of_today
+from mfer_lightning.config.former_values import FORMER_ATTENTION
 from mfer_lightning.config.location import config_dir
 from mfer_lightning.config.messages import readable
 from mfer_lightning.config.override_checks import check_overrides
@@ -149,6 +150,9 @@ def to_plain(cfg: DictConfig) -> dict[str, Any]:
     choice = HydraConfig.get().runtime.choices.get("backbone") if HydraConfig.initialized() else None
     if choice is not None and "backbone" in plain:
         plain["backbone"] = without_other_family(plain["backbone"], str(choice))
+    attention = plain.get("attention")
+    if isinstance(attention, dict) and attention.get("name") == "none":  # an experiment states them for any attention
+        plain["attention"] = {key: value for key, value in attention.items() if key not in FORMER_ATTENTION}
     _refuse_two_spellings(cfg, plain)
     return with_options_of_today({str(key): value for key, value in plain.items()})
 

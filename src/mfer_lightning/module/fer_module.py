@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from torchmetrics import Metric, MetricCollection
 
 from mfer_lightning.checkpoints.read import read_checkpoint
+from mfer_lightning.checkpoints.rebuild import unlike_attention
 from mfer_lightning.config.instantiate import keyword_parameters
 from mfer_lightning.errors import UserError
 from mfer_lightning.losses import describe_objective
@@ -246,6 +248,20 @@ class FERModule(EvaluationSteps):
             "preprocess": config_of(self.preprocess),
             **self.metadata,
         }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Warn where the attention of the network computes something else than the checkpoint's did.
+
+        Warns:
+            UserWarning: naming the options.
+        """
+        unlike = unlike_attention(checkpoint.get("mfer") or {}, self.network)
+        if unlike is not None:
+            warnings.warn(
+                f"The attention was trained with {unlike}: build the network with the checkpoint's options, "
+                "MFER(..., attention={...}), or its answers change.",
+                stacklevel=2,
+            )
 
     @classmethod
     def load_from_checkpoint(  # type: ignore[override]

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from mfer_lightning.checkpoints.read import read_checkpoint
+from mfer_lightning.checkpoints.rebuild import unlike_attention
 from mfer_lightning.config.former_values import with_former_attention
 from mfer_lightning.config.instantiate import described, instantiate
 from mfer_lightning.data.datasets import FaceDataModule
@@ -60,7 +61,11 @@ def build_module(config: Config, datamodule: FaceDataModule, metadata: Config) -
     """
     network = build_network(config, datamodule.num_classes)
     with described("weights"):
-        report = load_weights(network, config["weights"], head=_head_choice(config["weights"], datamodule.class_names))
+        stored = _own_checkpoint(config["weights"])
+        head = _head_choice(stored, datamodule.class_names)
+        report = load_weights(network, config["weights"], head=head)
+        if (unlike := unlike_attention(stored, network)) is not None:
+            print(f"weights: their attention was trained with {unlike}.", flush=True)
     if config["trainer"]["checkpointing"]:
         network.backbone.set_checkpointing()
     if config["weights"] != "none":
@@ -152,14 +157,17 @@ def _with_class_weights(node: Config, class_names: Sequence[str], class_counts: 
         raise UserError(f"loss.classification.class_weights: {error}") from error
 
 
-def _head_choice(weights: str, class_names: Sequence[str]) -> Literal["load", "new"]:
+def _own_checkpoint(weights: str) -> Config:
+    """Return the description in a checkpoint of ours; empty for other weights."""
+    return read_checkpoint(weights)["mfer"] if weights.endswith(".ckpt") else {}
+
+
+def _head_choice(stored: Config, class_names: Sequence[str]) -> Literal["load", "new"]:
     """Whether the heads of a checkpoint of ours fit: only where its classes are the same in the same order."""
-    if not weights.endswith(".ckpt"):
+    names = tuple(stored.get("class_names", class_names))
+    if names == tuple(class_names):
         return "load"
-    stored = tuple(read_checkpoint(weights)["mfer"]["class_names"])
-    if stored == tuple(class_names):
-        return "load"
-    print(f"weights: trained on the classes {', '.join(stored)}, which are not this dataset's: new heads.", flush=True)
+    print(f"weights: trained on the classes {', '.join(names)}, which are not this dataset's: new heads.", flush=True)
     return "new"
 
 

@@ -96,6 +96,8 @@ def flatten(config: Mapping[str, Any]) -> dict[str, str]:
     walk(config, "")
     for dotted, value in LATER.items():  # as if runs of earlier versions had said so
         group = dotted.partition(".")[0]
+        if group == "attention" and found.get("attention.name") == "none":
+            continue  # has no options
         if group != dotted and isinstance(config.get(group), Mapping):
             found.setdefault(dotted, in_words(value))
         elif found.get(dotted) == in_words(value):
