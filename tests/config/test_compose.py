@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from compatibility.former_defaults import with_former_defaults
 from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
@@ -20,7 +21,10 @@ from mfer_lightning.training.checks import check_config
 from mfer_lightning.training.checks.trial_build import build_on_trial
 
 #: Command -> the name that the first version gave its run; the other commands: tests/compatibility/test_run_names.py.
-NAMES = json.loads((Path(__file__).parents[1] / "compatibility" / "files" / "run_names.json").read_text())
+FILES = Path(__file__).parents[1] / "compatibility" / "files"
+NAMES = json.loads((FILES / "run_names.json").read_text())
+#: The same since defaults have changed.
+SINCE = {**NAMES, **json.loads((FILES / "run_names_since.json").read_text())}
 ALL = [(group, name) for group in groups() for name in choices(group)]
 
 
@@ -35,7 +39,9 @@ def composed(*overrides: str) -> dict:
 @pytest.mark.parametrize(("group", "name"), ALL, ids=[f"{g}={n}" for g, n in ALL])
 def test_every_choice_composes_without_a_missing_value_and_names_its_run_as_ever(group: str, name: str) -> None:
     config = composed(f"{group}={name}")
-    assert run_name(config) == NAMES.get(f"{group}={name}", run_name(config))
+    former = run_name(with_former_defaults(config, f"{group}={name}"))
+    assert former == NAMES.get(f"{group}={name}", former)
+    assert run_name(config) == SINCE.get(f"{group}={name}", run_name(config))
     if group in ("callbacks", "metrics"):
         assert config[group][name]["_target_"]
     elif group not in ("experiment", "debug", "trainer", "sweep", "launcher"):
