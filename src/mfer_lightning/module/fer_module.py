@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 #: Version of the ``mfer`` entry of a checkpoint.
 CHECKPOINT_FORMAT = 1
 
-#: The learning rate where none is given: the paper's.
+#: The learning rate where none is given: that of the authors' sister paper.
 DEFAULT_LR = 2.5e-4
 
 
