@@ -8,11 +8,11 @@ from inspect import signature
 from pathlib import Path
 
 import pytest
-import torch
 from commands.conftest import Mfer, only_run
 from config.test_compose import composed
 from data.layout_trees import write_affectnet_npy, write_rafdb
 from data.trees import write_ferplus
+from torch.optim import AdamW
 
 from mfer_lightning.config.location import choices
 
@@ -58,7 +58,7 @@ def test_the_paper_s_variants_hold_the_published_numbers(dataset: str) -> None:
     assert script["trainer"]["max_epochs"] == 100
     assert paper["augment"] == {"name": "paper", "flip": {"_target_": "albumentations.HorizontalFlip", "p": 0.5}}
     assert script["augment"] == {"name": "none"}
-    assert script["optimizer"]["weight_decay"] == 0.01 == signature(torch.optim.AdamW).parameters["weight_decay"].default
+    assert script["optimizer"]["weight_decay"] == 0.01 == signature(AdamW).parameters["weight_decay"].default
     for config in (paper, script):
         assert (config["optimizer"]["name"], config["mixup"]["name"], config["sampler"]["name"]) == (
             "adamw",

@@ -1,8 +1,8 @@
 """Run folders are found again: the same command names the same run in every later version.
 
 ``files/run_names.json`` holds the names of 123 commands as the first version gave them, and
-``files/first_options.json`` the options that its runs had. Since then defaults have changed (``former_defaults.py``): the
-same commands with the values of before give these names, and those in ``files/run_names_since.json`` as they are.
+``files/first_options.json`` the options that its runs had. Since then defaults have changed (``former_defaults.py``):
+the same commands with the values of before give these names, and those in ``files/run_names_since.json`` as they are.
 """
 
 from __future__ import annotations

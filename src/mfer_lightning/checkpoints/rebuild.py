@@ -106,7 +106,9 @@ def unlike_attention(description: Mapping[str, Any], network: object) -> str | N
         E.g. ``"norm_eps 1e-06 (here 1e-05)"``; None where they agree, or where one of them has no attention of ours.
     """
     parts = (description.get("network"), getattr(network, "config", None))
-    stored, own = (with_former_attention(part).get("attention") if isinstance(part, Mapping) else None for part in parts)
+    stored, own = (
+        with_former_attention(part).get("attention") if isinstance(part, Mapping) else None for part in parts
+    )
     if not isinstance(stored, Mapping) or not isinstance(own, Mapping):
         return None
     shared = [name for name in ("norm_eps", "norm_order", "residual") if name in stored and name in own]

@@ -279,7 +279,7 @@ def _like(change: Tensor, x: Tensor) -> Tensor:
 
 
 def _initialise(module: nn.Module, init: str) -> None:
-    """Set the weights of a new module. Nothing is drawn for ``"torch"``, so that the rest of the network stays as it was."""
+    """Set the weights of a new module; for ``"torch"`` draw nothing, so that later layers begin as they did before."""
     if init == "torch":
         return
     for layer in module.modules():
