@@ -69,6 +69,9 @@ LATER: Mapping[str, Any] = {
     "dataset.columns": None,
     "dataset.class_names": None,
     "dataset.trust_labels": False,
+    "backbone.pool": None,
+    "backbone.stage_blocks": None,
+    "adapter": {"name": "none"},
 }
 
 

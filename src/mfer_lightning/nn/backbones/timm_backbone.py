@@ -109,6 +109,7 @@ class Backbone(nn.Module):
         norm: the final LayerNorm, or Identity.
         stages: what the stages are: :class:`~mfer_lightning.nn.backbones.trace.Stage` (name, channels, stride, layout).
         feature_dim: width D of the feature.
+        side: of the images that it was tried with, in pixels.
         pruned: timm's names of the modules that were removed since they take no part in the feature.
 
     Raises:
@@ -138,12 +139,13 @@ class Backbone(nn.Module):
             self.feature_dim = layout.channels
             self._final_layout = layout.final
             self._prefix_tokens = layout.prefix_tokens
-            self._side = fixed_side(self.model)
+            self._fixed_side = fixed_side(self.model)
             self._wrapped: list[str] = []
             for number, make in sorted((attend or {}).items()):
                 self._attend(self._stage(number, name), make)
-            if attend or (image_size or side) != side:  # does it run with its stages wrapped, at this size?
-                run_on_meta(without_data(self.model), name, in_chans, image_size or side)
+            self.side = image_size or side
+            if attend or self.side != side:  # does it run with its stages wrapped, at this size?
+                run_on_meta(without_data(self.model), name, in_chans, self.side)
         except DoesNotRunError as error:
             if image_size is None:
                 raise
@@ -158,9 +160,10 @@ class Backbone(nn.Module):
         Raises:
             ValueError: for images of another size than a network of a fixed size was built for.
         """
-        if self._side is not None and image.shape[2:] != (self._side, self._side):
+        side = self._fixed_side
+        if side is not None and image.shape[2:] != (side, side):
             raise ValueError(
-                f"Expected argument `image` of {self._side}x{self._side} pixels, the size that this network was built "
+                f"Expected argument `image` of {side}x{side} pixels, the size that this network was built "
                 f"for, but got {image.shape[2]}x{image.shape[3]}: build it with image_size={image.shape[3]}."
             )
         x = self.model.forward_features(image)
@@ -171,7 +174,7 @@ class Backbone(nn.Module):
         return self.norm(pooled)  # type: ignore[no-any-return]
 
     def timm_name(self, name: str) -> str | None:
-        """Return timm's name of one of our parameters or buffers, None where timm has none (attention, our norm).
+        """Return timm's name of one of our parameters or buffers, None where timm has none (attention, adapters, our norm).
 
         Args:
             name: as in ``state_dict()`` of this module, e.g. ``"model.stages.2.stage.blocks.0.gamma"``.
@@ -181,7 +184,9 @@ class Backbone(nn.Module):
         """
         if not name.startswith("model."):
             return None
-        name = name.removeprefix("model.")
+        if ".lora_" in name:  # of an adapter (mfer_lightning.nn.adapter)
+            return None
+        name = name.removeprefix("model.").replace(".base_layer.", ".")
         for path in self._wrapped:
             if name.startswith(f"{path}.attention."):
                 return None
