@@ -129,7 +129,7 @@ def load_released_weights(
 def _download(model: MFER) -> tuple[str, dict[str, Tensor]]:
     config = model.config["backbone"]
     try:
-        given = {key: model.config[key] for key in ("in_chans", "image_size")}
+        given = {key: model.config[key] for key in ("in_chans", "image_size") if model.config[key] is not None}
         pretrained = create_timm_model(config, pretrained=True, **given)
     except Exception as error:  # the hub's client raises errors of its own, of the network and of the file system
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
