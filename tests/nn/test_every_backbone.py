@@ -53,7 +53,13 @@ OPTIONS: dict[str, dict[str, object]] = {
     },
 }
 #: Models of fewer than four stages.
-STAGES = {"nest_tiny": [2, 3], "levit_128s": [2, 3], "efficientvit_m0": [2, 3], "shvit_s1": [2, 3], "volo_d1_224": [1, 2]}
+STAGES = {
+    "nest_tiny": [2, 3],
+    "levit_128s": [2, 3],
+    "efficientvit_m0": [2, 3],
+    "shvit_s1": [2, 3],
+    "volo_d1_224": [1, 2],
+}
 #: Refused with attention, and why; without it they are tried like the others.
 WITHOUT_ATTENTION = {
     "hrnet_w18": "it passes on a list of 3 parts",

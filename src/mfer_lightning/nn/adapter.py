@@ -95,7 +95,7 @@ def merge_adapter(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
             if down is None or up is None or up.dim() != 2 or (*up.shape[:1], *down.shape[1:]) != tuple(value.shape):
                 raise UserError(f"The weights hold an adapter that does not fit its layer {layer}: they are damaged.")
             try:
-                value = value + float(scale) * (up.float() @ down.float()).to(value.dtype)  # noqa: PLW2901
+                value = value + float(scale) * (up.float() @ down.float()).to(value.dtype)
             except RuntimeError as error:
                 raise UserError(f"The weights hold an adapter that does not fit its layer {layer}: {error}.") from error
         merged[f"{layer}.{leaf}" if found else name] = value

@@ -35,7 +35,8 @@ class MFER(nn.Module):
             timm's default), ``stem`` (``"default"`` or ``"small"``, for small faces), ``stem_stride`` (of the small
             stem; None: half the original), ``norm`` of the pooled feature (``"layer"``, the paper's, or ``"none"``),
             ``pool`` of a transformer's tokens (``"avg"``, ``"token"``, ``"map"``), ``stage_blocks`` (where the stages
-            of a plain transformer end; None: quarters of its depth), ``options`` (a mapping for timm's constructor, e.g. ``{"depths": [2, 2, 6, 2]}``).
+            of a plain transformer end; None: quarters of its depth), ``options`` (a mapping for timm's constructor,
+            e.g. ``{"depths": [2, 2, 6, 2]}``).
         num_classes: number of classes K.
         attention: a name of :data:`~mfer_lightning.nn.attention.ATTENTIONS`, or a mapping with ``name`` and options:
             ``stages`` (from 1), ``kernel_size``, ``reduction``, ``norm_order``, ``residual``, ``static``, ``branches``.

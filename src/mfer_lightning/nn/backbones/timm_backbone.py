@@ -174,7 +174,7 @@ class Backbone(nn.Module):
         return self.norm(pooled)  # type: ignore[no-any-return]
 
     def timm_name(self, name: str) -> str | None:
-        """Return timm's name of one of our parameters or buffers, None where timm has none (attention, adapters, our norm).
+        """Return timm's name of one of our parameters or buffers; None: it has none (attention, adapters, our norm).
 
         Args:
             name: as in ``state_dict()`` of this module, e.g. ``"model.stages.2.stage.blocks.0.gamma"``.

@@ -242,9 +242,7 @@ def quarters(depth: int) -> tuple[int, ...]:
     return tuple(sorted({math.ceil(depth * i / _MOST_STAGES) for i in range(1, _MOST_STAGES + 1)}))
 
 
-def _stage(
-    model: nn.Module, entry: dict[str, Any], outputs: list[Any], side: int, fallback: str
-) -> Stage:
+def _stage(model: nn.Module, entry: dict[str, Any], outputs: list[Any], side: int, fallback: str) -> Stage:
     path, channels, reduction = entry["module"], int(entry["num_chs"]), int(entry["reduction"])
     output = outputs[0] if len(outputs) == 1 else None
     if isinstance(output, Tensor) and output.dim() == 4:
