@@ -155,3 +155,10 @@ def test_attention_with_a_7x7_kernel_works_on_4x4_and_smaller_maps():
 def test_stems_that_cannot_be_made_small_say_so(backbone, message):
     with pytest.raises(UserError, match=message):
         MFER(backbone, attention="none")
+
+
+def test_a_backbone_without_drop_path_takes_a_rate_of_zero():
+    with torch.device("meta"):
+        MFER({"name": "ghostnet_100", "drop_path_rate": 0.0}, attention="none")
+        with pytest.raises(UserError, match=r"has no drop-path: use backbone\.drop_path_rate=0"):
+            MFER({"name": "ghostnet_100", "drop_path_rate": 0.1}, attention="none")

@@ -37,21 +37,28 @@ SIZES = {
     "volo_d1_224": 224,
     "convmixer_768_32": 70,
 }
-#: Fewer blocks, where another name of the family is tried at its full depth.
-OPTIONS: dict[str, dict[str, object]] = {
-    "convnext_base": {"depths": [1, 1, 2, 1]},
-    **{
-        name: {"depth": 4}
-        for name in (
-            "vit_base_patch16_224",
-            "vit_base_patch14_dinov2",
-            "vit_base_patch16_dinov3",
-            "vit_base_patch16_clip_224.openai",
-            "vit_base_patch16_siglip_224",
-            "beit_base_patch16_224",
-        )
-    },
-}
+_FLAT = ("vit_", "deit3_", "eva02_", "beit_", "cait_", "xcit_")
+_BY_DEPTHS = ("convnext", "swin_", "swinv2", "maxvit", "coatnet", "edgenext", "efficientformer", "efficientvit_b")
+_BY_DEPTHS += ("tiny_vit", "pvt_v2", "inception_next", "mambaout", "davit", "twins", "starnet")
+_BY_LAYERS = ("resnet", "resnext", "res2net", "resnest", "swiftformer", "fastvit")
+_BY_DEPTH = ("efficientvit_m", "shvit", "levit")
+
+
+def fewer_blocks(name: str) -> dict[str, object]:
+    """Constructor options for fewer blocks: the table has each network built at its full depth."""
+    if name.startswith("hiera"):
+        return {"stages": [1, 1, 1, 1]}
+    for prefixes, options in (
+        (_FLAT, {"depth": 4}),
+        (_BY_DEPTHS, {"depths": [2, 2, 2, 2] if name.startswith("swin") else [1, 1, 1, 1]}),
+        (_BY_LAYERS, {"layers": [1, 1, 1, 1]}),
+        (_BY_DEPTH, {"depth": [1, 1, 1]}),
+    ):
+        if name.startswith(prefixes):
+            return options  # type: ignore[return-value]
+    return {}
+
+
 #: Models of fewer than four stages.
 STAGES = {
     "nest_tiny": [2, 3],
@@ -74,7 +81,7 @@ NO_ONNX: dict[str, str] = {}
 def network(name: str, attention: str = "ds_depthwise") -> tuple[MFER, int]:
     size = SIZES.get(name, 64)
     spec = {"name": attention, "stages": STAGES.get(name, [3, 4])} if attention != "none" else attention
-    return MFER({"name": name, "options": OPTIONS.get(name, {})}, 3, attention=spec, image_size=size), size
+    return MFER({"name": name, "options": fewer_blocks(name)}, 3, attention=spec, image_size=size), size
 
 
 def batch(size: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -36,11 +36,23 @@ def build_for_size(create: Callable[..., nn.Module], name: str, options: Mapping
         sizes.insert(0, {"dynamic_img_size": True} if size is None else {"img_size": size})
     for more in sizes:
         try:
-            return create(**{**more, **options})
+            return _with_or_without_drop_path(create, name, {**more, **options})
         except TypeError as error:  # some models of a fixed size take no other
             if not any(f"'{key}'" in str(error) for key in more):
                 raise
     raise AssertionError("the last attempt is without a size")
+
+
+def _with_or_without_drop_path(create: Callable[..., nn.Module], name: str, options: Mapping[str, Any]) -> nn.Module:
+    """Build a model; some have no drop-path, and a rate of 0 is none."""
+    try:
+        return create(**options)
+    except TypeError as error:
+        if "drop_path_rate" not in str(error) or "drop_path_rate" not in options:
+            raise
+        if options["drop_path_rate"]:
+            raise UserError(f"Backbone '{name}' has no drop-path: use backbone.drop_path_rate=0.") from error
+        return create(**{key: value for key, value in options.items() if key != "drop_path_rate"})
 
 
 def traced_side(model: nn.Module, config: Mapping[str, Any], size: int | None) -> int:
