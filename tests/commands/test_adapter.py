@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 import torch
-
 from commands.conftest import FEW, Mfer, only_run
+
 from mfer_lightning.checkpoints.read import read_checkpoint
 from mfer_lightning.inference.model import read_model
 
