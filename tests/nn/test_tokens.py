@@ -105,6 +105,7 @@ def test_a_network_without_a_size_takes_any_and_one_with_a_size_says_which() -> 
     ("name", "size", "message"),
     [
         ("vit_small_patch14_dinov2", 64, "patches of 14 pixels.*preprocess.size=56 or 70"),
+        ("resnet18", 0, "`image_size` must be a number of pixels"),
         ("coatnet_nano_rw_224", 100, "It takes 96 or 128 or 224: preprocess.size=96"),
     ],
 )

@@ -151,7 +151,7 @@ def stage_of(model: FERModel, faces: Tensor, stage: int | None = None) -> int:
         )
     side = int(model.preprocess.size or min(faces.shape[-2:]))
     # With the class token as the feature, the positions after the last block have no gradient.
-    usual = stages[:-1] if model.network.config["backbone"]["pool"] == "token" else stages
+    usual = stages[:-1] if getattr(model.network.backbone, "pool", "avg") == "token" else stages
     number = default_stage([s.reduction for s in usual], side) if stage is None else stage
     if not 1 <= number <= len(stages):
         raise ValueError(f"Expected argument `stage` within [1, {len(stages)}], but got {stage}.")

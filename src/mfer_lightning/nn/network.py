@@ -86,6 +86,8 @@ class MFER(nn.Module):
         stages = attention_config.get("stages", [])
         if not isinstance(stages, list) or len(set(stages)) != len(stages):
             raise UserError(f"Attention option `stages` must be a list of different stage numbers, not {stages!r}.")
+        if image_size is not None and (type(image_size) is not int or image_size < 1):
+            raise UserError(f"`image_size` must be a number of pixels, 1 or more, or None, not {image_size!r}.")
         self.backbone = build_backbone(
             self.config["backbone"],
             in_chans=in_chans,

@@ -109,6 +109,7 @@ class Backbone(nn.Module):
         norm: the final LayerNorm, or Identity.
         stages: what the stages are: :class:`~mfer_lightning.nn.backbones.trace.Stage` (name, channels, stride, layout).
         feature_dim: width D of the feature.
+        pool: how tokens are pooled, one of :data:`~mfer_lightning.nn.backbones.pooling.POOLS`.
         side: of the images that it was tried with, in pixels.
         pruned: timm's names of the modules that were removed since they take no part in the feature.
 
@@ -127,13 +128,13 @@ class Backbone(nn.Module):
         image_size: int | None = None,
     ) -> None:
         super().__init__()
-        name, self._pool = config["name"], config["pool"]
+        name, self.pool = config["name"], config["pool"]
         try:
             self.model = create_timm_model(config, in_chans=in_chans, image_size=image_size)
             check_patches(self.model, name, image_size)
-            check_pool(self._pool, self.model, name)
+            check_pool(self.pool, self.model, name)
             side = traced_side(self.model, config, image_size)
-            layout = trace(self.model, name, in_chans, side, partial(pool_tokens, self._pool), config["stage_blocks"])
+            layout = trace(self.model, name, in_chans, side, partial(pool_tokens, self.pool), config["stage_blocks"])
             self.pruned = prune_unused(self.model, name, layout)
             self.stages: tuple[Stage, ...] = layout.stages
             self.feature_dim = layout.channels
@@ -168,7 +169,7 @@ class Backbone(nn.Module):
             )
         x = self.model.forward_features(image)
         if self._final_layout == "tokens":  # of a transformer
-            pooled = pool_tokens(self._pool, self.model, x, self._prefix_tokens)
+            pooled = pool_tokens(self.pool, self.model, x, self._prefix_tokens)
         else:
             pooled = x.mean((2, 3) if self._final_layout == "NCHW" else (1, 2))
         return self.norm(pooled)  # type: ignore[no-any-return]
@@ -241,7 +242,7 @@ class Backbone(nn.Module):
                 f"attention.stages={str(last).replace(' ', '')}."
             )
         stage = self.stages[number - 1]
-        if self._pool == "token" and stage.layout == "tokens" and stage is self.stages[-1]:
+        if self.pool == "token" and stage.layout == "tokens" and stage is self.stages[-1]:
             raise UserError(
                 f"Backbone '{name}': with backbone.pool=token nothing reads the positions after the last block, so "
                 f"attention after stage {number} has no effect: attention.stages=[{number - 1}], or backbone.pool=avg."
