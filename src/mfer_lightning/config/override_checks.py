@@ -26,7 +26,7 @@ REPLACED = {
 }
 
 #: Values of these options that change nothing.
-_HARMLESS = ("null", "false", "none", "disabled", '"."')  # the last: Lightning starts further ranks with it
+_HARMLESS = ("null", "false", "none", "disabled")
 
 #: Recipes of which several go together, each on top of the one before.
 _STACKED = ("experiment", "debug")
