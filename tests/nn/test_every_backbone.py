@@ -38,7 +38,7 @@ SIZES = {
     "convmixer_768_32": 70,
 }
 _FLAT = ("vit_", "deit3_", "eva02_", "beit_", "cait_", "xcit_")
-_BY_DEPTHS = ("convnext", "swin_", "swinv2", "maxvit", "coatnet", "edgenext", "efficientformer", "efficientvit_b")
+_BY_DEPTHS = ("convnext", "swin_", "swinv2", "maxvit", "coatnet", "edgenext", "efficientformer")
 _BY_DEPTHS += ("tiny_vit", "pvt_v2", "inception_next", "mambaout", "davit", "twins", "starnet")
 _BY_LAYERS = ("resnet", "resnext", "res2net", "resnest", "swiftformer", "fastvit")
 _BY_DEPTH = ("efficientvit_m", "shvit", "levit")
@@ -95,7 +95,10 @@ def trained(name: str, folder: Path) -> tuple[FERModule, Path]:
     built, size = network(name, "none" if name in WITHOUT_ATTENTION else "ds_depthwise")
     module = FERModule(built, Objective(CrossEntropy()), Preprocess(size=size), class_names=("a", "b", "c"))
     image, target = batch(size)
-    optimizer = optimizer_for(module.network, module.objective, {"name": "sgd", "lr": 1e-3, "layer_decay": 0.9})
+    layered = (
+        {"layer_decay": 0.9} if hasattr(built.backbone.model, "group_matcher") else {}
+    )  # timm's metaformers have none
+    optimizer = optimizer_for(module.network, module.objective, {"name": "sgd", "lr": 1e-3, **layered})
     module.objective(module(image), target)["total"].backward()
     assert [key for key, p in module.network.named_parameters() if p.grad is None] == []
     optimizer.step()
