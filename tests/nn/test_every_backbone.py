@@ -95,9 +95,9 @@ def trained(name: str, folder: Path) -> tuple[FERModule, Path]:
     built, size = network(name, "none" if name in WITHOUT_ATTENTION else "ds_depthwise")
     module = FERModule(built, Objective(CrossEntropy()), Preprocess(size=size), class_names=("a", "b", "c"))
     image, target = batch(size)
-    layered = (
+    layered = (  # timm lists no layers of its metaformers
         {"layer_decay": 0.9} if hasattr(built.backbone.model, "group_matcher") else {}
-    )  # timm's metaformers have none
+    )
     optimizer = optimizer_for(module.network, module.objective, {"name": "sgd", "lr": 1e-3, **layered})
     module.objective(module(image), target)["total"].backward()
     assert [key for key, p in module.network.named_parameters() if p.grad is None] == []
