@@ -36,6 +36,7 @@ SIZES = {
     "swiftformer_s": 224,
     "volo_d1_224": 224,
     "convmixer_768_32": 70,
+    "crossvit_tiny_240": 240,
 }
 _FLAT = ("vit_", "deit3_", "eva02_", "beit_", "cait_", "xcit_")
 _BY_DEPTHS = ("convnext", "swin_", "swinv2", "maxvit", "coatnet", "edgenext", "efficientformer")
