@@ -61,6 +61,8 @@ def test_the_paper_s_network_is_the_default_for_real_datasets() -> None:
         "stem": "default",
         "stem_stride": None,
         "norm": "layer",
+        "pool": None,
+        "stage_blocks": None,
         "options": {},
     }
     assert config["preprocess"]["size"] == 224

@@ -16,6 +16,7 @@ from mfer_lightning.config.instantiate import LIBRARIES, locate
 from mfer_lightning.config.plugins import missing_plugins
 from mfer_lightning.errors import UserError
 from mfer_lightning.nn import MFER, Preprocess
+from mfer_lightning.nn.adapter import merge_adapter
 from mfer_lightning.views import Views
 
 #: Entries that a checkpoint or an export must have.
@@ -58,18 +59,22 @@ def build_network(description: Mapping[str, Any], weights: Mapping[str, Tensor],
 
     Args:
         description: has passed :func:`check_description`.
-        weights: name in the network -> tensor; exactly the network's.
+        weights: name in the network -> tensor; exactly the network's, or those of the same network with an adapter,
+            which is merged.
         source: the file, for messages.
 
     Raises:
         UserError: where they do not fit together.
     """
     file_checks.check_weights(weights, source)
+    weights = merge_adapter(weights)
     names, config = description["class_names"], description["network"]
     if not isinstance(config, Mapping) or config.get("num_classes") != len(names):
         raise UserError(f"{source} does not describe a model: {len(names)} class names, network {config!r}.")
     config = with_former_attention(config)  # stored before these options, it was trained with their former values
     file_checks.check_numbers(config, source)
+    if "image_size" not in config and isinstance(description["preprocess"], Mapping):  # of an earlier version
+        config = {**config, "image_size": description["preprocess"].get("size")}
     with _explained(description, source):
         with torch.device("meta"), file_checks.parts_at_most(len(weights), source):
             network = MFER(**config)

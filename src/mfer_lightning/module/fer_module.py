@@ -24,6 +24,7 @@ from mfer_lightning.module.meet_datamodule import check_classes, check_samplers,
 from mfer_lightning.module.metrics import build_metrics
 from mfer_lightning.module.progress_bar import FERProgressBar
 from mfer_lightning.module.rebuild import StoredArguments
+from mfer_lightning.nn.adapter import SCALE, merge_adapter
 from mfer_lightning.nn.weights.checksums import check_storages
 from mfer_lightning.optim import Mixup, configured
 from mfer_lightning.views import Views
@@ -304,5 +305,8 @@ class FERModule(EvaluationSteps):
         names, _ = keyword_parameters(cls)
         module = cls(**{name: stored[name] for name in names if name not in kwargs and name in stored}, **kwargs)
         module.on_load_checkpoint(checkpoint)
-        module.load_state_dict(checkpoint["state_dict"], module.strict_loading if strict is None else strict)
+        state = checkpoint["state_dict"]
+        if not hasattr(module.network, SCALE):
+            state = merge_adapter(state)
+        module.load_state_dict(state, module.strict_loading if strict is None else strict)
         return module if map_location is None else module.to(map_location)

@@ -71,6 +71,9 @@ LATER: Mapping[str, Any] = {
     "dataset.class_names": None,
     "dataset.trust_labels": False,
     **{f"attention.{name}": value for name, value in FORMER_ATTENTION.items()},
+    "backbone.pool": None,
+    "backbone.stage_blocks": None,
+    "adapter": {"name": "none"},
 }
 
 

@@ -18,6 +18,8 @@ from mfer_lightning.errors import UserError
 from mfer_lightning.losses import Objective, class_weights_from_counts
 from mfer_lightning.module import FERModule
 from mfer_lightning.nn import MFER, Preprocess, load_weights
+from mfer_lightning.nn.adapter import add_adapter
+from mfer_lightning.nn.backbones.data_config import with_own_normalisation
 from mfer_lightning.optim import Mixup
 from mfer_lightning.training.further_metrics import build_further_metrics, selecting_monitor
 
@@ -59,13 +61,15 @@ def build_module(config: Config, datamodule: FaceDataModule, metadata: Config) -
         datamodule: is set up.
         metadata: plain values for the checkpoints, ``alignment`` among them.
     """
-    network = build_network(config, datamodule.num_classes)
+    network = build_network(config, datamodule.num_classes, datamodule.size)
     with described("weights"):
         stored = _own_checkpoint(config["weights"])
         head = _head_choice(stored, datamodule.class_names)
         report = load_weights(network, config["weights"], head=head)
         if (unlike := unlike_attention(stored, network)) is not None:
             print(f"weights: their attention was trained with {unlike}.", flush=True)
+    with described("adapter"):
+        add_adapter(network, config["adapter"])
     if config["trainer"]["checkpointing"]:
         network.backbone.set_checkpointing()
     if config["weights"] != "none":
@@ -76,12 +80,21 @@ def build_module(config: Config, datamodule: FaceDataModule, metadata: Config) -
     return assemble(config, network, names, counts, metadata, grey=grey, monitor=monitor)
 
 
-def build_network(config: Config, num_classes: int) -> MFER:
-    """Build the network with fresh weights. A configuration of an earlier version builds that version's network."""
+def build_network(config: Config, num_classes: int, stored_size: int | None = None) -> MFER:
+    """Build the network with fresh weights, for the size of images that it gets.
+
+    A configuration of an earlier version builds that version's network.
+
+    Args:
+        config: plain resolved configuration.
+        num_classes: number of classes.
+        stored_size: side of the dataset's images, which is the size where ``preprocess.size`` is null.
+    """
     backbone = {k: v for k, v in config["backbone"].items() if v is not None}
+    size = config["preprocess"]["size"] or stored_size
     with described("network"):
         attention = with_former_attention(config)["attention"]
-        return MFER(backbone, num_classes, attention=attention, head=config["head"])
+        return MFER(backbone, num_classes, attention=attention, head=config["head"], image_size=size)
 
 
 def assemble(
@@ -106,7 +119,8 @@ def assemble(
     """
     with described("preprocess"):
         alignment = metadata.get("alignment", {}).get("template")
-        preprocess = Preprocess(**config["preprocess"], grey=grey, alignment=alignment)
+        options = with_own_normalisation(config["preprocess"], config["backbone"]["name"])
+        preprocess = Preprocess(**options, grey=grey, alignment=alignment)
     with described("mixup"):
         mixup = build_mixup(config)
     return FERModule(

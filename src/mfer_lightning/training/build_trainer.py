@@ -119,7 +119,9 @@ def build_callbacks(
     """
     own = build_user_callbacks(config, run_dir)
     callbacks: list[Callback] = [FiniteLossGuard(), history, EpochCurves(lambda: history.rows[-1]), EndOfTraining()]
-    if config["freeze"]["name"] == "backbone":
+    if config["adapter"]["name"] != "none":  # keeps the statistics of batch norms too
+        callbacks.append(FreezeBackbone())
+    elif config["freeze"]["name"] == "backbone":
         callbacks.append(FreezeBackbone(config["freeze"]["epochs"]))
     if config["trainer"]["compile"]:
         callbacks.append(CompileNetwork())

@@ -11,10 +11,12 @@ import torch
 from torch import Tensor
 
 from mfer_lightning.errors import UserError, expect_choice
+from mfer_lightning.nn.adapter import merge_adapter
 from mfer_lightning.nn.backbones.timm_backbone import create_timm_model
 from mfer_lightning.nn.backbones.trace import timm_facts
 from mfer_lightning.nn.network import MFER
 from mfer_lightning.nn.weights.layouts import Layout, detect, meta, own, released, timm_layout
+from mfer_lightning.nn.weights.position_tables import fit_positions
 from mfer_lightning.nn.weights.read import listed, read_state, tensors_of
 
 _SHOWN = 8
@@ -77,7 +79,7 @@ def load_weights(model: MFER, weights: str | Path, *, head: str = "load") -> Loa
     if str(weights) == "imagenet":
         source, state = _download(model)
         return _load(model, state, _timm(model, state), source)
-    state = read_state(weights)
+    state = fit_positions(model, merge_adapter(read_state(weights)))
     return _load(model, state, _layout(model, state), str(weights), head)
 
 
@@ -127,7 +129,8 @@ def load_released_weights(
 def _download(model: MFER) -> tuple[str, dict[str, Tensor]]:
     config = model.config["backbone"]
     try:
-        pretrained = create_timm_model(config, in_chans=model.config["in_chans"], pretrained=True)
+        given = {key: model.config[key] for key in ("in_chans", "image_size") if model.config[key] is not None}
+        pretrained = create_timm_model(config, pretrained=True, **given)
     except Exception as error:  # the hub's client raises errors of its own, of the network and of the file system
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(

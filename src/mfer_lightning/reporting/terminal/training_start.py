@@ -58,6 +58,10 @@ def print_start(
         f"{gflops:.3g} GFLOPs at {size} px",
     )
     table.add_row("weights", "from scratch" if config["weights"] == "none" else escape(str(config["weights"])))
+    if config["adapter"]["name"] != "none":
+        learned = sum(p.numel() for p in network.parameters() if p.requires_grad)
+        rank = config["adapter"]["rank"]
+        table.add_row("adapter", f"{config['adapter']['name']} of rank {rank}: {learned / 1e6:.2f} M parameters learn")
     table.add_row("loss", f"{config['loss']['name']}" + _weight(config["loss"]))
     table.add_row(
         "training",

@@ -15,6 +15,7 @@ from mfer_lightning.callbacks import EarlyStop, FreezeBackbone, WarmEMA
 from mfer_lightning.config.instantiate import described
 from mfer_lightning.errors import UserError
 from mfer_lightning.module import FERModule
+from mfer_lightning.nn.adapter import add_adapter
 from mfer_lightning.nn.cost import count_gflops
 from mfer_lightning.optim import optimizer_for, plateau_for, schedule_for
 from mfer_lightning.training.build import assemble, build_datamodule, build_network
@@ -95,12 +96,13 @@ def _build_module(config: Mapping[str, Any], class_names: tuple[str, ...], size:
     """Build a module on trial; None: only the real data can tell."""
     weights = look_up(config, "loss.classification.class_weights")
     count = len(class_names) or (len(weights) if isinstance(weights, list) else SOME_CLASSES)
-    network: nn.Module
     try:
         with torch.device("meta"):
-            network = build_network(config, count)
+            network = build_network(config, count, size)
     except (RuntimeError, NotImplementedError):  # a constructor that reads what it computes; the real one will tell
         return None
+    with described("adapter"):
+        add_adapter(network, config["adapter"])
     names = class_names or tuple(str(k) for k in range(count))
     module = assemble(config, network, names, (1,) * count)
     gflops_of(network, size)
