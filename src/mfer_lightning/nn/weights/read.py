@@ -15,7 +15,11 @@ from mfer_lightning.errors import UserError, nearest
 from mfer_lightning.nn.weights.checksums import check_storages
 from mfer_lightning.nn.weights.safety import check_weights_file
 
-_WRAPPERS = ("state_dict", "model", "module", "state_dict_ema", "model_ema")
+#: The last three: InsightFace's training checkpoints, and those of many other projects.
+_WRAPPERS = (
+    *("state_dict", "model", "module", "state_dict_ema", "model_ema"),
+    *("state_dict_backbone", "model_state_dict", "net_state_dict"),
+)
 _PREFIXES = ("module.", "_orig_mod.")  # added by DataParallel and torch.compile
 
 
