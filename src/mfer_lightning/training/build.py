@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import nn
 
-from mfer_lightning.checkpoints.read import read_checkpoint
 from mfer_lightning.config.instantiate import described, instantiate
 from mfer_lightning.data.datasets import FaceDataModule
 from mfer_lightning.errors import UserError
 from mfer_lightning.losses import Objective, class_weights_from_counts
 from mfer_lightning.module import FERModule
-from mfer_lightning.nn import MFER, Preprocess, load_weights
+from mfer_lightning.nn import MFER, Preprocess
 from mfer_lightning.optim import Mixup
 from mfer_lightning.training.further_metrics import build_further_metrics, selecting_monitor
+from mfer_lightning.training.initial_weights import load_initial_weights
 
 Config = Mapping[str, Any]
 
@@ -58,12 +58,10 @@ def build_module(config: Config, datamodule: FaceDataModule, metadata: Config) -
         metadata: plain values for the checkpoints, ``alignment`` among them.
     """
     network = build_network(config, datamodule.num_classes)
-    with described("weights"):
-        report = load_weights(network, config["weights"], head=_head_choice(config["weights"], datamodule.class_names))
+    colour = load_initial_weights(config, network, datamodule.class_names)
+    config = {**config, "preprocess": {**config["preprocess"], "colour": colour}}
     if config["trainer"]["checkpointing"]:
         network.backbone.set_checkpointing()
-    if config["weights"] != "none":
-        print(f"weights: {report}", flush=True)
     grey = datamodule.train_dataset is not None and datamodule.train_dataset.is_grey()
     monitor = selecting_monitor(config, datamodule.protocol)
     names, counts = datamodule.class_names, datamodule.class_counts
@@ -99,7 +97,8 @@ def assemble(
     """
     with described("preprocess"):
         alignment = metadata.get("alignment", {}).get("template")
-        preprocess = Preprocess(**config["preprocess"], grey=grey, alignment=alignment)
+        colour = str(config["preprocess"].get("colour") or "RGB").upper()
+        preprocess = Preprocess(**{**config["preprocess"], "colour": colour}, grey=grey, alignment=alignment)
     with described("mixup"):
         mixup = build_mixup(config)
     return FERModule(
@@ -148,17 +147,6 @@ def _with_class_weights(node: Config, class_names: Sequence[str], class_counts: 
         return {**node, "class_weights": list(class_weights_from_counts(class_counts, scheme))}
     except ValueError as error:
         raise UserError(f"loss.classification.class_weights: {error}") from error
-
-
-def _head_choice(weights: str, class_names: Sequence[str]) -> Literal["load", "new"]:
-    """Whether the heads of a checkpoint of ours fit: only where its classes are the same in the same order."""
-    if not weights.endswith(".ckpt"):
-        return "load"
-    stored = tuple(read_checkpoint(weights)["mfer"]["class_names"])
-    if stored == tuple(class_names):
-        return "load"
-    print(f"weights: trained on the classes {', '.join(stored)}, which are not this dataset's: new heads.", flush=True)
-    return "new"
 
 
 def build_mixup(config: Config) -> Mixup | None:

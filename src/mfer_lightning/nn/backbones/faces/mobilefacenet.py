@@ -11,6 +11,7 @@ which pools any size. Ours: drop-path, initialisation, attention in front of the
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -125,6 +126,7 @@ class MobileFaceNet(FaceNetwork):
             raise ValueError(f"Expected argument `depths` to be three positive integers, but got {list(depths)}.")
         if isinstance(scale, bool) or not isinstance(scale, int) or scale < 1:
             raise ValueError(f"Expected argument `scale` to be a positive integer, but got {scale!r}.")
+        self.depths = tuple(depths)
         narrow, wide = 64 * scale, 128 * scale
         rates = iter(drop_path_rates(drop_path_rate, sum(depths)))
         third, fourth, fifth = ([next(rates) for _ in range(depth)] for depth in depths)
@@ -169,9 +171,10 @@ class MobileFaceNet(FaceNetwork):
 
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
         """Return timm's patterns of parameter names by layer."""
-        units = [r"^conv_23", r"^conv_3", r"^conv_34", r"^conv_4", r"^conv_45", r"^conv_5"]
-        inside = "" if coarse else r"(?:\.model\.(\d+))?"
-        blocks = [(rf"({unit}){inside}\.", None) for unit in units]
+        units: list[str] = []
+        for strided, plain, depth in zip(("conv_23", "conv_34", "conv_45"), ("3", "4", "5"), self.depths, strict=True):
+            units += [strided, *(f"conv_{plain}" if coarse else f"conv_{plain}.model.{i}" for i in range(depth))]
+        blocks = [(rf"^{re.escape(unit)}\.", (number,)) for number, unit in enumerate(units)]
         return {"stem": r"^conv1|^conv2_dw", "blocks": [*blocks, (r"^conv_6_sep", (99999,))]}
 
 

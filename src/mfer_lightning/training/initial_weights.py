@@ -1,0 +1,78 @@
+"""Load the initial weights that ``weights`` names, and find the order of the colour channels that they were trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from mfer_lightning.checkpoints.read import read_checkpoint
+from mfer_lightning.config.instantiate import described
+from mfer_lightning.errors import UserError
+from mfer_lightning.nn import MFER, LoadReport, load_weights
+from mfer_lightning.training.log_file import log
+
+Config = Mapping[str, Any]
+
+
+def load_initial_weights(config: Config, network: MFER, class_names: Sequence[str]) -> str:
+    """Load weights into a network, print one line about it and log every tensor by name.
+
+    Args:
+        config: plain resolved configuration of ``mfer train``.
+        network: changed in place.
+        class_names: the K emotions in order.
+
+    Returns:
+        The order of the channels: ``preprocess.colour``, or else what the weights were trained on.
+
+    Raises:
+        UserError: where the weights do not fit, or nothing says which order they were trained on.
+    """
+    weights = str(config["weights"])
+    ours = _description(weights)
+    with described("weights"):
+        report = load_weights(network, weights, head=_head_choice(ours, class_names))
+    if weights != "none":
+        print(f"weights: {report}", flush=True)
+        log.info("weights: %s\n%s", report, report.by_name())
+    return _colour(config, report, ours)
+
+
+def _description(weights: str) -> dict[str, Any]:
+    """Return what a checkpoint of ours says of itself; empty for all other weights."""
+    if not weights.endswith(".ckpt"):
+        return {}
+    try:
+        description: dict[str, Any] = read_checkpoint(weights)["mfer"]
+    except UserError:  # another program's, or a damaged one, which loading it says
+        return {}
+    return description
+
+
+def _head_choice(ours: Config, class_names: Sequence[str]) -> Literal["load", "new"]:
+    """Whether the heads of a checkpoint of ours fit: only where its classes are the same in the same order."""
+    if not ours or tuple(ours["class_names"]) == tuple(class_names):
+        return "load"
+    print(
+        f"weights: trained on the classes {', '.join(ours['class_names'])}, which are not this dataset's: new heads.",
+        flush=True,
+    )
+    return "new"
+
+
+def _colour(config: Config, report: LoadReport, ours: Config) -> str:
+    """Decide the order of the channels."""
+    wanted = config["preprocess"].get("colour")
+    own = (ours.get("preprocess") or {}).get("colour")
+    trained = own or report.colour
+    if wanted is None:
+        if trained is None:
+            raise UserError(
+                f"weights={config['weights']}: files of the {report.layout} layout were trained on RGB or on BGR, and "
+                "the file does not tell: say which with weights.colour=rgb or weights.colour=bgr."
+            )
+        return trained
+    order = str(wanted).upper()
+    if trained not in (None, order):
+        print(f"weights: trained on {trained}, and preprocess.colour={order} is used as it was asked for.", flush=True)
+    return order
