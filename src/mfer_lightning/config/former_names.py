@@ -119,9 +119,9 @@ def override_of_today(override: str) -> str:
         >>> override_of_today("+augment.flip=0.3"), override_of_today("augment.flip.p=0.3")
         ('++augment.flip=0.3', 'augment.flip.p=0.3')
         >>> override_of_today("weights.colour=bgr")
-        'preprocess.colour=bgr'
+        'preprocess.colour=BGR'
     """
     key, separator, value = override.partition("=")
     if key in ("weights.colour", "weights.color"):
-        return f"preprocess.colour{separator}{value}"
+        return f"preprocess.colour{separator}{value.upper()}"
     return f"+{override}" if override.startswith("+augment.flip=") else override

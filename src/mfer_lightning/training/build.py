@@ -97,7 +97,7 @@ def assemble(
     """
     with described("preprocess"):
         alignment = metadata.get("alignment", {}).get("template")
-        colour = str(config["preprocess"].get("colour") or "RGB").upper()
+        colour = config["preprocess"].get("colour") or "RGB"
         preprocess = Preprocess(**{**config["preprocess"], "colour": colour}, grey=grey, alignment=alignment)
     with described("mixup"):
         mixup = build_mixup(config)

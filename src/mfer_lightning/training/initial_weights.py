@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, Literal
 
 from mfer_lightning.checkpoints.read import read_checkpoint
 from mfer_lightning.config.instantiate import described
 from mfer_lightning.errors import UserError
+from mfer_lightning.inference.export.safetensors_folder import WEIGHTS, read_export
 from mfer_lightning.nn import MFER, LoadReport, load_weights
 from mfer_lightning.training.log_file import log
 
@@ -39,14 +42,15 @@ def load_initial_weights(config: Config, network: MFER, class_names: Sequence[st
 
 
 def _description(weights: str) -> dict[str, Any]:
-    """Return what a checkpoint of ours says of itself; empty for all other weights."""
-    if not weights.endswith(".ckpt"):
-        return {}
-    try:
-        description: dict[str, Any] = read_checkpoint(weights)["mfer"]
-    except UserError:  # another program's, or a damaged one, which loading it says
-        return {}
-    return description
+    """Return what a checkpoint or an export of ours says of itself; empty for all other weights."""
+    description: dict[str, Any] = {}
+    # another program's, or a damaged one: loading it says so
+    with suppress(UserError):
+        if weights.endswith(".ckpt"):
+            description = read_checkpoint(weights)["mfer"]
+        elif Path(weights).name == WEIGHTS:
+            description = read_export(Path(weights).parent, verify=False)[0]
+    return description if "class_names" in description else {}
 
 
 def _head_choice(ours: Config, class_names: Sequence[str]) -> Literal["load", "new"]:
@@ -72,7 +76,6 @@ def _colour(config: Config, report: LoadReport, ours: Config) -> str:
                 "the file does not tell: say which with weights.colour=rgb or weights.colour=bgr."
             )
         return trained
-    order = str(wanted).upper()
-    if trained not in (None, order):
-        print(f"weights: trained on {trained}, and preprocess.colour={order} is used as it was asked for.", flush=True)
-    return order
+    if trained not in (None, wanted):
+        print(f"weights: trained on {trained}; preprocess.colour={wanted} is used, as it was asked for.", flush=True)
+    return str(wanted)
