@@ -5,14 +5,13 @@ from __future__ import annotations
 import pytest
 import timm
 import torch
+from nn import face_files as files
 from torch import nn
 
 from mfer_lightning.errors import UserError
 from mfer_lightning.nn import MFER
 from mfer_lightning.nn.backbones.faces import FACE_NETWORKS
 from mfer_lightning.optim.layers import layer_scales
-
-from nn import face_files as files
 
 DEEP = (3, 13, 30, 3)
 PUBLIC = {
@@ -22,8 +21,8 @@ PUBLIC = {
     "ir50_evolve": files.ir(False, True),
     "ir50_adaface": files.ir(True, False),
 }
-#: Published: 43,590,848 and 65,156,160 in tables of the arcface_torch networks; 2,059,520 of InsightFace's MobileFaceNet;
-#: 0.99 M in the MobileFaceNet paper, batch norms folded, embedding of 128. The IR-50s: their projects' tensors, counted.
+#: Published: 43,590,848 and 65,156,160 in tables of InsightFace's PyTorch networks (43.59 M and 65.16 M in papers),
+#: 2,059,520 of its MobileFaceNet. The other two IR-50s: the tensors of their projects' files, counted.
 PUBLISHED = {
     "iresnet50": ({}, 43_590_848),
     "iresnet100": ({}, 65_156_160),

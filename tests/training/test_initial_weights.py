@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from commands.conftest import FEW, Mfer, only_run
 from config.test_compose import composed
 from nn import face_files as files
+from PIL import Image
 
 from mfer_lightning.config.compose import compose_train
 from mfer_lightning.errors import UserError
@@ -116,5 +118,7 @@ def test_a_face_network_trains_from_its_file_exports_and_predicts(mfer: Mfer, tm
     stored = read_checkpoint(checkpoint)["mfer"]["preprocess"]
     assert (stored["colour"], stored["size"], stored["mean"]) == (colour, 112, [0.5, 0.5, 0.5])
     assert mfer("export", f"checkpoint={run}", "format=onnx", "faces=8") == 0  # compares with the checkpoint
-    assert mfer("predict", f"checkpoint={run}", "dataset=facs", "split=test", f"output={tmp_path / 'said.csv'}") == 0
+    Image.fromarray(np.full((112, 112, 3), 90, np.uint8)).save("face.png")
+    assert mfer("predict", f"checkpoint={run}", "source=face.png", "aligned=true", "output=said") == 0
+    assert "face.png" in (tmp_path / "said" / "predictions.csv").read_text()
     assert mfer("evaluate", f"checkpoint={run}", "split=test") == 0

@@ -1,4 +1,4 @@
-"""Load the initial weights that ``weights`` names, and find the order of the colour channels that they were trained on."""
+"""Load the initial weights that ``weights`` names, and find the order of the colours that they were trained on."""
 
 from __future__ import annotations
 

@@ -149,4 +149,5 @@ def meta_name(timm_name: str) -> str:
 
 
 def final_norm(theirs: str) -> dict[str, str]:
+    """Map our final norm to the file's name of it."""
     return {f"backbone.norm.{leaf}": f"{theirs}.{leaf}" for leaf in ("weight", "bias")}

@@ -1,10 +1,11 @@
 """iResNet-50 and -100, the ResNets of ArcFace, as InsightFace's PyTorch code lays them out.
 
 Paper: Deng, Guo, Xue, Zafeiriou: ArcFace, CVPR 2019, arXiv 1801.07698 ("improved" residual units of batch norm,
-convolution, batch norm, PReLU, convolution, batch norm; a first convolution of stride 1, so that 112 pixels end as a 7x7
-map). Weights: https://github.com/deepinsight/insightface, ``recognition/arcface_torch`` (code MIT, weights for
-non-commercial research only), trained on RGB in [-1, 1]. Written anew; names and shapes of the tensors are those of that
-project's files. Its identity embedding (``fc``, ``features``) is no part of a backbone. Ours: drop-path, initialisation.
+convolution, batch norm, PReLU, convolution, batch norm; a first convolution of stride 1, so that 112 pixels end as a
+7x7 map). Weights: https://github.com/deepinsight/insightface, ``recognition/arcface_torch`` (code MIT, weights for
+non-commercial research only), trained on RGB in [-1, 1]. Written anew; names and shapes of the tensors are those of
+that project's files. Its identity embedding (``fc``, ``features``) is no part of a backbone. Ours: drop-path,
+initialisation.
 """
 
 from __future__ import annotations
