@@ -27,7 +27,9 @@ _PREFIXES = ("module.", "_orig_mod.")  # added by DataParallel and torch.compile
 
 def _stand_ins() -> AbstractContextManager[Any]:
     """Let torch put empty classes in the place of those that files of other programs may name."""
-    empty = [type(name.rpartition(".")[2], (), {"__module__": name.rpartition(".")[0]}) for name in STOOD_IN_FOR]
+    empty: list[Any] = [
+        type(name.rpartition(".")[2], (), {"__module__": name.rpartition(".")[0]}) for name in STOOD_IN_FOR
+    ]
     # torch 2.4 has no such context: there these files are refused
     return torch.serialization.safe_globals(empty) if hasattr(torch.serialization, "safe_globals") else nullcontext()
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import torch
 from timm.models import checkpoint_seq, generate_default_cfgs
 from torch import Tensor, nn
 
@@ -86,7 +85,7 @@ class FaceNetwork(nn.Module):
     def forward_features(self, x: Tensor) -> Tensor:
         """Map normalised images (B,C,H,W) to the last map (B,D,H/16,W/16)."""
         x = self.stem(x)
-        if self.grad_checkpointing and not torch.jit.is_scripting():
+        if self.grad_checkpointing:
             # a stage with blocks, or one with attention behind it, can be walked part by part
             parts = [part for stage in self.stages() for part in (stage if isinstance(stage, Iterable) else (stage,))]
             x = checkpoint_seq(parts, x)
