@@ -41,6 +41,7 @@ class Preprocess:
     mean: Any = "imagenet"
     std: Any = "imagenet"
     interpolation: str = "bilinear"
+    colour: Optional[str] = None
 
 
 @dataclass

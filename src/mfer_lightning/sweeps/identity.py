@@ -66,6 +66,7 @@ LATER: Mapping[str, Any] = {
     "trainer.gradient_clip_algorithm": None,
     "trainer.benchmark": None,
     "trainer.sync_batchnorm": False,
+    "preprocess.colour": None,
     "dataset.table": None,
     "dataset.columns": None,
     "dataset.class_names": None,

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import nn
 
-from mfer_lightning.checkpoints.read import read_checkpoint
-from mfer_lightning.checkpoints.rebuild import unlike_attention
 from mfer_lightning.config.former_values import with_former_attention
 from mfer_lightning.config.instantiate import described, instantiate
 from mfer_lightning.data.datasets import FaceDataModule
 from mfer_lightning.errors import UserError
 from mfer_lightning.losses import Objective, class_weights_from_counts
 from mfer_lightning.module import FERModule
-from mfer_lightning.nn import MFER, Preprocess, load_weights
+from mfer_lightning.nn import MFER, Preprocess
 from mfer_lightning.nn.adapter import add_adapter
 from mfer_lightning.nn.backbones.data_config import with_own_normalisation
 from mfer_lightning.optim import Mixup
 from mfer_lightning.training.further_metrics import build_further_metrics, selecting_monitor
+from mfer_lightning.training.initial_weights import load_initial_weights
 
 Config = Mapping[str, Any]
 
@@ -62,18 +61,12 @@ def build_module(config: Config, datamodule: FaceDataModule, metadata: Config) -
         metadata: plain values for the checkpoints, ``alignment`` among them.
     """
     network = build_network(config, datamodule.num_classes, datamodule.size)
-    with described("weights"):
-        stored = _own_checkpoint(config["weights"])
-        head = _head_choice(stored, datamodule.class_names)
-        report = load_weights(network, config["weights"], head=head)
-        if (unlike := unlike_attention(stored, network)) is not None:
-            print(f"weights: their attention was trained with {unlike}.", flush=True)
+    colour = load_initial_weights(config, network, datamodule.class_names)
+    config = {**config, "preprocess": {**config["preprocess"], "colour": colour}}
     with described("adapter"):
         add_adapter(network, config["adapter"])
     if config["trainer"]["checkpointing"]:
         network.backbone.set_checkpointing()
-    if config["weights"] != "none":
-        print(f"weights: {report}", flush=True)
     grey = datamodule.train_dataset is not None and datamodule.train_dataset.is_grey()
     monitor = selecting_monitor(config, datamodule.protocol)
     names, counts = datamodule.class_names, datamodule.class_counts
@@ -120,6 +113,7 @@ def assemble(
     with described("preprocess"):
         alignment = metadata.get("alignment", {}).get("template")
         options = with_own_normalisation(config["preprocess"], config["backbone"]["name"])
+        options["colour"] = options.get("colour") or "RGB"
         preprocess = Preprocess(**options, grey=grey, alignment=alignment)
     with described("mixup"):
         mixup = build_mixup(config)
@@ -169,20 +163,6 @@ def _with_class_weights(node: Config, class_names: Sequence[str], class_counts: 
         return {**node, "class_weights": list(class_weights_from_counts(class_counts, scheme))}
     except ValueError as error:
         raise UserError(f"loss.classification.class_weights: {error}") from error
-
-
-def _own_checkpoint(weights: str) -> Config:
-    """Return the description in a checkpoint of ours; empty for other weights."""
-    return read_checkpoint(weights)["mfer"] if weights.endswith(".ckpt") else {}
-
-
-def _head_choice(stored: Config, class_names: Sequence[str]) -> Literal["load", "new"]:
-    """Whether the heads of a checkpoint of ours fit: only where its classes are the same in the same order."""
-    names = tuple(stored.get("class_names", class_names))
-    if names == tuple(class_names):
-        return "load"
-    print(f"weights: trained on the classes {', '.join(names)}, which are not this dataset's: new heads.", flush=True)
-    return "new"
 
 
 def build_mixup(config: Config) -> Mixup | None:

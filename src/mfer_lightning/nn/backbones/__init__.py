@@ -12,6 +12,7 @@ from typing import Any
 
 from torch import nn
 
+from mfer_lightning.nn.backbones import faces  # noqa: F401 - registers the face networks with timm
 from mfer_lightning.nn.backbones.timm_backbone import Backbone, resolve_timm
 from mfer_lightning.nn.options import Spec
 

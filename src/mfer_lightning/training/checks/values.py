@@ -46,6 +46,7 @@ _NAMES: Mapping[str, Sequence[str]] = {
     "ema.name": ("none", "ema"),
     "early_stopping.name": ("none", "early_stopping"),
     "freeze.name": ("none", "backbone"),
+    "preprocess.colour": ("RGB", "BGR"),
     "trainer.accelerator": ("auto", "cpu", "gpu", "cuda", "mps"),
     "trainer.strategy": (
         "auto",
