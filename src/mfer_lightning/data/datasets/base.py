@@ -53,6 +53,7 @@ class FaceDataModule(DescribedDataModule, ABC):
         root: the dataset's folder.
         name: the dataset's name, where a class declares several (``affectnet7``); None: the first.
         protocol: name of the protocol without the dataset; None: the dataset's default.
+        fold: which fold is the test set, from 0, for protocols that have folds; None: the first.
         target: rule of the training target (:data:`~mfer_lightning.data.splits.TARGET_RULES`); None: the protocol's.
         augment: what :func:`~mfer_lightning.data.augment.build_augment` takes: a name, a transform of albumentations or
             a list of them, a description, or a function (:data:`~mfer_lightning.data.dataset.Change`).
@@ -95,6 +96,7 @@ class FaceDataModule(DescribedDataModule, ABC):
         *,
         name: str | None = None,
         protocol: str | None = None,
+        fold: int | None = None,
         target: str | None = None,
         augment: str | Mapping[str, Any] | Sequence[Any] | Change | None = "paper",
         sampler: Literal["shuffle", "balanced", "sqrt"] = "shuffle",
@@ -117,7 +119,7 @@ class FaceDataModule(DescribedDataModule, ABC):
         self.keep_plain_arguments()
         self.root = Path(root).expanduser()
         self.dataset = name or self.dataset
-        self.protocol: Protocol = get_protocol(self.dataset, protocol)
+        self.protocol: Protocol = get_protocol(self.dataset, protocol).at_fold(fold)
         self.target = target
         self.augment: Change | None = build_augment(augment, size)
         if sampler not in SAMPLERS:

@@ -74,7 +74,7 @@ class DescribedDataModule(L.LightningDataModule):
         home = _HOME if kind.__module__.startswith(f"{_HOME}.") else kind.__module__
         if kind.__module__ == "__main__" or "." in kind.__qualname__:
             return None
-        faces = {k: v for k, v in self.hparams.items() if k not in _OF_TRAINING}
+        faces = {k: v for k, v in self.hparams.items() if k not in _OF_TRAINING and (k, v) != ("fold", None)}
         return {
             "_target_": f"{home}.{kind.__qualname__}",
             **faces,
