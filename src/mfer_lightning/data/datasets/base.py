@@ -219,7 +219,9 @@ class FaceDataModule(DescribedDataModule, ABC):
     def _dataset(self, split: Split, training: bool = False) -> FaceDataset | None:
         augment = self.augment if training else None
         draws = training and self.splits.target_rule == "probability"
-        return FaceDataset(self._store, split, augment, self.seed, draw_target=draws) if len(split) else None
+        if len(split) == 0:
+            return None
+        return FaceDataset(self._store, split, augment, self.seed, draw_target=draws, affect=self.index.valence_arousal)
 
     def _open(self, name: SplitName) -> None:
         rows = self.splits[name].rows
@@ -281,7 +283,8 @@ class FaceDataModule(DescribedDataModule, ABC):
             )
         self._open(split)
         ranks, rank = self._world()
-        plain = FaceDataset(self._store, rows.take(positions), change, self.seed)
+        affect = self.index.valence_arousal
+        plain = FaceDataset(self._store, rows.take(positions), change, self.seed, affect=affect)
         size = max(1, self.eval_batch_size // ranks)
         return self._loader(plain, EvalSampler(len(plain), ranks, rank), size, drop_last=False)
 
