@@ -149,3 +149,20 @@ class Protocol:
     def with_classes(self, class_names: tuple[str, ...]) -> Protocol:
         """Return the protocol with the classes that the files name, where it fixes none itself."""
         return self if self.class_names else replace(self, class_names=class_names)
+
+
+def protocols_by_subject(
+    dataset: str, class_names: tuple[str, ...], expected: tuple[Expected, ...] = (), mark: str = ""
+) -> tuple[Protocol, Protocol]:
+    """Return the protocols ``kfold10`` (ten folds by subject) and ``loso`` (leave one subject out) of a dataset.
+
+    Args:
+        dataset: its name.
+        class_names: the classes that are measured.
+        expected: counts of a complete copy.
+        mark: added to both names.
+    """
+    return (
+        Protocol(f"{dataset}@kfold10{mark}", class_names, folds=10, expected=expected),
+        Protocol(f"{dataset}@loso{mark}", class_names, folds="loso", expected=expected),
+    )
