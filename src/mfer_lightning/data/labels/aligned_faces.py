@@ -17,11 +17,6 @@ def aligned_folder(root: Path) -> str | None:
     return next((folder for folder in (FOLDER, ".") if NAME in files_in(root / folder)), None)
 
 
-def how_to_align(source: Path, root: Path) -> str:
-    """Return the command that aligns photos to where :func:`aligned_folder` finds them."""
-    return f"mfer align source={source} output={root / FOLDER}"
-
-
 def whole_photos(title: str, root: Path, or_else: str = "") -> UserError:
     """Return the error for photos whose faces must be found first.
 
@@ -30,8 +25,8 @@ def whole_photos(title: str, root: Path, or_else: str = "") -> UserError:
         root: its folder.
         or_else: another way out, as a clause.
     """
+    other = f"; or {or_else}" if or_else else ""
     return UserError(
         f"{title} under {root} holds whole pictures, in which the faces must be found first: "
-        f"{how_to_align(root, root)}{f'; or {or_else}' if or_else else ''}. The same command as before then reads the "
-        "faces."
+        f"mfer align source={root} output={root / FOLDER}{other}. The same command as before then reads the faces."
     )
