@@ -42,7 +42,8 @@ def test_the_npy_release_reads_both_numbers_and_takes_absent_ones_as_unknown(tmp
 
 
 @pytest.mark.parametrize(
-    ("value", "words"), [(np.array("much"), "expected one number, but got 'much'"), (np.array([0.1, 0.2]), "one number")]
+    ("value", "words"),
+    [(np.array("much"), "expected one number, but got 'much'"), (np.array([0.1, 0.2]), "one number")],
 )
 def test_a_broken_file_is_named(tmp_path: Path, value: np.ndarray, words: str) -> None:
     root = write_affectnet_npy(tmp_path, train=8, val=8)
