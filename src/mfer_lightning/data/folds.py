@@ -47,3 +47,10 @@ def split_by_subject(group: NDArray[np.int64], protocol: Protocol) -> tuple[NDAr
     held = max(1, round(protocol.holdout_fraction * count))
     ahead = (fold - protocol.fold) % count
     return ahead == 0, (ahead > 0) & (ahead <= held)
+
+
+def describe_fold(group: NDArray[np.int64] | None, protocol: Protocol) -> dict[str, int] | None:
+    """Return what a result says of its fold, ``fold`` and ``of`` (how many there are); None without folds."""
+    if protocol.folds is None or group is None:
+        return None
+    return {"fold": protocol.fold, "of": len(np.unique(group)) if protocol.folds == "loso" else protocol.folds}

@@ -8,6 +8,7 @@ from typing import Any
 import lightning as L
 import numpy as np
 
+from mfer_lightning.data.folds import describe_fold
 from mfer_lightning.data.index import FaceIndex
 from mfer_lightning.data.protocols import Protocol
 from mfer_lightning.data.splits import Splits
@@ -54,6 +55,11 @@ class DescribedDataModule(L.LightningDataModule):
         """Training faces by class; after :meth:`setup`."""
         counts = np.bincount(self.splits.train.label, minlength=self.num_classes)
         return tuple(int(count) for count in counts)
+
+    def fold_entry(self) -> dict[str, Any]:
+        """Return what a result says of the fold that is tested on, under ``folds``; nothing without folds."""
+        found = describe_fold(self.index.group, self.protocol)
+        return {} if found is None else {"folds": found}
 
     def keep_plain_arguments(self) -> None:
         """Leave in ``hparams`` what a checkpoint may hold: one with other objects in it is never read."""
