@@ -33,7 +33,7 @@ def test_choices_of_groups_also_behind_a_comma_and_in_a_list() -> None:
     assert offered("mfer -m loss=ce,ds") == ["loss=ce,dsf"]
     assert offered("mfer logger=[csv,wa") == ["logger=[csv,wandb"]
     assert offered("mfer experiment=strong/r") == ["experiment=strong/rafdb"]
-    assert offered("mfer evaluate dataset=raf") == ["dataset=rafdb"]
+    assert offered("mfer evaluate dataset=raf") == ["dataset=rafdb", "dataset=rafdb_compound"]
 
 
 def test_options_level_by_level_under_the_choices_that_are_made() -> None:

@@ -29,6 +29,12 @@ def test_each_metric_gets_the_interval_that_is_best_for_it() -> None:
     assert found["macro_f1"] == list(bootstrap_intervals(base)["macro_f1"])
 
 
+def test_faces_of_one_person_alone_have_no_interval() -> None:
+    found = metric_intervals(table(60), np.zeros(60, dtype=np.int64))
+    assert found["accuracy"] is found["nll"] is None
+    assert set(found) == set(metric_intervals(table(60)))
+
+
 def test_faces_of_one_photo_are_no_independent_faces() -> None:
     base = table(100)
     copies = base.select(np.repeat(np.arange(100), 8))

@@ -105,6 +105,7 @@ def _result(subject: ModelOnSplit, table: Predictions, seconds: float) -> dict[s
         **evaluation,
         "intervals": metric_intervals(table, groups_of(datamodule, table)),
         "annotators": annotator_figures(table),
+        **datamodule.fold_entry(),
         "notes": [*subject.remarks(), *evaluation["notes"], *datamodule.notes],
         "selection": {
             "rule": origin.selection if origin else "as the checkpoint was made",

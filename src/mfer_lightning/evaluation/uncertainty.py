@@ -30,11 +30,13 @@ def metric_intervals(
         seed: of the bootstrap.
 
     Returns:
-        metric -> [low, high], or None where undefined; plain lists, ready for JSON.
+        metric -> [low, high], or None where undefined, as all are with a single group; plain lists, ready for JSON.
     """
     if groups is not None and len(np.unique(groups)) == len(groups):
         groups = None
     found = bootstrap_intervals(predictions, seed=seed, groups=groups)
+    if groups is not None and len(np.unique(groups)) == 1:  # one person says nothing of how others vary
+        return dict.fromkeys(found)
     if groups is None:
         table = predictions.select((predictions.index != PADDING) & (predictions.label >= 0))
         right = {"accuracy": table.pred == table.label, "top2_accuracy": label_rank(table.logits, table.label) < 2}

@@ -23,7 +23,12 @@ def end_sweep(sweep: Sweep, arguments: Sequence[str]) -> None:
     """
     records = read_records(sweep.folder)
     if records or sweep.study is None:
-        print_sweep(sweep_rows(records))
+        rows = sweep_rows(records)
+        if any("folds" in (row["result"] or ()) for row in rows):
+            from mfer_lightning.reporting.study.folds import join_rows  # it brings all that a report needs
+
+            rows = join_rows(rows, [record.run_dir for record in records])
+        print_sweep(rows)
     if sweep.study is not None:
         best = best_trial(sweep.study, records, sweep.folder)
         print_search(

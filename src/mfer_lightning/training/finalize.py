@@ -145,6 +145,7 @@ def _result(
         **evaluation,
         "intervals": metric_intervals(table, groups_of(datamodule, table)),
         "annotators": annotator_figures(table),
+        **datamodule.fold_entry(),
         "notes": notes,
         "selection": dict(selection),
         "seed": config["seed"],

@@ -53,6 +53,7 @@ class FaceDataModule(DescribedDataModule, ABC):
         root: the dataset's folder.
         name: the dataset's name, where a class declares several (``affectnet7``); None: the first.
         protocol: name of the protocol without the dataset; None: the dataset's default.
+        fold: which fold is the test set, from 0, for protocols that have folds; None: the first.
         target: rule of the training target (:data:`~mfer_lightning.data.splits.TARGET_RULES`); None: the protocol's.
         augment: what :func:`~mfer_lightning.data.augment.build_augment` takes: a name, a transform of albumentations or
             a list of them, a description, or a function (:data:`~mfer_lightning.data.dataset.Change`).
@@ -95,6 +96,7 @@ class FaceDataModule(DescribedDataModule, ABC):
         *,
         name: str | None = None,
         protocol: str | None = None,
+        fold: int | None = None,
         target: str | None = None,
         augment: str | Mapping[str, Any] | Sequence[Any] | Change | None = "paper",
         sampler: Literal["shuffle", "balanced", "sqrt"] = "shuffle",
@@ -117,7 +119,7 @@ class FaceDataModule(DescribedDataModule, ABC):
         self.keep_plain_arguments()
         self.root = Path(root).expanduser()
         self.dataset = name or self.dataset
-        self.protocol: Protocol = get_protocol(self.dataset, protocol)
+        self.protocol: Protocol = get_protocol(self.dataset, protocol).at_fold(fold)
         self.target = target
         self.augment: Change | None = build_augment(augment, size)
         if sampler not in SAMPLERS:
@@ -217,7 +219,9 @@ class FaceDataModule(DescribedDataModule, ABC):
     def _dataset(self, split: Split, training: bool = False) -> FaceDataset | None:
         augment = self.augment if training else None
         draws = training and self.splits.target_rule == "probability"
-        return FaceDataset(self._store, split, augment, self.seed, draw_target=draws) if len(split) else None
+        if len(split) == 0:
+            return None
+        return FaceDataset(self._store, split, augment, self.seed, draw_target=draws, affect=self.index.valence_arousal)
 
     def _open(self, name: SplitName) -> None:
         rows = self.splits[name].rows
@@ -279,7 +283,8 @@ class FaceDataModule(DescribedDataModule, ABC):
             )
         self._open(split)
         ranks, rank = self._world()
-        plain = FaceDataset(self._store, rows.take(positions), change, self.seed)
+        affect = self.index.valence_arousal
+        plain = FaceDataset(self._store, rows.take(positions), change, self.seed, affect=affect)
         size = max(1, self.eval_batch_size // ranks)
         return self._loader(plain, EvalSampler(len(plain), ranks, rank), size, drop_last=False)
 

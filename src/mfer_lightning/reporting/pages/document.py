@@ -36,6 +36,7 @@ from mfer_lightning.reporting.study.contrast_tables import (
 )
 from mfer_lightning.reporting.study.contrasts import Planned, judge, place_contrasts
 from mfer_lightning.reporting.study.feature_space import compactness_table, measure_features, subgroup_table
+from mfer_lightning.reporting.study.folds import fold_table, join_folds
 from mfer_lightning.reporting.study.method_tables import (
     cost_table,
     further_table,
@@ -150,6 +151,7 @@ def build_document(
     if not found.results:
         raise UserError(f"{', '.join(folders)}: no finished run to report on.{_why(found.left_out, sweeps)}")
     runs, without = open_runs(found.results)
+    runs = join_folds(runs)
     sections, repeated = make_sections(runs, options.baseline)
     known_axes(sections, options.axes)
     plan = options.plan
@@ -194,7 +196,7 @@ def _chapter(
     plane = embedding_panels(panels, space, options.embedding) if wanted else None
     parts = [
         *planned,
-        Part("Methods", _there(methods, method_panels(panels, options.metric))),
+        Part("Methods", _there(methods, fold_table(section), method_panels(panels, options.metric))),
         Part("Ablations", tuple(ablation_tables(section, options.metric, options.axes))),
         Part("Training", _there(curves, optimism)),
         Part("Classes", _there(class_panels(panels), class_table(section), confusion_panels(panels))),

@@ -32,6 +32,7 @@ TITLES = {
     "dataset.target": "target",
     "dataset.label_noise": "label noise",
     "dataset.train_size": "training faces",
+    "dataset.fold": "fold",
     "augment.name": "augment",
     "sampler.name": "sampler",
     "mixup.name": "mixup",

@@ -52,7 +52,7 @@ def main_table(section: Section, metric: str) -> Table:
     """Make the table of the methods' main figures, and of how they compare with the baseline."""
     title = SHARES.get(metric, metric)
     over_seeds = "mean ± sample standard deviation over seeds"
-    interval = "t interval of the mean over seeds; of a single seed (w) Wilson's over faces"
+    interval = "t interval of the mean over seeds; of a single seed (w) Wilson's over faces, or (f) over folds"
     columns = (
         Column("seeds", numeric=True, about="runs that differ in their seed alone"),
         *(Column(heading, numeric=True, about=over_seeds) for heading in SHARES.values()),
@@ -195,6 +195,9 @@ def _interval(section: Section, method: Method, metric: str) -> tuple[float | No
     if len(values) > 1:
         found = summarise_seeds(values)
         return found.low, found.high, ""
+    ends = (method.runs[0].result.get("intervals") or {}).get(metric)
+    if values and ends is not None and "joined" in (method.runs[0].result.get("folds") or {}):
+        return ends[0], ends[1], " (f)"
     if values and metric == "accuracy" and section.n:
         return *wilson(round(values[0] * section.n), section.n), " (w)"
     return None, None, ""
