@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfer_lightning.evaluation.intervals import wilson
-from mfer_lightning.evaluation.statistics import summarise_seeds
 from mfer_lightning.evaluation.statistics.methods import MethodComparison, MethodMetric
 from mfer_lightning.figures.confusion import confusion_panel
 from mfer_lightning.figures.estimates import Estimate, estimates_panel
@@ -18,6 +17,7 @@ from mfer_lightning.reporting.study.ablation_tables import recalls
 from mfer_lightning.reporting.study.comparisons import signed
 from mfer_lightning.reporting.study.contrast_tables import in_figure, metric_in_words
 from mfer_lightning.reporting.study.contrasts import Planned
+from mfer_lightning.reporting.study.method_intervals import method_interval
 from mfer_lightning.reporting.study.method_tables import SHARES
 from mfer_lightning.reporting.study.sections import Method, Section
 
@@ -143,14 +143,9 @@ def _over_seeds(method: Method, name: str, is_baseline: bool) -> Estimate | None
     values = method.figures(name)
     if not values:
         return None
-    found = summarise_seeds(values)
-    low, high = found.low, found.high
-    if len(values) == 1 and name == "accuracy":
-        n = int(method.runs[0].result["n"])
-        low, high = wilson(round(values[0] * n), n)
-    if low is not None and high is not None:
-        low, high = max(low, 0.0), min(high, 1.0)
-    return _estimate(method.short, found.mean, low, high, values, "" if is_baseline else "tie")
+    found = method_interval(method, name)
+    low, high = (None, None) if found is None else (found.low, found.high)
+    return _estimate(method.short, float(np.mean(values)), low, high, values, "" if is_baseline else "tie")
 
 
 def _difference(label: str, comparison: MethodComparison, words: str = "") -> Estimate:
