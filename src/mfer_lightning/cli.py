@@ -52,12 +52,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _run(arguments: list[str]) -> int:
-    verb, rest = split_verb(arguments)
-    rest = join_values(rest)
-    use_config_dirs(rest)
-    if any(a in ("-h", "--help") for a in rest):
-        print(help_text())
+    arguments = _verb_first(join_values(arguments))
+    use_config_dirs(arguments)
+    if any(a in ("-sc", "--shell-completion") for a in arguments):
+        from mfer_lightning.config.completion import shell_completion
+
+        if answer := shell_completion(arguments, list(VERBS)):
+            print(answer)
         return 0
+    if arguments[:1] == ["help"] or any(a in ("-h", "--help") for a in arguments):
+        print(_help_on([a for a in arguments if a not in ("help", "-h", "--help")]))
+        return 0
+    verb, rest = split_verb(arguments)
     if "--version" in rest:
         from mfer_lightning.version import __version__
 
@@ -66,6 +72,14 @@ def _run(arguments: list[str]) -> int:
     module = importlib.import_module(f"mfer_lightning.commands.{verb}")
     code: int = module.main(rest)
     return code
+
+
+def _verb_first(arguments: list[str]) -> list[str]:
+    """Put the verb before the flags: ``mfer -m evaluate ...`` is what people type."""
+    first = next((n for n, word in enumerate(arguments) if not word.startswith("-")), 0)
+    if first == 0 or arguments[first] not in VERBS:
+        return arguments
+    return [arguments[first], *arguments[:first], *arguments[first + 1 :]]
 
 
 def split_verb(arguments: Sequence[str]) -> tuple[str, list[str]]:
@@ -97,34 +111,45 @@ def split_verb(arguments: Sequence[str]) -> tuple[str, list[str]]:
     return "train", list(arguments)
 
 
+def _help_on(words: Sequence[str]) -> str:
+    """The help of the verb that is named, with the choices that are made; without a verb the overview."""
+    if not words or not words[0].isalpha():
+        return help_text()
+    verb, rest = split_verb(words)
+    from mfer_lightning.config.help import verb_help
+
+    chosen = {key: value for key, _, value in (word.partition("=") for word in rest) if key in groups()}
+    return verb_help(verb, f"{VERBS[verb][0].upper()}{VERBS[verb][1:]}", chosen)
+
+
 def help_text() -> str:
     """Say what can be asked for: verbs, choices and where the values are."""
-    lines = ["Usage: mfer [verb] [option=value ...]        (the same as python -m mfer_lightning)", "", "Verbs:"]
-    width = max(len(name) for name in (*VERBS, *groups()))
-    lines += [f"  {verb:<{width}} {text}" for verb, text in VERBS.items()]
+    from mfer_lightning.config.help import terminal_width, wrapped
+
+    lines = ["Usage: mfer [verb] [option=value ...]    (or: python -m mfer_lightning)", "", "Verbs:"]
+    width, columns = max(len(name) for name in (*VERBS, *groups())), min(terminal_width(), 100)
+    for verb, text in VERBS.items():
+        lines += wrapped(f"  {verb:<{width}} ", text, columns)
     lines += ["", "Choices (option=one of):"]
     for group in groups():
         names = ", ".join(choices(group))
         if names:
-            lines += _wrapped(f"  {group:<{width}} ", names)
+            lines += wrapped(f"  {group:<{width}} ", names, columns)
     lines += [
         "",
-        "Any value of any of them: optimizer.lr=1e-3 trainer.max_epochs=20 backbone.name=<timm model> seed=1",
+        *wrapped("", "Any value of any of them: optimizer.lr=1e-3 backbone.name=<timm model> seed=1", columns),
         "",
-        "  -m, --multirun    sweep over comma-separated values: -m loss=ce,lgm,dsf seed=0,1,2",
-        "  --config-dir DIR  add choices of your own; plugins=[my_lab]: and classes (docs/extending.md)",
-        "  --cfg job         print the composed configuration and stop (--resolve: with values filled in)",
+        "  mfer VERB --help  all options of a verb, with what they are set to",
+        "  -m, --multirun    sweep over comma-separated values: -m loss=ce,lgm seed=0,1,2",
+        "  --config-dir DIR  add choices of your own; plugins=[my_lab]: and classes",
+        "  --config-name X   begin with X.yaml of that folder (docs/training.md)",
+        "  --cfg job         print the composed configuration and stop",
+        "  -sc install=bash  completion of verbs, options and choices; also zsh, fish",
         "  --version         print the version",
         "",
         "Examples:",
-        "  mfer                                               synthetic faces, nothing to download, minutes",
-        "  mfer dataset=affectnet8 loss=dsf trainer=ddp       the paper's network on AffectNet",
-        "  mfer experiment=ferplus_small paths.data=/datasets FERPlus from scratch on a CPU",
+        "  mfer                                                synthetic faces",
+        "  mfer dataset=affectnet8 loss=dsf trainer=ddp        the paper's network",
+        "  mfer experiment=ferplus_small paths.data=/datasets  48 px faces, on a CPU",
     ]
     return "\n".join(lines)
-
-
-def _wrapped(head: str, text: str) -> list[str]:
-    import textwrap
-
-    return textwrap.wrap(text, 100, initial_indent=head, subsequent_indent=" " * len(head), break_on_hyphens=False)

@@ -40,7 +40,10 @@ class Range(NamedTuple):
     excluded: str = ""
 
     def __contains__(self, value: object) -> bool:
-        number = float(value)  # type: ignore[arg-type]
+        try:
+            number = float(value)  # type: ignore[arg-type]
+        except (TypeError, ValueError):
+            return False
         above = number > self.low if self.excluded == "low" else number >= self.low
         below = number < self.high if self.excluded == "high" else number <= self.high
         return above and below and math.isfinite(number)  # NaN compares false with everything
@@ -164,3 +167,17 @@ def expect_choice(argument: str, value: Any, legal: Iterable[str]) -> None:
     names = tuple(legal)
     if value not in names:
         raise ValueError(f"Expected argument `{argument}` to be one of {names}, but got {value!r}.")
+
+
+def is_plain(value: object) -> bool:
+    """Whether a value is text, a number, true, false or None, or lists and mappings of these: what checkpoints hold.
+
+    Example:
+        >>> is_plain({"depths": (2, 2), "name": None}), is_plain(len)
+        (True, False)
+    """
+    if isinstance(value, dict):
+        return all(map(is_plain, (*value, *value.values())))
+    if isinstance(value, (list, tuple)):
+        return all(map(is_plain, value))
+    return value is None or type(value) in (str, bool, int, float)

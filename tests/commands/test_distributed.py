@@ -31,7 +31,7 @@ def run(tmp_path: Path, trainer: str, *more: str) -> subprocess.CompletedProcess
 def test_two_ranks_equal_one_with_the_joined_batch(tmp_path: Path) -> None:
     rows, results = {}, {}
     for trainer in ("cpu", "ddp_cpu"):
-        done = run(tmp_path, trainer, "trainer.max_epochs=5")  # 4 steps an epoch: 20
+        done = run(tmp_path, trainer, "trainer.max_epochs=5", "metrics=[kappa]")  # 4 steps an epoch: 20
         assert done.returncode == 0, done.stderr
         folder = only_run(tmp_path / "runs" / trainer)
         with (folder / "metrics.csv").open(newline="") as file:
@@ -39,6 +39,8 @@ def test_two_ranks_equal_one_with_the_joined_batch(tmp_path: Path) -> None:
         results[trainer] = json.loads((folder / "result.json").read_text())
     assert results["cpu"]["n"] == results["ddp_cpu"]["n"] == 37
     assert results["ddp_cpu"]["metrics"]["nll"] == pytest.approx(results["cpu"]["metrics"]["nll"], abs=1e-4)
+    assert results["ddp_cpu"]["metrics"]["kappa"] == pytest.approx(results["cpu"]["metrics"]["kappa"], abs=1e-4)
+    assert all(row["val/kappa"] for row in rows["cpu"])
     assert len(rows["cpu"]) == len(rows["ddp_cpu"]) == 5
     for one, two in zip(rows["cpu"], rows["ddp_cpu"], strict=True):
         for name in one:

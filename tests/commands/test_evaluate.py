@@ -180,6 +180,7 @@ def test_predictions_alone_are_calibrated_on_those_of_val_beside_them(trained: P
     assert mfer("evaluate", f"predictions={tmp_path / 'predictions_test.csv'}", "calibrate=true") == 2
 
 
+@pytest.mark.slow
 def test_the_knobs_of_the_embedded_dataset_make_another_evaluation_set(trained: Path) -> None:
     assert evaluate(trained, "-m", "dataset.occlusion=0.0,0.9") == 0
     levels = [result_in(trained / "evaluations" / f"facs@native-test-occlusion={x}") for x in (0.0, 0.9)]

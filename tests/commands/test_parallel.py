@@ -70,7 +70,7 @@ def test_every_rank_of_a_trial_trains_the_same_values_and_the_study_goes_on(benc
     assert len(first) == 2
     for run, result in first.items():
         check_two_ranks(run)
-        assert result["config"]["trainer"]["clip"] is None
+        assert result["config"]["trainer"]["gradient_clip_val"] is None
     assert len({result["config"]["optimizer"]["lr"] for result in first.values()}) == 2
     assert not bench.left_running()
 

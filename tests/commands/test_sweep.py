@@ -34,6 +34,7 @@ def test_a_sweep_ends_with_one_table_and_a_second_start_skips_what_is_finished(
     assert len(list((tmp_path / "runs" / "s").glob("*/result.json"))) == 6
 
 
+@pytest.mark.slow
 def test_an_ablation_of_the_augmentation_ends_in_a_report_that_names_the_setting(
     mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:

@@ -158,27 +158,31 @@ def test_an_interrupted_run_is_continued_to_the_same_weights(
         assert [row["epoch"] for row in csv.DictReader(file)] == ["0", "1"]
 
 
+CHOICES = [
+    "loss=lgm",
+    "attention=ds_depthwise",
+    "head=linear",
+    "optimizer=sam",
+    "mixup=default",
+    "augment=strong",
+    "evaluation={flip:true,shift:0.02}",
+    "track_test=true",
+]
+MORE_CHOICES = [
+    "loss=ce",
+    "loss=center",
+    "loss=focal",
+    "loss=balanced_softmax",
+    "optimizer=sgd",
+    "scheduler=step",
+    "sampler=balanced",
+    "ema=none",
+    "dataset.target=probability",
+]
+
+
 @pytest.mark.parametrize(
-    "choice",
-    [
-        "loss=ce",
-        "loss=center",
-        "loss=lgm",
-        "loss=focal",
-        "loss=balanced_softmax",
-        "attention=ds_depthwise",
-        "head=linear",
-        "optimizer=sgd",
-        "optimizer=sam",
-        "scheduler=step",
-        "sampler=balanced",
-        "mixup=default",
-        "augment=strong",
-        "ema=none",
-        "evaluation={flip:true,shift:0.02}",
-        "track_test=true",
-        "dataset.target=probability",
-    ],
+    "choice", [*CHOICES, *(pytest.param(choice, marks=pytest.mark.slow) for choice in MORE_CHOICES)]
 )
 def test_each_choice_trains(choice: str, mfer: Mfer, tmp_path: Path) -> None:
     assert mfer(*FACS, choice, "trainer.max_epochs=1", "dataset.train_size=32", "evaluation.embedding_points=0") == 0

@@ -9,12 +9,10 @@ from typing import Any
 import pytest
 from omegaconf import MISSING, OmegaConf
 
+from mfer_lightning import evaluate, export, predict, report
 from mfer_lightning.align.run import align
 from mfer_lightning.analysis.model_on_split import open_model_on_split
-from mfer_lightning.analysis.run import evaluate
 from mfer_lightning.config.verb_schema import verb_schema
-from mfer_lightning.inference.export.run import export
-from mfer_lightning.inference.predict.run import predict
 
 #: Groups of options whose members are arguments of their own.
 FLAT = ("video", "paths", "evaluation")
@@ -32,9 +30,10 @@ def options(schema: type) -> dict[str, Any]:
     ("verb", "functions", "absent"),
     [
         ("align", (align,), ()),
-        ("evaluate", (evaluate, open_model_on_split), ("plugins",)),
-        ("export", (export,), ("runs", "plugins")),
-        ("predict", (predict,), ("plugins",)),
+        ("evaluate", (evaluate, open_model_on_split), ()),
+        ("export", (export,), ("runs",)),
+        ("predict", (predict,), ()),
+        ("report", (report,), ()),
     ],
 )
 def test_options_and_arguments_agree(verb: str, functions: tuple[Callable[..., Any], ...], absent: tuple) -> None:

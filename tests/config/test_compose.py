@@ -36,7 +36,9 @@ def composed(*overrides: str) -> dict:
 def test_every_choice_composes_without_a_missing_value_and_names_its_run_as_ever(group: str, name: str) -> None:
     config = composed(f"{group}={name}")
     assert run_name(config) == NAMES.get(f"{group}={name}", run_name(config))
-    if group not in ("experiment", "debug", "trainer", "sweep", "launcher"):
+    if group in ("callbacks", "metrics"):
+        assert config[group][name]["_target_"]
+    elif group not in ("experiment", "debug", "trainer", "sweep", "launcher"):
         assert config[group]["name"]
 
 

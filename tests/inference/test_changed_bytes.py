@@ -133,7 +133,7 @@ def test_weights_to_train_from_are_checked_too(forms: Forms, tmp_path: Path) -> 
         read_state(weights)
 
 
-@pytest.mark.parametrize("mask", [0o022, 0o002, 0o077])
+@pytest.mark.parametrize("mask", [0o022, *(pytest.param(mask, marks=pytest.mark.slow) for mask in (0o002, 0o077))])
 def test_exports_have_the_permissions_that_the_umask_gives(forms: Forms, tmp_path: Path, mask: int) -> None:
     from mfer_lightning.inference.export.onnx_file import save_onnx
     from mfer_lightning.inference.export.parity import random_faces

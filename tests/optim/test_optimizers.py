@@ -45,7 +45,7 @@ def test_sgd_has_nesterov_momentum_where_there_is_momentum():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"name": "adam"}, "`name` to be one of"),
+        ({"name": "adamx"}, "`name` to be an optimizer of timm or torch"),
         ({"betas": (0.9,)}, "`betas`"),
         ({"sam_rho": -0.1}, "`rho`"),
     ],

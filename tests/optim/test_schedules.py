@@ -6,11 +6,12 @@ import math
 
 import pytest
 import torch
+from timm.scheduler.wsd_lr import WSDLRScheduler
 from torch import nn
 from torch.optim import SGD
-from torch.optim.lr_scheduler import CosineAnnealingLR, ExponentialLR, MultiStepLR
+from torch.optim.lr_scheduler import CosineAnnealingLR, ExponentialLR, MultiStepLR, OneCycleLR, PolynomialLR
 
-from mfer_lightning.optim import build_schedule
+from mfer_lightning.optim import build_plateau, build_schedule, plateau_for, schedule_for
 
 EPOCHS, STEPS = 6, 5
 
@@ -68,11 +69,138 @@ def test_cosine_is_torchs_cosine_by_step():
     assert_equal(rates("cosine"), expected)
 
 
+def by_step(make):
+    """Rates of torch's scheduler, stepped after every optimizer step."""
+    target = optimizer()
+    schedule = make(target)
+    found = []
+    for step in range(EPOCHS * STEPS):
+        found.append([g["lr"] for g in target.param_groups])
+        target.step()
+        if step < EPOCHS * STEPS - 1:
+            schedule.step()
+    return found
+
+
+def test_onecycle_is_torchs():
+    expected = by_step(lambda o: OneCycleLR(o, [0.1, 1.0], total_steps=EPOCHS * STEPS, cycle_momentum=False))
+    for a, b in zip(rates("onecycle"), expected, strict=True):
+        assert a == pytest.approx(b, rel=1e-6)
+
+
+@pytest.mark.parametrize("power", [1.0, 2.5])
+def test_polynomial_is_torchs(power):
+    expected = by_step(lambda o: PolynomialLR(o, EPOCHS * STEPS, power=power))
+    assert_equal(rates("polynomial", power=power), expected)
+
+
+@pytest.mark.parametrize("decay_fn", ["1-sqrt", "linear"])
+def test_wsd_is_timms(decay_fn):
+    total, warmup = EPOCHS * STEPS, 5
+    theirs = WSDLRScheduler(
+        optimizer(), total - warmup, decay_t=12, decay_fn=decay_fn, warmup_t=warmup, t_in_epochs=False
+    )
+    found = rates("wsd", warmup_epochs=1, decay_share=0.4, decay_fn=decay_fn)
+    for step in range(warmup, total):
+        theirs.step_update(step)
+        assert found[step] == pytest.approx([g["lr"] for g in theirs.optimizer.param_groups])
+    assert found[:warmup] == rates("cosine", warmup_epochs=1)[:warmup]
+
+
+@pytest.mark.parametrize("name", ["onecycle", "polynomial", "wsd"])
+@pytest.mark.parametrize("total", [1, 2, 3])
+def test_short_runs_have_finite_rates(name, total):
+    target = optimizer()
+    schedule = build_schedule(target, name, total_steps=total, steps_per_epoch=1)
+    for _ in range(total + 2):
+        assert all(0 <= rate <= top * (1 + 1e-9) for rate, top in zip(schedule.get_last_lr(), (0.1, 1.0), strict=True))
+        target.step()
+        schedule.step()
+
+
+def test_warm_up_in_steps_takes_the_place_of_epochs():
+    assert rates("wsd", warmup_steps=7, warmup_epochs=1) == rates("wsd", warmup_epochs=1.4)
+
+
+def test_a_run_without_a_length_has_schedules_that_do_not_end():
+    for name in ("constant", "exponential", "plateau"):
+        build_schedule(optimizer(), name, total_steps=None, steps_per_epoch=STEPS, warmup_steps=500)
+    with pytest.raises(ValueError, match="`total_steps` to be known for the schedule 'cosine'"):
+        build_schedule(optimizer(), "cosine", total_steps=None, steps_per_epoch=STEPS)
+
+
+@pytest.mark.parametrize(
+    "option", [{"warmup_steps": 30}, {"warmup_epochs": 6}, {"warmup_steps": 99, "warmup_epochs": 1}]
+)
+def test_a_run_too_short_for_its_warm_up_has_a_shorter_one(option):
+    target = optimizer()
+    schedule = schedule_for(target, {"name": "constant", **option}, EPOCHS * STEPS, STEPS)
+    found = []
+    for _ in range(7):
+        found.append(schedule.get_last_lr()[1])
+        target.step()
+        schedule.step()
+    assert found == pytest.approx([1 / 6, 2 / 6, 3 / 6, 4 / 6, 5 / 6, 1.0, 1.0])
+
+
+def plateau(options, metrics, mode="max", resume_after=None):
+    """Rates of both groups at each step of a run whose epochs end with these metrics."""
+    given = {"name": "plateau", "patience": 1, "factor": 0.5, **options}
+    target = optimizer()
+    pair = plateau_for(target, given, mode), schedule_for(target, given, len(metrics) * STEPS, STEPS)
+    found = []
+    for epoch, metric in enumerate(metrics):
+        if epoch == resume_after:
+            states = [target.state_dict(), *(s.state_dict() for s in pair)]
+            target = optimizer()
+            pair = plateau_for(target, given, mode), schedule_for(target, given, len(metrics) * STEPS, STEPS)
+            for part, state in zip((target, *pair), states, strict=True):
+                part.load_state_dict(state)
+        for _ in range(STEPS):
+            found.append([g["lr"] for g in target.param_groups])
+            target.step()
+            pair[1].step()
+        pair[0].step(metric)
+    return found
+
+
+def test_plateau_falls_after_its_patience_and_keeps_the_ratios_of_groups():
+    found = plateau({}, [0.5, 0.6, 0.6, 0.6, 0.7, 0.7])
+    assert [row[1] for row in found[::STEPS]] == pytest.approx([1.0, 1.0, 1.0, 1.0, 0.5, 0.5])
+    assert all(row[0] == pytest.approx(0.1 * row[1]) for row in found)
+
+
+def test_plateau_of_a_loss_wants_less():
+    assert plateau({}, [0.5, 0.4, 0.3, 0.2], "min")[-1] == [0.1, 1.0]
+
+
+def test_plateau_has_a_floor():
+    assert plateau({"min_lr_ratio": 0.3, "patience": 0}, [0.5] * 5)[-1] == pytest.approx([0.03, 0.3])
+
+
+@pytest.mark.parametrize("option", [{"warmup_epochs": 1.4}, {"warmup_steps": 7}])
+def test_plateau_after_a_warm_up(option):
+    found = [row[1] for row in plateau({**option, "patience": 0}, [0.5, 0.6, 0.6, 0.7])]
+    assert found[:8] == pytest.approx([(i + 1) / 7 for i in range(7)] + [1.0])
+    assert found[15:] == pytest.approx([0.5] * 5)
+
+
+@pytest.mark.parametrize("epoch", [1, 2, 3, 4])
+def test_a_resumed_plateau_goes_on_exactly(epoch):
+    metrics = [0.5, 0.6, 0.6, 0.6, 0.6, 0.7]
+    whole = plateau({"warmup_epochs": 1.4}, metrics)
+    assert plateau({"warmup_epochs": 1.4}, metrics, resume_after=epoch) == whole
+
+
+def test_other_schedules_follow_no_metric():
+    assert plateau_for(optimizer(), {"name": "cosine"}, "max") is None
+
+
 def test_constant_is_constant():
     assert_equal(rates("constant"), [[0.1, 1.0]] * (EPOCHS * STEPS))
 
 
-@pytest.mark.parametrize("name", ["constant", "cosine", "exponential", "step"])
+@pytest.mark.parametrize("name", ["constant", "cosine", "exponential", "polynomial", "step", "wsd"])
 def test_warm_up_rises_in_a_line_and_hands_over_at_the_peak(name):
     options = {"milestones": [5]} if name == "step" else {}
     found = [row[1] for row in rates(name, warmup_epochs=1.4, **options)]
@@ -142,9 +270,30 @@ def test_the_state_is_plain(tmp_path):
         ({"min_lr_ratio": -0.1}, "min_lr_ratio"),
         ({"name": "step", "milestones": [3, 1]}, "milestones"),
         ({"name": "step"}, "milestones"),
+        ({"warmup_steps": 10}, "warmup_steps"),
+        ({"warmup_steps": 1.5}, "warmup_steps"),
+        ({"name": "polynomial", "power": 0.0}, "power"),
+        ({"name": "wsd", "decay_share": 0.0}, "decay_share"),
+        ({"name": "wsd", "decay_fn": "sqrt"}, "decay_fn"),
+        ({"name": "onecycle", "pct_start": 1.0}, "pct_start"),
+        ({"name": "onecycle", "div_factor": 0.5}, "div_factor"),
     ],
 )
 def test_wrong_arguments_are_named(options, argument):
     given = {"name": "cosine", "total_steps": 10, "steps_per_epoch": 5, **options}
     with pytest.raises(ValueError, match=rf"Expected argument `{argument}`"):
         build_schedule(optimizer(), **given)
+
+
+@pytest.mark.parametrize(
+    ("options", "argument"),
+    [({"factor": 0.0}, "factor"), ({"patience": -1}, "patience"), ({"cooldown": 0.5}, "cooldown")],
+)
+def test_wrong_arguments_of_plateau_are_named(options, argument):
+    with pytest.raises(ValueError, match=rf"Expected argument `{argument}`"):
+        build_plateau(optimizer(), **options)
+
+
+def test_an_unknown_option_is_named():
+    with pytest.raises(ValueError, match=r"no option `powr`: did you mean 'power'"):
+        schedule_for(optimizer(), {"name": "polynomial", "powr": 2}, 10, 5)

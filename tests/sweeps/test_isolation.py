@@ -50,6 +50,7 @@ def _count_with_a_worker() -> int:
         return len(list(DataLoader(range(4), num_workers=1)))
 
 
+@pytest.mark.slow
 def test_a_job_that_joblib_started_reads_its_faces_by_processes_of_its_own() -> None:
     """joblib sets its own way of starting processes in its workers, and a DataLoader's cannot be started in it."""
     joblib = pytest.importorskip("joblib")

@@ -46,7 +46,7 @@ def test_a_missing_extra_is_named_with_what_to_install(
     [
         (("-m", "loss=ce,dfs"), "Did you mean 'dsf'?"),
         (("-m", "launcher=joblib", "loss=ce,dfs"), "Did you mean 'dsf'?"),
-        (("-m", "seed=0,1", "trainer.max_epoch=3"), "Did you mean 'max_epochs'?"),
+        (("-m", "seed=0,1", "trainer.max_epoch=3"), "Did you mean 'max_epochs'"),
         (("-m", "seed=0,x"), "seed=x: the value must be a whole number"),
         (("-m", "launcher=jobli", "seed=0,1"), "Did you mean 'joblib'?"),
         (("sweep=optunna",), "Did you mean 'optuna'?"),

@@ -1,5 +1,5 @@
 """The real command line, as in tests/commands."""
 
-from commands.conftest import mfer
+from commands.conftest import few_run, mfer
 
-__all__ = ["mfer"]
+__all__ = ["few_run", "mfer"]

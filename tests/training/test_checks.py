@@ -35,9 +35,9 @@ def test_the_defaults_pass(config: dict) -> None:
     ("option", "value"),
     [
         ("trainer.max_epochs", 0),
-        ("trainer.accumulate", 0),
-        ("trainer.clip", -1.0),
-        ("trainer.clip", 0.0),
+        ("trainer.accumulate_grad_batches", 0),
+        ("trainer.gradient_clip_val", -1.0),
+        ("trainer.gradient_clip_val", 0.0),
         ("trainer.limit_train_batches", 0),
         ("trainer.limit_val_batches", 0),
         ("trainer.limit_val_batches", "abc"),
@@ -64,8 +64,8 @@ def test_sam_is_refused_where_it_would_be_silently_wrong(config: dict) -> None:
     changed = copy.deepcopy(config)
     changed["optimizer"]["sam_rho"] = 0.05
     check_config(changed)
-    changed["trainer"]["accumulate"] = 2
-    with pytest.raises(UserError, match=r"trainer\.accumulate=1"):
+    changed["trainer"]["accumulate_grad_batches"] = 2
+    with pytest.raises(UserError, match=r"trainer\.accumulate_grad_batches=1"):
         check_config(changed)
 
 

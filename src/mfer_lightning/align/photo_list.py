@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from mfer_lightning.data.labels.image_files import IMAGE_SUFFIXES
 from mfer_lightning.errors import UserError
 
-#: Endings of the photos in a folder.
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif")
+#: Beginning of an address: letters, and a slash after the colon; Windows' drives are one letter.
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ def list_photos(source: str | Path, output: str | Path) -> list[Photo]:
     Raises:
         UserError: where there are none, or the output folder is the source.
     """
+    refuse_address(source)
     root = Path(source).expanduser()
     inside = Path(output).expanduser().resolve()
     if root.is_file():
@@ -50,15 +53,16 @@ def list_photos(source: str | Path, output: str | Path) -> list[Photo]:
     elif root.is_dir():
         if inside == root.resolve():
             raise UserError(f"output={output} is the folder of the photos themselves: choose another one.")
-        files = [f for f in sorted(root.rglob("*")) if f.is_file() and f.suffix.lower() in SUFFIXES]
+        files = [f for f in sorted(root.rglob("*")) if f.is_file() and f.suffix.lower() in IMAGE_SUFFIXES]
+        files = [f for f in files if not is_side_file(f.relative_to(root))]
         files = [f for f in files if inside not in f.resolve().parents]  # an output folder within the source
     elif is_pattern(source):
         root, files = expand_pattern(root)
-        files = [f for f in files if f.is_file()]
+        files = [f for f in files if f.is_file() and not is_side_file(f.relative_to(root))]
     else:
         raise UserError(f"source={source}: there is no such file or folder.")
     if not files:
-        raise UserError(f"source={source} holds no photos ({', '.join(SUFFIXES)}).")
+        raise UserError(f"source={source} holds no photos ({', '.join(IMAGE_SUFFIXES)}).")
     names = [f.relative_to(root).as_posix() for f in files]
     stems = Counter(name.rpartition(".")[0] or name for name in names)
     photos = []
@@ -68,6 +72,28 @@ def list_photos(source: str | Path, output: str | Path) -> list[Photo]:
         target = f"{stem}_{suffix}_aligned" if stems[stem] > 1 else f"{stem}_aligned"
         photos.append(Photo(file, name, target))
     return photos
+
+
+def is_side_file(path: Path) -> bool:
+    """Whether a file holds what macOS stores beside a file on other systems' disks and in zip files.
+
+    Example:
+        >>> is_side_file(Path("a/._b.png")), is_side_file(Path("__MACOSX/b.png")), is_side_file(Path("a/b.png"))
+        (True, True, False)
+    """
+    return path.name.startswith("._") or "__MACOSX" in path.parts
+
+
+def refuse_address(source: str | Path) -> None:
+    """Refuse an address of the internet as a source.
+
+    Raises:
+        UserError: naming it.
+    """
+    if _ADDRESS.match(str(source)) and not Path(source).exists():
+        raise UserError(
+            f"source={source} is an address, and nothing is fetched: download it yourself, then name the file."
+        )
 
 
 def is_pattern(text: str | Path) -> bool:

@@ -19,8 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfer_lightning.analysis.accuracy_intervals import Right, point
-from mfer_lightning.data.labels.image_files import IMAGE_SUFFIXES, some
-from mfer_lightning.data.labels.tables import read_csv, read_lines
+from mfer_lightning.data.labels.image_files import IMAGE_SUFFIXES, is_image, some
+from mfer_lightning.data.labels.table_head import read_head, read_lines
+from mfer_lightning.data.labels.tables import read_table
 from mfer_lightning.errors import UserError, printable
 from mfer_lightning.evaluation.predictions import Predictions
 
@@ -99,9 +100,8 @@ def read_names(path: str | Path) -> list[str]:
     lines = read_lines(path)
     header = [field.strip().strip('"') for field in lines[0].split(",")]
     if "path" in header:
-        place = header.index("path")
-        rows = [fields for _, fields in read_csv(path)][1:]
-        return [fields[place].strip() for fields in rows if len(fields) > place and fields[place].strip()]
+        table = read_table(read_head(path), skip_header=True)
+        return [name for name in table.columns[header.index("path")] if name]
     names = []
     for number, line in enumerate(lines):
         fields = [field for field in _BETWEEN.split(line) if field]
@@ -244,7 +244,7 @@ def _name(fields: Sequence[str]) -> str:
 
 
 def _is_image(text: str) -> bool:
-    return posixpath.splitext(text)[1].lower() in IMAGE_SUFFIXES
+    return is_image(text)
 
 
 def _folders(path: str) -> list[str]:

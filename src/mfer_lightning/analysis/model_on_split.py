@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from mfer_lightning.data.datasets.registry import find_protocol
 from mfer_lightning.data.holdout import holdout
 from mfer_lightning.errors import UserError
 from mfer_lightning.inference.checkpoint import run_folder
-from mfer_lightning.inference.dataset import dataset_config, open_dataset
+from mfer_lightning.inference.dataset import dataset_config, open_dataset, stored_config
 from mfer_lightning.inference.match_classes import ClassMatch, match_classes
 from mfer_lightning.inference.model import FERModel, read_model
 from mfer_lightning.inference.predict_split import SplitName
@@ -82,7 +83,7 @@ class ModelOnSplit:
         """Return the entries of a result that describe the model."""
         said = self.model.metadata
         return {
-            "checkpoint": str(self.model.source),
+            "checkpoint": None if self.model.source is None else str(self.model.source),
             "trained_on": said.get("protocol"),
             **{key: said.get(key) for key in ("data_hash", "git", "precision")},
             "class_names": list(self.model.class_names),
@@ -140,9 +141,10 @@ class ModelOnSplit:
 
 
 def open_model_on_split(
-    checkpoint: str | Path,
+    checkpoint: str | PathLike[str] | FERModel,
     split: SplitName = "test",
     *,
+    datamodule: FaceDataModule | None = None,
     dataset_name: str | None = None,
     dataset_options: Sequence[str] = (),
     drop: Sequence[str] = (),
@@ -157,8 +159,9 @@ def open_model_on_split(
     """Load a model and read the labels of the faces that it is evaluated on.
 
     Args:
-        checkpoint: a run's folder, a checkpoint or an export.
+        checkpoint: a run's folder, a checkpoint, an export, or a loaded model, which stays on its device.
         split: which faces.
+        datamodule: the faces; None: of the dataset below.
         dataset_name: a choice of ``conf/dataset``; None: the dataset that the model was trained on.
         dataset_options: ``dataset.<option>=<value>``, which win.
         drop: classes to leave out.
@@ -173,10 +176,18 @@ def open_model_on_split(
     Raises:
         UserError: where the model or the dataset cannot be opened, or their classes differ.
     """
+    if datamodule is not None and (dataset_name or dataset_options or data or cache):
+        raise UserError("Give either a datamodule or a dataset by name (dataset_name, dataset_options, data, cache).")
     keep_freed_memory()
-    model = read_model(checkpoint, device, verify=verify)
-    config = dataset_config(dataset_name, dataset_options, model.metadata.get("config"), data)
-    datamodule = open_dataset(config, {"eval_batch_size": 64, "num_workers": 2} if loader is None else loader, cache)
+    model = checkpoint if isinstance(checkpoint, FERModel) else read_model(checkpoint, device, verify=verify)
+    if datamodule is None:
+        config = dataset_config(dataset_name, dataset_options, stored_config(model.metadata), data)
+        sizes = {"eval_batch_size": 64, "num_workers": 2} if loader is None else loader
+        datamodule = open_dataset(config, sizes, cache)
+    else:
+        config = {"name": datamodule.dataset}
+        datamodule.prepare_data()
+        datamodule.setup("predict")
     match = match_classes(model.class_names, datamodule.class_names, drop)
     views = Views.of_metadata(model.metadata, flip, shift)
     positions = choose_faces(datamodule, split, match)
@@ -215,7 +226,7 @@ def results_folder(subject: ModelOnSplit, runs: str | Path = "runs", suffix: str
         suffix: added to the folder's name.
     """
     source = subject.model.source
-    assert source is not None
+    assert source is not None  # a model in memory is not written of, unless it is said where
     run = run_folder(source)
     name = f"{subject.protocol}-{subject.split}"
     if run is None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from mfer_lightning.analysis.evaluated import Evaluated
 from mfer_lightning.analysis.face_lists import match_lists, measure_lists
 from mfer_lightning.analysis.temperature_scaling import calibration, val_beside
 from mfer_lightning.errors import UserError
@@ -29,7 +30,7 @@ def evaluate_predictions(
     lists: Mapping[str, Sequence[str]] | None = None,
     drop: Sequence[str] = (),
     calibrate: bool = False,
-) -> Path:
+) -> Evaluated:
     """Evaluate a ``predictions_<split>.csv`` or ``.csv.xz``; write and print the figures.
 
     Args:
@@ -40,7 +41,7 @@ def evaluate_predictions(
         calibrate: fit one temperature on the predictions of val beside the table.
 
     Returns:
-        The folder of the results: ``evaluation.json`` and figures.
+        The figures; in the folder of the results are ``evaluation.json`` and pictures.
 
     Raises:
         UserError: where the file is not such a table.
@@ -66,9 +67,10 @@ def evaluate_predictions(
     folder = path.parent / f"{name}{match.mark}" if folder is None else folder
     where = {"protocol": f"{path.name}{match.mark}", "split": name.removeprefix("predictions_"), "seed": 0}
     draw_figures(folder, {**found, **where}, table, embedding_points=0)
-    write_json(folder / "evaluation.json", {"predictions": str(path), "left_out": list(match.dropped), **found})
+    result = {"predictions": str(path), "left_out": list(match.dropped), **found}
+    write_json(folder / "evaluation.json", result)
     print_evaluation(found, f"{path}{' without ' + ', '.join(match.dropped) if match.dropped else ''}", folder)
-    return folder
+    return Evaluated(result, folder, table)
 
 
 def _view(table: Predictions, match: ClassMatch) -> Predictions:

@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from mfer_lightning.analysis import explain_suite, robustness_suite
+from mfer_lightning.analysis.evaluated import Evaluated
 from mfer_lightning.analysis.face_lists import read_lists
+from mfer_lightning.analysis.live_module import InMemory, as_model
 from mfer_lightning.analysis.model_on_split import open_model_on_split, results_folder
 from mfer_lightning.analysis.prediction_table import evaluate_predictions
 from mfer_lightning.analysis.standard_suite import evaluate_model
+from mfer_lightning.config.plugins import plugins_loaded
+from mfer_lightning.data.datasets import FaceDataModule
 from mfer_lightning.errors import UserError, check_choice
 from mfer_lightning.evaluation.runs import is_training
 from mfer_lightning.evaluation.schema import SPLITS
+from mfer_lightning.inference.model import FERModel
+from mfer_lightning.inference.predict_split import SplitName
 from mfer_lightning.views import check_shift
 
 SUITES = ("standard", "robustness", "explain")
 
 
 def evaluate(
-    checkpoint: str | Path | None = None,
-    predictions: str | Path | None = None,
+    checkpoint: str | PathLike[str] | InMemory | None = None,
+    datamodule: FaceDataModule | None = None,
+    split: SplitName = "test",
     *,
+    predictions: str | Path | None = None,
     suite: str = "standard",
     output: str | Path | None = None,
     drop: Sequence[str] = (),
@@ -32,15 +41,21 @@ def evaluate(
     robustness: Mapping[str, Any] | None = None,
     explain: Mapping[str, Any] | None = None,
     runs: str | Path = "runs",
+    device: str = "auto",
+    plugins: Sequence[str] = (),
     **opening: Any,
-) -> Path:
-    """Evaluate a checkpoint, or a table of predictions without a model.
+) -> Evaluated:
+    """Evaluate a trained model, or a table of predictions without a model.
 
     Args:
-        checkpoint: a run's folder, a checkpoint or an export.
-        predictions: instead of it, a ``predictions_*.csv``.
+        checkpoint: a run, a run's folder, a checkpoint or an export, whose results are written and printed; or a
+            :class:`~mfer_lightning.module.FERModule` or loaded model in memory, of which nothing is written unless
+            ``output`` is given.
+        datamodule: the faces; None: those of the dataset that the model was trained on, or of ``dataset_name``.
+        split: ``"test"``, ``"val"`` or ``"train"``.
+        predictions: instead of a model, a ``predictions_*.csv``.
         suite: ``"standard"`` (every metric), ``"robustness"`` (under changes) or ``"explain"`` (Grad-CAM).
-        output: folder of the results; None: ``evaluations/`` in the run's folder.
+        output: folder of the results; None: ``evaluations/`` in the run's folder, or nowhere (see ``checkpoint``).
         drop: classes to leave out.
         calibrate: fit one temperature on val and report calibration before and after.
         lists: name -> file of file names, subsets to measure.
@@ -48,11 +63,13 @@ def evaluate(
         robustness: options of :func:`~mfer_lightning.analysis.robustness_suite.evaluate_robustness`.
         explain: options of the explain suite, see :class:`~mfer_lightning.analysis.explain_suite.Options`.
         runs: folder for the results of checkpoints that belong to no run.
-        **opening: ``split``, ``dataset_name``, ``flip``, ... of
+        device: ``"auto"``, or a torch device.
+        plugins: packages of yours that the model was trained with; importing them executes their code.
+        **opening: ``dataset_name``, ``flip``, ``loader``, ... of
             :func:`~mfer_lightning.analysis.model_on_split.open_model_on_split`.
 
     Returns:
-        The folder of the results.
+        The result: a mapping with ``metrics``, ``intervals``, ``per_class``, ...; ``.predictions`` is their table.
 
     Raises:
         UserError: for illegal options, or where the model or the data cannot be used.
@@ -63,7 +80,7 @@ def evaluate(
         raise UserError(
             "Say what to evaluate: checkpoint=<a run's folder or a .ckpt file>, or predictions=<predictions_*.csv>."
         )
-    check_choice("split", opening.get("split", "test"), SPLITS)
+    check_choice("split", split, SPLITS)
     check_choice("suite", suite, SUITES)
     if lists and suite == "explain":
         raise UserError(f"lists.{next(iter(lists))} has no meaning for suite={suite}: leave one of them out.")
@@ -72,7 +89,7 @@ def evaluate(
         raise UserError(f"calibrate=true belongs to suite=standard, not to suite={suite}.")
     if predictions is not None:
         usual = {"dataset_name": None, "flip": None, "shift": None, "suite": "standard", "split": "test"}
-        given = {**usual, "suite": suite, **opening}
+        given = {**usual, "suite": suite, "split": split, **opening}
         changed = [f"{name.removesuffix('_name')}={given[name]}" for name in usual if given[name] != usual[name]]
         for option in (*changed, *opening.get("dataset_options", ())):
             raise UserError(f"{option} needs a model: give checkpoint=..., not predictions=...")
@@ -91,12 +108,17 @@ def evaluate(
         robustness_suite.check_options({"limit": None, "kinds": None, "border": "black", **(robustness or {})})
     elif suite == "explain":
         explained.check()
-    subject = open_model_on_split(checkpoint, drop=drop, **opening)
-    folder = folder or results_folder(subject, runs, "" if suite == "standard" else f"-{suite}")
-    if suite == "robustness":
-        robustness_suite.evaluate_robustness(subject, folder, lists=names, **(robustness or {}))
-    elif suite == "explain":
-        explain_suite.explain_model(subject, folder, explained)
-    else:
-        evaluate_model(subject, folder, lists=names, calibrate=calibrate, embedding_points=embedding_points)
-    return folder
+    with plugins_loaded(plugins), as_model(checkpoint, device) as model:
+        subject = open_model_on_split(model, split, datamodule=datamodule, drop=drop, device=device, **opening)
+        if folder is None and not isinstance(model, FERModel):
+            folder = results_folder(subject, runs, "" if suite == "standard" else f"-{suite}")
+        if suite == "standard":
+            further: dict[str, Any] = {"calibrate": calibrate, "embedding_points": embedding_points}
+            return evaluate_model(subject, folder, lists=names, **further)
+        if folder is None:
+            raise UserError(f"suite={suite} draws pictures: give output=<folder> for those of a model in memory.")
+        if suite == "robustness":
+            card = robustness_suite.evaluate_robustness(subject, folder, lists=names, **(robustness or {}))
+        else:
+            card = explain_suite.explain_model(subject, folder, explained)
+    return Evaluated(card, folder)

@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.progress import Progress
 
+from mfer_lightning.analysis.evaluated import Evaluated
 from mfer_lightning.analysis.face_lists import match_lists, measure_lists
 from mfer_lightning.analysis.model_on_split import ModelOnSplit
 from mfer_lightning.analysis.temperature_scaling import calibration
@@ -35,17 +36,18 @@ from mfer_lightning.tracking.provenance import git_state, hardware, peak_memory_
 
 def evaluate_model(
     subject: ModelOnSplit,
-    folder: Path,
+    folder: Path | None,
     *,
     lists: Mapping[str, Sequence[str]] | None = None,
     calibrate: bool = False,
     embedding_points: int = 1500,
-) -> dict[str, Any]:
+) -> Evaluated:
     """Evaluate a model on a split; write and print the results.
 
     Args:
         subject: the model and the faces.
         folder: of the results: the table of predictions, features, figures, and ``result.json``, written last.
+            None: nothing is written or printed.
         lists: file names of subsets to measure, see :mod:`mfer_lightning.analysis.face_lists`.
         calibrate: fit one temperature on val and report calibration before and after.
         embedding_points: faces in the t-SNE figure; 0: no figure.
@@ -59,13 +61,16 @@ def evaluate_model(
     split, index = subject.split, subject.datamodule.index
     matched = match_lists(lists or {}, index.path.tolist(), subject.rows)  # before the predictions, which take a while
     started = time.perf_counter()
-    outputs = _predict(subject, split)
+    outputs = _predict(subject, split, quiet=folder is None)
     seconds = time.perf_counter() - started
     table, kept = tabulate(subject.datamodule, split, outputs, subject.match)
     result = _result(subject, table, seconds)
     measure_lists(matched, table, result)
     if calibrate:
-        result["calibration"] = calibration(_validation_table(subject), table)
+        result["calibration"] = calibration(_validation_table(subject, quiet=folder is None), table)
+    validate_result(result)
+    if folder is None:
+        return Evaluated(result, None, table)
 
     table.to_csv(folder / f"predictions_{split}.csv")
     rows = outputs.index[kept]
@@ -73,14 +78,14 @@ def evaluate_model(
     write_features(folder / f"features_{split}.npz", rows, outputs.feature[kept], table.label, attributes)
     draw_figures(folder, result, table, embedding_points)
     result["files"] = digests(folder, [f"predictions_{split}.csv"])
-    write_json(folder / "result.json", dict(validate_result(result)))
+    write_json(folder / "result.json", result)
     print_result(result, folder)
-    return result
+    return Evaluated(result, folder, table)
 
 
-def _predict(subject: ModelOnSplit, split: SplitName) -> Outputs:
+def _predict(subject: ModelOnSplit, split: SplitName, *, quiet: bool) -> Outputs:
     datamodule = subject.datamodule
-    with Progress(transient=True) as bar:
+    with Progress(transient=True, disable=quiet) as bar:
         task = bar.add_task(split, total=len(datamodule.splits[split]))
         return predict_split(
             subject.model, datamodule, split, views=subject.views, progress=lambda n: bar.advance(task, n)
@@ -103,7 +108,7 @@ def _result(subject: ModelOnSplit, table: Predictions, seconds: float) -> dict[s
         "notes": [*subject.remarks(), *evaluation["notes"], *datamodule.notes],
         "selection": {
             "rule": origin.selection if origin else "as the checkpoint was made",
-            "monitor": origin.monitor if origin and selects else None,
+            "monitor": (stored.get("monitor") or origin.monitor) if origin and selects else None,
             "split": "val" if selects else None,
             "epoch": model.metadata.get("epoch"),
             "value": None,
@@ -126,9 +131,9 @@ def _result(subject: ModelOnSplit, table: Predictions, seconds: float) -> dict[s
     }
 
 
-def _validation_table(subject: ModelOnSplit) -> Predictions:
+def _validation_table(subject: ModelOnSplit, *, quiet: bool) -> Predictions:
     """Predict val, on which a temperature is fitted."""
     datamodule = subject.datamodule
     if len(datamodule.splits.val) == 0:
         raise UserError(f"calibrate=true needs a val split to fit on, and {datamodule.protocol.name} has none.")
-    return tabulate(datamodule, "val", _predict(subject, "val"), subject.match)[0]
+    return tabulate(datamodule, "val", _predict(subject, "val", quiet=quiet), subject.match)[0]

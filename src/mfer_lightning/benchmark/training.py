@@ -120,7 +120,7 @@ def measure_overhead(folder: Path, steps: int, repeats: int) -> dict[str, Any]:
 def _bare_loop(config: Mapping[str, Any], steps: int) -> Sample:
     module, datamodule = _build_run(config)
     optimizer = optimizer_for(module.network, module.objective, config["optimizer"])
-    scheduler = schedule_for(optimizer, config["scheduler"], total_steps=1000, epochs=10)
+    scheduler = schedule_for(optimizer, config["scheduler"], total_steps=1000, steps_per_epoch=100)
     bfloat16 = precision(config["trainer"]) == "bf16-mixed"
     module.train()
     batches = iter(datamodule.train_dataloader())

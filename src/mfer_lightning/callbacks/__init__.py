@@ -6,6 +6,7 @@ from mfer_lightning.callbacks.checkpoint import RunCheckpoint
 from mfer_lightning.callbacks.compilation import CompileNetwork
 from mfer_lightning.callbacks.early_stop import EarlyStop
 from mfer_lightning.callbacks.ema import WarmEMA
+from mfer_lightning.callbacks.ending import EndOfTraining
 from mfer_lightning.callbacks.finite_loss import FiniteLossGuard, TrainingDivergedError
 from mfer_lightning.callbacks.freeze import FreezeBackbone
 from mfer_lightning.callbacks.history import History
@@ -18,6 +19,7 @@ __all__ = [
     "CentersFromData",
     "CompileNetwork",
     "EarlyStop",
+    "EndOfTraining",
     "EpochLines",
     "FERProgressBar",
     "FiniteLossGuard",

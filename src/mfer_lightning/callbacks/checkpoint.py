@@ -9,7 +9,10 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 
 
 class RunCheckpoint(ModelCheckpoint):
-    """One checkpoint of a run, written at the end of an epoch: the best by a validation metric, or the last.
+    """One checkpoint of a run: the best by a validation metric, or the last.
+
+    Both are written at the end of an epoch. Where validation does not stand at the end of every epoch
+    (``val_check_interval``, ``check_val_every_n_epoch``), the best is written after validation, as Lightning does it.
 
     A run has two of these callbacks, ``best`` and ``last``. (Lightning's own ``save_last`` writes ``last.ckpt`` only in
     epochs that improved the best one, so that a run would resume at the best epoch and not at the last: 2.6.6.)
@@ -21,16 +24,17 @@ class RunCheckpoint(ModelCheckpoint):
     Args:
         folder: the run's folder of checkpoints.
         name: of the file, without ``.ckpt``.
-        monitor: the validation metric that selects, higher is better; None: the last epoch.
+        monitor: the validation metric that selects; None: the last epoch.
+        mode: whether more (``max``) or less (``min``) of it is better.
     """
 
-    def __init__(self, folder: str | Path, name: str, monitor: str | None = None) -> None:
+    def __init__(self, folder: str | Path, name: str, monitor: str | None = None, mode: str = "max") -> None:
         super().__init__(
             dirpath=str(folder),
             filename=name,
             monitor=monitor,
-            mode="max",
-            save_on_train_epoch_end=True,
+            mode=mode,
+            save_on_train_epoch_end=True if monitor is None else None,
             enable_version_counter=False,
         )
 

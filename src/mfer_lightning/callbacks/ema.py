@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import lightning as L
 import torch
 from lightning.pytorch.callbacks import WeightAveraging
+from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 
 from mfer_lightning.errors import check_number
@@ -20,7 +22,9 @@ class WarmEMA(WeightAveraging):
     After step n the average moves towards the weights by ``1 - min(decay, (1 + n) / (10 + n))``, so that a run of a few
     hundred steps is averaged over its own last part and not over its start.
 
-    Differs from Lightning's ``EMAWeightAveraging`` in this warm-up, and in updating all tensors in one fused call.
+    Differs from Lightning's ``EMAWeightAveraging`` in this warm-up, in updating all tensors in one fused call, and in
+    that a checkpoint which is validated or tested afterwards (``ckpt_path="best"``) is so with its average: Lightning
+    2.6 puts the weights of the last step in its place.
 
     Args:
         decay: share of the old average kept at each step once warm, from 0 to :data:`LARGEST_DECAY`.
@@ -32,6 +36,21 @@ class WarmEMA(WeightAveraging):
     def __init__(self, decay: float = 0.999) -> None:
         self.decay = check_number("decay", decay, 0, LARGEST_DECAY)
         super().__init__(multi_avg_fn=self._move)
+
+    def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Take over the average where training goes on; else the module has the checkpoint's average already."""
+        if trainer.state.fn == TrainerFn.FITTING:
+            super().on_load_checkpoint(trainer, pl_module, checkpoint)
+
+    def on_validation_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Put the average in place while training is validated."""
+        if trainer.state.fn == TrainerFn.FITTING:
+            super().on_validation_epoch_start(trainer, pl_module)
+
+    def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Put the weights back."""
+        if trainer.state.fn == TrainerFn.FITTING:
+            super().on_validation_epoch_end(trainer, pl_module)
 
     def _move(self, averages: list[Tensor], weights: list[Tensor], _: Any) -> None:
         n = self._latest_update_step  # counted on the host: reading AveragedModel's own counter would stall a GPU

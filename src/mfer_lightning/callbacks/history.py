@@ -41,6 +41,7 @@ class History(Callback):
         self.rows: list[dict[str, Any]] = self._read()
         self._epoch_started = 0.0
         self._images = 0
+        self._validated = False
 
     @property
     def images_per_second(self) -> float | None:
@@ -68,6 +69,11 @@ class History(Callback):
         self._epoch_started = time.perf_counter()
         self._train_seconds = 0.0
         self._images = 0
+        self._validated = False
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Remember that the figures are of this epoch: Lightning keeps those of an earlier one."""
+        self._validated = not trainer.sanity_checking
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -87,7 +93,11 @@ class History(Callback):
             "images_per_second": f"{self._images / max(self._train_seconds, 1e-9):.1f}",
         }
         row |= {k: f"{v:.6f}" for k, v in pl_module.train_means().items()}
-        evaluated = {k: v for k, v in trainer.callback_metrics.items() if k.startswith(("val/", "track_test/"))}
+        kinds = ("val/", "track_test/") if self._validated else ()
+        evaluated = {k: v for k, v in trainer.callback_metrics.items() if k.startswith(kinds)}
+        older = any("val/accuracy" in row for row in self.rows) and not any("val/loss" in row for row in self.rows)
+        if older:  # a run that an earlier version began keeps its columns
+            evaluated.pop("val/loss", None)
         row |= {k: f"{float(v):.6f}" for k, v in sorted(evaluated.items())}
         self.rows.append(row)
         if trainer.is_global_zero:

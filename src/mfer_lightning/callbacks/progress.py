@@ -3,37 +3,13 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 import lightning as L
-from lightning.pytorch.callbacks import Callback, RichProgressBar
-from lightning.pytorch.callbacks.progress.rich_progress import RichProgressBarTheme
+from lightning.pytorch.callbacks import Callback
 
 from mfer_lightning.module import FERModule
-
-#: What is shown, and its short name; the rest is in metrics.csv.
-SHOWN = {"loss": "loss", "val/accuracy": "val acc", "val/mean_class_accuracy": "val mean-class"}
-
-
-def shown_metrics(metrics: dict[str, Any]) -> dict[str, str]:
-    """Pick the figures that matter, with short names and few digits.
-
-    Example:
-        >>> shown_metrics({"loss": 1.23456, "val/accuracy": 0.5, "val/nll": 2.0})
-        {'loss': '1.235', 'val acc': '0.500'}
-    """
-    return {short: f"{float(metrics[name]):.3f}" for name, short in SHOWN.items() if name in metrics}
-
-
-class FERProgressBar(RichProgressBar):
-    """Lightning's rich progress bar with the figures that matter and nothing else."""
-
-    def __init__(self) -> None:
-        super().__init__(theme=RichProgressBarTheme(metrics_format=".3f"), leave=False)
-
-    def get_metrics(self, trainer: L.Trainer, pl_module: L.LightningModule) -> dict[str, Any]:
-        """Return what the bar shows at its right end."""
-        return dict(shown_metrics(trainer.progress_bar_metrics))
+from mfer_lightning.module.progress_bar import FERProgressBar as FERProgressBar
+from mfer_lightning.module.progress_bar import planned_epochs, shown_metrics
 
 
 class EpochLines(Callback):
@@ -46,8 +22,11 @@ class EpochLines(Callback):
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Print the line, with the mean loss of the epoch."""
         assert isinstance(pl_module, FERModule)
-        metrics = {**trainer.progress_bar_metrics, "loss": pl_module.train_means()["train/loss"]}
+        metrics = {**trainer.callback_metrics, "loss": pl_module.train_means()["train/loss"]}
         figures = "  ".join(f"{k} {v}" for k, v in shown_metrics(metrics).items())
         seconds = time.perf_counter() - self._started
         if trainer.is_global_zero:
-            print(f"epoch {trainer.current_epoch + 1:3d}/{trainer.max_epochs}  {figures}  {seconds:6.0f} s", flush=True)
+            print(
+                f"epoch {trainer.current_epoch + 1:3d}/{planned_epochs(trainer)}  {figures}  {seconds:6.0f} s",
+                flush=True,
+            )

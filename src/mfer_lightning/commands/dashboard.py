@@ -71,5 +71,7 @@ def _dashboard(config: dict[str, Any]) -> int:
 
 def _logged_under(runs: Sequence[Any], what: str) -> str | None:
     """Entity or project of the runs, where they agree on one."""
-    found = {run.config["logger"].get(what) for run in runs if run.at_wandb}
+    from mfer_lightning.tracking.choice import chosen_loggers
+
+    found = {chosen_loggers(run.config["logger"])["wandb"].get(what) for run in runs if run.at_wandb}
     return str(found.pop()) if len(found) == 1 and None not in found else None

@@ -31,9 +31,6 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _evaluate(config: dict[str, Any], options: Sequence[str]) -> None:
-    for option in ("checkpoint", "predictions"):
-        if config[option] == "":
-            raise UserError(f"{option}= has no value: give one, or leave the option out.")
     from mfer_lightning.analysis.run import evaluate
 
     further = {**config.pop("paths"), **config.pop("evaluation")}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import hydra
@@ -13,11 +13,14 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from mfer_lightning.config.backbone_options import without_other_family
+from mfer_lightning.config.caller import composing
 from mfer_lightning.config.environment import restored
-from mfer_lightning.config.flags import split_flags
-from mfer_lightning.config.former_names import override_of_today
+from mfer_lightning.config.flags import primary_config, split_flags
+from mfer_lightning.config.former_names import OPTIONS, override_of_today, with_options_of_today
 from mfer_lightning.config.location import config_dir
 from mfer_lightning.config.messages import readable
+from mfer_lightning.config.override_checks import check_overrides
 from mfer_lightning.config.plugins import plugins_loaded
 from mfer_lightning.config.schema import Train, check_known, register
 from mfer_lightning.config.verb_schema import verb_schema
@@ -46,7 +49,9 @@ def run_verb(config_name: str, job: Callable[[dict[str, Any]], int | None], argu
         UserError: for what the user can correct.
     """
     schema = verb_schema(config_name)
-    flags, overrides = split_flags(arguments)
+    flags, overrides = split_flags(arguments, config_name)
+    primary_config(flags, config_name)
+    check_overrides(overrides, config_name)
     if any(o.startswith(("launcher=", "hydra/launcher=", "sweep=", "hydra/sweeper=")) for o in overrides):
         raise UserError("launcher= and sweep= belong to mfer train: other verbs do a grid in this process.")
     codes: list[int] = []
@@ -56,6 +61,7 @@ def run_verb(config_name: str, job: Callable[[dict[str, Any]], int | None], argu
         try:
             config = to_plain(cfg)
             check_known(config, schema)
+            refuse_empty(config)
             with plugins_loaded(config.pop("plugins", ())):
                 codes.append(job(config) or 0)
         except UserError as error:  # raised below: Hydra would print lines of its own above the message
@@ -69,6 +75,19 @@ def run_verb(config_name: str, job: Callable[[dict[str, Any]], int | None], argu
     if len(codes) == 1 and refused:
         raise refused[0]
     return codes[0] if len(codes) == 1 else int(any(codes))
+
+
+def refuse_empty(config: Mapping[str, Any]) -> None:
+    """Refuse paths that were given without a value: an empty one would be the current folder.
+
+    Raises:
+        UserError: naming the option.
+    """
+    for option in ("checkpoint", "predictions", "source", "output"):
+        if config.get(option) == "":
+            raise UserError(
+                f"{option}= has no value, perhaps because a shell variable is empty: give one, or leave the option out."
+            )
 
 
 def start_hydra(
@@ -103,7 +122,7 @@ def compose_train(overrides: Sequence[str]) -> dict[str, Any]:
     """Compose what ``mfer train`` with these overrides would run.
 
     Args:
-        overrides: ``key=value``; called within a verb that Hydra has started.
+        overrides: ``key=value``.
 
     Returns:
         Plain resolved configuration.
@@ -112,7 +131,8 @@ def compose_train(overrides: Sequence[str]) -> dict[str, Any]:
         UserError: for whatever does not compose.
     """
     register("train_schema", Train)
-    with readable():
+    check_overrides(overrides, "train")
+    with composing(), readable(overrides=overrides):
         return to_plain(hydra.compose("train", [override_of_today(o) for o in overrides]))
 
 
@@ -120,9 +140,27 @@ def to_plain(cfg: DictConfig) -> dict[str, Any]:
     """Resolve a composed configuration into plain containers.
 
     Raises:
-        UserError: for an interpolation that leads nowhere, or a value that is still missing.
+        UserError: for an interpolation that leads nowhere, a value that is still missing, or an option that is given
+            under its name and its older one, and differs.
     """
     with readable():
         plain = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
     assert isinstance(plain, dict)
-    return {str(key): value for key, value in plain.items()}
+    choice = HydraConfig.get().runtime.choices.get("backbone") if HydraConfig.initialized() else None
+    if choice is not None and "backbone" in plain:
+        plain["backbone"] = without_other_family(plain["backbone"], str(choice))
+    _refuse_two_spellings(cfg, plain)
+    return with_options_of_today({str(key): value for key, value in plain.items()})
+
+
+def _refuse_two_spellings(cfg: DictConfig, plain: dict[Any, Any]) -> None:
+    """Refuse an older spelling that says something else than the option's name today, where both are given."""
+    given = HydraConfig.get().overrides.task if HydraConfig.initialized() else ()
+    for older, newer in OPTIONS.items():
+        group, name = older.split(".")
+        if group not in plain or OmegaConf.is_interpolation(cfg[group], name):
+            continue
+        default = getattr(Train().trainer, newer.rpartition(".")[2])
+        old, new = plain[group][name], plain[group][newer.rpartition(".")[2]]
+        if old != new and (new != default or any(o.lstrip("+").startswith(f"{newer}=") for o in given)):
+            raise UserError(f"{older}={old} is an older spelling of {newer}={new}, and both are given: keep one.")

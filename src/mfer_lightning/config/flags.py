@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
+from pathlib import Path
 
-from mfer_lightning.config.location import groups
+from mfer_lightning.config.location import config_dirs
 from mfer_lightning.errors import UserError, nearest
 
 #: Hydra's flags, without and with a value.
 PLAIN_FLAGS = ("-m", "--multirun", "--resolve", "--hydra-help", "--run", "-r")
-VALUE_FLAGS = ("--cfg", "-c", "--package", "-p", "--config-dir", "-cd", "--info", "-i")
+CONFIG_NAME = ("--config-name", "-cn")
+VALUE_FLAGS = ("--cfg", "-c", "--package", "-p", "--config-dir", "-cd", "--info", "-i", *CONFIG_NAME)
+
+#: Flags of Hydra's that are not taken, and what to do.
+REFUSED_FLAGS = {
+    "--experimental-rerun": "loads pickled files, which can execute code; it is not supported here. "
+    "config.yaml in a run's folder holds what it was.",
+    **dict.fromkeys(("--config-path", "-cp"), "would leave our files out: --config-dir <folder> adds yours to them."),
+}
 
 #: Legal values of a flag, where they are few.
 FLAG_VALUES = dict.fromkeys(("--cfg", "-c"), ("job", "hydra", "all")) | dict.fromkeys(
@@ -34,17 +42,18 @@ def join_values(arguments: Sequence[str]) -> list[str]:
     return joined
 
 
-def split_flags(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+def split_flags(arguments: Sequence[str], verb: str = "train") -> tuple[list[str], list[str]]:
     """Separate Hydra's flags from the overrides, wherever they stand.
 
     Args:
         arguments: the command line after the verb.
+        verb: the verb.
 
     Returns:
         Flags with their values, and overrides.
 
     Raises:
-        UserError: for a flag that Hydra does not know.
+        UserError: for a flag that Hydra does not know or that is not taken here.
 
     Example:
         >>> split_flags(["seed=0", "-m", "loss=ce,dsf", "--cfg", "job"])
@@ -71,15 +80,50 @@ def split_flags(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
                 flags.append(value)
             if value not in FLAG_VALUES.get(name, (value,)):
                 raise UserError(f"{name} {value}: {nearest(value, FLAG_VALUES[name])}")
+        elif name in REFUSED_FLAGS:
+            raise UserError(f"{name} {REFUSED_FLAGS[name]}")
         else:
-            from mfer_lightning.config.schema import Train
-
-            option = name.lstrip("-")
-            if name.startswith("--") and ("." in option or option in (*groups(), *(f.name for f in fields(Train)))):
-                value = value or (rest[0] if rest and not rest[0].startswith("-") else "...")
-                raise UserError(f"Options are written key=value, without dashes: {option}={value}, not {name}.")
-            raise UserError(f"There is no flag {name}: {nearest(name, [*PLAIN_FLAGS, *VALUE_FLAGS])}")
+            _refuse(name, value or (rest[0] if rest and not rest[0].startswith("-") else "..."), verb)
     return flags, overrides
+
+
+def _refuse(flag: str, value: str, verb: str) -> None:
+    """Refuse what is no flag of Hydra's; an option that was written like one is named."""
+    from mfer_lightning.config.hints import hint, option_names
+
+    option = flag.lstrip("-").replace("-", "_")
+    names = option_names(verb)
+    if flag.startswith("--"):
+        meant = f"{option}={value}, not {flag}." if option in names else hint(option, value, names, verb)
+        if meant or "." in option:
+            raise UserError(f"Options are written key=value, without dashes: {meant or f'{option}={value}.'}")
+    raise UserError(f"There is no flag {flag}: {nearest(flag, [*PLAIN_FLAGS, *VALUE_FLAGS])}")
+
+
+def primary_config(flags: Sequence[str], verb: str) -> str:
+    """Return the name of the primary configuration file: ``--config-name``, else the verb's.
+
+    Args:
+        flags: as :func:`split_flags` returns them.
+        verb: the verb.
+
+    Raises:
+        UserError: for a file that is not in a folder of ``--config-dir``.
+
+    Example:
+        >>> primary_config(["-m"], "train")
+        'train'
+    """
+    words = join_values(flags)
+    name = next((w.partition("=")[2] for w in words if w.partition("=")[0] in CONFIG_NAME), verb)
+    name = name.removesuffix(".yaml")
+    if name != verb and not any((Path(folder) / f"{name}.yaml").is_file() for folder in config_dirs(words)):
+        raise UserError(
+            f"--config-name {name}: there is no {name}.yaml in a folder of --config-dir. Write one that begins with "
+            f"`defaults: [{verb}, _self_]` and say --config-dir <its folder>, or make it a recipe: "
+            f"<folder>/experiment/{name}.yaml and experiment={name}."
+        )
+    return name
 
 
 def wants_sweep(flags: Sequence[str], overrides: Sequence[str]) -> bool:
@@ -91,7 +135,8 @@ def wants_sweep(flags: Sequence[str], overrides: Sequence[str]) -> bool:
     """
     if any(f.partition("=")[0] in ("--cfg", "-c", "--info", "-i", "--hydra-help") for f in flags):
         return False
-    if any(o.replace(" ", "") == "hydra.mode=RUN" for o in overrides):
-        return False
+    mode = [o.partition("=")[2].strip() for o in overrides if o.startswith("hydra.mode=")]
+    if mode:
+        return mode[-1] == "MULTIRUN"
     search = any(o.startswith("sweep=") and o not in ("sweep=null", "sweep=") for o in overrides)
     return search or any(f in ("-m", "--multirun") for f in flags)

@@ -64,6 +64,18 @@ def choices(group: str) -> list[str]:
     return sorted({f.relative_to(d).with_suffix("").as_posix() for d in folders for f in d.rglob("*.yaml")})
 
 
+def config_file(name: str) -> Path | None:
+    """Find a configuration file, the user's before ours.
+
+    Args:
+        name: without ``.yaml``, e.g. ``"predict"`` or ``"loss/dsf"``.
+
+    Returns:
+        Its path, or None where there is no such file.
+    """
+    return next((f for d in (*_users, config_dir()) if (f := d / f"{name}.yaml").is_file()), None)
+
+
 def groups() -> list[str]:
     """List the configuration groups, sorted.
 

@@ -11,8 +11,11 @@ from hydra.errors import ConfigCompositionException, HydraException, MissingConf
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from mfer_lightning.config.hints import hint, more_by_name, no_option, option_names, sentence
 from mfer_lightning.config.location import choices, groups
+from mfer_lightning.config.options import RECIPES
 from mfer_lightning.config.schema import Train
+from mfer_lightning.config.trainer_options import REFUSED
 from mfer_lightning.errors import UserError, nearest
 
 #: What OmegaConf complains of, and what the value must be.
@@ -21,11 +24,9 @@ _KINDS = (
     ("is not a ListConfig", "a list in brackets, e.g. [a,b]"),
     ("to Dict[", "a mapping, e.g. {name:value}"),
     ("Cannot convert 'ListConfig' to", "one value, not a list"),
+    ("Cannot convert 'list' to", "one value, not a list"),
     ("Cannot convert 'DictConfig' to", "one value, not a mapping"),
 )
-
-#: Groups of recipes, which are no option of any schema.
-RECIPES = ("experiment", "debug", "sweep", "launcher")
 
 
 @contextmanager
@@ -64,11 +65,13 @@ def explain(error: BaseException, schema: type = Train, overrides: Sequence[str]
     """
     if isinstance(error, ValueError) and "Config group override" in str(error):
         return _no_name(overrides)
+    if "INTERVAL_SWEEP" in str(error) or re.match(r"Sweep parameters '[^']*\binterval\(", str(error).strip()):
+        return _interval(schema, overrides)
     several = re.match(r"Ambiguous value for argument '([^']*)'", str(error).strip())
     if several:
         return (
-            f"{several[1]}: several values are a sweep, which needs -m: mfer -m {several[1]}. Put a single value that "
-            "holds commas in quotes, or a list in brackets."
+            f"{several[1]}: several values are a sweep, which needs -m: mfer -m {several[1]} (in Python: sweep). Put "
+            "a single value that holds commas in quotes, or a list in brackets."
         )
     twice = re.match(r"Multiple values for (\S+)\. To override", str(error).strip())
     if twice:
@@ -78,11 +81,11 @@ def explain(error: BaseException, schema: type = Train, overrides: Sequence[str]
     if isinstance(error, OverrideParseException):
         return _unparsable(error)
     if isinstance(error, OmegaConfBaseException):
-        return _bad_value(error)
+        return _bad_value(error, schema, overrides)
     if isinstance(error, ConfigCompositionException):
         if isinstance(error.__cause__, OmegaConfBaseException):
-            return _bad_value(error.__cause__)
-        return _unknown_override(str(error), schema)
+            return _bad_value(error.__cause__, schema, overrides)
+        return _unknown_override(str(error), schema, overrides)
     if isinstance(error, HydraException):
         return _first_line(str(error))
     return None
@@ -92,12 +95,23 @@ def _first_line(text: str) -> str:
     return text.strip().splitlines()[0] if text.strip() else "the configuration could not be composed"
 
 
+def _interval(schema: type, overrides: Sequence[str]) -> str:
+    """A range of numbers, which a grid cannot go through."""
+    given = next((o for o in overrides if "interval(" in o), "interval(...)")
+    ends = re.search(r"interval\(([^()]*)\)", given)
+    search = "add sweep=optuna to search it, or " if schema is Train else ""
+    return (
+        f"{given}: a grid takes values, not an interval: {search}name them: "
+        f"-m {given.partition('=')[0]}={ends[1].replace(' ', '') if ends else '...'}"
+    )
+
+
 def _no_name(overrides: Sequence[str]) -> str:
     """A choice that is a number or null, which Hydra complains of without saying which."""
     for override in overrides:
         key, _, value = override.partition("=")
         if key in groups() and value not in choices(key):
-            return f"{override}: there is no such choice. {_sentence(nearest(value, choices(key)), choices(key))}"
+            return f"{override}: there is no such choice. {sentence(nearest(value, choices(key)), choices(key))}"
     return "A choice is a name, not a number or null: see mfer --help."
 
 
@@ -107,17 +121,11 @@ def _missing_choice(error: MissingConfigException) -> str:
     legal = choices(top) if top else []
     if legal:
         wanted = f"{group}/{name}"[len(top) + 1 :]
-        return f"{top}={wanted}: there is no such choice. {_sentence(nearest(wanted, legal), legal)}"
+        more = more_by_name(top, wanted)
+        return f"{top}={wanted}: there is no such choice. {sentence(nearest(wanted, legal), legal)}{more}"
     if group and error.options:
-        return (
-            f"{group}={name}: there is no such choice. {_sentence(nearest(name, error.options), list(error.options))}"
-        )
+        return f"{group}={name}: there is no such choice. {sentence(nearest(name, error.options), list(error.options))}"
     return _first_line(str(error))
-
-
-def _sentence(hint: str, legal: list[str]) -> str:
-    hint = hint[0].upper() + hint[1:]
-    return f"{hint}." if hint.startswith("Legal") else f"{hint} Legal: {', '.join(legal)}."
 
 
 def _unparsable(error: OverrideParseException) -> str:
@@ -135,14 +143,27 @@ def _unparsable(error: OverrideParseException) -> str:
     )
 
 
-def _unknown_override(text: str, schema: type) -> str:
+def _not_a_node(key: str, value: str, schema: type) -> str:
+    """A value in the place of a node, which has options of its own."""
+    names = option_names(_verb(schema), schema)
+    inner = [name for name in names if name.startswith(f"{key}.")]
+    meant = hint(key, value, names, _verb(schema)) or "set one of them."
+    return f"{key}={value}: `{key}` is no single option, it has {', '.join(inner)}: {meant}"
+
+
+def _unknown_override(text: str, schema: type, overrides: Sequence[str]) -> str:
     match = re.search(r"Could not override '([^']+)'", text)
     if not match:
         return _first_line(text)
     key = match.group(1).split("@")[0]
     options = {f.name for f in fields(schema)}
     legal = sorted(options | {r for r in RECIPES if schema is Train})
-    return f"There is no option `{key}`. {_sentence(nearest(key, legal), legal)} See mfer --help."
+    verb = _verb(schema)
+    return f"{no_option(key, legal, verb, overrides, schema)} See mfer {verb} --help."
+
+
+def _verb(schema: type) -> str:
+    return schema.__name__.lower()
 
 
 def _given(first: str) -> str:
@@ -151,18 +172,21 @@ def _given(first: str) -> str:
     return f"={found[1]}" if found and "bool" in first else ""
 
 
-def _bad_value(error: OmegaConfBaseException) -> str:
+def _bad_value(error: OmegaConfBaseException, schema: type, overrides: Sequence[str]) -> str:
     key = getattr(error, "full_key", None) or getattr(error, "key", None)
     parent = getattr(error, "parent_node", None)
     first = _first_line(str(error.msg if getattr(error, "msg", None) else error))
     if "not in" in first and isinstance(parent, DictConfig):
-        legal = [str(k) for k in parent]
-        leaf = str(getattr(error, "key", key))
-        return f"There is no option `{key}`. {_sentence(nearest(leaf, legal), legal)}"
+        if str(key).startswith("trainer.") and (leaf := str(getattr(error, "key", key))) in REFUSED:
+            return f"`{key}` is no option here: {REFUSED[leaf]}"
+        return no_option(str(key), [str(k) for k in parent if k != "hydra"], _verb(schema), overrides, schema)
     found = re.search(r"Value '([^']*)' of type '\w+' could not be converted to (\w+)", first)
     if found:
         kind = {"Integer": "a whole number", "Float": "a number"}.get(found[2], found[2])
         return f"{key}={found[1]}: the value must be {kind}."
+    wrong = re.search(r"Invalid type assigned: \w+ is not a subclass of \w+. value: (.*)", first)
+    if wrong:
+        return _not_a_node(str(key), wrong[1], schema)
     for complaint, kind in _KINDS:
         if complaint in first:
             value = _given(first)

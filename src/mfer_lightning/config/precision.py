@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+#: Lightning's short names of the arithmetics.
+PRECISIONS = {"32": "32-true", "16": "16-mixed", "bf16": "bf16-mixed"}
+
 
 def configured_precision(trainer: Any) -> str | None:
     """Read the arithmetic off a ``trainer`` node, under one name.
@@ -22,4 +25,4 @@ def configured_precision(trainer: Any) -> str | None:
     said = trainer.get("precision") if isinstance(trainer, Mapping) else None
     if said in (None, "", "auto"):
         return None
-    return "32-true" if str(said) == "32" else str(said)  # two names of one thing
+    return PRECISIONS.get(str(said), str(said))

@@ -14,7 +14,11 @@ from typing import Any, Optional
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
 
-from mfer_lightning.errors import UserError, nearest
+from mfer_lightning.config.former_names import OPTIONS
+from mfer_lightning.config.hints import no_option
+from mfer_lightning.config.resolvers import register_resolvers
+from mfer_lightning.config.trainer_options import REFUSED, Trainer
+from mfer_lightning.errors import UserError
 
 # OmegaConf reads these annotations at run time; Optional is the spelling that it knows on every Python we support.
 # ruff: noqa: UP045
@@ -90,7 +94,7 @@ class Loss:
 
 @dataclass
 class Optimizer:
-    """Options of every optimiser; each takes those that it knows."""
+    """Options of every optimiser; each takes those that it knows, and arguments of its own beside them."""
 
     name: str = MISSING
     lr: float = MISSING
@@ -108,10 +112,11 @@ class Optimizer:
 
 @dataclass
 class Scheduler:
-    """Options of every schedule; each takes those that it knows."""
+    """Options of every schedule; each takes those that it knows, and some have others beside them."""
 
     name: str = MISSING
     warmup_epochs: float = 0.0
+    warmup_steps: Optional[int] = None
     gamma: Optional[float] = None
     min_lr_ratio: Optional[float] = None
     milestones: Optional[list[int]] = None
@@ -155,38 +160,18 @@ class Freeze:
 
 
 @dataclass
-class Trainer:
-    """Hardware, precision and length."""
-
-    accelerator: str = "auto"
-    devices: Any = 1
-    num_nodes: int = 1
-    strategy: str = "auto"
-    precision: str = "auto"
-    channels_last: bool = True
-    compile: bool = False
-    max_epochs: int = MISSING
-    accumulate: int = 1
-    checkpointing: bool = False
-    clip: Optional[float] = 1.0
-    deterministic: bool = True
-    limit_train_batches: Any = None
-    limit_val_batches: Any = None
-    overfit_batches: int = 0
-    fast_dev_run: bool = False
-    profiler: Optional[str] = None
-
-
-@dataclass
 class Logger:
-    """Where curves go besides metrics.csv."""
+    """Options of one logger that may stand on their own; all others belong to the loggers' classes.
 
-    name: str = MISSING
+    The node holds a mapping for each logger by name (:mod:`mfer_lightning.tracking.choice`), so that it is free-form.
+    """
+
+    name: Optional[str] = None
     project: Optional[str] = None
     entity: Optional[str] = None
-    mode: str = "auto"
-    images: bool = True
-    checkpoints: bool = True
+    mode: Optional[str] = None
+    images: Optional[bool] = None
+    checkpoints: Optional[bool] = None
 
 
 @dataclass
@@ -208,6 +193,8 @@ class Train:
     ema: Ema = field(default_factory=Ema)
     early_stopping: EarlyStopping = field(default_factory=EarlyStopping)
     freeze: Freeze = field(default_factory=Freeze)
+    callbacks: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, Any] = field(default_factory=dict)
     trainer: Trainer = field(default_factory=Trainer)
     logger: Logger = field(default_factory=Logger)
     preprocess: Preprocess = field(default_factory=Preprocess)
@@ -216,9 +203,14 @@ class Train:
     name: Optional[str] = None
     seed: int = 0
     resume: str = "auto"
+    monitor: Optional[str] = None
     track_test: bool = False
     report: bool = True
     plugins: list[str] = field(default_factory=list)
+
+
+#: Nodes whose further names are arguments of a class, which refuses what it does not take.
+OPEN = (Optimizer, Scheduler, Logger)
 
 
 def register(name: str, schema: type = Train) -> None:
@@ -228,30 +220,37 @@ def register(name: str, schema: type = Train) -> None:
         name: what the primary configuration file's defaults list calls it, e.g. ``"train_schema"``.
         schema: dataclass of the options of a verb.
     """
+    register_resolvers()
     node = OmegaConf.structured(schema)
-    for free in ("backbone.options", "options", "detector", "lists"):  # whose names timm, detectors and users give
+    # Mappings whose names timm, torch, detectors, loggers and users give, beside those that the dataclass types.
+    free_forms = ("backbone.options", "optimizer", "scheduler", "callbacks", "metrics", "logger", "options", "detector")
+    for free in (*free_forms, "lists"):
         if isinstance(mapping := OmegaConf.select(node, free), DictConfig):
             OmegaConf.set_struct(mapping, False)
     ConfigStore.instance().store(name=name, node=node, provider="mfer_lightning")
 
 
-def check_known(config: Mapping[str, Any], schema: Any, prefix: str = "") -> None:
+def check_known(config: Mapping[str, Any], schema: Any, prefix: str = "", verb: str = "") -> None:
     """Refuse options that Hydra's ``+`` added and nobody reads, and needed ones that its ``~`` removed.
 
     Args:
         config: plain configuration of a verb.
         schema: dataclass of the verb's options.
         prefix: what to put before a name in the message, e.g. ``"trainer."``.
+        verb: whose options they are; empty: the schema's.
 
     Raises:
         UserError: naming the option.
     """
+    verb = verb or schema.__name__.lower()
     kinds = {f.name: f.default_factory for f in fields(schema)}
-    gone = next((name for name in kinds if name not in config), None)
+    gone = next((name for name in kinds if name not in config and prefix + name not in OPTIONS), None)
     if gone is not None:
         raise UserError(f"`{prefix}{gone}` cannot be taken away with ~: leave it out for its default, or give a value.")
     for name, value in config.items():
+        if prefix == "trainer." and name in REFUSED:
+            raise UserError(f"`trainer.{name}` is no option here: {REFUSED[name]}")
         if name not in kinds:
-            raise UserError(f"There is no option `{prefix}{name}`: {nearest(name, kinds)}")
-        if is_dataclass(kinds[name]) and isinstance(value, Mapping):
-            check_known(value, kinds[name], f"{prefix}{name}.")
+            raise UserError(no_option(f"{prefix}{name}", kinds, verb))
+        if is_dataclass(kinds[name]) and kinds[name] not in OPEN and isinstance(value, Mapping):
+            check_known(value, kinds[name], f"{prefix}{name}.", verb)

@@ -34,6 +34,7 @@ class FaceIndex:
         group: (N,) int64; faces that must stay in one split (one photo, one person) share a value. None: no such faces.
         box: (N,4) int64 face boxes x, y, width, height in pixels of the image, or None where images are faces already.
         attributes: further columns of length N (``gender``, ``age``, ``skin``, ...), for results by subgroup.
+        notes: what a user should know of the files, in sentences; no part of the fingerprint.
 
     Raises:
         ValueError: where columns differ in length or hold illegal values.
@@ -52,6 +53,7 @@ class FaceIndex:
     group: NDArray[np.int64] | None = None
     box: NDArray[np.int64] | None = None
     attributes: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         n = len(self.path)

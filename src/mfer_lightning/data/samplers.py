@@ -3,7 +3,8 @@
 They yield ``(epoch, position)``: augmentation depends on the epoch, and a dataset in a persistent worker cannot know it
 otherwise. Lightning calls ``set_epoch`` before each epoch, also when a run is resumed. The order of an epoch is a
 function of (seed, epoch) alone; rank r of W takes every W-th key of it, so that the batches of all ranks together are
-the batch that a single rank would see. Use with ``Trainer(use_distributed_sampler=False)``.
+the batch that a single rank would see. They are samplers of torch's distributed kind, which Lightning leaves as they
+are: by default it would put its own over any other, which counts some faces twice.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Literal
 import numpy as np
 import torch.distributed
 from numpy.typing import NDArray
-from torch.utils.data import Sampler
+from torch.utils.data import DistributedSampler
 
 from mfer_lightning.data.seeding import STREAM_ORDER, hashes, uniforms
 
@@ -57,7 +58,7 @@ def class_weights(label: NDArray[np.int64], mode: str) -> NDArray[np.float64]:
     return weight
 
 
-class TrainSampler(Sampler[Key]):
+class TrainSampler(DistributedSampler[Key]):
     """The order of the training faces, a new one each epoch.
 
     ``shuffle``: every face once. ``balanced`` and ``sqrt``: as many draws as there are faces, with replacement; classes
@@ -81,7 +82,7 @@ class TrainSampler(Sampler[Key]):
         [(3, 0), (3, 1), (3, 2), (3, 3)]
     """
 
-    def __init__(
+    def __init__(  # not DistributedSampler's, which wants the dataset
         self,
         label: NDArray[np.int64],
         mode: Literal["shuffle", "balanced", "sqrt"] = "shuffle",
@@ -122,7 +123,7 @@ class TrainSampler(Sampler[Key]):
         return ((self.epoch, position) for position in mine.tolist())
 
 
-class EvalSampler(Sampler[Key]):
+class EvalSampler(DistributedSampler[Key]):
     """Every face exactly once, in order, over all ranks.
 
     Ranks must draw equally often. Where N is not divisible, the last ones get padding keys: negative positions, for
@@ -140,6 +141,7 @@ class EvalSampler(Sampler[Key]):
 
     def __init__(self, size: int, num_replicas: int | None = None, rank: int | None = None) -> None:
         self.size = size
+        self.epoch = 0
         self.num_replicas, self.rank = world(num_replicas, rank)
 
     def __len__(self) -> int:

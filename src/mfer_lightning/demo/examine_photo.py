@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from mfer_lightning.inference.media.face_quality import BLURRED
 from mfer_lightning.inference.media.photos import MOST_PIXELS, read_photo
 from mfer_lightning.inference.predictor import Predictor
 from mfer_lightning.inference.results import Face, Prediction
@@ -143,6 +144,8 @@ def doubts(face: Face) -> tuple[str, ...]:
         said.append(f"The model is unsure: no emotion reaches {UNSURE:.0%}.")
     if face.box is not None and min(face.box[2:]) < SMALL:
         said.append(f"The face is small ({face.box[2]:.0f}x{face.box[3]:.0f} pixels).")
+    elif face.quality == BLURRED:
+        said.append("The face is blurred.")
     if face.residual is not None and face.residual > TURNED:
         said.append("The head is turned or tilted away: faces like this were rare in training.")
     if face.confidence is not None and face.confidence < 0.9:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from mfer_lightning.figures.label_places import Rectangle, best_place
 from mfer_lightning.figures.style import class_styles
 from mfer_lightning.files import atomic_path
 
@@ -18,12 +19,16 @@ from mfer_lightning.files import atomic_path
 #: probability in the order of the classes.
 Mark = tuple[tuple[float, float, float, float] | None, str, Mapping[str, float]]
 
+#: Height of the letters in pixels: the smallest that is easily read, and the smallest of all, for tiny pictures.
+_READABLE, _SMALLEST = 9, 6
+
 
 def annotate(image: NDArray[np.uint8], marks: Sequence[Mark], bars: int = 3) -> NDArray[np.uint8]:
     """Draw marks into a copy of a picture.
 
-    Each face gets its box in the colour of its likeliest emotion, and a plate with the likeliest emotions as bars:
-    below the box, or above where there is no room, or within it.
+    Each face gets its box in the colour of its likeliest emotion, and a plate with the likeliest emotions as bars. The
+    plate is whole, and it stands beside the box where there is room that no other face or plate takes. Where there is
+    none, its letters become smaller, then only the likeliest emotion is left, and at last it covers a forehead.
 
     Args:
         image: (H,W,3) uint8 RGB.
@@ -35,42 +40,82 @@ def annotate(image: NDArray[np.uint8], marks: Sequence[Mark], bars: int = 3) -> 
     """
     picture = Image.fromarray(image)
     draw = ImageDraw.Draw(picture, "RGBA")
-    for box, name, shares in marks:
-        x, y, width, height = box if box is not None else (0.0, 0.0, float(image.shape[1]), float(image.shape[0]))
-        colours = {emotion: colour for emotion, (colour, _) in zip(shares, class_styles(list(shares)), strict=True)}
-        top = sorted(shares.items(), key=lambda item: -item[1])[:bars]
-        line = max(2, round(min(image.shape[:2]) / 250))
-        draw.rectangle((x, y, x + width, y + height), outline=colours[top[0][0]], width=line)
-        _plate(draw, picture.size, (x, y, width, height), name, top, colours)
+    boxes = [_within(box, picture.size) for box, _, _ in marks]
+    colours = [
+        {name: colour for name, (colour, _) in zip(shares, class_styles(list(shares)), strict=True)}
+        for _, _, shares in marks
+    ]
+    line = max(2, round(min(picture.size) / 250))
+    for (x, y, width, height), own, (_, _, shares) in zip(boxes, colours, marks, strict=True):
+        draw.rectangle((x, y, x + width - 1, y + height - 1), outline=own[_likeliest(shares, 1)[0][0]], width=line)
+    plates: list[Rectangle] = []
+    for box, own, (_, name, shares) in zip(boxes, colours, marks, strict=True):
+        top = _likeliest(shares, bars)
+        for layouts in (list(_readable(picture.size, box, name, top)), list(_tiny(top))):
+            found = best_place([(layout.wide, layout.tall) for layout in layouts], box, picture.size, boxes, plates)
+            if found is not None:
+                number, place = found
+                plates.append(place)
+                layouts[number].draw(draw, place, own)
+                break
     return np.asarray(picture, dtype=np.uint8)
 
 
-def _plate(
-    draw: ImageDraw.ImageDraw,
-    size: tuple[int, int],
-    box: tuple[float, float, float, float],
-    name: str,
-    top: Sequence[tuple[str, float]],
-    colours: Mapping[str, str],
-) -> None:
-    x, y, width, height = box
-    letters = int(np.clip(width / 7.5, 9, max(9, min(size) / 22)))
-    font, row = _font(letters), round(1.35 * letters)
-    texts = [f"{emotion} {share:.0%}" for emotion, share in top]
-    lines = [name, *texts] if name else texts
-    wide = round(max(width, max(font.getlength(text) for text in lines) + letters))
-    tall = row * len(lines) + round(0.3 * letters)
-    left = min(max(0, round(x)), max(0, size[0] - wide))
-    upper = next((place for place in (y + height, y - tall) if 0 <= place <= size[1] - tall), max(0, y + height - tall))
-    draw.rectangle((left, upper, left + wide, upper + tall), fill=(255, 255, 255, 205))
-    at = upper + round(0.15 * letters)
-    if name:
-        draw.text((left + letters // 3, at), name, fill="#222222", font=font)
-        at += row
-    for (emotion, share), text in zip(top, texts, strict=True):
-        draw.rectangle((left, at, left + round(wide * share), at + row - 1), fill=_tint(colours[emotion]))
-        draw.text((left + letters // 3, at), text, fill="#000000", font=font)
-        at += row
+class _Layout:
+    """The text of a plate at one size of letters."""
+
+    def __init__(
+        self, letters: int, name: str, top: Sequence[tuple[str, float]], least: float, shares: bool = True
+    ) -> None:
+        self.letters, self.name, self.top = letters, name, top
+        self.font, self.row = _font(letters), round(1.35 * letters)
+        self.texts = [f"{emotion} {share:.0%}" if shares else emotion for emotion, share in top]
+        lines = [name, *self.texts] if name else self.texts
+        self.wide = round(max(least, max(self.font.getlength(text) for text in lines) + letters))
+        self.tall = self.row * len(lines) + round(0.3 * letters)
+
+    def draw(self, draw: ImageDraw.ImageDraw, place: Rectangle, colours: Mapping[str, str]) -> None:
+        left, upper, wide, tall = (round(v) for v in place)
+        draw.rectangle((left, upper, left + wide - 1, upper + tall - 1), fill=(255, 255, 255, 215))
+        at, indent = upper + round(0.15 * self.letters), left + self.letters // 3
+        if self.name:
+            draw.text((indent, at), self.name, fill="#222222", font=self.font)
+            at += self.row
+        for (emotion, share), text in zip(self.top, self.texts, strict=True):
+            end = left + round((wide - 1) * share)
+            draw.rectangle((left, at, end, at + self.row - 1), fill=_tint(colours[emotion]))
+            draw.text((indent, at), text, fill="#000000", font=self.font)
+            at += self.row
+
+
+def _readable(size: tuple[int, int], box: Rectangle, name: str, top: Sequence[tuple[str, float]]) -> Iterator[_Layout]:
+    """Yield plates from the one that is wished to the least: as wide as the face, narrower, smaller, one emotion."""
+    wished = round(float(np.clip(box[2] / 7.5, max(_READABLE, min(size) / 80), max(_READABLE, min(size) / 22))))
+    sizes = [wished]
+    while sizes[-1] > _READABLE:
+        sizes.append(max(_READABLE, round(0.8 * sizes[-1])))
+    yield _Layout(wished, name, top, box[2])
+    half = [letters for letters in sizes if letters >= wished / 2]
+    for chosen in (half, sizes[len(half) :]):
+        for shown in (top, top[:1]):
+            yield from (_Layout(letters, name, shown, 0) for letters in chosen)
+
+
+def _tiny(top: Sequence[tuple[str, float]]) -> Iterator[_Layout]:
+    """Yield plates for pictures in which no readable one fits."""
+    for shares in (True, False):
+        yield from (_Layout(n, "", top[:1], 0, shares) for n in range(_READABLE - 1, _SMALLEST - 1, -1))
+
+
+def _likeliest(shares: Mapping[str, float], most: int) -> list[tuple[str, float]]:
+    return sorted(shares.items(), key=lambda item: -item[1])[:most]
+
+
+def _within(box: tuple[float, float, float, float] | None, size: tuple[int, int]) -> Rectangle:
+    """Return the part of a box that lies in the picture, so that all of its sides are seen."""
+    x, y, width, height = box if box is not None else (0.0, 0.0, *map(float, size))
+    left, upper = min(max(0.0, x), size[0] - 1.0), min(max(0.0, y), size[1] - 1.0)
+    return left, upper, max(1.0, min(x + width, size[0]) - left), max(1.0, min(y + height, size[1]) - upper)
 
 
 def _tint(colour: str) -> tuple[int, int, int, int]:
@@ -79,7 +124,7 @@ def _tint(colour: str) -> tuple[int, int, int, int]:
     return round((red + 255) / 2), round((green + 255) / 2), round((blue + 255) / 2), 235
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=64)
 def _font(size: int) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(str(Path(mpl.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"), size)
 

@@ -1,50 +1,16 @@
-"""Find and read checkpoints without executing anything that they hold."""
+"""Find the checkpoint of a run, and the run of a checkpoint."""
 
 from __future__ import annotations
 
 import json
+from os import PathLike
 from pathlib import Path
-from typing import Any
 
-import torch
-
+from mfer_lightning.checkpoints.read import read_checkpoint as read_checkpoint
 from mfer_lightning.errors import UserError
-from mfer_lightning.nn.weights.safety import check_archive
 
 
-def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Read a checkpoint that this package wrote.
-
-    Only tensors and plain values are unpickled (``weights_only``); a file that holds anything else is refused. The file
-    is memory-mapped, so that it takes no more memory than what is used of it.
-
-    Args:
-        path: a ``.ckpt`` file.
-
-    Returns:
-        The checkpoint: ``state_dict``, ``mfer`` (format, class names, network, preprocessing, protocol, ...) and more.
-
-    Raises:
-        UserError: where the file is missing, damaged, unsafe or from another program.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(f"No checkpoint at {path}. A run keeps them in <run>/checkpoints/: best.ckpt and last.ckpt.")
-    check_archive(path)
-    try:
-        checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except Exception as error:
-        raise UserError(
-            f"{path} cannot be read as a checkpoint: it is damaged, or holds objects other than tensors and plain "
-            f"values, which are never loaded because they could execute code ({type(error).__name__})."
-        ) from error
-    parts = checkpoint if isinstance(checkpoint, dict) else {}
-    if not all(isinstance(parts.get(key), dict) for key in ("mfer", "state_dict")):
-        raise UserError(f"{path} is not a checkpoint of mfer_lightning: it has no `mfer` entry.")
-    return checkpoint
-
-
-def checkpoint_path(where: str | Path) -> Path:
+def checkpoint_path(where: str | PathLike[str]) -> Path:
     """Find the checkpoint file of a run.
 
     Args:

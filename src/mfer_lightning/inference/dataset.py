@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,21 @@ from mfer_lightning.data.workers import check_workers
 from mfer_lightning.errors import UserError, check_least
 
 
+def stored_config(metadata: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the configuration that a model was trained with; of a training in Python, its dataset alone.
+
+    Args:
+        metadata: of a model.
+
+    Returns:
+        None where nothing is stored.
+    """
+    config = metadata.get("config")
+    if config is None and isinstance(metadata.get("datamodule"), Mapping):
+        return {"dataset": metadata["datamodule"]}
+    return config if isinstance(config, Mapping) else None
+
+
 def dataset_config(
     name: str | None, options: Sequence[str], stored: Mapping[str, Any] | None, data: str | None
 ) -> dict[str, Any]:
@@ -25,7 +41,7 @@ def dataset_config(
         name: a choice of ``conf/dataset``; None: the stored one.
         options: ``dataset.<option>=<value>``, which win.
         stored: the configuration that a checkpoint was trained with, or None.
-        data: the data root; None: the stored one, or the default.
+        data: the data root; None: ``MFER_DATA``, the stored one, or the default.
 
     Returns:
         A plain mapping with ``_target_``.
@@ -37,6 +53,7 @@ def dataset_config(
         if stored is None or "dataset" not in stored:
             raise UserError("The checkpoint does not say which dataset it was trained on: name one with dataset=...")
         config = dict(stored["dataset"])
+        data = os.environ.get("MFER_DATA") if data is None else data
         before = str(stored.get("paths", {}).get("data", ""))
         if data is not None and str(config.get("root", "")).startswith(before):
             config["root"] = data + str(config["root"])[len(before) :]

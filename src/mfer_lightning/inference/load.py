@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ PRECISIONS = ("float32", "bfloat16")
 
 
 def load_model(
-    where: str | Path,
+    where: str | PathLike[str],
     device: str = "auto",
     *,
     batch_size: int = 64,

@@ -5,28 +5,28 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 from collections.abc import Iterator, Mapping, Sequence
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from mfer_lightning.config.instantiate import LIBRARIES, locate
-from mfer_lightning.config.plugins import missing_plugins
+from mfer_lightning.checkpoints.read import read_checkpoint
+from mfer_lightning.checkpoints.rebuild import (
+    NEWEST_FORMAT,
+    build_network,
+    build_preprocess,
+    check_description,
+    network_weights,
+)
 from mfer_lightning.errors import UserError
-from mfer_lightning.inference import file_checks
-from mfer_lightning.inference.checkpoint import checkpoint_path, read_checkpoint
+from mfer_lightning.inference.checkpoint import checkpoint_path
 from mfer_lightning.inference.export.run_results import find_results, publishable, without_folders
 from mfer_lightning.inference.export.safetensors_folder import is_export, read_export, write_export
 from mfer_lightning.nn import MFER, Preprocess
 from mfer_lightning.nn.weights.checksums import check_storages
 from mfer_lightning.views import ONE_VIEW, Views
-
-#: Entries that a checkpoint or an export must have.
-REQUIRED = ("format", "class_names", "network", "preprocess")
-
-#: The newest format that this version reads.
-NEWEST_FORMAT = 1
 
 #: Written anew with each export, never copied from an earlier one.
 _DERIVED = ("library_name", "model_type", "architectures", "id2label", "label2id")
@@ -107,7 +107,7 @@ class FERModel(nn.Module):
         The values are plain, and folders of this machine are left out.
         """
         preprocess = self.preprocess.to_config()
-        derived = ("format", "config", "results", "versions", "alignment", "sha256", *_DERIVED)
+        derived = ("format", "config", "datamodule", "results", "versions", "alignment", "sha256", *_DERIVED)
         config = self.metadata.get("config")
         return {
             "format": NEWEST_FORMAT,
@@ -146,7 +146,7 @@ class FERModel(nn.Module):
         return write_export(self.describe(), self.network.state_dict(), folder, replace=replace)
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path, device: str = "auto", *, verify: bool = True) -> FERModel:
+    def from_pretrained(cls, folder: str | PathLike[str], device: str = "auto", *, verify: bool = True) -> FERModel:
         """Load what :meth:`save_pretrained` or ``mfer export format=safetensors`` wrote; a local folder, no hub.
 
         Args:
@@ -161,7 +161,7 @@ class FERModel(nn.Module):
         return build_model(*read_export(folder, verify=verify), folder).to(choose_device(device))
 
 
-def read_model(where: str | Path, device: str = "auto", *, verify: bool = True) -> FERModel:
+def read_model(where: str | PathLike[str], device: str = "auto", *, verify: bool = True) -> FERModel:
     """Load the model of a run, a checkpoint or an export, without executing anything that the file holds.
 
     Args:
@@ -184,11 +184,7 @@ def read_model(where: str | Path, device: str = "auto", *, verify: bool = True) 
             return FERModel.from_pretrained(path.parent, device, verify=verify)
         raise UserError(f"{path} does not describe a model: give the folder that mfer export wrote.")
     checkpoint = read_checkpoint(path)
-    stored = {
-        name.removeprefix("network."): value
-        for name, value in checkpoint["state_dict"].items()
-        if str(name).startswith("network.")
-    }
+    stored = network_weights(checkpoint["state_dict"])
     if verify:
         check_storages(path, (weight for weight in stored.values() if isinstance(weight, Tensor)))
     description = {**checkpoint["mfer"], "epoch": checkpoint.get("epoch")}
@@ -208,69 +204,13 @@ def build_model(description: Mapping[str, Any], weights: Mapping[str, Tensor], s
     Raises:
         UserError: where parts are missing or do not fit together.
     """
-    file_checks.check_weights(weights, source)
-    file_checks.check_plain(description, source)
-    missing = [key for key in REQUIRED if key not in description]
-    if missing:
-        raise UserError(f"{source} does not describe a model: it lacks {', '.join(missing)}.")
-    if type(description["format"]) is not int or description["format"] > NEWEST_FORMAT:
-        raise UserError(
-            f"{source} is of format {description['format']}; this version reads up to {NEWEST_FORMAT}. "
-            "Install a newer mfer_lightning."
-        )
-    check_targets(description.get("config"), source)
-    names, config = description["class_names"], description["network"]
-    file_checks.check_class_names(names, source)
-    if not isinstance(config, Mapping) or config.get("num_classes") != len(names):
-        raise UserError(f"{source} does not describe a model: {len(names)} class names, network {config!r}.")
-    if not isinstance(description["preprocess"], Mapping):
-        raise UserError(f"{source} does not describe a model: its preprocessing is {description['preprocess']!r}.")
-    file_checks.check_numbers(config, source)
-    file_checks.check_numbers(description["preprocess"], source, "preprocess")
-    try:
-        with torch.device("meta"), file_checks.parts_at_most(len(weights), source):
-            network = MFER(**config)
-        file_checks.check_fit(network.state_dict(), weights, source)
-        if file_checks.check_tables(network, source):  # tables are not among the weights: they must be computed
-            network = MFER(**config)
-        # Checkpoints from before `grey` was stored do not say that FERPlus is grey.
-        preprocess = Preprocess.from_config(
-            {"grey": description.get("dataset") == "ferplus", **description["preprocess"]}
-        )
-        Views.of_metadata(description)
-    except (UserError, TypeError, ValueError, AttributeError, RuntimeError, AssertionError) as error:
-        message = f"{error}{missing_plugins(description.get('config'))}"
-        raise UserError(message if str(source) in message else f"{source} cannot be used: {message}") from error
-    file_checks.check_finite(weights, source)
-    network.load_state_dict({name: _own(weight) for name, weight in weights.items()}, assign=True)
+    check_description(description, source)
+    preprocess = build_preprocess(description, source)
+    network = build_network(description, weights, source)
     network.requires_grad_(False)
     network.to(memory_format=torch.channels_last)
     metadata = {k: v for k, v in description.items() if k not in ("network", "preprocess", "class_names")}
-    return FERModel(network, preprocess, names, metadata, source)
-
-
-def check_targets(config: Any, source: Path, libraries: Sequence[str] = ()) -> None:
-    """Refuse a stored configuration that names code outside the whitelist, although nothing of it would be called.
-
-    Callbacks, loggers, metrics and transforms are compared by name alone: nothing here imports or builds them.
-
-    Args:
-        config: the configuration, or a part of it.
-        source: the file, for the message.
-        libraries: modules that this part may name beyond those that anything may.
-
-    Raises:
-        UserError: naming the target.
-    """
-    if isinstance(config, Mapping):
-        for key, value in config.items():
-            if key == "_target_" and str(value).rpartition(".")[0] not in libraries:
-                locate(str(value), f"the configuration stored in {source}")
-            else:
-                check_targets(value, source, libraries or LIBRARIES.get(key, ()))
-    elif isinstance(config, (list, tuple)):
-        for value in config:
-            check_targets(value, source, libraries)
+    return FERModel(network, preprocess, description["class_names"], metadata, source)
 
 
 def choose_device(name: str) -> torch.device:
@@ -287,8 +227,3 @@ def choose_device(name: str) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise UserError(f"device={name} cannot be used here ({str(error).splitlines()[0]}). Try device=cpu.") from error
     return device
-
-
-def _own(weight: Tensor) -> Tensor:
-    """Copy a weight out of its file, floating point ones in float32."""
-    return weight.to(torch.float32, copy=True) if weight.is_floating_point() else weight.clone()

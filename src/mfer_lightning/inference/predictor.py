@@ -88,6 +88,7 @@ class Predictor:
         faces: str = "all",
         detector: Mapping[str, Any] | None = None,
         colour: str = "RGB",
+        rotate: bool = False,
         keep_aligned: bool = False,
         max_pixels: int = MOST_PIXELS,
     ) -> Predictions:
@@ -100,6 +101,7 @@ class Predictor:
             faces: which faces of a photo: ``"all"``, ``"largest"``, ``"surest"`` or ``"central"``.
             detector: options of the detector that win over the model's own, e.g. ``{"min_score": 0.99}``.
             colour: channel order of arrays, ``"RGB"`` or ``"BGR"``.
+            rotate: turn photos without a face by 90, 180 and 270 degrees and look again.
             keep_aligned: keep the model's input of each face (``face.aligned``).
             max_pixels: larger photos are refused.
 
@@ -110,7 +112,7 @@ class Predictor:
             UserError: where a path does not exist, or the detector cannot be built.
             ValueError: for an argument that is not a picture.
         """
-        looks: dict[str, Any] = {"aligned": aligned, "faces": faces, "detector": detector}
+        looks: dict[str, Any] = {"aligned": aligned, "faces": faces, "detector": detector, "rotate": rotate}
         results = self.stream(pictures(source, colour, max_pixels), keep_aligned=keep_aligned, **looks)
         return Predictions([prediction for _, prediction, _ in results], () if aligned else self.notes)
 
@@ -140,6 +142,7 @@ class Predictor:
         aligned: bool = False,
         faces: str = "all",
         detector: Mapping[str, Any] | None = None,
+        rotate: bool = False,
         keep_aligned: bool = False,
         keep_image: bool = False,
         most_waiting: int = MOST_WAITING,
@@ -151,6 +154,7 @@ class Predictor:
             aligned: as for :meth:`predict`.
             faces: as for :meth:`predict`.
             detector: as for :meth:`predict`.
+            rotate: as for :meth:`predict`.
             keep_aligned: as for :meth:`predict`.
             keep_image: keep the pixels of the pictures; else they are released as soon as possible.
             most_waiting: pictures that may wait for a batch to fill; 1 returns each one at once.
@@ -158,14 +162,22 @@ class Predictor:
         Yields:
             Picture, prediction, and (n,D) vectors of its n faces, in the order of the source.
         """
-        found = map(self.finder(aligned=aligned, faces=faces, detector=detector), source)
+        found = map(self.finder(aligned=aligned, faces=faces, detector=detector, rotate=rotate), source)
         yield from self.finish(found, keep_aligned=keep_aligned, keep_image=keep_image, most_waiting=most_waiting)
 
-    def finder(self, *, aligned: bool = False, faces: str = "all", detector: Mapping[str, Any] | None = None) -> Finder:
+    def finder(
+        self,
+        *,
+        aligned: bool = False,
+        faces: str = "all",
+        detector: Mapping[str, Any] | None = None,
+        rotate: bool = False,
+    ) -> Finder:
         """Return the face finder of this model; it is built once for each set of options."""
-        key = repr((aligned, faces, sorted((detector or {}).items())))
+        key = repr((aligned, faces, sorted((detector or {}).items()), rotate))
         if key not in self._finders:
-            self._finders[key] = Finder(self.alignment, aligned=aligned, faces=faces, detector=detector)
+            options: dict[str, Any] = {"aligned": aligned, "faces": faces, "detector": detector, "rotate": rotate}
+            self._finders[key] = Finder(self.alignment, **options)
         return self._finders[key]
 
     def finish(
@@ -198,7 +210,7 @@ class Predictor:
             for number, (row, crop) in enumerate(zip(probabilities[start:stop], found.crops, strict=True)):
                 seen = None if found.faces is None else found.faces[number]
                 shares = dict(zip(self.class_names, map(float, row), strict=True))
-                faces.append(_face(number, shares, seen, crop if keep_aligned else None))
+                faces.append(_face(number, shares, seen, found.qualities[number], crop if keep_aligned else None))
             said = {name: getattr(found.picture, name) for name in OF_PICTURE}
             if said["status"] == OK and not faces:
                 said["status"] = NO_FACE
@@ -234,9 +246,11 @@ class Predictor:
         return f"Predictor({', '.join(self.class_names)}; trained on {trained}; {self.alignment.get('template')})"
 
 
-def _face(number: int, shares: Mapping[str, float], found: AlignedFace | None, crop: Pixels | None) -> Face:
+def _face(
+    number: int, shares: Mapping[str, float], found: AlignedFace | None, quality: str, crop: Pixels | None
+) -> Face:
     if found is None:
-        return Face(number, shares, aligned=crop)
+        return Face(number, shares, quality=quality, aligned=crop)
     seen = found.detection
     x, y, width, height = (round(float(v), 2) for v in seen.box)
     return Face(
@@ -246,5 +260,6 @@ def _face(number: int, shares: Mapping[str, float], found: AlignedFace | None, c
         landmarks=tuple((round(float(x), 2), round(float(y), 2)) for x, y in seen.landmarks),
         confidence=round(float(seen.score), 6),
         residual=round(found.residual, 6),
+        quality=quality,
         aligned=crop,
     )

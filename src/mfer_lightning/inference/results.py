@@ -19,7 +19,7 @@ OK, NO_FACE, UNREADABLE, NOT_AN_IMAGE, TOO_LARGE = "ok", "no face", "unreadable"
 STATUSES = (OK, NO_FACE, UNREADABLE, NOT_AN_IMAGE, TOO_LARGE)
 
 #: What a prediction takes over from its photo or frame.
-OF_PICTURE = ("path", "status", "message", "width", "height", "frame", "time")
+OF_PICTURE = ("path", "status", "message", "width", "height", "frame", "time", "rotated")
 
 Row = dict[str, Any]
 
@@ -32,7 +32,8 @@ def columns(class_names: Sequence[str], *, video: bool = False) -> list[str]:
     start = ["path", *(["frame", "time"] if video else []), "face", "status", "label", "probability"]
     emotions = [f"p_{name}" for name in class_names]
     people = ["track", *(f"smoothed_{name}" for name in class_names)] if video else []
-    return [*start, *emotions, *people, *_BOX, *_POINTS, "confidence", "residual", "width", "height", "message"]
+    end = ("confidence", "residual", "quality", "width", "height", "rotated", "message")
+    return [*start, *emotions, *people, *_BOX, *_POINTS, *end]
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ class Face:
         confidence: the detector's, 0 to 1; None for a face that came aligned.
         residual: root mean square distance of the landmarks from the template's points, as a share of the crop's
             height: large for faces seen from the side.
+        quality: of :data:`mfer_lightning.inference.media.face_quality.QUALITIES`; None where it was not judged.
         track: number of the person in a video, from 1; None in photos.
         smoothed: probabilities averaged over time, in a video.
         aligned: (H,W,3) uint8 RGB, the model's input; None unless it was asked for.
@@ -58,6 +60,7 @@ class Face:
     landmarks: tuple[tuple[float, float], ...] | None = None
     confidence: float | None = None
     residual: float | None = None
+    quality: str | None = None
     track: int | None = None
     smoothed: Mapping[str, float] | None = None
     aligned: NDArray[np.uint8] | None = field(default=None, repr=False, compare=False)
@@ -98,6 +101,7 @@ class Face:
             "landmarks": None if self.landmarks is None else [list(point) for point in self.landmarks],
             "confidence": self.confidence,
             "residual": self.residual,
+            "quality": self.quality,
         }
         if self.track is not None:
             values["track"] = self.track
@@ -116,6 +120,7 @@ class Face:
             landmarks=None if points is None else tuple((x, y) for x, y in points),
             confidence=values.get("confidence"),
             residual=values.get("residual"),
+            quality=values.get("quality"),
             track=values.get("track"),
             smoothed=values.get("smoothed"),
         )
@@ -125,7 +130,8 @@ class Face:
         person = "" if self.track is None else f" of person {self.track}"
         x, y, width, height = self.box or (0, 0, 0, 0)
         place = "" if self.box is None else f" at x {x:.0f}, y {y:.0f}, {width:.0f}x{height:.0f} px"
-        return f"face {self.number}{person}{place}: {words}"
+        doubt = "" if self.quality in (None, "good") else f" ({self.quality})"
+        return f"face {self.number}{person}{place}{doubt}: {words}"
 
     def _repr_html_(self) -> str:
         return Predictions([Prediction(faces=(self,))])._repr_html_()
@@ -144,6 +150,8 @@ class Prediction:
         height: likewise.
         frame: number of the frame in a video, from 0; None for photos.
         time: of the frame, in seconds from the video's start.
+        rotated: degrees clockwise by which the photo was turned until faces were found; None: not at all. Boxes and
+            landmarks are in the photo as it is stored.
     """
 
     path: str | None = None
@@ -154,6 +162,7 @@ class Prediction:
     height: int = 0
     frame: int | None = None
     time: float | None = None
+    rotated: int | None = None
 
     def __len__(self) -> int:
         return len(self.faces)
@@ -170,6 +179,8 @@ class Prediction:
         if self.frame is not None:
             values |= {"frame": self.frame, "time": self.time}
         values |= {"status": self.status, "message": self.message, "width": self.width, "height": self.height}
+        if self.rotated is not None:
+            values["rotated"] = self.rotated
         return {**values, "faces": [face.to_dict() for face in self.faces]}
 
     @classmethod
@@ -191,6 +202,8 @@ class Prediction:
         if self.frame is not None:
             photo |= {"frame": self.frame, "time": self.time}
         photo |= {"status": self.status, "width": self.width, "height": self.height, "message": self.message}
+        if self.rotated is not None:
+            photo["rotated"] = self.rotated
         table = []
         for face in self.faces:
             row = {**photo, "face": face.number, "label": face.label, "probability": face.probability}
@@ -199,7 +212,7 @@ class Prediction:
                 row |= zip(_BOX, face.box, strict=True)
             if face.landmarks is not None:
                 row |= zip(_POINTS, (value for point in face.landmarks for value in point), strict=True)
-            row |= {"confidence": face.confidence, "residual": face.residual}
+            row |= {"confidence": face.confidence, "residual": face.residual, "quality": face.quality}
             if face.track is not None:
                 row["track"] = face.track
             row |= {f"smoothed_{name}": share for name, share in (face.smoothed or {}).items()}

@@ -9,6 +9,7 @@ from __future__ import annotations
 from mfer_lightning.losses.balanced_softmax import BalancedSoftmax
 from mfer_lightning.losses.center import CenterLoss
 from mfer_lightning.losses.classification import CrossEntropy
+from mfer_lightning.losses.describe import describe_objective
 from mfer_lightning.losses.dsf import DSFLoss
 from mfer_lightning.losses.focal import FocalLoss
 from mfer_lightning.losses.lgm import LGMLoss
@@ -28,4 +29,5 @@ __all__ = [
     "MultiTargetLoss",
     "Objective",
     "class_weights_from_counts",
+    "describe_objective",
 ]

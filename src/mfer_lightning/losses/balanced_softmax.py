@@ -45,6 +45,7 @@ class BalancedSoftmax(Loss):
 
     def __init__(self, class_counts: Sequence[int], tau: float = 1.0, label_smoothing: float = 0.0) -> None:
         super().__init__()
+        self.class_counts = tuple(class_counts)
         counts = torch.tensor(check_class_counts(class_counts), dtype=torch.float64)
         self.register_buffer("log_prior", (counts / counts.sum()).log().float(), persistent=False)
         self.tau = check_number("tau", tau, 0.0)

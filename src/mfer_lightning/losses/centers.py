@@ -58,7 +58,8 @@ class CenterLossBase(Loss):
         self.num_classes = check_count("num_classes", num_classes, 2)
         self.feature_dim = check_count("feature_dim", feature_dim)
         self.centers = nn.Parameter(torch.empty(num_classes, feature_dim))
-        nn.init.normal_(self.centers, std=check_number("init_std", init_std, 0.0))
+        self.init_std: float | None = check_number("init_std", init_std, 0.0)
+        nn.init.normal_(self.centers, std=init_std)
 
     @torch.no_grad()
     def init_centers(self, feature: Tensor, target: Tensor) -> None:

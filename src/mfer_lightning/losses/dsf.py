@@ -148,6 +148,7 @@ class DSFLoss(CenterLossBase):
         self.pull = check_number("pull", pull, 0.0)
         self.margin = check_number("margin", margin, 0.0)
         self.detach = check_choice("detach", detach, DETACH)
+        self.init_std = init_std
         if init_std is None:
             # E ||c_i - c_j||^2 / D = 2 std^2. Without smoothing the optimum is infinitely far: take 1.
             nn.init.normal_(self.centers, std=math.sqrt((self.gap if math.isfinite(self.gap) else 1.0) / 2))

@@ -72,6 +72,7 @@ class MetricLearningLoss(nn.Module):
         self.feature_dim = check_count("feature_dim", feature_dim)
         self.name = loss
         self.gather = gather
+        self.options = options
         factory = _find(loss)
         names = _option_names(factory)
         sizes = {"num_classes": num_classes, "embedding_size": feature_dim}

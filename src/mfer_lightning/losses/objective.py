@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeGuard
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mfer_lightning.errors import check_number
@@ -57,7 +58,7 @@ class Objective(nn.Module):
 
         Args:
             output: ``feature`` (B,D), needed with a feature loss, and ``head_logits``, one or more (B,K).
-            target: (B,K).
+            target: (B,K), or integer labels (B,), which are taken as hard targets.
 
         Returns:
             Scalars: ``total`` (the one to minimise), ``classification``, and with a feature loss ``feature``
@@ -74,13 +75,37 @@ class Objective(nn.Module):
                 f"but got {type(heads).__name__} {'of length 0' if heads is not None else ''}".rstrip()
                 + ". Without a head there is nothing to classify."
             )
+        if target.ndim == 1:
+            target = _hard_targets(target, heads[0].shape[-1])
         if not self._values_checked:
             self._check_values(target)
             self._values_checked = True
+        return self._terms(heads, output.get("feature"), target)
+
+    def evaluate(self, output: Mapping[str, Any], target: Tensor) -> Tensor:
+        """Compute the value to be minimised for faces that are not trained on.
+
+        A feature loss that takes one-hot targets only is left out: those of pytorch-metric-learning depend on which
+        faces share a batch, and on hard labels, which an evaluation set need not have.
+
+        Args:
+            output: as in :meth:`forward`.
+            target: (B,K), or integer labels (B,).
+
+        Returns:
+            A scalar.
+        """
+        heads = output["head_logits"]
+        target = _hard_targets(target, heads[0].shape[-1]) if target.ndim == 1 else target
+        single = getattr(self.feature, "target_kind", None) == "one-hot"
+        return self._terms(heads, output.get("feature"), target, with_feature=not single)["total"]
+
+    def _terms(
+        self, heads: Sequence[Tensor], feature: Any, target: Tensor, with_feature: bool = True
+    ) -> dict[str, Tensor]:
         classification = torch.stack([self.classification(logits, target) for logits in heads]).sum()
         terms = {"total": classification, "classification": classification}
-        if self.feature is not None:
-            feature = output.get("feature")
+        if self.feature is not None and with_feature:
             if not isinstance(feature, Tensor):
                 raise ValueError(
                     f"Expected argument `output` to hold `feature`, a tensor (B, D) for {type(self.feature).__name__}, "
@@ -126,6 +151,18 @@ class Objective(nn.Module):
     def extra_repr(self) -> str:
         """Name the weight where the module is printed."""
         return f"feature_weight={self.feature_weight}"
+
+
+def _hard_targets(label: Tensor, num_classes: int) -> Tensor:
+    """Turn integer labels (B,) into one-hot targets (B,K)."""
+    if label.is_floating_point() or label.dtype is torch.bool:
+        raise ValueError(f"Expected argument `target` to be (B, K) or integer labels (B,), but got {label.dtype} (B,).")
+    if len(label) and not 0 <= int(label.min()) <= int(label.max()) < num_classes:
+        raise ValueError(
+            f"Expected argument `target` to hold labels within [0, {num_classes - 1}], "
+            f"but got {int(label.min())} to {int(label.max())}."
+        )
+    return F.one_hot(label.long(), num_classes).float()
 
 
 def _is_tensors(value: object) -> TypeGuard[Sequence[Tensor]]:

@@ -33,6 +33,9 @@ class Mixup:
         mode: draw the proportion for each ``batch``, ``pair`` or ``elem``.
         seed: of the proportions and boxes, where a ``step`` is given.
 
+    Attributes:
+        config: the arguments as a plain dict.
+
     Raises:
         ValueError: where an argument is not legal.
 
@@ -62,6 +65,14 @@ class Mixup:
         if mode not in ("batch", "pair", "elem"):
             raise ValueError(f"Expected argument `mode` to be one of ('batch', 'pair', 'elem'), but got {mode!r}.")
         self.seed = seed
+        self.config = {
+            "mixup_alpha": mixup_alpha,
+            "cutmix_alpha": cutmix_alpha,
+            "prob": prob,
+            "switch_prob": switch_prob,
+            "mode": mode,
+            "seed": seed,
+        }
         self._timm = TimmMixup(
             mixup_alpha=mixup_alpha,
             cutmix_alpha=cutmix_alpha,

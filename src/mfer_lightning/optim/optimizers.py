@@ -1,19 +1,36 @@
-"""Build an optimizer by name, over parameter groups."""
+"""Build an optimizer by its name in timm or torch, over parameter groups."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from timm.optim import Muon, get_optimizer_class, get_optimizer_info, list_optimizers
 from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 
-from mfer_lightning.optim.groups import parameter_groups
+from mfer_lightning.errors import nearest
+from mfer_lightning.optim.groups import HEAD_PREFIX, parameter_groups
 from mfer_lightning.optim.sam import SAM
 
-#: Names that :func:`build_optimizer` takes.
-OPTIMIZERS = ("adamw", "sgd")
+#: Classes of torch, by their own names (``Adam``, ``ASGD``); timm's names are in lower case.
+TORCH = tuple(n for n in torch.optim.__all__ if inspect.isclass(getattr(torch.optim, n)) and n != "Optimizer")
+
+#: Name -> why a training cannot use it. timm says itself which ones need second derivatives.
+REFUSED: Mapping[str, str] = {
+    "LBFGS": "It evaluates the loss many times a step, and takes one group of parameters",
+    "SparseAdam": "It takes sparse gradients alone",
+    "Muon": "torch's takes matrices alone: use muon, which is timm's and gives all other weights to AdamW",
+}
+
+#: Options that many optimizers share. One that does not know them leaves them out, since they may stand in the file
+#: that the name was changed in.
+SHARED = ("betas", "eps", "momentum", "nesterov")
+
+#: Options of :func:`mfer_lightning.optim.parameter_groups` that stand among the optimizer's.
+OF_GROUPS = ("head_lr_scale", "center_lr_scale", "layer_decay")
 
 
 def build_optimizer(
@@ -22,64 +39,63 @@ def build_optimizer(
     *,
     lr: float = 1e-3,
     weight_decay: float = 0.05,
-    betas: Sequence[float] = (0.9, 0.999),
-    eps: float = 1e-8,
-    momentum: float = 0.9,
-    nesterov: bool = True,
     fused: bool | None = None,
     sam_rho: float = 0.0,
     sam_adaptive: bool = False,
+    **options: Any,
 ) -> Optimizer:
     """Build an optimizer over parameter groups.
 
     Args:
         groups: as :func:`mfer_lightning.optim.parameter_groups` gives them; a group's own rate and decay win.
-        name: ``adamw`` or ``sgd``.
+        name: one that ``timm.optim.list_optimizers()`` lists, or a class of ``torch.optim``, spelled as there.
         lr: learning rate of groups without their own, > 0.
-        weight_decay: decay of groups without their own, >= 0 (decoupled for adamw, L2 for sgd).
-        betas: of adamw.
-        eps: of adamw.
-        momentum: of sgd.
-        nesterov: of sgd; ignored where momentum is 0.
-        fused: one kernel for the whole update, which reads and writes each weight once; None: where all parameters are
-            floating and on the CPU or on CUDA devices.
+        weight_decay: decay of groups without their own, >= 0; left out where the optimizer has none.
+        fused: one kernel for the whole update, which reads and writes each weight once; None: for AdamW and SGD, where
+            all parameters are floating and on the CPU or on CUDA devices.
         sam_rho: radius of :class:`SAM` around this optimizer, 0 for none.
         sam_adaptive: the scale-invariant variant (ASAM).
+        options: the optimizer's own arguments (``betas``, ``momentum``, ``clip_threshold``, ...); its own defaults, or
+            those that timm binds to the name, for the rest.
 
     Returns:
         The optimizer. With ``sam_rho`` > 0 its ``step`` needs a closure.
 
     Raises:
-        ValueError: where an argument is not legal.
+        ValueError: where an argument is not legal, or this optimizer cannot be used here.
 
     Example:
         >>> parameter = torch.nn.Parameter(torch.zeros(2))
         >>> optimizer = build_optimizer([{"params": [parameter], "name": "head"}], "sgd", lr=0.1, sam_rho=0.05)
         >>> type(optimizer).__name__, type(optimizer.base).__name__
         ('SAM', 'SGD')
+        >>> type(build_optimizer([{"params": [parameter]}], "lion", lr=1e-4)).__name__
+        'Lion'
     """
-    if name not in OPTIMIZERS:
-        raise ValueError(f"Expected argument `name` to be one of {OPTIMIZERS}, but got {name!r}.")
+    kind, defaults = _find(name)
+    taken = _arguments(kind)
     groups = [dict(group, params=list(group["params"])) for group in groups]
     if fused is None:
-        fused = all(
+        fused = kind in (AdamW, SGD) and all(
             p.device.type in ("cpu", "cuda") and torch.is_floating_point(p) for group in groups for p in group["params"]
         )
-    optimizer: Optimizer
-    if name == "adamw":
-        if len(betas) != 2:
-            raise ValueError(f"Expected argument `betas` to be two numbers, but got {tuple(betas)}.")
-        pair = (float(betas[0]), float(betas[1]))
-        optimizer = AdamW(groups, lr=lr, weight_decay=weight_decay, betas=pair, eps=eps, fused=fused or None)
-    else:
-        optimizer = SGD(
-            groups,
-            lr=lr,
-            weight_decay=weight_decay,
-            momentum=momentum,
-            nesterov=nesterov and momentum > 0,
-            fused=fused or None,
-        )
+    chosen = {k: _checked(k, v, taken[k].default) for k, v in options.items() if k in taken}
+    for option in (*options, *(["fused"] if fused else [])):
+        if option not in taken and option not in SHARED:
+            raise ValueError(f"{name} has no option `{option}`: {nearest(option, taken)}")
+    chosen = {**defaults, **chosen, "lr": lr} | ({"fused": True} if fused else {})
+    if "weight_decay" in taken:
+        chosen["weight_decay"] = weight_decay
+    if kind is SGD and not chosen.get("momentum"):
+        chosen["nesterov"] = False  # torch refuses it
+    if kind is Muon:
+        for group in groups:  # classifiers, centres and vectors are AdamW's (Jordan et al., 2024)
+            label = str(group.get("name", ""))
+            group["use_fallback"] = label.startswith((HEAD_PREFIX[:-1], "centers")) or label.endswith("_no_decay")
+    optimizer: Optimizer = kind(groups, **chosen)
+    for group in optimizer.param_groups:
+        if "max_lr_snapshot" in group:  # corrected weight decay is relative to the peak of the group's own rate
+            group["max_lr_snapshot"] = group["lr"] or lr
     if fused:
         _make_safe(optimizer)
     return optimizer if sam_rho == 0 else SAM(optimizer, rho=sam_rho, adaptive=sam_adaptive)
@@ -97,10 +113,84 @@ def optimizer_for(network: nn.Module, objective: nn.Module | None, options: Mapp
         ValueError: where an option is not legal.
     """
     chosen = {k: v for k, v in options.items() if v is not None}
-    split = {k: chosen.pop(k) for k in ("head_lr_scale", "center_lr_scale", "layer_decay") if k in chosen}
+    split = {k: chosen.pop(k) for k in OF_GROUPS if k in chosen}
     decay = chosen.get("weight_decay", 0.0)
     groups = parameter_groups(network, objective, lr=chosen["lr"], weight_decay=decay, **split)
     return build_optimizer(groups, **chosen)
+
+
+def unknown_options(options: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Name the options that the optimizer does not have, each with those that it has.
+
+    Raises:
+        ValueError: where there is no such optimizer.
+
+    Example:
+        >>> list(unknown_options({"name": "adamw", "lr": 0.1, "rl": 0.1}))
+        ['rl']
+    """
+    taken = [*_arguments(_find(options["name"])[0]), *SHARED, *OF_GROUPS, "sam_rho", "sam_adaptive"]
+    return {k: ["lr", *taken] for k in options if k not in ("name", "lr", "weight_decay", *taken)}
+
+
+def unused_options(options: Mapping[str, Any]) -> list[str]:
+    """Name the options that are set and that the optimizer does not have.
+
+    Example:
+        >>> unused_options({"name": "sgd", "lr": 0.1, "eps": 1e-8, "momentum": 0.9})
+        ['eps']
+    """
+    taken = _arguments(_find(options["name"])[0])
+    return [k for k in (*SHARED, "weight_decay") if options.get(k) and k not in taken]
+
+
+def _find(name: str) -> tuple[type[Optimizer], dict[str, Any]]:
+    """Return the class of a name, and the arguments that timm binds to it."""
+    listed = list_optimizers()
+    reason = REFUSED.get(name)
+    if name in listed and get_optimizer_info(name).second_order:
+        reason = "It needs second derivatives, and a training computes first ones alone"
+    if reason is not None:
+        raise ValueError(
+            f"Expected argument `name` to be an optimizer that can train here, but got {name!r}. {reason}."
+        )
+    if name in TORCH:
+        return getattr(torch.optim, name), {}
+    if name not in listed:
+        hint = nearest(name, [*listed, *TORCH])
+        raise ValueError(
+            f"Expected argument `name` to be an optimizer of timm or torch, but got {name!r}. "
+            f"{hint[0].upper()}{hint[1:]}"
+        )
+    info = get_optimizer_info(name)
+    momentum = {"momentum": 0.9} if info.has_momentum else {}  # as timm's own factory
+    try:
+        return get_optimizer_class(name, bind_defaults=False), {**momentum, **(info.defaults or {})}
+    except (AssertionError, ImportError) as error:  # a library that is not here, or its GPU
+        raise ValueError(
+            f"Expected argument `name` to be an optimizer that is installed here, but got {name!r}. {error}."
+        ) from error
+
+
+def _arguments(kind: type[Optimizer]) -> Mapping[str, inspect.Parameter]:
+    found = dict(inspect.signature(kind).parameters)
+    found.pop("params", None)
+    return found
+
+
+def _checked(name: str, value: Any, default: Any) -> Any:
+    """Check a value against the kind of its default, since many classes would fail at their first step only."""
+    if isinstance(default, tuple):
+        if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != len(default):
+            count = {2: "two", 3: "three"}.get(len(default), str(len(default)))
+            raise ValueError(f"Expected argument `{name}` to be {count} numbers, but got {value}.")
+        return tuple(float(v) for v in value)
+    if isinstance(default, bool):
+        if not isinstance(value, bool):
+            raise ValueError(f"Expected argument `{name}` to be true or false, but got {value!r}.")
+    elif isinstance(default, (int, float)) and (isinstance(value, bool) or not isinstance(value, (int, float))):
+        raise ValueError(f"Expected argument `{name}` to be a number, but got {value!r}.")
+    return value
 
 
 def _make_safe(optimizer: Optimizer) -> None:

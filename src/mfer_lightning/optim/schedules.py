@@ -1,4 +1,8 @@
-"""Learning-rate schedules as one factor a step, the same for every parameter group."""
+"""Learning-rate schedules as one factor a step, the same for every parameter group.
+
+Papers: cosine, Loshchilov and Hutter, arXiv 1608.03983; onecycle, Smith and Topin, arXiv 1708.07120 (torch's phases);
+wsd (warm-up, stable, decay), Hu et al., MiniCPM, arXiv 2404.06395, with the decay of Haegele et al., arXiv 2405.18392.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +13,9 @@ from functools import partial
 from typing import Any
 
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.lr_scheduler import LambdaLR, LinearLR, LRScheduler
 
-from mfer_lightning.errors import check_count, check_number
+from mfer_lightning.errors import Range, check_count, check_number, nearest
 
 #: Share of a run's epochs that is warm-up where the run is too short for the warm-up asked for.
 SHORT_WARMUP = 0.2
@@ -19,39 +23,81 @@ SHORT_WARMUP = 0.2
 log = logging.getLogger("mfer_lightning")
 
 #: Names that :func:`build_schedule` takes.
-SCHEDULES = ("constant", "cosine", "exponential", "step")
+SCHEDULES = ("constant", "cosine", "exponential", "onecycle", "plateau", "polynomial", "step", "wsd")
+
+#: Schedules that end with the run, so that its length must be known.
+ENDING = ("cosine", "onecycle", "polynomial", "wsd")
+
+#: Option -> the schedules that read it. All of them read the warm-up.
+READERS: Mapping[str, tuple[str, ...]] = {
+    "gamma": ("exponential", "step"),
+    "milestones": ("step",),
+    "min_lr_ratio": ("cosine", "exponential", "plateau", "polynomial", "step", "wsd"),
+    "power": ("polynomial",),
+    **dict.fromkeys(("pct_start", "div_factor", "final_div_factor"), ("onecycle",)),
+    **dict.fromkeys(("decay_share", "decay_fn"), ("wsd",)),
+    **dict.fromkeys(("monitor", "factor", "patience", "threshold", "cooldown"), ("plateau",)),
+}
+
+
+#: Legal numbers of the options of :func:`schedule_factor`.
+RANGES: Mapping[str, Range] = {
+    "gamma": Range(0, 1, "low"),
+    "min_lr_ratio": Range(0, 1),
+    "power": Range(0, excluded="low"),
+    "pct_start": Range(0, 1, "high"),
+    "div_factor": Range(1),
+    "final_div_factor": Range(1),
+    "decay_share": Range(0, 1, "low"),
+}
 
 
 def schedule_factor(
     step: int,
     *,
     name: str,
-    total_steps: int,
+    total_steps: int | None,
     steps_per_epoch: int,
     warmup_steps: int = 0,
     gamma: float = 0.95,
     min_lr_ratio: float = 0.0,
     milestones: Sequence[int] = (),
+    power: float = 1.0,
+    pct_start: float = 0.3,
+    div_factor: float = 25.0,
+    final_div_factor: float = 1e4,
+    decay_share: float = 0.2,
+    decay_fn: str = "1-sqrt",
 ) -> float:
     r"""Return the factor of the learning rate at an optimizer step.
 
-    With w warm-up steps, ``s = step - w``, e steps an epoch and m the smallest factor::
+    With w warm-up steps, ``s = step - w``, ``n = total_steps - w``, e steps an epoch and m the smallest factor::
 
         warm-up      (step + 1) / w                                         for step < w
         constant     1
-        cosine       m + (1 - m) (1 + cos(pi s / (total_steps - w))) / 2
+        cosine       m + (1 - m) (1 + cos(pi s / n)) / 2
+        polynomial   m + (1 - m) (1 - s / n) ** power
         exponential  max(m, gamma ** floor(s / e))                          one fall an epoch, as the paper's
         step         max(m, gamma ** #{milestones <= floor(step / e)})      milestones in epochs of the run
+        wsd          m + (1 - m) (1 - sqrt(x)), or 1 - x: x is the share of the last decay_share of total_steps
+        onecycle     half a cosine from 1 / div_factor up to 1 in pct_start of n, another one down to
+                     1 / (div_factor final_div_factor) at the last step
 
     Args:
         step: from 0.
-        name: one of :data:`SCHEDULES`.
-        total_steps: where cosine ends; beyond, it stays at its smallest.
+        name: one of :data:`SCHEDULES` but ``plateau``.
+        total_steps: where the schedules of :data:`ENDING` end; beyond, they stay at their smallest.
         steps_per_epoch: e.
         warmup_steps: w.
-        gamma: of exponential and step.
-        min_lr_ratio: m.
-        milestones: of step.
+        gamma: factor an epoch (exponential; the paper's 0.95) or a milestone (step), within (0, 1].
+        min_lr_ratio: m, within [0, 1].
+        milestones: epochs at which ``step`` falls, rising.
+        power: of polynomial, > 0; 1 is linear.
+        pct_start: share of the run in which onecycle rises, within [0, 1).
+        div_factor: peak over first rate of onecycle, >= 1.
+        final_div_factor: first over last rate of onecycle, >= 1.
+        decay_share: share of the run in which wsd falls, at its end, within (0, 1].
+        decay_fn: how wsd falls: ``1-sqrt`` or ``linear``.
 
     Example:
         >>> options = {"name": "cosine", "total_steps": 10, "steps_per_epoch": 5, "warmup_steps": 2}
@@ -61,26 +107,39 @@ def schedule_factor(
     if step < warmup_steps:
         return (step + 1) / warmup_steps
     past = step - warmup_steps
-    if name == "cosine":
-        progress = min(1.0, past / max(1, total_steps - warmup_steps))
-        return min_lr_ratio + (1 - min_lr_ratio) * 0.5 * (1 + math.cos(math.pi * progress))
     if name == "exponential":
         return max(min_lr_ratio, gamma ** (past // steps_per_epoch))
     if name == "step":
         return max(min_lr_ratio, gamma ** sum(step // steps_per_epoch >= m for m in milestones))
-    return 1.0
+    if total_steps is None or name not in ENDING:
+        return 1.0
+    length = max(1, total_steps - warmup_steps)
+    progress = min(1.0, past / length)
+    if name == "cosine":
+        return min_lr_ratio + (1 - min_lr_ratio) * 0.5 * (1 + math.cos(math.pi * progress))
+    if name == "polynomial":
+        return min_lr_ratio + (1 - min_lr_ratio) * math.pow(1 - progress, power)
+    if name == "wsd":
+        decay = min(length, decay_share * total_steps)
+        over = min(1.0, max(0.0, (past - (length - decay)) / decay))
+        return min_lr_ratio + (1 - min_lr_ratio) * (1 - (over if decay_fn == "linear" else math.sqrt(over)))
+    peak, low = pct_start * length - 1, 1 / div_factor
+    if past < peak:
+        return 1 + (low - 1) / 2 * (1 + math.cos(math.pi * past / peak))
+    low /= final_div_factor
+    return low + (1 - low) / 2 * (1 + math.cos(math.pi * min(1.0, (past - peak) / (length - 1 - peak))))
 
 
 def build_schedule(
     optimizer: Optimizer,
     name: str,
-    total_steps: int,
+    total_steps: int | None,
     steps_per_epoch: int,
     warmup_epochs: float = 0,
-    gamma: float = 0.95,
-    min_lr_ratio: float = 0.0,
-    milestones: Sequence[int] = (),
-) -> LambdaLR:
+    *,
+    warmup_steps: int | None = None,
+    **shape: Any,
+) -> LRScheduler:
     """Build a schedule whose ``step()`` is called after every optimizer step (Lightning: ``interval="step"``).
 
     All is multiplicative, so the ratios between groups stay. Nothing of the schedule but the step count is kept in a
@@ -88,13 +147,13 @@ def build_schedule(
 
     Args:
         optimizer: its groups' rates are those at factor 1.
-        name: ``constant``, ``cosine``, ``exponential`` or ``step``, see :func:`schedule_factor`.
-        total_steps: optimizer steps of the whole run, >= 1.
+        name: one of :data:`SCHEDULES`, see :func:`schedule_factor`. Of ``plateau`` it is the warm-up alone, beside
+            :func:`build_plateau`.
+        total_steps: optimizer steps of the whole run, >= 1; None: unknown, for schedules that do not end.
         steps_per_epoch: optimizer steps an epoch, >= 1.
         warmup_epochs: epochs (also fractions) of linear warm-up, >= 0 and less than the whole run.
-        gamma: factor an epoch (exponential; the paper's 0.95) or a milestone (step), within (0, 1].
-        min_lr_ratio: smallest factor, within [0, 1].
-        milestones: epochs at which ``step`` falls, rising.
+        warmup_steps: warm-up in optimizer steps, in place of ``warmup_epochs``.
+        **shape: options of :func:`schedule_factor`, from ``gamma`` on.
 
     Returns:
         The scheduler.
@@ -116,47 +175,66 @@ def build_schedule(
     """
     if name not in SCHEDULES:
         raise ValueError(f"Expected argument `name` to be one of {SCHEDULES}, but got {name!r}.")
-    check_count("total_steps", total_steps)
+    if total_steps is not None:
+        check_count("total_steps", total_steps)
+    elif name in ENDING:
+        raise ValueError(f"Expected argument `total_steps` to be known for the schedule {name!r}, but got None.")
     check_count("steps_per_epoch", steps_per_epoch)
-    if not 0 <= warmup_epochs * steps_per_epoch < total_steps:
+    longest = math.inf if total_steps is None else total_steps
+    if warmup_steps is not None:
+        if check_count("warmup_steps", warmup_steps, 0) >= longest:
+            raise ValueError(
+                f"Expected argument `warmup_steps` to be less than the {total_steps} steps of the run, but got "
+                f"{warmup_steps}."
+            )
+    elif not 0 <= warmup_epochs * steps_per_epoch < longest:
         raise ValueError(
             "Expected argument `warmup_epochs` to be >= 0 and shorter than the run of "
-            f"{total_steps / steps_per_epoch:g} epochs, but got {warmup_epochs!r}."
+            f"{longest / steps_per_epoch:g} epochs, but got {warmup_epochs!r}."
         )
-    check_number("gamma", gamma, 0, 1, excluded="low")
-    check_number("min_lr_ratio", min_lr_ratio, 0, 1)
-    milestones = tuple(int(m) for m in milestones)
+    for option, legal in RANGES.items():
+        if option in shape:
+            check_number(option, shape[option], *legal[:2], excluded=legal.excluded)
+    if shape.get("decay_fn", "linear") not in ("1-sqrt", "linear"):
+        raise ValueError(
+            f"Expected argument `decay_fn` to be one of ('1-sqrt', 'linear'), but got {shape['decay_fn']!r}."
+        )
+    milestones = shape["milestones"] = tuple(int(m) for m in shape.get("milestones", ()))
     if list(milestones) != sorted(set(milestones)) or any(m < 0 for m in milestones):
         raise ValueError(f"Expected argument `milestones` to be rising epochs >= 0, but got {milestones}.")
     if name == "step" and not milestones:
         raise ValueError("Expected argument `milestones` to name at least one epoch for the schedule 'step'.")
-    factor = partial(
-        schedule_factor,
-        name=name,
-        total_steps=total_steps,
-        steps_per_epoch=steps_per_epoch,
-        warmup_steps=round(warmup_epochs * steps_per_epoch),
-        gamma=gamma,
-        min_lr_ratio=min_lr_ratio,
-        milestones=milestones,
-    )
-    return LambdaLR(optimizer, factor)
+    warmup = round(warmup_epochs * steps_per_epoch) if warmup_steps is None else warmup_steps
+    if name == "plateau":  # relative to the present rate, which the other one lowers
+        return LinearLR(optimizer, start_factor=1 / max(warmup, 1), total_iters=max(warmup - 1, 1))
+    counts: dict[str, Any] = {"total_steps": total_steps, "steps_per_epoch": steps_per_epoch, "warmup_steps": warmup}
+    return LambdaLR(optimizer, partial(schedule_factor, name=name, **counts, **shape))
 
 
-def schedule_for(optimizer: Optimizer, options: Mapping[str, Any], total_steps: int, epochs: int) -> LambdaLR:
+def schedule_for(
+    optimizer: Optimizer, options: Mapping[str, Any], total_steps: int | None, steps_per_epoch: int
+) -> LRScheduler:
     """Build the schedule of a training; a run too short for its warm-up has a shorter one.
 
     Args:
         optimizer: its groups' rates are those at factor 1.
-        options: of :func:`build_schedule`; None values are left out.
-        total_steps: optimizer steps of the whole run.
-        epochs: of the whole run.
+        options: of :func:`build_schedule`; None values are left out, and so are those of ``plateau`` alone.
+        total_steps: optimizer steps of the whole run; None: unknown.
+        steps_per_epoch: optimizer steps an epoch.
 
     Raises:
         ValueError: where an option is not legal.
     """
-    chosen = {k: v for k, v in options.items() if v is not None}
-    if chosen.get("warmup_epochs", 0) >= epochs:
-        log.warning("The run of %d epochs is too short for its warm-up; a fifth of it is warm-up.", epochs)
-        chosen["warmup_epochs"] = SHORT_WARMUP * epochs
-    return build_schedule(optimizer, total_steps=total_steps, steps_per_epoch=max(total_steps // epochs, 1), **chosen)
+    chosen = {k: v for k, v in options.items() if v is not None and READERS.get(k) != ("plateau",)}
+    legal = ["name", "warmup_epochs", "warmup_steps", *READERS]
+    for option in chosen:
+        if option not in legal:
+            raise ValueError(f"A schedule has no option `{option}`: {nearest(option, legal)}")
+    if total_steps is not None:
+        epochs = total_steps / steps_per_epoch
+        wanted = chosen.get("warmup_steps", 0), chosen.get("warmup_epochs", 0)
+        if wanted[0] >= total_steps or ("warmup_steps" not in chosen and wanted[1] >= epochs):
+            log.warning("The run of %g epochs is too short for its warm-up; a fifth of it is warm-up.", epochs)
+            chosen.pop("warmup_steps", None)
+            chosen["warmup_epochs"] = SHORT_WARMUP * epochs
+    return build_schedule(optimizer, total_steps=total_steps, steps_per_epoch=steps_per_epoch, **chosen)

@@ -35,6 +35,14 @@ IRRELEVANT = (
     "trainer.strategy",
     "trainer.profiler",
     "trainer.checkpointing",
+    "trainer.num_sanity_val_steps",
+    "trainer.log_every_n_steps",
+    "trainer.enable_progress_bar",
+    "trainer.enable_model_summary",
+    "trainer.enable_autolog_hparams",
+    "trainer.inference_mode",
+    "trainer.detect_anomaly",
+    "trainer.reload_dataloaders_every_n_epochs",
     "loader.num_workers",
     "loader.pin_memory",
     "loader.eval_batch_size",
@@ -42,7 +50,26 @@ IRRELEVANT = (
 )
 
 #: Options that came after the first runs, with the value under which a run is what it was without them.
-LATER = {"evaluation.shift": 0.0}
+LATER: Mapping[str, Any] = {
+    "evaluation.shift": 0.0,
+    "scheduler.warmup_steps": None,
+    "callbacks": {},
+    "metrics": {},
+    "monitor": None,
+    "trainer.min_epochs": None,
+    "trainer.max_steps": -1,
+    "trainer.min_steps": None,
+    "trainer.max_time": None,
+    "trainer.val_check_interval": None,
+    "trainer.check_val_every_n_epoch": 1,
+    "trainer.gradient_clip_algorithm": None,
+    "trainer.benchmark": None,
+    "trainer.sync_batchnorm": False,
+    "dataset.table": None,
+    "dataset.columns": None,
+    "dataset.class_names": None,
+    "dataset.trust_labels": False,
+}
 
 
 def config_hash(config: Mapping[str, Any]) -> str:

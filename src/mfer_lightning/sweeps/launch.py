@@ -16,8 +16,9 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from mfer_lightning.config.compose import start_hydra, to_plain
-from mfer_lightning.config.flags import split_flags, wants_sweep
+from mfer_lightning.config.flags import primary_config, split_flags, wants_sweep
 from mfer_lightning.config.location import config_dirs
+from mfer_lightning.config.override_checks import check_overrides
 from mfer_lightning.config.path_quoting import quoted
 from mfer_lightning.config.schema import Train, register
 from mfer_lightning.errors import UserError
@@ -44,13 +45,13 @@ def launch(config_name: str, job: Job, arguments: Sequence[str]) -> tuple[int, S
     Raises:
         UserError: for what the user can correct. Everything else is a defect and is raised as it is.
     """
-    if any(a.startswith("--experimental-rerun") for a in arguments):
-        raise UserError("--experimental-rerun loads pickled files, which can execute code; it is not supported here.")
     os.environ[TOKEN] = uuid.uuid4().hex
-    flags, overrides = split_flags(arguments)
+    flags, overrides = split_flags(arguments, config_name)
+    primary = primary_config(flags, config_name)
+    check_overrides(overrides, config_name)
     check_extras(overrides)
     if wants_sweep(flags, overrides):
-        return _launch_sweep(config_name, job, flags, overrides)
+        return _launch_sweep(config_name, primary, job, flags, overrides)
     register_sweep_dir(arguments)
     refused: list[UserError] = []
 
@@ -71,9 +72,11 @@ def launch(config_name: str, job: Job, arguments: Sequence[str]) -> tuple[int, S
     return 0, None
 
 
-def _launch_sweep(config_name: str, job: Job, flags: list[str], overrides: list[str]) -> tuple[int, Sweep]:
+def _launch_sweep(
+    config_name: str, primary: str, job: Job, flags: list[str], overrides: list[str]
+) -> tuple[int, Sweep]:
     register(f"{config_name}_schema", Train)
-    sweep = plan_sweep(config_name, overrides, config_dirs(flags))
+    sweep = plan_sweep(primary, overrides, config_dirs(flags))
     kept = [f for f in flags if f not in ("-m", "--multirun")]
     more = [f"hydra.sweep.dir={quoted(str(sweep.folder))}"]  # also where it is composed anew
     made = [folder for folder in (sweep.folder, *sweep.folder.parents) if not folder.exists()]

@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -14,11 +15,12 @@ from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Overrid
 from omegaconf import DictConfig, OmegaConf
 
 from mfer_lightning.config.former_names import override_of_today
+from mfer_lightning.config.instantiate import described
 from mfer_lightning.config.location import config_dir
 from mfer_lightning.config.messages import readable
 from mfer_lightning.config.plugins import plugins_loaded
 from mfer_lightning.config.schema import Train, check_known
-from mfer_lightning.errors import UserError
+from mfer_lightning.errors import UserError, nearest
 from mfer_lightning.sweeps.identity import check_name, sweep_name
 from mfer_lightning.sweeps.search import Study
 
@@ -92,14 +94,17 @@ def plan_sweep(config_name: str, overrides: Sequence[str], config_dirs: Sequence
     Raises:
         UserError: for what does not compose, and for what cannot be swept.
     """
-    register_sweep_dir(overrides)
+    register_sweep_dir(overrides if config_name == "train" else [*overrides, f"config-name={config_name}"])
     _refuse_external_ranks()
-    with readable():
+    with readable(overrides=overrides):
         parsed = OverridesParser.create().parse_overrides([override_of_today(o) for o in overrides])
         fixed = [o.input_line or "" for o in parsed if not o.is_sweep_override()]
-        if config_dirs:
-            fixed.append(f"hydra.searchpath=[{','.join(str(Path(d).absolute()) for d in config_dirs)}]")
-        with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        first, further = config_dir(), [Path(d).absolute() for d in config_dirs]
+        if holder := next((d for d in further if (d / f"{config_name}.yaml").is_file()), None):  # --config-name
+            first, further = holder, [config_dir(), *(d for d in further if d != holder)]
+        if further:
+            fixed.append(f"hydra.searchpath=[{','.join(map(str, further))}]")
+        with initialize_config_dir(str(first), version_base="1.3"):
             config = compose(config_name, fixed, return_hydra_config=True)
             own = OmegaConf.to_container(config)
             assert isinstance(own, dict)
@@ -128,6 +133,14 @@ def plan_sweep(config_name: str, overrides: Sequence[str], config_dirs: Sequence
         seed = int(sweeper.sampler.seed or 0) if "seed" in sweeper.sampler else None
         study = Study(sweeper.storage, sweeper.study_name, str(direction), int(sweeper.n_trials), seed)
     return Sweep(Path(config.hydra.sweep.dir), str(launcher._target_).rpartition(".")[2], study)
+
+
+def _check_optimizer(options: Any) -> None:
+    from mfer_lightning.optim.optimizers import unknown_options
+
+    with described("optimizer"):
+        for name, legal in unknown_options(options).items():
+            raise UserError(f"There is no option `optimizer.{name}`: {nearest(name, legal)}")
 
 
 def _refuse_external_ranks() -> None:
@@ -162,7 +175,9 @@ def _check_search(config_name: str, config: DictConfig, fixed: list[str], swept:
         else:
             continue
         for end in ends:
-            compose(config_name, [*fixed, f"{key}={end}"])
+            composed = compose(config_name, [*fixed, f"{key}={end}"])
+            if key.startswith("optimizer."):  # a node with room for the arguments of any optimiser
+                _check_optimizer(OmegaConf.to_container(composed.optimizer, resolve=True))
     from mfer_lightning.data.datasets.registry import get_protocol
 
     dataset = config.dataset

@@ -21,6 +21,7 @@ CURVES = (
     "val/mean_class_accuracy",
     "val/macro_f1",
     "val/nll",
+    "val/loss",
     "lr",
     "seconds",
     "images_per_second",

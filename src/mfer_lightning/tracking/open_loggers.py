@@ -9,9 +9,9 @@ from typing import Any
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from mfer_lightning.tracking.wandb_run import RunWandbLogger
+from mfer_lightning.tracking.run_logger import RunLogger
 
-#: Exit codes that W&B reads: finished, failed, and killed by its user.
+#: Exit codes that the loggers report: finished, failed, and killed by its user.
 FINISHED, FAILED, KILLED = 0, 1, 255
 #: Exit code of a process that SIGTERM ended: a cluster wants the machine back, and the run will be continued.
 TERMINATED = 143
@@ -30,7 +30,7 @@ def tracked(loggers: Sequence[Logger], facts: Mapping[str, Any]) -> Iterator[Non
     Raises:
         UserError: where W&B refuses the run (a wrong key, an unknown entity).
     """
-    runs = [logger for logger in loggers if isinstance(logger, RunWandbLogger)]
+    runs = [logger for logger in loggers if isinstance(logger, RunLogger)]
     code, preempted = FAILED, False
     try:
         for run in runs:

@@ -68,6 +68,16 @@ class Publication:
         found[names.SELECTION_EPOCH] = result["selection"]["epoch"]
         return {name: value for name, value in found.items() if _is_number(value)}
 
+    def points(self) -> dict[str, float]:
+        """The same, for loggers to which a figure is a point of a curve.
+
+        The selected checkpoint's figures on val have a name of their own, so as not to become the last epoch's.
+        """
+        return {
+            f"{names.SELECTED_PREFIX}{name}" if name.startswith("val/") else name: value
+            for name, value in self.summary().items()
+        }
+
     def figure_row(self) -> list[Any]:
         """The one row of the table of figures (:data:`~mfer_lightning.tracking.names.FIGURE_COLUMNS`)."""
         config = self.result["config"]

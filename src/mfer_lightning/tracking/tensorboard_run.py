@@ -8,48 +8,36 @@ from typing import Any
 
 import numpy as np
 from lightning.pytorch.loggers import TensorBoardLogger
-from lightning.pytorch.utilities import rank_zero_only
 from PIL import Image
 
 from mfer_lightning.tracking import names
 from mfer_lightning.tracking.dashboards.tables import markdown
 from mfer_lightning.tracking.publication import Publication
+from mfer_lightning.tracking.run_logger import RunLogger
 
 
-class RunTensorBoardLogger(TensorBoardLogger):
+class RunTensorBoardLogger(RunLogger, TensorBoardLogger):
     """Lightning's TensorBoard logger for one run folder.
-
-    Differs from Lightning's in that per-epoch test figures (``track_test=true``) are held back until the run has ended.
 
     Args:
         run_dir: the run's folder; event files go into its ``tensorboard/``.
         config: plain resolved configuration.
         images: whether faces may be handed over.
+        **options: further arguments of Lightning's class and of torch's ``SummaryWriter``.
     """
 
-    checkpoints = False  # TensorBoard keeps none
+    service = "TensorBoard"
 
-    def __init__(self, run_dir: Path, config: Mapping[str, Any], *, images: bool) -> None:
-        super().__init__(str(run_dir), name="tensorboard", version="", default_hp_metric=False)
+    def __init__(self, run_dir: Path, config: Mapping[str, Any], *, images: bool, **options: Any) -> None:
+        usual = {"save_dir": str(run_dir), "name": "tensorboard", "version": "", "default_hp_metric": False}
+        super().__init__(**{**usual, **options})
         self.hparams = dict(config)
         self.images = images
 
-    @rank_zero_only
-    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Log figures of a training step, without those that are held back until the run has ended."""
-        super().log_metrics({k: v for k, v in metrics.items() if not k.startswith(names.HIDDEN_PREFIX)}, step)
-
-    @rank_zero_only
-    def publish(self, publication: Publication) -> None:
-        """Log what a finished run has: hyperparameters with its figures, the table of classes, and pictures."""
+    def _publish(self, publication: Publication) -> None:
         writer, result = self.experiment, publication.result
         step = len(publication.curves)
-        # here a figure is a point of a curve: the selected checkpoint's on val must not become one of the last epoch's
-        figures = {
-            f"{names.SELECTED_PREFIX}{name}" if name.startswith("val/") else name: value
-            for name, value in publication.summary().items()
-        }
-        self.log_hyperparams(dict(result["config"]), metrics=figures, step=step)
+        TensorBoardLogger.log_hyperparams(self, dict(result["config"]), metrics=publication.points(), step=step)
         rows = [[_cell(value) for value in row[:5]] for row in publication.class_rows()]
         writer.add_text(names.class_table(result["split"]), markdown(names.CLASS_COLUMNS[:5], rows), step)
         for name, path in publication.figures.items():

@@ -6,7 +6,7 @@ import logging
 import re
 import uuid
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from mfer_lightning.errors import UserError
 from mfer_lightning.files import write_text
 from mfer_lightning.tracking import names
 from mfer_lightning.tracking.publication import Publication
+from mfer_lightning.tracking.run_logger import RunLogger, first_line
 
 log = logging.getLogger("mfer_lightning")
 
@@ -37,14 +38,12 @@ def read_id(run_dir: Path) -> str | None:
     return path.read_text(encoding="utf-8").strip() or None if path.is_file() else None
 
 
-class RunWandbLogger(WandbLogger):
+class RunWandbLogger(RunLogger, WandbLogger):
     """Lightning's W&B logger for one run folder, with epochs as the axis and one row an epoch.
 
-    Differs from Lightning's in that
+    Differs from Lightning's, beside what :class:`.RunLogger` says, in that
 
     - nothing is printed and nothing asked; where W&B cannot be reached when the run starts, the run is logged offline;
-    - an error of W&B while the run goes on is written to ``log.txt`` once, and the run goes on without it;
-    - per-epoch test figures (``track_test=true``) are held back until the run has ended;
     - neither the caller's source code nor the state of the caller's git repository is stored.
 
     Args:
@@ -57,7 +56,11 @@ class RunWandbLogger(WandbLogger):
         mode: ``online``, ``offline`` or ``disabled``.
         images: whether faces may be handed over.
         checkpoints: whether the selected checkpoint is handed over.
+        **options: further arguments of Lightning's class and of ``wandb.init``.
     """
+
+    service = "W&B"
+    tries_again = True
 
     def __init__(
         self,
@@ -71,23 +74,26 @@ class RunWandbLogger(WandbLogger):
         mode: str,
         images: bool,
         checkpoints: bool,
+        **options: Any,
     ) -> None:
+        usual = {
+            "name": run_dir.name,
+            "save_dir": str(run_dir.resolve()),  # W&B's own process may have been started in another folder
+            "job_type": "train",
+        }
         super().__init__(
-            name=run_dir.name,
-            save_dir=str(run_dir.resolve()),  # W&B's own process may have been started in another folder
             project=project,
             entity=entity,
             group=group,
-            job_type="train",
             tags=tags,
             config=dict(config),
             mode=mode,
             reinit="create_new",
+            **{**usual, **options},
         )
         self.run_dir = run_dir
         self.images = images
         self.checkpoints = checkpoints
-        self._failed = False
 
     @property
     @rank_zero_experiment
@@ -115,7 +121,7 @@ class RunWandbLogger(WandbLogger):
         try:
             return wandb.init(**options)
         except (AuthenticationError, UsageError, CommError, TimeoutError) as error:
-            said = _first_line(error)
+            said = first_line(error)
             if isinstance(error, (AuthenticationError, UsageError)):
                 advice = "Log in with `wandb login`, or use logger.mode=offline."
                 raise UserError(f"W&B refuses the run: {said} {advice}") from error
@@ -141,22 +147,15 @@ class RunWandbLogger(WandbLogger):
         run = self.experiment
         self._quietly(lambda: run.config.update(dict(facts), allow_val_change=True))
 
-    @rank_zero_only
-    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Log figures of a training step, without those that are held back until the run has ended."""
-        shown = {name: value for name, value in metrics.items() if not name.startswith(names.HIDDEN_PREFIX)}
-        run = self.experiment
-        self._quietly(lambda: run.log(shown, step=step))
+    def _log(self, metrics: dict[str, float], step: int | None) -> None:
+        prefix = f"{self._prefix}{self.LOGGER_JOIN_CHAR}" if self._prefix else ""
+        named = {key if key == names.EPOCH else f"{prefix}{key}": value for key, value in metrics.items()}
+        self.experiment.log(named, step=step)  # in the row of the epoch
 
-    @rank_zero_only
-    def publish(self, publication: Publication) -> None:
-        """Log what a finished run has: figures, tables, pictures, and the selected checkpoint."""
-        run = self.experiment
-        self._quietly(lambda: self._publish(run, publication))
-
-    def _publish(self, run: Any, publication: Publication) -> None:
+    def _publish(self, publication: Publication) -> None:
         from mfer_lightning.tracking.wandb_media import checkpoint_artifact, media
 
+        run = self.experiment
         run.config.update({names.SPLIT: publication.result["split"]}, allow_val_change=True)
         run.log(media(publication))
         run.summary.update(publication.summary())
@@ -186,21 +185,6 @@ class RunWandbLogger(WandbLogger):
         elif code == 0 and url:
             print(f"W&B: {url}", flush=True)
 
-    def _quietly(self, action: Callable[[], Any]) -> None:
-        """Do something with W&B; a failure is written to the log once, and does not stop the run."""
-        try:
-            action()
-        except Exception as error:
-            if not self._failed:
-                log.warning("W&B failed, and the run goes on without it: %s", error, exc_info=True)
-                print(f"W&B failed, and the run goes on without it ({_first_line(error)}).", flush=True)
-            self._failed = True
-
 
 def _new_id() -> str:
     return uuid.uuid4().hex[:12]
-
-
-def _first_line(error: BaseException) -> str:
-    text = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return text if text.endswith((".", "!", "?")) else text + "."

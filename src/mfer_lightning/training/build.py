@@ -9,14 +9,15 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from mfer_lightning.checkpoints.read import read_checkpoint
 from mfer_lightning.config.instantiate import described, instantiate
 from mfer_lightning.data.datasets import FaceDataModule
 from mfer_lightning.errors import UserError
-from mfer_lightning.inference.checkpoint import read_checkpoint
 from mfer_lightning.losses import Objective, class_weights_from_counts
 from mfer_lightning.module import FERModule
 from mfer_lightning.nn import MFER, Preprocess, load_weights
 from mfer_lightning.optim import Mixup
+from mfer_lightning.training.further_metrics import build_further_metrics, selecting_monitor
 
 Config = Mapping[str, Any]
 
@@ -64,7 +65,9 @@ def build_module(config: Config, datamodule: FaceDataModule, metadata: Config) -
     if config["weights"] != "none":
         print(f"weights: {report}", flush=True)
     grey = datamodule.train_dataset is not None and datamodule.train_dataset.is_grey()
-    return assemble(config, network, datamodule.class_names, datamodule.class_counts, metadata, grey=grey)
+    monitor = selecting_monitor(config, datamodule.protocol)
+    names, counts = datamodule.class_names, datamodule.class_counts
+    return assemble(config, network, names, counts, metadata, grey=grey, monitor=monitor)
 
 
 def build_network(config: Config, num_classes: int) -> MFER:
@@ -81,6 +84,7 @@ def assemble(
     class_counts: Sequence[int],
     metadata: Config = MappingProxyType({}),
     grey: bool = False,
+    monitor: str | None = None,
 ) -> FERModule:
     """Join a network with the objective, preprocessing and mixup that the configuration describes.
 
@@ -91,6 +95,7 @@ def assemble(
         class_counts: K training faces by class.
         metadata: plain values for the checkpoints, ``alignment`` among them.
         grey: whether the faces have no colour.
+        monitor: the validation figure that selects, which the schedule follows where it names none.
     """
     with described("preprocess"):
         alignment = metadata.get("alignment", {}).get("template")
@@ -103,9 +108,10 @@ def assemble(
         preprocess,
         class_names=class_names,
         optimizer=config["optimizer"],
-        scheduler=config["scheduler"],
+        scheduler={**config["scheduler"], "monitor": config["scheduler"].get("monitor") or monitor},
         mixup=mixup,
         metadata=metadata,
+        metrics=build_further_metrics(config, len(class_names)),
         channels_last=config["trainer"]["channels_last"],
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from lightning.fabric.plugins.environments.cluster_environment import ClusterEnv
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks import Callback, Checkpoint, ProgressBar
 from lightning.pytorch.profilers import AdvancedProfiler, Profiler, PyTorchProfiler, SimpleProfiler
 from lightning.pytorch.strategies import DDPStrategy, Strategy
 
@@ -21,6 +22,7 @@ from mfer_lightning.callbacks import (
     CentersFromData,
     CompileNetwork,
     EarlyStop,
+    EndOfTraining,
     EpochLines,
     FERProgressBar,
     FiniteLossGuard,
@@ -31,18 +33,32 @@ from mfer_lightning.callbacks import (
     StepTimes,
     WarmEMA,
 )
+from mfer_lightning.callbacks.early_stop import MODES
 from mfer_lightning.config.precision import configured_precision
+from mfer_lightning.config.trainer_options import OURS
+from mfer_lightning.config.trainer_options import Trainer as TrainerOptions
 from mfer_lightning.errors import UserError
 from mfer_lightning.sweeps.ranks import external_environment
 from mfer_lightning.sweeps.slurm import requeue_command
 from mfer_lightning.tracking.epoch_curves import EpochCurves
 from mfer_lightning.tracking.loggers import build_loggers
 from mfer_lightning.training.checks.hardware import device_count
+from mfer_lightning.training.further_metrics import mode_of
+from mfer_lightning.training.user_callbacks import build_user_callbacks
 
 Config = Mapping[str, Any]
 
+#: Options that Lightning's Trainer gets as they are.
+PASSED_ON = tuple(
+    f.name
+    for f in fields(TrainerOptions)
+    if f.name not in (*OURS, "strategy", "precision", "profiler", "enable_progress_bar", "overfit_batches")
+)
 
-def build_trainer(config: Config, run_dir: Path, monitor: str | None, history: History) -> L.Trainer:
+
+def build_trainer(
+    config: Config, run_dir: Path, monitor: str | None, history: History, modes: Mapping[str, str] = MODES
+) -> L.Trainer:
     """Build Lightning's Trainer with our callbacks and loggers.
 
     Args:
@@ -50,36 +66,27 @@ def build_trainer(config: Config, run_dir: Path, monitor: str | None, history: H
         run_dir: the run's folder.
         monitor: the validation metric that selects the checkpoint; None: the last epoch's is taken.
         history: writes ``metrics.csv``.
+        modes: of each validation figure, whether more (``max``) or less (``min``) is better.
 
     Raises:
         UserError: where Lightning refuses the combination.
     """
     options = config["trainer"]
-    limits = {k: options[k] for k in ("limit_train_batches", "limit_val_batches") if options[k] is not None}
     environment = _environment(options)
+    callbacks = build_callbacks(config, run_dir, monitor, history, modes)
+    freezes = any(isinstance(callback, FreezeBackbone) for callback in callbacks)
     try:
         trainer = L.Trainer(
-            accelerator=options["accelerator"],
-            devices=options["devices"],
-            num_nodes=options["num_nodes"],
-            strategy=_strategy(options, freezes=config["freeze"]["name"] != "none"),
+            **{name: options[name] for name in PASSED_ON},
+            strategy=_strategy(options, freezes),
             precision=precision(options),
-            max_epochs=options["max_epochs"],
-            accumulate_grad_batches=options["accumulate"],
-            gradient_clip_val=options["clip"],
-            deterministic="warn" if options["deterministic"] else None,
-            callbacks=build_callbacks(config, run_dir, monitor, history),
+            callbacks=callbacks,
             plugins=[AtomicCheckpointIO(), *([] if environment is None else [environment])],
             logger=build_loggers(config, run_dir) or False,
             default_root_dir=str(run_dir),
-            num_sanity_val_steps=0,
             use_distributed_sampler=False,  # our samplers know the ranks, and count each test face once
-            enable_model_summary=False,
-            enable_progress_bar=interactive(),
-            log_every_n_steps=50,
-            fast_dev_run=options["fast_dev_run"],
+            enable_progress_bar=any(isinstance(callback, ProgressBar) for callback in callbacks),
             profiler=_profiler(options["profiler"], run_dir / "profile"),
-            **limits,
         )
         if environment is not None:
             environment.validate_settings(trainer.num_devices, trainer.num_nodes)
@@ -103,9 +110,15 @@ def _environment(options: Config) -> ClusterEnvironment | None:
     return LightningEnvironment()  # one task, which starts the ranks itself, as on a workstation
 
 
-def build_callbacks(config: Config, run_dir: Path, monitor: str | None, history: History) -> list[Callback]:
-    """Guard, history, averaging, checkpoints and progress, in the order in which they act at the end of an epoch."""
-    callbacks: list[Callback] = [FiniteLossGuard(), history, EpochCurves(lambda: history.rows[-1])]
+def build_callbacks(
+    config: Config, run_dir: Path, monitor: str | None, history: History, modes: Mapping[str, str] = MODES
+) -> list[Callback]:
+    """Guard, history, averaging, the user's own, progress and checkpoints, in the order in which they act.
+
+    Of several callbacks that write checkpoints Lightning takes the first for the run's: the user's stand after ours.
+    """
+    own = build_user_callbacks(config, run_dir)
+    callbacks: list[Callback] = [FiniteLossGuard(), history, EpochCurves(lambda: history.rows[-1]), EndOfTraining()]
     if config["freeze"]["name"] == "backbone":
         callbacks.append(FreezeBackbone(config["freeze"]["epochs"]))
     if config["trainer"]["compile"]:
@@ -115,13 +128,17 @@ def build_callbacks(config: Config, run_dir: Path, monitor: str | None, history:
     if config["loss"]["centers_from_data"]:
         callbacks.append(CentersFromData())
     if config["early_stopping"]["name"] != "none" and monitor is not None:
-        callbacks.append(EarlyStop(**early_stop_options(config, monitor)))
-    callbacks.append(FERProgressBar() if interactive() else EpochLines())
+        callbacks.append(EarlyStop(**early_stop_options(config, monitor, modes)))
+    callbacks += [callback for callback in own if not isinstance(callback, Checkpoint)]
+    if not any(isinstance(callback, ProgressBar) for callback in own):
+        wanted = config["trainer"]["enable_progress_bar"]
+        callbacks.append(FERProgressBar() if (interactive() if wanted is None else wanted) else EpochLines())
     folder = run_dir / "checkpoints"
-    callbacks.append(RunCheckpoint(folder, "best", None if monitor is None else f"val/{monitor}"))
+    mode = "max" if monitor is None else mode_of("monitor", monitor, modes)
+    callbacks.append(RunCheckpoint(folder, "best", None if monitor is None else f"val/{monitor}", mode))
     callbacks.append(RunCheckpoint(folder, "last"))
     callbacks.append(Interruption(folder, requeue_command()))
-    return callbacks
+    return callbacks + [callback for callback in own if isinstance(callback, Checkpoint)]
 
 
 def interactive() -> bool:
@@ -150,14 +167,15 @@ def precision(options: Config) -> Any:
 
 
 def _strategy(options: Config, freezes: bool) -> str | Strategy:
-    ddp = options["strategy"] == "ddp" or (freezes and (device_count(options["devices"]) != 1))
+    ddp = options["strategy"].startswith("ddp") or (freezes and (device_count(options["devices"]) != 1))
     if not ddp:
         return str(options["strategy"])
     on_cpu = options["accelerator"] == "cpu"
     return DDPStrategy(
         process_group_backend="gloo" if on_cpu else None,
         gradient_as_bucket_view=True,
-        find_unused_parameters=freezes,  # weights that are frozen get no gradient
+        # weights that are frozen get no gradient
+        find_unused_parameters=freezes or options["strategy"] == "ddp_find_unused_parameters_true",
     )
 
 
@@ -173,7 +191,8 @@ def _profiler(name: str | None, folder: Path) -> Profiler | None:
     return profiler
 
 
-def early_stop_options(config: Config, monitor: str) -> dict[str, Any]:
-    """Arguments of :class:`EarlyStop`; the figure is the protocol's where none is named."""
+def early_stop_options(config: Config, monitor: str, modes: Mapping[str, str]) -> dict[str, Any]:
+    """Arguments of :class:`EarlyStop`; the figure is the one that selects where none is named."""
     options = {k: v for k, v in config["early_stopping"].items() if k != "name"}
-    return {**options, "monitor": options.get("monitor") or monitor}
+    figure = options.get("monitor") or monitor
+    return {**options, "monitor": figure, "mode": mode_of("early_stopping.monitor", figure, modes)}

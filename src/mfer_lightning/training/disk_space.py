@@ -10,13 +10,14 @@ from mfer_lightning.callbacks.atomic_io import tensor_bytes
 from mfer_lightning.data.datasets import FaceDataModule
 from mfer_lightning.files import require_space
 from mfer_lightning.module import FERModule
+from mfer_lightning.tracking.choice import chosen_loggers
 
 #: Figures, logs, and the text of a table of predictions.
 OTHER_BYTES = 16_000_000
 BYTES_A_VALUE = 24
 
 #: Values that an optimiser keeps for each weight.
-SLOTS = {"adamw": 2, "sgd": 1}
+SLOTS = {"adamw": 2, "sgd": 1, "lion": 1, "muon": 1, "adan": 4}
 
 
 def run_bytes(config: Mapping[str, Any], module: FERModule, datamodule: FaceDataModule) -> int:
@@ -30,9 +31,10 @@ def run_bytes(config: Mapping[str, Any], module: FERModule, datamodule: FaceData
         datamodule: is set up.
     """
     trained = sum(p.numel() * p.element_size() for p in module.parameters())
-    states = 2 if config["ema"]["name"] != "none" else 1
+    averaged = config["ema"]["name"] != "none" or bool(config.get("callbacks"))  # some keep an average, too
+    states = 2 if averaged else 1
     checkpoint = states * tensor_bytes(module.state_dict()) + SLOTS.get(config["optimizer"]["name"], 2) * trained
-    copies = 4 if config["logger"]["name"] == "wandb" and config["logger"]["checkpoints"] else 3
+    copies = 3 + sum(bool(options.get("checkpoints")) for options in chosen_loggers(config["logger"]).values())
     faces = len(datamodule.splits["val"]) + len(datamodule.splits["test"])
     width = int(getattr(module.network, "feature_dim", 0))
     values = 3 * len(module.class_names) + 8

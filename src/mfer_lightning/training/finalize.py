@@ -12,7 +12,9 @@ import numpy as np
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from mfer_lightning.callbacks import History
+from mfer_lightning.checkpoints.read import read_checkpoint
 from mfer_lightning.data.datasets import FaceDataModule
+from mfer_lightning.errors import UserError
 from mfer_lightning.evaluation.metrics import evaluate
 from mfer_lightning.evaluation.predictions import Predictions
 from mfer_lightning.evaluation.schema import SCHEMA_VERSION, validate_result
@@ -20,7 +22,6 @@ from mfer_lightning.evaluation.uncertainty import annotator_figures, metric_inte
 from mfer_lightning.figures.learning_curves import plot_learning_curves
 from mfer_lightning.figures.split_figures import draw_figures
 from mfer_lightning.files import digests, write_json
-from mfer_lightning.inference.checkpoint import read_checkpoint
 from mfer_lightning.inference.match_classes import ClassMatch
 from mfer_lightning.inference.predict_split import SplitName, groups_of, predict_with_trainer, tabulate, write_features
 from mfer_lightning.module import FERModule
@@ -28,6 +29,7 @@ from mfer_lightning.nn.cost import count_parameters
 from mfer_lightning.nn.weights.checksums import check_storages
 from mfer_lightning.reporting.terminal.results import print_result
 from mfer_lightning.tracking.provenance import hardware, peak_memory_bytes, versions
+from mfer_lightning.training.further_metrics import build_further_metrics, further_figures, selecting_monitor
 from mfer_lightning.training.publish_results import publish_result
 from mfer_lightning.training.resume import mixed_arithmetic
 from mfer_lightning.views import Views
@@ -60,7 +62,7 @@ def finish(
     Returns:
         The value of the selection metric on val (None where the protocol takes the last epoch).
     """
-    selection = _select(trainer, module, datamodule)
+    selection = _select(config, trainer, module, datamodule)
     views = Views.of_metadata(config["evaluation"])
     tables: dict[str, Predictions] = {}
     own = np.arange(datamodule.num_classes)
@@ -91,17 +93,25 @@ def finish(
     return value
 
 
-def _select(trainer: L.Trainer, module: FERModule, datamodule: FaceDataModule) -> dict[str, Any]:
+def _select(
+    config: Mapping[str, Any], trainer: L.Trainer, module: FERModule, datamodule: FaceDataModule
+) -> dict[str, Any]:
     """Load the checkpoint that the protocol's rule selects into the module."""
     protocol = datamodule.protocol
     callback = trainer.checkpoint_callback
     assert isinstance(callback, ModelCheckpoint)
     folder = Path(str(callback.dirpath))
-    selection: dict[str, Any] = {"rule": protocol.selection, "monitor": protocol.monitor, "split": "val"}
+    monitor = selecting_monitor(config, protocol)
+    selection: dict[str, Any] = {"rule": protocol.selection, "monitor": monitor, "split": "val"}
     path = folder / ("last.ckpt" if protocol.takes_last_epoch else "best.ckpt")
+    if not path.is_file():
+        raise UserError(
+            "The run ended before its first validation, so that there is no checkpoint to select: give it more "
+            "time (trainer.max_time, trainer.max_steps), or validate earlier (trainer.val_check_interval)."
+        )
     checkpoint = read_checkpoint(path)
     if protocol.takes_last_epoch:
-        selection |= {"monitor": None, "split": None, "value": None}
+        selection |= {"split": None, "value": None}
     else:
         score = callback.best_model_score
         selection["value"] = None if score is None else float(score)
@@ -122,6 +132,7 @@ def _result(
     selection: Mapping[str, Any],
 ) -> dict[str, Any]:
     evaluation = evaluate(table)
+    evaluation["metrics"] |= further_figures(build_further_metrics(config, datamodule.num_classes), table)
     precision = module.metadata["precision"]
     notes = [*evaluation["notes"], *datamodule.notes, *filter(None, [mixed_arithmetic(precision)])]
     network = module.network

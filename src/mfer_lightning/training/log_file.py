@@ -38,7 +38,7 @@ def logged_to(path: Path) -> Iterator[None]:
     before = [(x.handlers[:], x.propagate, x.level) for x in loggers]
     for x in loggers:
         x.handlers, x.propagate = [handler], False
-        x.setLevel(logging.INFO)
+        x.setLevel(min(logging.INFO, x.level or logging.INFO, logging.root.level or logging.INFO))  # hydra.verbose=true
     logging.captureWarnings(True)
     warnings.filterwarnings("default")
     log.info("started: %s", " ".join(sys.argv[1:]))

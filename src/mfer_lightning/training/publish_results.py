@@ -1,4 +1,4 @@
-"""Hand a run's facts, when it starts, and its results, when it has ended, to W&B or TensorBoard."""
+"""Hand a run's facts, when it starts, and its results, when it has ended, to its loggers."""
 
 from __future__ import annotations
 
@@ -22,8 +22,7 @@ from mfer_lightning.nn.cost import count_parameters
 from mfer_lightning.sweeps.identity import setting_name
 from mfer_lightning.tracking import names
 from mfer_lightning.tracking.publication import Examples, Publication
-from mfer_lightning.tracking.tensorboard_run import RunTensorBoardLogger
-from mfer_lightning.tracking.wandb_run import RunWandbLogger
+from mfer_lightning.tracking.run_logger import RunLogger
 
 log = logging.getLogger("mfer_lightning")
 
@@ -64,7 +63,7 @@ def publish_result(
         tables: the predictions of each evaluated split.
         datamodule: gives the faces.
     """
-    takers = [logger for logger in loggers if isinstance(logger, (RunWandbLogger, RunTensorBoardLogger))]
+    takers = [logger for logger in loggers if isinstance(logger, RunLogger)]
     if not takers:
         return
     split = result["split"]

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mfer_lightning.checkpoints.read import read_checkpoint
 from mfer_lightning.config.precision import configured_precision
 from mfer_lightning.errors import UserError
-from mfer_lightning.inference.checkpoint import read_checkpoint
 
 _THEN = ", then "
 _UNKNOWN = "unknown"
@@ -53,13 +53,14 @@ class Resumption:
         return f"{self.precision}{_THEN}{now}"
 
 
-def resumption(last: Path, data_hash: str, max_epochs: int | None = None) -> Resumption:
+def resumption(last: Path, data_hash: str, max_epochs: int | None = None, max_steps: int | None = None) -> Resumption:
     """Look at the last checkpoint of a run, and whether the training can go on from it.
 
     Args:
         last: ``checkpoints/last.ckpt`` of the run, which need not be there.
         data_hash: of the faces, labels and splits in use now.
         max_epochs: of the run; None: no limit.
+        max_steps: of the run; None or -1: no limit.
 
     Raises:
         UserError: where the checkpoint cannot be read, or the data are not those that it was trained on.
@@ -77,7 +78,10 @@ def resumption(last: Path, data_hash: str, max_epochs: int | None = None) -> Res
             "Start a fresh run with resume=never."
         )
     epochs = checkpoint.get("epoch", -1) + 1
-    ended = max_epochs is not None and epochs >= max_epochs > 0
+    ended = any(
+        limit is not None and done >= limit > 0
+        for done, limit in ((epochs, max_epochs), (checkpoint.get("global_step", 0), max_steps))
+    )
     return Resumption(str(last), _precision_of(stored), ended, epochs)
 
 

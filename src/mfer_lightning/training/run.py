@@ -42,11 +42,14 @@ from mfer_lightning.training.checks.combinations import idle_options
 from mfer_lightning.training.checks.trial_build import build_on_trial, gflops_of
 from mfer_lightning.training.disk_space import check_space
 from mfer_lightning.training.finalize import finish
+from mfer_lightning.training.further_metrics import check_direction, selecting_monitor
+from mfer_lightning.training.length import check_length, planned_epochs
+from mfer_lightning.training.lightning_errors import explained
 from mfer_lightning.training.log_file import logged_to
 from mfer_lightning.training.publish_results import run_facts
 from mfer_lightning.training.resume import Resumption, mixed_arithmetic, resumption
 from mfer_lightning.training.stop_ranks import stop_ranks
-from mfer_lightning.training.time_estimate import note_on_duration
+from mfer_lightning.training.time_estimate import note_on_duration, note_on_time
 from mfer_lightning.views import Views
 
 #: Handed from the first process of a distributed run to the others, which must not choose a folder of their own.
@@ -125,8 +128,14 @@ def _train(config: dict[str, Any], run_dir: Path) -> float | None:
     datamodule.setup("fit")
     protocol = datamodule.protocol
     last = run_dir / "checkpoints" / "last.ckpt"
-    epochs = config["trainer"]["max_epochs"]
-    resume = resumption(last, datamodule.data_hash, epochs) if config["resume"] == "auto" else Resumption()
+    options = config["trainer"]
+    shorter = check_length(config, len(datamodule.splits.train))
+    epochs = planned_epochs(config, len(datamodule.splits.train))
+    resume = (
+        resumption(last, datamodule.data_hash, options["max_epochs"], options["max_steps"])
+        if config["resume"] == "auto"
+        else Resumption()
+    )
     now = precision(config["trainer"])
     arithmetic = resume.with_precision(now)
     metadata = {
@@ -147,12 +156,15 @@ def _train(config: dict[str, Any], run_dir: Path) -> float | None:
     }
     module = build_module(config, datamodule, metadata)
     history = History(run_dir / "metrics.csv")
-    trainer = build_trainer(config, run_dir, None if protocol.takes_last_epoch else protocol.monitor, history)
+    monitor, modes = selecting_monitor(config, protocol), module.modes()
+    trainer = build_trainer(config, run_dir, monitor, history, modes)
+    if monitor is not None:
+        check_direction(monitor, modes[monitor])
     size = int(config["preprocess"]["size"] or datamodule.size or 224)
     gflops = gflops_of(module.network, size)
     if trainer.is_global_zero:
         check_space(config, run_dir, module, datamodule)
-        notes = idle_options(config)
+        notes = [*idle_options(config), *filter(None, [shorter])]
         whole = config["trainer"]["limit_train_batches"] is None and not config["trainer"]["fast_dev_run"]
         if whole and trainer.strategy.root_device.type == "cpu":
             cores = min(torch.get_num_threads() * trainer.num_devices, available_cpus())
@@ -173,8 +185,11 @@ def _train(config: dict[str, Any], run_dir: Path) -> float | None:
             if config["trainer"]["fast_dev_run"]:
                 if trainer.is_global_zero:  # one batch leaves no checkpoint that could be evaluated
                     shutil.rmtree(run_dir)
-                    print("One batch of training and one of validation went through. Nothing was kept.", flush=True)
+                    one = options["fast_dev_run"] in (True, 1)
+                    what = "One batch of training and one of" if one else "Training and"
+                    print(f"{what} validation went through. Nothing was kept.", flush=True)
                 return None
+            datamodule.notes = (*datamodule.notes, *filter(None, [note_on_time(trainer)]))
             (run_dir / "checkpoints" / INTERRUPTED).unlink(missing_ok=True)  # the run went on and past it
             return finish(config, run_dir, trainer, module, datamodule, history, gflops)
     except SystemExit as stop:  # what Lightning makes of Ctrl-C
@@ -185,13 +200,15 @@ def _train(config: dict[str, Any], run_dir: Path) -> float | None:
         stop_ranks(trainer)
         raise UserError(
             f"Out of memory with loader.batch_size={config['loader']['batch_size']}. Use a smaller batch with "
-            "trainer.accumulate=2 for the same steps, a smaller preprocess.size, or a smaller backbone."
+            "trainer.accumulate_grad_batches=2 for the same steps, a smaller preprocess.size, or a smaller backbone."
         ) from error
     except MisconfigurationException as error:
         stop_ranks(trainer)
         raise UserError(f"trainer: {error}") from error
-    except Exception:
+    except Exception as error:
         stop_ranks(trainer)
+        if (said := explained(error)) is not None:
+            raise UserError(said) from error
         raise
 
 
@@ -217,7 +234,15 @@ def _refuse_a_second_job(sweep_dir: Path, run_dir: Path) -> None:
 
 def _remove_if_nothing_was_trained(run_dir: Path, parent: Path | None) -> None:
     """Take away the folder of a run that was refused before its first epoch; whatever was trained stays."""
-    if {f.name for f in run_dir.iterdir()} <= {".lock", "log.txt", "config.yaml", "label_noise.json", PATCH, "profile"}:
+    if {f.name for f in run_dir.iterdir()} <= {
+        ".lock",
+        "log.txt",
+        "config.yaml",
+        "label_noise.json",
+        PATCH,
+        "profile",
+        "mlflow",
+    }:
         shutil.rmtree(run_dir)
         if parent is not None and not any(parent.iterdir()):
             parent.rmdir()

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import lightning as L
+from lightning.pytorch.callbacks import Timer
+
 #: Hours from which the user is told.
 LONG = 3.0
 
@@ -51,4 +54,17 @@ def note_on_duration(
     return (
         f"this will take about {hours:,.0f} hours on {cores} CPU core{'s' * (cores > 1)}, by a rough count "
         f"({gflops:.3g} GFLOPs a face, {faces:,} faces, {epochs} epochs). Where there is no GPU, choose {advice}"
+    )
+
+
+def note_on_time(trainer: L.Trainer) -> str | None:
+    """Say so where ``trainer.max_time`` or a timer has ended a training, which goes into the notes of its result."""
+    timers = [c for c in trainer.callbacks if isinstance(c, Timer)]  # type: ignore[attr-defined]
+    if trainer.global_step >= trainer.estimated_stepping_batches:
+        return None
+    if not any((left := timer.time_remaining()) is not None and left <= 0 for timer in timers):
+        return None
+    return (
+        f"The time limit ended the training in epoch {trainer.current_epoch}, after {trainer.global_step} steps: the "
+        "same command on another machine trains for another number of steps."
     )

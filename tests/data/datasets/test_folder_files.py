@@ -8,7 +8,8 @@ import pytest
 from data.layout_trees import write_affectnet_npy, write_class_folders, write_picture, write_rafdb, write_table
 from data.trees import write_ferplus
 
-from mfer_lightning.data.datasets.folder import CLASS_FOLDERS, TABLE, order_of, read_folder
+from mfer_lightning.data.datasets.folder import CLASS_FOLDERS, TABLE, read_folder
+from mfer_lightning.data.labels.numbers import order_of
 from mfer_lightning.errors import UserError
 
 FOUR = ["Happy", "boredom", "angry", "Awe"]
@@ -118,8 +119,8 @@ class TestTable:
             read_folder(tmp_path)
 
     def test_a_table_without_the_columns(self, tmp_path: Path) -> None:
-        write_table(tmp_path, ROWS, "file,emotion")
-        with pytest.raises(UserError, match=r"labels\.csv, line 1: expected the columns path,label"):
+        write_table(tmp_path, ROWS, "where,what")
+        with pytest.raises(UserError, match=r"labels\.csv, line 1: no column is called .* its columns: where, what"):
             read_folder(tmp_path / "labels.csv")
 
     def test_a_table_of_nothing(self, tmp_path: Path) -> None:

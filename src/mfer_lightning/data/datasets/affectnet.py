@@ -39,9 +39,10 @@ from mfer_lightning.data.labels.class_folders import (
     class_of,
     find_partitions,
     has_classes,
+    left_out,
     scan_class_folders,
 )
-from mfer_lightning.data.labels.image_files import check_images, first_file, first_folder
+from mfer_lightning.data.labels.image_files import first_file, first_folder
 from mfer_lightning.data.protocols import Expected, Protocol
 from mfer_lightning.emotions import EMOTIONS
 from mfer_lightning.errors import UserError
@@ -86,6 +87,7 @@ AFFECTNET8 = DatasetInfo(
         "that of 2021 (face crops with .npy annotations)."
     ),
     class_names=EMOTIONS,
+    file_names=r"[0-9a-f]{56}\.\w+",
     alignment="none: cropped to the face box; the release of 2021 holds these crops at 224 x 224 pixels",
     layouts=(CSV, NPY, CLASS_FOLDERS),
     marks=("train_set", "val_set", "valid_set", "Manually_Annotated_Images"),
@@ -99,6 +101,7 @@ AFFECTNET7 = replace(
     name="affectnet7",
     class_names=EMOTIONS[:7],
     marks=(),
+    file_names="",
     protocols=(
         replace(
             _PROTOCOL,
@@ -190,10 +193,7 @@ def _read_csv_release(root: Path, lists: Mapping[str, Path], classes: int) -> Fa
             f"{next(iter(lists.values()))} is there, but the photos are not. Looked for the folder "
             f"{' or '.join(IMAGE_FOLDERS)} under {root}. Unpack the manually annotated images there."
         )
-    faces = read_lists(lists, folder, classes)
-    for partition, path in lists.items():
-        listed = [photo for photo, mine, _ in faces.rows if mine == partition]
-        check_images(root, list(dict.fromkeys(listed)), path)
+    faces = read_lists(lists, root, folder, classes)
     photos = [photo for photo, _, _ in faces.rows]
     return _index(
         root,
@@ -203,6 +203,7 @@ def _read_csv_release(root: Path, lists: Mapping[str, Path], classes: int) -> Fa
         group=np.unique(photos, return_inverse=True)[1].astype(np.int64),
         box=np.array(faces.box, dtype=np.int64),
         attributes={name: np.array(column, dtype=np.float32) for name, column in faces.affect.items()},
+        notes=tuple(faces.notes),
     )
 
 
@@ -216,7 +217,8 @@ def _read_folders(root: Path, partitions: Mapping[str, str], classes: int) -> Fa
             "at 0 (neutral), so these mean something else (RAF-DB's start at 1: dataset=rafdb). Read wrongly, every "
             "label would be false: name the folders by their emotions."
         )
-    return _index(root, CLASS_FOLDERS, [row for folder in found for row in folder.rows(CODES)], classes)
+    rows = [row for folder in found for row in folder.rows(CODES)]
+    return _index(root, CLASS_FOLDERS, rows, classes, notes=left_out(found))
 
 
 def _index(root: Path, layout: Layout, rows: Sequence[tuple[str, str, int]], classes: int, **columns: Any) -> FaceIndex:

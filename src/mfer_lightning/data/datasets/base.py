@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, cast
 
 import cv2
-import lightning as L
 import numpy as np
+from lightning.pytorch.callbacks import BatchSizeFinder
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
@@ -18,6 +18,8 @@ from mfer_lightning.data.alignment import read_alignment
 from mfer_lightning.data.augment.build import build_augment
 from mfer_lightning.data.dataset import Change, FaceDataset, ImageStore, as_is
 from mfer_lightning.data.datasets.declaration import DatasetInfo
+from mfer_lightning.data.datasets.described import DescribedDataModule
+from mfer_lightning.data.datasets.lookalikes import refuse_lookalike
 from mfer_lightning.data.datasets.registry import get_protocol, register
 from mfer_lightning.data.images.cache import default_cache_dir
 from mfer_lightning.data.images.sources import FileSource, ImageSource
@@ -25,7 +27,7 @@ from mfer_lightning.data.index import FaceIndex
 from mfer_lightning.data.labels.image_files import unreadable
 from mfer_lightning.data.protocols import Protocol
 from mfer_lightning.data.samplers import SAMPLERS, EvalSampler, TrainSampler, world
-from mfer_lightning.data.splits import Split, Splits, make_splits
+from mfer_lightning.data.splits import Split, make_splits
 from mfer_lightning.data.training_set import NoiseManifest, change_training_set
 from mfer_lightning.data.workers import start_worker
 from mfer_lightning.errors import UserError, nearest
@@ -33,11 +35,14 @@ from mfer_lightning.errors import UserError, nearest
 SplitName = Literal["train", "val", "test"]
 
 
-class FaceDataModule(L.LightningDataModule, ABC):
+class FaceDataModule(DescribedDataModule, ABC):
     """Faces of one dataset under one protocol.
 
     A subclass has a class attribute :attr:`info`, which makes the dataset known under its name, and a method
     :meth:`read`. One whose images are not in files overrides :meth:`make_source` as well.
+
+    It works in any Trainer of Lightning, whatever its ``use_distributed_sampler``: each face is evaluated once.
+    ``batch_size`` and the other arguments are attributes, and those that are plain values are ``hparams``.
 
     After :meth:`setup` there are ``index`` (what the files say), ``splits`` (what the protocol makes of it),
     ``class_names``, ``num_classes``, ``class_counts`` (K training faces by class), ``protocol``, ``size`` (pixels of
@@ -62,6 +67,7 @@ class FaceDataModule(L.LightningDataModule, ABC):
         seed: the run's: of order, augmentation and drawn targets.
         label_noise: share of the training labels flipped to another class.
         label_noise_seed: which flips; apart from ``seed``, so that runs of several seeds share their noise.
+        trust_labels: read files that bear another dataset's names or counts all the same.
         train_faces: train on this many faces only, drawn by ``seed``; None: on all.
         track_test: give the test set as a second validation set, to record (never to select).
 
@@ -102,10 +108,13 @@ class FaceDataModule(L.LightningDataModule, ABC):
         seed: int = 0,
         label_noise: float = 0.0,
         label_noise_seed: int = 0,
+        trust_labels: bool = False,
         train_faces: int | None = None,
         track_test: bool = False,
     ) -> None:
         super().__init__()
+        self.save_hyperparameters(logger=False)  # collects the arguments of the subclass as well
+        self.keep_plain_arguments()
         self.root = Path(root).expanduser()
         self.dataset = name or self.dataset
         self.protocol: Protocol = get_protocol(self.dataset, protocol)
@@ -125,6 +134,7 @@ class FaceDataModule(L.LightningDataModule, ABC):
         self.seed = seed
         self.label_noise = label_noise
         self.label_noise_seed = label_noise_seed
+        self.trust_labels = trust_labels
         self.train_faces = train_faces
         self.track_test = track_test
         for argument in ("batch_size", "eval_batch_size", "num_workers", "size", "train_faces"):
@@ -134,8 +144,7 @@ class FaceDataModule(L.LightningDataModule, ABC):
         if not 0 <= label_noise < 1:
             raise ValueError(f"Expected argument `label_noise` within [0, 1), but got {label_noise}.")
 
-        self.index: FaceIndex
-        self.splits: Splits
+        self._finds_batch_size = False
         self.noise_manifest: NoiseManifest | None = None
         self.data_hash = ""
         self.notes: tuple[str, ...] = ()
@@ -157,22 +166,6 @@ class FaceDataModule(L.LightningDataModule, ABC):
         """Return the protocol; a hook for datasets whose default depends on the files."""
         return self.protocol
 
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """The K classes in order; after :meth:`setup`."""
-        return self.index.class_names
-
-    @property
-    def num_classes(self) -> int:
-        """K; after :meth:`setup`."""
-        return len(self.index.class_names)
-
-    @property
-    def class_counts(self) -> tuple[int, ...]:
-        """Training faces by class; after :meth:`setup`."""
-        counts = np.bincount(self.splits.train.label, minlength=self.num_classes)
-        return tuple(int(count) for count in counts)
-
     def setup(self, stage: str | None = None) -> None:
         """Read the labels, make the splits, and prepare the images that the stage needs.
 
@@ -183,6 +176,7 @@ class FaceDataModule(L.LightningDataModule, ABC):
         Raises:
             UserError: for whatever is wrong with the files.
         """
+        self._finds_batch_size = any(isinstance(c, BatchSizeFinder) for c in getattr(self.trainer, "callbacks", ()))
         if not self.data_hash:
             self._read(needed=() if stage in ("test", "predict") else ("train", "val"))
         if stage in ("fit", None):
@@ -197,6 +191,8 @@ class FaceDataModule(L.LightningDataModule, ABC):
             self.index = self.read()
         except OSError as error:  # a folder that may not be entered, a disk that is gone
             raise unreadable(Path(error.filename or self.root), error) from error
+        if not self.trust_labels:
+            refuse_lookalike(self.index)
         self.protocol = self.choose_protocol(self.index).with_classes(self.index.class_names)
         self.splits = make_splits(self.index, self.protocol, self.target, needed)
         self.alignment, alignment_notes = read_alignment(self.index)
@@ -216,7 +212,7 @@ class FaceDataModule(L.LightningDataModule, ABC):
         rules = f"{self.protocol.name} {self.protocol.version}"
         identity = f"{self.index.fingerprint()} {rules} {self.splits.fingerprint()} {self.size}"
         self.data_hash = hashlib.sha256(identity.encode()).hexdigest()
-        self.notes = (*self.splits.notes, *alignment_notes, *changes)
+        self.notes = (*self.index.notes, *self.splits.notes, *alignment_notes, *changes)
 
     def _dataset(self, split: Split, training: bool = False) -> FaceDataset | None:
         augment = self.augment if training else None
@@ -233,6 +229,9 @@ class FaceDataModule(L.LightningDataModule, ABC):
     def train_dataloader(self) -> DataLoader[Any]:
         """Batches of training faces; the last ones of an epoch are dropped where they do not fill a batch."""
         ranks, rank = self._world()
+        if self._finds_batch_size:
+            # Lightning's finder doubles the batch past the number of faces, and stops when it is as large.
+            self.batch_size = min(self.batch_size, max(len(self.splits.train) // ranks, 1) * ranks)
         if self.batch_size % ranks:
             raise UserError(
                 f"loader.batch_size={self.batch_size} cannot be divided among {ranks} devices. "

@@ -50,6 +50,8 @@ class DatasetInfo:
         grey: whether its images have no colour.
         alignment: how the published faces are aligned, in words.
         template: name of the alignment template that is nearest to the published faces; None: it was not measured.
+        first_number: the number that its own files give to the first class.
+        file_names: pattern of its own file names without folders, where no other dataset has such; ``""``: none.
         shares_faces_with: datasets that hold the same faces: no figure on one is independent of training on the other.
 
     Raises:
@@ -70,6 +72,8 @@ class DatasetInfo:
     grey: bool = False
     alignment: str = ""
     template: str | None = None
+    first_number: int = 0
+    file_names: str = ""
     shares_faces_with: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

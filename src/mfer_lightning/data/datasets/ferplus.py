@@ -31,14 +31,19 @@ from mfer_lightning.data.datasets.declaration import DatasetInfo, Layout
 from mfer_lightning.data.datasets.registry import missing_dataset
 from mfer_lightning.data.images.sources import ImageSource, PixelCsvSource
 from mfer_lightning.data.index import FaceIndex
-from mfer_lightning.data.labels.image_files import check_images
-from mfer_lightning.data.labels.tables import check_name, check_unique, malformed, read_csv, readable_text
+from mfer_lightning.data.labels.locate import locate_images
+from mfer_lightning.data.labels.numbers import whole_number
+from mfer_lightning.data.labels.table_head import malformed, read_head, readable_text
+from mfer_lightning.data.labels.tables import Table, check_name, check_unique, read_table
 from mfer_lightning.data.protocols import LAST_EPOCH, Expected, Protocol
 from mfer_lightning.data.targets import VOTE_RULES
 from mfer_lightning.errors import UserError
 
 CLASSES = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")
 VOTE_NAMES = (*CLASSES, "unknown", "NF")
+
+#: Fields of a row of both layouts' lists.
+_FIELDS = 2 + len(VOTE_NAMES)
 
 #: Folder of each partition, and the partition of each usage in the csv pair.
 FOLDERS = {"train": "FER2013Train", "val": "FER2013Valid", "test": "FER2013Test"}
@@ -103,6 +108,7 @@ INFO = DatasetInfo(
     ),
     class_names=CLASSES,
     targets=VOTE_RULES,
+    file_names=r"fer\d{7}\.png",
     size=48,
     grey=True,
     template="ferplus-48",  # measured with benchmarks/dataset_templates.py
@@ -170,44 +176,41 @@ def read_ferplus(root: str | Path) -> FaceIndex:
 def _read_folders(root: Path, lists: Mapping[str, Path]) -> FaceIndex:
     rows: list[tuple[str, str, int]] = []
     votes: list[list[int]] = []
+    notes: list[str] = []
     for partition, path in lists.items():
-        names, lines = [], []
-        for line, fields in read_csv(path):
-            if len(fields) != 2 + len(VOTE_NAMES):
-                raise malformed(path, line, "an image name, a box and 10 votes (12 fields)", f"{len(fields)} fields")
-            if not fields[0].strip():
-                continue
-            names.append(check_name(fields[0], path, line))
-            lines.append(line)
-            votes.append(_votes(fields[2:], path, line))
-        check_unique(names, lines, path)
-        listed = [f"{FOLDERS[partition]}/{name}" for name in names]
-        check_images(root, listed, path)
-        rows += [(image, partition, -1) for image in listed]
-    return _index(root, PNG_FOLDERS, rows, votes)
+        folder = root / FOLDERS[partition]
+        form = "an image name, a box and 10 votes (12 fields)"
+        table = read_table(read_head(path), skip_header=False, width=_FIELDS, form=form)
+        named = [row for row, name in enumerate(table.columns[0]) if name]
+        names = [check_name(table.columns[0][row], path, table.lines[row], folder) for row in named]
+        votes += _votes(table, named)
+        check_unique(names, [table.lines[row] for row in named], path)
+        paths, found = locate_images(root, [f"{FOLDERS[partition]}/{name}" for name in names], path)
+        notes += [*table.notes, *found]
+        rows += [(image, partition, -1) for image in paths]
+    return _index(root, PNG_FOLDERS, rows, votes, notes=tuple(notes))
 
 
 def _read_pair(root: Path, pixels: Path, labels: Path) -> FaceIndex:
     usages = read_usages(pixels)
-    table = list(read_csv(labels))
-    if table[0][1][0].strip().lower() == "usage":
-        del table[0]
-    faces: list[tuple[str, str, int, int, list[int]]] = []  # path, partition, line, data row, votes
-    for row, (line, fields) in enumerate(table):
-        if len(fields) != 2 + len(VOTE_NAMES):
-            raise malformed(labels, line, "usage, image name and 10 votes (12 fields)", f"{len(fields)} fields")
-        usage, name = fields[0].strip(), fields[1].strip()
+    head = read_head(labels)
+    form = "usage, image name and 10 votes (12 fields)"
+    table = read_table(head, skip_header=head.rows[0][1][0].lower() == "usage", width=_FIELDS, form=form)
+    for row, usage in enumerate(table.columns[0]):
         if usage not in USAGES:
-            raise malformed(labels, line, f"a usage of {', '.join(USAGES)}", usage)
+            raise table.refuse(row, f"a usage of {', '.join(USAGES)}", usage)
         other = usages[row] if row < len(usages) else "nothing"
         if other != usage:
             raise UserError(
                 f"{pixels} and {labels} do not belong together: row {row + 1} is {other} in the one and {usage} in the "
                 "other. They are joined row by row: use both files as published, unsorted and whole."
             )
-        if name:
-            path = f"{FOLDERS[USAGES[usage]]}/{check_name(name, labels, line)}"
-            faces.append((path, USAGES[usage], line, row, _votes(fields[2:], labels, line)))
+    named = [row for row, name in enumerate(table.columns[1]) if name]
+    faces: list[tuple[str, str, int, int, list[int]]] = []  # path, partition, line, data row, votes
+    for row, votes in zip(named, _votes(table, named), strict=True):
+        partition, line = USAGES[table.columns[0][row]], table.lines[row]
+        path = f"{FOLDERS[partition]}/{check_name(table.columns[1][row], labels, line)}"
+        faces.append((path, partition, line, row, votes))
     if len(table) < len(usages):
         raise UserError(
             f"{pixels} and {labels} do not belong together: {len(usages):,} rows against {len(table):,}. "
@@ -221,6 +224,7 @@ def _read_pair(root: Path, pixels: Path, labels: Path) -> FaceIndex:
         [(path, partition, -1) for path, partition, _, _, _ in faces],
         [face[4] for face in faces],
         attributes={PIXEL_ROW: np.array([face[3] for face in faces], dtype=np.int64)},
+        notes=table.notes,
     )
 
 
@@ -243,13 +247,18 @@ def read_usages(path: Path) -> list[str]:
     return usages
 
 
-def _votes(fields: Sequence[str], path: Path, line: int) -> list[int]:
-    try:
-        votes = [int(field) for field in fields]
-    except ValueError:
-        raise malformed(path, line, "10 whole numbers of votes", ",".join(fields)) from None
-    if min(votes) < 0:
-        raise malformed(path, line, "no negative number of votes", ",".join(fields))
+def _votes(table: Table, rows: Sequence[int]) -> list[list[int]]:
+    """Return the ten votes of each of these rows."""
+    votes = []
+    for row in rows:
+        fields = [table.columns[i][row] for i in range(2, _FIELDS)]
+        found = [whole_number(field) for field in fields]
+        whole = [vote for vote in found if vote is not None]
+        if len(whole) < len(found):
+            raise table.refuse(row, "10 whole numbers of votes", ",".join(fields))
+        if min(whole) < 0:
+            raise table.refuse(row, "no negative number of votes", ",".join(fields))
+        votes.append(whole)
     return votes
 
 

@@ -1,8 +1,8 @@
-"""Your own faces: one folder a class, or a csv table of images and labels.
+"""Your own faces: one folder a class, or a table of images and labels.
 
 The folders or labels name the classes. Known emotions come first, in the order of
 :data:`~mfer_lightning.emotions.EMOTIONS`, in any common spelling (a folder ``Happy`` is happiness); classes of your own
-follow alphabetically.
+follow alphabetically. Numbers name no classes: ``dataset.class_names`` says what they mean.
 
 Any of these layouts::
 
@@ -16,19 +16,27 @@ Any of these layouts::
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mfer_lightning.data.datasets.base import FaceDataModule
 from mfer_lightning.data.datasets.declaration import DatasetInfo, Layout
-from mfer_lightning.data.datasets.registry import get_protocol, looks_like, missing_dataset
+from mfer_lightning.data.datasets.registry import (
+    get_protocol,
+    inner_folders,
+    looks_like,
+    missing_dataset,
+    number_orders,
+)
 from mfer_lightning.data.index import PARTITIONS, FaceIndex
-from mfer_lightning.data.labels.class_folders import PARTITION_FOLDERS, find_partitions, scan_class_folders
-from mfer_lightning.data.labels.image_files import check_images, files_in, listing
-from mfer_lightning.data.labels.tables import check_name, check_unique, malformed, read_csv
+from mfer_lightning.data.labels.class_folders import PARTITION_FOLDERS, find_partitions, left_out, scan_class_folders
+from mfer_lightning.data.labels.face_tables import FoundTable, find_tables, inspect, partition_of, read_faces
+from mfer_lightning.data.labels.image_files import listing
+from mfer_lightning.data.labels.numbers import Given, is_number, read_labels
+from mfer_lightning.data.labels.table_or_folders import compare, emotion_folders
 from mfer_lightning.data.protocols import Protocol
-from mfer_lightning.emotions import EMOTIONS, canonical
+from mfer_lightning.emotions import canonical
 from mfer_lightning.errors import UserError
 
 #: Both layouts of class folders have one name: they differ in whether there are partitions.
@@ -36,7 +44,8 @@ CLASS_FOLDERS = Layout("class folders", "train/<class>/, with val/<class>/ and t
 CLASSES_ALONE = Layout("class folders", "<class>/ straight away")
 TABLE = Layout("csv table (path, label)", "a csv with the columns path,label")
 
-_SPLITS = {name: partition for partition, names in PARTITION_FOLDERS.items() for name in names}
+#: ``dataset.table``: read the class folders, whatever tables lie beside them.
+NO_TABLE = "none"
 
 INFO = DatasetInfo(
     name="folder",
@@ -59,20 +68,39 @@ class FolderDataModule(FaceDataModule):
     ``auto``: native where there are val images, else holdout.
 
     Args:
-        root: the folder, or the csv itself.
+        root: the folder, or the table itself.
         protocol: ``auto``, ``native`` or ``holdout``; None: ``auto``.
+        table: name of the table in the folder, or several; ``"none"``: read class folders; None: what is there.
+        columns: role (``path``, ``label``, ``split``) -> the table's column, where its name is not a usual one.
+        class_names: what labels mean: names in the order of their numbers, number -> name, or a dataset's name.
         options: as :class:`FaceDataModule`.
     """
 
     info = INFO
 
-    def __init__(self, root: str | Path, *, protocol: str | None = "auto", **options: Any) -> None:
+    def __init__(
+        self,
+        root: str | Path,
+        *,
+        protocol: str | None = "auto",
+        table: str | Sequence[str] | None = None,
+        columns: Mapping[str, Any] | None = None,
+        class_names: Given = None,
+        **options: Any,
+    ) -> None:
         self.chooses = protocol in (None, "auto")
+        self.table, self.columns, self.names = table, columns, class_names
         super().__init__(root, protocol=None if self.chooses else protocol, **options)
 
     def read(self) -> FaceIndex:
         """Read whichever layout is there."""
-        return read_folder(self.root)
+        return read_folder(
+            self.root,
+            table=self.table,
+            columns=self.columns,
+            class_names=self.names,
+            trust_labels=self.trust_labels,
+        )
 
     def choose_protocol(self, index: FaceIndex) -> Protocol:
         """Return the protocol named, or the one that suits the partitions that are there."""
@@ -81,54 +109,102 @@ class FolderDataModule(FaceDataModule):
         return get_protocol("folder", "native" if bool((index.partition == "val").any()) else "holdout")
 
 
-def order_of(names: Iterable[str]) -> tuple[str, ...]:
-    """Return class names in their order: the known emotions as in ``EMOTIONS``, then all others alphabetically.
-
-    Example:
-        >>> order_of(["boredom", "anger", "awe", "neutral"])
-        ('neutral', 'anger', 'awe', 'boredom')
-    """
-    known = set(names)
-    return tuple(name for name in EMOTIONS if name in known) + tuple(sorted(known - set(EMOTIONS)))
-
-
-def read_folder(root: str | Path) -> FaceIndex:
+def read_folder(
+    root: str | Path,
+    *,
+    table: str | Sequence[str] | None = None,
+    columns: Mapping[str, Any] | None = None,
+    class_names: Given = None,
+    trust_labels: bool = False,
+) -> FaceIndex:
     """Read class folders or a table.
 
     Partitions may also be called ``training``, ``valid``, ``validation`` and ``testing``; val and test may be absent.
-    Class folders straight under the root are all of the partition train. The columns of a table may be in any order;
-    it is ``root`` itself, or the only such file in it, and its paths are relative to its folder.
+    Class folders straight under the root are all of the partition train. A table is ``root`` itself or lies in it, and
+    its paths are relative to its folder; what it may look like is in :mod:`mfer_lightning.data.labels.tables` and
+    :mod:`~mfer_lightning.data.labels.columns`. Several tables are read where their names say their partitions. Other
+    columns become attributes.
 
     Args:
-        root: the folder, or the csv.
+        root: the folder, or the table.
+        table: as :class:`FolderDataModule`.
+        columns: as :class:`FolderDataModule`.
+        class_names: as :class:`FolderDataModule`.
+        trust_labels: read files that look like another dataset's.
 
     Returns:
-        Faces with the classes that the folders or labels name, in any known spelling, in the order of
-        :func:`order_of`. Empty folders count as classes.
+        Faces with the classes that the folders or labels name, in any known spelling, in the order of ``class_names``
+        or else of :func:`~mfer_lightning.data.labels.numbers.order_of`. Empty folders count as classes.
 
     Raises:
-        UserError: where nothing is found, there are fewer than two classes, two folders mean one class, a row is
-            malformed, an image is listed twice or missing, or the folder is another dataset's.
+        UserError: where nothing is found, there are fewer than two classes, classes are numbers without names, two
+            folders mean one class, a table and the class folders beside it disagree, a row is malformed, an image is
+            listed twice or missing, val or test has a class that train lacks, or the folder is another dataset's.
     """
     root = Path(root)
-    table = root if root.is_file() and root.suffix.lower() == ".csv" else _find_table(root)
-    if table is not None:
-        return _read_table(table)
-    known = looks_like(root)
-    if known is not None:
+    if root.is_file():
+        return _read_tables(root.parent, [_usable(inspect(root, columns))], class_names)
+    if table is not None and table != NO_TABLE:
+        paths = [root / name for name in ([table] if isinstance(table, str) else table)]
+        for path in paths:
+            if not path.is_file():
+                raise UserError(f"dataset.table={table}: there is no file {path.name} in {root}.")
+        return _read_tables(root, _choose(root, [_usable(inspect(path, columns)) for path in paths]), class_names)
+    if not trust_labels:
+        _refuse_known(root)
+    partitions = find_partitions(root, PARTITION_FOLDERS) or ({"train": "."} if listing(root)[0] else {})
+    emotions = emotion_folders(root, partitions)
+    tables = [] if table == NO_TABLE else find_tables(root, columns)
+    if emotions:  # other texts may be any list; the class folders say enough
+        tables = [one for one in tables if one.path.suffix.lower() == ".csv"]
+    usable = [one for one in tables if one.columns]
+    if usable:
+        return _read_tables(root, _choose(root, usable), class_names, emotions)
+    asked = [one for one in tables if not partitions or one.path.suffix.lower() == ".csv"]
+    unclear = next((one for one in asked if one.names_images or columns), None)
+    if unclear is not None and not emotions:
+        instead = f" To read the class folders instead: dataset.table={NO_TABLE}." if partitions else ""
+        raise UserError(f"{unclear.problem}{instead}")
+    try:
+        if not partitions:
+            raise missing_dataset(INFO, root)
+        return _read_folders(root, partitions, class_names)
+    except UserError as error:
+        if not tables:
+            raise
+        raise UserError(f"{error}\n{tables[0].path.name} was not read: {tables[0].problem}") from error
+
+
+def _refuse_known(root: Path) -> None:
+    """Refuse a folder that looks like another dataset, itself or one folder down."""
+    for folder in (root, *(inner for inner in inner_folders(root) if not listing(inner)[1])):
+        known = looks_like(folder)
+        if known is not None:
+            raise UserError(
+                f"{folder} looks like {known.title}, which has a reader of its own that knows its labels and official "
+                f"parts: say dataset={known.name} dataset.root={folder}. If the labels are your own all the same, say "
+                "dataset.trust_labels=true."
+            )
+
+
+def _usable(table: FoundTable) -> FoundTable:
+    if table.problem:
+        raise UserError(table.problem)
+    return table
+
+
+def _choose(root: Path, tables: list[FoundTable]) -> list[FoundTable]:
+    """Return the one table, or several where each is of a partition of its own."""
+    parts = [partition_of(table.path) for table in tables]
+    if len(tables) > 1 and (None in parts or len(set(parts)) < len(parts)):
         raise UserError(
-            f"{root} looks like {known.title}, which has a reader of its own that knows its labels and official parts: "
-            f"say dataset={known.name} dataset.root={root}."
+            f"{root} holds several tables: {', '.join(table.path.name for table in tables)}. "
+            f"Name the one to read, e.g. dataset.root={tables[0].path}."
         )
-    partitions = find_partitions(root, PARTITION_FOLDERS)
-    if not partitions and listing(root)[0]:
-        partitions = {"train": "."}
-    if not partitions:
-        raise missing_dataset(INFO, root)
-    return _read_folders(root, partitions)
+    return tables
 
 
-def _read_folders(root: Path, partitions: Mapping[str, str]) -> FaceIndex:
+def _read_folders(root: Path, partitions: Mapping[str, str], given: Given) -> FaceIndex:
     for folder in partitions.values():
         deeper, images = listing(root / folder)
         if images and not deeper:
@@ -137,56 +213,37 @@ def _read_folders(root: Path, partitions: Mapping[str, str]) -> FaceIndex:
                 "Put them into one folder a class, or write a csv with the columns path,label."
             )
     found = scan_class_folders(root, partitions, lambda path: canonical(path.rpartition("/")[2]))
-    class_names = order_of(folder.class_name for folder in found)
-    return _index(root, CLASS_FOLDERS, [row for folder in found for row in folder.rows(class_names)], class_names, root)
+    meaning, class_names = read_labels({folder.name for folder in found}, given, number_orders(), str(root))
+    if any(map(is_number, meaning)):  # again, so that two folders of one class are refused
+        found = scan_class_folders(root, partitions, lambda path: meaning[path.rpartition("/")[2]])
+    rows = [row for folder in found for row in folder.rows(class_names)]
+    return _index(root, CLASS_FOLDERS, rows, class_names, root, given, notes=left_out(found))
 
 
-def _find_table(root: Path) -> Path | None:
-    """Return the only csv in a folder whose first row names a path and a label."""
-    files = [root / name for name in sorted(files_in(root)) if name.lower().endswith(".csv") and name[0] != "."]
-    tables = [file for file in files if {"path", "label"} <= set(_header(file))]
-    if len(tables) > 1:
-        raise UserError(
-            f"{root} holds several tables: {', '.join(table.name for table in tables)}. "
-            f"Name the one to read, e.g. dataset.root={tables[0]}."
-        )
-    return tables[0] if tables else None
-
-
-def _header(path: Path) -> list[str]:
-    return [name.strip().lower() for name in next(read_csv(path))[1]]
-
-
-def _read_table(path: Path) -> FaceIndex:
-    header = _header(path)
-    if not {"path", "label"} <= set(header):
-        raise malformed(path, 1, "the columns path,label or path,label,split", ",".join(header)[:120])
-    column = {name: header.index(name) for name in ("path", "label", "split") if name in header}
-    rows: list[tuple[str, str, str]] = []
-    lines: list[int] = []
-    for line, fields in list(read_csv(path))[1:]:
-        if len(fields) != len(header):
-            raise malformed(path, line, f"{len(header)} fields ({','.join(header)})", f"{len(fields)} fields")
-        name = check_name(fields[column["path"]], path, line)
-        label = canonical(fields[column["label"]])
-        split = fields[column["split"]].strip().lower() if "split" in column else "train"
-        if not name or not label:
-            raise malformed(path, line, "a path and a label", ",".join(fields)[:120])
-        if split not in _SPLITS:
-            raise malformed(path, line, f"a split of {', '.join(PARTITIONS)}", split)
-        rows.append((name, _SPLITS[split], label))
-        lines.append(line)
-    names = [name for name, _, _ in rows]
-    check_unique(names, lines, path)
-    check_images(path.parent, names, path)
-    class_names = order_of(label for _, _, label in rows)
-    rows.sort(key=lambda row: PARTITIONS.index(row[1]))  # a stable sort: within a partition the table's order stays
-    numbered = [(name, partition, class_names.index(label)) for name, partition, label in rows]
-    return _index(path.parent, TABLE, numbered, class_names, path)
+def _read_tables(
+    root: Path, tables: Sequence[FoundTable], given: Given, emotions: Sequence[str] | None = None
+) -> FaceIndex:
+    """Read tables; ``emotions``: the class folders beside them, None where the user chose the table."""
+    faces = read_faces(tables, root)
+    source = root if len(tables) > 1 else tables[0].path
+    meaning, class_names = read_labels(set(faces.labels), given, number_orders(), str(source))
+    labels = [meaning[label] for label in faces.labels]
+    if emotions is not None:
+        faces.notes += compare(root, [table.path for table in tables], faces.paths, labels, meaning, emotions)
+    order = sorted(range(len(labels)), key=lambda row: PARTITIONS.index(faces.partitions[row]))  # stable
+    rows = [(faces.paths[row], faces.partitions[row], class_names.index(labels[row])) for row in order]
+    attributes = {name: column[order] for name, column in faces.columns().items()}
+    return _index(root, TABLE, rows, class_names, source, given, notes=tuple(faces.notes), attributes=attributes)
 
 
 def _index(
-    root: Path, layout: Layout, rows: Sequence[tuple[str, str, int]], class_names: tuple[str, ...], source: Path
+    root: Path,
+    layout: Layout,
+    rows: Sequence[tuple[str, str, int]],
+    class_names: tuple[str, ...],
+    source: Path,
+    given: Given,
+    **columns: Any,
 ) -> FaceIndex:
     if not rows:
         raise UserError(f"{source} ({layout.name}) holds no image. Its classes: {', '.join(class_names) or 'none'}.")
@@ -195,4 +252,14 @@ def _index(
             f"{source} ({layout.name}) has one class only, {class_names[0]}: there is nothing to tell apart. Name the "
             "folder that holds train/, or the class folders, with dataset.root=<folder>."
         )
-    return FaceIndex.from_rows(rows, dataset=INFO.name, layout=layout.name, root=root, class_names=class_names)
+    trained = {label for _, partition, label in rows if partition == "train"}
+    untrained = {label for _, _, label in rows} - trained
+    if trained and untrained and given is None:  # without any, a model is evaluated
+        raise UserError(
+            f"{source} ({layout.name}) has images of {', '.join(class_names[k] for k in sorted(untrained))} in val or "
+            "test and none in train, so no model can learn it. Add training images, remove those, or name all classes "
+            f"with dataset.class_names=[{','.join(class_names)}] to measure it all the same."
+        )
+    return FaceIndex.from_rows(
+        rows, dataset=INFO.name, layout=layout.name, root=root, class_names=class_names, **columns
+    )

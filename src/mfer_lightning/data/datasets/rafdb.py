@@ -36,10 +36,14 @@ from mfer_lightning.data.labels.class_folders import (
     class_of,
     find_partitions,
     has_classes,
+    left_out,
     scan_class_folders,
 )
-from mfer_lightning.data.labels.image_files import check_images, files_in, first_file, first_folder, listing
-from mfer_lightning.data.labels.tables import check_name, check_unique, malformed, read_lines
+from mfer_lightning.data.labels.image_files import files_in, first_file, first_folder, listing
+from mfer_lightning.data.labels.locate import check_images, locate_images
+from mfer_lightning.data.labels.numbers import whole_number
+from mfer_lightning.data.labels.table_head import read_head, read_lines
+from mfer_lightning.data.labels.tables import check_name, check_unique, read_table
 from mfer_lightning.data.protocols import BEST_ON_TEST, Expected, Protocol
 from mfer_lightning.errors import UserError
 
@@ -92,6 +96,8 @@ INFO = DatasetInfo(
         "part: the list of labels into EmoLabel, aligned.zip into Image/aligned."
     ),
     class_names=CLASSES,
+    first_number=1,
+    file_names=r"(train_\d{5}|test_\d{4})(_aligned)?\.\w+",
     size=100,
     alignment="by the authors, from five landmarks: 100 x 100 pixels",
     layouts=(WITH_LIST, FLAT, CLASS_FOLDERS),
@@ -153,35 +159,42 @@ def read_rafdb(root: str | Path) -> FaceIndex:
 
 
 def _read_list(root: Path, path: Path, layout: Layout, folders: Mapping[str, str]) -> FaceIndex:
-    lines: list[int] = []
+    head = read_head(path)
+    form = "an image name and a label (such as train_00001.jpg 5)"
+    table = read_table(head, skip_header=head.has_header, width=2, form=form)
     listed: list[tuple[str, int]] = []
-    for line, text in enumerate(read_lines(path), start=1):
-        fields = text.split()
-        if not fields:
-            continue
-        if len(fields) != 2:
-            raise malformed(path, line, "an image name and a label (such as train_00001.jpg 5)", text.strip()[:80])
-        name = check_name(fields[0], path, line)
+    for row, (text, label) in enumerate(zip(*table.columns.values(), strict=True)):
+        name = check_name(text, path, table.lines[row])
         if _partition(name) is None or "/" in name:
-            raise malformed(path, line, "an image name that begins with train_ or test_", name)
-        lines.append(line)
-        listed.append((name, _label(fields[1], path, line)))
-    check_unique([name for name, _ in listed], lines, path)
+            raise table.refuse(row, "an image name that begins with train_ or test_", name)
+        number = whole_number(label)
+        if number is None:
+            raise table.refuse(row, "a label from 1 to 7", label)
+        if not 1 <= number <= len(CLASSES):
+            legal = ", ".join(f"{k} {name}" for k, name in enumerate(CLASSES, start=1))
+            raise UserError(
+                f"{path}, line {table.lines[row]}: the label {label} is out of range. RAF-DB's labels are {legal}. "
+                "Another numbering would train on the wrong emotions: fetch the list anew."
+            )
+        listed.append((name, number - 1))
+    check_unique([name for name, _ in listed], table.lines, path)
 
     present = {folder: files_in(root / folder) for folder in folders.values()}
     rows: list[tuple[str, str, int]] = []
+    notes = table.notes
     for partition in ("train", "test"):
         folder = folders.get(partition, "")
         files = present.get(folder, set())
         mine = [(_file_of(name, files), label) for name, label in listed if _partition(name) == partition]
-        if files.isdisjoint(file for file, _ in mine):
+        if {file.casefold() for file in files}.isdisjoint(file.casefold() for file, _ in mine):
             continue
-        check_images(root, [f"{folder}/{file}" for file, _ in mine], path)
-        rows += [(f"{folder}/{file}", partition, label) for file, label in mine]
+        paths, found = locate_images(root, [f"{folder}/{file}" for file, _ in mine], path)
+        notes += found
+        rows += [(image, partition, label) for image, (_, label) in zip(paths, mine, strict=True)]
     if not rows:
         every = [f"{folders.get(str(_partition(name)), ALIGNED)}/{_file_of(name, set())}" for name, _ in listed]
         check_images(root, every, path)  # none of them exists: says so
-    return _index(root, layout, rows)
+    return _index(root, layout, rows, notes)
 
 
 def _file_of(name: str, present: set[str]) -> str:
@@ -196,21 +209,10 @@ def _partition(name: str) -> str | None:
     return next((part for part in ("train", "test") if name.startswith(f"{part}_")), None)
 
 
-def _label(text: str, path: Path, line: int) -> int:
-    if not text.isdecimal():
-        raise malformed(path, line, "a label from 1 to 7", text)
-    if not 1 <= int(text) <= len(CLASSES):
-        legal = ", ".join(f"{k} {name}" for k, name in enumerate(CLASSES, start=1))
-        raise UserError(
-            f"{path}, line {line}: the label {text} is out of range. RAF-DB's labels are {legal}. "
-            "Another numbering would train on the wrong emotions: fetch the list anew."
-        )
-    return int(text) - 1
-
-
 def _read_folders(root: Path, partitions: Mapping[str, str]) -> FaceIndex:
     meaning = partial(class_of, root=root, names=CLASSES, first=1, title=INFO.title)
-    rows = [row for folder in scan_class_folders(root, partitions, meaning) for row in folder.rows(CLASSES)]
+    folders = scan_class_folders(root, partitions, meaning)
+    rows = [row for folder in folders for row in folder.rows(CLASSES)]
     where: dict[str, str] = {}
     for path, partition, _ in rows:
         image = path.rpartition("/")[2]
@@ -226,10 +228,10 @@ def _read_folders(root: Path, partitions: Mapping[str, str]) -> FaceIndex:
                 f"{root}: {image} lies in two class folders, {where[image]} and {path}. "
                 "Which label is meant cannot be told: leave one of them."
             )
-    return _index(root, CLASS_FOLDERS, rows)
+    return _index(root, CLASS_FOLDERS, rows, left_out(folders))
 
 
-def _index(root: Path, layout: Layout, rows: Sequence[tuple[str, str, int]]) -> FaceIndex:
+def _index(root: Path, layout: Layout, rows: Sequence[tuple[str, str, int]], notes: tuple[str, ...]) -> FaceIndex:
     if not rows:
         raise UserError(f"RAF-DB under {root} ({layout.name}) holds no image at all. Unpack the images anew.")
     return FaceIndex.from_rows(
@@ -239,6 +241,7 @@ def _index(root: Path, layout: Layout, rows: Sequence[tuple[str, str, int]]) -> 
         root=root,
         class_names=CLASSES,
         attributes=_attributes(root, [path for path, _, _ in rows]),
+        notes=notes,
     )
 
 

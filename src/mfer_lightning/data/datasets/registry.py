@@ -6,13 +6,23 @@ A datamodule with a class attribute ``info`` registers its declaration when its 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from mfer_lightning.data.datasets.declaration import DatasetInfo
-from mfer_lightning.data.labels.image_files import some, unreadable
+from mfer_lightning.data.labels.class_folders import PARTITION_FOLDERS
+from mfer_lightning.data.labels.image_files import contents, some, unreadable
+from mfer_lightning.data.labels.numbers import ORDERS, Order
 from mfer_lightning.data.protocols import Protocol
+from mfer_lightning.emotions import canonical
 from mfer_lightning.errors import UserError, nearest
+
+#: Images and folders of a folder that are looked at to recognise a dataset.
+_LOOKED_AT = 8
+
+#: Folders one level down in which another dataset is looked for.
+_MOST_FOLDERS = 20
 
 #: Name -> declaration, and the class that made it.
 _DATASETS: dict[str, tuple[DatasetInfo, str]] = {}
@@ -37,6 +47,16 @@ def register(info: DatasetInfo, declared_by: str) -> None:
 def known_datasets() -> tuple[str, ...]:
     """Return the names of all datasets."""
     return tuple(_DATASETS)
+
+
+def dataset_infos() -> tuple[DatasetInfo, ...]:
+    """Return the declarations of all datasets."""
+    return tuple(info for info, _ in _DATASETS.values())
+
+
+def number_orders() -> dict[str, Order]:
+    """Return name -> what the numbers of a dataset's own files mean, for all datasets whose classes are known."""
+    return {i.name: Order(i.class_names, i.first_number) for i in dataset_infos() if i.class_names} | dict(ORDERS)
 
 
 def find_dataset(name: str | None) -> DatasetInfo | None:
@@ -94,12 +114,39 @@ def get_protocol(dataset: str, name: str | None = None) -> Protocol:
 
 
 def looks_like(folder: Path) -> DatasetInfo | None:
-    """Return the dataset whose files or folders lie in a folder, None where it looks like none."""
+    """Return the dataset whose files lie in a folder, by marks at its root or by image names, or None."""
     try:
-        entries = {entry.name for entry in folder.iterdir()}
-    except OSError:
+        return _marked(folder) or named_like(_image_names(folder))
+    except (OSError, UserError):
         return None  # only a hint: the reader reports unreadable folders
-    return next((info for info, _ in _DATASETS.values() if entries.intersection(info.marks)), None)
+
+
+def inner_folders(root: Path) -> list[Path]:
+    """Return the folders of a folder that may be datasets themselves: a few, none with a partition's name."""
+    parts = {name for names in PARTITION_FOLDERS.values() for name in names}
+    return [root / name for name in contents(root).folders if name.lower() not in parts][:_MOST_FOLDERS]
+
+
+def _marked(folder: Path) -> DatasetInfo | None:
+    entries = {entry.name for entry in folder.iterdir()}
+    return next((info for info in dataset_infos() if entries.intersection(info.marks)), None)
+
+
+def named_like(names: Sequence[str]) -> DatasetInfo | None:
+    """Return the dataset that most of these file names (without folders) are of, None where they are of none."""
+    for info in dataset_infos():
+        if info.file_names and 2 * sum(bool(re.fullmatch(info.file_names, name)) for name in names) > len(names):
+            return info
+    return None
+
+
+def _image_names(folder: Path, deep: int = 2) -> list[str]:
+    """Return names of a few images in a folder and in some of those below it."""
+    there = contents(folder)
+    names = there.images[:_LOOKED_AT]
+    for inner in there.folders[:_LOOKED_AT] if deep else ():
+        names += _image_names(folder / inner, deep - 1)
+    return names
 
 
 def missing_dataset(info: DatasetInfo, root: Path) -> UserError:
@@ -117,7 +164,7 @@ def missing_dataset(info: DatasetInfo, root: Path) -> UserError:
             names = sorted(entry.name for entry in root.iterdir())
         except OSError as error:
             raise unreadable(root, error) from error
-        found = f" It holds: {some(names, 6) or 'nothing'}.{_hint(info, root, names)}"
+        found = f" It holds: {some(names, 6) or 'nothing'}.{_hint(info, root)}"
     return UserError(
         f"{info.title} was not found: {root} {where}.{found}\n"
         f"Looked for: {'; or '.join(layout.files for layout in info.layouts)}.\n"
@@ -127,12 +174,25 @@ def missing_dataset(info: DatasetInfo, root: Path) -> UserError:
     )
 
 
-def _hint(info: DatasetInfo, root: Path, entries: Sequence[str]) -> str:
+def _hint(info: DatasetInfo, root: Path) -> str:
     """Say what the folder, or one in it, looks like."""
-    for folder in (root, *(root / entry for entry in entries[:20])):
-        known = looks_like(folder)
-        if known is not None and folder == root and known.title == info.title:
-            return " It looks like an incomplete copy."
+    marked = _marked(root)
+    if marked is not None and marked.title == info.title:
+        return " It looks like an incomplete copy."
+    for folder in (*([root] if marked else []), *inner_folders(root), root):
+        known = looks_like(folder) or (info if folder != root and _has_classes_of(info, folder) else None)
         if known is not None:
-            return f" {folder} looks like {known.title}: say dataset={known.name} dataset.root={folder}."
+            name = info.name if known.title == info.title else known.name
+            return f" {folder} looks like {known.title}: say dataset={name} dataset.root={folder}."
     return ""
+
+
+def _has_classes_of(info: DatasetInfo, folder: Path) -> bool:
+    """Whether a folder holds train/, and in it folders that are all called as classes of a dataset."""
+    try:
+        train = next((name for name in contents(folder).folders if name.lower() in PARTITION_FOLDERS["train"]), None)
+        classes = contents(folder / train).folders if train else []
+    except UserError:
+        return False
+    numbers = {str(info.first_number + k) for k in range(len(info.class_names))}
+    return len(classes) > 1 and all(name in numbers or canonical(name) in info.class_names for name in classes)

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from mfer_lightning.data.images.heif import prepare_for
 from mfer_lightning.errors import UserError
 
 #: Counts changes of decoding or resizing, so that older caches are built anew.
@@ -40,8 +41,12 @@ def decode(path: Path) -> NDArray[np.uint8]:
     try:
         if path.stat().st_size == 0:
             raise UserError(f"{path} is empty (0 bytes): the copy is broken. Unpack or download this file anew.")
-        with Image.open(path) as image:
-            return to_rgb(image)
+        with path.open("rb") as file:
+            prepare_for(file)
+            with Image.open(file) as image:
+                return to_rgb(image)
+    except ImportError as error:
+        raise UserError(f"{path} cannot be read. {error}.") from error
     except FileNotFoundError as error:
         raise UserError(f"{path} is missing. Unpack the images anew, or remove its row from the list.") from error
     except UnidentifiedImageError as error:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from mfer_lightning.data.labels.image_files import IMAGE_SUFFIXES
-from mfer_lightning.data.labels.tables import check_name, malformed, read_csv
+from mfer_lightning.data.labels.image_files import is_image
+from mfer_lightning.data.labels.locate import locate_images
+from mfer_lightning.data.labels.numbers import whole_number
+from mfer_lightning.data.labels.table_head import Head, malformed, read_head
+from mfer_lightning.data.labels.tables import Table, check_name, read_table
 from mfer_lightning.errors import UserError
 
 #: Where the list of each part is looked for.
@@ -44,53 +47,62 @@ class CsvFaces:
         rows: photo (relative to the dataset's root), partition, and AffectNet's number of the emotion.
         box: x, y, width and height of the face in the photo.
         affect: valence and arousal, where the lists have them.
+        notes: what a user should know.
     """
 
     rows: list[tuple[str, str, int]] = field(default_factory=list)
     box: list[tuple[int, int, int, int]] = field(default_factory=list)
     affect: dict[str, list[float]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
 
-def read_lists(lists: Mapping[str, Path], folder: str, classes: int) -> CsvFaces:
+def read_lists(lists: Mapping[str, Path], root: Path, folder: str, classes: int) -> CsvFaces:
     """Read the lists.
 
     Args:
         lists: partition -> file.
-        folder: that the photos are in, relative to the dataset's root.
+        root: the dataset's folder.
+        folder: that the photos are in, relative to the root.
         classes: faces with a code of this or above are left out, as are faces without a box (a negative width).
 
     Raises:
-        UserError: where a row is malformed, a code is out of range, a photo's name leaves the folder, or a list holds a
-            face (a photo and a box) twice.
+        UserError: where a row is malformed, a code is out of range, a photo's name leaves the folder, a list holds a
+            face (a photo and a box) twice, or photos are missing.
     """
     faces = CsvFaces()
     affect: list[tuple[float | None, ...]] = []
+    base = root / folder
     for partition, path in lists.items():
-        place: dict[str, int] | None = None
+        head = read_head(path)
+        place, is_header = _columns(head)
+        used = [place[name] for name in (*_NEEDED, *_AFFECT) if name in place]
+        table = read_table(head, skip_header=is_header, width=max(used) + 1, use=sorted(used))
+        photos, codes, *sides = (table.columns[place[n]] for n in (COLUMNS[0], "expression", *COLUMNS[1:5]))
         first: dict[tuple[str, tuple[int, int, int, int]], int] = {}
-        for line, fields in read_csv(path):
-            if place is None:
-                place, is_header = _columns(fields, path, line)
-                if is_header:
-                    continue
-            if len(fields) <= max(place.values()):
-                raise malformed(path, line, f"{max(place.values()) + 1} fields", f"{len(fields)} fields")
-            code = _code(fields[place["expression"]].strip(), path, line)
+        names: list[str] = []
+        start = len(faces.rows)
+        for row, text in enumerate(codes):
+            code = _code(text, table, row)
             if code >= classes:
                 continue
-            box = _box(fields, place, path, line)
+            box = _box([side[row] for side in sides], table, row)
             if box[2] < 0:
                 continue
-            name = check_name(fields[place["subDirectory_filePath"]], path, line)
+            line = table.lines[row]
+            name = check_name(photos[row], path, line, base)
             other = first.setdefault((name, box), line)
             if other != line:
                 raise UserError(
                     f"{path} lists a face twice: {name} with the box {box} on lines {other} and {line}. "
                     "Leave one of the two rows."
                 )
-            faces.rows.append((f"{folder}/{name}", partition, code))
+            names.append(f"{folder}/{name}")
+            faces.rows.append((names[-1], partition, code))
             faces.box.append(box)
-            affect.append(tuple(_number(fields, place[n], path, line) if n in place else None for n in _AFFECT))
+            affect.append(tuple(_number(table, row, place[n]) if n in place else None for n in _AFFECT))
+        found, notes = locate_images(root, names, path)
+        faces.rows[start:] = [(name, partition, row[2]) for name, row in zip(found, faces.rows[start:], strict=True)]
+        faces.notes += [*table.notes, *notes]
     for i, name in enumerate(_AFFECT):
         column = [row[i] for row in affect]
         if all(value is not None for value in column):
@@ -98,45 +110,46 @@ def read_lists(lists: Mapping[str, Path], folder: str, classes: int) -> CsvFaces
     return faces
 
 
-def _columns(fields: list[str], path: Path, line: int) -> tuple[dict[str, int], bool]:
-    """Return where each column is, and whether this row was the header that says so."""
-    names = [name.strip() for name in fields]
-    if names[0] != COLUMNS[0] and PurePosixPath(names[0]).suffix.lower() in IMAGE_SUFFIXES:
+def _columns(head: Head) -> tuple[dict[str, int], bool]:
+    """Return where each column is, and whether the first row is the header that says so."""
+    line, names = head.rows[0]
+    if names[0] != COLUMNS[0] and is_image(names[0]):
         if len(names) != len(COLUMNS):
-            raise malformed(path, line, f"the {len(COLUMNS)} columns {', '.join(COLUMNS)}", f"{len(names)} fields")
+            raise malformed(head.path, line, f"the {len(COLUMNS)} columns {', '.join(COLUMNS)}", f"{len(names)} fields")
         return {name: i for i, name in enumerate(COLUMNS)}, False
     absent = [name for name in _NEEDED if name not in names]
     if absent:
         raise malformed(
-            path, line, f"AffectNet's columns, of which {', '.join(absent)} are absent", ",".join(names)[:120]
+            head.path, line, f"AffectNet's columns, of which {', '.join(absent)} are absent", ",".join(names)[:120]
         )
     return {name: i for i, name in enumerate(names)}, True
 
 
-def _code(text: str, path: Path, line: int) -> int:
-    if not text.isdecimal():
-        raise malformed(path, line, f"an expression from 0 to {_LAST_CODE}", text)
-    if int(text) > _LAST_CODE:
+def _code(text: str, table: Table, row: int) -> int:
+    code = whole_number(text)
+    if code is None or code < 0:
+        raise table.refuse(row, f"an expression from 0 to {_LAST_CODE}", text)
+    if code > _LAST_CODE:
         raise UserError(
-            f"{path}, line {line}: the expression {text} is out of range. AffectNet's codes are 0 (neutral) to 7 "
-            f"(contempt), 8 none, 9 uncertain and 10 no face. Fetch the list anew."
+            f"{table.head.path}, line {table.lines[row]}: the expression {text} is out of range. AffectNet's codes are "
+            "0 (neutral) to 7 (contempt), 8 none, 9 uncertain and 10 no face. Fetch the list anew."
         )
-    return int(text)
+    return code
 
 
-def _box(fields: list[str], place: Mapping[str, int], path: Path, line: int) -> tuple[int, int, int, int]:
-    texts = [fields[place[name]].strip() for name in COLUMNS[1:5]]
+def _box(texts: Sequence[str], table: Table, row: int) -> tuple[int, int, int, int]:
     try:
         x, y, width, height = (int(float(text)) for text in texts)
     except (ValueError, OverflowError):
-        raise malformed(path, line, "a face box in pixels (x, y, width, height)", ",".join(texts)) from None
+        raise table.refuse(row, "a face box in pixels (x, y, width, height)", ",".join(texts)) from None
     if width == 0 or (width > 0 and height <= 0):
-        raise malformed(path, line, "a face box of some size", ",".join(texts))
+        raise table.refuse(row, "a face box of some size", ",".join(texts))
     return x, y, width, height
 
 
-def _number(fields: list[str], column: int, path: Path, line: int) -> float:
+def _number(table: Table, row: int, column: int) -> float:
+    text = table.columns[column][row]
     try:
-        return float(fields[column])
+        return float(text)
     except ValueError:
-        raise malformed(path, line, "valence and arousal as numbers", fields[column]) from None
+        raise table.refuse(row, "valence and arousal as numbers", text) from None

@@ -9,7 +9,9 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from mfer_lightning.data.labels.image_files import check_images, files_in, listing, some, unreadable
+from mfer_lightning.data.labels.image_files import files_in, listing, some, unreadable
+from mfer_lightning.data.labels.locate import check_images
+from mfer_lightning.data.labels.numbers import whole_number
 from mfer_lightning.errors import UserError
 
 _SUFFIX = "_exp.npy"
@@ -66,14 +68,15 @@ def _parse(content: bytes, file: Path, codes: int) -> int:
             f"{file} is no NumPy file with one code ({error}). It may be cut off: unpack the annotations anew."
         ) from error
     text = str(value.item()).strip() if isinstance(value, np.ndarray) and value.size == 1 else ""
-    if not text.isdecimal():
+    code = whole_number(text)
+    if code is None or code < 0:
         raise UserError(f"{file}: expected one whole number, but got {str(value)[:60]!r}. Unpack the annotations anew.")
-    if int(text) >= codes:
+    if code >= codes:
         raise UserError(
             f"{file}: the label {text} is out of range. AffectNet's codes are 0 (neutral) to 7 (contempt), 8 none, "
             "9 uncertain and 10 no face. Unpack the annotations anew."
         )
-    return int(text)
+    return code
 
 
 def _by_number(stem: str) -> tuple[int, str]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from mfer_lightning.data.labels.image_files import listing, some
-from mfer_lightning.emotions import canonical
+from mfer_lightning.data.labels.image_files import contents, listing, some
+from mfer_lightning.emotions import EMOTIONS, canonical
 from mfer_lightning.errors import UserError
 
 #: The folder names under which each partition is found, in any case.
@@ -27,12 +28,14 @@ class ClassFolder:
         path: the folder, relative to the dataset's root.
         class_name: the class that its name means.
         images: names of the images in it, sorted.
+        left_out: the endings of files that are no images, and ``"folder"`` for each folder in it.
     """
 
     partition: str
     path: str
     class_name: str
     images: tuple[str, ...]
+    left_out: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -97,21 +100,51 @@ def scan_class_folders(root: Path, partitions: Mapping[str, str], meaning: Calla
     for partition, folder in partitions.items():
         for name in listing(root / folder)[0]:
             path = name if folder == "." else f"{folder}/{name}"
-            deeper, images = listing(root / path)
+            deeper, images, others = contents(root / path)
             if deeper and not images:
-                raise UserError(
-                    f"{root / path} was taken for the folder of one class, but it holds no images and the folders "
-                    f"{some(deeper)}. Class folders hold images: name the folder that holds train/, or the "
-                    "class folders, with dataset.root=<folder>."
-                )
+                raise _too_deep(root / path, deeper, in_part=folder != ".")
             class_name = meaning(path)
-            other = found.setdefault((partition, class_name), ClassFolder(partition, path, class_name, tuple(images)))
+            left_out = (
+                *(PurePosixPath(other).suffix.lower() or "no ending" for other in others),
+                *["folder"] * len(deeper),
+            )
+            mine = ClassFolder(partition, path, class_name, tuple(images), left_out)
+            other = found.setdefault((partition, class_name), mine)
             if other.path != path:
                 raise UserError(
                     f"{root}: the folders {other.path} and {path} both mean {class_name}. "
                     "Nothing is merged silently: put their images into one folder, or rename one."
                 )
     return list(found.values())
+
+
+def _too_deep(folder: Path, deeper: Sequence[str], in_part: bool) -> UserError:
+    """Return the error for a folder that was taken for a class, and holds folders alone."""
+    start = f"{folder} was taken for the folder of one class, but it holds no images and the folders {some(deeper)}. "
+    parts = {name for names in PARTITION_FOLDERS.values() for name in names}
+    names = [name.lower() for name in deeper]
+    if any(name in parts for name in names) or any(canonical(name) in EMOTIONS or name.isdecimal() for name in names):
+        return UserError(f"{start}Name that folder: dataset.root={folder}.")
+    if in_part or canonical(folder.name) in EMOTIONS:
+        return UserError(
+            f"{start}Images lie in the class folder itself: move those of {deeper[0]}/ and the others up into "
+            f"{folder.name}/, or write a csv with the columns path,label."
+        )
+    return UserError(
+        f"{start}Class folders hold images: name the folder that holds train/, or the class folders, with "
+        "dataset.root=<folder>."
+    )
+
+
+def left_out(folders: Sequence[ClassFolder]) -> tuple[str, ...]:
+    """Say in a sentence what class folders hold besides images; nothing where they hold nothing else."""
+    counts = Counter(what for folder in folders for what in folder.left_out)
+    if not counts:
+        return ()
+    inner = counts.pop("folder", 0)
+    words = [f"{sum(counts.values()):,} files that are no images ({', '.join(sorted(counts))})"] if counts else []
+    words += [f"{inner:,} folders inside class folders"] if inner else []
+    return (f"left out: {' and '.join(words)}",)
 
 
 def class_of(path: str, root: Path, names: Sequence[str], first: int, title: str) -> str:

@@ -1,15 +1,47 @@
-"""Folders and files of a dataset: list them, find them, check that the images of a list exist."""
+"""Folders and files of a dataset: list them, and tell images from other files."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from mfer_lightning.errors import UserError
 
-#: File name endings that are taken for images where a folder is listed.
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm", ".pgm"})
+#: File name endings of images: the one list of the readers, of ``mfer align`` and of ``mfer predict``.
+IMAGE_SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".webp", ".tif", ".tiff", ".gif"),
+    *(".ppm", ".pgm", ".pbm", ".jp2", ".j2k", ".avif", ".heic", ".heif", ".mpo"),
+)
+
+#: What operating systems and archives put beside the user's files.
+_SYSTEM = ("thumbs.db", "desktop.ini", "__macosx")
+
+
+class Contents(NamedTuple):
+    """What a folder holds, without hidden files and those of operating systems; names, sorted.
+
+    Attributes:
+        folders: in it.
+        images: by their endings.
+        others: all other files.
+    """
+
+    folders: list[str]
+    images: list[str]
+    others: list[str]
+
+
+def is_image(name: str) -> bool:
+    """Whether a file's name has the ending of an image.
+
+    Example:
+        >>> is_image("a/B.JPG"), is_image("a.csv"), is_image(".jpg")
+        (True, False, False)
+    """
+    stem, dot, ending = name.rpartition("/")[2].rpartition(".")
+    return bool(stem) and f"{dot}{ending.lower()}" in IMAGE_SUFFIXES
 
 
 def some(names: Sequence[str], n: int = 5) -> str:
@@ -52,14 +84,18 @@ def files_in(folder: Path) -> set[str]:
     return entries(folder)[1]
 
 
-def listing(folder: Path) -> tuple[list[str], list[str]]:
-    """Return the names of the folders and of the images in a folder, sorted, without hidden ones.
+def contents(folder: Path) -> Contents:
+    """Return what a folder holds; errors as :func:`entries`."""
+    folders, files = (
+        sorted(name for name in names if name[0] != "." and name.lower() not in _SYSTEM) for names in entries(folder)
+    )
+    images = [name for name in files if is_image(name)]
+    return Contents(folders, images, sorted(set(files) - set(images)))
 
-    Errors as :func:`entries`.
-    """
-    folders, files = ({n for n in names if not n.startswith(".")} for names in entries(folder))
-    images = [name for name in files if Path(name).suffix.lower() in IMAGE_SUFFIXES]
-    return sorted(folders - {"__MACOSX"}), sorted(images)
+
+def listing(folder: Path) -> tuple[list[str], list[str]]:
+    """Return the names of the folders and of the images in a folder; as :func:`contents`."""
+    return contents(folder)[:2]
 
 
 def first_folder(root: Path, names: Sequence[str]) -> str | None:
@@ -84,17 +120,3 @@ def missing_images(root: Path, paths: Iterable[str]) -> list[str]:
         if name not in listed[folder]:
             absent.append(path)
     return absent
-
-
-def check_images(root: Path, paths: Sequence[str], listed_in: Path) -> None:
-    """Check that all images of a list exist.
-
-    Raises:
-        UserError: with how many are missing and the first names.
-    """
-    absent = missing_images(root, paths)
-    if absent:
-        raise UserError(
-            f"{len(absent):,} of the {len(paths):,} images that {listed_in} names are missing under {root}: "
-            f"{some(absent)}. Unpack the images anew, or remove their rows from the list."
-        )

@@ -1,86 +1,150 @@
-"""Tables of labels: read text and csv files row by row, and check the image names in them."""
+"""Read tables of labels with pandas: every value as text, and the line that each row came from."""
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from mfer_lightning.data.labels.image_files import unreadable
+from mfer_lightning.data.labels.table_head import Head, malformed, readable_text, split_line
 from mfer_lightning.errors import UserError
 
-
-def malformed(path: Path, line: int, expected: str, got: object) -> UserError:
-    """Return the error for a row that does not read as it should."""
-    return UserError(f"{path}, line {line}: expected {expected}, but got {got!r}. Mend the row or fetch the file anew.")
+#: What a name must not have to be taken as it is.
+_UNUSUAL = re.compile(r"[:\x00]|\.\.|\./|//|/\.?$")
 
 
-@contextmanager
-def readable_text(path: Path) -> Iterator[None]:
-    """Turn the errors of reading a text file into the user's.
+@dataclass(frozen=True)
+class Table:
+    """The rows of a file that are not blank.
+
+    Args:
+        head: the file's beginning.
+        columns: position -> the stripped values of a column, one a row.
+        lines: the line of each row.
+        width: fields that each row should have.
+        form: what a row should hold, in words, for messages.
+        notes: what a user should know.
+    """
+
+    head: Head
+    columns: Mapping[int, list[str]]
+    lines: Sequence[int]
+    width: int
+    form: str
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
+    def refuse(self, row: int, expected: str, got: object) -> UserError:
+        """Return the error for a row that does not read as it should: it is too short, or else what is said."""
+        fields = split_line(self.head, self.lines[row])
+        if len(fields) < self.width:
+            return malformed(self.head.path, self.lines[row], self.form, f"{len(fields)} fields")
+        return malformed(self.head.path, self.lines[row], expected, got)
+
+
+def read_table(
+    head: Head, *, skip_header: bool, width: int | None = None, use: Sequence[int] | None = None, form: str = ""
+) -> Table:
+    """Read all rows of a table.
+
+    Args:
+        head: as :func:`read_head` returned it.
+        skip_header: whether the first row names the columns.
+        width: fields that a row should have; None: as many as the first row if that is a header, else as most.
+        use: positions of the columns to read; None: all. Others are skipped unread, whatever a row holds there.
+        form: what a row should hold, in words; ``""``: so many fields.
 
     Raises:
-        UserError: where the file cannot be read or is no text.
+        UserError: where the file cannot be read, is no table, or a row has too many fields.
     """
-    try:
-        yield
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not a text file (byte {error.start}). Fetch it anew.") from error
-    except OSError as error:
-        raise unreadable(path, error) from error
+    import pandas as pd  # it takes a third of a second, which help and messages must not cost
 
-
-def _empty(path: Path) -> UserError:
-    return UserError(f"{path} is empty. Fetch it anew: it should name the images and their labels.")
-
-
-def read_lines(path: Path) -> list[str]:
-    """Read a text file's lines.
-
-    Raises:
-        UserError: where the file cannot be read, is no text, or is empty.
-    """
+    path = head.path
+    width = width or (len(head.rows[0][1]) if skip_header else head.width)
+    form = form or f"{width} fields"
+    widest = max(len(fields) for _, fields in head.rows)
+    skipped = head.rows[0][0] if skip_header else 0
+    options = {
+        "header": None,
+        "names": range(max(width + 1, widest)),  # one more, where rows with too many fields show up
+        "index_col": False,
+        "usecols": use,
+        "dtype": str,
+        "na_filter": False,
+        "skip_blank_lines": False,  # so that rows are numbered as lines
+        "skiprows": skipped,
+        "sep": r"\s+" if head.separator == " " else head.separator,
+    }
+    if use is not None:
+        options["names"] = range(widest)
+    notes: tuple[str, ...] = ()
     with readable_text(path):
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    if not any(line.strip() for line in lines):
-        raise _empty(path)
-    return lines
-
-
-def read_csv(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Yield ``(line number, fields)`` of a csv file's rows that are not blank.
-
-    Raises:
-        UserError: where the file cannot be read, is no text, is empty, or is no csv.
-    """
-    line, empty = 0, True
-    with readable_text(path), path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file, strict=True)  # row by row: lists may have hundreds of megabytes
         try:
-            for fields in reader:
-                line = reader.line_num
-                if any(field.strip() for field in fields):
-                    empty = False
-                    yield line, fields
-        except csv.Error as error:
-            raise UserError(f"{path}, line {line + 1}: not a csv row ({error}). Fetch the file anew.") from error
-    if empty:
-        raise _empty(path)
+            try:
+                frame = pd.read_csv(path, encoding=head.encoding, **options)
+            except UnicodeDecodeError:  # further down than the head
+                if head.encoding == "utf-16":
+                    raise
+                head = head._replace(encoding="latin-1")
+                frame = pd.read_csv(path, encoding=head.encoding, **options)
+        except pd.errors.EmptyDataError:
+            return Table(head, {i: [] for i in use or range(width)}, [], width, form)
+        except pd.errors.ParserError as error:
+            raise _unparsed(path, form, str(error)) from error
+    if head.encoding == "latin-1":
+        notes = (f"{path.name} is not UTF-8 and was read as Latin-1: look at its accents",)
+    frame = frame.apply(lambda column: column.str.strip())
+    frame = frame[(frame != "").any(axis=1)]
+    lines = (frame.index + skipped + 1).tolist()
+    columns = {int(i): frame[i].tolist() for i in frame.columns}
+    for i in [i for i in columns if i >= width]:
+        too_long = next((row for row, value in enumerate(columns.pop(i)) if value), None)
+        if too_long is not None:
+            raise malformed(path, lines[too_long], form, f"{len(split_line(head, lines[too_long]))} fields")
+    return Table(head, columns, lines, width, form, notes)
 
 
-def check_name(name: str, path: Path, line: int) -> str:
-    """Return an image name of a list with ``/`` as separator.
+def _unparsed(path: Path, form: str, message: str) -> UserError:
+    """Return the error for what pandas could not read."""
+    wide = re.search(r"in line (\d+), saw (\d+)", message)
+    if wide:
+        return malformed(path, int(wide[1]), form, f"{wide[2]} fields")
+    open_quote = re.search(r"EOF inside string starting at row (\d+)", message)
+    if open_quote:
+        return UserError(
+            f"{path}, line {int(open_quote[1]) + 1}: not a csv row (a quote is opened and never closed). "
+            "Mend the row or fetch the file anew."
+        )
+    return UserError(f"{path} is no table that can be read ({message.strip()}). Mend the row or fetch the file anew.")
+
+
+def check_name(name: str, path: Path, line: int, base: Path | None = None) -> str:
+    """Return an image name of a list, relative and with ``/`` as separator.
+
+    Args:
+        name: as it is in the list.
+        path: the list, for the message.
+        line: its line.
+        base: the folder that the name is relative to; an absolute path inside it is made relative. None: no absolute
+            path is.
 
     Raises:
-        UserError: where the name would leave the dataset's folder (absolute, or with ``..``).
+        UserError: where the name would leave the folder (absolute, or with ``..``).
     """
     plain = name.strip().replace("\\", "/")
+    if base is not None and plain.startswith(("/", base.drive or "/")):
+        for inside in (base.absolute().as_posix(), base.resolve().as_posix()):
+            plain = plain.removeprefix(f"{inside.rstrip('/')}/")
+    if plain and plain[0] != "/" and not _UNUSUAL.search(plain):
+        return plain
     parts = PurePosixPath(plain).parts
     if plain.startswith("/") or ".." in parts or (parts and ":" in parts[0]) or "\0" in plain:
         raise UserError(
             f"{path}, line {line}: the image name {name!r} points outside the dataset's folder. "
-            "Names in a list must be relative and must not climb with '..'."
+            "Names in a list must lie in it and must not climb with '..'."
         )
     return str(PurePosixPath(plain)) if plain else plain  # one spelling a file: `./a.png` and `a.png` are one image
 
@@ -96,6 +160,8 @@ def check_unique(names: Sequence[str], lines: Sequence[int], path: Path) -> None
     Raises:
         UserError: naming the first repetition and both its lines.
     """
+    if len(set(names)) == len(names):
+        return
     first: dict[str, int] = {}
     for name, line in zip(names, lines, strict=True):
         if name in first:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from mfer_lightning.config.plugins import plugins_loaded
 from mfer_lightning.errors import UserError, check_choice, check_least
 from mfer_lightning.inference.checkpoint import run_folder
-from mfer_lightning.inference.dataset import dataset_config, open_dataset
+from mfer_lightning.inference.dataset import dataset_config, open_dataset, stored_config
 from mfer_lightning.inference.export.atomic_folder import check_free
 from mfer_lightning.inference.export.parity import Comparison, Faces, drawn_faces, random_faces
 from mfer_lightning.inference.match_classes import match_classes
@@ -38,7 +40,7 @@ class Exported:
 
 
 def export(
-    checkpoint: str | Path,
+    checkpoint: str | PathLike[str],
     format: str = "safetensors",
     output: str | Path | None = None,
     *,
@@ -49,11 +51,12 @@ def export(
     data: str | None = None,
     cache: str | None = None,
     loader: Mapping[str, Any] | None = None,
+    plugins: Sequence[str] = (),
 ) -> Exported:
     """Write a trained model for others.
 
     Args:
-        checkpoint: a run's folder, a ``.ckpt`` file, or a folder that ``format="safetensors"`` wrote.
+        checkpoint: a run, a run's folder, a ``.ckpt`` file, or a folder that ``format="safetensors"`` wrote.
         format: ``"safetensors"`` (Hugging Face layout) or ``"onnx"`` (runs without torch).
         output: folder to make; None: ``exports/<format>`` in the run's folder.
         replace: replace an earlier export in that folder.
@@ -63,6 +66,7 @@ def export(
         data: the data root; None: where the data were when the checkpoint was trained.
         cache: folder of decoded images; None: the default.
         loader: ``eval_batch_size`` and ``num_workers`` for reading validation faces.
+        plugins: packages of yours that the model was trained with; importing them executes their code.
 
     Returns:
         What was written.
@@ -75,7 +79,8 @@ def export(
     if quantize != "none" and format != "onnx":
         raise UserError(f"quantize={quantize} belongs to format=onnx.")
     check_least("faces", faces, 0)
-    model = read_model(checkpoint, "cpu", verify=verify)
+    with plugins_loaded(plugins):
+        model = read_model(checkpoint, "cpu", verify=verify)
     kind = format if quantize == "none" else f"{format}-{quantize}"
     folder = _default_folder(model, kind) if output is None else Path(output).expanduser()
     check_free(folder, replace=replace)
@@ -86,7 +91,8 @@ def export(
 
     size, resizes = _size(model), model.preprocess.size is not None
     loader = {"eval_batch_size": 16, "num_workers": 0} if loader is None else loader
-    validation, remark = _validation_faces(model, faces, data, cache, loader)
+    with plugins_loaded(plugins):
+        validation, remark = _validation_faces(model, faces, data, cache, loader)
     compared = [*(validation or drawn_faces(size, resizes)), random_faces(size, resizes)]
     remarks = [remark] if remark else []
     found = save_onnx(model, folder, compared, size=size, quantize=quantize, remarks=remarks, replace=replace)
@@ -120,7 +126,7 @@ def _validation_faces(
     if most == 0:
         return [], "No validation faces were read, as asked (faces=0): the cost in accuracy is not measured."
     try:
-        datamodule = open_dataset(dataset_config(None, (), model.metadata.get("config"), data), loader, cache)
+        datamodule = open_dataset(dataset_config(None, (), stored_config(model.metadata), data), loader, cache)
         split: SplitName = "val" if len(datamodule.splits.val) else "test"
         match = match_classes(model.class_names, datamodule.class_names)
         batches, labels = [], []

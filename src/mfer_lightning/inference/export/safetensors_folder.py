@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ _MOST_HEADER_BYTES = 16 << 20
 _DTYPES = ("F64", "F32", "F16", "BF16", "I64", "I32", "I16", "I8", "U8", "BOOL")
 
 
-def is_export(where: str | Path) -> bool:
+def is_export(where: str | PathLike[str]) -> bool:
     """Whether a path is a folder that :func:`write_export` wrote."""
     folder = Path(where).expanduser()
     return (folder / WEIGHTS).exists() or ((folder / CONFIG).exists() and not (folder / "checkpoints").exists())

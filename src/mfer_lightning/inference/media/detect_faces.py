@@ -15,7 +15,13 @@ from mfer_lightning.align.stored_alignment import build_stored_aligner
 from mfer_lightning.align.worker_pool import map_in_processes
 from mfer_lightning.data.images.decode import resize
 from mfer_lightning.errors import UserError, expect_choice
+from mfer_lightning.inference.media.face_quality import judge_face
 from mfer_lightning.inference.media.photos import Picture, Pixels, read_photo
+from mfer_lightning.inference.media.turned_photos import align_turned
+
+#: Messages of photos without a face.
+TRY_TURNED = "rotate=true tries the other orientations, too"
+NOT_EVEN_TURNED = "in none of the four orientations"
 
 #: Largest side of stored faces in pixels, whatever a model's file says.
 _LARGEST = 4096
@@ -29,11 +35,13 @@ class Found:
         picture: the source.
         faces: from the left to the right; None: the picture is a face itself.
         crops: the network's inputs, one a face.
+        qualities: of :data:`mfer_lightning.inference.media.face_quality.QUALITIES`, one a face.
     """
 
     picture: Picture
     faces: list[AlignedFace] | None
     crops: list[Pixels] = field(default_factory=list)
+    qualities: list[str] = field(default_factory=list)
 
     @property
     def bytes(self) -> int:
@@ -50,6 +58,7 @@ class Finder:
         aligned: pictures are faces already; no detector is built.
         faces: which faces of a picture, of :data:`mfer_lightning.align.aligner.CHOICES`.
         detector: options of the detector that win over the stored ones.
+        rotate: turn pictures without a face by 90, 180 and 270 degrees and look again.
 
     Raises:
         UserError: where the stored alignment is damaged or its detector is missing.
@@ -63,12 +72,14 @@ class Finder:
         aligned: bool = False,
         faces: str = "all",
         detector: Mapping[str, Any] | None = None,
+        rotate: bool = False,
     ) -> None:
         expect_choice("faces", faces, CHOICES)
         size = alignment.get("size")
         if size is not None and (isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= _LARGEST):
             raise UserError(f"The model says that its faces were stored at a size of {size!r} pixels: it is damaged.")
         self.size = size
+        self.rotate = rotate
         self.aligner = None if aligned else build_stored_aligner(alignment, faces=faces, detector=detector)
 
     def __call__(self, picture: Picture) -> Found:
@@ -76,9 +87,15 @@ class Finder:
         if picture.image is None:
             return Found(picture, [])
         if self.aligner is None:
-            return Found(picture, None, [self._stored(picture.image)])
-        faces = sorted(self.aligner.align(picture.image), key=lambda face: face.detection.box[0])
-        return Found(picture, faces, [self._stored(face.image) for face in faces])
+            return Found(picture, None, [self._stored(picture.image)], [judge_face(picture.image, None)])
+        faces = self.aligner.align(picture.image)
+        if not faces and self.rotate:
+            faces, picture.rotated = align_turned(self.aligner, picture.image)
+        if not faces and picture.frame is None:
+            picture.message = NOT_EVEN_TURNED if self.rotate else TRY_TURNED
+        faces.sort(key=lambda face: face.detection.box[0])
+        crops = [self._stored(face.image) for face in faces]
+        return Found(picture, faces, crops, [judge_face(face.image, face.detection.box) for face in faces])
 
     def _stored(self, crop: Pixels) -> Pixels:
         """Resize a crop to the size that the training faces were stored at, in the same way."""

@@ -8,14 +8,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mfer_lightning.align.photo_list import expand_pattern, is_pattern
+from mfer_lightning.align.photo_list import expand_pattern, is_pattern, is_side_file, refuse_address
+from mfer_lightning.data.images.heif import is_heif
+from mfer_lightning.data.labels.image_files import IMAGE_SUFFIXES
 from mfer_lightning.errors import UserError, printable
 
 #: Files with these endings count as photos by name: they get a row of results, whatever they hold.
-PHOTO_SUFFIXES = (
-    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".webp", ".tif", ".tiff", ".gif"),
-    *(".ppm", ".pgm", ".pbm", ".jp2", ".j2k", ".avif", ".heic", ".heif", ".mpo"),
-)
+PHOTO_SUFFIXES = IMAGE_SUFFIXES
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".mts", ".3gp")
 
 #: First bytes of photos, for files without a known ending.
@@ -51,18 +50,27 @@ def find_photos(source: str | Path, leave_out: Path | None = None) -> Photos:
         leave_out: the folder of the results, whose files are skipped if it lies in the source.
 
     Raises:
-        UserError: where there is no such file or folder, or no photo in it.
+        UserError: where there is no such file or folder, or no photo in it, or the source is an address.
     """
+    refuse_address(source)
     path = Path(source).expanduser()
     if path.is_dir():
-        photos, others = [], Counter[str]()
+        photos, videos, others = [], [], Counter[str]()
         for file in _walk(path, leave_out):
-            if file.is_symlink() and file.is_dir():
+            if is_side_file(file.relative_to(path)):
+                others["side files of macOS"] += 1
+            elif file.is_symlink() and file.is_dir():
                 others["linked folders"] += 1
             elif file.suffix.lower() in PHOTO_SUFFIXES or _looks_like_photo(file):
                 photos.append(file)
             else:
+                videos += [file] if file.suffix.lower() in VIDEO_SUFFIXES else []
                 others[printable(file.suffix.lower()) or "without an ending"] += 1
+        if videos and not photos:
+            number = "a video" if len(videos) == 1 else f"{len(videos):,} videos"
+            raise UserError(
+                f"source={shown(path)} holds no photos, but {number}. Give one at a time: source={shown(videos[0])}"
+            )
         if not photos:
             there = f"{sum(others.values())} other files ({', '.join(sorted(others))})" if others else "no files"
             raise UserError(f"source={shown(path)} holds no photos, but {there}.")
@@ -71,7 +79,7 @@ def find_photos(source: str | Path, leave_out: Path | None = None) -> Photos:
         return Photos(path.parent, (path,))
     if is_pattern(source):
         anchor, matches = expand_pattern(path)
-        files = tuple(f for f in matches if not f.is_dir())
+        files = tuple(f for f in matches if not f.is_dir() and not is_side_file(f.relative_to(anchor)))
         if not files:
             raise UserError(f"source={source}: no file is called so.")
         return Photos(anchor, files)
@@ -108,7 +116,7 @@ def _looks_like_photo(file: Path) -> bool:
         return False
     try:
         with file.open("rb") as opened:
-            start = opened.read(16)
+            start = opened.read(64)
     except OSError:
         return False
-    return start.startswith(_MARKS) or (start[:4] == b"RIFF" and start[8:12] == b"WEBP")
+    return start.startswith(_MARKS) or is_heif(start) or (start[:4] == b"RIFF" and start[8:12] == b"WEBP")

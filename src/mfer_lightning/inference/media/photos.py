@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from mfer_lightning.data.images.decode import DAMAGE, to_rgb
+from mfer_lightning.data.images.heif import prepare_for
 from mfer_lightning.errors import expect_choice
 from mfer_lightning.inference.media.photo_files import find_photos, shown
 from mfer_lightning.inference.results import NOT_AN_IMAGE, OK, TOO_LARGE, UNREADABLE
@@ -39,11 +40,12 @@ class Picture:
         path: its name; None for an array.
         image: (H,W,3) uint8 RGB, upright; None where it could not be read.
         status: of :data:`mfer_lightning.inference.results.STATUSES`; ``"ok"`` means that there is an image.
-        message: why there is none, in a sentence.
+        message: why there is none, or no face in it, in a sentence.
         width: in pixels, as far as known.
         height: likewise.
         frame: number in a video.
         time: of the frame, in seconds.
+        rotated: degrees clockwise by which it was turned until faces were found; None: not at all.
     """
 
     path: str | None = None
@@ -54,6 +56,7 @@ class Picture:
     height: int = 0
     frame: int | None = None
     time: float | None = None
+    rotated: int | None = None
 
 
 def of_image(image: Pixels, path: str | None = None, **where: Any) -> Picture:
@@ -87,10 +90,11 @@ def read_photo(path: Path, most_pixels: int = MOST_PIXELS) -> Picture:
 
 
 def _decode(file: Any, name: str | None, most_pixels: int) -> Picture:
-    width = height = 0
+    width, height, heif = 0, 0, False
     Image.init()
-    formats = [name for name in FORMATS if name in Image.OPEN]
     try:
+        heif = prepare_for(file)
+        formats = [name for name in FORMATS if name in Image.OPEN]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about size, which is bounded here, and odd tags
             with Image.open(file, formats=formats) as image:
@@ -99,11 +103,15 @@ def _decode(file: Any, name: str | None, most_pixels: int) -> Picture:
                 if width * height * heavy > most_pixels:
                     return _too_large(name, width, height, most_pixels // heavy)
                 return of_image(to_rgb(image), name)
+    except ImportError as error:
+        return Picture(name, status=UNREADABLE, message=str(error))
     except Image.DecompressionBombError as error:
         count = next(iter(re.findall(r"\d{6,}", str(error))), "")
         pixels = f"{int(count):,} pixels" if count else "its pixels"
         return Picture(name, status=TOO_LARGE, message=f"{pixels} are more than the {most_pixels:,} that are decoded")
     except UnidentifiedImageError:
+        if heif:
+            return Picture(name, status=UNREADABLE, message="it is damaged or cut off")
         return Picture(name, status=NOT_AN_IMAGE, message="its content is no image that can be read")
     except MemoryError:
         return Picture(name, None, TOO_LARGE, "there is not enough memory to decode it", width, height)

@@ -24,8 +24,13 @@ os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # errors become rows of t
 
 _OPTIONS = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
 
-#: Containers may promise a few frames more than they hold. Below this share a video counts as cut off.
+#: Containers may promise a few frames more than they hold. Below this share, of frames and of time, a video counts as
+#: cut off. Where a container does not say how many frames it holds, OpenCV takes its length times its rate, which for
+#: videos of variable frame rate may be any number: screen and browser recordings say 1000 a second.
 _CUT_OFF = 0.95
+
+#: Frames a second of a copy of a video whose own rate is above the second number, which no camera has.
+_USUAL_RATE, _HIGHEST_RATE = 60.0, 240.0
 
 
 def is_camera(source: str) -> bool:
@@ -48,7 +53,7 @@ class Frames:
     """Frames of a video or a camera.
 
     After the last frame ``message`` explains in a sentence why there were no more, where it was not the end. ``rate``
-    is the number of frames a second that are returned, as far as known.
+    is the number of frames a second that are returned, as far as known; of variable frame rates the largest.
 
     Args:
         source: a file, or a camera's number.
@@ -87,14 +92,14 @@ class Frames:
         self.own_rate = own if math.isfinite(own) and 0 < own <= 1000 else 25.0
         self.rate = self.own_rate if fps is None else min(fps, self.own_rate)
         self.promised = max(0, int(_finite(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))))
+        self.length = self.promised / own if math.isfinite(own) and own > 0 else 0.0  # seconds
 
     @property
     def expected(self) -> int | None:
         """Number of frames to expect, as far as the file says; None for a camera."""
         if self.live or not self.promised:
             return None
-        length = self.promised / self.own_rate
-        return max(1, round(min(length, self.seconds or length) * self.rate))
+        return max(1, round(min(self.length, self.seconds or self.length) * self.rate))
 
     def __iter__(self) -> Iterator[Picture]:
         """Read frame after frame; those between the wanted ones are not decoded."""
@@ -124,7 +129,7 @@ class Frames:
             if self.seconds is not None and time >= self.seconds:
                 return
             if self.fps is None or time >= due - 0.5 / self.own_rate:
-                due = max(due + 1 / self.fps, time) if self.fps else time
+                due = _next_due(due, time, self.fps) if self.fps else time
                 good, frame = self._capture.retrieve()
                 if good and frame is not None:
                     image = np.ascontiguousarray(_three(frame)[:, :, ::-1])
@@ -135,8 +140,9 @@ class Frames:
             self.message = "it holds no frame that can be read"
         elif self.live:
             self.message = "the camera gave no more pictures"
-        elif number < _CUT_OFF * self.promised - 2:
-            self.message = f"it is cut off: of {self.promised:,} frames {number:,} could be read"
+        elif number < _CUT_OFF * self.promised - 2 and last < _CUT_OFF * self.length - 2 / self.own_rate:
+            shown = f"of {self.length:,.1f} seconds {last:,.1f} could be read ({number:,} frames)"
+            self.message = f"it is cut off, or its last picture stands still: {shown}"
 
     def _time(self, number: int, last: float) -> float:
         """Return the time of the frame by the file, or by counting where the file's times do not increase."""
@@ -148,18 +154,40 @@ class Frames:
 def video_writer(path: Path, rate: float, width: int, height: int) -> Iterator[Any]:
     """Open an MPEG-4 file that appears whole when the block ends, and yield a function that takes (H,W,3) RGB frames.
 
+    The function's second argument is the time of the frame in seconds. OpenCV writes constant rates only: so a frame is
+    repeated until the next one is due, and left out where the one before it is due at the same time. Without times all
+    frames are written once.
+
+    Args:
+        path: the file.
+        rate: frames a second.
+        width: of the frames in pixels.
+        height: likewise.
+
     Raises:
         UserError: where this OpenCV cannot write videos, or the folder cannot be written to.
     """
+    rate = rate if rate <= _HIGHEST_RATE else _USUAL_RATE
+    written, first, latest = 0, 0.0, np.zeros((height, width, 3), np.uint8)
     with atomic_path(path) as temporary:
         writer = cv2.VideoWriter(str(temporary), cv2.VideoWriter.fourcc(*"mp4v"), rate, (width, height))
         if not writer.isOpened():
             raise UserError(f"{path} cannot be written: this OpenCV has no MPEG-4 encoder. Leave out annotate=true.")
 
-        def write(frame: NDArray[np.uint8]) -> None:
+        def write(frame: NDArray[np.uint8], time: float | None = None) -> None:
+            nonlocal written, first, latest
+            if not written:
+                first = time or 0.0
+            due = written if time is None else round((time - first) * rate)
+            if due < written:
+                return
+            for _ in range(due - written):
+                writer.write(latest)
             if frame.shape[:2] != (height, width):
                 frame = np.asarray(cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
-            writer.write(np.ascontiguousarray(frame[:, :, ::-1]))
+            latest = np.ascontiguousarray(frame[:, :, ::-1])
+            writer.write(latest)
+            written = due + 1
 
         try:
             yield write
@@ -185,6 +213,16 @@ def _open_loudly(source: str | Path | int) -> Any:
         return cv2.VideoCapture(str(Path(source).expanduser()), cv2.CAP_FFMPEG)  # others read % as a pattern
     finally:
         os.environ.pop(_OPTIONS) if before is None else os.environ.update({_OPTIONS: before})
+
+
+def _next_due(due: float, time: float, fps: float) -> float:
+    """Return when the next frame is wanted: on the grid of ``fps``, which begins anew after a gap.
+
+    Example:
+        >>> _next_due(0.4, 0.41, 5.0).__round__(2), _next_due(0.4, 3.0, 5.0)
+        (0.6, 3.2)
+    """
+    return due + 1 / fps if time < due + 1 / fps else time + 1 / fps
 
 
 def _finite(value: float) -> float:

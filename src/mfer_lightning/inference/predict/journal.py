@@ -9,12 +9,13 @@ import csv
 import json
 from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import AbstractContextManager
+from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
 
 from mfer_lightning.errors import FORMULA, UserError
 from mfer_lightning.files import atomic_path, changed_settings, drop_partial_line
-from mfer_lightning.inference.results import STATUSES, Prediction, columns
+from mfer_lightning.inference.results import STATUSES, Prediction, Predictions, columns
 
 LINES, TABLE, SETTINGS = "predictions.jsonl", "predictions.csv", "predict.json"
 
@@ -145,3 +146,21 @@ class Journal(AbstractContextManager["Journal"]):
 def _no_formula(path: str | None) -> str | None:
     """Write a path so that no spreadsheet takes it for a formula; it stays a path to the same file."""
     return f"./{path}" if path is not None and path.startswith(FORMULA) else path
+
+
+class FolderPredictions(Predictions):
+    """The predictions in an output folder, read when they are first asked for.
+
+    Args:
+        journal: of the folder.
+        notes: remarks on all of them.
+    """
+
+    def __init__(self, journal: Journal, notes: Sequence[str] = ()) -> None:
+        self._journal = journal
+        self.folder = journal.folder
+        self.notes = tuple(notes)
+
+    @cached_property
+    def _items(self) -> tuple[Prediction, ...]:  # type: ignore[override]
+        return tuple(self._journal.predictions())

@@ -15,10 +15,11 @@ from mfer_lightning.figures.annotate import Mark, write_picture
 from mfer_lightning.figures.annotate import annotate as draw_marks
 from mfer_lightning.files import make_folder, remove_leftovers
 from mfer_lightning.inference.media.detect_faces import find_in_files
+from mfer_lightning.inference.media.face_quality import GOOD
 from mfer_lightning.inference.media.photo_files import Photos
 from mfer_lightning.inference.predict.journal import Journal, Stamp, stamp_of
 from mfer_lightning.inference.predictor import Predictor
-from mfer_lightning.inference.results import NO_FACE, OK, Prediction
+from mfer_lightning.inference.results import NO_FACE, OK, Face, Prediction
 from mfer_lightning.reporting.terminal.predictions import count, print_summary
 from mfer_lightning.sweeps.lock import run_lock
 
@@ -37,7 +38,7 @@ def predict_photos(
     retry: bool,
     most_pixels: int,
     workers: int,
-) -> None:
+) -> Journal:
     """Predict the photos that an earlier start has not, and print a summary.
 
     Args:
@@ -45,11 +46,14 @@ def predict_photos(
         photos: what to look at.
         output: folder of the results.
         settings: what the predictions depend on.
-        looks: ``aligned``, ``faces`` and ``detector`` of :meth:`Predictor.finder`.
+        looks: ``aligned``, ``faces``, ``detector`` and ``rotate`` of :meth:`Predictor.finder`.
         annotate: draw boxes and emotions into copies of the photos.
         retry: try again the photos that could not be read.
         most_pixels: larger photos are not decoded.
         workers: processes that read photos and find faces.
+
+    Returns:
+        What the folder holds.
 
     Raises:
         UserError: where the folder holds predictions of something else, or cannot be written to.
@@ -85,6 +89,7 @@ def predict_photos(
             words = ", ".join(f"{n:,} {ending}" for ending, n in sorted(photos.left_alone.items()))
             total = sum(photos.left_alone.values())
             print(f"Left alone, no photos by name or content: {count(total, 'files')} ({words}).")
+    return journal
 
 
 def _left(photos: Photos, journal: Journal, *, retry: bool) -> tuple[dict[str, tuple[Path, Stamp]], set[str]]:
@@ -109,7 +114,13 @@ def _left(photos: Photos, journal: Journal, *, retry: bool) -> tuple[dict[str, t
 
 def marks(prediction: Prediction) -> list[Mark]:
     """Return what to draw of each face of a photo."""
-    return [(f.box, "" if f.track is None else f"person {f.track}", f.shown) for f in prediction.faces]
+    return [(face.box, _name(face), face.shown) for face in prediction.faces]
+
+
+def _name(face: Face) -> str:
+    """Name the person and the mark of a face, as far as it has them."""
+    person = "" if face.track is None else f"person {face.track}"
+    return ", ".join(filter(None, (person, "" if face.quality in (None, GOOD) else face.quality)))
 
 
 def _copy(output: Path, key: str) -> Path:

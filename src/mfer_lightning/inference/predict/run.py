@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +15,19 @@ from mfer_lightning.inference.load import load_model
 from mfer_lightning.inference.media.photo_files import find_photos
 from mfer_lightning.inference.media.photos import MOST_PIXELS
 from mfer_lightning.inference.media.video import Frames, is_camera, is_video
+from mfer_lightning.inference.predict.journal import FolderPredictions
 from mfer_lightning.inference.predict.photo_run import predict_photos
 from mfer_lightning.inference.predict.video_run import predict_video
+from mfer_lightning.inference.predictor import Predictor
+from mfer_lightning.inference.results import Predictions
 from mfer_lightning.views import check_shift
 
 FACES = ("all", "largest", "surest", "central")
 
 
 def predict(
-    checkpoint: str | Path,
-    source: str,
+    source: Any,
+    checkpoint: str | PathLike[str] | Predictor,
     output: str | Path | None = None,
     *,
     aligned: bool = False,
@@ -31,6 +35,7 @@ def predict(
     detector: Mapping[str, Any] | None = None,
     flip: bool | None = None,
     shift: float | None = None,
+    rotate: bool = False,
     annotate: bool = False,
     retry: bool = False,
     max_pixels: int = MOST_PIXELS,
@@ -43,18 +48,24 @@ def predict(
     smooth: float = 0.5,
     seconds: float | None = None,
     timelines: int = 12,
-) -> Path:
-    """Predict the emotions of every face, and print a summary. A second start continues where the first one ended.
+    plugins: Sequence[str] = (),
+) -> Predictions:
+    """Predict the emotions of every face of photos, a video or a camera.
+
+    Of files the results are written into a folder and summarised; a second start continues where the first one ended.
 
     Args:
-        checkpoint: a run's folder, a checkpoint, or what ``mfer export`` wrote.
-        source: a photo, a folder with everything below it, a pattern, a video, or a camera's number.
+        source: a photo, a folder with everything below it, a pattern, a video, or a camera's number; or pictures in
+            memory, as :meth:`.Predictor.predict` takes them, of which nothing is written.
+        checkpoint: a run, a run's folder, a checkpoint, what ``mfer export`` wrote, or a loaded model, which keeps its
+            own batch size, views, device and precision.
         output: folder of the results; None: ``predictions/<name of the source>``.
         aligned: the pictures are faces already, aligned as in training.
         faces: which faces of a photo, of :data:`FACES`.
         detector: options of the detector that win over the checkpoint's.
         flip: average with the mirrored face; None: as the checkpoint says.
         shift: average with four shifted copies; None: as the checkpoint says.
+        rotate: turn photos without a face by 90, 180 and 270 degrees and look again.
         annotate: draw boxes and emotions into copies of the photos, or into a video.
         retry: try again the photos that an earlier start could not read.
         max_pixels: larger photos are not decoded.
@@ -67,9 +78,10 @@ def predict(
         smooth: seconds over which a person's emotions are averaged in a video; 0: not at all.
         seconds: stop a video after these; None: at its end.
         timelines: figures of the people who are seen longest in a video.
+        plugins: packages of yours that the model was trained with; importing them executes their code.
 
     Returns:
-        The folder of the results.
+        One prediction a photo or frame; of files ``.folder`` is where they were written.
 
     Raises:
         UserError: for illegal options, a source that is not there, or a folder that holds something else.
@@ -85,16 +97,24 @@ def predict(
         if rate is not None and not 0 < rate < math.inf:
             raise UserError(f"video.{option}={rate}: the value must be above 0, or null.")
 
+    if rotate and aligned:
+        raise UserError("rotate=true looks for faces, which aligned=true does not: leave out one of them.")
+    looks: dict[str, Any] = {"aligned": aligned, "faces": faces, "detector": dict(detector or {}), "rotate": rotate}
+    opening: dict[str, Any] = {"flip": flip, "shift": shift, "precision": precision, "verify": verify}
+    opening["plugins"] = plugins
+    if not isinstance(source, (str, PathLike)):
+        if output is not None or annotate:
+            raise UserError("Pictures in memory are predicted in memory: leave output and annotate out, or save them.")
+        model = _opened(checkpoint, device, batch_size, opening)
+        return model.predict(source, max_pixels=max_pixels, **looks)
+    source = fspath(source)
     folder = _default_output(source) if output is None else Path(output).expanduser()
     path = Path(source).expanduser()
     if path.is_dir() and folder.resolve() == path.resolve():
         raise UserError(f"output={folder} is the folder of the photos themselves: choose another one.")
     watched = is_camera(source) or is_video(source)
     photos = None if watched else find_photos(source, leave_out=folder)
-    looks: dict[str, Any] = {"aligned": aligned, "faces": faces, "detector": dict(detector or {})}
-    model = load_model(
-        checkpoint, device, batch_size=batch_size, flip=flip, shift=shift, precision=precision, verify=verify
-    )
+    model = _opened(checkpoint, device, batch_size, opening)
     model.finder(**looks)
     for note in () if aligned else model.notes:
         print(f"Note: {note}.", flush=True)
@@ -102,10 +122,11 @@ def predict(
     settings = {
         "source": str(path.resolve()) if path.exists() else source,
         "model": model.classifier.identity(),
-        "checkpoint": str(checkpoint),
+        "checkpoint": "in memory" if isinstance(checkpoint, Predictor) else fspath(checkpoint),
         "class_names": list(model.class_names),
         "alignment": None if aligned else model.alignment,
         **looks,
+        "rotate": rotate or None,  # folders of earlier versions do not have it
         "flip": flip,
         "shift": shift,
         "precision": precision,
@@ -116,11 +137,20 @@ def predict(
     if photos is None:
         camera = int(source) if is_camera(source) else source
         frames = Frames(camera, fps=fps, seconds=seconds, most_pixels=max_pixels)
-        predict_video(model, frames, folder, settings, looks, annotate=annotate, smooth=smooth, timelines=timelines)
+        drawn: dict[str, Any] = {"annotate": annotate, "smooth": smooth, "timelines": timelines}
+        journal = predict_video(model, frames, folder, settings, looks, **drawn)
     else:
         further: dict[str, Any] = {"annotate": annotate, "retry": retry, "workers": workers}
-        predict_photos(model, photos, folder, settings, looks, most_pixels=max_pixels, **further)
-    return folder
+        journal = predict_photos(model, photos, folder, settings, looks, most_pixels=max_pixels, **further)
+    return FolderPredictions(journal, () if aligned else model.notes)
+
+
+def _opened(
+    checkpoint: str | PathLike[str] | Predictor, device: str, batch_size: int, opening: Mapping[str, Any]
+) -> Predictor:
+    if isinstance(checkpoint, Predictor):
+        return checkpoint
+    return load_model(checkpoint, device, batch_size=batch_size, **opening)
 
 
 def _default_output(source: str) -> Path:

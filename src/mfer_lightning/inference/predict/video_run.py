@@ -43,7 +43,7 @@ def predict_video(
     annotate: bool,
     smooth: float,
     timelines: int,
-) -> None:
+) -> Journal:
     """Predict a video or a camera's pictures, and print a summary.
 
     A finished video is not predicted again. An interrupted one is begun anew, since who is who depends on all frames
@@ -54,10 +54,13 @@ def predict_video(
         frames: of the video or camera.
         output: folder of the results.
         settings: what the predictions depend on.
-        looks: ``aligned``, ``faces`` and ``detector`` of :meth:`Predictor.stream`.
+        looks: ``aligned``, ``faces``, ``detector`` and ``rotate`` of :meth:`Predictor.stream`.
         annotate: draw boxes and emotions into a copy of the video.
         smooth: seconds over which a person's emotions are averaged.
         timelines: figures of the people who are seen longest.
+
+    Returns:
+        What the folder holds.
 
     Raises:
         UserError: where the source cannot be read, or the folder holds predictions of something else.
@@ -72,7 +75,7 @@ def predict_video(
             with Journal(output, settings, model.class_names, video=True) as journal:
                 print("This video was done before.")
                 print_summary(journal.predictions(), model.class_names, output, 0.0, 0, what="frames")
-            return
+            return journal
         (output / SUMMARY).unlink(missing_ok=True)
         started = perf_counter()
         with Journal(output, settings, model.class_names, video=True, afresh=True) as journal:
@@ -82,6 +85,7 @@ def predict_video(
             journal.predictions(), model.class_names, output, perf_counter() - started, predicted, what="frames"
         )
         write_json(output / SUMMARY, {"source": stamp, **counts})
+    return journal
 
 
 def _watch(
@@ -99,7 +103,7 @@ def _watch(
     waiting = 1 if frames.live else min(MOST_WAITING, _FRAMES_WAITING)
     with ExitStack() as stack, Progress(transient=True) as bar:
         task = bar.add_task(frames.name if frames.live else "frames", total=frames.expected)
-        write: Callable[[Any], None] | None = None
+        write: Callable[..., None] | None = None
         try:
             for picture, prediction, _ in model.stream(frames, keep_image=annotate, most_waiting=waiting, **looks):
                 faces = tracker.update(prediction.faces, float(picture.time or 0.0))
@@ -109,7 +113,7 @@ def _watch(
                     if write is None:
                         path = output / "annotated.mp4"
                         write = stack.enter_context(video_writer(path, frames.rate, picture.width, picture.height))
-                    write(draw_marks(picture.image, marks(prediction)))
+                    write(draw_marks(picture.image, marks(prediction)), picture.time)
                 count += 1
                 bar.advance(task)
         except KeyboardInterrupt:

@@ -187,7 +187,7 @@ class Backbone(nn.Module):
         except (AttributeError, AssertionError, TypeError) as error:
             raise UserError(
                 "trainer.checkpointing=true: timm cannot checkpoint this backbone. Use a smaller loader.batch_size "
-                "with trainer.accumulate instead."
+                "with trainer.accumulate_grad_batches instead."
             ) from error
         for path in self._wrapped:  # timm sets the attribute of the wrapper
             stage = self.model.get_submodule(path).stage

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from mfer_lightning.config.augment_forms import with_transforms
-from mfer_lightning.config.former_names import with_first_names
+from mfer_lightning.config.former_names import with_first_names, with_options_of_today
 from mfer_lightning.errors import UserError
-from mfer_lightning.sweeps.identity import IRRELEVANT
+from mfer_lightning.sweeps.identity import IRRELEVANT, LATER
 
 #: A configuration as dotted names and values in words.
 Flat = Mapping[str, str]
@@ -76,7 +76,7 @@ def flatten(config: Mapping[str, Any]) -> dict[str, str]:
         >>> flatten({"loss": {"name": "dsf", "feature": None}, "seed": 3, "paths": {"runs": "runs"}})
         {'loss.name': 'dsf', 'loss.feature': 'none'}
     """
-    config = with_first_names({**config, **_augment_written_out(config)})
+    config = with_options_of_today(with_first_names({**config, **_augment_written_out(config)}))
     found: dict[str, str] = {}
     paths = config.get("paths")
     data = str(paths.get("data", "")) if isinstance(paths, Mapping) else ""
@@ -94,6 +94,12 @@ def flatten(config: Mapping[str, Any]) -> dict[str, str]:
                 found[dotted] = in_words(value)
 
     walk(config, "")
+    for dotted, value in LATER.items():  # as if runs of earlier versions had said so
+        group = dotted.partition(".")[0]
+        if group != dotted and isinstance(config.get(group), Mapping):
+            found.setdefault(dotted, in_words(value))
+        elif found.get(dotted) == in_words(value):
+            del found[dotted]
     return found
 
 

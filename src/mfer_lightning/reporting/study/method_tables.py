@@ -92,7 +92,9 @@ def main_table(section: Section, metric: str) -> Table:
 
 def further_table(section: Section) -> Table:
     """Make the table of the metrics beyond accuracy."""
-    present = {name: form for name, form in FURTHER.items() if any(m.figures(name) for m in section.methods)}
+    named = {name for m in section.methods for run in m.runs for name in run.result["metrics"]}  # by metrics=
+    forms = FURTHER | {name: (name, 1.0, 3) for name in sorted(named - FURTHER.keys() - SHARES.keys())}
+    present = {name: form for name, form in forms.items() if any(m.figures(name) for m in section.methods)}
 
     def row(method: Method) -> MethodRow:
         found = {name: method.figures(name) for name in present}

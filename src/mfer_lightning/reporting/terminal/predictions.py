@@ -27,7 +27,7 @@ class Item(Protocol):
 
     @property
     def faces(self) -> Sequence[Any]:
-        """With ``label`` each."""
+        """With ``label`` and ``quality`` each."""
         ...
 
     def to_dict(self) -> Mapping[str, Any]:
@@ -62,10 +62,15 @@ def print_summary(
     console = console or Console()
     statuses: Counter[str] = Counter()
     emotions: Counter[str] = Counter(dict.fromkeys(class_names, 0))
+    marked: Counter[str] = Counter()
+    faceless: Counter[str] = Counter()
     troubles: list[Item] = []
     for item in items:
         statuses[item.status] += 1
         emotions.update(face.label for face in item.faces)
+        marked.update(face.quality for face in item.faces if face.quality not in (None, "good"))
+        if item.status == "no face" and (message := item.to_dict()["message"]):
+            faceless[message] += 1
         if item.status not in ("ok", "no face") and len(troubles) < MOST_TROUBLES:
             troubles.append(item)
     total, faces = sum(statuses.values()), sum(emotions.values())
@@ -75,6 +80,11 @@ def print_summary(
     if faces:
         shares = ", ".join(f"{name} {n:,} ({n / faces:.0%})" for name, n in emotions.most_common() if n)
         console.print(f"{count(faces, 'faces')}: {shares}.")
+    if marked:
+        words = ", ".join(f"{n:,} {mark}" for mark, n in marked.most_common())
+        console.print(f"Less to be trusted: {count(sum(marked.values()), 'faces')} ({words}; column quality).")
+    for message, n in faceless.items():
+        console.print(f"No face in {count(n, what)}: {message}.")
     for item in troubles:
         plain = item.to_dict()
         words = printable(f"  {plain['path']}: {item.status}, {plain['message']}")

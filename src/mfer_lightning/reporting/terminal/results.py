@@ -170,6 +170,8 @@ def _overall_table(result: Mapping[str, Any]) -> Table:
             words = "–" if value is None else f"{value:.4f}"
             ends = intervals.get(key)
             table.add_row(title, _share(value) if unit == "%" else words, unit + _interval(ends, unit))
+    for key in sorted(metrics.keys() - _OVERALL.keys() - {"accuracy"}):  # of metrics=
+        table.add_row(escape(key), "–" if metrics[key] is None else f"{metrics[key]:.4f}", "")
     return table
 
 

@@ -61,7 +61,7 @@ def print_start(
     table.add_row("loss", f"{config['loss']['name']}" + _weight(config["loss"]))
     table.add_row(
         "training",
-        f"{config['trainer']['max_epochs']} epochs, batch {config['loader']['batch_size']}, "
+        f"{_length(config['trainer'])}, batch {config['loader']['batch_size']}, "
         f"{config['optimizer']['name']} {config['optimizer']['lr']:g}, {config['scheduler']['name']}, {precision}, "
         f"seed {config['seed']}",
     )
@@ -69,6 +69,17 @@ def print_start(
     console.print(table, highlight=False, soft_wrap=False)
     for note in datamodule.notes:
         console.print(f"[yellow]note[/yellow] {escape(note)}", highlight=False)
+
+
+def _length(trainer: Mapping[str, Any]) -> str:
+    """Say how long a run is in the words of its options.
+
+    Example:
+        >>> _length({"max_epochs": None, "max_steps": 20000}), _length({"max_epochs": 3})
+        ('20,000 steps', '3 epochs')
+    """
+    limits = ((trainer["max_epochs"], "epochs"), (trainer.get("max_steps"), "steps"))
+    return ", at most ".join(f"{n:,} {what}" for n, what in limits if n is not None and n > 0)
 
 
 def _weight(loss: Mapping[str, Any]) -> str:

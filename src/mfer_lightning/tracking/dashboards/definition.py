@@ -16,6 +16,7 @@ import wandb_workspaces.reports.v2 as wr
 import wandb_workspaces.workspaces as ws
 
 from mfer_lightning.tracking import names
+from mfer_lightning.tracking.choice import chosen_loggers
 from mfer_lightning.tracking.dashboards import tables
 from mfer_lightning.tracking.dashboards.charts import BAR_FIELDS, CHARTS, HEAT_FIELDS
 from mfer_lightning.tracking.dashboards.runs import FinishedRun, by_protocol
@@ -158,7 +159,7 @@ def _panels(runs: Sequence[FinishedRun], split: str, entity: str) -> dict[str, l
     pictures = [names.picture(name) for name in names.FIGURES]
     if any(run.config["evaluation"]["embedding_points"] for run in runs):
         pictures.append(names.picture(names.EMBEDDING))
-    if any(run.config["logger"].get("images") for run in runs):
+    if any(chosen_loggers(run.config["logger"]).get("wandb", {}).get("images") for run in runs):
         pictures.append(names.EXAMPLE_GRID)
     classes = dict.fromkeys(name for run in runs for name in run.result["class_names"])
     accuracy = names.figure(split, "accuracy")

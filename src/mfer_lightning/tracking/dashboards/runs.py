@@ -10,6 +10,7 @@ from typing import Any
 from mfer_lightning.errors import UserError
 from mfer_lightning.evaluation.runs import RESULT, StoredResult, find_results
 from mfer_lightning.tracking import names
+from mfer_lightning.tracking.choice import chosen_loggers
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +41,7 @@ class FinishedRun(StoredResult):
     @property
     def at_wandb(self) -> bool:
         """Whether it was logged to W&B, online or offline."""
-        return bool(self.config["logger"]["name"] == "wandb")
+        return "wandb" in chosen_loggers(self.config["logger"])
 
 
 def read_runs(places: Sequence[str], setting: Callable[[Mapping[str, Any]], str]) -> list[FinishedRun]:

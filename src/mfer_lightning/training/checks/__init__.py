@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mfer_lightning.config.schema import Train, check_known
+from mfer_lightning.tracking.loggers import check_loggers
 from mfer_lightning.training.checks.combinations import check_combinations
 from mfer_lightning.training.checks.hardware import check_hardware
 from mfer_lightning.training.checks.values import check_values
@@ -29,5 +30,6 @@ def check_config(config: Mapping[str, Any]) -> None:
     """
     check_known(config, Train)
     check_values(config)
+    check_loggers(config["logger"])
     check_combinations(config)
     check_hardware(config)

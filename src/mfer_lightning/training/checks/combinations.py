@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mfer_lightning.config.instantiate import locate
+from mfer_lightning.config.precision import configured_precision
 from mfer_lightning.data.datasets.registry import (
     dataset_info,
     find_dataset,
@@ -15,8 +16,13 @@ from mfer_lightning.data.datasets.registry import (
 )
 from mfer_lightning.data.targets import TARGET_KINDS
 from mfer_lightning.errors import UserError
+from mfer_lightning.optim import unused_options
+from mfer_lightning.optim.schedules import READERS
 
 Config = Mapping[str, Any]
+
+#: Epochs of a run whose length is given in steps.
+_ENDLESS = 10**9
 
 
 def check_combinations(config: Config) -> None:
@@ -29,7 +35,7 @@ def check_combinations(config: Config) -> None:
         UserError: naming both options and the way out.
     """
     _check_target(config)
-    for parts in (_protocol, _optimizer, _freezing):
+    for parts in (_length, _protocol, _optimizer, _freezing):
         for impossible, message in parts(config):
             if impossible:
                 raise UserError(message)
@@ -83,6 +89,26 @@ def _default_target(dataset: Config) -> str | None:
     return None if known is None else known.target
 
 
+def _length(config: Config) -> Iterator[tuple[bool, str]]:
+    trainer = config["trainer"]
+    epochs, interval = trainer["max_epochs"], trainer["val_check_interval"]
+    yield (
+        epochs in (None, -1) and trainer["max_steps"] == -1,
+        f"trainer.max_epochs={'null' if epochs is None else epochs} leaves the run without an end, and schedules need "
+        "one: give trainer.max_steps=..., or a number of epochs.",
+    )
+    yield (
+        trainer["check_val_every_n_epoch"] is None and not isinstance(interval, int),
+        "trainer.check_val_every_n_epoch=null counts batches across epochs: say after how many there is a validation, "
+        "e.g. trainer.val_check_interval=1000.",
+    )
+    yield (
+        bool(trainer["benchmark"]) and bool(trainer["deterministic"]),
+        "trainer.benchmark=true lets cuDNN choose its operators by speed, which may differ at each start: add "
+        "trainer.deterministic=false, or leave it out.",
+    )
+
+
 def _protocol(config: Config) -> Iterator[tuple[bool, str]]:
     dataset = config["dataset"]
     named = dataset.get("protocol")
@@ -96,6 +122,14 @@ def _protocol(config: Config) -> Iterator[tuple[bool, str]]:
         f"{said}, so there is nothing to stop early by: use early_stopping=none, or another protocol.",
     )
     yield (
+        last and config["scheduler"]["name"] == "plateau",
+        f"{said}, so there is no plateau to see: use another schedule, or another protocol.",
+    )
+    yield (
+        last and config.get("monitor") is not None,
+        f"{said}, so nothing is selected by monitor={config.get('monitor')}: leave it out, or use another protocol.",
+    )
+    yield (
         last and bool(config["track_test"]),
         f"{said}, beside which the test set could be tracked: use track_test=false, or another protocol.",
     )
@@ -104,12 +138,18 @@ def _protocol(config: Config) -> Iterator[tuple[bool, str]]:
 def _optimizer(config: Config) -> Iterator[tuple[bool, str]]:
     optimizer, trainer = config["optimizer"], config["trainer"]
     sam = optimizer["sam_rho"] > 0
+    every = trainer["check_val_every_n_epoch"]
     yield (
-        sam and trainer["accumulate"] > 1,
-        "optimizer=sam needs the whole gradient at each pass: use trainer.accumulate=1.",
+        config["scheduler"]["name"] == "plateau" and every != 1,
+        f"scheduler=plateau counts epochs by their validation, and trainer.check_val_every_n_epoch={every} leaves some "
+        "without: use trainer.check_val_every_n_epoch=1, or another schedule.",
     )
     yield (
-        sam and trainer["precision"] == "16-mixed",
+        sam and trainer["accumulate_grad_batches"] > 1,
+        "optimizer=sam needs the whole gradient at each pass: use trainer.accumulate_grad_batches=1.",
+    )
+    yield (
+        sam and configured_precision(trainer) == "16-mixed",
         "optimizer=sam does not work with float16's loss scaling: use trainer.precision=bf16-mixed.",
     )
     yield (
@@ -132,7 +172,7 @@ def _freezing(config: Config) -> Iterator[tuple[bool, str]]:
         "weights=<file>.",
     )
     yield (
-        freeze["name"] != "none" and (freeze["epochs"] or 0) > epochs,
+        freeze["name"] != "none" and (freeze["epochs"] or 0) > (epochs or _ENDLESS) > 0,
         f"freeze.epochs={freeze['epochs']}: the run has {epochs} epochs. Use freeze.epochs=null for a backbone that "
         "stays frozen throughout.",
     )
@@ -147,14 +187,15 @@ def idle_options(config: Config) -> list[str]:
         if config[group]["name"] == "none" and config[group].get(option) not in (None, defaults[option]):
             found.append(f"{group}.{option}={config[group][option]} does nothing with {group}=none")
     optimizer, scheduler = config["optimizer"], config["scheduler"]
-    if optimizer.get("momentum") is not None and optimizer["name"] != "sgd":
-        found.append(f"optimizer.momentum={optimizer['momentum']} does nothing with {optimizer['name']}: it is sgd's")
-    for name, owners in (("gamma", ("exponential", "step")), ("milestones", ("step",)), ("min_lr_ratio", ("cosine",))):
-        if scheduler.get(name) is not None and scheduler["name"] not in owners:
+    for name in unused_options(optimizer):
+        if name != "betas":  # those of a dataset's file
+            found.append(f"optimizer.{name}={optimizer[name]} does nothing with {optimizer['name']}")
+    for name, readers in READERS.items():
+        if scheduler.get(name) is not None and scheduler["name"] not in readers:
             found.append(f"scheduler.{name}={scheduler[name]} does nothing with scheduler={scheduler['name']}")
     loss, early, epochs = config["loss"], config["early_stopping"], config["trainer"]["max_epochs"]
     if not loss["feature"] and loss["feature_weight"]:
         found.append(f"loss.feature_weight={loss['feature_weight']} does nothing with loss={loss['name']}")
-    if early["name"] != "none" and early["patience"] >= epochs:
+    if early["name"] != "none" and early["patience"] >= (epochs or _ENDLESS) > 0:
         found.append(f"early_stopping.patience={early['patience']} does nothing in a run of {epochs} epochs")
     return found

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from mfer_lightning.config.precision import configured_precision
 from mfer_lightning.data.workers import check_workers
 from mfer_lightning.errors import UserError
 
@@ -27,7 +28,7 @@ def check_hardware(config: Mapping[str, Any]) -> None:
     trainer, batch = config["trainer"], config["loader"]["batch_size"]
     check_workers(config["loader"]["num_workers"])
     on_cpu = trainer["accelerator"] == "cpu" or (trainer["accelerator"] == "auto" and not torch.cuda.is_available())
-    if on_cpu and trainer["precision"] == "16-mixed":
+    if on_cpu and configured_precision(trainer) == "16-mixed":
         raise UserError("trainer.precision=16-mixed needs a GPU: on the CPU use bf16-mixed, 32-true or auto.")
     devices, cores = device_count(trainer["devices"]), os.cpu_count() or 1
     if on_cpu and devices > cores:
@@ -40,6 +41,11 @@ def check_hardware(config: Mapping[str, Any]) -> None:
         raise UserError(
             f"loader.batch_size={batch} cannot be divided among {ranks} devices: use a multiple of {ranks}, "
             f"e.g. {-(-batch // ranks) * ranks}."
+        )
+    if on_cpu and trainer["sync_batchnorm"]:
+        raise UserError(
+            "trainer.sync_batchnorm=true needs GPUs: torch has no such batch norm for the CPU. Leave it out, or use a "
+            "network without batch norms, such as backbone=convnext_atto."
         )
     if trainer["num_nodes"] > 1 and not any(name in os.environ for name in LAUNCHERS):
         raise UserError(

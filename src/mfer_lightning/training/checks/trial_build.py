@@ -7,20 +7,28 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.callbacks import Timer
 from torch import nn
 
 from mfer_lightning.callbacks import EarlyStop, FreezeBackbone, WarmEMA
 from mfer_lightning.config.instantiate import described
 from mfer_lightning.errors import UserError
+from mfer_lightning.module import FERModule
 from mfer_lightning.nn.cost import count_gflops
-from mfer_lightning.optim import optimizer_for, schedule_for
+from mfer_lightning.optim import optimizer_for, plateau_for, schedule_for
 from mfer_lightning.training.build import assemble, build_datamodule, build_network
 from mfer_lightning.training.build_trainer import early_stop_options
 from mfer_lightning.training.checks.hardware import check_accelerator
 from mfer_lightning.training.checks.values import look_up
+from mfer_lightning.training.further_metrics import mode_of, selecting_monitor
+from mfer_lightning.training.user_callbacks import build_user_callbacks
 
 #: Classes that a network on trial has where only the data's files name them.
 SOME_CLASSES = 7
+
+#: Optimizer steps that an epoch has on trial, where the number of faces is not known: more than any warm-up in steps.
+_STEPS_PER_EPOCH = 1_000_000
 
 
 def build_on_trial(config: Mapping[str, Any]) -> None:
@@ -40,17 +48,30 @@ def build_on_trial(config: Mapping[str, Any]) -> None:
     state = torch.random.get_rng_state()
     try:
         datamodule = build_datamodule(config)
-        with described("early_stopping"):
-            EarlyStop(**early_stop_options(config, datamodule.protocol.monitor))
         with described("ema"):
             WarmEMA(config["ema"]["decay"])
         with described("freeze"):
             FreezeBackbone(config["freeze"]["epochs"])
-        _build_module(
-            config, datamodule.protocol.class_names, int(config["preprocess"]["size"] or datamodule.size or 224)
+        _check_time(config["trainer"]["max_time"])
+        build_user_callbacks(config, Path("run"))
+        protocol = datamodule.protocol
+        module = _build_module(
+            config, protocol.class_names, int(config["preprocess"]["size"] or datamodule.size or 224)
         )
+        if module is not None:
+            _check_figures(config, module.modes(), selecting_monitor(config, protocol) or protocol.monitor)
     finally:
         torch.random.set_rng_state(state)
+
+
+def _check_time(max_time: Any) -> None:
+    try:
+        Timer(duration=max_time)
+    except (MisconfigurationException, TypeError) as error:
+        raise UserError(
+            f"trainer.max_time={max_time}: the value must be days:hours:minutes:seconds, e.g. 00:12:00:00, or a "
+            "mapping such as {hours:12}."
+        ) from error
 
 
 def _check_weights(weights: str) -> None:
@@ -61,7 +82,17 @@ def _check_weights(weights: str) -> None:
         )
 
 
-def _build_module(config: Mapping[str, Any], class_names: tuple[str, ...], size: int) -> None:
+def _check_figures(config: Mapping[str, Any], modes: Mapping[str, str], monitor: str) -> None:
+    """Refuse figures to select, stop and lower the rate by that nothing measures."""
+    mode_of("monitor", monitor, modes)
+    if config["scheduler"]["name"] == "plateau":
+        mode_of("scheduler.monitor", config["scheduler"].get("monitor") or monitor, modes)
+    with described("early_stopping"):
+        EarlyStop(**early_stop_options(config, monitor, modes))
+
+
+def _build_module(config: Mapping[str, Any], class_names: tuple[str, ...], size: int) -> FERModule | None:
+    """Build a module on trial; None: only the real data can tell."""
     weights = look_up(config, "loss.classification.class_weights")
     count = len(class_names) or (len(weights) if isinstance(weights, list) else SOME_CLASSES)
     network: nn.Module
@@ -69,15 +100,18 @@ def _build_module(config: Mapping[str, Any], class_names: tuple[str, ...], size:
         with torch.device("meta"):
             network = build_network(config, count)
     except (RuntimeError, NotImplementedError):  # a constructor that reads what it computes; the real one will tell
-        return
+        return None
     names = class_names or tuple(str(k) for k in range(count))
     module = assemble(config, network, names, (1,) * count)
     gflops_of(network, size)
     with described("optimizer"):
         optimizer = optimizer_for(module.network, module.objective, config["optimizer"])
     with described("scheduler"):
-        epochs = config["trainer"]["max_epochs"]
-        schedule_for(optimizer, config["scheduler"], total_steps=epochs, epochs=epochs)
+        plateau_for(optimizer, config["scheduler"], "max")
+        epochs, steps = config["trainer"]["max_epochs"] or -1, config["trainer"]["max_steps"]
+        per_epoch = _STEPS_PER_EPOCH if epochs > 0 else 1
+        schedule_for(optimizer, config["scheduler"], epochs * per_epoch if epochs > 0 else steps, per_epoch)
+    return module
 
 
 def gflops_of(network: nn.Module, size: int) -> float:

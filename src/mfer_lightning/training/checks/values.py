@@ -17,10 +17,16 @@ LARGEST_SIZE = 2048
 
 _RANGES = {
     "trainer.max_epochs": Range(1, 100_000),
-    "trainer.accumulate": Range(1),
+    "trainer.min_epochs": Range(0),
+    "trainer.max_steps": Range(1),
+    "trainer.min_steps": Range(0),
     "trainer.num_nodes": Range(1),
-    "trainer.clip": Range(0, excluded="low"),
-    "trainer.overfit_batches": Range(0),
+    "trainer.check_val_every_n_epoch": Range(1),
+    "trainer.num_sanity_val_steps": Range(0),
+    "trainer.log_every_n_steps": Range(1),
+    "trainer.accumulate_grad_batches": Range(1),
+    "trainer.gradient_clip_val": Range(0, excluded="low"),
+    "trainer.reload_dataloaders_every_n_epochs": Range(0),
     "optimizer.eps": Range(0, excluded="low"),
     "optimizer.momentum": Range(0, 1),
     "optimizer.sam_rho": Range(0),
@@ -32,28 +38,34 @@ _RANGES = {
     "seed": Range(0, 2**32 - 1),
 }
 
+#: Values outside of the range that mean "no limit" or "all".
+_OPEN = {"trainer.max_epochs": -1, "trainer.max_steps": -1, "trainer.num_sanity_val_steps": -1}
+
 _NAMES: Mapping[str, Sequence[str]] = {
     "mixup.name": ("none", "mixup"),
     "ema.name": ("none", "ema"),
     "early_stopping.name": ("none", "early_stopping"),
     "freeze.name": ("none", "backbone"),
-    "logger.name": ("csv", "none", "tensorboard", "wandb"),
-    "logger.mode": ("auto", "online", "offline", "disabled"),
     "trainer.accelerator": ("auto", "cpu", "gpu", "cuda", "mps"),
-    "trainer.strategy": ("auto", "ddp"),
-    "trainer.precision": ("auto", "32", "32-true", "bf16-mixed", "16-mixed"),
+    "trainer.strategy": (
+        "auto",
+        "ddp",
+        "ddp_find_unused_parameters_true",
+        "ddp_find_unused_parameters_false",
+    ),
+    "trainer.precision": ("auto", "32", "32-true", "bf16", "bf16-mixed", "16", "16-mixed"),
+    "trainer.gradient_clip_algorithm": ("norm", "value"),
     "trainer.profiler": ("steps", "simple", "advanced", "pytorch"),
 }
 
 #: Why a value that one may well expect is not legal.
 _REASONS = {
     **dict.fromkeys(
-        (f"trainer.precision={p}" for p in ("16-true", "bf16-true", "64-true", "64", "transformer-engine")),
+        (
+            f"trainer.precision={p}"
+            for p in ("16-true", "bf16-true", "64-true", "64", "transformer-engine", "transformer-engine-float16")
+        ),
         "weights are kept in float32 here. Use bf16-mixed or 16-mixed, or auto.",
-    ),
-    **dict.fromkeys(
-        (f"trainer.strategy={s}" for s in ("fsdp", "deepspeed", "ddp_spawn", "ddp_fork", "ddp_notebook")),
-        "only one process a device with a whole network each is supported here: use ddp, or auto.",
     ),
 }
 
@@ -69,7 +81,7 @@ def check_values(config: Mapping[str, Any]) -> None:
     """
     for option, legal in _RANGES.items():
         value = look_up(config, option)
-        if value is None:
+        if value is None or value == _OPEN.get(option):
             continue
         if not isinstance(value, (int, float)) or isinstance(value, bool):
             raise UserError(f"{option}={value}: the value must be a number.")
@@ -78,9 +90,10 @@ def check_values(config: Mapping[str, Any]) -> None:
     for option, names in _NAMES.items():
         value = look_up(config, option)
         if value is not None and value not in names:
-            reason = _REASONS.get(f"{option}={value}")
+            reason = _REASONS.get(f"{option}={value}") or _strategy_reason(option, str(value))
             raise UserError(f"{option}={value}: {reason or f'there is no such value, {nearest(str(value), names)}'}")
     _check_limits(config["trainer"])
+    _check_numbers_or_words(config["trainer"])
     _check_devices(config["trainer"]["devices"])
     _check_places(config)
     if config["loader"]["pin_memory"] not in ("auto", True, False):
@@ -91,8 +104,8 @@ def look_up(config: Mapping[str, Any], option: str) -> Any:
     """Return the value of a dotted option, None where there is none.
 
     Example:
-        >>> look_up({"trainer": {"clip": 1.0}}, "trainer.clip"), look_up({}, "freeze.epochs")
-        (1.0, None)
+        >>> look_up({"trainer": {"max_steps": 1}}, "trainer.max_steps"), look_up({}, "freeze.epochs")
+        (1, None)
     """
     value: Any = config
     for name in option.split("."):
@@ -109,6 +122,44 @@ def _check_limits(trainer: Mapping[str, Any]) -> None:
                 f"trainer.{name}={value}: the value must be a number of batches (1, 2, ...) or a share of them "
                 "(more than 0, at most 1.0)."
             )
+
+
+def _check_numbers_or_words(trainer: Mapping[str, Any]) -> None:
+    """Check the options whose values are of several kinds."""
+    run, overfit, deterministic = trainer["fast_dev_run"], trainer["overfit_batches"], trainer["deterministic"]
+    if not isinstance(run, int) or run < 0:
+        raise UserError(f"trainer.fast_dev_run={run}: the value must be true, false or a number of batches.")
+    if not isinstance(overfit, (int, float)) or isinstance(overfit, bool) or overfit < 0 or overfit != int(overfit):
+        raise UserError(
+            f"trainer.overfit_batches={overfit}: the value must be a number of batches (1, 2, ...), or 0 for all. A "
+            "share of the training set is trainer.limit_train_batches=0.1."
+        )
+    if deterministic not in (True, False, "warn", None):
+        raise UserError(f"trainer.deterministic={deterministic}: the value must be true, false or warn.")
+    interval = trainer["val_check_interval"]
+    number = isinstance(interval, (int, float)) and not isinstance(interval, bool)
+    if interval is not None and not number:
+        raise UserError(
+            f"trainer.val_check_interval={interval}: validation by the clock falls elsewhere at each start, so that a "
+            "run could not be continued exactly. Use a number of batches, or a share of the epoch, e.g. 0.5."
+        )
+    if number and not (0 < interval <= 1 or (isinstance(interval, int) and interval >= 1)):
+        raise UserError(
+            f"trainer.val_check_interval={interval}: the value must be a number of batches (1, 2, ...) or a share of "
+            "the epoch (more than 0, at most 1.0)."
+        )
+    if isinstance(trainer["max_time"], (int, float)):  # YAML takes 10:00:00:00 for a number in base 60
+        raise UserError(
+            f"trainer.max_time={trainer['max_time']}: the value must be days:hours:minutes:seconds, quoted in a file, "
+            'such as "00:12:00:00", or a mapping such as {hours:12}.'
+        )
+
+
+def _strategy_reason(option: str, value: str) -> str | None:
+    """Say why a strategy of Lightning's is none here."""
+    if option == "trainer.strategy" and value.startswith(("fsdp", "deepspeed", "ddp_", "xla", "single_", "dp")):
+        return "only one process a device with a whole network each is supported here: use ddp, or auto."
+    return None
 
 
 def _check_devices(devices: Any) -> None:

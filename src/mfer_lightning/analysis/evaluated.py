@@ -1,0 +1,52 @@
+"""What an evaluation returns: the figures as a mapping, the predictions they were made of, and the folder, if any."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from mfer_lightning.evaluation.predictions import Predictions
+from mfer_lightning.inference.trained_run import in_words
+
+
+class Evaluated(Mapping[str, Any]):
+    """The result of an evaluation; ``result["metrics"]["accuracy"]``, ``result["intervals"]["accuracy"]``.
+
+    Args:
+        result: the content of ``result.json`` (or ``evaluation.json``, ``robustness.json``, ``explain.json``).
+        folder: where it was written; None: nowhere.
+        predictions: the table that the figures were made of; None for the suites robustness and explain.
+    """
+
+    def __init__(
+        self, result: Mapping[str, Any], folder: Path | None = None, predictions: Predictions | None = None
+    ) -> None:
+        self.result = dict(result)
+        self.folder = folder
+        self.predictions = predictions
+
+    @property
+    def metrics(self) -> dict[str, float | None]:
+        """The figures over all faces: accuracy, mean-class accuracy, ..."""
+        return dict(self.result["metrics"])
+
+    @property
+    def intervals(self) -> dict[str, list[float] | None]:
+        """Their 95% intervals, [low, high] each."""
+        return dict(self.result["intervals"])
+
+    def __getitem__(self, key: str) -> Any:
+        return self.result[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.result)
+
+    def __len__(self) -> int:
+        return len(self.result)
+
+    def __repr__(self) -> str:
+        written = "" if self.folder is None else f", in {self.folder}"
+        if "metrics" not in self.result:
+            return f"Evaluated(suite {self.result['suite']}{written})"
+        return f"Evaluated({in_words(self.result)}{written})"

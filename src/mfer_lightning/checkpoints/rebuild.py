@@ -1,0 +1,139 @@
+"""Build network and preprocessing from what a checkpoint or an export says of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mfer_lightning.checkpoints import file_checks
+from mfer_lightning.config.instantiate import LIBRARIES, locate
+from mfer_lightning.config.plugins import missing_plugins
+from mfer_lightning.errors import UserError
+from mfer_lightning.nn import MFER, Preprocess
+from mfer_lightning.views import Views
+
+#: Entries that a checkpoint or an export must have.
+REQUIRED = ("format", "class_names", "network", "preprocess")
+
+#: The newest format that this version reads.
+NEWEST_FORMAT = 1
+
+
+def check_description(description: Mapping[str, Any], source: Path) -> None:
+    """Refuse a description that is no plain data, lacks an entry, is of a newer format, or names code.
+
+    Args:
+        description: the ``mfer`` entry of a checkpoint, or the content of an export's ``config.json``.
+        source: the file, for messages.
+
+    Raises:
+        UserError: naming what is wrong.
+    """
+    file_checks.check_plain(description, source)
+    missing = [key for key in REQUIRED if key not in description]
+    if missing:
+        raise UserError(f"{source} does not describe a model: it lacks {', '.join(missing)}.")
+    if type(description["format"]) is not int or description["format"] > NEWEST_FORMAT:
+        raise UserError(
+            f"{source} is of format {description['format']}; this version reads up to {NEWEST_FORMAT}. "
+            "Install a newer mfer_lightning."
+        )
+    for stored in ("config", "datamodule"):
+        check_targets(description.get(stored), source)
+    file_checks.check_class_names(description["class_names"], source)
+    with _explained(description, source):
+        Views.of_metadata(description)
+
+
+def build_network(description: Mapping[str, Any], weights: Mapping[str, Tensor], source: Path) -> MFER:
+    """Build the network that a checked description states, with its weights in float32.
+
+    Shapes are compared before anything of their size is allocated: a file cannot ask for more memory than it brings.
+
+    Args:
+        description: has passed :func:`check_description`.
+        weights: name in the network -> tensor; exactly the network's.
+        source: the file, for messages.
+
+    Raises:
+        UserError: where they do not fit together.
+    """
+    file_checks.check_weights(weights, source)
+    names, config = description["class_names"], description["network"]
+    if not isinstance(config, Mapping) or config.get("num_classes") != len(names):
+        raise UserError(f"{source} does not describe a model: {len(names)} class names, network {config!r}.")
+    file_checks.check_numbers(config, source)
+    with _explained(description, source):
+        with torch.device("meta"), file_checks.parts_at_most(len(weights), source):
+            network = MFER(**config)
+        file_checks.check_fit(network.state_dict(), weights, source)
+        if file_checks.check_tables(network, source):  # tables are not among the weights: they must be computed
+            network = MFER(**config)
+    file_checks.check_finite(weights, source)
+    network.load_state_dict({name: _own(weight) for name, weight in weights.items()}, assign=True)
+    return network
+
+
+def build_preprocess(description: Mapping[str, Any], source: Path) -> Preprocess:
+    """Build the preprocessing that a checked description states.
+
+    Raises:
+        UserError: where it is damaged.
+    """
+    if not isinstance(description["preprocess"], Mapping):
+        raise UserError(f"{source} does not describe a model: its preprocessing is {description['preprocess']!r}.")
+    file_checks.check_numbers(description["preprocess"], source, "preprocess")
+    with _explained(description, source):
+        # Checkpoints from before `grey` was stored do not say that FERPlus is grey.
+        return Preprocess.from_config({"grey": description.get("dataset") == "ferplus", **description["preprocess"]})
+
+
+def network_weights(state_dict: Mapping[str, Any]) -> dict[str, Any]:
+    """Select the network's entries of a checkpoint's ``state_dict``, under their names in the network."""
+    return {
+        name.removeprefix("network."): value for name, value in state_dict.items() if str(name).startswith("network.")
+    }
+
+
+def check_targets(config: Any, source: Path, libraries: Sequence[str] = ()) -> None:
+    """Refuse a stored configuration that names code outside the whitelist, although nothing of it would be called.
+
+    Callbacks, loggers, metrics and transforms are compared by name alone: nothing here imports or builds them.
+
+    Args:
+        config: the configuration, or a part of it.
+        source: the file, for the message.
+        libraries: modules that this part may name beyond those that anything may.
+
+    Raises:
+        UserError: naming the target.
+    """
+    if isinstance(config, Mapping):
+        for key, value in config.items():
+            if key == "_target_" and str(value).rpartition(".")[0] not in libraries:
+                locate(str(value), f"the configuration stored in {source}")
+            else:
+                check_targets(value, source, libraries or LIBRARIES.get(key, ()))
+    elif isinstance(config, (list, tuple)):
+        for value in config:
+            check_targets(value, source, libraries)
+
+
+@contextmanager
+def _explained(description: Mapping[str, Any], source: Path) -> Iterator[None]:
+    """Turn what a class says of its arguments into a message that names the file."""
+    try:
+        yield
+    except (UserError, TypeError, ValueError, AttributeError, RuntimeError, AssertionError) as error:
+        message = f"{error}{missing_plugins(description.get('config'))}"
+        raise UserError(message if str(source) in message else f"{source} cannot be used: {message}") from error
+
+
+def _own(weight: Tensor) -> Tensor:
+    """Copy a weight out of its file, floating point ones in float32."""
+    return weight.to(torch.float32, copy=True) if weight.is_floating_point() else weight.clone()

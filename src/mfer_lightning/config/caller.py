@@ -1,0 +1,73 @@
+"""Leave the process of a Python caller as it was: Hydra's state, environment, working directory, warnings."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.singleton import Singleton
+
+from mfer_lightning.config.location import config_dir
+
+
+@contextmanager
+def own_hydra() -> Iterator[None]:
+    """Give a block a Hydra of its own: the caller may be a Hydra application, or have called ``initialize``."""
+    instances = Singleton._instances  # as hydra.initialize does; get_state gives copies
+    callers: dict[type, Singleton] = {
+        kind: instances.pop(kind) for kind in (GlobalHydra, HydraConfig) if kind in instances
+    }
+    try:
+        yield
+    finally:
+        for kind in (GlobalHydra, HydraConfig):
+            instances.pop(kind, None)
+        instances.update(callers)
+
+
+@contextmanager
+def composing() -> Iterator[None]:
+    """Let a block compose our configurations: within a verb that Hydra has started as they are, else with a new Hydra.
+
+    The verb's Hydra knows the folders of ``--config-dir``; a caller's own Hydra knows nothing of ours.
+    """
+    hydra = GlobalHydra.instance().hydra
+    known = [] if hydra is None else hydra.config_loader.get_search_path().get_path()
+    with ExitStack() as held:
+        if not any(element.path.endswith(str(config_dir())) for element in known):
+            held.enter_context(own_hydra())
+            held.enter_context(initialize_config_dir(str(config_dir()), version_base="1.3"))
+        yield
+
+
+@contextmanager
+def caller_undisturbed() -> Iterator[None]:
+    """Restore, after a block, what a training changes in its process.
+
+    These are Hydra's state, environment variables, working directory, filters of warnings, and torch's determinism. The
+    state of the random numbers is the training's afterwards, as with ``lightning.seed_everything``.
+    """
+    environment, folder = dict(os.environ), Path.cwd()
+    torch = sys.modules.get("torch")
+    strict, warn_only = (
+        (torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled())
+        if torch is not None
+        else (False, False)
+    )
+    try:
+        with own_hydra(), warnings.catch_warnings():
+            yield
+    finally:
+        os.chdir(folder)
+        for name in os.environ.keys() - environment.keys():
+            del os.environ[name]
+        os.environ.update(environment)
+        if "torch" in sys.modules:
+            sys.modules["torch"].use_deterministic_algorithms(strict, warn_only=warn_only)

@@ -1,0 +1,148 @@
+"""Complete verbs, groups, choices, options and files in bash, zsh and fish. Imports neither Hydra nor torch.
+
+``mfer -sc install=bash`` prints what to evaluate, as in every Hydra application. Hydra's own completion knows no verbs,
+imports Hydra at each press of the key, and lets bash expand what a file's name holds.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from mfer_lightning.config.flags import PLAIN_FLAGS, VALUE_FLAGS
+from mfer_lightning.config.location import choices, groups
+from mfer_lightning.config.options import LIKE_TRAIN, NAMES_CHOICES, is_internal, options_of
+from mfer_lightning.config.yaml_options import Option
+from mfer_lightning.errors import UserError
+
+#: Verbs that take folders without the name of an option.
+_TAKES_FILES = ("report",)
+
+#: Shell -> what installs the completion, and what takes it away. The shell hands over its line up to the cursor. Bash
+#: takes a word apart at = and replaces the last part alone.
+SHELLS = {
+    "bash": (
+        """_mfer() {
+    local line="${COMP_LINE:0:COMP_POINT}" part="${COMP_WORDS[COMP_CWORD]}" word found
+    word="${line##*[[:space:]]}"
+    [[ $part == [=:] ]] && part=""
+    COMPREPLY=()
+    while IFS= read -r found; do [[ -n $found ]] && COMPREPLY+=("${found#"${word%"$part"}"}"); done \\
+        < <(COMP_LINE="$line" mfer -sc query=bash 2>/dev/null)
+}
+complete -o nospace -o default -F _mfer mfer""",
+        "complete -r mfer; unset -f _mfer",
+    ),
+    "zsh": (
+        """_mfer() {
+    local -a found
+    found=(${(f)"$(COMP_LINE="${(j: :)words[1,CURRENT]}" mfer -sc query=zsh 2>/dev/null)"})
+    compadd -Q -S '' -- $found
+}
+compdef _mfer mfer""",
+        "compdef -d mfer; unfunction _mfer",
+    ),
+    "fish": (
+        "complete -c mfer -f -a "
+        "'(env COMP_LINE=(commandline -cp | string collect -N) mfer -sc query=fish 2>/dev/null)'",
+        "complete -c mfer -e",
+    ),
+}
+
+
+def shell_completion(arguments: Sequence[str], verbs: Sequence[str]) -> str:
+    """Answer ``-sc install=<shell>``, ``-sc uninstall=<shell>``, and an installed completion's ``-sc query=<shell>``.
+
+    Args:
+        arguments: the command line.
+        verbs: the first words that there are.
+
+    Returns:
+        What to print.
+
+    Raises:
+        UserError: for anything else.
+    """
+    asked = {a.partition("=")[0]: a.partition("=")[2] for a in arguments if not a.startswith("-")}
+    for what in ("install", "uninstall", "query"):
+        if asked.get(what) in SHELLS:
+            if what == "query":
+                return "\n".join(candidates(os.environ.get("COMP_LINE", ""), verbs))
+            return SHELLS[asked[what]][what == "uninstall"]
+    raise UserError(
+        'Completion is installed with eval "$(mfer -sc install=bash)", or install=zsh; in fish with '
+        "mfer -sc install=fish | source. Put the line into the shell's start file to keep it."
+    )
+
+
+def candidates(line: str, verbs: Sequence[str]) -> list[str]:
+    """Say how the last word of a command line may go on.
+
+    Args:
+        line: up to the cursor, the program's name first.
+        verbs: the first words that there are.
+
+    Returns:
+        Whole words; a node ends with a dot and an option with =, so that the next press goes on from there.
+
+    Example:
+        >>> candidates("mfer train loss=l", ["train"])
+        ['loss=lgm']
+        >>> candidates("mfer optimizer.weight", ["train"])
+        ['optimizer.weight_decay=']
+    """
+    words = line.split()[1:] or [""]
+    if line[-1:].isspace() and words != [""]:
+        words.append("")
+    last = words[-1]
+    verb = words[0] if words[0] in verbs and len(words) > 1 else "train"
+    if last.startswith("-"):
+        return [flag for flag in (*PLAIN_FLAGS, *VALUE_FLAGS, "--help", "--version") if flag.startswith(last)]
+    chosen = {k: v for k, _, v in (w.partition("=") for w in words[:-1]) if k in groups()}
+    options = {name: option for name, option in options_of(verb, chosen).items() if not is_internal(name, option)}
+    if verb in LIKE_TRAIN:
+        options = {**options_of("train", chosen), **options}
+    if "=" in last:
+        return _values(last, verb, options)
+    first = [v for v in verbs if v.startswith(last)] if len(words) == 1 else []
+    more = [f"{group}=" for group in NAMES_CHOICES.get(verb, ()) if group.startswith(last)]
+    files = _files(last) if verb in _TAKES_FILES else []
+    return sorted({*first, *more, *_names(last, options), *files})
+
+
+def _names(last: str, options: Mapping[str, Option]) -> list[str]:
+    """Options and nodes at the level of the last word."""
+    level = last.count(".")
+    found = []
+    for name, option in options.items():
+        if not name.startswith(last):
+            continue
+        parts = name.split(".")
+        if len(parts) > level + 1:
+            found.append(".".join(parts[: level + 1]) + ".")
+        elif option.default is not None:
+            found.append(f"{name}=")
+    return found
+
+
+def _values(last: str, verb: str, options: Mapping[str, Option]) -> list[str]:
+    """Choices of a group, a switch's two values, the default, or files; after a comma or a bracket the next of them."""
+    split = re.fullmatch(r"(.*[=,\[])(.*)", last)
+    before, begun = (split[1], split[2]) if split else ("", last)
+    name = last.partition("=")[0].lstrip("+~")
+    default = options[name].default if name in options else None
+    legal = choices(name) if name in groups() and (name in options or name in NAMES_CHOICES.get(verb, ())) else []
+    if not legal and default in ("true", "false"):
+        legal = ["true", "false"]
+    elif not legal and default and not begun and re.fullmatch(r"[\w.+-]+", default) and default != "null":
+        legal = [default]
+    found = [value for value in legal if value.startswith(begun)]
+    return [f"{before}{value}" for value in found or _files(begun)]
+
+
+def _files(begun: str) -> list[str]:
+    found = glob.glob(f"{glob.escape(begun)}*")  # noqa: PTH207 - Path would drop a ./ that was typed
+    return sorted(f"{file}/" if Path(file).is_dir() else file for file in found)

@@ -1,0 +1,145 @@
+"""Say which option is meant by a name that is none. Imports neither Hydra nor torch."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+from mfer_lightning.config.location import choices, config_dir
+from mfer_lightning.config.options import LIKE_TRAIN, every_option, is_internal
+from mfer_lightning.config.usual_names import BY_NAME, SENTENCES, TRAIN, TRAINED
+from mfer_lightning.errors import nearest
+
+#: How many options of the same name are worth listing.
+_MOST = 3
+
+
+def no_option(key: str, legal: Iterable[str], verb: str, overrides: Sequence[str] = (), schema: Any = None) -> str:
+    """Say that there is no such option, and which one is meant.
+
+    Args:
+        key: dotted name that was given, e.g. ``"batch_size"``.
+        legal: names that would have been accepted in its place.
+        verb: whose options they are.
+        overrides: the command line, where it is known: its value is repeated in the hint.
+        schema: dataclass of the verb's options, which may have more than its configuration files.
+
+    Returns:
+        One message.
+    """
+    names = option_names(verb, schema)
+    given = (override.lstrip("+~").partition("=") for override in overrides)
+    full, _, value = next(
+        (g for g in given if g[0] == key or g[0].startswith((f"{key}.", f"{key}@"))), (key, "", "...")
+    )
+    said = hint(full, value, names, verb) or _close(key, value, list(legal), names)
+    if said:
+        return f"There is no option `{key}`: {said}"
+    leaf = key.rpartition(".")[2]
+    if key.partition(".")[0] not in names:
+        other = next((v for v in _verbs() if v != verb and key in option_names(v)), None)
+        if other:
+            return f"There is no option `{key}` of mfer {verb}: it is one of mfer {other}."
+    legal = list(legal)
+    sure = difflib.get_close_matches(leaf, legal, n=1, cutoff=0.9)  # max_epoch: not min_epochs as well
+    found = nearest(leaf, sure or legal)
+    if found.startswith("legal"):
+        return f"There is no option `{key}`: {found}."
+    return f"There is no option `{key}`. {sentence(found, legal)}"
+
+
+def sentence(found: str, legal: Sequence[str]) -> str:
+    """Make sentences of what :func:`mfer_lightning.errors.nearest` found, with the legal names behind them."""
+    found = found[0].upper() + found[1:]
+    return f"{found}." if found.startswith("Legal") else f"{found} Legal: {', '.join(legal)}."
+
+
+def hint(key: str, value: str, names: Mapping[str, bool], verb: str) -> str:
+    """Name the option that is meant by a name from elsewhere, or by an option's name without the node before it.
+
+    Args:
+        key: dotted name that was given.
+        value: what it was given.
+        names: of the verb's options.
+        verb: whose options they are.
+
+    Returns:
+        ``"did you mean optimizer.lr=1e-3?"`` or another half sentence; empty where nothing is known.
+
+    Example:
+        >>> hint("lr", "1e-3", option_names("train"), "train")
+        'did you mean optimizer.lr=1e-3?'
+    """
+    words = key.lower().replace("-", "_")
+    leaf = words.rpartition(".")[2]
+    likes_train = verb == "train" or verb in LIKE_TRAIN
+    if likes_train and words in SENTENCES:
+        return f"{SENTENCES[words]}."
+    table = TRAIN if likes_train else TRAINED
+    for name in dict.fromkeys((words, leaf)):
+        targets = [t for t in table.get(name, "").split(" or ") if t.partition("=")[0] in names and t != key]
+        if targets:
+            more = more_by_name(targets[0], value) if value != "..." and value not in choices(targets[0]) else ""
+            return f"{_did_you_mean([_written(target, value) for target in targets])}{more}"
+    plain = leaf.replace("_", "")
+    ends = [n for n in names if n != key and n.rpartition(".")[2].replace("_", "") == plain and names[n]]
+    return _did_you_mean([_written(n, value) for n in ends]) if 0 < len(ends) <= _MOST else ""
+
+
+def more_by_name(group: str, name: str) -> str:
+    """Say how to get what is not among the choices of a group; empty where there is no way.
+
+    Example:
+        >>> more_by_name("backbone", "resnet18d")
+        ' For any other timm model: backbone.name=resnet18d.'
+    """
+    option, what = BY_NAME.get(group, ("", ""))
+    return f" For {what}: {option}={name}." if option else ""
+
+
+def option_names(verb: str, schema: Any = None) -> dict[str, bool]:
+    """List the names of a verb's options and nodes; the value is whether one would set it."""
+    tree = every_option(verb)
+    names = {name: not is_internal(name, option) and option.default is not None for name, option in tree.items()}
+    return {**_fields(schema, ""), **names} if schema is not None else names
+
+
+def _fields(schema: Any, prefix: str) -> dict[str, bool]:
+    found: dict[str, bool] = {}
+    for field in fields(schema):
+        name = f"{prefix}{field.name}"
+        inner = is_dataclass(field.default_factory)
+        found[name] = not inner and field.name != "name"
+        found |= _fields(field.default_factory, f"{name}.") if inner else {}
+    return found
+
+
+def _written(target: str, value: str) -> str:
+    """An option with the value that was given; of a group its choice, or the nearest ones."""
+    legal = [] if "=" in target or "." in target else choices(target)
+    if "=" in target or not legal or value in legal:
+        return target if "=" in target else f"{target}={value}"
+    near = difflib.get_close_matches(value, legal, n=2, cutoff=0.5) or [c for c in legal if c.startswith(value)][:2]
+    return " or ".join(f"{target}={name}" for name in near) or f"{target}=..., one of {', '.join(legal)}"
+
+
+def _did_you_mean(options: Sequence[str]) -> str:
+    return f"did you mean {' or '.join(options)}?"
+
+
+def _close(key: str, value: str, legal: Sequence[str], names: Mapping[str, bool]) -> str:
+    """A misspelled name of an option that is nested elsewhere, where nothing nearer stands in its place."""
+    leaf = key.rpartition(".")[2]
+    if difflib.get_close_matches(leaf, legal, cutoff=0.75):
+        return ""
+    leaves = {name.rpartition(".")[2] for name, settable in names.items() if settable}
+    near = difflib.get_close_matches(leaf, leaves, n=1, cutoff=0.8)
+    ends = [n for n, settable in names.items() if near and settable and n.rpartition(".")[2] == near[0]]
+    return _did_you_mean([f"{n}={value}" for n in ends]) if 0 < len(ends) <= _MOST else ""
+
+
+def _verbs() -> list[str]:
+    """Verbs with options of their own, ``train`` first."""
+    return sorted((f.stem for f in config_dir().glob("*.yaml")), key=lambda verb: (verb != "train", verb))

@@ -1,0 +1,68 @@
+"""Refuse overrides that Hydra takes and that would do something else here, or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mfer_lightning.config.location import groups
+from mfer_lightning.config.options import takes_several
+from mfer_lightning.config.usual_names import TRAIN
+from mfer_lightning.errors import UserError
+
+_PLACE = (
+    "a run's folder is named by its configuration, so that the same command finds it again: paths.runs=<folder> says "
+    "where runs go, name=<folder> which of its folders"
+)
+_LOG = "the log of a run is log.txt in its folder; hydra.verbose=true makes it say more"
+
+#: Option of Hydra's -> why it is not taken, and what to use. ``hydra.sweep.dir`` and the others work as in Hydra.
+REPLACED = {
+    "hydra.run": _PLACE,
+    "hydra.sweep.subdir": _PLACE,
+    "hydra.output_subdir": "config.yaml in the run's folder holds the configuration, result.json what became of it",
+    "hydra.job.chdir": "the working directory stays where it is, so that relative paths mean the same in every command",
+    "hydra/job_logging": _LOG,
+    "hydra.job_logging": _LOG,
+}
+
+#: Values of these options that change nothing.
+_HARMLESS = ("null", "false", "none", "disabled")
+
+#: Recipes of which several go together, each on top of the one before.
+_STACKED = ("experiment", "debug")
+
+
+def check_overrides(overrides: Sequence[str], verb: str) -> None:
+    """Refuse options of Hydra's that this package replaces, a list where one choice is wanted, and usual wrong names.
+
+    Args:
+        overrides: ``key=value``.
+        verb: whose command line it is.
+
+    Raises:
+        UserError: saying what to use.
+
+    Example:
+        >>> check_overrides(["hydra.job.chdir=false", "hydra.verbose=true", "loss=dsf"], "train")
+    """
+    for override in overrides:
+        key, _, value = override.lstrip("+").partition("=")
+        name = next((n for n in REPLACED if key == n or key.startswith(f"{n}.")), None)
+        if verb != "train" and (key == "hydra.sweep.dir" or name in ("hydra.run", "hydra.sweep.subdir")):
+            raise UserError(f"{override}: not taken, since mfer {verb} has an option of its own for each of its files.")
+        if name is not None and value.strip().lower() not in _HARMLESS:
+            raise UserError(f"{override}: not taken, since {REPLACED[name]}.")
+        if verb == "train":
+            _check_single(key, value)
+            node, _, leaf = key.partition(".")
+            if TRAIN.get(leaf, "").startswith(f"{node}."):  # also where a node takes names that only its class knows
+                raise UserError(f"There is no option `{key}`: did you mean {TRAIN[leaf]}={value}?")
+
+
+def _check_single(group: str, value: str) -> None:
+    written = value.strip()
+    if not written.startswith("[") or group not in groups() or group in _STACKED or takes_several(group):
+        return
+    names = [name.strip() for name in written.strip("[]").split(",")]
+    each = f"; for a run with each of them: -m {group}={','.join(names)}" if len(names) > 1 else ""
+    raise UserError(f"{group}={value}: {group} takes one choice, without brackets: {group}={names[0] or '...'}{each}")

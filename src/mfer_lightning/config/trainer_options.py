@@ -1,0 +1,83 @@
+"""Every argument of ``lightning.Trainer`` under its own name: an option with its type and default, or a refusal.
+
+``tests/training/test_trainer_options.py`` compares this file with the signature of the Lightning that is installed.
+Nothing of Lightning is imported, so that a mistake on the command line is answered without torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Optional
+
+from omegaconf import MISSING, SI
+
+# OmegaConf reads these annotations at run time; Optional is the spelling that it knows on every Python we support.
+# ruff: noqa: UP045
+
+
+@dataclass
+class Trainer:
+    """Options ``trainer.*``: Lightning's, ours, and the older spellings of two of Lightning's."""
+
+    accelerator: str = "auto"
+    strategy: str = "auto"
+    devices: Any = 1
+    num_nodes: int = 1
+    precision: str = "auto"
+    fast_dev_run: Any = False
+    max_epochs: Optional[int] = MISSING
+    min_epochs: Optional[int] = None
+    max_steps: int = -1
+    min_steps: Optional[int] = None
+    max_time: Any = None
+    limit_train_batches: Any = None
+    limit_val_batches: Any = None
+    overfit_batches: Any = 0
+    val_check_interval: Any = None
+    check_val_every_n_epoch: Optional[int] = 1
+    num_sanity_val_steps: int = 0
+    log_every_n_steps: Optional[int] = None
+    enable_progress_bar: Optional[bool] = None
+    enable_model_summary: bool = False
+    accumulate_grad_batches: int = 1
+    gradient_clip_val: Optional[float] = 1.0
+    gradient_clip_algorithm: Optional[str] = None
+    deterministic: Any = "warn"
+    benchmark: Optional[bool] = None
+    inference_mode: bool = True
+    profiler: Optional[str] = None
+    detect_anomaly: bool = False
+    sync_batchnorm: bool = False
+    reload_dataloaders_every_n_epochs: int = 0
+    enable_autolog_hparams: bool = True
+
+    channels_last: bool = True
+    compile: bool = False
+    checkpointing: bool = False
+
+    accumulate: int = SI("${.accumulate_grad_batches}")
+    clip: Optional[float] = SI("${.gradient_clip_val}")
+
+
+#: Options that are not Lightning's.
+OURS = ("channels_last", "compile", "checkpointing", "accumulate", "clip")
+
+#: Arguments of Lightning's that are no option, and why.
+REFUSED: Mapping[str, str] = MappingProxyType(
+    {
+        "logger": "loggers are a group of their own, logger=wandb or logger=tensorboard.",
+        "callbacks": "callbacks are a group of their own, e.g. callbacks=[lr_monitor,device_stats].",
+        "plugins": "arithmetic, processes and the writing of checkpoints follow from trainer.precision and "
+        "trainer.strategy; packages of yours are named by plugins=[my_lab].",
+        "default_root_dir": "everything of a run goes into its own folder, in paths.runs=<folder>.",
+        "enable_checkpointing": "a run is continued and evaluated from its checkpoints. debug=fast_dev_run keeps none.",
+        "use_distributed_sampler": "the samplers here know the processes, and count each face of an evaluation once.",
+        "limit_test_batches": "a result counts every face of its split. debug=smoke shortens the training alone.",
+        "limit_predict_batches": "a result counts every face of its split. debug=smoke shortens the training alone.",
+        "barebones": "it turns off checkpoints, from which a run is continued and evaluated. To measure speed, use "
+        "mfer benchmark.",
+        "model_registry": "checkpoints are uploaded by logger=wandb, or by you from the run's folder.",
+    }
+)

@@ -1,0 +1,125 @@
+"""What options are called in Lightning, timm, Ultralytics and lightning-hydra-template, and what is meant here.
+
+Only names that no option of ours has at its end need a line: ``batch_size`` finds ``loader.batch_size`` by itself.
+"""
+
+from __future__ import annotations
+
+#: Name elsewhere -> option here; several that may be meant are joined with ``or``, and an option with its value stands
+#: as it is. A dotted name is meant as a whole, one without a dot also at the end of a dotted one.
+TRAIN = {
+    # length and rate
+    "learning_rate": "optimizer.lr",
+    "lr0": "optimizer.lr",
+    "base_lr": "optimizer.lr",
+    "init_lr": "optimizer.lr",
+    "wd": "optimizer.weight_decay",
+    "epochs": "trainer.max_epochs",
+    "num_epochs": "trainer.max_epochs",
+    "n_epochs": "trainer.max_epochs",
+    "warmup": "scheduler.warmup_epochs",
+    "opt": "optimizer",
+    "optim": "optimizer",
+    "lr_scheduler": "scheduler",
+    "sched": "scheduler",
+    "clip_grad": "trainer.gradient_clip_val",
+    "grad_clip": "trainer.gradient_clip_val",
+    "max_norm": "trainer.gradient_clip_val",
+    "ema_decay": "ema.decay",
+    "model_ema": "ema=default",
+    "use_ema": "ema=default",
+    "smoothing": "loss.classification.label_smoothing",
+    "drop_path": "backbone.drop_path_rate",
+    "criterion": "loss",
+    "cutmix": "mixup.cutmix_alpha",
+    "early_stop": "early_stopping",
+    "freeze_backbone": "freeze=backbone",
+    # network and weights
+    "arch": "backbone",
+    "model": "backbone",
+    "model.name": "backbone",
+    "model_name": "backbone",
+    "pretrained": "weights=imagenet",
+    # data
+    "data": "dataset",
+    "data.name": "dataset",
+    "dataset_name": "dataset",
+    "data.root": "paths.data or dataset.root",
+    "data_root": "paths.data or dataset.root",
+    "data_dir": "paths.data or dataset.root",
+    "data_path": "paths.data or dataset.root",
+    "root": "paths.data or dataset.root",
+    "batch": "loader.batch_size",
+    "val_batch_size": "loader.eval_batch_size",
+    "test_batch_size": "loader.eval_batch_size",
+    "workers": "loader.num_workers",
+    "imgsz": "preprocess.size",
+    "img_size": "preprocess.size",
+    "image_size": "preprocess.size",
+    "input_size": "preprocess.size",
+    "aug": "augment",
+    "augmentation": "augment",
+    "augmentations": "augment",
+    "auto_augment": "augment",
+    "transforms": "augment",
+    # hardware
+    "amp": "trainer.precision=bf16-mixed",
+    "device": "trainer",
+    "gpus": "trainer.devices",
+    "gpu": "trainer=gpu",
+    # places and services
+    "exp_name": "name",
+    "experiment_name": "name",
+    "run_name": "name",
+    "task_name": "name",
+    "default_root_dir": "paths.runs",
+    "log_dir": "paths.runs",
+    "output_dir": "paths.runs",
+    "save_dir": "paths.runs",
+    "wandb": "logger=wandb",
+    "tensorboard": "logger=tensorboard",
+    "seed_everything": "seed",
+}
+
+#: The same for the verbs that work on a trained model.
+TRAINED = {
+    "ckpt": "checkpoint",
+    "ckpt_path": "checkpoint",
+    "model": "checkpoint",
+    "weights": "checkpoint",
+    "batch": "batch_size or loader.eval_batch_size",
+    "batch_size": "loader.eval_batch_size",
+    "num_workers": "workers",
+    "image": "source",
+    "images": "source",
+    "img": "source",
+    "input": "source",
+    "video": "source",
+    "photo": "source",
+    "photos": "source",
+    "save": "annotate",
+    "gpu": "device=cuda",
+    "gpus": "device=cuda",
+    "out": "output",
+    "out_dir": "output",
+    "output_dir": "output",
+    "save_dir": "output",
+    "onnx": "format=onnx",
+    "int8": "quantize=int8",
+    "tta": "flip",
+    "data_root": "paths.data",
+    "data_dir": "paths.data",
+}
+
+#: What has no single option in ``mfer train``.
+SENTENCES = dict.fromkeys(
+    ("checkpoint", "ckpt", "ckpt_path", "resume_from", "resume_from_checkpoint"),
+    "the same command continues its unfinished run (resume=auto), weights=<file> starts from trained weights, and "
+    "mfer evaluate checkpoint=<file> measures them",
+)
+
+#: Group -> the option that takes more than its choices, and what it takes.
+BY_NAME = {
+    "backbone": ("backbone.name", "any other timm model"),
+    "optimizer": ("optimizer.name", "any other optimiser of timm or torch"),
+}

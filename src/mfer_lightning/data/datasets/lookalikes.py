@@ -1,0 +1,64 @@
+"""Refuse a copy whose files bear another dataset's names or exact counts: its numbers mean other classes."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+
+from mfer_lightning.data.datasets.declaration import DatasetInfo
+from mfer_lightning.data.datasets.registry import dataset_infos, find_dataset, named_like
+from mfer_lightning.data.index import FaceIndex
+from mfer_lightning.errors import UserError
+
+#: File names that are compared, spread over the index.
+SAMPLE = 1000
+
+
+def refuse_lookalike(index: FaceIndex) -> None:
+    """Refuse faces that are another dataset's by their file names, or by the counts of their classes.
+
+    Counts tell where each class of a part has as many faces as a class of the other dataset's part, in any order: a
+    renumbered copy. The dataset's own counts in another order are refused as well.
+
+    Args:
+        index: what a reader has read.
+
+    Raises:
+        UserError: with the dataset that the files seem to be.
+    """
+    own = find_dataset(index.dataset)
+    related = {index.dataset} if own is None else {own.name, *own.shares_faces_with}
+    rows = np.linspace(0, len(index) - 1, min(len(index), SAMPLE)).astype(int)
+    names = [str(path).rpartition("/")[2] for path in index.path[rows]]
+    known = named_like(names)
+    if known is not None and known.name not in related:
+        example = next(name for name in names if re.fullmatch(known.file_names, name))
+        raise _refusal(index, known, f"its files are named as {known.title}'s are ({example})")
+    for partition in np.unique(index.partition).tolist():
+        labels = index.label[index.partition == partition]
+        counts = tuple(np.bincount(labels[labels >= 0], minlength=len(index.class_names)).tolist())
+        for info in dataset_infos():
+            if info.name not in related - {index.dataset} and _reordered(info, counts, info.name == index.dataset):
+                raise _refusal(index, info, f"its {partition} classes have the exact counts of {info.title}'s")
+
+
+def _reordered(info: DatasetInfo, counts: tuple[int, ...], own: bool) -> bool:
+    """Whether counts are a dataset's, in another order where it is the dataset itself."""
+    exact = {e.count for protocol in info.protocols for e in protocol.expected if isinstance(e.count, tuple)}
+    alike = [one for one in exact if sorted(one) == sorted(counts) and len(set(one)) > 1]
+    return bool(alike) and not (own and counts in alike)
+
+
+def _refusal(index: FaceIndex, known: DatasetInfo, why: str) -> UserError:
+    if known.name == index.dataset:
+        return UserError(
+            f"{index.root} ({index.layout}): {why}, in another order ({', '.join(index.class_names)} was expected), so "
+            "its classes are numbered otherwise and most labels would be false. Fetch the labels anew, or say "
+            "dataset.trust_labels=true if they are right."
+        )
+    return UserError(
+        f"{index.root} ({index.layout}) was given as {index.dataset}, but {why}, and its numbers would mean other "
+        f"emotions. Say dataset={known.name} dataset.root={index.root}, or dataset.trust_labels=true if its labels are "
+        f"those of {index.dataset} all the same."
+    )

@@ -1,0 +1,132 @@
+"""Find the columns of a table of labels: image, label and split, under the names that such tables usually give them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from mfer_lightning.data.labels.class_folders import PARTITION_FOLDERS
+from mfer_lightning.data.labels.image_files import is_image
+from mfer_lightning.data.labels.table_head import Head
+from mfer_lightning.errors import UserError
+
+#: Role -> usual names of its column, in lower case and without anything but letters and digits.
+ROLES: Mapping[str, tuple[str, ...]] = {
+    "path": (
+        *("path", "paths", "pth", "file", "files", "filename", "filenames", "filepath", "fname", "relativepath"),
+        *("image", "images", "imagename", "imagepath", "imagefile", "imagefilename", "img", "imgname", "imgpath"),
+        *("imgfile", "photo", "picture", "facepath", "facefile", "subdirectoryfilepath"),
+    ),
+    "label": (
+        *("label", "labels", "labelname", "class", "classname", "classlabel", "category", "target"),
+        *("emotion", "emotions", "emotionlabel", "emotionname", "emotionclass", "expression", "expressions"),
+        *("expressionlabel", "facialexpression"),
+    ),
+    "split": ("split", "usage", "partition", "set", "subset", "phase", "datasplit"),
+}
+
+_WORDS = {"path": "image names", "label": "labels", "split": "splits"}
+
+#: What a table may call each partition.
+SPLITS = {name: partition for partition, names in PARTITION_FOLDERS.items() for name in names} | {
+    "publictest": "val",  # FER2013's
+    "privatetest": "test",
+}
+
+
+def plain(name: str) -> str:
+    """Reduce a column's name to its letters and digits.
+
+    Example:
+        >>> plain("Image name"), plain("subDirectory_filePath")
+        ('imagename', 'subdirectoryfilepath')
+    """
+    return re.sub(r"[\W_]+", "", name.lower())
+
+
+def find_columns(head: Head, given: Mapping[str, Any] | None = None) -> dict[str, int]:
+    """Find the column of each role.
+
+    Args:
+        head: the table's beginning.
+        given: role -> the column's name or its position, counted from 0 (``dataset.columns``); None: none is given.
+
+    Returns:
+        Role -> position; ``split`` only where there is one.
+
+    Raises:
+        UserError: where a role has no column or several could be it, with the candidates.
+    """
+    given = dict(given or {})
+    unknown = set(given) - set(ROLES)
+    if unknown:
+        raise UserError(f"dataset.columns: {', '.join(sorted(unknown))} is none of {', '.join(ROLES)}.")
+    names = head.rows[0][1] if head.has_header else []
+    found = {role: _given(head, names, column) for role, column in given.items()}
+    if not names:
+        return _without_header(head, found)
+    for role in [role for role in ROLES if role not in found]:
+        mine = [i for i, name in enumerate(names) if plain(name) in ROLES[role] and i not in found.values()]
+        if len(mine) > 1:
+            raise _unclear(
+                head, f"several columns could be the one of {_WORDS[role]}: {', '.join(names[i] for i in mine)}", found
+            )
+        if mine:
+            found[role] = mine[0]
+        elif role != "split":
+            pixels = "pixels" in map(plain, names)
+            usual = f"{', '.join(ROLES[role][:3])}, ...: docs/datasets.md"
+            problem = f"no column is called as a column of {_WORDS[role]} usually is ({usual})"
+            if pixels:  # FER2013
+                problem = (
+                    "the images are in the table itself, which dataset=ferplus reads (fer2013.csv, fer2013new.csv)"
+                )
+            raise _unclear(head, problem, found)
+    return found
+
+
+def _given(head: Head, names: list[str], column: Any) -> int:
+    if isinstance(column, int) and not isinstance(column, bool):
+        if 0 <= column < head.width:
+            return column
+    else:
+        for same in (lambda name: name == str(column), lambda name: plain(name) == plain(str(column))):
+            mine = [i for i, name in enumerate(names) if same(name)]
+            if len(mine) == 1:
+                return mine[0]
+    raise _unclear(head, f"dataset.columns names {column}, and there is no such column", {})
+
+
+def _without_header(head: Head, found: dict[str, int]) -> dict[str, int]:
+    """Find what the first rows show: one column of image names and one other, and perhaps one of splits."""
+    rest = [i for i in range(head.width) if i not in found.values()]
+    rows = [fields for _, fields in head.rows if len(fields) == head.width]
+
+    def mine(role: str, test: Any) -> None:
+        fitting = [i for i in rest if rows and all(test(fields[i]) for fields in rows)]
+        if role not in found and len(fitting) == 1:
+            found[role] = fitting[0]
+            rest.remove(fitting[0])
+
+    mine("path", is_image)
+    mine("split", lambda text: text.lower() in SPLITS)
+    if "label" not in found and len(rest) == 1:
+        found["label"] = rest[0]
+    absent = [role for role in ("path", "label") if role not in found]
+    if absent:
+        raise _unclear(
+            head, f"without a header it is not clear which of {head.width} columns holds the {_WORDS[absent[0]]}", found
+        )
+    return found
+
+
+def _unclear(head: Head, problem: str, found: Mapping[str, int]) -> UserError:
+    line, fields = head.rows[0]
+    kind = "its columns" if head.has_header else "its first row"
+    known = {role: fields[i] if head.has_header else i for role, i in found.items() if i < len(fields)}
+    example = ", ".join(f"{role}: {known.get(role, '<column>')}" for role in ("path", "label"))
+    return UserError(
+        f"{head.path}, line {line}: {problem}; {kind}: {', '.join(fields)[:160]}. Say dataset.columns={{{example}}}"
+        f"{'' if head.has_header else ', by number from 0'}."
+    )

@@ -1,0 +1,183 @@
+"""Find and read tables that name images and their labels, in whatever form people write them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mfer_lightning.data.labels.columns import SPLITS, find_columns
+from mfer_lightning.data.labels.image_files import files_in, is_image
+from mfer_lightning.data.labels.locate import locate_images
+from mfer_lightning.data.labels.numbers import is_number
+from mfer_lightning.data.labels.table_head import Head, read_head
+from mfer_lightning.data.labels.tables import check_name, check_unique, read_table
+from mfer_lightning.errors import UserError
+
+#: Endings of the files that may be tables. Only a csv is told of where it is none.
+SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".lst", ".list")
+
+#: Longer values are no attributes of a face (landmarks, comments, addresses).
+LONGEST_ATTRIBUTE = 64
+
+
+@dataclass(frozen=True)
+class FoundTable:
+    """A file that may be a table of images and labels.
+
+    Args:
+        path: the file.
+        head: its beginning.
+        columns: role -> position; empty where it is no such table.
+        problem: why it is none.
+        names_images: whether whole fields of it are names of images.
+    """
+
+    path: Path
+    head: Head | None
+    columns: Mapping[str, int] = field(default_factory=dict)
+    problem: str = ""
+    names_images: bool = False
+
+
+@dataclass
+class TableFaces:
+    """The rows of one or several tables.
+
+    Args:
+        paths: of the images, relative to the dataset's root, as they are on disk.
+        partitions: train, val or test.
+        labels: as they are written.
+        attributes: name -> a value a face, of all other columns.
+        notes: what a user should know.
+    """
+
+    paths: list[str] = field(default_factory=list)
+    partitions: list[str] = field(default_factory=list)
+    labels: list[str] = field(default_factory=list)
+    attributes: dict[str, list[str]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """Return the attributes as arrays: numbers where one is no whole number, else text."""
+        found = {}
+        for name, values in self.attributes.items():
+            numbers = all(is_number(v) and "," not in v for v in values) and any("." in v for v in values)
+            found[name] = np.array(values, dtype=np.float32 if numbers else str)
+        return found
+
+
+def inspect(path: Path, columns: Mapping[str, Any] | None = None) -> FoundTable:
+    """Look whether a file is a table of images and labels.
+
+    Args:
+        path: the file.
+        columns: role -> column, as the user gives them.
+
+    Raises:
+        UserError: where it cannot be read, is no text, or is empty.
+    """
+    head = read_head(path)
+    named = any(is_image(text) for _, fields in head.rows for text in fields)
+    try:
+        return FoundTable(path, head, find_columns(head, columns), "", named)
+    except UserError as error:
+        return FoundTable(path, head, {}, str(error), named)
+
+
+def find_tables(root: Path, columns: Mapping[str, Any] | None = None) -> list[FoundTable]:
+    """Look at the files in a folder that may be tables of images and labels; other text files are left alone.
+
+    Raises:
+        UserError: where a csv cannot be read, is no text, or is empty.
+    """
+    found = []
+    names = files_in(root)
+    for name in sorted(names):
+        suffix = Path(name).suffix.lower()
+        if name[0] == "." or suffix not in SUFFIXES or (name == "report.csv" and "alignment.json" in names):
+            continue  # report.csv: of mfer align
+        try:
+            table = inspect(root / name, columns)
+        except UserError:
+            if suffix == ".csv":
+                raise
+            continue
+        if suffix == ".csv" or table.names_images:
+            found.append(table)
+    return found
+
+
+def partition_of(path: Path) -> str | None:
+    """Return the partition that a file's name names, None where it names none or several.
+
+    Example:
+        >>> partition_of(Path("train_labels.csv")), partition_of(Path("labels.csv"))
+        ('train', None)
+    """
+    words = [SPLITS[word] for word in re.split(r"[^a-z]+", path.stem.lower()) if word in SPLITS]
+    return words[0] if len(words) == 1 else None
+
+
+def read_faces(tables: Sequence[FoundTable], root: Path) -> TableFaces:
+    """Read tables: one, or one a partition.
+
+    Args:
+        tables: with their columns.
+        root: folder that their paths are relative to.
+
+    Raises:
+        UserError: where a row is malformed, or an image is listed twice, missing, or outside the root.
+    """
+    faces = TableFaces()
+    seen: set[str] = set()
+    for table in tables:
+        start = len(faces.paths)
+        _read_one(table, root, partition_of(table.path) if len(tables) > 1 else None, faces)
+        twice = next((path for path in faces.paths[start:] if path in seen), None)
+        if twice is not None:
+            raise UserError(f"{table.path} lists {twice}, which another table in {root} lists too: leave one of them.")
+        seen.update(faces.paths[start:])
+    lengths = {name: len(values) for name, values in faces.attributes.items()}
+    for name in [name for name, length in lengths.items() if length != len(faces.paths)]:
+        del faces.attributes[name]  # a column that not every face has is of no use
+    return faces
+
+
+def _read_one(found: FoundTable, root: Path, partition: str | None, faces: TableFaces) -> None:
+    assert found.head is not None
+    path, at = found.path, found.columns
+    names = found.head.rows[0][1] if found.head.has_header else []
+    form = f"{len(names)} fields ({','.join(names)})" if names else ""
+    table = read_table(found.head, skip_header=bool(names), form=form[:160])
+    lines = table.lines
+    paths, labels = table.columns[at["path"]], table.columns[at["label"]]
+    paths = [check_name(name, path, line, root) for name, line in zip(paths, lines, strict=True)]
+    splits = (
+        [text.lower() for text in table.columns[at["split"]]] if "split" in at else [partition or "train"] * len(table)
+    )
+    for row in range(len(table)):
+        if not paths[row] or labels[row].lower() in ("", "nan"):
+            raise table.refuse(row, "a path and a label", ",".join(table.columns[i][row] for i in table.columns)[:120])
+        if splits[row] not in SPLITS:
+            raise table.refuse(row, "a split of train, val, test", splits[row])
+    check_unique(paths, lines, path)
+    paths, notes = locate_images(root, paths, path, search=True)
+    apart = {folder for name in paths if (folder := name.partition("/")[0].lower()) in SPLITS}
+    if "split" not in at and partition is None and len({SPLITS[folder] for folder in apart}) > 1:
+        where = ", ".join(sorted(apart))
+        notes = (*notes, f"{path.name} has no column of splits, so the faces in {where} are all taken for train")
+    faces.paths += paths
+    faces.labels += labels
+    faces.partitions += [SPLITS[split] for split in splits]
+    faces.notes += [*table.notes, *notes]
+    for i, name in enumerate(names):
+        if i in at.values() or not name or name.lower().startswith("unnamed:"):  # pandas' index
+            continue
+        if max(map(len, table.columns[i]), default=0) <= LONGEST_ATTRIBUTE:
+            faces.attributes.setdefault(name, []).extend(table.columns[i])

@@ -1,0 +1,128 @@
+"""Find the images that a list names: as named, in other letters (``.JPG``), or say what lies there instead."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from mfer_lightning.data.labels.image_files import contents, is_image, listing, missing_images, some
+from mfer_lightning.errors import UserError
+
+#: So many missing images are looked for under near names.
+_TRIED = 20
+
+
+def locate_images(
+    root: Path, paths: Sequence[str], listed_in: Path, search: bool = False
+) -> tuple[list[str], tuple[str, ...]]:
+    """Find the file of each image of a list.
+
+    A file whose name differs only in upper and lower case is taken where there is one such file, and so is the one
+    image whose name without its ending is in the list.
+
+    Args:
+        root: folder that the paths are relative to.
+        paths: as the list has them, with ``/``.
+        listed_in: the list, for messages.
+        search: look for names without a folder in all folders below the root, too.
+
+    Returns:
+        The paths as they are on disk, in order, and what a user should know.
+
+    Raises:
+        UserError: where images are missing: how many, the first names, and what lies there under a near name.
+    """
+    absent = missing_images(root, dict.fromkeys(paths))
+    if not absent:
+        return list(paths), ()
+    taken = set(paths)
+    found = _other_case(root, absent, taken)
+    notes = []
+    if found:
+        first = next(iter(found))
+        notes.append(
+            f"{len(found):,} images are written in {listed_in.name} in other letters than on disk, or without their "
+            f"ending ({first} is {found[first]}): the files were taken"
+        )
+    rest = [path for path in absent if path not in found]
+    if search and rest and not any("/" in path for path in rest):
+        below = _below(root, rest)
+        elsewhere = {path: below[path][0] for path in rest if len(below[path]) == 1}
+        several = next((path for path in rest if len(below[path]) > 1), None)
+        if several:
+            raise UserError(
+                f"{listed_in} names {several}, and there are several below {root}: {some(below[several], 3)}. "
+                "Which is meant cannot be told: write the folder before the name in the list."
+            )
+        if len(elsewhere) == len(rest):
+            found |= elsewhere
+            notes.append(f"{len(rest):,} images of {listed_in.name} were found in folders that it does not name")
+            rest = []
+    if rest:
+        raise _missing(root, rest, len(paths), listed_in)
+    return [found.get(path, path) for path in paths], tuple(notes)
+
+
+def check_images(root: Path, paths: Sequence[str], listed_in: Path) -> None:
+    """Check that all images of a list exist, under their very names.
+
+    Raises:
+        UserError: as :func:`locate_images`.
+    """
+    absent = missing_images(root, paths)
+    if absent:
+        raise _missing(root, absent, len(paths), listed_in)
+
+
+def _other_case(root: Path, absent: Iterable[str], taken: set[str]) -> dict[str, str]:
+    """Return path -> file, for those whose folder holds one file of that name in other letters, or with an ending."""
+    images: dict[str, dict[str, list[str]]] = {}
+    found = {}
+    for path in absent:
+        folder, slash, name = path.rpartition("/")
+        if folder not in images:
+            images[folder] = {}
+            for image in listing(root / folder)[1]:
+                for key in (image.casefold(), image.rpartition(".")[0].casefold()):
+                    images[folder].setdefault(key, []).append(f"{folder}{slash}{image}")
+        there = images[folder].get(name.casefold(), [])
+        if len(there) == 1 and there[0] not in taken:
+            found[path] = there[0]
+            taken.add(there[0])
+    return found
+
+
+def _below(root: Path, names: Iterable[str]) -> dict[str, list[str]]:
+    """Return name -> the files of that name in any folder below."""
+    below: dict[str, list[str]] = {name: [] for name in names}
+    for parent, folders, files in os.walk(root):
+        folders[:] = sorted(folder for folder in folders if folder[0] != "." and folder != "__MACOSX")
+        for name in below.keys() & set(files):
+            below[name].append((Path(parent) / name).relative_to(root).as_posix())
+    return below
+
+
+def _missing(root: Path, absent: Sequence[str], count: int, listed_in: Path) -> UserError:
+    near = next(((path, there) for path in absent[:_TRIED] if (there := _near(root, path))), None)
+    way_out = "Unpack the images anew, or remove their rows from the list."
+    if near:
+        way_out = f"For {near[0]} there is {near[1]}: correct the names in the list, or move or rename the images."
+    return UserError(
+        f"{len(absent):,} of the {count:,} images that {listed_in} names are missing under {root}: "
+        f"{some(absent)}. {way_out}"
+    )
+
+
+def _near(root: Path, path: str) -> str | None:
+    """Return an image that a path may mean: another ending, or a folder too many or too few."""
+    folder, slash, name = path.rpartition("/")
+    stem = name.rpartition(".")[0] if is_image(name) else name
+    for image in listing(root / folder)[1]:
+        if image.rpartition(".")[0].casefold() == stem.casefold():
+            return f"{folder}{slash}{image}"
+    parts = path.split("/")
+    doubled = [f"{deeper}/{path}" for deeper in contents(root).folders]
+    doubled += [f"{folder}/{deeper}/{name}" for deeper in contents(root / folder).folders if folder]
+    fewer = ["/".join(parts[i:]) for i in range(1, len(parts))]
+    return next((other for other in (*doubled, *fewer) if (root / other).is_file()), None)

@@ -1,0 +1,169 @@
+"""Numbers in label files: whole numbers in any spelling, and what they mean as classes."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from functools import lru_cache
+from typing import NamedTuple, TypeAlias
+
+from mfer_lightning.data.labels.image_files import some
+from mfer_lightning.emotions import EMOTIONS, canonical
+from mfer_lightning.errors import UserError, nearest
+
+
+class Order(NamedTuple):
+    """Classes in the order of their numbers.
+
+    Attributes:
+        names: the classes.
+        first: the number of the first.
+    """
+
+    names: tuple[str, ...]
+    first: int = 0
+
+
+#: What a user says of the labels: names in the order of their numbers, number -> name, or the name of an order.
+Given: TypeAlias = "Sequence[str] | Mapping[int, str] | str | None"
+
+#: Orders of datasets that are not declared in :mod:`mfer_lightning.data.datasets`.
+ORDERS: Mapping[str, Order] = {
+    "fer2013": Order(("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")),
+    "expw": Order(("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")),
+    "ckplus": Order(("neutral", "anger", "contempt", "disgust", "fear", "happiness", "sadness", "surprise")),
+}
+
+
+@lru_cache(maxsize=4096)
+def whole_number(text: str) -> int | None:
+    """Return the whole number that a text spells, with a point or a comma, None where it spells none.
+
+    Example:
+        >>> [whole_number(text) for text in ("3", "3.0", "03", "3.5", "sad")]
+        [3, 3, 3, None, None]
+    """
+    whole, _, rest = text.replace(",", ".").partition(".")
+    return int(whole) if whole.lstrip("+-").isdecimal() and not rest.strip("0") else None
+
+
+def is_number(text: str) -> bool:
+    """Whether a label is a number, whole or not, rather than a name."""
+    return text.lstrip("+-").replace(",", ".").replace(".", "", 1).isdecimal()
+
+
+def order_of(names: Collection[str]) -> tuple[str, ...]:
+    """Return class names in their order: the known emotions as in ``EMOTIONS``, then all others alphabetically.
+
+    Example:
+        >>> order_of(["boredom", "anger", "awe", "neutral"])
+        ('neutral', 'anger', 'awe', 'boredom')
+    """
+    known = set(names)
+    return tuple(name for name in EMOTIONS if name in known) + tuple(sorted(known - set(EMOTIONS)))
+
+
+def read_labels(
+    labels: Collection[str], given: Given, orders: Mapping[str, Order], where: str
+) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Find out which class each label means.
+
+    Args:
+        labels: the different labels, or names of class folders.
+        given: what the user says of them (``dataset.class_names``): the names in the order of the numbers, number ->
+            name, or the name of one of the orders; None: nothing.
+        orders: name -> order of the datasets that are known.
+        where: file or folder, for messages.
+
+    Returns:
+        Label -> class, and the classes in their order.
+
+    Raises:
+        UserError: where labels are numbers and nothing says what they mean, some are numbers and others are not, or one
+            is not among the classes that the user names.
+    """
+    numbers = sorted(label for label in labels if is_number(label))
+    order = _order(given, orders)
+    if numbers and len(numbers) < len(labels):
+        names = sorted(label for label in labels if not is_number(label))
+        raise UserError(
+            f"{where}: some labels are numbers ({some(numbers, 3)}) and others names ({some(names, 3)}). "
+            "Which class a number means cannot be told: write them all in one way."
+        )
+    if not numbers:
+        meaning = {label: canonical(label) for label in labels}
+        unknown = sorted(label for label, name in meaning.items() if order and name not in order.values())
+        if order and unknown:
+            raise UserError(
+                f"{where}: {some(unknown)} is not among dataset.class_names ({', '.join(order.values())}). "
+                "Name every class, or remove what belongs to none."
+            )
+    else:
+        if not order:
+            raise _ask(numbers, where, orders)
+        numbered = _numbered(numbers, given, order, where)
+        meaning = {label: numbered[int(whole_number(label) or 0)] for label in numbers}
+    present = set(meaning.values())
+    if not order:
+        return meaning, order_of(present)
+    # the order of another dataset says what numbers mean, and not that all its classes must be here
+    return meaning, tuple(name for name in order.values() if name in present or not isinstance(given, str))
+
+
+def _order(given: Given, orders: Mapping[str, Order]) -> dict[int, str]:
+    """Return number -> class as the user gives them; a list counts from 0 here."""
+    if given is None:
+        return {}
+    if isinstance(given, str):
+        if given not in orders:
+            raise UserError(f"dataset.class_names={given} is not a known order: {nearest(given, orders)}")
+        return dict(enumerate(orders[given].names, orders[given].first))
+    pairs = given.items() if isinstance(given, Mapping) else enumerate(given)
+    try:
+        order = {int(number): canonical(str(name)) for number, name in pairs}
+    except ValueError:
+        raise UserError(
+            "dataset.class_names: expected names in the order of their numbers, [neutral,happiness,...], or "
+            f"{{0: neutral, 1: happiness, ...}}, but got {given}."
+        ) from None
+    if len(set(order.values())) < len(order) or len(order) < 2:
+        raise UserError(f"dataset.class_names={list(order.values())}: expected two or more different classes.")
+    return dict(sorted(order.items()))
+
+
+def _numbered(numbers: Sequence[str], given: Given, order: dict[int, str], where: str) -> dict[int, str]:
+    """Return number -> class, with the first number that the labels show where the user gave names alone."""
+    found = {label: whole_number(label) for label in numbers}
+    broken = [label for label, number in found.items() if number is None]
+    if broken:
+        raise UserError(
+            f"{where}: the label {broken[0]} is not a whole number, so it is not the number of a class. "
+            "Name the column of the labels with dataset.columns={label: <column>}."
+        )
+    whole = {number for number in found.values() if number is not None}
+    if not isinstance(given, Mapping) and min(whole) == 0:
+        order = dict(enumerate(order.values()))
+    elif not isinstance(given, Mapping | str):
+        if max(whole) < len(order):
+            raise UserError(
+                f"{where}: the labels are {some(sorted(map(str, whole)), 12)}, and whether dataset.class_names counts "
+                f"from 0 or 1 cannot be told. Say dataset.class_names={{{min(whole)}: <name>, ...}}."
+            )
+        order = dict(enumerate(order.values(), 1))
+    unknown = sorted(whole - set(order))
+    if unknown:
+        raise UserError(
+            f"{where}: dataset.class_names has no name for the label {some([str(number) for number in unknown])}; it "
+            f"names {', '.join(f'{number} {name}' for number, name in order.items())}."
+        )
+    return order
+
+
+def _ask(numbers: Sequence[str], where: str, orders: Mapping[str, Order]) -> UserError:
+    whole = {whole_number(label) for label in numbers}
+    like = [name for name, order in orders.items() if whole == {order.first + k for k in range(len(order.names))}]
+    hint = f" Just these are {like[0]}'s: if it is that, say dataset={like[0]}." if len(like) == 1 else ""
+    return UserError(
+        f"{where}: the classes are numbers ({some(numbers, 8)}), and numbers do not say which emotions they mean. Name "
+        "the classes in their order, dataset.class_names=[neutral,happiness,...], or the dataset whose numbers they "
+        f"are, e.g. dataset.class_names=affectnet8 (known: {', '.join(orders)}).{hint}"
+    )

@@ -1,0 +1,186 @@
+"""Look at the beginning of a text file of labels: its encoding, its separator, and whether it has a header."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+from mfer_lightning.data.labels.image_files import is_image, unreadable
+from mfer_lightning.data.labels.numbers import is_number
+from mfer_lightning.errors import UserError
+
+#: Separators that are tried; of equally good ones the first is taken.
+SEPARATORS = (",", "\t", ";", "|", " ")
+
+#: Bytes of a file that encoding and separator are found out from.
+HEAD = 1 << 16
+
+#: Rows that the separator is found out from.
+HEAD_ROWS = 100
+
+#: A file that is not UTF-8 is Latin-1 if no more of it than this is outside ASCII.
+_MOST_ACCENTS = 0.3
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f]")
+
+
+class Head(NamedTuple):
+    """The beginning of a table.
+
+    Attributes:
+        path: the file.
+        encoding: as Python calls it.
+        separator: one of :data:`SEPARATORS`; a blank stands for any number of blanks and tabs.
+        rows: line number and stripped fields of the first rows that are not blank.
+    """
+
+    path: Path
+    encoding: str
+    separator: str
+    rows: tuple[tuple[int, list[str]], ...]
+
+    @property
+    def width(self) -> int:
+        """The number of fields of most rows."""
+        return Counter(len(fields) for _, fields in self.rows).most_common(1)[0][0]
+
+    @property
+    def has_header(self) -> bool:
+        """Whether the first row names the columns: it names no image, and others do or it holds no number."""
+        first, *others = (any(map(is_image, fields)) for _, fields in self.rows)
+        return not first and (any(others) or not any(map(is_number, self.rows[0][1])))
+
+
+def malformed(path: Path, line: int, expected: str, got: object) -> UserError:
+    """Return the error for a row that does not read as it should."""
+    return UserError(f"{path}, line {line}: expected {expected}, but got {got!r}. Mend the row or fetch the file anew.")
+
+
+@contextmanager
+def readable_text(path: Path) -> Iterator[None]:
+    """Turn the errors of reading a text file into the user's.
+
+    Raises:
+        UserError: where the file cannot be read or is no text.
+    """
+    try:
+        yield
+    except UnicodeError as error:
+        raise _no_text(path) from error
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
+def _no_text(path: Path) -> UserError:
+    return UserError(f"{path} is not a text file. Fetch it anew, or save it as csv.")
+
+
+def _empty(path: Path) -> UserError:
+    return UserError(f"{path} is empty. Fetch it anew: it should name the images and their labels.")
+
+
+def find_encoding(path: Path, start: bytes) -> str:
+    """Find out the encoding of a text file.
+
+    Args:
+        path: the file, for the message.
+        start: its first bytes.
+
+    Raises:
+        UserError: where it is no text.
+
+    Example:
+        >>> find_encoding(Path("a"), "Überraschung;3".encode("latin-1"))
+        'latin-1'
+    """
+    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    encoding = "utf-8-sig"
+    try:
+        text = codecs.getincrementaldecoder(encoding)().decode(start)  # a character may be cut off at the end
+    except UnicodeDecodeError:
+        encoding, text = "latin-1", start.decode("latin-1")
+        if sum(byte > 127 for byte in start) > _MOST_ACCENTS * len(start):
+            raise _no_text(path) from None
+    if _CONTROL.search(text):
+        raise _no_text(path)
+    return encoding
+
+
+def read_lines(path: Path) -> list[str]:
+    """Read a text file's lines.
+
+    Raises:
+        UserError: where the file cannot be read, is no text, or is empty.
+    """
+    with readable_text(path):
+        content = path.read_bytes()
+        lines = content.decode(find_encoding(path, content)).splitlines()
+    if not any(line.strip() for line in lines):
+        raise _empty(path)
+    return lines
+
+
+def read_head(path: Path) -> Head:
+    """Read the beginning of a table, and find out its encoding and separator.
+
+    Raises:
+        UserError: where the file cannot be read, is no text, or is empty.
+    """
+    with readable_text(path), path.open("rb") as file:
+        start = file.read(HEAD)
+        encoding = find_encoding(path, start)
+        text = codecs.getincrementaldecoder(encoding)().decode(start, final=len(start) < HEAD)
+    lines = list(io.StringIO(text, newline=None))
+    if len(start) == HEAD and len(lines) > 1:
+        del lines[-1]  # it may be cut off
+    found: list[tuple[float, Head]] = []
+    for separator in SEPARATORS:
+        head = Head(path, encoding, separator, tuple(islice(_split(lines, separator), HEAD_ROWS)))
+        if not head.rows:
+            raise _empty(path)
+        found.append((_quality(head), head))
+    return max(found, key=lambda one: one[0])[1]  # max returns the first of equals
+
+
+def _split(lines: Sequence[str], separator: str) -> Iterator[tuple[int, list[str]]]:
+    if separator == " ":
+        rows: Iterator[tuple[int, list[str]]] = ((n, line.split()) for n, line in enumerate(lines, start=1))
+    else:
+        reader = csv.reader(lines, delimiter=separator)
+        rows = ((reader.line_num, fields) for fields in reader)
+    try:
+        for line, fields in rows:
+            if any(field.strip() for field in fields):
+                yield line, [field.strip() for field in fields]
+    except csv.Error:
+        return  # pandas says what is wrong with that row
+
+
+def _quality(head: Head) -> float:
+    """Rate a separator: whole fields are image names, all rows have equally many fields, and more than one."""
+    width = head.width
+    if width < 2 or len(head.rows[0][1]) < 2:
+        return 0.0
+    named = sum(any(map(is_image, fields)) for _, fields in head.rows)
+    even = sum(len(fields) == width for _, fields in head.rows)
+    return 2 * named + even + (head.separator != " ") * len(head.rows)  # blanks occur in names too
+
+
+def split_line(head: Head, line: int) -> list[str]:
+    """Split one line of a file again, strictly, to say what is wrong with it."""
+    with readable_text(head.path), head.path.open(encoding=head.encoding) as file:
+        text = next((text for number, text in enumerate(file, start=1) if number == line), "")
+    if head.separator == " ":
+        return text.split()
+    try:
+        return next(csv.reader([text], delimiter=head.separator, strict=True), [])
+    except csv.Error as error:
+        raise UserError(f"{head.path}, line {line}: not a csv row ({error}). Fetch the file anew.") from error

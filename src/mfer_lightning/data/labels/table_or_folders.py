@@ -1,0 +1,84 @@
+"""A table beside class folders: whether they disagree, which is for the user to decide."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from mfer_lightning.data.labels.image_files import listing, some
+from mfer_lightning.data.labels.numbers import is_number, whole_number
+from mfer_lightning.emotions import EMOTIONS, canonical
+from mfer_lightning.errors import UserError
+
+
+def emotion_folders(root: Path, partitions: Mapping[str, str]) -> list[str]:
+    """Return the class folders that are named by emotions, where there are two such classes."""
+    found = [
+        name if folder == "." else f"{folder}/{name}"
+        for folder in partitions.values()
+        for name in listing(root / folder)[0]
+        if canonical(name) in EMOTIONS
+    ]
+    return found if len({canonical(path.rpartition("/")[2]) for path in found}) > 1 else []
+
+
+def compare(
+    root: Path,
+    tables: Sequence[Path],
+    paths: Sequence[str],
+    labels: Sequence[str],
+    meaning: Mapping[str, str],
+    emotions: Sequence[str],
+) -> list[str]:
+    """Ask the user where the folders' names and the tables beside them disagree.
+
+    Args:
+        root: the dataset's folder.
+        tables: in it.
+        paths: of the images that the tables name.
+        labels: the class of each by the tables.
+        meaning: label as it is written -> class.
+        emotions: as :func:`emotion_folders` returned them.
+
+    Returns:
+        A note on images in class folders that no table lists.
+
+    Raises:
+        UserError: where an image lies in the folder of another class than its table gives it, or most images in class
+            folders are not in the tables.
+    """
+    names = ",".join(table.name for table in tables)
+    numbers = {whole_number(label): name for label, name in meaning.items() if is_number(label)}
+    parents = [path.rpartition("/")[0].rpartition("/")[2] for path in paths]
+    if not _sorted_by_class(parents, labels):
+        numbers = {}
+    known = {name: name for name in (*EMOTIONS, *meaning.values())}
+    says = {p: numbers.get(whole_number(p)) if is_number(p) else known.get(canonical(p)) for p in set(parents)}
+    other = [i for i, parent in enumerate(parents) if says[parent] not in (None, labels[i])]
+    named = names if len(tables) == 1 else f"[{names}]"
+    decide = f"Say dataset.table={named} to go by the table, or dataset.table=none to go by the folders."
+    if other:
+        i = other[0]
+        raise UserError(
+            f"{root}: {names} and the folders beside it disagree on {len(other):,} of {len(paths):,} images: "
+            f"{paths[i]} is {labels[i]} in the table, and its folder says {says[parents[i]]}. {decide}"
+        )
+    listed = {path.casefold() for path in paths}
+    images = [f"{folder}/{image}" for folder in emotions for image in listing(root / folder)[1]]
+    unlisted = [image for image in images if image.casefold() not in listed]
+    if 2 * len(unlisted) > len(images):
+        raise UserError(
+            f"{root}: {names} and the class folders beside it disagree: {len(unlisted):,} of the {len(images):,} "
+            f"images in {some(emotions, 3)} are not in the table. {decide}"
+        )
+    return [f"{len(unlisted):,} images in class folders are not in {names} and were left out"] if unlisted else []
+
+
+def _sorted_by_class(parents: Sequence[str], labels: Sequence[str]) -> bool:
+    """Whether numbered folders are class folders and no shards: few, and nearly all images of each have one label."""
+    pairs = Counter(pair for pair in zip(parents, labels, strict=True) if is_number(pair[0]))
+    most: dict[str, int] = {}
+    for (parent, _), count in pairs.items():
+        most[parent] = max(count, most.get(parent, 0))
+    return 1 < len(most) <= len(set(labels)) + 1 and sum(most.values()) > 0.8 * pairs.total()

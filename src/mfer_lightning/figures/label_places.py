@@ -1,0 +1,79 @@
+"""Find a place for a face's label: whole, beside the face, and on no other face or label where that can be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+#: x, y, width, height in pixels.
+Rectangle = tuple[float, float, float, float]
+
+#: Share of a face's box, at its lower end, that holds the mouth.
+_MOUTH = 0.45
+#: A covered pixel of a mouth or of another label counts so many times a covered pixel of a face.
+_WEIGHT = 4
+
+
+def best_place(
+    sizes: Sequence[tuple[int, int]],
+    face: Rectangle,
+    picture: tuple[int, int],
+    faces: Sequence[Rectangle],
+    labels: Sequence[Rectangle],
+) -> tuple[int, Rectangle] | None:
+    """Choose a size and a place for the label of a face.
+
+    Args:
+        sizes: width and height of the label, the preferred first.
+        face: its box, within the picture.
+        picture: width and height.
+        faces: boxes of all faces, this one included.
+        labels: those that are placed already.
+
+    Returns:
+        Which size, and where: the first place that covers nothing, or else the one whose share of covered face is
+        least; None where no size fits into the picture.
+
+    Example:
+        >>> best_place([(40, 20)], (10, 10, 40, 40), (100, 100), [(10, 10, 40, 40)], [])
+        (0, (10, 50, 40, 20))
+        >>> best_place([(40, 20)], (0, 0, 60, 60), (60, 60), [(0, 0, 60, 60)], [])
+        (0, (0, 0, 40, 20))
+        >>> best_place([(40, 20)], (0, 0, 30, 30), (30, 30), [(0, 0, 30, 30)], [])
+    """
+    mouths = [(x, y + (1 - _MOUTH) * height, width, _MOUTH * height) for x, y, width, height in faces]
+    best: tuple[float, int, Rectangle] | None = None
+    for number, (wide, tall) in enumerate(sizes):
+        for x, y in _places(face, wide, tall, picture):
+            if not (0 <= x <= picture[0] - wide and 0 <= y <= picture[1] - tall):
+                continue
+            place = (x, y, wide, tall)
+            covered = sum(_overlap(place, box) for box in faces)
+            covered += _WEIGHT * sum(_overlap(place, box) for box in (*mouths, *labels))
+            cost = covered / (wide * tall)
+            if best is None or cost < best[0]:
+                best = cost, number, place
+            if cost == 0:
+                return number, place
+    return None if best is None else best[1:]
+
+
+def _places(face: Rectangle, wide: int, tall: int, picture: tuple[int, int]) -> Iterator[tuple[float, float]]:
+    """Yield upper left corners: below, above, to the right, to the left, and at the ends of the face itself."""
+    x, y, width, height = face
+    columns = [_moved_in(at, picture[0] - wide) for at in (x, x + width - wide)]
+    rows = [_moved_in(at, picture[1] - tall) for at in (y, y + height - tall)]
+    for below_or_above in (y + height, y - tall):
+        yield from ((column, below_or_above) for column in columns)
+    for beside in (x + width, x - wide):
+        yield from ((beside, row) for row in rows)
+    yield from ((column, row) for row in rows for column in columns)
+
+
+def _moved_in(at: float, most: float) -> float:
+    return min(max(0, at), max(0, most))
+
+
+def _overlap(a: Rectangle, b: Rectangle) -> float:
+    width = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
+    height = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
+    return max(width, 0) * max(height, 0)

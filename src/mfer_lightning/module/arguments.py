@@ -1,0 +1,31 @@
+"""Arguments of a module as the plain values that its checkpoints hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+from mfer_lightning.errors import UserError
+from mfer_lightning.nn.options import plain
+
+
+def config_of(preprocess: nn.Module) -> dict[str, Any] | None:
+    """Return the description of a preprocessing; None for a class of the user's own that has none."""
+    describe = getattr(preprocess, "to_config", None)
+    return None if describe is None else dict(describe())
+
+
+def options_of(argument: str, given: Mapping[str, Any] | str | None, default: str) -> dict[str, Any]:
+    """Return options as a plain dict, of a mapping or a name alone."""
+    if given is None or isinstance(given, str):
+        return {"name": given or default}
+    if not isinstance(given, Mapping):
+        raise ValueError(
+            f"Expected argument `{argument}` to be a name or a mapping of options, but got {type(given).__name__}."
+        )
+    try:
+        return dict(plain(given))
+    except (UserError, TypeError) as error:
+        raise ValueError(f"Expected argument `{argument}` to hold plain values, but got {given!r}.") from error

@@ -1,0 +1,151 @@
+"""Validation, test and prediction of a module: steps, figures, and what is logged of them."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import lightning as L
+import torch
+from torch import Tensor, nn
+from torchmetrics import MetricCollection
+
+from mfer_lightning.data.datasets.base import FaceDataModule
+from mfer_lightning.losses import Objective
+from mfer_lightning.module.metrics import EvaluationMetrics
+from mfer_lightning.views import ONE_VIEW, Views
+
+
+class EvaluationSteps(L.LightningModule):
+    """The part of :class:`~mfer_lightning.module.FERModule` that does not train.
+
+    Args:
+        metrics: of :func:`~mfer_lightning.module.build_metrics`, computed on val and test.
+    """
+
+    network: nn.Module
+    objective: nn.Module
+    preprocess: nn.Module
+    memory_format: torch.memory_format
+
+    def __init__(self, metrics: MetricCollection) -> None:
+        super().__init__()
+        self.metrics = metrics
+        self.views: Views = ONE_VIEW  # of test_step and predict_step
+        self.evaluations = nn.ModuleDict()  # name -> EvaluationMetrics, made when first needed
+        self._measured: list[str] = []  # of the evaluation that runs
+
+    def forward(self, image: Tensor) -> dict[str, Any]:
+        """Run preprocessing and network.
+
+        Args:
+            image: uint8 (B,3,H,W), RGB.
+
+        Returns:
+            ``feature`` (B,D), ``logits`` (B,K), ``head_logits`` tuple of (B,K).
+        """
+        return self._network(self.preprocess(image))
+
+    def _network(self, pixels: Tensor) -> dict[str, Any]:
+        output: dict[str, Any] = self.network(pixels.contiguous(memory_format=self.memory_format))
+        return output
+
+    def on_validation_epoch_start(self) -> None:
+        """Start the figures of all evaluation sets anew."""
+        self._start_evaluation()
+
+    def on_test_epoch_start(self) -> None:
+        """Start the figures of all evaluation sets anew."""
+        self._start_evaluation()
+
+    def modes(self) -> dict[str, Literal["max", "min"]]:
+        """Say of each validation figure whether more (``max``) or less (``min``) is better; others are left out."""
+        better = {"nll": False, **{name: metric.higher_is_better for name, metric in self.metrics.items()}}
+        return {name: "max" if more else "min" for name, more in better.items() if more is not None}
+
+    def _start_evaluation(self) -> None:
+        # Here and not at the end: `trainer.validate` runs in inference mode, whose tensors training cannot change.
+        self._measured = []
+        for evaluation in self.evaluations.values():
+            evaluation.reset()  # type: ignore[operator]
+
+    def validation_step(self, batch: dict[str, Tensor], batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Update the figures with one batch, leaving out the rows that only pad it."""
+        output = self(batch["image"])
+        keep = batch["index"] >= 0
+        kept = {
+            "feature": output["feature"][keep],
+            "logits": output["logits"][keep].float(),
+            "head_logits": tuple(logits[keep] for logits in output["head_logits"]),
+        }
+        target = batch["target"][keep]
+        nll = -(target * kept["logits"].log_softmax(1)).sum(1)
+        loss = self._evaluation_loss(kept, target) if len(target) else None
+        self._evaluation("val", dataloader_idx).update(kept["logits"], batch["label"][keep], nll, loss)
+
+    def _evaluation_loss(self, output: dict[str, Any], target: Tensor) -> Tensor:
+        if isinstance(self.objective, Objective):
+            return self.objective.evaluate(output, target)
+        total: Tensor = self.objective(output, target)["total"]
+        return total
+
+    def test_step(self, batch: dict[str, Tensor], batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Update the figures with one batch, predicted as :meth:`predict_step` does."""
+        logits = self.predict_step(batch, batch_idx, dataloader_idx)["logits"]
+        keep = batch["index"] >= 0
+        logits, label = logits[keep], batch["label"][keep]
+        nll = nn.functional.cross_entropy(logits, label, reduction="none")
+        self._evaluation("test", dataloader_idx).update(logits, label, nll, None)
+
+    def _evaluation(self, stage: Literal["val", "test"], dataloader_idx: int) -> EvaluationMetrics:
+        """Return the figures of an evaluation loader; several are named as Lightning names them."""
+        loaders = self.trainer.num_val_batches if stage == "val" else self.trainer.num_test_batches
+        name, prefix, postfix = str(stage), f"{stage}/", ""
+        if len(loaders) > 1:
+            if stage == "val" and getattr(self.datamodule_of_ours, "track_test", False):
+                name, prefix = ("val", "val/") if dataloader_idx == 0 else ("track_test", "track_test/")
+            else:
+                postfix = f"/dataloader_idx_{dataloader_idx}"
+                name += postfix
+        if name not in self.evaluations:
+            means = {"val": ("nll", "loss"), "test": ("nll",)}.get(prefix[:-1], ())
+            self.evaluations[name] = EvaluationMetrics(self.metrics, prefix, postfix, means).to(self.device).train()
+        if name not in self._measured:
+            self._measured.append(name)
+        evaluation = self.evaluations[name]
+        assert isinstance(evaluation, EvaluationMetrics)
+        return evaluation
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the figures of each evaluation set; the progress bar shows the accuracy on val alone."""
+        self._log_evaluation()
+
+    def on_test_epoch_end(self) -> None:
+        """Log the figures of each test set."""
+        self._log_evaluation()
+
+    def _log_evaluation(self) -> None:
+        for name in self._measured:
+            figures = self.evaluations[name].compute()  # type: ignore[operator]
+            if "val/accuracy" in figures:
+                self.log("val/accuracy", figures.pop("val/accuracy"), prog_bar=True)
+            self.log_dict(figures, add_dataloader_idx=False)
+
+    def predict_step(self, batch: dict[str, Tensor], batch_idx: int, dataloader_idx: int = 0) -> dict[str, Tensor]:
+        """Return ``index`` (B,), ``logits`` (B,K) and ``feature`` (B,D) of one batch, computed in float32.
+
+        Logits and feature are means over ``views``. On NVIDIA GPUs torch's convolutions round factors to TF32 unless
+        told otherwise (``torch.backends.cudnn.allow_tf32``).
+        """
+        with torch.autocast(self.device.type, enabled=False):
+            output = self.views.average(self._answers, batch["image"])
+        return {"index": batch["index"], **output}
+
+    def _answers(self, images: Tensor) -> dict[str, Tensor]:
+        output = self(images)
+        return {name: output[name].float() for name in ("logits", "feature")}
+
+    @property
+    def datamodule_of_ours(self) -> FaceDataModule | None:
+        """The datamodule of ours that this module's Trainer was given."""
+        datamodule = self.trainer.datamodule  # type: ignore[attr-defined]
+        return datamodule if isinstance(datamodule, FaceDataModule) else None

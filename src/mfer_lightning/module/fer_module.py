@@ -1,0 +1,292 @@
+"""The LightningModule: joins preprocessing, network and objective for training, validation and prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from lightning.pytorch.callbacks import Callback, RichProgressBar
+from torch import Tensor, nn
+from torchmetrics import Metric, MetricCollection
+
+from mfer_lightning.checkpoints.read import read_checkpoint
+from mfer_lightning.config.instantiate import keyword_parameters
+from mfer_lightning.errors import UserError
+from mfer_lightning.losses import describe_objective
+from mfer_lightning.memory import keep_freed_memory
+from mfer_lightning.module.arguments import config_of, options_of
+from mfer_lightning.module.evaluation_steps import EvaluationSteps
+from mfer_lightning.module.meet_datamodule import check_classes, check_samplers, complete_preprocess, learn
+from mfer_lightning.module.metrics import build_metrics
+from mfer_lightning.module.progress_bar import FERProgressBar
+from mfer_lightning.module.rebuild import StoredArguments
+from mfer_lightning.nn.weights.checksums import check_storages
+from mfer_lightning.optim import Mixup, configured
+from mfer_lightning.views import Views
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+#: Version of the ``mfer`` entry of a checkpoint.
+CHECKPOINT_FORMAT = 1
+
+#: The learning rate where none is given: the paper's.
+DEFAULT_LR = 2.5e-4
+
+
+class FERModule(EvaluationSteps):
+    """Trains a network on batches of aligned faces, in any Trainer of Lightning.
+
+    Where it meets a :class:`~mfer_lightning.data.FaceDataModule` in a Trainer, their classes must be the same, and a
+    training learns dataset, protocol and alignment from it for its checkpoints.
+
+    Logged are ``train/<term>`` (means of the loss terms over an epoch), ``val/`` and ``test/`` with ``accuracy``,
+    ``mean_class_accuracy``, ``macro_f1``, ``nll`` and those of ``metrics``, and ``val/loss``, the loss on the
+    validation faces (:meth:`mfer_lightning.losses.Objective.evaluate`). ``test/`` is computed in float32, as the
+    command line's results are.
+
+    Batches are dicts of ``image`` uint8 (B,3,H,W), ``label`` int64 (B,), ``target`` float32 (B,K), ``index`` int64 (B,)
+    with -1 in rows that only pad a distributed evaluation.
+
+    Args:
+        network: maps normalised images (B,3,S,S) to ``feature``, ``logits`` and ``head_logits``.
+        objective: maps the network's output and the target (B,K) to named loss terms, ``total`` among them.
+        preprocess: maps uint8 images to normalised float images.
+        class_names: the K emotions in the network's order.
+        optimizer: options of :func:`mfer_lightning.optim.build_optimizer` and of the parameter groups (``name``,
+            ``lr``, ``weight_decay``, ``head_lr_scale``, ``center_lr_scale``, ``layer_decay``, ...), or a name alone;
+            None values are left out.
+        scheduler: options of :func:`mfer_lightning.optim.build_schedule` (``name``, ``warmup_epochs``, ...), and for
+            ``plateau`` of :func:`mfer_lightning.optim.build_plateau` with ``monitor``, a validation figure without
+            ``val/``; or a name alone.
+        mixup: mixes the faces of a training batch after preprocessing; None: no mixing.
+        metadata: plain values stored in each checkpoint beside the weights (dataset, protocol, configuration).
+        metrics: name -> a further metric of torchmetrics, on logits (B,K) and labels (B,), computed on val and test.
+        channels_last: memory format of images and convolution weights.
+        compile_network: run the network through ``torch.compile``.
+
+    Raises:
+        ValueError: where an argument is of another kind, or the network has another number of classes.
+
+    Example:
+        >>> from mfer_lightning.losses import CrossEntropy, Objective
+        >>> from mfer_lightning.nn import MFER, Preprocess
+        >>> network = MFER({"name": "convnext_atto", "options": {"depths": [1, 1, 1, 1], "dims": [8, 16, 32, 64]}}, 2)
+        >>> module = FERModule(network, Objective(CrossEntropy()), Preprocess(size=32), class_names=("sadness", "joy"))
+        >>> module(torch.zeros(1, 3, 32, 32, dtype=torch.uint8))["logits"].shape
+        torch.Size([1, 2])
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        objective: nn.Module,
+        preprocess: nn.Module,
+        *,
+        class_names: Sequence[str],
+        optimizer: Mapping[str, Any] | str | None = None,
+        scheduler: Mapping[str, Any] | str | None = None,
+        mixup: Mixup | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        metrics: Mapping[str, Metric] | MetricCollection | None = None,
+        channels_last: bool = True,
+        compile_network: bool = False,
+    ) -> None:
+        super().__init__(build_metrics(len(tuple(class_names)), metrics))
+        if mixup is not None and getattr(getattr(objective, "classification", None), "target_kind", "") == "multi-hot":
+            raise UserError("Mixup weighs classes and the multi-target loss takes sets of them: use mixup=none.")
+        self.class_names = tuple(class_names)
+        if getattr(network, "num_classes", len(self.class_names)) != len(self.class_names):
+            raise ValueError(
+                f"Expected argument `class_names` to have {network.num_classes} names, as many as the network has "
+                f"classes, but got {len(self.class_names)}."
+            )
+        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        self.network = network.to(memory_format=self.memory_format)
+        self.objective = objective
+        self.preprocess = preprocess
+        self.optimizer_options = options_of("optimizer", optimizer, "adamw")
+        if self.optimizer_options.get("lr") is None:
+            self.optimizer_options["lr"] = DEFAULT_LR
+        self.scheduler_options = options_of("scheduler", scheduler, "constant")
+        self.mixup = mixup
+        self.metadata = dict(metadata or {})
+        self.views = Views.of_metadata(self.metadata)
+        self.batch_index: Tensor | None = None
+        self._sums: dict[str, Tensor] = {}
+        self._seen = 0
+        self.save_hyperparameters(
+            {
+                "class_names": list(self.class_names),
+                "network": getattr(network, "config", None),
+                "preprocess": config_of(preprocess),
+                "objective": describe_objective(objective),
+                "optimizer": self.optimizer_options,
+                "scheduler": self.scheduler_options,
+                "mixup": None if mixup is None else mixup.config,
+                "channels_last": channels_last,
+            },
+            logger="config" not in self.metadata,  # else the run's whole configuration is logged, which says the same
+        )
+        if compile_network:
+            self.network.compile()  # in place: names in the state dict stay as they are
+
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
+        """Compute the loss of one batch; see :class:`mfer_lightning.losses.Objective` for its terms."""
+        self.batch_index = batch["index"]
+        mixed = {**batch, "image": self.preprocess(batch["image"])}
+        if self.mixup is not None:
+            step = self.current_epoch * int(self.trainer.num_training_batches) + batch_idx
+            mixed = self.mixup(mixed, step=step, rank=self.global_rank)
+        terms: dict[str, Tensor] = self.objective(self._network(mixed["image"]), mixed["target"])
+        if getattr(self.trainer.optimizers[0], "perturbed", False):
+            return terms["total"]  # the second pass of SAM, at another point: not to be counted
+        n = len(batch["index"])
+        for name, value in terms.items():
+            self._sums[name] = self._sums.get(name, torch.zeros_like(value)) + value.detach() * n
+        self._seen += n
+        total = terms["total"]
+        if self.trainer.progress_bar_callback is not None:  # nobody else looks at single steps
+            self.log("loss", total.detach(), on_step=True, on_epoch=False, prog_bar=True, logger=False)
+        return total
+
+    def on_train_epoch_start(self) -> None:
+        """Start the epoch's means anew."""
+        self._sums, self._seen = {}, 0
+
+    def train_means(self) -> dict[str, float]:
+        """Means of the loss terms over the faces of this epoch so far, over all ranks, as ``train/<term>``."""
+        means = {
+            f"train/{'loss' if name == 'total' else name}": self.trainer.strategy.reduce(total / max(self._seen, 1))
+            for name, total in self._sums.items()
+        }
+        return {name: float(value) for name, value in means.items()}
+
+    def on_train_epoch_end(self) -> None:
+        """Hand the epoch's means to the loggers."""
+        self.log_dict(self.train_means())
+
+    @property
+    def lr(self) -> float:
+        """The learning rate, as Lightning's tuner reads and sets it."""
+        return float(self.optimizer_options["lr"])
+
+    @lr.setter
+    def lr(self, value: float) -> None:
+        self.optimizer_options["lr"] = float(value)
+
+    def setup(self, stage: str) -> None:
+        """Compare the classes with the datamodule's, learn from it what it is trained on, and speed up the process.
+
+        The process keeps freed memory for reuse, and denormal numbers count as zero, as in the command line's runs.
+
+        Raises:
+            UserError: where module and datamodule contradict one another.
+        """
+        keep_freed_memory()
+        torch.set_flush_denormal(True)
+        datamodule = self.datamodule_of_ours
+        if datamodule is None:
+            return
+        check_classes(self.class_names, datamodule)
+        if stage == "fit":
+            self.metadata |= learn(self.metadata, datamodule)
+            complete_preprocess(self.preprocess, self.metadata, datamodule)
+
+    def on_train_start(self) -> None:
+        """Refuse batches that were made for another number of processes."""
+        check_samplers(self.trainer, self.trainer.train_dataloader)
+
+    def on_validation_start(self) -> None:
+        """Refuse batches that were made for another number of processes."""
+        check_samplers(self.trainer, self.trainer.val_dataloaders)
+
+    def on_test_start(self) -> None:
+        """Refuse batches that were made for another number of processes."""
+        check_samplers(self.trainer, self.trainer.test_dataloaders)
+
+    def on_predict_start(self) -> None:
+        """Refuse batches that were made for another number of processes."""
+        check_samplers(self.trainer, self.trainer.predict_dataloaders)
+
+    def configure_callbacks(self) -> list[Callback]:
+        """Put a bar that fits on one line in place of Lightning's default one; any other stays."""
+        bar, default = self.trainer.progress_bar_callback, RichProgressBar()
+        ordinary = type(bar) is RichProgressBar and (bar.theme, bar.refresh_rate) == (
+            default.theme,
+            default.refresh_rate,
+        )
+        return [FERProgressBar()] if ordinary else []
+
+    def configure_optimizers(self) -> Any:
+        """Build the optimiser over named parameter groups and the schedule, which steps with every optimiser step."""
+        trainer = self.trainer
+        trainer.fit_loop.setup_data()  # as estimated_stepping_batches does, unless the length is given in steps or time
+        try:
+            return configured(
+                (self.network, self.objective),
+                self.optimizer_options,
+                self.scheduler_options,
+                total_steps=trainer.estimated_stepping_batches,
+                batches=trainer.num_training_batches,
+                accumulate=trainer.accumulate_grad_batches,
+                modes=self.modes(),
+            )
+        except (TypeError, ValueError) as error:
+            raise UserError(f"optimizer or scheduler: {error}") from error
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Store what is needed to use the weights: network, preprocessing, class names, protocol, configuration."""
+        checkpoint["mfer"] = {
+            "format": CHECKPOINT_FORMAT,
+            "class_names": list(self.class_names),
+            "network": getattr(self.network, "config", None),
+            "preprocess": config_of(self.preprocess),
+            **self.metadata,
+        }
+
+    @classmethod
+    def load_from_checkpoint(  # type: ignore[override]
+        cls,
+        checkpoint_path: str | Path,
+        map_location: torch.device | str | None = None,
+        hparams_file: None = None,
+        strict: bool | None = None,
+        weights_only: bool | None = None,
+        **kwargs: Any,
+    ) -> Self:
+        """Load a module from a checkpoint of the command line or of any Trainer, without executing anything it holds.
+
+        Network, preprocessing, objective, class names, optimiser, schedule and metadata are the checkpoint's. What it
+        does not describe is given as a keyword argument: a network or an objective of your own, and ``metrics``.
+
+        Args:
+            checkpoint_path: the file.
+            map_location: where to put the module; None: the CPU.
+            hparams_file: not taken; give keyword arguments instead.
+            strict: whether the weights must be exactly the module's; None: as the module says (they must).
+            weights_only: never False: nothing but tensors and plain values is read.
+            **kwargs: arguments of the class, which win over the checkpoint's.
+
+        Returns:
+            The module, in training mode as Lightning's own loading leaves it.
+
+        Raises:
+            UserError: where the file cannot be used, or does not describe what is needed.
+        """
+        if hparams_file is not None or weights_only is False:
+            raise UserError(
+                "FERModule.load_from_checkpoint takes no hparams_file (give keyword arguments) and no "
+                "weights_only=False (a checkpoint is read as data alone)."
+            )
+        path = Path(checkpoint_path).expanduser()
+        checkpoint = read_checkpoint(path)
+        check_storages(path, (value for value in checkpoint["state_dict"].values() if isinstance(value, Tensor)))
+        stored = StoredArguments(checkpoint, path, kwargs)
+        names, _ = keyword_parameters(cls)
+        module = cls(**{name: stored[name] for name in names if name not in kwargs and name in stored}, **kwargs)
+        module.on_load_checkpoint(checkpoint)
+        module.load_state_dict(checkpoint["state_dict"], module.strict_loading if strict is None else strict)
+        return module if map_location is None else module.to(map_location)

@@ -1,0 +1,135 @@
+"""What a module and a datamodule must agree on when they meet in a Trainer, and what the module learns there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import lightning as L
+from torch import nn
+from torch.utils.data import DataLoader
+
+from mfer_lightning.align.stored_alignment import FILE, describe_alignment
+from mfer_lightning.data.datasets.base import FaceDataModule
+from mfer_lightning.data.datasets.registry import dataset_info
+from mfer_lightning.data.samplers import EvalSampler, TrainSampler
+from mfer_lightning.errors import UserError
+from mfer_lightning.nn import Preprocess
+
+#: What makes two alignments the same.
+_SAME = ("template", "height", "margin", "border", "refine")
+
+
+def check_classes(class_names: tuple[str, ...], datamodule: FaceDataModule) -> None:
+    """Refuse faces whose classes are not the module's, in its order.
+
+    Raises:
+        UserError: naming both.
+    """
+    theirs = tuple(datamodule.class_names)
+    if theirs != class_names:
+        raise UserError(
+            f"The module's {len(class_names)} classes ({', '.join(class_names)}) are not the {len(theirs)} of "
+            f"{datamodule.protocol.name} ({', '.join(theirs)}) in the same order: build the module with "
+            "class_names=datamodule.class_names."
+        )
+
+
+def learn(metadata: Mapping[str, Any], datamodule: FaceDataModule) -> dict[str, Any]:
+    """Return what a datamodule that is trained on adds to a module's metadata.
+
+    Args:
+        metadata: what the module was told already.
+        datamodule: is set up.
+
+    Returns:
+        ``dataset``, ``protocol``, ``data_hash``, ``datamodule`` (its class and arguments, where they are plain), and
+        ``alignment`` where the faces or their dataset state it; without what the metadata hold already.
+
+    Raises:
+        UserError: where the metadata say something else.
+    """
+    facts: dict[str, Any] = {
+        "dataset": datamodule.dataset,
+        "protocol": datamodule.protocol.name,
+        "data_hash": datamodule.data_hash,
+    }
+    for name in ("protocol", "data_hash"):
+        if metadata.get(name) not in (None, facts[name]):
+            raise UserError(
+                f"The module says that it is trained on {_named(metadata, name)}, and the datamodule holds "
+                f"{_named(facts, name)}: set module.metadata = {{}} to train it on other faces."
+            )
+    template = dataset_info(datamodule.dataset).template
+    if datamodule.alignment is not None or template is not None:  # nothing is assumed of other faces
+        size = datamodule.size
+        facts["alignment"] = describe_alignment(datamodule.alignment, datamodule.dataset, size, template)
+        told = metadata.get("alignment")
+        told = told if isinstance(told, Mapping) else {}
+        stated = told.get("origin") == facts["alignment"]["origin"] == FILE
+        if stated and any(told.get(key) != facts["alignment"].get(key) for key in _SAME):
+            raise UserError(
+                f"The module's faces are aligned as {told.get('template')}, and the datamodule's as "
+                f"{facts['alignment']['template']} (height, margin, border and refinement included): align them alike "
+                "with mfer align."
+            )
+    if "config" not in metadata and (described := datamodule.describe()) is not None:
+        facts["datamodule"] = described
+    return {name: value for name, value in facts.items() if name not in metadata}
+
+
+def complete_preprocess(preprocess: nn.Module, metadata: Mapping[str, Any], datamodule: FaceDataModule) -> None:
+    """Store with the preprocessing how the faces are aligned, and that they have no colour where they have none.
+
+    Raises:
+        UserError: where it names another alignment than the one recorded beside the faces.
+    """
+    if not isinstance(preprocess, Preprocess):
+        return
+    alignment: Any = metadata.get("alignment") or {}
+    template = alignment.get("template")
+    if preprocess.alignment is None:
+        preprocess.alignment = template
+    elif alignment.get("origin") == FILE and preprocess.alignment != template:
+        raise UserError(
+            f"The module's preprocessing names the alignment {preprocess.alignment}, and the faces were aligned as "
+            f"{template}: leave Preprocess(alignment=...) out, or name theirs."
+        )
+    faces = datamodule.train_dataset
+    if not preprocess.grey and faces is not None and faces.is_grey():
+        preprocess.grey = True  # grey faces are unchanged by it, and coloured ones will be predicted alike
+
+
+def check_samplers(trainer: L.Trainer, loaders: Any) -> None:
+    """Refuse batches of ours that were made for another number of processes than the Trainer's.
+
+    Args:
+        trainer: runs the batches.
+        loaders: a loader, or any list or mapping of them.
+
+    Raises:
+        UserError: where faces would be left out or come several times.
+    """
+    for loader in _flat(loaders):
+        sampler = getattr(loader.batch_sampler, "sampler", None)  # in prediction Lightning wraps the batches
+        if isinstance(sampler, (TrainSampler, EvalSampler)) and sampler.num_replicas != trainer.world_size:
+            raise UserError(
+                f"These batches were made for {sampler.num_replicas} process(es), and the Trainer runs "
+                f"{trainer.world_size}: give it the datamodule itself (datamodule=...), not its loaders."
+            )
+
+
+def _flat(loaders: Any) -> Iterator[DataLoader[Any]]:
+    if isinstance(loaders, DataLoader):
+        yield loaders
+    elif isinstance(loaders, Mapping):
+        for loader in loaders.values():
+            yield from _flat(loader)
+    elif isinstance(loaders, (list, tuple)):
+        for loader in loaders:
+            yield from _flat(loader)
+
+
+def _named(facts: Mapping[str, Any], name: str) -> str:
+    value = str(facts[name])
+    return value if name != "data_hash" else f"faces of the data hash {value[:8]}"

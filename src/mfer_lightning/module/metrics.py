@@ -1,0 +1,97 @@
+"""The figures that a module measures in validation and test."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torchmetrics import MeanMetric, Metric, MetricCollection
+from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score, MulticlassRecall
+
+#: Names that a module logs beside those of its metrics.
+MEANS = ("nll", "loss")
+
+
+#: Names of the metrics that every module has.
+OWN = ("accuracy", "mean_class_accuracy", "macro_f1")
+
+
+def class_scores(logits: Tensor) -> Tensor:
+    """Return logits (B,K) that torchmetrics does not read as probabilities, as it does where all lie within [0, 1]."""
+    inside = ((logits >= 0) & (logits <= 1)).all()
+    return torch.where(inside, logits.log_softmax(1), logits)
+
+
+def build_metrics(num_classes: int, further: Mapping[str, Metric] | MetricCollection | None = None) -> MetricCollection:
+    """Accuracy, mean-class accuracy (macro recall) and macro F1, as the field reports them, and further ones.
+
+    Args:
+        num_classes: K.
+        further: name -> a metric of torchmetrics that takes logits (B,K) and labels (B,).
+
+    Returns:
+        A collection that takes logits (B,K) and labels (B,).
+
+    Raises:
+        ValueError: where a further metric has a name that is taken, or is none of torchmetrics.
+    """
+    metrics: dict[str, Metric | MetricCollection] = {
+        "accuracy": MulticlassAccuracy(num_classes, average="micro", validate_args=False),
+        "mean_class_accuracy": MulticlassRecall(num_classes, average="macro", validate_args=False),
+        "macro_f1": MulticlassF1Score(num_classes, average="macro", validate_args=False),
+    }
+    for name, metric in (further or {}).items():
+        if not isinstance(metric, Metric):
+            raise ValueError(
+                f"Expected argument `metrics` to hold metrics of torchmetrics, but got {metric!r} as `{name}`."
+            )
+        if name in (*metrics, *MEANS):
+            raise ValueError(f"Expected argument `metrics` to have names of its own, but got `{name}`, which is taken.")
+        metrics[str(name)] = metric
+    return MetricCollection(metrics)
+
+
+class EvaluationMetrics(nn.Module):
+    """What is measured on one set of faces: the metrics, the negative log-likelihood and the loss.
+
+    Each mean is over faces, whatever ranks and batches they came in.
+
+    Args:
+        metrics: of :func:`build_metrics`; copied.
+        prefix: before each name, e.g. ``"val/"``.
+        postfix: after each name.
+        means: which of :data:`MEANS` are measured, in this order.
+    """
+
+    def __init__(self, metrics: MetricCollection, prefix: str, postfix: str = "", means: Sequence[str] = MEANS) -> None:
+        super().__init__()
+        self.metrics = metrics.clone(prefix=prefix, postfix=postfix or None)
+        self.further = set(metrics.keys(keep_base=True)) != set(OWN)
+        self.means = nn.ModuleDict({f"{prefix}{name}{postfix}": MeanMetric() for name in means})
+
+    def reset(self) -> None:
+        """Start anew; states that inference mode made are replaced, since training cannot change them."""
+        self.metrics.reset()
+        for mean in self.means.values():
+            mean.reset()  # type: ignore[operator]
+
+    def update(self, logits: Tensor, label: Tensor, nll: Tensor, loss: Tensor | None) -> None:
+        """Add a batch.
+
+        Args:
+            logits: (B,K) float32; B may be 0, where a rank had nothing but padding.
+            label: (B,) int64.
+            nll: (B,).
+            loss: the mean over the batch; None: it is not measured.
+        """
+        self.metrics.update(class_scores(logits) if self.further else logits, label)
+        for mean, value in zip(self.means.values(), (nll, loss), strict=False):
+            if value is not None and len(logits):
+                mean.update(value, torch.ones_like(nll) if value.ndim else len(logits))  # type: ignore[operator]
+
+    def compute(self) -> dict[str, Any]:
+        """Return name -> value, over all ranks."""
+        measured = {name: mean.compute() for name, mean in self.means.items() if mean.update_called}  # type: ignore[operator]
+        return {**self.metrics.compute(), **measured}

@@ -1,0 +1,64 @@
+"""End a sweep: print its table or its best trial, and make its report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+
+from mfer_lightning.reporting.terminal.results import print_sweep
+from mfer_lightning.reporting.terminal.search import print_search
+from mfer_lightning.sweeps.plan import Sweep
+from mfer_lightning.sweeps.records import read_records, sweep_rows
+from mfer_lightning.sweeps.search import best_trial
+
+
+def end_sweep(sweep: Sweep, arguments: Sequence[str]) -> None:
+    """Say what came of a sweep. Called once, in the process that launched it, when its jobs have ended.
+
+    Args:
+        sweep: as it was planned.
+        arguments: the command line that started it; ``report=false`` turns the report off.
+    """
+    records = read_records(sweep.folder)
+    if records or sweep.study is None:
+        print_sweep(sweep_rows(records))
+    if sweep.study is not None:
+        best = best_trial(sweep.study, records, sweep.folder)
+        print_search(
+            best.progress.done,
+            sweep.study.wanted,
+            best.progress.failed,
+            number=best.number,
+            value=best.value,
+            params=best.params,
+            run_dir=best.run_dir,
+        )
+    print(f"Sweep: {sweep.folder}")
+    _report(sweep.folder, arguments)
+
+
+def _report(sweep_dir: Path, arguments: Sequence[str]) -> None:
+    """Make the sweep's report, unless it is unwanted; whatever fails is said in one line."""
+    try:
+        if not _wanted(sweep_dir, arguments):
+            return
+        # imported here, so that what is wrong with them does not fail the sweep either
+        from mfer_lightning.reporting.pages.document import Options
+        from mfer_lightning.reporting.pages.write import PAGE, write_report
+
+        write_report([str(sweep_dir)], sweep_dir / "report", Options())
+        print(f"Report: {sweep_dir / 'report' / PAGE}")
+    except Exception as error:  # the sweep is done, whatever becomes of its report
+        words = " ".join(str(error).split()) or type(error).__name__
+        print(f"No report was made ({words}). Try again with: mfer report {sweep_dir}")
+
+
+def _wanted(sweep_dir: Path, arguments: Sequence[str]) -> bool:
+    said = [a.lstrip("+").partition("=")[2].strip().lower() for a in arguments if a.lstrip("+").startswith("report=")]
+    if said:
+        return said[-1] not in ("false", "no", "off", "0")
+    composed = sweep_dir / "multirun.yaml"  # what Hydra composed for this start of the sweep
+    found = yaml.safe_load(composed.read_text(encoding="utf-8")) if composed.is_file() else None
+    return bool(found.get("report", True)) if isinstance(found, dict) else True

@@ -1,0 +1,121 @@
+"""``train`` and ``sweep`` for Python: what the command line runs, with runs as the return value.
+
+Nothing of the caller's process is left changed (:func:`mfer_lightning.config.caller.caller_undisturbed`), so that calls
+can follow one another in a notebook, or stand in somebody's own Hydra application.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mfer_lightning.config.caller import caller_undisturbed
+from mfer_lightning.config.flags import join_values, wants_sweep
+from mfer_lightning.config.location import use_config_dirs
+from mfer_lightning.errors import UserError
+from mfer_lightning.inference.trained_run import Run, SweepRuns
+from mfer_lightning.reporting.sweep_end import end_sweep
+from mfer_lightning.sweeps.isolation import isolated_job
+from mfer_lightning.sweeps.launch import launch
+from mfer_lightning.sweeps.records import read_records, sweep_rows
+from mfer_lightning.training.run import train as train_once
+
+#: Flags that have a meaning here; others print something or choose a mode.
+_FLAGS = ("--config-dir=", "-cd=")
+
+
+def train(overrides: Sequence[str] = ()) -> Run:
+    """Train one network and test it, as ``mfer train`` does.
+
+    Several devices (``trainer=ddp``) work from a script: further processes are started as ``python -m mfer_lightning``
+    with the same overrides. In a notebook Lightning refuses them: use one device there, or the command line.
+
+    Args:
+        overrides: as on the command line, e.g. ``["dataset=facs", "loss=dsf", "seed=1"]``.
+
+    Returns:
+        The run: ``.folder``, ``.result``, ``.metrics``, ``.model``, ``.predictions()``.
+
+    Raises:
+        UserError: for what the caller can correct.
+
+    Example:
+        >>> run = train(["dataset=facs", "trainer.max_epochs=1"])  # doctest: +SKIP
+        >>> run.metrics["accuracy"]  # doctest: +SKIP
+        0.41
+    """
+    folders: list[Path] = []
+    with _called(overrides) as arguments:
+        flags = [a for a in arguments if a.startswith("-")]
+        own = [a for a in arguments if not a.startswith("-")]
+        if wants_sweep(flags, own):
+            raise UserError("sweep= starts a search, and train runs one training: use sweep([...]).")
+
+        def job(config: dict[str, Any], parent: Path, in_sweep: bool) -> tuple[float | None, Path, bool]:
+            with isolated_job(own, flags):  # where Lightning starts further processes, they are of this training
+                outcome = train_once(config, parent, in_sweep)
+            folders.append(outcome[1].absolute())
+            return outcome
+
+        launch("train", job, arguments)
+    if not folders[0].is_dir():  # trainer.fast_dev_run
+        raise UserError("One batch of training and one of validation went through. Nothing was kept: there is no run.")
+    return Run(folders[0])
+
+
+def sweep(overrides: Sequence[str]) -> SweepRuns:
+    """Train every combination of comma-separated values, as ``mfer train -m`` does, and make the sweep's report.
+
+    A job that fails does not stop the others: it is named in ``.failures``.
+
+    Args:
+        overrides: as on the command line, e.g. ``["loss=ce,dsf", "seed=0,1,2", "name=ablation"]``; a search by
+            ``"sweep=optuna"``.
+
+    Returns:
+        The finished runs in the order of the jobs; ``.rows`` is the table of all jobs.
+
+    Raises:
+        UserError: for what the caller can correct before the first job starts.
+    """
+    with _called(overrides) as arguments:
+        _, planned = launch("train", train_once, ["-m", *arguments])
+        if planned is None:
+            raise UserError("sweep runs a sweep: use train([...]) for a single run (hydra.mode=RUN).")
+        end_sweep(planned, arguments)
+        records = read_records(planned.folder)
+        rows = sweep_rows(records)
+    jobs, failures = [], {}
+    for record, row in zip(records, rows, strict=True):
+        result, error, status = (row.pop(key) for key in ("result", "error", "status"))
+        if error is not None:
+            failures[" ".join(f"{axis}={value}" for axis, value in row.items())] = str(error)
+        run_of_job = None if result is None else Run(Path(record.run_dir).absolute())
+        figures = {} if result is None else result["metrics"]
+        jobs.append({**row, "status": status, "error": error, "run": run_of_job, **figures})
+    return SweepRuns(planned.folder.absolute(), tuple(jobs), failures)
+
+
+@contextmanager
+def _called(overrides: Sequence[str]) -> Iterator[list[str]]:
+    """Read the overrides of a call, and restore what its jobs change."""
+    if isinstance(overrides, str) or not all(isinstance(override, str) for override in overrides):
+        raise ValueError(
+            f"Expected argument `overrides` to be a list of texts such as ['dataset=facs', 'seed=1'], but got "
+            f"{overrides!r}."
+        )
+    arguments = join_values(overrides)
+    for flag in (a for a in arguments if a.startswith("-")):
+        if not flag.startswith(_FLAGS):
+            raise UserError(
+                f"{flag} has no meaning in Python: sweep([...]) runs several trainings, and of the flags only "
+                "--config-dir=<folder> is taken."
+            )
+    with caller_undisturbed():
+        use_config_dirs(arguments)
+        try:
+            yield arguments
+        finally:
+            use_config_dirs(())

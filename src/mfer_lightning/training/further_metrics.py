@@ -1,0 +1,151 @@
+"""Build the metrics of torchmetrics that a configuration names, and measure the final predictions with them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from hydra.core.hydra_config import HydraConfig
+from torchmetrics import Metric
+
+from mfer_lightning.config.instantiate import LIBRARIES, instantiate, keyword_parameters, locate
+from mfer_lightning.data.protocols import Protocol
+from mfer_lightning.errors import UserError, nearest
+from mfer_lightning.evaluation.predictions import PADDING, Predictions
+from mfer_lightning.evaluation.schema import METRICS
+from mfer_lightning.module import class_scores
+
+Config = Mapping[str, Any]
+
+#: Names that results and logs have for figures of their own.
+TAKEN = (*METRICS, "kl_to_votes", "cross_entropy_to_votes", "loss")
+
+
+def build_further_metrics(config: Config, num_classes: int) -> dict[str, Metric]:
+    """Build what ``metrics`` names, and try each on a few scores and labels.
+
+    Args:
+        config: plain resolved configuration.
+        num_classes: K.
+
+    Returns:
+        Name -> a metric that takes class scores (B,K) and labels (B,) and gives one number.
+
+    Raises:
+        UserError: for what cannot be built, is no such metric, or has a name that is taken.
+    """
+    found = {}
+    for name, node in (config.get("metrics") or {}).items():
+        where = f"metrics.{name}"
+        if node is None:
+            continue
+        if not isinstance(node, Mapping) or "_target_" not in node:
+            raise UserError(
+                f"{where}={node}: the value must be a mapping with `_target_`, such as those in conf/metrics; "
+                f"metrics=[{name}] chooses one of them."
+            )
+        if name in TAKEN or not name.isidentifier():
+            raise UserError(
+                f"{where}: the name must be a word, and none that results have anyway ({', '.join(TAKEN)})."
+            )
+        libraries = LIBRARIES["metrics"]
+        legal, _ = keyword_parameters(locate(str(node["_target_"]), where, libraries))
+        for option in node:  # torchmetrics' classes take any and complain without saying what is legal
+            if legal and option not in (*legal, "_target_", "compute_on_cpu"):
+                raise UserError(f"{where} has no option `{option}`: {nearest(option, legal)}")
+        metric = instantiate(node, where=where, base=Metric, libraries=libraries, num_classes=num_classes)
+        _try(where, metric, num_classes)
+        found[name] = metric
+    return found
+
+
+def _try(where: str, metric: Metric, num_classes: int) -> None:
+    labels = torch.arange(2 * num_classes + 1) % num_classes
+    alone = _alone(metric)
+    try:
+        alone.update(class_scores(torch.eye(num_classes)[labels] * 4), labels)
+        value = alone.compute()
+    except Exception as error:
+        said = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"{where}: {type(metric).__name__} does not take the scores of classes and a label a face ({said}). Use "
+            "one of torchmetrics' Multiclass metrics."
+        ) from error
+    if not isinstance(value, torch.Tensor) or value.numel() != 1:
+        raise UserError(
+            f"{where}: {type(metric).__name__} gives more than one number: use average=macro where it has it, or "
+            "another metric."
+        )
+
+
+def _alone(metric: Metric) -> Metric:
+    """Copy a metric so that it measures what this process gives it, whatever the others do."""
+    copy = metric.clone()
+    copy.reset()
+    copy.distributed_available_fn = lambda: False
+    return copy
+
+
+def further_figures(metrics: Mapping[str, Metric], table: Predictions) -> dict[str, float | None]:
+    """Measure a table of predictions, in float32.
+
+    Args:
+        metrics: as :func:`build_further_metrics` gives them.
+        table: of the faces; padding and faces without a label are left out.
+
+    Returns:
+        Name -> figure; None where it is not defined.
+    """
+    labelled = table.select((table.index != PADDING) & (table.label >= 0))
+    scores = class_scores(torch.as_tensor(labelled.logits, dtype=torch.float32))
+    figures = {}
+    for name, metric in metrics.items():
+        alone = _alone(metric)
+        alone.update(scores, torch.as_tensor(labelled.label))
+        value = float(alone.compute())
+        figures[name] = value if math.isfinite(value) else None
+    return figures
+
+
+def selecting_monitor(config: Config, protocol: Protocol) -> str | None:
+    """Return the validation figure that selects the checkpoint; None: the last epoch is taken."""
+    return None if protocol.takes_last_epoch else config.get("monitor") or protocol.monitor
+
+
+def mode_of(option: str, monitor: str, modes: Mapping[str, str]) -> str:
+    """Say whether more (``max``) or less (``min``) of a validation figure is better.
+
+    Args:
+        option: that names the figure, for the message.
+        monitor: the figure without ``val/``.
+        modes: of all figures, :meth:`mfer_lightning.module.FERModule.modes`.
+
+    Raises:
+        UserError: where there is no such figure.
+    """
+    if monitor not in modes:
+        raise UserError(
+            f"{option}={monitor}: Expected argument `monitor` to be one of {tuple(modes)}, but got {monitor!r}. Others "
+            "are added by metrics=[...]."
+        )
+    return modes[monitor]
+
+
+def check_direction(monitor: str, mode: str) -> None:
+    """Refuse a search that would look for the worst value of the figure that selects.
+
+    Raises:
+        UserError: naming the option of the search.
+    """
+    if not HydraConfig.initialized():
+        return
+    direction = HydraConfig.get().sweeper.get("direction")
+    direction = getattr(direction, "name", direction)
+    wanted = {"max": "maximize", "min": "minimize"}[mode]
+    if direction in ("maximize", "minimize") and direction != wanted:
+        raise UserError(
+            f"hydra.sweeper.direction={direction} searches for the worst {monitor}: add "
+            f"hydra.sweeper.direction={wanted}."
+        )

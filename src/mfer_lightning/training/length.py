@@ -1,0 +1,87 @@
+"""How long a training is: in epochs, where it is given in epochs or in steps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from mfer_lightning.errors import UserError
+
+
+def steps_per_epoch(config: Mapping[str, Any], faces: int) -> int:
+    """Count the optimiser steps of an epoch.
+
+    Args:
+        config: plain resolved configuration.
+        faces: of the training set.
+    """
+    accumulated: int = config["trainer"]["accumulate_grad_batches"]
+    return max(math.ceil(_batches(config, faces) / accumulated), 1)
+
+
+def planned_epochs(config: Mapping[str, Any], faces: int) -> int:
+    """Count the epochs of a training, one that ``max_steps`` ends in the middle included.
+
+    Args:
+        config: plain resolved configuration, with ``max_epochs`` or ``max_steps``.
+        faces: of the training set.
+
+    Example:
+        >>> config = {"trainer": {"max_epochs": None, "max_steps": 20, "accumulate_grad_batches": 1,
+        ...                       "limit_train_batches": None}, "loader": {"batch_size": 16}}
+        >>> planned_epochs(config, faces=130)  # 8 steps an epoch
+        3
+    """
+    epochs, steps = config["trainer"]["max_epochs"], config["trainer"]["max_steps"]
+    limits = [epochs] if epochs is not None and epochs > 0 else []
+    if steps > 0:
+        limits.append(math.ceil(steps / steps_per_epoch(config, faces)))
+    return int(min(limits))
+
+
+def check_length(config: Mapping[str, Any], faces: int) -> str | None:
+    """Refuse intervals of validation that the training set is too small for.
+
+    Args:
+        config: plain resolved configuration.
+        faces: of the training set.
+
+    Returns:
+        A note where the run is shorter than ``max_steps``, else None.
+
+    Raises:
+        UserError: where no validation would take place.
+    """
+    options, batches = config["trainer"], _batches(config, faces)
+    interval, every = options["val_check_interval"], options["check_val_every_n_epoch"]
+    epochs, per_epoch = planned_epochs(config, faces), steps_per_epoch(config, faces)
+    if isinstance(interval, int) and every is not None and interval > batches:
+        raise UserError(
+            f"trainer.val_check_interval={interval}: an epoch has {batches} batches. Use at most {batches}, or count "
+            "across epochs with trainer.check_val_every_n_epoch=null."
+        )
+    if isinstance(interval, float) and interval * batches < 1:
+        raise UserError(
+            f"trainer.val_check_interval={interval}: an epoch has {batches} batches, and this share is less than one."
+        )
+    if every is not None and every > epochs:
+        raise UserError(
+            f"trainer.check_val_every_n_epoch={every}: the run has {epochs} epochs, and none would be validated. Use "
+            f"at most {epochs}."
+        )
+    if 0 < epochs * per_epoch < options["max_steps"]:
+        return (
+            f"trainer.max_steps={options['max_steps']} is not reached: trainer.max_epochs={epochs} ends the run after "
+            f"{epochs * per_epoch} steps. trainer.max_epochs=null leaves it to the steps"
+        )
+    return None
+
+
+def _batches(config: Mapping[str, Any], faces: int) -> int:
+    """Count the batches of an epoch, as Lightning limits them."""
+    limit = config["trainer"]["limit_train_batches"]
+    batches = faces // int(config["loader"]["batch_size"])
+    if isinstance(limit, float):
+        return int(batches * limit)
+    return batches if limit is None else min(int(limit), batches)

@@ -1,0 +1,124 @@
+"""Completion on the command line: what is offered, and that a real bash offers it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from mfer_lightning.cli import VERBS
+from mfer_lightning.config.completion import SHELLS, candidates, shell_completion
+from mfer_lightning.config.location import choices
+from mfer_lightning.errors import UserError
+
+
+def offered(line: str) -> list[str]:
+    return candidates(line, list(VERBS))
+
+
+def test_the_first_word_is_a_verb_or_an_option_of_train() -> None:
+    assert set(VERBS) <= set(offered("mfer "))
+    assert offered("mfer pred") == ["predict"]
+    assert {"loss=", "loss.", "seed="} <= set(offered("mfer "))
+    assert "train" not in offered("mfer train ")
+
+
+def test_choices_of_groups_also_behind_a_comma_and_in_a_list() -> None:
+    assert offered("mfer loss=") == [f"loss={name}" for name in choices("loss")]
+    assert offered("mfer -m loss=ce,ds") == ["loss=ce,dsf"]
+    assert offered("mfer logger=[csv,wa") == ["logger=[csv,wandb"]
+    assert offered("mfer experiment=strong/r") == ["experiment=strong/rafdb"]
+    assert offered("mfer evaluate dataset=raf") == ["dataset=rafdb"]
+
+
+def test_options_level_by_level_under_the_choices_that_are_made() -> None:
+    assert offered("mfer loss.feature.te") == ["loss.feature.temperature="]
+    assert "optimizer.momentum=" not in offered("mfer optimizer.")
+    assert "optimizer.momentum=" in offered("mfer train optimizer=sgd optimizer.")
+    assert offered("mfer predict video.f") == ["video.fps="]
+    assert offered("mfer predict optimi") == []
+    assert offered("mfer data dataset.prot") == ["dataset.protocol="]
+
+
+def test_values_of_switches_and_defaults() -> None:
+    assert offered("mfer predict annotate=") == ["annotate=true", "annotate=false"]
+    assert offered("mfer predict video.fps=") == ["video.fps=5.0"]
+
+
+def test_files_where_nothing_else_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "rest.ckpt").touch()
+    assert offered("mfer predict checkpoint=r") == ["checkpoint=rest.ckpt", "checkpoint=runs/"]
+    assert offered("mfer report ru") == ["runs/", "runs="]
+
+
+def test_flags() -> None:
+    assert offered("mfer --mu") == ["--multirun"]
+    assert "--config-dir" in offered("mfer predict --")
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_installing_prints_what_to_evaluate(shell: str) -> None:
+    script = shell_completion(["-sc", f"install={shell}"], list(VERBS))
+    assert f"mfer -sc query={shell}" in script
+    assert "mfer" in shell_completion(["--shell-completion", f"uninstall={shell}"], list(VERBS))
+
+
+@pytest.mark.parametrize("words", [[], ["install=tcsh"], ["install"]])
+def test_what_is_no_shell_is_answered_with_what_to_type(words: list[str]) -> None:
+    with pytest.raises(UserError, match=r"eval .*-sc install=bash"):
+        shell_completion(["-sc", *words], list(VERBS))
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="no bash")
+@pytest.mark.parametrize(
+    ("line", "words", "word", "expected"),
+    [
+        ("mfer pred", ["mfer", "pred"], 1, ["predict"]),
+        ("mfer loss=ds", ["mfer", "loss", "=", "ds"], 3, ["dsf"]),  # bash takes = for the end of a word
+        ("mfer -m seed=0,1 head=", ["mfer", "-m", "seed", "=", "0,1", "head", "="], 6, ["linear", "multiscale"]),
+        ("mfer predict checkpoint=a", ["mfer", "predict", "checkpoint", "=", "a"], 4, ["a b$(touch oops).ckpt"]),
+        ("mfer zzz", ["mfer", "zzz"], 1, []),
+    ],
+)
+def test_a_real_bash_completes(line: str, words: list[str], word: int, expected: list[str], tmp_path: Path) -> None:
+    program = tmp_path / "bin" / "mfer"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m mfer_lightning "$@"\n')
+    program.chmod(0o755)
+    (tmp_path / "a b$(touch oops).ckpt").touch()
+    listed = " ".join(f"'{w}'" for w in words)
+    script = (
+        f"eval \"$(mfer -sc install=bash)\"\nCOMP_LINE='{line}' COMP_POINT={len(line)} COMP_CWORD={word}\n"
+        f"COMP_WORDS=({listed})\n_mfer\nprintf '%s\\n' \"${{COMPREPLY[@]}}\"\n"
+    )
+    done = subprocess.run(
+        ["bash", "-c", script],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "PATH": f"{program.parent}:{os.environ['PATH']}"},
+        timeout=60,
+    )
+    assert done.stdout.split("\n")[:-1] == (expected or [""]), done.stderr
+    assert not (tmp_path / "oops").exists(), "nothing in a file's name is executed"
+
+
+def test_a_query_imports_neither_torch_nor_hydra_and_prints_nothing_where_nothing_fits(tmp_path: Path) -> None:
+    code = (
+        "import sys; sys.argv = ['mfer', '-sc', 'query=bash']\nfrom mfer_lightning.cli import main\n"
+        "try: main()\nexcept SystemExit as e: assert e.code == 0\n"
+        "assert not {'torch', 'hydra', 'omegaconf', 'numpy'} & set(sys.modules)"
+    )
+    start = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, "COMP_LINE": "mfer qqq"}
+    )
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    assert time.monotonic() - start < 5  # 0.2 s on an idle machine
