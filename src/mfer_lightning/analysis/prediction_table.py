@@ -16,9 +16,10 @@ from mfer_lightning.errors import UserError
 from mfer_lightning.evaluation.metrics import evaluate
 from mfer_lightning.evaluation.predictions import Predictions
 from mfer_lightning.evaluation.predictions_csv import table_name
+from mfer_lightning.evaluation.runs import RESULT, read_result
 from mfer_lightning.evaluation.uncertainty import annotator_figures, metric_intervals
 from mfer_lightning.figures.split_figures import draw_figures
-from mfer_lightning.files import write_json
+from mfer_lightning.files import sha256_of, write_json
 from mfer_lightning.inference.match_classes import ClassMatch, match_classes
 from mfer_lightning.reporting.terminal.results import print_evaluation
 
@@ -57,7 +58,7 @@ def evaluate_predictions(
     matched = match_lists(lists or {}, paths, table.index[table.label >= 0], among="the table")
     found: dict[str, Any] = {
         **evaluate(table),
-        "intervals": metric_intervals(table),
+        "intervals": (None if match.dropped else _intervals_of_its_run(path)) or metric_intervals(table),
         "annotators": annotator_figures(table),
     }
     measure_lists(matched, table, found)
@@ -71,6 +72,20 @@ def evaluate_predictions(
     write_json(folder / "evaluation.json", result)
     print_evaluation(found, f"{path}{' without ' + ', '.join(match.dropped) if match.dropped else ''}", folder)
     return Evaluated(result, folder, table)
+
+
+def _intervals_of_its_run(path: Path) -> dict[str, Any] | None:
+    """Return the intervals of the result beside a table that was made of this very table; None where there is none.
+
+    The result knows which faces share a photo or a person; the table does not.
+    """
+    try:
+        result = read_result(path.with_name(RESULT))
+    except ValueError:
+        return None
+    name = f"predictions_{result['split']}.csv"
+    made_of_it = path.name == name and path.is_file() and result.get("files", {}).get(name) == sha256_of(path)
+    return dict(result["intervals"]) if made_of_it and "intervals" in result else None
 
 
 def _view(table: Predictions, match: ClassMatch) -> Predictions:

@@ -65,7 +65,7 @@ def evaluate_model(
     seconds = time.perf_counter() - started
     table, kept = tabulate(subject.datamodule, split, outputs, subject.match)
     result = _result(subject, table, seconds)
-    measure_lists(matched, table, result)
+    measure_lists(matched, table, result, groups_of(subject.datamodule, table))
     if calibrate:
         result["calibration"] = calibration(_validation_table(subject, quiet=folder is None), table)
     validate_result(result)

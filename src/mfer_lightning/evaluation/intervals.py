@@ -86,15 +86,17 @@ def result_interval(result: Mapping[str, Any], metric: str) -> tuple[float, floa
         metric: name of the figure.
 
     Returns:
-        The result's own interval, which counts faces of one photo or person as one draw. Where it stores none
-        (earlier versions, or an evaluation of a table), Wilson's of the accuracy and of the mean-class accuracy, which
-        follow from its counts; else None.
+        The result's own interval, which counts faces of one photo or person as one draw. Where it stores none, or one
+        of no width (earlier versions), Wilson's of the accuracy and of the mean-class accuracy, which follow from its
+        counts; else None.
     """
     stored = (result.get("intervals") or {}).get(metric)
     if isinstance(stored, Mapping):
         stored = (stored.get("low"), stored.get("high"))
     if isinstance(stored, (list, tuple)) and len(stored) == 2 and all(isinstance(v, (int, float)) for v in stored):
-        return float(stored[0]), float(stored[1])
+        low, high = map(float, stored)
+        if low < high:
+            return low, high
     value, n = result["metrics"].get(metric), result["n"]
     if metric == "accuracy" and value is not None and n > 0:
         return wilson(round(value * n), n)
@@ -109,4 +111,6 @@ def is_wilson(result: Mapping[str, Any]) -> bool:
     """Whether the interval of a result's accuracy is Wilson's, and not the bootstrap's over photos or persons."""
     n = int(result["n"])
     ends = result_interval(result, "accuracy")
-    return ends is not None and np.allclose(ends, wilson(round(result["metrics"]["accuracy"] * n), n), rtol=0, atol=1e-9)
+    return ends is not None and np.allclose(
+        ends, wilson(round(result["metrics"]["accuracy"] * n), n), rtol=0, atol=1e-9
+    )

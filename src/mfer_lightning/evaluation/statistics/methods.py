@@ -40,8 +40,8 @@ class MethodComparison:
         seeds_b: number of b's seeds.
         degrees_of_freedom: effective, of the t distribution that the test uses; None where undecided.
         smallest_detectable: smallest true difference that would have been found with 80% power, given this test set and
-            these seeds; None where there is no interval. In a family of M comparisons at the level divided by M, which Holm's
-            correction asks of the first: the most that a member may have to meet.
+            these seeds; None where there is no interval. In a family of M comparisons at the level divided by M, which
+            Holm's correction asks of the first: the most that a member may have to meet.
         verdict: "better" (a above b), "worse", "tie" (no difference could be shown: read it beside
             ``smallest_detectable``) or "undecided" (fewer than 3 seeds on either side).
         name: what a is called, where the comparison was made by :func:`.multiple.compare_against_baseline` or
