@@ -15,7 +15,7 @@ VERDICT_STYLES = {"better": (BLUE, "^"), "worse": (ORANGE, "v"), "tie": (QUIET, 
 #: Letters that fit beside one another.
 _LETTERS = 46
 #: How far a reference may stretch the axis.
-_WIDEST = 1.6
+_WIDEST = 2.0
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def estimates_panel(
 
         def line(value: float, **how: Any) -> None:
             for place in range(len(rows)):
-                axes.plot([value] * 2, [place - 0.2, place + 0.3], zorder=1, **how)
+                axes.plot([value] * 2, [place - 0.15, place + (0.15 if worded else 0.3)], zorder=1, **how)
 
         if differences:
             line(0, color=INK, linewidth=1)
@@ -119,7 +119,7 @@ def estimates_panel(
                 axes.annotate(
                     text if len(text) <= _LETTERS else f"{text[: _LETTERS - 3]}...",
                     (0, place + offset), xycoords=("axes fraction", "data"), fontsize=8.5, va="center", color=ink,
-                    bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 0.6} if worded else None, zorder=4,
+                    bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 0.6}, zorder=4,
                 )  # fmt: skip
         axes.set_ylim(len(rows) + bottom, top)
         axes.set_yticks([])

@@ -13,6 +13,8 @@ from mfer_lightning.evaluation.compactness import compactness
 from mfer_lightning.evaluation.intervals import wilson
 from mfer_lightning.evaluation.runs import find_results
 from mfer_lightning.evaluation.statistics.seeds import interval_over_seeds_and_faces
+from mfer_lightning.figures.plane import Plane, plane_of
+from mfer_lightning.inference.predict_split import write_features
 from mfer_lightning.reporting.study.ablation_tables import ablation_tables, class_table
 from mfer_lightning.reporting.study.comparisons import compare
 from mfer_lightning.reporting.study.feature_space import compactness_table, measure_features, subgroup_table
@@ -201,3 +203,20 @@ def test_figures_that_are_undefined_or_odd_are_dashes(tmp_path: Path) -> None:
     section = section_of(tmp_path)
     assert set(texts(cost_table(section))[0][1:]) == {"–"}
     assert "Cohen's kappa" not in [c.title for c in further_table(section).columns]
+
+
+def test_points_that_a_run_has_mapped_are_drawn_and_not_computed_again(tmp_path: Path) -> None:
+    folder = write_run(tmp_path, n=70)
+    with np.load(folder / "features_test.npz") as stored:
+        index, feature, label = (stored[name] for name in ("index", "feature", "label"))
+    for points, kept in ((60, True), (30, False)):  # 50 are asked for
+        write_features(folder / "features_test.npz", index, feature, label, plane=plane_of(feature, label, points))
+        section = section_of(tmp_path)
+        (cloud,) = measure_features(section, 50).clouds.values()
+        assert (cloud.plane is not None) == kept
+        assert len(cloud.label) == 50
+    write_features(
+        folder / "features_test.npz", index, feature, label, plane=Plane(np.zeros((2, 2)), np.array([0, 70]))
+    )
+    (cloud,) = measure_features(section_of(tmp_path), 50).clouds.values()
+    assert cloud.plane is None, "of other faces"

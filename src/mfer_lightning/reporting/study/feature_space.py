@@ -39,12 +39,14 @@ class Cloud:
     Args:
         feature: (M,D).
         label: (M,).
+        seed: of the run.
         plane: (M,2) where the run's own t-SNE has put them; None where it has not.
     """
 
     feature: NDArray[np.float32]
     label: NDArray[np.int64]
-    plane: NDArray[np.floating] | None
+    seed: int
+    plane: NDArray[np.floating] | None = None
 
 
 @dataclass(eq=False)
@@ -78,20 +80,20 @@ def measure_features(section: Section, points: int) -> FeatureSpace:
             space.overall.setdefault(method.label, []).append(compactness(found.feature, found.label))
             space.groups.setdefault(method.label, []).append(_by_group(found))
             if method.label not in space.clouds and points >= len(section.class_names):
-                space.clouds[method.label] = _cloud(found, points)
+                space.clouds[method.label] = _cloud(found, points, run.seed)
     return space
 
 
-def _cloud(found: Features, points: int) -> Cloud:
+def _cloud(found: Features, points: int, seed: int) -> Cloud:
     """Choose the faces to draw: of those that the run has mapped to the plane, where they are enough."""
     known = np.flatnonzero(found.label >= 0)
     plane = found.plane
     if plane is not None and len(plane.rows) >= min(points, len(known)):
         chosen = stratified_subset(found.label[plane.rows], points)
         rows = plane.rows[chosen]
-        return Cloud(found.feature[rows], found.label[rows], plane.points[chosen])
+        return Cloud(found.feature[rows], found.label[rows], seed, plane.points[chosen])
     rows = known[stratified_subset(found.label[known], points)]
-    return Cloud(found.feature[rows], found.label[rows], None)
+    return Cloud(found.feature[rows], found.label[rows], seed)
 
 
 def _by_group(found: Features) -> dict[Group, Compactness]:
