@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mfer_lightning.analysis.evaluated import Evaluated
 from mfer_lightning.analysis.face_lists import match_lists, measure_lists
@@ -50,18 +51,19 @@ def evaluate_predictions(
     path = Path(predictions).expanduser()
     table = Predictions.from_csv(path)
     match = match_classes(table.class_names, table.class_names, drop)
-    names, paths = table.class_names, table.path.tolist()
+    names, paths, groups = table.class_names, table.path.tolist(), _groups_beside(path, table.index)
     table = _view(replace(table, index=np.arange(len(table))), match)  # rows of this table
     if not (table.label >= 0).any():
         left = f" once {', '.join(match.dropped)} is left out" if match.dropped else ""
         raise UserError(f"{path}: no face has a label{left}, so there is nothing to measure.")
+    groups = None if groups is None else groups[table.index]
     matched = match_lists(lists or {}, paths, table.index[table.label >= 0], among="the table")
     found: dict[str, Any] = {
         **evaluate(table),
-        "intervals": (None if match.dropped else _intervals_of_its_run(path)) or metric_intervals(table),
+        "intervals": (None if match.dropped else _intervals_of_its_run(path)) or metric_intervals(table, groups),
         "annotators": annotator_figures(table),
     }
-    measure_lists(matched, table, found)
+    measure_lists(matched, table, found, groups)
     if calibrate:
         found["calibration"] = calibration(_view(val_beside(path, names), match), table)
     name = table_name(path)
@@ -74,10 +76,22 @@ def evaluate_predictions(
     return Evaluated(result, folder, table)
 
 
+def _groups_beside(path: Path, index: NDArray[np.int64]) -> NDArray[np.int64] | None:
+    """Read which faces of a table share a photo or a person from the features beside it; None where they do not say."""
+    features = path.with_name(f"{table_name(path).replace('predictions_', 'features_', 1)}.npz")
+    try:
+        with np.load(features, allow_pickle=False) as stored:
+            group = stored["group"].astype(np.int64)
+            same = np.array_equal(stored["index"], index)
+    except (OSError, ValueError, KeyError, EOFError):
+        return None
+    return group if same and group.shape == index.shape else None
+
+
 def _intervals_of_its_run(path: Path) -> dict[str, Any] | None:
     """Return the intervals of the result beside a table that was made of this very table; None where there is none.
 
-    The result knows which faces share a photo or a person; the table does not.
+    So the figure is the run's own also where it does not say which faces share a photo or a person.
     """
     try:
         result = read_result(path.with_name(RESULT))

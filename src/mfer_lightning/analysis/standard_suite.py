@@ -66,7 +66,8 @@ def evaluate_model(
     seconds = time.perf_counter() - started
     table, kept = tabulate(subject.datamodule, split, outputs, subject.match)
     result = _result(subject, table, seconds)
-    measure_lists(matched, table, result, groups_of(subject.datamodule, table))
+    groups = groups_of(subject.datamodule, table)
+    measure_lists(matched, table, result, groups)
     if calibrate:
         result["calibration"] = calibration(_validation_table(subject, quiet=folder is None), table)
     validate_result(result)
@@ -78,7 +79,7 @@ def evaluate_model(
     attributes = {name: values[rows] for name, values in index.attributes.items()}
     feature = outputs.feature[kept]
     plane = plane_of(feature, table.label, embedding_points, result["seed"])
-    write_features(folder / f"features_{split}.npz", rows, feature, table.label, attributes, plane)
+    write_features(folder / f"features_{split}.npz", rows, feature, table.label, attributes, plane, groups)
     draw_figures(folder, result, table, embedding_points)
     result["files"] = digests(folder, [f"predictions_{split}.csv"])
     write_json(folder / "result.json", result)

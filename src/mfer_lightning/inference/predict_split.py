@@ -164,16 +164,20 @@ def write_features(
     label: NDArray[np.int64],
     attributes: Mapping[str, NDArray[Any]] | None = None,
     plane: Plane | None = None,
+    group: NDArray[np.int64] | None = None,
 ) -> None:
     """Write ``features_<split>.npz``: ``index`` (N,), ``feature`` (N,D) in float16, ``label`` (N,), attributes (N,).
 
     With ``plane``, also ``tsne`` (M,2) and ``tsne_row`` (M,): the faces drawn in the plane and their rows of the file.
+    With ``group``, also that (N,): which faces share a photo or a person.
 
     Half precision halves the file and is enough for figures; values beyond its range are clipped. The dataset's
     attributes of each face (``attribute_skin``, ...) allow figures by subgroup without the dataset.
     """
     limit = float(np.finfo(np.float16).max)
     further: dict[str, Any] = {f"attribute_{name}": values for name, values in (attributes or {}).items()}
+    if group is not None:
+        further["group"] = group
     if plane is not None:
         further |= {"tsne": plane.points.astype(np.float32), "tsne_row": plane.rows}
     with atomic_path(path) as temporary:

@@ -80,8 +80,9 @@ def finish(
             tables[split].to_csv(run_dir / f"predictions_{split}.csv")
             attributes = {name: values[outputs.index] for name, values in datamodule.index.attributes.items()}
             features, label = run_dir / f"features_{split}.npz", tables[split].label
+            group = groups_of(datamodule, tables[split])
             plane = plane_of(outputs.feature, label, points, config["seed"]) if split == reported else None
-            write_features(features, outputs.index, outputs.feature, label, attributes, plane)
+            write_features(features, outputs.index, outputs.feature, label, attributes, plane, group)
     if not trainer.is_global_zero:
         return None
     result = _result(config, datamodule, module, history, gflops, tables[reported], reported, selection)
