@@ -29,7 +29,7 @@ def test_the_interval_is_the_run_s_own_where_the_table_is(
     table = run / "predictions_test.csv"
     change(run, intervals={"accuracy": BY_PERSON}, files=digests(run, [table.name]))
     assert evaluate_predictions(table, tmp_path / "a").result["intervals"]["accuracy"] == BY_PERSON
-    assert "50.00 to 90.00 (over photos or persons)" in " ".join(capsys.readouterr().out.split())
+    assert "50.00 to 90.00 (grouped)" in " ".join(capsys.readouterr().out.split())
 
     accuracy = json.loads((run / "result.json").read_text())["metrics"]["accuracy"]
     own = list(wilson(round(70 * accuracy), 70))

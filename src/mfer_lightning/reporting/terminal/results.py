@@ -79,6 +79,8 @@ def print_evaluation(
 def _print_figures(evaluation: Mapping[str, Any], console: Console) -> None:
     console.print(_class_table(evaluation))
     console.print(_overall_table(evaluation))
+    if not is_wilson(evaluation):
+        console.print("grouped: faces of one photo or person count together.", style="dim")
     annotators = evaluation.get("annotators")
     if annotators is not None:
         console.print(
@@ -159,7 +161,7 @@ def _class_table(result: Mapping[str, Any]) -> Table:
 def _overall_table(result: Mapping[str, Any]) -> Table:
     metrics = result["metrics"]
     intervals = result.get("intervals", {})  # older results have none
-    ends, how = result_interval(result, "accuracy"), "Wilson" if is_wilson(result) else "over photos or persons"
+    ends, how = result_interval(result, "accuracy"), "Wilson" if is_wilson(result) else "grouped"
     table = new_table("overall", "")
     table.add_column("")
     interval = "%" if ends is None else f"%  95% interval {_share(ends[0])} to {_share(ends[1])} ({how})"
