@@ -70,7 +70,7 @@ def test_the_same_sweep_skips_the_job_that_is_finished(
         mfer("-m", *FACS, "trainer.max_epochs=1", "loss=ce,center", "seed=0", "paths.runs=sweeps", "report=false") == 0
     )
     assert (sweep / finished / "result.json").read_bytes() == before
-    other = sweep / "facs-convnext_tiny-ds-center-s0-ca8a1c97"
+    other = sweep / "facs-convnext_64px-ds-center-s0-ca8a1c97"  # named by its choice since
     assert json.loads((other / "result.json").read_text())["split"] == "test"
     assert len(list(sweep.glob("facs-*"))) == 2
 

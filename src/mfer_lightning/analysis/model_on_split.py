@@ -65,6 +65,12 @@ class ModelOnSplit:
         return self.match.to_common[self.datamodule.splits[self.split].label[self.positions]]
 
     @property
+    def groups(self) -> NDArray[np.int64] | None:
+        """(N,) photo or person of each face; None where the dataset has no groups."""
+        group = self.datamodule.index.group
+        return None if group is None else group[self.rows]
+
+    @property
     def protocol(self) -> str:
         """The protocol's name, marked where classes are left out."""
         return f"{self.datamodule.protocol.name}{self.match.mark}"

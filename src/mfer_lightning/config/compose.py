@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from mfer_lightning.config.backbone_options import without_other_family
 from mfer_lightning.config.caller import composing
+from mfer_lightning.config.chosen import CHOICES, choices_to_keep
 from mfer_lightning.config.environment import restored
 from mfer_lightning.config.flags import primary_config, split_flags
 from mfer_lightning.config.former_names import OPTIONS, override_of_today, with_options_of_today
@@ -145,16 +146,21 @@ def to_plain(cfg: DictConfig) -> dict[str, Any]:
             under its name and its older one, and differs.
     """
     with readable():
-        plain = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
-    assert isinstance(plain, dict)
-    choice = HydraConfig.get().runtime.choices.get("backbone") if HydraConfig.initialized() else None
-    if choice is not None and "backbone" in plain:
-        plain["backbone"] = without_other_family(plain["backbone"], str(choice))
+        resolved = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    assert isinstance(resolved, dict)
+    plain = {str(key): value for key, value in resolved.items()}
+    if HydraConfig.initialized() and "backbone" in plain:
+        settings = HydraConfig.get()
+        chosen = {str(group): choice for group, choice in settings.runtime.choices.items()}
+        if chosen.get("backbone") is not None:
+            plain["backbone"] = without_other_family(plain["backbone"], chosen["backbone"])
+        if "loss" in plain and (kept := choices_to_keep(plain, chosen, settings.overrides.task)):
+            plain[CHOICES] = kept
     attention = plain.get("attention")
     if isinstance(attention, dict) and attention.get("name") == "none":  # an experiment states them for any attention
         plain["attention"] = {key: value for key, value in attention.items() if key not in FORMER_ATTENTION}
     _refuse_two_spellings(cfg, plain)
-    return with_options_of_today({str(key): value for key, value in plain.items()})
+    return with_options_of_today(plain)
 
 
 def _refuse_two_spellings(cfg: DictConfig, plain: dict[Any, Any]) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mfer_lightning.config.augment_forms import first_form
+from mfer_lightning.config.chosen import CHOICES, name_of
 from mfer_lightning.config.former_names import with_first_names
 from mfer_lightning.config.former_values import FORMER_ATTENTION
 from mfer_lightning.errors import UserError
@@ -24,6 +25,7 @@ LONGEST_NAME = 120
 
 #: What does not belong to a run's identity. Dotted names; a whole node or one value.
 IRRELEVANT = (
+    CHOICES,  # names of parts
     "paths",
     "logger",
     "name",
@@ -121,15 +123,19 @@ def run_name(config: Mapping[str, Any]) -> str:
     Returns:
         ``<dataset>-<backbone>-<attention>-<loss>-s<seed>-<hash>``.
     """
-    parts = (
-        config["dataset"]["name"],
-        config["backbone"]["name"].split("/")[-1],
-        config["attention"]["name"],
-        config["loss"]["name"],
-        f"s{config['seed']}",
-        config_hash(config),
-    )
-    return "-".join(parts)
+    parts = (name_of(config, group) for group in ("dataset", "backbone", "attention", "loss"))
+    return "-".join((*parts, f"s{config['seed']}", config_hash(config)))
+
+
+def names_of_run(config: Mapping[str, Any]) -> tuple[str, str]:
+    """Give a run's name, and the one that earlier versions gave it, which knew no choices' names; they may be equal."""
+    return run_name(config), run_name({key: value for key, value in config.items() if key != CHOICES})
+
+
+def name_in(parent: Path, config: Mapping[str, Any]) -> str:
+    """Choose the name of a run in a folder of runs: a folder that an earlier version began keeps its name."""
+    name, former = names_of_run(config)
+    return former if (parent / former).is_dir() and not (parent / name).is_dir() else name
 
 
 def setting_name(config: Mapping[str, Any]) -> str:
@@ -141,7 +147,7 @@ def setting_name(config: Mapping[str, Any]) -> str:
     Returns:
         Loss, backbone and attention by name, and four hexadecimal digits for everything else.
     """
-    parts = (config["loss"]["name"], config["backbone"]["name"].split("/")[-1], config["attention"]["name"])
+    parts = (name_of(config, group) for group in ("loss", "backbone", "attention"))
     return " ".join((*parts, config_hash({**config, "seed": None})[:4]))
 
 

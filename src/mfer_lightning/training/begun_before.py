@@ -15,7 +15,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 
 from mfer_lightning.config.former_values import FORMER_ATTENTION
-from mfer_lightning.sweeps.identity import is_run_of, next_run_dir, run_name
+from mfer_lightning.sweeps.identity import is_run_of, name_in, names_of_run, next_run_dir, run_name
 
 Config = dict[str, Any]
 
@@ -33,7 +33,7 @@ def config_begun_before(config: Config, parent: Path, in_sweep: bool) -> Config 
         return None
     if in_sweep:
         return former if any(_is_former(path) for path in parent.glob("*/config.yaml")) else None
-    began, today = (_was_trained(next_run_dir(parent, run_name(c))) for c in (former, config))
+    began, today = (_was_trained(next_run_dir(parent, name_in(parent, c))) for c in (former, config))
     return former if began and not today else None
 
 
@@ -43,7 +43,9 @@ def config_of(run_dir: Path, config: Config) -> Config:
     Every process of a run calls this with the folder that the first one chose.
     """
     former = _former(config)
-    return former if former is not None and is_run_of(run_dir, run_name(former)) else config
+    if former is None or not any(is_run_of(run_dir, name) for name in names_of_run(former)):
+        return config
+    return former
 
 
 def note_on_former_values(config: Mapping[str, Any]) -> str | None:

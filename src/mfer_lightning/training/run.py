@@ -28,7 +28,7 @@ from mfer_lightning.errors import UserError
 from mfer_lightning.files import remove_leftovers, write_text
 from mfer_lightning.memory import keep_freed_memory
 from mfer_lightning.reporting.terminal.training_start import print_start
-from mfer_lightning.sweeps.identity import claim_run_dir, is_finished, is_run_of, run_name
+from mfer_lightning.sweeps.identity import claim_run_dir, is_finished, is_run_of, name_in, names_of_run
 from mfer_lightning.sweeps.lock import run_lock
 from mfer_lightning.sweeps.ranks import decide_together, is_first_rank
 from mfer_lightning.sweeps.records import read_records
@@ -82,7 +82,7 @@ def train(config: dict[str, Any], parent: Path, in_sweep: bool) -> tuple[float |
 
         def choose() -> str:
             chosen = config_begun_before(config, parent, in_sweep) or config
-            folder = claim_run_dir(parent, run_name(chosen), resume=config["resume"], in_sweep=in_sweep)
+            folder = claim_run_dir(parent, name_in(parent, chosen), resume=config["resume"], in_sweep=in_sweep)
             if in_sweep:
                 _refuse_a_second_job(parent, folder)
             if not (in_sweep and is_finished(folder)):
@@ -98,7 +98,7 @@ def train(config: dict[str, Any], parent: Path, in_sweep: bool) -> tuple[float |
         os.environ[RUN_DIR] = str(run_dir)
         try:
             with logged_to(run_dir / "log.txt"):
-                _check_same_run(run_name(config), run_dir)
+                _check_same_run(names_of_run(config), run_dir)
                 if leads and (note := note_on_former_values(config)) is not None:
                     print(f"Note: {note}", flush=True)
                 if not inherited:
@@ -216,12 +216,12 @@ def _train(config: dict[str, Any], run_dir: Path) -> float | None:
         raise
 
 
-def _check_same_run(name: str, run_dir: Path) -> None:
+def _check_same_run(names: tuple[str, str], run_dir: Path) -> None:
     """Say in the log what this process is to train, and stop where it is not what the run's first process trains."""
     rank = next((os.environ[n] for n in ("RANK", "LOCAL_RANK", "SLURM_PROCID") if n in os.environ), "0")
-    log.info("process %d, rank %s: %s", os.getpid(), rank, name)
-    if not is_run_of(run_dir, name):
-        raise RuntimeError(f"Rank {rank} was told to train {name}, and the first one {run_dir.name}.")
+    log.info("process %d, rank %s: %s", os.getpid(), rank, names[0])
+    if not any(is_run_of(run_dir, name) for name in names):
+        raise RuntimeError(f"Rank {rank} was told to train {names[0]}, and the first one {run_dir.name}.")
 
 
 def _refuse_a_second_job(sweep_dir: Path, run_dir: Path) -> None:

@@ -163,7 +163,7 @@ def build_document(
     chapters = []
     for section, contrasts in zip(sections, placed, strict=True):
         progress(section.title)
-        chapters.append(_chapter(section, options, output, told, contrasts))
+        chapters.append(_chapter(section, options, output, told, contrasts, progress))
     names = [Path(name).expanduser().resolve().name for name in folders]
     return Document(
         title=options.title or f"Report: {', '.join(names)}",
@@ -178,7 +178,12 @@ def build_document(
 
 
 def _chapter(
-    section: Section, options: Options, output: Path, told: list[tuple[str, str]], contrasts: Sequence[Planned]
+    section: Section,
+    options: Options,
+    output: Path,
+    told: list[tuple[str, str]],
+    contrasts: Sequence[Planned],
+    progress: Callable[[str], None],
 ) -> Chapter:
     findings = compare(section, options.metric) or [_single(section)]
     panels = SectionPanels(section, output)
@@ -193,7 +198,7 @@ def _chapter(
     told += [(problem.partition(": ")[0], problem.partition(": ")[2]) for problem in (*unreadable, *unmeasured)]
     wanted = 0 if options.embedding == "none" else options.embedding_points
     space = measure_features(section, wanted)
-    plane = embedding_panels(panels, space, options.embedding) if wanted else None
+    plane = embedding_panels(panels, space, options.embedding, progress) if wanted else None
     parts = [
         *planned,
         Part("Methods", _there(methods, fold_table(section), method_panels(panels, options.metric))),
