@@ -16,11 +16,12 @@ from omegaconf import DictConfig, OmegaConf
 from mfer_lightning.config.backbone_options import without_other_family
 from mfer_lightning.config.caller import composing
 from mfer_lightning.config.environment import restored
-from mfer_lightning.config.flags import primary_config, split_flags
+from mfer_lightning.config.flags import primary_config, split_flags, wants_sweep
 from mfer_lightning.config.former_names import OPTIONS, override_of_today, with_options_of_today
 from mfer_lightning.config.location import config_dir
 from mfer_lightning.config.messages import readable
 from mfer_lightning.config.override_checks import check_overrides
+from mfer_lightning.config.path_options import empty_paths, expand_paths, quote_paths
 from mfer_lightning.config.plugins import plugins_loaded
 from mfer_lightning.config.schema import Train, check_known, register
 from mfer_lightning.config.verb_schema import verb_schema
@@ -70,6 +71,7 @@ def run_verb(config_name: str, job: Callable[[dict[str, Any]], int | None], argu
             if HydraConfig.get().mode is RunMode.MULTIRUN:
                 print(f"Error: {error}", file=sys.stderr, flush=True)
 
+    overrides = quote_paths(overrides, wants_sweep(flags, overrides))
     with tempfile.TemporaryDirectory() as scratch:  # for the multirun.yaml that Hydra writes in a sweep
         start_hydra(config_name, schema, task, flags, [*overrides, f"hydra.sweep.dir={scratch}"])
     if len(codes) == 1 and refused:
@@ -83,11 +85,10 @@ def refuse_empty(config: Mapping[str, Any]) -> None:
     Raises:
         UserError: naming the option.
     """
-    for option in ("checkpoint", "predictions", "source", "output"):
-        if config.get(option) == "":
-            raise UserError(
-                f"{option}= has no value, perhaps because a shell variable is empty: give one, or leave the option out."
-            )
+    for option in empty_paths(config):
+        raise UserError(
+            f"{option}= has no value, perhaps because a shell variable is empty: give one, or leave the option out."
+        )
 
 
 def start_hydra(
@@ -133,7 +134,7 @@ def compose_train(overrides: Sequence[str]) -> dict[str, Any]:
     register("train_schema", Train)
     check_overrides(overrides, "train")
     with composing(), readable(overrides=overrides):
-        return to_plain(hydra.compose("train", [override_of_today(o) for o in overrides]))
+        return to_plain(hydra.compose("train", [override_of_today(o) for o in quote_paths(overrides)]))
 
 
 def to_plain(cfg: DictConfig) -> dict[str, Any]:
@@ -150,7 +151,7 @@ def to_plain(cfg: DictConfig) -> dict[str, Any]:
     if choice is not None and "backbone" in plain:
         plain["backbone"] = without_other_family(plain["backbone"], str(choice))
     _refuse_two_spellings(cfg, plain)
-    return with_options_of_today({str(key): value for key, value in plain.items()})
+    return expand_paths(with_options_of_today({str(key): value for key, value in plain.items()}))
 
 
 def _refuse_two_spellings(cfg: DictConfig, plain: dict[Any, Any]) -> None:

@@ -19,6 +19,7 @@ from mfer_lightning.config.compose import start_hydra, to_plain
 from mfer_lightning.config.flags import primary_config, split_flags, wants_sweep
 from mfer_lightning.config.location import config_dirs
 from mfer_lightning.config.override_checks import check_overrides
+from mfer_lightning.config.path_options import quote_paths
 from mfer_lightning.config.path_quoting import quoted
 from mfer_lightning.config.schema import Train, register
 from mfer_lightning.errors import UserError
@@ -66,7 +67,7 @@ def launch(config_name: str, job: Job, arguments: Sequence[str]) -> tuple[int, S
             refused.append(error)
             return None
 
-    start_hydra(config_name, Train, task, flags, overrides)
+    start_hydra(config_name, Train, task, flags, quote_paths(overrides))
     if refused:
         raise refused[0]
     return 0, None
@@ -92,7 +93,7 @@ def _launch_sweep(
             held.enter_context(stoppable())
         try:
             task = SweepTask(job, sweep.folder, tuple(kept))
-            start_hydra(config_name, Train, task, ["-m", *kept], [*overrides, *more])
+            start_hydra(config_name, Train, task, ["-m", *kept], [*quote_paths(overrides, several=True), *more])
         except Exception as error:
             if isinstance(error, UserError) or not read_records(sweep.folder):
                 _remove_empty(made)
