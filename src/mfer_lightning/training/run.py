@@ -33,6 +33,7 @@ from mfer_lightning.sweeps.identity import claim_run_dir, is_finished, run_name
 from mfer_lightning.sweeps.lock import run_lock
 from mfer_lightning.sweeps.ranks import decide_together, is_first_rank
 from mfer_lightning.sweeps.records import read_records
+from mfer_lightning.termination import one_line_on_sigterm
 from mfer_lightning.tracking.open_loggers import tracked
 from mfer_lightning.tracking.provenance import PATCH, git_state
 from mfer_lightning.training.build import build_datamodule, build_module
@@ -74,6 +75,7 @@ def train(config: dict[str, Any], parent: Path, in_sweep: bool) -> tuple[float |
         UserError: for whatever the user can mend.
     """
     with ExitStack() as held:
+        held.enter_context(one_line_on_sigterm())
         held.enter_context(plugins_loaded(config["plugins"]))
         check_config(config)
         inherited = os.environ.get(RUN_DIR)
@@ -195,6 +197,7 @@ def _train(config: dict[str, Any], run_dir: Path) -> float | None:
     except SystemExit as stop:  # what Lightning makes of Ctrl-C
         if trainer.interrupted and stop.code == 1:
             raise KeyboardInterrupt from stop
+        stop_ranks(trainer)
         raise
     except torch.OutOfMemoryError as error:
         stop_ranks(trainer)
