@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from mfer_lightning.checkpoints.read import read_checkpoint
+from mfer_lightning.config.caller import is_given
 from mfer_lightning.config.instantiate import described, instantiate
 from mfer_lightning.data.datasets import FaceDataModule
 from mfer_lightning.errors import UserError
@@ -45,6 +46,7 @@ def build_datamodule(config: Config) -> FaceDataModule:
         seed=config["seed"],
         train_faces=config["trainer"].get("overfit_batches", 0) * loader["batch_size"] or None,
         track_test=config["track_test"],
+        shrink_batch=not is_given("loader.batch_size"),
     )
     return datamodule
 

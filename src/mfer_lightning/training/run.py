@@ -86,6 +86,9 @@ def train(config: dict[str, Any], parent: Path, in_sweep: bool) -> tuple[float |
             folder = claim_run_dir(parent, run_name(config), resume=config["resume"], in_sweep=in_sweep)
             if in_sweep:
                 _refuse_a_second_job(parent, folder)
+            elif folder.name != run_name(config):
+                why = "resume=never" if config["resume"] == "never" else f"{parent / run_name(config)} is finished"
+                print(f"Note: {why}, so that this is a fresh run beside it, {folder}.", flush=True)
             if not (in_sweep and is_finished(folder)):
                 held.enter_context(run_lock(folder))
                 remove_leftovers(folder)

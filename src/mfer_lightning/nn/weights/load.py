@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from mfer_lightning.errors import UserError, expect_choice
 from mfer_lightning.nn.backbones.timm_backbone import create_timm_model
 from mfer_lightning.nn.backbones.trace import timm_facts
 from mfer_lightning.nn.network import MFER
+from mfer_lightning.nn.weights.hub import cache_alone, reachable
 from mfer_lightning.nn.weights.layouts import Layout, detect, meta, own, released, timm_layout
 from mfer_lightning.nn.weights.read import listed, read_state, tensors_of
 
@@ -124,10 +126,24 @@ def load_released_weights(
     return model
 
 
+def check_download(model: MFER) -> None:
+    """Refuse ``weights=imagenet`` where the hub cannot be reached and its cache does not hold the weights.
+
+    Args:
+        model: the network; may be without memory, and stays as it is.
+
+    Raises:
+        UserError: saying how to get the weights.
+    """
+    if not reachable():
+        _download(model)
+
+
 def _download(model: MFER) -> tuple[str, dict[str, Tensor]]:
     config = model.config["backbone"]
     try:
-        pretrained = create_timm_model(config, in_chans=model.config["in_chans"], pretrained=True)
+        with nullcontext() if reachable() else cache_alone():
+            pretrained = create_timm_model(config, in_chans=model.config["in_chans"], pretrained=True)
     except Exception as error:  # the hub's client raises errors of its own, of the network and of the file system
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(

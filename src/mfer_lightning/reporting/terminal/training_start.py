@@ -61,7 +61,7 @@ def print_start(
     table.add_row("loss", f"{config['loss']['name']}" + _weight(config["loss"]))
     table.add_row(
         "training",
-        f"{_length(config['trainer'])}, batch {config['loader']['batch_size']}, "
+        f"{_length(config['trainer'])}, batch {datamodule.batch_size}, "
         f"{config['optimizer']['name']} {config['optimizer']['lr']:g}, {config['scheduler']['name']}, {precision}, "
         f"seed {config['seed']}",
     )

@@ -16,6 +16,7 @@ from mfer_lightning.config.instantiate import described
 from mfer_lightning.errors import UserError
 from mfer_lightning.module import FERModule
 from mfer_lightning.nn.cost import count_gflops
+from mfer_lightning.nn.weights.load import check_download
 from mfer_lightning.optim import optimizer_for, plateau_for, schedule_for
 from mfer_lightning.training.build import assemble, build_datamodule, build_network
 from mfer_lightning.training.build_trainer import early_stop_options
@@ -58,6 +59,8 @@ def build_on_trial(config: Mapping[str, Any]) -> None:
         module = _build_module(
             config, protocol.class_names, int(config["preprocess"]["size"] or datamodule.size or 224)
         )
+        if module is not None and config["weights"] == "imagenet":
+            check_download(module.network)  # type: ignore[arg-type] - the one that build_network has built
         if module is not None:
             _check_figures(config, module.modes(), selecting_monitor(config, protocol) or protocol.monitor)
     finally:
