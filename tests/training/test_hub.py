@@ -11,8 +11,6 @@ from huggingface_hub import constants
 from mfer_lightning.data.datasets import FaceDataModule
 from mfer_lightning.nn.weights import load
 
-__all__ = ["mfer"]
-
 
 def test_it_is_refused_before_the_data_are_read(
     mfer: Mfer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture

@@ -11,7 +11,7 @@ from typing import Any
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from mfer_lightning.config.backbone_options import without_other_family
 from mfer_lightning.config.caller import composing
@@ -134,11 +134,20 @@ def compose_train(overrides: Sequence[str]) -> dict[str, Any]:
     register("train_schema", Train)
     check_overrides(overrides, "train")
     with composing(), readable(overrides=overrides):
-        return to_plain(hydra.compose("train", [override_of_today(o) for o in quote_paths(overrides)]))
+        written = [override_of_today(o) for o in quote_paths(overrides)]
+        cfg = hydra.compose("train", written, return_hydra_config=True)
+        choice = cfg.hydra.runtime.choices.backbone
+        with open_dict(cfg):
+            del cfg["hydra"]
+        return to_plain(cfg, choice)
 
 
-def to_plain(cfg: DictConfig) -> dict[str, Any]:
+def to_plain(cfg: DictConfig, choice: str | None = None) -> dict[str, Any]:
     """Resolve a composed configuration into plain containers.
+
+    Args:
+        cfg: as Hydra composed it.
+        choice: of the group ``backbone``; None: that of the command line under way.
 
     Raises:
         UserError: for an interpolation that leads nowhere, a value that is still missing, or an option that is given
@@ -147,7 +156,8 @@ def to_plain(cfg: DictConfig) -> dict[str, Any]:
     with readable():
         plain = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
     assert isinstance(plain, dict)
-    choice = HydraConfig.get().runtime.choices.get("backbone") if HydraConfig.initialized() else None
+    if choice is None and HydraConfig.initialized():
+        choice = HydraConfig.get().runtime.choices.get("backbone")
     if choice is not None and "backbone" in plain:
         plain["backbone"] = without_other_family(plain["backbone"], str(choice))
     _refuse_two_spellings(cfg, plain)

@@ -14,7 +14,7 @@ from mfer_lightning.training.length import planned_epochs
 
 
 def module(**options: Any) -> FacsDataModule:
-    return FacsDataModule(train_size=33, val_size=4, test_size=4, size=16, **options)
+    return FacsDataModule(train_size=33, val_size=4, test_size=4, size=24, **options)
 
 
 @pytest.mark.parametrize(
