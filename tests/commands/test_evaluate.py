@@ -244,7 +244,7 @@ def test_a_sweep_evaluates_each_combination_and_leaves_nothing_beside_the_result
         ),
         (("checkpoint={run}", "lists.occlusion=a.txt"), "There is no list a.txt"),
         (("checkpoint={run}", "lists.occlusion={run}/metrics.csv"), "lists.occlusion: none of its"),
-        (("predictions={run}/predictions_test.csv", "lists.occlusion=3"), "give a file"),
+        (("predictions={run}/predictions_test.csv", "lists.occlusion=3"), "There is no list 3"),
         (("predictions={run}/predictions_test.csv", "lists.x={run}/metrics.csv"), "lists.x: none of its"),
         (("checkpoint={run}", "suite=explain", "calibrate=true"), "calibrate=true belongs to suite=standard"),
         (("checkpoint={run}/config.yaml",), "cannot be read as a checkpoint"),

@@ -13,6 +13,7 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
 from mfer_lightning.callbacks import History
+from mfer_lightning.config.compose import compose_train
 from mfer_lightning.config.location import choices, config_dir, groups
 from mfer_lightning.config.schema import register
 from mfer_lightning.sweeps.identity import run_name
@@ -125,3 +126,9 @@ def test_options_of_the_training_loop_can_be_built(group: str, name: str, tmp_pa
     kinds = {type(c).__name__ for c in build_callbacks(config, tmp_path, "accuracy", History(tmp_path / "metrics.csv"))}
     assert ("EarlyStop" in kinds) is (group == "early_stopping" and name != "none")
     assert ("FreezeBackbone" in kinds) is (group == "freeze" and name != "none")
+
+
+@pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "resnet18d", "regnety_002"])
+def test_another_backbone_than_the_datasets_leaves_its_options_behind(name: str) -> None:
+    backbone = compose_train(["dataset=facs", f"backbone.name={name}", "attention=none"])["backbone"]
+    assert (backbone["name"], backbone["options"]) == (name, {})

@@ -12,6 +12,7 @@ from lightning.pytorch.callbacks import Callback
 from torch import nn
 
 from mfer_lightning.module import FERModule
+from mfer_lightning.termination import received
 
 
 class CompileNetwork(Callback):
@@ -28,6 +29,8 @@ class CompileNetwork(Callback):
         try:
             self._rehearse(trainer.strategy.root_device)
         except Exception as error:  # whatever compilers, drivers and file systems raise
+            if received():
+                raise
             self._warn(trainer, error)
             return
         network = pl_module.network
@@ -47,6 +50,8 @@ class CompileNetwork(Callback):
             try:
                 return compiled(*arguments, **options)
             except torch._dynamo.exc.TorchDynamoException as error:
+                if received():  # the compiler's processes have had the signal as well
+                    raise
                 self._warn(trainer, error)
                 network._compiled_call_impl = None
                 return network(*arguments, **options)

@@ -131,7 +131,7 @@ def change_training_set(
             f"{len(manifest.flips):,} training labels were flipped on purpose "
             f"(label noise {label_noise:.0%}, {manifest.hash[:12]})"
         )
-    if train_faces is not None:
+    if train_faces is not None and train_faces < len(train):
         train = first_faces(train, paths, train_faces, seed)
         notes.append(f"trained on {len(train):,} of {len(splits.train):,} training faces only")
     return replace(splits, train=train), manifest, notes

@@ -19,16 +19,17 @@ from mfer_lightning.config.compose import start_hydra, to_plain
 from mfer_lightning.config.flags import primary_config, split_flags, wants_sweep
 from mfer_lightning.config.location import config_dirs
 from mfer_lightning.config.override_checks import check_overrides
+from mfer_lightning.config.path_options import quote_paths
 from mfer_lightning.config.path_quoting import quoted
 from mfer_lightning.config.schema import Train, register
 from mfer_lightning.errors import UserError
 from mfer_lightning.sweeps.identity import make_writable
-from mfer_lightning.sweeps.isolation import stoppable
 from mfer_lightning.sweeps.job import Job, SweepTask
 from mfer_lightning.sweeps.lock import run_lock
 from mfer_lightning.sweeps.plan import Sweep, check_extras, plan_sweep, register_sweep_dir
 from mfer_lightning.sweeps.records import TOKEN, read_records
 from mfer_lightning.sweeps.search import continue_study
+from mfer_lightning.termination import one_line_on_sigterm
 
 
 def launch(config_name: str, job: Job, arguments: Sequence[str]) -> tuple[int, Sweep | None]:
@@ -45,6 +46,11 @@ def launch(config_name: str, job: Job, arguments: Sequence[str]) -> tuple[int, S
     Raises:
         UserError: for what the user can correct. Everything else is a defect and is raised as it is.
     """
+    with one_line_on_sigterm():
+        return _launch(config_name, job, arguments)
+
+
+def _launch(config_name: str, job: Job, arguments: Sequence[str]) -> tuple[int, Sweep | None]:
     os.environ[TOKEN] = uuid.uuid4().hex
     flags, overrides = split_flags(arguments, config_name)
     primary = primary_config(flags, config_name)
@@ -66,7 +72,7 @@ def launch(config_name: str, job: Job, arguments: Sequence[str]) -> tuple[int, S
             refused.append(error)
             return None
 
-    start_hydra(config_name, Train, task, flags, overrides)
+    start_hydra(config_name, Train, task, flags, quote_paths(overrides))
     if refused:
         raise refused[0]
     return 0, None
@@ -88,11 +94,9 @@ def _launch_sweep(
             if progress.done >= sweep.study.wanted:
                 return 0, sweep
             more += continuation
-        if not sweep.in_this_process:
-            held.enter_context(stoppable())
         try:
             task = SweepTask(job, sweep.folder, tuple(kept))
-            start_hydra(config_name, Train, task, ["-m", *kept], [*overrides, *more])
+            start_hydra(config_name, Train, task, ["-m", *kept], [*quote_paths(overrides, several=True), *more])
         except Exception as error:
             if isinstance(error, UserError) or not read_records(sweep.folder):
                 _remove_empty(made)

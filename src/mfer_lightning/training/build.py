@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from mfer_lightning.config.caller import is_given
 from mfer_lightning.config.former_values import with_former_attention
 from mfer_lightning.config.instantiate import described, instantiate
 from mfer_lightning.data.datasets import FaceDataModule
@@ -48,6 +49,7 @@ def build_datamodule(config: Config) -> FaceDataModule:
         seed=config["seed"],
         train_faces=config["trainer"].get("overfit_batches", 0) * loader["batch_size"] or None,
         track_test=config["track_test"],
+        shrink_batch=not is_given("loader.batch_size"),
     )
     return datamodule
 

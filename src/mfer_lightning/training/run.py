@@ -32,6 +32,7 @@ from mfer_lightning.sweeps.identity import claim_run_dir, is_finished, is_run_of
 from mfer_lightning.sweeps.lock import run_lock
 from mfer_lightning.sweeps.ranks import decide_together, is_first_rank
 from mfer_lightning.sweeps.records import read_records
+from mfer_lightning.termination import one_line_on_sigterm
 from mfer_lightning.tracking.open_loggers import tracked
 from mfer_lightning.tracking.provenance import PATCH, git_state
 from mfer_lightning.training.begun_before import config_begun_before, config_of, note_on_former_values
@@ -74,6 +75,7 @@ def train(config: dict[str, Any], parent: Path, in_sweep: bool) -> tuple[float |
         UserError: for whatever the user can mend.
     """
     with ExitStack() as held:
+        held.enter_context(one_line_on_sigterm())
         held.enter_context(plugins_loaded(config["plugins"]))
         check_config(config)
         inherited = os.environ.get(RUN_DIR)
@@ -82,9 +84,13 @@ def train(config: dict[str, Any], parent: Path, in_sweep: bool) -> tuple[float |
 
         def choose() -> str:
             chosen = config_begun_before(config, parent, in_sweep) or config
-            folder = claim_run_dir(parent, name_in(parent, chosen), resume=config["resume"], in_sweep=in_sweep)
+            name = name_in(parent, chosen)
+            folder = claim_run_dir(parent, name, resume=config["resume"], in_sweep=in_sweep)
             if in_sweep:
                 _refuse_a_second_job(parent, folder)
+            elif folder.name != name:
+                why = "resume=never" if config["resume"] == "never" else f"{parent / name} is finished"
+                print(f"Note: {why}, so that this is a fresh run beside it, {folder}.", flush=True)
             if not (in_sweep and is_finished(folder)):
                 held.enter_context(run_lock(folder))
                 remove_leftovers(folder)
@@ -199,6 +205,7 @@ def _train(config: dict[str, Any], run_dir: Path) -> float | None:
     except SystemExit as stop:  # what Lightning makes of Ctrl-C
         if trainer.interrupted and stop.code == 1:
             raise KeyboardInterrupt from stop
+        stop_ranks(trainer)
         raise
     except torch.OutOfMemoryError as error:
         stop_ranks(trainer)

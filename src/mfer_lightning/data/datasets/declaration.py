@@ -45,6 +45,8 @@ class DatasetInfo:
         class_names: canonical emotions in the dataset's own order; empty where the files name the classes.
         targets: the rules that make training targets from its labels.
         licence: its terms in a sentence, for model cards.
+        licence_id: what model hubs call them, e.g. ``"mit"``, where weights trained on the faces may be under the same;
+            None: for the user to find out.
         marks: files and folders at its root that no other dataset has.
         size: side of its images in pixels; None: they differ.
         grey: whether its images have no colour.
@@ -68,6 +70,7 @@ class DatasetInfo:
     class_names: tuple[str, ...] = ()
     targets: tuple[str, ...] = LABEL_TARGETS
     licence: str = UNKNOWN_LICENCE
+    licence_id: str | None = None
     marks: tuple[str, ...] = ()
     size: int | None = None
     grey: bool = False

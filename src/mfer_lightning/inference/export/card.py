@@ -45,8 +45,7 @@ def model_card(description: Mapping[str, Any], kind: str, measured: Sequence[str
     front: dict[str, Any] = {
         "library_name": "mfer_lightning",
         "pipeline_tag": "image-classification",
-        "license": "other",
-        "license_name": "see-the-datasets-terms",
+        **_licence(description),
         "tags": ["facial-expression-recognition", "mfer", kind],
     }
     if results:
@@ -76,6 +75,15 @@ def model_card(description: Mapping[str, Any], kind: str, measured: Sequence[str
         measured=measured,
         views=Views.of_metadata(description),
     )
+
+
+def _licence(description: Mapping[str, Any]) -> dict[str, str]:
+    """The licence as model hubs read it: the data's, where nothing else went into the weights."""
+    known = find_dataset(description.get("dataset"))
+    scratch = (description.get("config") or {}).get("weights") == "none"
+    if known is not None and known.licence_id and scratch:
+        return {"license": known.licence_id}
+    return {"license": "other", "license_name": "see-the-datasets-terms"}
 
 
 def licence_note(dataset: str | None) -> str:

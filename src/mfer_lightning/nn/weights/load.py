@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from mfer_lightning.nn.backbones.timm_backbone import create_timm_model
 from mfer_lightning.nn.backbones.trace import timm_facts
 from mfer_lightning.nn.network import MFER
 from mfer_lightning.nn.weights.face_layouts import face_layout
+from mfer_lightning.nn.weights.hub import cache_alone, reachable
 from mfer_lightning.nn.weights.layouts import Layout, detect, face, meta, own, released, timm_layout
 from mfer_lightning.nn.weights.nearest_backbone import is_counter, nearest_backbone, share_of
 from mfer_lightning.nn.weights.position_tables import fit_positions
@@ -141,11 +143,25 @@ def load_released_weights(
     return model
 
 
+def check_download(model: MFER) -> None:
+    """Refuse ``weights=imagenet`` where the hub cannot be reached and its cache does not hold the weights.
+
+    Args:
+        model: the network; may be without memory, and stays as it is.
+
+    Raises:
+        UserError: saying how to get the weights.
+    """
+    if not reachable():
+        _download(model)
+
+
 def _download(model: MFER) -> tuple[str, dict[str, Tensor]]:
     config = model.config["backbone"]
     try:
         given = {key: model.config[key] for key in ("in_chans", "image_size") if model.config[key] is not None}
-        pretrained = create_timm_model(config, pretrained=True, **given)
+        with nullcontext() if reachable() else cache_alone():
+            pretrained = create_timm_model(config, pretrained=True, **given)
     except Exception as error:  # the hub's client raises errors of its own, of the network and of the file system
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(

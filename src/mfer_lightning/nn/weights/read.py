@@ -46,7 +46,7 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
     Raises:
         UserError: where it is missing, damaged, holds anything but plain data, or holds no weights.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     if not path.is_file():
         hint = nearest(str(path), ("none", "imagenet"))
         raise UserError(

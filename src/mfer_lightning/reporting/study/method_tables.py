@@ -52,7 +52,7 @@ def main_table(section: Section, metric: str) -> Table:
     """Make the table of the methods' main figures, and of how they compare with the baseline."""
     title = SHARES.get(metric, metric)
     over_seeds = "mean ± sample standard deviation over seeds"
-    interval = "of the mean over seeds; fewer than three seeds say too little of their spread: over faces alone (of joined folds over folds)"
+    interval = "of the mean over seeds; fewer than three seeds say too little: over faces, or joined folds, alone"
     columns = (
         Column("seeds", numeric=True, about="runs that differ in their seed alone"),
         *(Column(heading, numeric=True, about=over_seeds) for heading in SHARES.values()),

@@ -66,7 +66,7 @@ def print_start(
     table.add_row("loss", _part(config, "loss") + _weight(config["loss"]))
     table.add_row(
         "training",
-        f"{_length(config['trainer'])}, batch {config['loader']['batch_size']}, "
+        f"{_length(config['trainer'])}, batch {datamodule.batch_size}, "
         f"{_part(config, 'optimizer')} {config['optimizer']['lr']:g}, {_part(config, 'scheduler')}, {precision}, "
         f"seed {config['seed']}",
     )
