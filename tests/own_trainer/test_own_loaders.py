@@ -7,6 +7,7 @@ import torch
 from torch.utils.data import DataLoader
 from torchmetrics.classification import MulticlassCohenKappa
 
+from mfer_lightning import export, load_model, predict
 from mfer_lightning.errors import UserError
 
 
@@ -29,3 +30,9 @@ def test_batches_of_another_form_are_refused(make, trainer, row):
 def test_metrics_have_names(make, metrics):
     with pytest.raises(ValueError, match="Expected argument `metrics`"):
         make(metrics=metrics)
+
+
+@pytest.mark.parametrize("verb", [load_model, export, lambda module: predict([], module)])
+def test_verbs_that_need_a_file_say_how_a_module_gets_into_one(make, verb):
+    with pytest.raises(ValueError, match=r"but got FERModule.*save_checkpoint"):
+        verb(make())
