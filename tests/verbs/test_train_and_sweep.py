@@ -6,6 +6,7 @@ import os
 import sys
 import warnings
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -71,9 +72,10 @@ def test_a_mistake_is_raised_and_ends_nothing(overrides: list[str], words: str, 
     assert not list((here / "runs").glob("*"))
 
 
-def test_one_text_is_no_list_of_overrides() -> None:
+@pytest.mark.parametrize("overrides", ["dataset=facs", None, 5])
+def test_what_is_no_list_of_overrides_is_refused(overrides: Any) -> None:
     with pytest.raises(ValueError, match="Expected argument `overrides` to be a list of texts"):
-        train("dataset=facs")
+        train(overrides)
 
 
 @pytest.mark.slow

@@ -128,6 +128,7 @@ class FaceDataset(Dataset[dict[str, Tensor]]):
         self.seed = seed
         self.draw_target = draw_target
         self.affect = affect
+        self.class_names: tuple[str, ...] = ()  # of the datamodule that made it: its loader may travel alone
 
     def __len__(self) -> int:
         return len(self.split)

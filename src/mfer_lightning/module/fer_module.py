@@ -20,7 +20,7 @@ from mfer_lightning.losses import describe_objective
 from mfer_lightning.memory import keep_freed_memory
 from mfer_lightning.module.arguments import config_of, options_of
 from mfer_lightning.module.evaluation_steps import EvaluationSteps
-from mfer_lightning.module.meet_datamodule import check_classes, check_samplers, complete_preprocess, learn
+from mfer_lightning.module.meet_datamodule import check_classes, check_loaders, complete_preprocess, learn
 from mfer_lightning.module.metrics import build_metrics
 from mfer_lightning.module.progress_bar import FERProgressBar
 from mfer_lightning.module.rebuild import StoredArguments
@@ -199,20 +199,20 @@ class FERModule(EvaluationSteps):
             complete_preprocess(self.preprocess, self.metadata, datamodule)
 
     def on_train_start(self) -> None:
-        """Refuse batches that were made for another number of processes."""
-        check_samplers(self.trainer, self.trainer.train_dataloader)
+        """Refuse batches with other classes, or made for another number of processes."""
+        check_loaders(self.class_names, self.trainer, self.trainer.train_dataloader)
 
     def on_validation_start(self) -> None:
-        """Refuse batches that were made for another number of processes."""
-        check_samplers(self.trainer, self.trainer.val_dataloaders)
+        """Refuse batches with other classes, or made for another number of processes."""
+        check_loaders(self.class_names, self.trainer, self.trainer.val_dataloaders)
 
     def on_test_start(self) -> None:
-        """Refuse batches that were made for another number of processes."""
-        check_samplers(self.trainer, self.trainer.test_dataloaders)
+        """Refuse batches with other classes, or made for another number of processes."""
+        check_loaders(self.class_names, self.trainer, self.trainer.test_dataloaders)
 
     def on_predict_start(self) -> None:
-        """Refuse batches that were made for another number of processes."""
-        check_samplers(self.trainer, self.trainer.predict_dataloaders)
+        """Refuse batches with other classes, or made for another number of processes."""
+        check_loaders(self.class_names, self.trainer, self.trainer.predict_dataloaders)
 
     def configure_callbacks(self) -> list[Callback]:
         """Put a bar that fits on one line in place of Lightning's default one; any other stays."""

@@ -307,6 +307,7 @@ class FaceDataModule(DescribedDataModule, ABC):
     def _loader(
         self, dataset: FaceDataset, sampler: TrainSampler | EvalSampler, batch_size: int, drop_last: bool
     ) -> DataLoader[Any]:
+        dataset.class_names = tuple(self.class_names)
         cv2.setNumThreads(1)  # before workers are forked: OpenCV's threads do not survive a fork, and a worker hangs
         return DataLoader(
             dataset,
