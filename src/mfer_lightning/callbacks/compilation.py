@@ -123,7 +123,7 @@ def pays_to_compile(trainer: L.Trainer, module: FERModule) -> bool:
     if trainer.strategy.root_device.type != "cuda":
         return False
     size = int(getattr(module.preprocess, "size", None) or 224)
-    batches = trainer.estimated_stepping_batches * trainer.accumulate_grad_batches
+    batches = float(trainer.estimated_stepping_batches) * int(trainer.accumulate_grad_batches)
     faces = batches * int(getattr(trainer.datamodule, "batch_size", 1))  # type: ignore[attr-defined]
     return 2 * 3 * count_gflops(module.network, size) * faces / _GPU_RATE >= PAYS_FROM
 
