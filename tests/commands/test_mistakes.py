@@ -90,7 +90,7 @@ MORE_MISTAKES: list[tuple[str, ...]] = [
     ("dataset=5", "dataset=5: there is no such choice", "ferplus"),
     ("hydra/launcher=slurm", "hydra/launcher=slurm", "basic"),
     ("optimizer.betas=0.9", "optimizer.betas", "a list"),
-    ("trainer.compile=maybe", "trainer.compile=maybe", "true or false"),
+    ("trainer.compile=maybe", "trainer.compile=maybe", "true, false, auto, blocks or whole"),
     ("loss.feature=5", "loss.feature=5", "a mapping"),
     ("loader.batch_size=0", "loader.batch_size=0", "at least 1"),
     ("optimizer.lr=nan", "optimizer.lr=nan", "more than 0"),

@@ -168,7 +168,7 @@ def test_without_a_compiler_the_run_goes_on_and_says_so_in_one_line(
 def test_a_network_that_cannot_be_compiled_falls_back_at_its_first_batch(
     mfer: Mfer, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def compile_badly(self: torch.nn.Module) -> None:
+    def compile_badly(self: torch.nn.Module, **options: object) -> None:
         def call(*arguments: object) -> object:
             raise torch._dynamo.exc.TorchDynamoException("no such operator")
 

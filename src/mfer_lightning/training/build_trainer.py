@@ -123,8 +123,8 @@ def build_callbacks(
         callbacks.append(FreezeBackbone())
     elif config["freeze"]["name"] == "backbone":
         callbacks.append(FreezeBackbone(config["freeze"]["epochs"]))
-    if config["trainer"]["compile"]:
-        callbacks.append(CompileNetwork())
+    if mode := config["trainer"]["compile"]:
+        callbacks.append(CompileNetwork("blocks" if mode is True else mode))
     if config["ema"]["name"] == "ema":
         callbacks.append(WarmEMA(config["ema"]["decay"]))
     if config["loss"]["centers_from_data"]:
