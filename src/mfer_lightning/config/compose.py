@@ -165,8 +165,8 @@ def to_plain(cfg: DictConfig, choice: str | None = None) -> dict[str, Any]:
         choice = chosen.get("backbone")
     if choice is not None and "backbone" in plain:
         plain["backbone"] = without_other_family(plain["backbone"], str(choice))
-    training = settings is not None and {"backbone", "loss"} <= plain.keys()
-    if training and (kept := choices_to_keep(plain, chosen, settings.overrides.task)):
+    typed = [] if settings is None else settings.overrides.task
+    if chosen and "loss" in plain and (kept := choices_to_keep(plain, chosen, typed)):
         plain[CHOICES] = kept
     attention = plain.get("attention")
     if isinstance(attention, dict) and attention.get("name") == "none":  # an experiment states them for any attention
