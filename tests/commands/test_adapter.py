@@ -51,7 +51,7 @@ def test_a_run_is_trained_continued_evaluated_and_exported(mfer: Mfer, capsys: p
 
 
 def test_a_frozen_backbone_and_an_adapter_are_one_too_many(mfer: Mfer, capsys: pytest.CaptureFixture[str]) -> None:
-    assert mfer(*VIT, "freeze=backbone", "weights=imagenet") == 2
+    assert mfer(*VIT, "freeze=backbone", "freeze.epochs=1", "weights=imagenet") == 2
     assert "adapter=lora keeps the backbone frozen throughout: use freeze=none" in capsys.readouterr().err
 
 

@@ -44,7 +44,7 @@ MISTAKES: list[tuple[str, ...]] = [
     ("paths.runs=", "paths.runs= has no value"),
     # numbers out of range
     ("trainer.max_epochs=-3", "trainer.max_epochs=-3", "at least 1"),
-    ("preprocess.size=8", "preprocess.size=8: the network cannot take faces of this size"),
+    ("preprocess.size=8", "does not run on images of 8x8", "preprocess.size=32"),
     ("trainer.devices=999", "trainer.devices=999", "cores"),
     ("trainer.limit_train_batches=1.5", "trainer.limit_train_batches=1.5", "share"),
     ("attention.stages=[7]", "stages 1 to 4"),

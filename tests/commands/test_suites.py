@@ -210,7 +210,7 @@ def test_without_the_package_nothing_is_predicted_first(
         (("suite=robustness", "robustness.border=pink"), "robustness.border=pink"),
         (("suite=robustness", "robustness.limt=3"), "limit"),
         (("suite=robustness", "lists.occlusion=nothing.txt"), "There is no list nothing.txt"),
-        (("suite=robustness", "lists.occlusion=3"), "give a file"),
+        (("suite=robustness", "lists.occlusion=3"), "There is no list 3: give a text or csv file"),
         (("suite=robustness", "lists.occlusion={run}/metrics.csv"), "lists.occlusion: none of its"),
         (("suite=explain", "explain.choice=best"), "explain.choice=best"),
         (("suite=explain", "explain.method=cam"), "explain.method=cam"),

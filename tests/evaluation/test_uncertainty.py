@@ -53,7 +53,7 @@ def test_no_interval_says_more_than_as_many_faces_allow() -> None:
         assert few["accuracy"] == list(wilson(len(right), len(right)))
         assert few["macro_f1"] is None  # every resample is the same
     one_person = metric_intervals(base, np.zeros(100, dtype=int))
-    assert one_person["accuracy"] == list(wilson(int((base.pred == base.label).sum()), 100))
+    assert set(one_person.values()) == {None}  # one person says nothing of how others vary
 
 
 def test_lists_and_robustness_cards_have_the_interval_of_the_result() -> None:

@@ -85,8 +85,8 @@ def expand(text: str) -> str:
 
     Example:
         >>> import os
-        >>> os.environ["MFER_EXAMPLE"] = "/data"
-        >>> expand("$MFER_EXAMPLE/faces"), expand("$MFER_NOT_SET/faces")
+        >>> os.environ["MFER_FACES"] = "/data"
+        >>> expand("$MFER_FACES/faces"), expand("$MFER_NOT_SET/faces")
         ('/data/faces', '$MFER_NOT_SET/faces')
     """
     return os.path.expanduser(os.path.expandvars(text))  # noqa: PTH111 - Path would make https:/ of https://

@@ -69,7 +69,7 @@ def repeated_blocks(network: nn.Module) -> list[nn.Module]:
 
     Example:
         >>> block = lambda: nn.Sequential(nn.Linear(2, 2), nn.ReLU())
-        >>> len(repeated_blocks(nn.Sequential(nn.Linear(2, 2), *(block() for _ in range(4)))))
+        >>> len(repeated_blocks(nn.ModuleList(block() for _ in range(4))))
         4
     """
     attention = [module for module in network.modules() if isinstance(module, DSAttention)]

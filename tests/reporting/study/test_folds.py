@@ -86,7 +86,7 @@ def test_the_interval_of_one_seed_is_over_folds_and_not_over_faces(tmp_path: Pat
     write_folds(tmp_path)
     (section,), _ = make_sections(join_folds(opened(tmp_path)))
     cell = next(c for c in main_table(section, "accuracy").rows[0] if " to " in c.text)
-    assert cell.text.endswith("(f)")
+    assert cell.below == "over folds"
     assert fold_table(section).rows[0][3].text in cell.text
 
 

@@ -28,7 +28,7 @@ from mfer_lightning.data.labels.image_files import unreadable
 from mfer_lightning.data.protocols import Protocol
 from mfer_lightning.data.samplers import SAMPLERS, EvalSampler, TrainSampler, world
 from mfer_lightning.data.splits import Split, make_splits
-from mfer_lightning.data.training_set import NoiseManifest, change_training_set
+from mfer_lightning.data.training_set import NoiseManifest, change_training_set, fitting_batch
 from mfer_lightning.data.workers import start_worker
 from mfer_lightning.errors import UserError, nearest
 
@@ -253,18 +253,12 @@ class FaceDataModule(DescribedDataModule, ABC):
 
     def _fit_batch(self, ranks: int) -> None:
         """Make a batch as large as the training set, or refuse it, where it is larger than the set."""
-        faces = len(self.splits.train)
+        faces, before = len(self.splits.train), self.batch_size
         # Lightning's finder doubles the batch past the number of faces, and stops when it is as large.
-        shrinks = (self.shrink_batch or self._finds_batch_size) and faces >= ranks
-        if faces < self.batch_size and not shrinks:
-            raise UserError(
-                f"The training split of {self.protocol.name} has {faces} faces, fewer than "
-                f"loader.batch_size={self.batch_size}. Use a smaller batch, or leave it out for all of them."
-            )
-        if faces < self.batch_size and self.shrink_batch:
-            self.notes += (f"a batch is all {faces} training faces, fewer than the default of {self.batch_size}",)
-        if faces <= self.batch_size and shrinks:
-            self.batch_size = faces // ranks * ranks
+        shrinks = self.shrink_batch or self._finds_batch_size
+        self.batch_size = fitting_batch(faces, before, ranks, shrinks=shrinks, protocol=self.protocol.name)
+        if faces < before and self.shrink_batch:
+            self.notes += (f"a batch is all {faces} training faces, fewer than the default of {before}",)
 
     def val_dataloader(self) -> DataLoader[Any] | list[DataLoader[Any]]:
         """Validation faces, each once; with ``track_test`` a list with the test faces second. Empty without val."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,11 +12,10 @@ from torch import Tensor
 
 from mfer_lightning.errors import UserError, expect_choice
 from mfer_lightning.nn.adapter import merge_adapter
-from mfer_lightning.nn.backbones.timm_backbone import create_timm_model
 from mfer_lightning.nn.backbones.trace import timm_facts
 from mfer_lightning.nn.network import MFER
+from mfer_lightning.nn.weights.download import download
 from mfer_lightning.nn.weights.face_layouts import face_layout
-from mfer_lightning.nn.weights.hub import cache_alone, reachable
 from mfer_lightning.nn.weights.layouts import Layout, detect, face, meta, own, released, timm_layout
 from mfer_lightning.nn.weights.nearest_backbone import is_counter, nearest_backbone, share_of
 from mfer_lightning.nn.weights.position_tables import fit_positions
@@ -94,7 +92,7 @@ def load_weights(model: MFER, weights: str | Path, *, head: str = "load") -> Loa
     if str(weights) == "none":
         return _report(model, "none", "no", {}, ())
     if str(weights) == "imagenet":
-        source, state = _download(model)
+        source, state = download(model)
         return _load(model, state, _timm(model, state), source)
     state = fit_positions(model, merge_adapter(read_state(weights)))
     return _load(model, state, _layout(model, state), str(weights), head)
@@ -141,37 +139,6 @@ def load_released_weights(
             stacklevel=2,
         )
     return model
-
-
-def check_download(model: MFER) -> None:
-    """Refuse ``weights=imagenet`` where the hub cannot be reached and its cache does not hold the weights.
-
-    Args:
-        model: the network; may be without memory, and stays as it is.
-
-    Raises:
-        UserError: saying how to get the weights.
-    """
-    if not reachable():
-        _download(model)
-
-
-def _download(model: MFER) -> tuple[str, dict[str, Tensor]]:
-    config = model.config["backbone"]
-    try:
-        given = {key: model.config[key] for key in ("in_chans", "image_size") if model.config[key] is not None}
-        with nullcontext() if reachable() else cache_alone():
-            pretrained = create_timm_model(config, pretrained=True, **given)
-    except Exception as error:  # the hub's client raises errors of its own, of the network and of the file system
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(
-            f"timm's weights for '{config['name']}' could not be loaded: {reason.rstrip('.')}. Training does not "
-            "start from scratch by itself. Without a network: download the model's .safetensors file from "
-            "huggingface.co/timm elsewhere and give its path (weights=path/to/file), or set HF_HOME to a filled "
-            "cache; changed widths or depths have no such weights; weights=none trains from scratch."
-        ) from error
-    tag = timm_facts(pretrained).get("tag") or "default"
-    return f"imagenet ({config['name'].split('.')[0]}.{tag})", dict(pretrained.state_dict())
 
 
 def _layout(model: MFER, state: Mapping[str, Tensor]) -> Layout:

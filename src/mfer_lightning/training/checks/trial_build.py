@@ -18,7 +18,7 @@ from mfer_lightning.module import FERModule
 from mfer_lightning.nn import MFER
 from mfer_lightning.nn.adapter import add_adapter
 from mfer_lightning.nn.cost import count_gflops
-from mfer_lightning.nn.weights.load import check_download
+from mfer_lightning.nn.weights.download import check_download
 from mfer_lightning.optim import optimizer_for, plateau_for, schedule_for
 from mfer_lightning.training.build import assemble, build_datamodule, build_network
 from mfer_lightning.training.build_trainer import early_stop_options
