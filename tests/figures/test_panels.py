@@ -136,6 +136,7 @@ def test_a_wrong_argument_is_named(draw, argument):
         draw()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("k", [1, 2, 30])
 def test_a_confusion_matrix_of_any_size(k):
     names = [f"class {i}" for i in range(k)]

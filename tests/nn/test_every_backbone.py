@@ -173,6 +173,7 @@ def test_a_named_choice_is_built_for_its_own_size(choice: str) -> None:
     assert built(torch.empty(1, 3, size, size, device="meta"))["logits"].shape == (1, 7)
 
 
+@pytest.mark.slow
 def test_the_table_is_what_the_script_makes() -> None:
     page = backbone_table.PAGE.read_text(encoding="utf-8")
     for name in ("resnet18", "vit_tiny_patch16_224"):

@@ -49,6 +49,7 @@ def test_a_kind_of_block_is_compiled_once_however_many_there_are_and_whatever_th
     assert not any(isinstance(module, DropPath) for module in network.modules())
 
 
+@pytest.mark.slow
 def test_compiled_blocks_give_the_results_of_plain_ones():
     torch._dynamo.reset()
     plain = MFER({**TINY, "drop_path_rate": 0.0}, 3).double().train()

@@ -253,6 +253,7 @@ def test_what_does_not_fit_is_listed_and_nothing_is_loaded(how):
     assert all(torch.equal(before[name], t) for name, t in target.state_dict().items())
 
 
+@pytest.mark.slow
 def test_another_architecture_is_refused(tmp_path):
     torch.save(timm.create_model("resnet18").state_dict(), tmp_path / "resnet.pth")
     with pytest.raises(UserError, match="layout is none of released MFER, Meta ConvNeXt, timm 'convnext_tiny'"):

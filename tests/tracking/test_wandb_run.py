@@ -147,6 +147,7 @@ def test_neither_code_nor_a_patch_of_somebody_s_repository_is_stored(logged: Off
     assert b"git" not in logged.text.split(b"git_commit")[0]
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_is_killed_at_wandb_and_goes_on_under_its_id_without_faces_or_test_curves(
     tmp_path: Path, wandb_home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:

@@ -37,6 +37,7 @@ def test_train_gives_the_run_of_the_command_line(here: Path, few_run: Path, caps
     assert "epoch   2/2" in capsys.readouterr().out, "the same words as on the command line"
 
 
+@pytest.mark.slow
 def test_the_caller_s_process_is_left_as_it_was(here: Path) -> None:
     (here / "mine").mkdir()
     (here / "mine" / "config.yaml").write_text("answer: 42\n")

@@ -18,6 +18,7 @@ import numpy as np
 from mfer_lightning.data.index import FaceIndex
 from mfer_lightning.data.seeding import STREAM_NOISE, name_order, uniforms
 from mfer_lightning.data.splits import Split, Splits
+from mfer_lightning.errors import UserError
 from mfer_lightning.files import write_json
 
 

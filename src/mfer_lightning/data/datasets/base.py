@@ -254,8 +254,7 @@ class FaceDataModule(DescribedDataModule, ABC):
     def _fit_batch(self, ranks: int) -> None:
         """Make a batch as large as the training set, or refuse it, where it is larger than the set."""
         faces, before = len(self.splits.train), self.batch_size
-        # Lightning's finder doubles the batch past the number of faces, and stops when it is as large.
-        shrinks = self.shrink_batch or self._finds_batch_size
+        shrinks = self.shrink_batch or self._finds_batch_size  # the finder doubles a batch until it stays as it is
         self.batch_size = fitting_batch(faces, before, ranks, shrinks=shrinks, protocol=self.protocol.name)
         if faces < before and self.shrink_batch:
             self.notes += (f"a batch is all {faces} training faces, fewer than the default of {before}",)
