@@ -17,7 +17,7 @@ from torch import Tensor
 
 from mfer_lightning.errors import UserError
 from mfer_lightning.nn import MFER, load_released_weights, load_weights
-from mfer_lightning.nn.weights import load as module
+from mfer_lightning.nn.weights import download as module
 from mfer_lightning.nn.weights.download import check_download
 
 OPTIONS = {"depths": [1, 1, 2, 1], "dims": [8, 16, 24, 32]}
