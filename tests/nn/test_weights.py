@@ -17,7 +17,8 @@ from torch import Tensor
 
 from mfer_lightning.errors import UserError
 from mfer_lightning.nn import MFER, load_released_weights, load_weights
-from mfer_lightning.nn.weights import download as module
+from mfer_lightning.nn.weights import download
+from mfer_lightning.nn.weights import load as module
 from mfer_lightning.nn.weights.download import check_download
 
 OPTIONS = {"depths": [1, 1, 2, 1], "dims": [8, 16, 24, 32]}
@@ -383,7 +384,7 @@ def test_downloaded_weights_arrive(monkeypatch):
         asked.update(name=config["name"], pretrained=pretrained)
         return donor
 
-    monkeypatch.setattr(module, "create_timm_model", create)
+    monkeypatch.setattr(download, "create_timm_model", create)
     target = MFER(CONVNEXT, attention="none").eval()
     report = load_weights(target, "imagenet")
     assert asked == {"name": "convnext_tiny", "pretrained": True}
