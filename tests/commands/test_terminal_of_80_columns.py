@@ -35,7 +35,6 @@ def test_each_bar_stays_on_one_line(tmp_path: Path) -> None:
             break
     _, status = os.waitpid(child, 0)
     text = written.decode()
-    Path("/tmp/usage_pty.txt").write_text(text)
     assert os.waitstatus_to_exitcode(status) == 0, text[-2000:]
     lines = [line for part in text.split("\n") for line in _ESCAPE.sub("", part).split("\r")]
     bars = [line for line in lines if re.match(r"Epoch \d", line)]
@@ -45,5 +44,4 @@ def test_each_bar_stays_on_one_line(tmp_path: Path) -> None:
     # Rich goes up by one line for each further line of a picture: the bar of validation is the second.
     assert "\x1b[1A\x1b[2K\x1b[1A" not in text
     assert "poch 0" not in text
-    Path("/tmp/usage_pty.txt").write_text(text)
     assert re.search(r"epoch (\d+)", text.split("selected")[-1] if "selected" in text else text)
