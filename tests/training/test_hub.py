@@ -9,13 +9,13 @@ from commands.conftest import FEW, Mfer
 from huggingface_hub import constants
 
 from mfer_lightning.data.datasets import FaceDataModule
-from mfer_lightning.nn.weights import load
+from mfer_lightning.nn.weights import download
 
 
 def test_it_is_refused_before_the_data_are_read(
     mfer: Mfer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    monkeypatch.setattr(load, "reachable", lambda: False)
+    monkeypatch.setattr(download, "reachable", lambda: False)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr(FaceDataModule, "setup", lambda *_: pytest.fail("the data are read"))
     command = ("backbone=resnet18", "backbone.options={}", "attention=none", "weights=imagenet")
