@@ -208,6 +208,12 @@ def test_a_truncated_file_is_refused(misfit, tmp_path):
             load_weights(network("mobilefacenet", {}), tmp_path / "cut.pth")
 
 
+def test_imagenet_weights_of_a_face_network_are_refused_without_asking_the_hub(monkeypatch):
+    monkeypatch.setattr("mfer_lightning.nn.weights.download.reachable", lambda: pytest.fail("the hub was asked"))
+    with pytest.raises(UserError, match="timm publishes no weights for backbone 'iresnet50'"):
+        load_weights(network("iresnet50", SHAPE), "imagenet")
+
+
 class Hostile:
     def __reduce__(self):
         return warnings.warn, ("executed",)

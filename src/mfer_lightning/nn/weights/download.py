@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 
+import timm
 from torch import Tensor
 
 from mfer_lightning.errors import UserError
@@ -14,7 +15,7 @@ from mfer_lightning.nn.weights.hub import cache_alone, reachable
 
 
 def check_download(model: MFER) -> None:
-    """Refuse ``weights=imagenet`` where the hub cannot be reached and its cache does not hold the weights.
+    """Refuse ``weights=imagenet`` where there are none, or the hub cannot be reached and its cache does not hold them.
 
     Args:
         model: the network; may be without memory, and stays as it is.
@@ -22,6 +23,7 @@ def check_download(model: MFER) -> None:
     Raises:
         UserError: saying how to get the weights.
     """
+    _check_published(model.config["backbone"]["name"])
     if not reachable():
         download(model)
 
@@ -33,6 +35,7 @@ def download(model: MFER) -> tuple[str, dict[str, Tensor]]:
         UserError: saying how to get the weights.
     """
     config = model.config["backbone"]
+    _check_published(config["name"])
     try:
         given = {key: model.config[key] for key in ("in_chans", "image_size") if model.config[key] is not None}
         with nullcontext() if reachable() else cache_alone():
@@ -47,3 +50,11 @@ def download(model: MFER) -> tuple[str, dict[str, Tensor]]:
         ) from error
     tag = timm_facts(pretrained).get("tag") or "default"
     return f"imagenet ({config['name'].split('.')[0]}.{tag})", dict(pretrained.state_dict())
+
+
+def _check_published(name: str) -> None:
+    if not timm.is_model_pretrained(name):
+        raise UserError(
+            f"weights=imagenet: timm publishes no weights for backbone '{name}': give a file of them (docs/weights.md "
+            "says which are known), or weights=none to train from scratch."
+        )
