@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 
 from mfer_lightning.errors import UserError
 from mfer_lightning.files import atomic_path, sha256_of, write_json, write_text
+from mfer_lightning.inference.checkpoint import model_path
 from mfer_lightning.inference.export.atomic_folder import atomic_folder
 from mfer_lightning.inference.export.card import model_card
 
@@ -30,7 +31,7 @@ _DTYPES = ("F64", "F32", "F16", "BF16", "I64", "I32", "I16", "I8", "U8", "BOOL")
 
 def is_export(where: str | PathLike[str]) -> bool:
     """Whether a path is a folder that :func:`write_export` wrote."""
-    folder = Path(where).expanduser()
+    folder = model_path(where)
     return (folder / WEIGHTS).exists() or ((folder / CONFIG).exists() and not (folder / "checkpoints").exists())
 
 
