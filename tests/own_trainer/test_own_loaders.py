@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
+from lightning.pytorch.core.hooks import DataHooks
+from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch.utils.data import DataLoader
 from torchmetrics.classification import MulticlassCohenKappa
 
@@ -20,8 +22,12 @@ def test_a_loader_of_ours_knows_its_classes(make, faces, trainer):
 
 @pytest.mark.parametrize("row", [torch.zeros(3, 32, 32), {"image": torch.zeros(3, 32, 32), "label": torch.tensor(0)}])
 def test_batches_of_another_form_are_refused(make, trainer, row):
-    with pytest.raises(UserError, match=r"must be a mapping with image, index, label, target"):
+    with pytest.raises(UserError, match=r"must be a mapping with image, index, target "):
         trainer().fit(make(), DataLoader([row] * 4, batch_size=2))
+
+
+def test_lightning_has_nothing_to_say_of_hooks_beside_a_datamodule(make, faces):
+    assert not [h for h in vars(DataHooks) if "batch_transfer" in h and is_overridden(h, make())]
 
 
 @pytest.mark.parametrize(

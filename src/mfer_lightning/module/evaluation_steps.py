@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Literal
 
 import lightning as L
@@ -11,8 +10,8 @@ from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
 from mfer_lightning.data.datasets.base import FaceDataModule
-from mfer_lightning.errors import UserError
 from mfer_lightning.losses import Objective
+from mfer_lightning.module.meet_datamodule import check_batch
 from mfer_lightning.module.metrics import EvaluationMetrics
 from mfer_lightning.views import ONE_VIEW, Views
 
@@ -51,26 +50,6 @@ class EvaluationSteps(L.LightningModule):
         output: dict[str, Any] = self.network(pixels.contiguous(memory_format=self.memory_format))
         return output
 
-    def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
-        """Refuse batches of a loader of the user's own that lack what the step needs.
-
-        Raises:
-            UserError: naming what is missing.
-        """
-        trainer = self._trainer
-        needed = ["image", "index"]
-        if trainer is None or not trainer.predicting:
-            needed += ["label"] if trainer is not None and trainer.testing else ["label", "target"]
-        if not isinstance(batch, Mapping) or not {*needed} <= {*batch}:
-            found = (
-                f"a mapping with {', '.join(map(str, batch))}" if isinstance(batch, Mapping) else type(batch).__name__
-            )
-            raise UserError(
-                f"A batch must be a mapping with {', '.join(needed)} (help(FERModule) says what they are), and the "
-                f"loader gave {found}."
-            )
-        return batch
-
     def on_validation_epoch_start(self) -> None:
         """Start the figures of all evaluation sets anew."""
         self._start_evaluation()
@@ -92,6 +71,7 @@ class EvaluationSteps(L.LightningModule):
 
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int, dataloader_idx: int = 0) -> None:
         """Update the figures with one batch, leaving out the rows that only pad it."""
+        check_batch(batch, "image", "index", "label", "target")
         output = self(batch["image"])
         keep = batch["index"] >= 0
         kept = {
@@ -112,6 +92,7 @@ class EvaluationSteps(L.LightningModule):
 
     def test_step(self, batch: dict[str, Tensor], batch_idx: int, dataloader_idx: int = 0) -> None:
         """Update the figures with one batch, predicted as :meth:`predict_step` does."""
+        check_batch(batch, "image", "index", "label")
         logits = self.predict_step(batch, batch_idx, dataloader_idx)["logits"]
         keep = batch["index"] >= 0
         logits, label = logits[keep], batch["label"][keep]
@@ -158,6 +139,7 @@ class EvaluationSteps(L.LightningModule):
         Logits and feature are means over ``views``. On NVIDIA GPUs torch's convolutions round factors to TF32 unless
         told otherwise (``torch.backends.cudnn.allow_tf32``).
         """
+        check_batch(batch, "image", "index")
         with torch.autocast(self.device.type, enabled=False):
             output = self.views.average(self._answers, batch["image"])
         return {"index": batch["index"], **output}

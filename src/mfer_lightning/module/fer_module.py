@@ -20,7 +20,7 @@ from mfer_lightning.losses import describe_objective
 from mfer_lightning.memory import keep_freed_memory
 from mfer_lightning.module.arguments import config_of, options_of
 from mfer_lightning.module.evaluation_steps import EvaluationSteps
-from mfer_lightning.module.meet_datamodule import check_classes, check_loaders, complete_preprocess, learn
+from mfer_lightning.module.meet_datamodule import check_batch, check_classes, check_loaders, complete_preprocess, learn
 from mfer_lightning.module.metrics import build_metrics
 from mfer_lightning.module.progress_bar import FERProgressBar
 from mfer_lightning.module.rebuild import StoredArguments
@@ -138,6 +138,7 @@ class FERModule(EvaluationSteps):
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         """Compute the loss of one batch; see :class:`mfer_lightning.losses.Objective` for its terms."""
+        check_batch(batch, "image", "index", "target")
         self.batch_index = batch["index"]
         mixed = {**batch, "image": self.preprocess(batch["image"])}
         if self.mixup is not None:

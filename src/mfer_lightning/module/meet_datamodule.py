@@ -134,6 +134,23 @@ def check_loaders(class_names: tuple[str, ...], trainer: L.Trainer, loaders: Any
             )
 
 
+def check_batch(batch: Any, *needed: str) -> None:
+    """Refuse a batch of a loader of the user's own that lacks what a step needs.
+
+    In each step, and not in ``on_before_batch_transfer``: Lightning warns of that hook wherever there is a datamodule.
+
+    Raises:
+        UserError: naming what is needed.
+    """
+    if isinstance(batch, Mapping) and all(name in batch for name in needed):
+        return
+    found = f"a mapping with {', '.join(map(str, batch))}" if isinstance(batch, Mapping) else type(batch).__name__
+    raise UserError(
+        f"A batch must be a mapping with {', '.join(needed)} (help(FERModule) says what they are), and the loader gave "
+        f"{found}."
+    )
+
+
 def _flat(loaders: Any) -> Iterator[DataLoader[Any]]:
     if isinstance(loaders, DataLoader):
         yield loaders
