@@ -103,19 +103,21 @@ def activation_maps(
         float32 (B,H,W) within 0..1, of the input's size.
     """
     library, target = require_package()
-    channels_first: Callable[[Tensor], Tensor] | None = None
-    if isinstance(layout, TokenMap):
-        channels_first = lambda output: layout(output).permute(0, 3, 1, 2)  # noqa: E731
-    elif layout == "NHWC":
-        channels_first = lambda output: output.permute(0, 3, 1, 2)  # noqa: E731
     with torch.inference_mode(False), torch.enable_grad(), torch.autocast(pixels.device.type, enabled=False):
         pixels = pixels.clone()  # one made under inference mode could not be differentiated
         # The gradient is asked of the input, since the weights of a loaded model are frozen.
-        with getattr(library, METHODS[method])(_Logits(network), [layer], channels_first) as cam:
+        with getattr(library, METHODS[method])(_Logits(network), [layer], _to_channels_first(layout)) as cam:
             cam.compute_input_gradient = True
             wanted = None if classes is None else [target(k) for k in classes]
             found: NDArray[np.float32] = cam(pixels, wanted)
     return found
+
+
+def _to_channels_first(layout: str | TokenMap) -> Callable[[Tensor], Tensor] | None:
+    """Return what makes (B,C,H,W) of a layer's output; None: it is so already."""
+    if isinstance(layout, TokenMap):
+        return lambda output: layout(output).permute(0, 3, 1, 2)
+    return (lambda output: output.permute(0, 3, 1, 2)) if layout == "NHWC" else None
 
 
 def target_layer(model: FERModel, stage: int) -> tuple[nn.Module, str | TokenMap]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import lightning as L
@@ -13,6 +12,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from torch import nn
 
+from mfer_lightning.data.images.cache import default_cache_dir
 from mfer_lightning.module import FERModule
 from mfer_lightning.nn.cost import count_gflops
 from mfer_lightning.nn.regions import compile_blocks, count_kinds
@@ -138,5 +138,4 @@ def use_lasting_cache() -> None:
 
     torch's own place is in the folder for temporary files, which a restart of the machine empties.
     """
-    folder = Path(os.environ.get("MFER_CACHE") or "~/.cache/mfer_lightning").expanduser() / "compiled"
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(folder))
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(default_cache_dir() / "compiled"))

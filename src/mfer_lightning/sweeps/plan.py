@@ -41,18 +41,11 @@ class Sweep:
 
     Args:
         folder: where its runs go.
-        launcher: name of Hydra's launcher class, e.g. ``"JoblibLauncher"``.
         study: for a search; None for a grid.
     """
 
     folder: Path
-    launcher: str
     study: Study | None
-
-    @property
-    def in_this_process(self) -> bool:
-        """Whether its jobs run here, one after the other."""
-        return self.launcher == "BasicLauncher"
 
 
 def check_extras(overrides: Sequence[str]) -> None:
@@ -134,7 +127,7 @@ def plan_sweep(config_name: str, overrides: Sequence[str], config_dirs: Sequence
         direction = getattr(sweeper.direction, "name", sweeper.direction)
         seed = int(sweeper.sampler.seed or 0) if "seed" in sweeper.sampler else None
         study = Study(sweeper.storage, sweeper.study_name, str(direction), int(sweeper.n_trials), seed)
-    return Sweep(Path(expand(config.hydra.sweep.dir)), str(launcher._target_).rpartition(".")[2], study)
+    return Sweep(Path(expand(config.hydra.sweep.dir)), study)
 
 
 def _check_optimizer(options: Any) -> None:

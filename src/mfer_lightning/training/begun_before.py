@@ -12,8 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
-
+from mfer_lightning.config.caller import is_given
 from mfer_lightning.config.former_values import FORMER_ATTENTION
 from mfer_lightning.sweeps.identity import is_run_of, name_in, names_of_run, next_run_dir, run_name
 
@@ -29,7 +28,7 @@ def config_begun_before(config: Config, parent: Path, in_sweep: bool) -> Config 
         in_sweep: whether this is a job of a sweep; its runs must all have the same values.
     """
     former = _former(config)
-    if former is None or config["resume"] == "never" or _named_on_the_command_line():
+    if former is None or config["resume"] == "never" or any(is_given(f"attention.{name}") for name in FORMER_ATTENTION):
         return None
     if in_sweep:
         return former if any(_is_former(path) for path in parent.glob("*/config.yaml")) else None
@@ -66,17 +65,6 @@ def _former(config: Config) -> Config | None:
     attention = {name: value for name, value in config["attention"].items() if name not in FORMER_ATTENTION}
     former = {**config, "attention": attention}
     return former if run_name(former) != run_name(config) else None
-
-
-def _named_on_the_command_line() -> bool:
-    if not HydraConfig.initialized():
-        return False
-    given = HydraConfig.get().overrides
-    return any(
-        override.lstrip("+").startswith(f"attention.{name}=")
-        for override in (*given.task, *given.hydra)
-        for name in FORMER_ATTENTION
-    )
 
 
 def _was_trained(folder: Path) -> bool:
