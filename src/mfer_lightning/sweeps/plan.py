@@ -29,6 +29,7 @@ EXTRAS = {
     "joblib": ("hydra_plugins.hydra_joblib_launcher", "joblib"),
     "submitit_local": ("hydra_plugins.hydra_submitit_launcher", "slurm"),
     "submitit_slurm": ("hydra_plugins.hydra_submitit_launcher", "slurm"),
+    "ray": ("ray", "ray"),
     "optuna": ("hydra_plugins.hydra_optuna_sweeper", "optuna"),
 }
 _GROUPS = ("launcher", "hydra/launcher", "sweep", "hydra/sweeper")
@@ -69,7 +70,8 @@ def check_extras(overrides: Sequence[str]) -> None:
 
 def _installed(module: str) -> bool:
     try:
-        return importlib.util.find_spec(module) is not None
+        found = importlib.util.find_spec(module)
+        return found is not None and found.origin is not None  # a folder of that name has none
     except ModuleNotFoundError:  # of the package above it
         return False
 

@@ -1,0 +1,90 @@
+"""Start Ray on this machine, or join a running cluster, for the duration of a block. Imports Ray when it is used.
+
+What is started here is reachable from this machine alone, has no dashboard unless one is asked for, writes what it has to
+say to a file, and is gone at the end with its folder of temporary files.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import shutil
+import signal
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mfer_lightning.config.environment import restored
+from mfer_lightning.errors import UserError
+from mfer_lightning.sweeps.isolation import output_to
+
+#: Options of ``ray.init`` that a running cluster has chosen for itself.
+_OF_A_NEW_ONE = ("num_cpus", "num_gpus", "resources", "object_store_memory", "include_dashboard")
+
+#: Read by Ray while it is imported and started. The first keeps its servers on the loopback interface, which it does
+#: by itself on macOS and Windows only; the second tells nobody of its use.
+_ENVIRONMENT = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0"}
+
+
+@contextmanager
+def ray_started(options: Mapping[str, Any], log: Path) -> Iterator[None]:
+    """Have Ray for the duration of a block.
+
+    Args:
+        options: arguments of ``ray.init``; without those that are None. ``address`` is ``"local"``, or names a cluster.
+        log: what Ray says while it starts goes there.
+
+    Raises:
+        UserError: where Ray cannot be started or reached.
+    """
+    given = {key: value for key, value in options.items() if value is not None}
+    local = given.get("address", "local") == "local"
+    given = {key: value for key, value in given.items() if local or key not in _OF_A_NEW_ONE}
+    scratch = tempfile.mkdtemp(prefix="mfer-ray-") if local else None
+    handler = signal.getsignal(signal.SIGTERM)
+    with restored(*_ENVIRONMENT, "RAY_AUTH_MODE", "RAY_AUTH_TOKEN"):
+        if local:
+            os.environ.update(_ENVIRONMENT)
+            # a token of its own, so that other users of this machine are refused, and no file is left in the home
+            os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
+            given |= {"address": "local", "_temp_dir": scratch}
+        try:
+            import ray
+
+            with output_to(log):
+                try:
+                    ray.init(**given, configure_logging=False)
+                except Exception as error:  # of Ray, of its gRPC, of the operating system
+                    said = " ".join(str(error).split())[:300] or type(error).__name__
+                    raise UserError(
+                        f"Ray cannot be {'started' if local else 'reached'} with hydra.launcher.ray.init.address="
+                        f"{given['address']}: {said}"
+                    ) from error
+                finally:
+                    if threading.current_thread() is threading.main_thread():
+                        signal.signal(signal.SIGTERM, handler)  # Ray has set its own
+            logging.getLogger("ray").setLevel(logging.ERROR)
+            yield
+        finally:
+            _end(scratch)
+
+
+def _end(scratch: str | None) -> None:
+    import ray
+
+    try:
+        ray.shutdown()
+    finally:
+        if scratch is not None:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
+def machines() -> list[Mapping[str, float]]:
+    """List the machines that Ray has at the moment, each with what it has in all: ``CPU``, ``GPU`` and others."""
+    import ray
+
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
