@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import platform
 import sys
 import traceback
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from mfer_lightning.config.compose import FULL_ERROR, to_plain
+from mfer_lightning.config.resolvers import register_resolvers
 from mfer_lightning.errors import UserError
 from mfer_lightning.sweeps.isolation import isolated_job, output_to
 from mfer_lightning.sweeps.records import TOKEN, JobRecord
@@ -46,6 +48,7 @@ class SweepTask:
         number, overrides = int(settings.job.num), tuple(settings.overrides.task)
         elsewhere = os.getpid() != self.process
         os.environ[TOKEN], os.environ[FULL_ERROR] = self.token, self.full_error
+        register_resolvers()  # another process has not composed anything yet
         log = self.folder / "jobs" / f"{number:04d}.log"
         print(f"\n--- job {number}: {' '.join(overrides)}{f' (output: {log})' if elsewhere else ''}", flush=True)
         if elsewhere:
@@ -55,14 +58,15 @@ class SweepTask:
         else:
             writes = True
         with output_to(log) if elsewhere else nullcontext():
-            record, score = self._run(cfg, JobRecord(number, overrides, "running", str(self.folder)), writes)
+            place = {"host": platform.node(), "cards": os.environ.get("CUDA_VISIBLE_DEVICES", "")}
+            record, score = self._run(cfg, JobRecord(number, overrides, "running", str(self.folder), **place), writes)
         if elsewhere:
             print(f"--- job {number} {record.status}{f': {record.error}' if record.error else ''}", flush=True)
         return score
 
     def _run(self, cfg: DictConfig, record: JobRecord, writes: bool) -> tuple[JobRecord, float | None]:
         def end(status: Any, folder: Path, error: str | None = None) -> JobRecord:
-            ended = JobRecord(record.number, record.overrides, status, str(folder), error)
+            ended = replace(record, status=status, run_dir=str(folder), error=error)
             if writes:
                 ended.write(self.folder)
             return ended

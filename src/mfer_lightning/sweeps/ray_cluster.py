@@ -44,7 +44,7 @@ def ray_started(options: Mapping[str, Any], log: Path) -> Iterator[None]:
     given = {key: value for key, value in options.items() if value is not None}
     local = given.get("address", "local") == "local"
     given = {key: value for key, value in given.items() if local or key not in _OF_A_NEW_ONE}
-    scratch = tempfile.mkdtemp(prefix="mfer-ray-") if local else None
+    scratch = _scratch() if local else None
     handler = signal.getsignal(signal.SIGTERM)
     with restored(*_ENVIRONMENT, "RAY_AUTH_MODE", "RAY_AUTH_TOKEN"):
         if local:
@@ -71,6 +71,18 @@ def ray_started(options: Mapping[str, Any], log: Path) -> Iterator[None]:
             yield
         finally:
             _end(scratch)
+
+
+def _scratch() -> str:
+    """Make a folder for Ray's temporary files, and remove those of processes that were killed.
+
+    The name is short: the addresses of Ray's sockets must not be longer than 107 bytes.
+    """
+    for left in Path(tempfile.gettempdir()).glob("mfer-ray-*-*"):
+        process = left.name.split("-")[2]
+        if process.isdigit() and not Path(f"/proc/{process}").exists() and Path("/proc/self").exists():
+            shutil.rmtree(left, ignore_errors=True)  # nothing happens to those of other users
+    return tempfile.mkdtemp(prefix=f"mfer-ray-{os.getpid()}-")
 
 
 def _end(scratch: str | None) -> None:

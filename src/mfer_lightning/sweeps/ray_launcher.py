@@ -23,7 +23,6 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from mfer_lightning.config.resolvers import register_resolvers
 from mfer_lightning.errors import UserError
 from mfer_lightning.sweeps.ray_cluster import machines, ray_started
 from mfer_lightning.sweeps.records import CUT_OFF, TOKEN, JobRecord
@@ -53,7 +52,7 @@ class Jobs(Launcher):
         self._remote = {k: v for k, v in (plain.get("remote") or {}).items() if v is not None}
         self._patience = float(plain.get("patience") or 0)
         self._running: dict[Any, JobRecord] = {}
-        self._told: set[int] = set()
+        self._told: set[tuple[int, str]] = set()
         self._opened = False
         self._since: float | None = None
 
@@ -174,12 +173,13 @@ class Jobs(Launcher):
             found = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return
-        if found["token"] != os.environ.get(TOKEN, ""):
+        if found["token"] != os.environ.get(TOKEN, "") or (number, found["status"]) in self._told:
             return
-        if number not in self._told:
-            self._told.add(number)
+        if not any(told == number for told, _ in self._told):
             log = path.with_suffix(".log")
-            print(f"\n--- job {number}: {' '.join(found['overrides'])} (output: {log})", flush=True)
+            card = f" on {found['host']}, GPU {found['cards']}" if found["cards"] else f" on {found['host']}"
+            print(f"\n--- job {number}{card}: {' '.join(found['overrides'])} (output: {log})", flush=True)
+        self._told.add((number, found["status"]))
         if found["status"] != "running":
             print(f"--- job {number} {found['status']}{f': {e}' if (e := found['error']) else ''}", flush=True)
 
@@ -214,7 +214,6 @@ def _run_job(
     os.chdir(folder)
     os.environ.update(environment)
     setup_globals()
-    register_resolvers()
     Singleton.set_state(state)
     HydraConfig.instance().set_config(config)
     return run_job(

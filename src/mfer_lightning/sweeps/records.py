@@ -34,6 +34,8 @@ class JobRecord:
         run_dir: the run's folder.
         error: why it failed, in one message; None where it did not.
         token: which start of the sweep this belongs to.
+        host: machine that it ran on; empty where it never began.
+        cards: its ``CUDA_VISIBLE_DEVICES``; empty where that was not set.
     """
 
     number: int
@@ -42,6 +44,8 @@ class JobRecord:
     run_dir: str
     error: str | None = None
     token: str = ""
+    host: str = ""
+    cards: str = ""
 
     @property
     def has_result(self) -> bool:

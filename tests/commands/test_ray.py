@@ -1,0 +1,172 @@
+"""Sweeps under Ray: jobs on cards of their own, what is lost is told, nothing is left running."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+from commands.processes import SMALL, Bench, check_two_ranks, results
+
+pytest.importorskip("ray", reason="the extra `ray` is not installed: pip install 'mfer_lightning[ray]'")
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+
+#: Two cards that are not there.
+RAY = ("launcher=ray", "hydra.launcher.ray.init.num_gpus=2")
+CPU = ("trainer=cpu",)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+def records(folder: Path) -> list[dict]:
+    return [json.loads(f.read_text()) for f in sorted((folder / "jobs").glob("*.json"))]
+
+
+def started(bench: Bench, *arguments: str, **more: str) -> subprocess.Popen[str]:
+    """A command line that goes on while the test looks at it."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "mfer_lightning", *SMALL, *arguments],
+        cwd=bench.folder,
+        env=bench.environment(**more),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def until(condition, process: subprocess.Popen, seconds: float = 240) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, process.stdout.read()
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+def table_of(said: str) -> str:
+    return said[said.rindex("facs@native") : said.rindex("Sweep: ")]
+
+
+def scratch() -> set[Path]:
+    return set(Path(tempfile.gettempdir()).glob("mfer-ray-*"))
+
+
+def test_a_sweep_on_two_cards_that_is_killed_and_continued_gives_the_table_of_the_plain_one(bench: Bench) -> None:
+    before = scratch()
+    axes = ("dataset.train_size=32,48", "loss=ce,dsf", "seed=0,1", "trainer.max_epochs=4")
+    done = bench.mfer("-m", *CPU, "name=plain", *axes)
+    assert done.returncode == 0, done.stdout + done.stderr
+    plain = results(bench.folder / "runs" / "plain")
+    assert len(plain) == 8
+
+    folder = bench.folder / "runs" / "ray"
+    bad = folder / sorted(plain)[-1].name
+    bad.mkdir(parents=True)
+    (bad / "checkpoints").touch()  # a file where a folder is to be: this job fails
+    sweep = ("-m", *RAY, *CPU, "name=ray", *axes)
+    process = started(bench, *sweep)
+    until(lambda: len(results(folder)) >= 3, process)
+    process.kill()
+    process.wait(timeout=60)
+    assert not bench.left_running(), "processes of a sweep that was killed"
+    assert 3 <= len(results(folder)) < 7
+
+    done = bench.mfer(*sweep)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert not bench.left_running()
+    found = records(folder)
+    assert [r["status"] for r in found].count("failed") == 1
+    assert [r["status"] for r in found].count("skipped") >= 3
+    assert len(results(folder)) == 7
+    assert "1 job without a result:" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+    ran = [r for r in found if r["status"] != "skipped"]
+    assert {r["cards"] for r in ran} == {"0", "1"}, "each job has a card of its own"
+    assert done.stdout.count("--- job") == 16, done.stdout
+    (bad / "checkpoints").unlink()
+
+    done = bench.mfer(*sweep)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stderr == "", "the terminal is quiet"
+    assert table_of(done.stdout) == table_of(bench.mfer("-m", *CPU, "name=plain", *axes).stdout)
+    ours = results(folder)
+    assert {r.name for r in ours} == {r.name for r in plain}
+    for run, expected in plain.items():
+        assert ours[folder / run.name]["metrics"] == expected["metrics"]
+        for table in ("predictions_test.csv", "metrics.csv"):
+            there, here = ((f / run.name / table).read_text() for f in (folder, run.parent))
+            assert [re.sub(r",[\d.]+$", "", x) for x in there.splitlines()] == [
+                re.sub(r",[\d.]+$", "", x) for x in here.splitlines()
+            ]
+    assert scratch() <= before, "Ray's temporary files"
+
+
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_ends_the_jobs_and_leaves_no_process_and_no_open_port(
+    sent: signal.Signals, code: int, bench: Bench
+) -> None:
+    before = scratch()
+    more = ("name=s", "trainer.max_epochs=500", "seed=0,1,2", "loss=ce", "loader.num_workers=1")
+    process = started(bench, "-m", *RAY, *CPU, *more)
+    folder = bench.folder / "runs" / "s"
+    until(lambda: len(list(folder.glob("*/checkpoints/last.ckpt"))) >= 2, process)
+    listening = subprocess.run(["ss", "-ltnpH"], capture_output=True, text=True).stdout.splitlines()
+    ours = [line for line in listening if set(re.findall(r"pid=(\d+)", line)) & pids_of(bench)]
+    assert ours
+    assert all(re.search(r"(127\.0\.0\.1|\[::1\])(\])?:\d+ ", line) for line in ours), ours
+    process.send_signal(sent)
+    assert process.wait(timeout=120) == code
+    assert not bench.left_running()
+    assert scratch() <= before
+    assert {r["status"] for r in records(folder)} == {"failed"}
+    assert len(list(folder.glob("*/.lock"))) == 0
+
+
+def pids_of(bench: Bench) -> set[str]:
+    found = set()
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            if bench.mark.encode() in (entry / "environ").read_bytes():
+                found.add(entry.name)
+        except OSError:
+            continue
+    return found
+
+
+def test_a_job_of_two_ranks_has_two_cards_and_a_job_that_is_killed_stops_no_other(bench: Bench) -> None:
+    cards = "hydra.launcher.ray.remote.num_gpus=2"
+    more = ("name=s", "loss=ce", "seed=0,1,2", "trainer.max_epochs=3")
+    process = started(bench, "-m", *RAY, cards, "trainer=ddp_cpu", *more)
+    folder = bench.folder / "runs" / "s"
+    log = folder / "jobs" / "0001.log"
+    until(lambda: log.exists() and next(folder.glob("*-s1-*/checkpoints/last.ckpt"), None), process)
+    run = next(folder.glob("*-s1-*"))
+    first = re.search(r"process (\d+), rank 0", (run / "log.txt").read_text())[1]
+    os.kill(int(first), signal.SIGKILL)  # as the kernel does where memory is short
+    said, _ = process.communicate(timeout=240)
+    assert process.returncode == 1, said
+    assert not bench.left_running(), "the second rank of the job that was killed"
+    assert "1 job without a result: seed=1: its process ended without a word" in " ".join(said.split())
+    done = results(folder)
+    assert len(done) == 2
+    for each in done:
+        check_two_ranks(each)
+    assert {r["cards"] for r in records(folder) if r["status"] == "done"} == {"0,1"}
+
+
+def test_what_this_machine_has_not_is_refused_before_the_first_job(bench: Bench) -> None:
+    done = bench.mfer("-m", *RAY, "hydra.launcher.ray.remote.num_gpus=3", *CPU, "seed=0,1")
+    assert done.returncode == 2
+    assert done.stderr.startswith("Error: A job needs 3 GPUs and "), done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (bench.folder / "runs").exists()
+    assert not bench.left_running()
