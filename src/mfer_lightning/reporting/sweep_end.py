@@ -22,14 +22,17 @@ def end_sweep(sweep: Sweep, arguments: Sequence[str]) -> None:
         arguments: the command line that started it; ``report=false`` turns the report off.
     """
     records = read_records(sweep.folder)
-    if records or sweep.study is None:
-        print_sweep(sweep_rows(records))
+    to_the_end = [record for record in records if record.status != "pruned"]
+    if to_the_end or sweep.study is None:
+        print_sweep(sweep_rows(to_the_end))
     if sweep.study is not None:
         best = best_trial(sweep.study, records, sweep.folder)
         print_search(
             best.progress.done,
             sweep.study.wanted,
             best.progress.failed,
+            best.progress.pruned,
+            best.progress.running,
             number=best.number,
             value=best.value,
             params=best.params,

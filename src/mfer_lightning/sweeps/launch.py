@@ -25,7 +25,6 @@ from mfer_lightning.errors import UserError
 from mfer_lightning.sweeps.identity import make_writable
 from mfer_lightning.sweeps.isolation import stoppable
 from mfer_lightning.sweeps.job import Job, SweepTask
-from mfer_lightning.sweeps.lock import run_lock
 from mfer_lightning.sweeps.plan import Sweep, check_extras, plan_sweep, register_sweep_dir
 from mfer_lightning.sweeps.records import TOKEN, read_records
 from mfer_lightning.sweeps.search import continue_study
@@ -83,28 +82,24 @@ def _launch_sweep(
     make_writable(sweep.folder, "sweep's folder")
     with ExitStack() as held:
         if sweep.study is not None:
-            held.enter_context(run_lock(sweep.folder))
-            progress, continuation = continue_study(sweep.study)
-            if progress.done >= sweep.study.wanted:
+            if continue_study(sweep.study).done >= sweep.study.wanted:
                 return 0, sweep
-            more += continuation
         if not sweep.in_this_process:
             held.enter_context(stoppable())
         try:
-            task = SweepTask(job, sweep.folder, tuple(kept))
+            task = SweepTask(job, sweep.folder, tuple(kept), sweep.study)
             start_hydra(config_name, Train, task, ["-m", *kept], [*overrides, *more])
         except Exception as error:
-            if isinstance(error, UserError) or not read_records(sweep.folder):
+            if not read_records(sweep.folder) or (isinstance(error, UserError) and sweep.study is None):
                 _remove_empty(made)
                 raise
-            if not (sweep.study is not None and isinstance(error, ValueError)):  # Optuna's, where no trial has a result
-                said = str(error).strip().partition("\n")[0]
-                print(f"Error: the sweep ended early: {type(error).__name__}: {said}", file=sys.stderr, flush=True)
+            said = str(error).strip().partition("\n")[0]
+            print(f"Error: the sweep ended early: {type(error).__name__}: {said}", file=sys.stderr, flush=True)
         records = read_records(sweep.folder)
         if not records and sweep.study is None:
             _remove_empty(made)
             raise UserError("The sweep has no jobs: a range is empty. Its end does not belong to it: seed=range(0,3).")
-    return int(not all(r.has_result for r in records)), sweep
+    return int(not all(r.has_result or r.status == "pruned" for r in records)), sweep
 
 
 def _remove_empty(made: Sequence[Path]) -> None:

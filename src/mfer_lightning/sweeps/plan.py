@@ -22,7 +22,7 @@ from mfer_lightning.config.plugins import plugins_loaded
 from mfer_lightning.config.schema import Train, check_known
 from mfer_lightning.errors import UserError, nearest
 from mfer_lightning.sweeps.identity import check_name, sweep_name
-from mfer_lightning.sweeps.search import Study
+from mfer_lightning.sweeps.study import Study, build_part
 
 #: Choice -> the module it needs, and the extra that brings it.
 EXTRAS = {
@@ -30,7 +30,7 @@ EXTRAS = {
     "submitit_local": ("hydra_plugins.hydra_submitit_launcher", "slurm"),
     "submitit_slurm": ("hydra_plugins.hydra_submitit_launcher", "slurm"),
     "ray": ("ray", "ray"),
-    "optuna": ("hydra_plugins.hydra_optuna_sweeper", "optuna"),
+    "optuna": ("optuna.storages.journal", "optuna"),  # a module that Optuna has since version 4
 }
 _GROUPS = ("launcher", "hydra/launcher", "sweep", "hydra/sweeper")
 
@@ -133,8 +133,18 @@ def plan_sweep(config_name: str, overrides: Sequence[str], config_dirs: Sequence
             raise UserError(f"hydra.sweeper.n_trials={sweeper.n_trials}: the value must be at least 1.")
         direction = getattr(sweeper.direction, "name", sweeper.direction)
         seed = int(sweeper.sampler.seed or 0) if "seed" in sweeper.sampler else None
-        study = Study(sweeper.storage, sweeper.study_name, str(direction), int(sweeper.n_trials), seed)
+        pruner = OmegaConf.to_container(sweeper.pruner, resolve=True) if sweeper.get("pruner") else None
+        assert pruner is None or isinstance(pruner, dict)
+        _check_parts(sweeper)
+        study = Study(sweeper.storage, sweeper.study_name, str(direction), int(sweeper.n_trials), seed, pruner)
     return Sweep(Path(config.hydra.sweep.dir), str(launcher._target_).rpartition(".")[2], study)
+
+
+def _check_parts(sweeper: Any) -> None:
+    """Build sampler and pruner on trial."""
+    for kind in ("sampler", "pruner"):
+        if sweeper.get(kind):
+            build_part(OmegaConf.to_container(sweeper[kind], resolve=True), kind, search_space={"x": [0]})
 
 
 def _check_optimizer(options: Any) -> None:
