@@ -32,6 +32,8 @@ EXTRAS = {
     "ray": ("ray", "ray"),
     "optuna": ("optuna.storages.journal", "optuna"),  # a module that Optuna has since version 4
 }
+#: Extra -> a plugin of Hydra's whose options have the same names, and other types.
+_IN_THE_WAY = {"optuna": "hydra_plugins.hydra_optuna_sweeper", "ray": "hydra_plugins.hydra_ray_launcher"}
 _GROUPS = ("launcher", "hydra/launcher", "sweep", "hydra/sweeper")
 
 
@@ -65,7 +67,10 @@ def check_extras(overrides: Sequence[str]) -> None:
         group, _, name = override.partition("=")
         module, extra = EXTRAS.get(name, ("", ""))
         if group in _GROUPS and module and not _installed(module):
-            raise UserError(f"{override} needs the extra `{extra}`: pip install 'mfer_lightning[{extra}]'")
+            raise UserError(f"{override} needs the extra `{extra}`: pip install -U 'mfer_lightning[{extra}]'")
+        if group in _GROUPS and extra in _IN_THE_WAY and _installed(_IN_THE_WAY[extra]):
+            package = _IN_THE_WAY[extra].rpartition(".")[2].replace("_", "-")
+            raise UserError(f"{override}: {package}, which it needed once, is in its way: pip uninstall {package}")
 
 
 def _installed(module: str) -> bool:
