@@ -34,7 +34,7 @@ def test_the_space_is_what_the_command_line_and_the_configuration_say_and_the_re
         "loss": distributions.CategoricalDistribution(["ce", "dsf"]),
         "b": distributions.IntDistribution(0, 6, step=2),
     }
-    with pytest.raises(UserError, match="optimizer.lr: sampler=grid needs choice"):
+    with pytest.raises(UserError, match=r"optimizer\.lr: sampler=grid needs choice"):
         grid_of(space)
     assert grid_of({"b": space["b"], "loss": space["loss"]}) == {"b": [0, 2, 4, 6], "loss": ["ce", "dsf"]}
     assert [written(v) for v in (None, True, 0.5, "ce")] == ["null", "True", "0.5", "ce"]
@@ -107,7 +107,8 @@ def test_a_study_holds_as_many_results_as_wanted_and_is_continued(kind: type[Her
 
 def test_every_combination_of_a_grid_is_run_once(tmp_path: Path) -> None:
     sampler = {"_target_": "optuna.samplers.GridSampler", "seed": 0}
-    search = Search(sampler, None, "maximize", storage(tmp_path), "s", 20, 1, 1.0, {"x": "choice(1,2)", "z": "choice(4,5)"})
+    space = {"x": "choice(1,2)", "z": "choice(4,5)"}
+    search = Search(sampler, None, "maximize", storage(tmp_path), "s", 20, 1, 1.0, space)
     search._folder, search._launcher, search._options = tmp_path, Here(tmp_path), {}
     search.sweep([])
     assert sorted((t.params["x"], t.params["z"]) for t in open_study(search._study).trials) == [
@@ -115,9 +116,7 @@ def test_every_combination_of_a_grid_is_run_once(tmp_path: Path) -> None:
     ]
 
 
-def test_a_trial_behind_the_median_of_the_others_is_given_up(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_trial_behind_the_median_of_the_others_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ours = Study(storage(tmp_path), "s", "maximize", 3, None, MEDIAN)
     study = open_study(ours)
     good, bad = study.ask(), None
@@ -141,7 +140,7 @@ def test_a_trial_behind_the_median_of_the_others_is_given_up(
     callback = PruneTrial("val/accuracy", report)
     callback.on_train_epoch_end(trainer, None)  # no validation in this epoch
     callback.on_validation_end(trainer, None)
-    with pytest.raises(TrialPrunedError, match="after epoch 2: val/accuracy 0.1000"):
+    with pytest.raises(TrialPrunedError, match=r"after epoch 2: val/accuracy 0\.1000"):
         callback.on_train_epoch_end(trainer, None)
 
 

@@ -81,9 +81,8 @@ def _launch_sweep(
     made = [folder for folder in (sweep.folder, *sweep.folder.parents) if not folder.exists()]
     make_writable(sweep.folder, "sweep's folder")
     with ExitStack() as held:
-        if sweep.study is not None:
-            if continue_study(sweep.study).done >= sweep.study.wanted:
-                return 0, sweep
+        if sweep.study is not None and continue_study(sweep.study).done >= sweep.study.wanted:
+            return 0, sweep
         if not sweep.in_this_process:
             held.enter_context(stoppable())
         try:

@@ -10,6 +10,7 @@ import json
 import os
 import platform
 import threading
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from math import prod
@@ -99,7 +100,9 @@ class Search(Sweeper):
                     self._tell(study, running.pop(number), value)
 
     def _ask(self, study: Any) -> Any:
-        trial = study.ask()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # signs of life are given by _signs_of_life, not by Study.optimize
+            trial = study.ask()
         trial.set_user_attr(OWNER, f"{platform.node()} {os.getpid()}")
         if self._study.seed is not None and self._sampler["_target_"].rpartition(".")[2] in _SEEDED:
             study.sampler = build_part({**self._sampler, "seed": self._study.seed + trial.number}, "sampler")

@@ -138,18 +138,18 @@ def plan_sweep(config_name: str, overrides: Sequence[str], config_dirs: Sequence
             raise UserError(f"hydra.sweeper.n_trials={sweeper.n_trials}: the value must be at least 1.")
         direction = getattr(sweeper.direction, "name", sweeper.direction)
         seed = int(sweeper.sampler.seed or 0) if "seed" in sweeper.sampler else None
-        pruner = OmegaConf.to_container(sweeper.pruner, resolve=True) if sweeper.get("pruner") else None
-        assert pruner is None or isinstance(pruner, dict)
-        _check_parts(sweeper)
+        pruner = _checked_parts(sweeper)["pruner"]
         study = Study(sweeper.storage, sweeper.study_name, str(direction), int(sweeper.n_trials), seed, pruner)
     return Sweep(Path(config.hydra.sweep.dir), str(launcher._target_).rpartition(".")[2], study)
 
 
-def _check_parts(sweeper: Any) -> None:
-    """Build sampler and pruner on trial."""
+def _checked_parts(sweeper: Any) -> dict[str, Any]:
+    """Build sampler and pruner on trial, and return what describes them, None for none."""
+    nodes: dict[str, Any] = {}
     for kind in ("sampler", "pruner"):
-        if sweeper.get(kind):
-            build_part(OmegaConf.to_container(sweeper[kind], resolve=True), kind, search_space={"x": [0]})
+        nodes[kind] = OmegaConf.to_container(sweeper[kind], resolve=True) if sweeper.get(kind) else None
+        build_part(nodes[kind], kind, search_space={"x": [0]})
+    return nodes
 
 
 def _check_optimizer(options: Any) -> None:

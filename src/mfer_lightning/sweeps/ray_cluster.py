@@ -1,7 +1,7 @@
 """Start Ray on this machine, or join a running cluster, for the duration of a block. Imports Ray when it is used.
 
-What is started here is reachable from this machine alone, has no dashboard unless one is asked for, writes what it has to
-say to a file, and is gone at the end with its folder of temporary files.
+What is started here is reachable from this machine alone, has no dashboard unless one is asked for, writes its messages
+to a file, and is gone at the end with its folder of temporary files.
 """
 
 from __future__ import annotations

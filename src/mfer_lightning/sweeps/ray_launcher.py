@@ -95,9 +95,7 @@ class Jobs(Launcher):
             config.hydra.job.id, config.hydra.job.num = f"{self._config.hydra.job.name}_{number}", number
         environment = {k: v for k, v in os.environ.items() if k.startswith("MFER_")}
         job = ray.remote(**self._needs, max_retries=0)(_run_job)
-        reference = job.remote(
-            self._context, config, self._task, Singleton.get_state(), str(Path.cwd()), environment
-        )
+        reference = job.remote(self._context, config, self._task, Singleton.get_state(), str(Path.cwd()), environment)
         task = tuple(OmegaConf.to_container(config.hydra.overrides.task) or ())
         self._running[reference] = JobRecord(number, tuple(map(str, task)), "failed", str(self._folder))
 
@@ -135,8 +133,10 @@ class Jobs(Launcher):
             needs["num_cpus"] = floor(share) if share >= 1 else floor(share * 100) / 100  # Ray's parts of cores
         needs.pop("max_retries", None)
         if self._init.get("address", "local") == "local" and not any(_room(m, needs) for m in found):
-            raise UserError(f"A job needs {_words(needs)}, and this machine has {_words(_totals(found))}: ask for less "
-                            "with hydra.launcher.ray.remote.num_gpus=... or num_cpus=...")
+            raise UserError(
+                f"A job needs {_words(needs)}, and this machine has {_words(_totals(found))}: ask for less "
+                "with hydra.launcher.ray.remote.num_gpus=... or num_cpus=..."
+            )
         return needs
 
     def _without_machine(self) -> dict[int, JobReturn]:
@@ -246,7 +246,9 @@ def _reason(error: Exception) -> str:
     import ray
 
     if isinstance(error, ray.exceptions.OutOfMemoryError):
-        return "its machine's memory was nearly full, and Ray ended it; run fewer at a time, the same command continues it"
+        return (
+            "its machine's memory was nearly full, and Ray ended it; run fewer at a time, the same command continues it"
+        )
     if isinstance(error, ray.exceptions.NodeDiedError):
         return "its machine left the Ray cluster; the same command continues it"
     if isinstance(error, ray.exceptions.TaskCancelledError):

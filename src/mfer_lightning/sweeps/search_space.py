@@ -40,15 +40,13 @@ def _distribution(override: Override) -> Any:
         return CategoricalDistribution(list(override.sweep_iterator(transformer=Transformer.encode)))
     try:
         if isinstance(value, RangeSweep):  # with its end, as the Optuna plugin of Hydra takes it
-            ends, step = (value.start, value.stop), value.step
-            if all(isinstance(v, int) for v in (*ends, step)):
-                return IntDistribution(*ends, step=step)
-            return FloatDistribution(*map(float, ends), step=float(step))
+            low, high, step = value.start, value.stop, value.step
+            kind = IntDistribution if all(isinstance(v, int) for v in (low, high, step)) else FloatDistribution
+            return kind(low, high, step=step)
         assert isinstance(value, IntervalSweep)
-        ends, log = (value.start, value.end), "log" in value.tags
-        if all(isinstance(v, int) for v in ends):
-            return IntDistribution(*ends, log=log)
-        return FloatDistribution(*map(float, ends), log=log)
+        low, high, log = value.start, value.end, "log" in value.tags
+        kind = IntDistribution if all(isinstance(v, int) for v in (low, high)) else FloatDistribution
+        return kind(low, high, log=log)
     except ValueError as error:
         raise UserError(f"{override.input_line}: {error}") from error
 

@@ -58,9 +58,7 @@ def build_part(node: Mapping[str, Any] | None, kind: str, **available: Any) -> A
     base = optuna.pruners.BasePruner if kind == "pruner" else optuna.samplers.BaseSampler
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # "experimental"
-        return instantiate(
-            node, where=f"hydra.sweeper.{kind}", base=base, libraries=(f"optuna.{kind}s",), **available
-        )
+        return instantiate(node, where=f"hydra.sweeper.{kind}", base=base, libraries=(f"optuna.{kind}s",), **available)
 
 
 def open_study(study: Study, **parts: Any) -> Any:
