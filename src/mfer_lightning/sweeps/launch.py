@@ -26,7 +26,7 @@ from mfer_lightning.sweeps.identity import make_writable
 from mfer_lightning.sweeps.isolation import stoppable
 from mfer_lightning.sweeps.job import Job, SweepTask
 from mfer_lightning.sweeps.plan import Sweep, check_extras, plan_sweep, register_sweep_dir
-from mfer_lightning.sweeps.records import TOKEN, read_records
+from mfer_lightning.sweeps.records import TOKEN, read_records, record_files
 from mfer_lightning.sweeps.search import continue_study
 
 
@@ -92,8 +92,9 @@ def _launch_sweep(
             if not read_records(sweep.folder) or (isinstance(error, UserError) and sweep.study is None):
                 _remove_empty(made)
                 raise
+            kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
             said = str(error).strip().partition("\n")[0]
-            print(f"Error: the sweep ended early: {type(error).__name__}: {said}", file=sys.stderr, flush=True)
+            print(f"Error: the sweep ended early: {kind}{said}", file=sys.stderr, flush=True)
         records = read_records(sweep.folder)
         if not records and sweep.study is None:
             _remove_empty(made)
@@ -102,9 +103,9 @@ def _launch_sweep(
 
 
 def _remove_empty(made: Sequence[Path]) -> None:
-    """Remove the folders of a refused sweep: Hydra writes its multirun.yaml before it looks at the jobs."""
+    """Remove the folders of a refused sweep: Hydra writes its multirun.yaml before it looks at the jobs, Ray its log."""
     for folder in made:
-        if {f.name for f in folder.iterdir()} <= {"multirun.yaml"}:
+        if {f.name for f in folder.iterdir()} <= {"multirun.yaml", "jobs"} and not record_files(folder):
             shutil.rmtree(folder)
 
 
