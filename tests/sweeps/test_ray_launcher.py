@@ -34,7 +34,7 @@ def needed(monkeypatch: pytest.MonkeyPatch, machines: list[dict], remote: dict, 
         ([{"GPU": 1.0, "CPU": 2.0}], {"num_gpus": 0.25}, 0.25, 0.5),
         ([FOUR_CARDS], {"num_cpus": 2}, 1, 2),
         ([NO_CARD], {}, 0, 4),
-        ([NO_CARD, FOUR_CARDS], {}, 1, 2),
+        ([NO_CARD, FOUR_CARDS], {}, 1, 4),
     ],
 )
 def test_a_job_gets_one_card_where_there_are_cards_and_its_share_of_the_cores(

@@ -103,7 +103,7 @@ def _launch_sweep(
 
 
 def _remove_empty(made: Sequence[Path]) -> None:
-    """Remove the folders of a refused sweep: Hydra writes its multirun.yaml before it looks at the jobs, Ray its log."""
+    """Remove the folders of a refused sweep, where Hydra has written its multirun.yaml and Ray its log."""
     for folder in made:
         if {f.name for f in folder.iterdir()} <= {"multirun.yaml", "jobs"} and not record_files(folder):
             shutil.rmtree(folder)

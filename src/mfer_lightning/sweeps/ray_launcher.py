@@ -128,8 +128,10 @@ class Jobs(Launcher):
         needs = dict(self._remote)
         needs.setdefault("num_gpus", 1 if any(machine.get("GPU") for machine in found) else 0)
         if "num_cpus" not in needs:
-            parts = [m["GPU"] / needs["num_gpus"] for m in found if m.get("GPU")] if needs["num_gpus"] else []
-            share = min((m.get("CPU", 1) for m in found), default=1) / max(1, max(parts, default=_WITHOUT_CARDS))
+            gpus = needs["num_gpus"]
+            at_a_time = [(m["GPU"] / gpus, m) for m in found if m.get("GPU")] if gpus else []
+            shared = at_a_time or [(_WITHOUT_CARDS, m) for m in found]
+            share = min((m.get("CPU", 1) / max(1, jobs) for jobs, m in shared), default=1)
             needs["num_cpus"] = floor(share) if share >= 1 else floor(share * 100) / 100  # Ray's parts of cores
         needs.pop("max_retries", None)
         if self._init.get("address", "local") == "local" and not any(_room(m, needs) for m in found):
