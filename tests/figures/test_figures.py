@@ -222,11 +222,14 @@ class TestStyle:
         assert len(set(class_styles(names))) == n + 1
 
     def test_figures_leave_no_trace(self, tmp_path: Path) -> None:
-        before = dict(mpl.rcParams)
+        def open_figures() -> list[int]:  # of pyplot, which another test of this process may have used
+            return sys.modules["matplotlib.pyplot"].get_fignums() if "matplotlib.pyplot" in sys.modules else []
+
+        before, figures = dict(mpl.rcParams), open_figures()
         plot_confusion(np.eye(2), ("a", "b"), tmp_path / "c.png")
         assert dict(mpl.rcParams) == before
         assert [path.name for path in tmp_path.iterdir()] == ["c.png"]
-        assert "matplotlib.pyplot" not in sys.modules or not sys.modules["matplotlib.pyplot"].get_fignums()
+        assert open_figures() == figures
 
     def test_a_figure_that_fails_leaves_no_file(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         def full(*_: object, **__: object) -> None:
