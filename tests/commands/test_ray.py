@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import re
+import secrets
 import signal
 import subprocess
 import sys
@@ -41,6 +43,9 @@ def started(bench: Bench, *arguments: str, **more: str) -> subprocess.Popen[str]
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        preexec_fn=lambda: signal.signal(
+            signal.SIGINT, signal.SIG_DFL
+        ),  # ignored where the tests run in the background
     )
 
 
@@ -54,6 +59,11 @@ def until(condition, process: subprocess.Popen, seconds: float = 240) -> None:
 
 def table_of(said: str) -> str:
     return said[said.rindex("facs@native") : said.rindex("Sweep: ")]
+
+
+def without_times(table: Path) -> list[dict]:
+    with table.open(newline="") as file:
+        return [{k: v for k, v in row.items() if "second" not in k} for row in csv.DictReader(file)]
 
 
 def scratch() -> set[Path]:
@@ -105,11 +115,10 @@ def test_a_sweep_on_two_cards_that_is_killed_and_continued_gives_the_table_of_th
     assert {r.name for r in ours} == {r.name for r in plain}
     for run, expected in plain.items():
         assert ours[folder / run.name]["metrics"] == expected["metrics"]
-        for table in ("predictions_test.csv", "metrics.csv"):
-            there, here = ((f / run.name / table).read_text() for f in (folder, run.parent))
-            assert [re.sub(r",[\d.]+$", "", x) for x in there.splitlines()] == [
-                re.sub(r",[\d.]+$", "", x) for x in here.splitlines()
-            ]
+        there, here = ((f / run.name / "predictions_test.csv").read_text() for f in (folder, run.parent))
+        assert there == here
+        there, here = (without_times(f / run.name / "metrics.csv") for f in (folder, run.parent))
+        assert there == here
     assert scratch() <= before, "Ray's temporary files"
 
 
@@ -172,4 +181,62 @@ def test_what_this_machine_has_not_is_refused_before_the_first_job(bench: Bench)
     assert done.stderr.startswith("Error: A job needs 3 GPUs and "), done.stderr
     assert done.stderr.count("\n") == 1
     assert not (bench.folder / "runs").exists()
+    assert not bench.left_running()
+
+
+#: A cluster of two machines, each with one pretended card, both here. A line on its input ends the second, another all.
+CLUSTER = """
+import sys
+from ray.cluster_utils import Cluster
+has = {"num_cpus": 1, "num_gpus": 1, "object_store_memory": 80_000_000}
+cluster = Cluster(initialize_head=True, head_node_args={**has, "include_dashboard": False})
+second = cluster.add_node(**has)
+print("at", cluster.address, flush=True)
+sys.stdin.readline()
+cluster.remove_node(second, allow_graceful=False)
+sys.stdin.readline()
+cluster.shutdown()
+"""
+
+
+def test_a_machine_that_leaves_the_cluster_costs_its_jobs_which_the_same_command_runs_again(bench: Bench) -> None:
+    secret = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32), "RAY_USAGE_STATS_ENABLED": "0"}
+    own = {**secret, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # loopback
+    cluster = subprocess.Popen(
+        [sys.executable, "-c", CLUSTER],
+        env=bench.environment(**own),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    try:
+        address = next(line for line in cluster.stdout if line.startswith("at ")).split()[1]
+        more = ("launcher=ray", f"hydra.launcher.ray.init.address={address}", "hydra.launcher.ray.patience=10")
+        sweep = ("-m", *more, *CPU, "name=s", "loss=ce", "seed=0,1,2,3,4", "trainer.max_epochs=20", "report=false")
+        process = started(bench, *sweep, **own)
+        folder = bench.folder / "runs" / "s"
+
+        def both_at_work() -> bool:
+            return bool(results(folder)) and len([r for r in records(folder) if r["status"] == "running"]) == 2
+
+        until(both_at_work, process)
+        cluster.stdin.write("\n")
+        cluster.stdin.flush()
+        said, _ = process.communicate(timeout=400)
+        assert process.returncode == 1, said
+        lost = [r for r in records(folder) if r["status"] == "failed"]
+        assert len(lost) == 1, said
+        assert re.search("left the Ray cluster|ended without a word", lost[0]["error"])
+        assert len(results(folder)) == 4
+        done = bench.mfer(*sweep, **own)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert len(results(folder)) == 5
+
+        wanted = "hydra.launcher.ray.remote.num_gpus=2"
+        done = bench.mfer("-m", *more, wanted, *CPU, "name=t", "seed=0,1", **own)
+        assert done.returncode == 1
+        assert "no machine of the Ray cluster has had 2 GPUs" in " ".join(done.stdout.split())
+    finally:
+        cluster.communicate("\n\n", timeout=60)
     assert not bench.left_running()

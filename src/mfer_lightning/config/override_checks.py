@@ -25,8 +25,8 @@ REPLACED = {
     "hydra.job_logging": _LOG,
 }
 
-#: Values of these options that change nothing.
-_HARMLESS = ("null", "false", "none", "disabled")
+#: Values of these options that change nothing. The last is what Lightning gives the further ranks of a run.
+_HARMLESS = ("null", "false", "none", "disabled", ".", '"."')
 
 #: Recipes of which several go together, each on top of the one before.
 _STACKED = ("experiment", "debug")

@@ -11,12 +11,13 @@ import os
 import secrets
 import shutil
 import signal
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from mfer_lightning.config.environment import restored
 from mfer_lightning.errors import UserError
@@ -28,6 +29,26 @@ _OF_A_NEW_ONE = ("num_cpus", "num_gpus", "resources", "object_store_memory", "in
 #: Read by Ray while it is imported and started. The first keeps its servers on the loopback interface, which it does
 #: by itself on macOS and Windows only; the second tells nobody of its use.
 _ENVIRONMENT = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0"}
+
+
+class _WithoutRay:
+    """Standard output, without what Ray's threads print on it, which goes to a file.
+
+    Args:
+        stream: standard output.
+        file: open for writing.
+    """
+
+    def __init__(self, stream: TextIO, file: TextIO) -> None:
+        self._stream, self._file = stream, file
+
+    def write(self, text: str) -> int:
+        """Write to whichever it is for."""
+        ours = not threading.current_thread().name.startswith("ray_")
+        return (self._stream if ours else self._file).write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 @contextmanager
@@ -68,7 +89,11 @@ def ray_started(options: Mapping[str, Any], log: Path) -> Iterator[None]:
                     if threading.current_thread() is threading.main_thread():
                         signal.signal(signal.SIGTERM, handler)  # Ray has set its own
             logging.getLogger("ray").setLevel(logging.ERROR)
-            yield
+            with ExitStack() as held:
+                if not given.get("log_to_driver"):
+                    file = held.enter_context(log.open("a", encoding="utf-8"))
+                    held.enter_context(redirect_stdout(_WithoutRay(sys.stdout, file)))  # type: ignore[type-var]
+                yield
         finally:
             _end(scratch)
 

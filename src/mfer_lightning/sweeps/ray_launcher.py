@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -28,7 +29,7 @@ from mfer_lightning.sweeps.ray_cluster import machines, ray_started
 from mfer_lightning.sweeps.records import CUT_OFF, TOKEN, JobRecord
 
 #: Seconds between two looks at the jobs.
-_LOOK = 1.0
+_LOOK = 0.5
 
 #: Seconds that jobs have to end by themselves when the sweep is stopped.
 _GRACE = 15.0
@@ -103,7 +104,9 @@ class Jobs(Launcher):
         """Wait a moment, and return what has ended meanwhile: number of the job -> its return."""
         import ray
 
-        done, _ = ray.wait(list(self._running), num_returns=1, timeout=_LOOK)
+        done, _ = ray.wait(list(self._running), num_returns=1, timeout=0)
+        if not done:
+            time.sleep(_LOOK)  # in Python: a signal that arrives inside of Ray's wait loses its exit code
         returns: dict[int, JobReturn] = {}
         for reference in done:
             record = self._running.pop(reference)
@@ -215,6 +218,7 @@ def _run_job(
         )
     os.chdir(folder)
     os.environ.update(environment)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # of ray.cancel; below nohup it would be ignored
     setup_globals()
     Singleton.set_state(state)
     HydraConfig.instance().set_config(config)
