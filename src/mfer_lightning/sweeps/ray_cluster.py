@@ -92,7 +92,7 @@ def ray_started(options: Mapping[str, Any], log: Path) -> Iterator[None]:
             with ExitStack() as held:
                 if not given.get("log_to_driver"):
                     file = held.enter_context(log.open("a", encoding="utf-8"))
-                    held.enter_context(redirect_stdout(_WithoutRay(sys.stdout, file)))  # type: ignore[type-var]
+                    held.enter_context(redirect_stdout(_WithoutRay(sys.stdout, file)))
                 yield
         finally:
             _end(scratch)
