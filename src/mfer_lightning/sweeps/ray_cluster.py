@@ -14,8 +14,9 @@ import signal
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, redirect_stdout
+from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -66,12 +67,12 @@ def ray_started(options: Mapping[str, Any], log: Path) -> Iterator[None]:
     local = given.get("address", "local") == "local"
     given = {key: value for key, value in given.items() if local or key not in _OF_A_NEW_ONE}
     scratch = _scratch() if local else None
-    handler = signal.getsignal(signal.SIGTERM)
+    token, handler = secrets.token_hex(32), signal.getsignal(signal.SIGTERM)
     with restored(*_ENVIRONMENT, "RAY_AUTH_MODE", "RAY_AUTH_TOKEN"):
         if local:
             os.environ.update(_ENVIRONMENT)
             # a token of its own, so that other users of this machine are refused, and no file is left in the home
-            os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
+            os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=token)
             given |= {"address": "local", "_temp_dir": scratch}
         try:
             import ray
@@ -95,7 +96,7 @@ def ray_started(options: Mapping[str, Any], log: Path) -> Iterator[None]:
                     held.enter_context(redirect_stdout(_WithoutRay(sys.stdout, file)))
                 yield
         finally:
-            _end(scratch)
+            _end(scratch, token)
 
 
 def _scratch() -> str:
@@ -110,14 +111,32 @@ def _scratch() -> str:
     return tempfile.mkdtemp(prefix=f"mfer-ray-{os.getpid()}-")
 
 
-def _end(scratch: str | None) -> None:
+def _end(scratch: str | None, token: str) -> None:
     import ray
 
     try:
         ray.shutdown()
     finally:
+        began = time.monotonic()
+        while (left := _processes_of(token)) and time.monotonic() - began < 20:
+            if time.monotonic() - began > 3:  # workers look for their parent now and then, ranks of a killed job never
+                for process in left:
+                    with suppress(OSError):
+                        os.kill(process, signal.SIGKILL)
+            time.sleep(0.1)
         if scratch is not None:
             shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _processes_of(token: str) -> list[int]:
+    """Find what still runs of a Ray that was started here, by its token, which all its processes inherit (Linux)."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            running = (entry / "stat").read_text().rpartition(")")[2].split()[0] != "Z"
+            if running and entry.name != str(os.getpid()) and token.encode() in (entry / "environ").read_bytes():
+                found.append(int(entry.name))
+    return found
 
 
 def machines() -> list[Mapping[str, float]]:
