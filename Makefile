@@ -45,7 +45,7 @@ test-all: $(STAMP) ## every test, the slow ones too
 test-lowest: ## the quick tests with the lowest versions that pyproject.toml allows, in .venv-lowest
 	test -x $(LOWEST)/bin/python || $(PYTHON) -m venv $(LOWEST)
 	$(LOWEST)/bin/python -m pip install --quiet --upgrade uv
-	$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct --editable '.[test]'
+	$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct --editable '.[test,joblib,slurm,optuna]'
 	$(LOWEST)/bin/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 .PHONY: lint

@@ -20,6 +20,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 #: What is asked of an H100.
 CONVOLUTION_GFLOPS, TRAINING_BATCH, TRAINING_FACES = 250_000, 256, 1_300
+#: And of the compiled step: faces/s, and seconds of its first call at most.
+COMPILED_FACES, FIRST_CALL = 2_000, 30
 
 
 def commands(folder: Path, quick: bool) -> dict[str, list[str]]:
@@ -67,6 +69,13 @@ def main() -> int:
         print(f"--- {name}: {' '.join(command[1:])}", flush=True)
         if subprocess.run(command, check=False).returncode != 0:
             failed.append(name)
+    written = options.folder / "compiled.json"
+    if written.is_file():
+        table = json.loads(written.read_text(encoding="utf-8"))["parts"]["train"][0]
+        faces, first = table["faces_per_second"]["ours_compiled"], table["seconds_of_first_call"]["ours_compiled"]
+        print(f"compiled training step: {faces:,.0f} faces/s, asked for {COMPILED_FACES:,}")
+        print(f"its first call: {first:.0f} s, at most {FIRST_CALL} are asked for")
+        failed += ["compiled training step"] * (faces < COMPILED_FACES) + ["first call"] * (first > FIRST_CALL)
     written = options.folder / "benchmark.json"
     if written.is_file():
         parts = json.loads(written.read_text(encoding="utf-8"))

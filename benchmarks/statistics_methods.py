@@ -5,6 +5,7 @@ For the tables of docs/statistics.md::
     python benchmarks/statistics_methods.py errors --repetitions 10000
     python benchmarks/statistics_methods.py power --repetitions 4000
     python benchmarks/statistics_methods.py image-only --repetitions 4000
+    python benchmarks/statistics_methods.py intervals --repetitions 1000
 
 Everything is simulated (mfer_lightning.evaluation.statistics.simulation): seeds, images and luck, with known truth.
 """
@@ -16,8 +17,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from mfer_lightning.evaluation.statistics import compare_methods
+from mfer_lightning.evaluation.intervals import wilson
+from mfer_lightning.evaluation.statistics import compare_methods, summarise_seeds
 from mfer_lightning.evaluation.statistics.checkpoints import mcnemar
+from mfer_lightning.evaluation.statistics.seeds import interval_over_seeds_and_faces
 from mfer_lightning.evaluation.statistics.simulation import Setting, expected_spread, simulate_runs
 
 #: RAF-DB and AffectNet-8 in round numbers; ``interaction`` 0: what one method finds hard, the other does too.
@@ -99,14 +102,35 @@ def image_only(repetitions: int, first: int = 0) -> None:
         print(f"| {100 * spread:.1f} | {100 * wrong / repetitions:.1f}% |", flush=True)
 
 
+def intervals(repetitions: int, first: int = 0) -> None:
+    """Count how often intervals of a mean over seeds hold what the method reaches on endlessly many images."""
+    print("| accuracy, images | spread (points) | seeds | over seeds | over faces | over seeds and faces |")
+    print("|---|---|---|---|---|---|")
+    for base in (RAFDB, replace(AFFECTNET, images=500)):
+        for spread in (0.002, 0.008, 0.03):
+            for seeds in (3, 5, 10):
+                setting, rng = replace(base, spread=(spread, spread), seeds=(seeds, 1)), np.random.default_rng(0)
+                held = np.zeros(3)
+                for _ in range(repetitions):
+                    right, _ = simulate_runs(setting, rng)
+                    values, faces = right.mean(axis=1), [wilson(int(row.sum()), len(row)) for row in right]
+                    over_seeds = summarise_seeds(values)
+                    ends = [(over_seeds.low, over_seeds.high), np.mean(faces, axis=0)]
+                    ends.append(interval_over_seeds_and_faces(values, faces))
+                    held += [low <= setting.accuracy <= high for low, high in ends]
+                cells = " | ".join(f"{100 * share:.1f}%" for share in held / repetitions)
+                print(f"| {base.accuracy:.2f}, {base.images:,} | {100 * spread:.1f} | {seeds} | {cells} |", flush=True)
+
+
 def main() -> None:
     """Read the command line and print one table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("errors", "power", "image-only"))
+    parser.add_argument("what", choices=("errors", "power", "image-only", "intervals"))
     parser.add_argument("--repetitions", type=int, default=2000)
     parser.add_argument("--first", type=int, default=0, help="settings of errors to leave out at the beginning")
     arguments = parser.parse_args()
-    {"errors": errors, "power": power, "image-only": image_only}[arguments.what](arguments.repetitions, arguments.first)
+    tables = {"errors": errors, "power": power, "image-only": image_only, "intervals": intervals}
+    tables[arguments.what](arguments.repetitions, arguments.first)
 
 
 if __name__ == "__main__":

@@ -81,6 +81,7 @@ def test_the_signature_command_composes_the_paper_s_network(tmp_path: Path) -> N
     assert "size: 224" in done.stdout
 
 
+@pytest.mark.slow
 def test_absent_data_is_one_message_that_says_what_was_looked_for(tmp_path: Path) -> None:
     """The other datasets: tests/commands/test_check.py."""
     done = mfer("dataset=affectnet8", f"paths.data={tmp_path}/none", cwd=tmp_path)

@@ -55,6 +55,7 @@ def here(command: Sequence[str], **options: Any) -> subprocess.CompletedProcess[
     raise AssertionError("the command line ends with an exit code")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("blank_figures")
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 def test_a_notebook_runs_in_its_small_version(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

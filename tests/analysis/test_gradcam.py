@@ -146,8 +146,25 @@ def test_a_missing_package_is_one_sentence(monkeypatch: pytest.MonkeyPatch, face
 def test_a_backbone_without_maps_is_one_sentence(faces: Tensor) -> None:
     vit = {"name": "vit_tiny_patch16_224", "options": {"img_size": 64, "depth": 1, "embed_dim": 24, "num_heads": 2}}
     network = MFER(vit, 3, attention="none")
-    with pytest.raises(UserError, match="keeps none"):
+    network.backbone.stages = ()
+    with pytest.raises(UserError, match="lists no stages"):
         explain(FERModel(network, Preprocess(size=64), NAMES), faces)
+
+
+@pytest.mark.parametrize("pool", ["avg", "token"])
+def test_tokens_are_shown_where_they_stand_in_the_face(pool: str, faces: Tensor) -> None:
+    torch.manual_seed(0)
+    vit = {"name": "vit_tiny_patch16_224", "pool": pool, "options": {"depth": 4, "embed_dim": 24, "num_heads": 2}}
+    network = MFER(vit, 3, attention={"name": "ds_depthwise", "stages": [2, 3]}, image_size=64)
+    model = FERModel(network, Preprocess(size=64), NAMES)
+    assert stage_of(model, faces) == {"avg": 4, "token": 3}[pool]  # the class token reads nothing after the last block
+    found = explain(model, faces)
+    assert found.shape == (len(faces), *faces.shape[-2:])
+    assert found.max() > 0
+    maps = attention_maps(model, faces)
+    assert [m.stage for m in maps] == [2, 3]
+    np.testing.assert_allclose(maps[0].mean.sum((1, 2)), 1, rtol=1e-4)
+    assert maps[0].weights.shape[2:] == (4, 4)
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "BATCH", 4)
 
 
+@pytest.mark.slow
 def test_tables_and_json(mfer: Mfer, quick: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     parts = "parts=[overhead,train,end_to_end,inference]"
     assert mfer("benchmark", *TINY, parts, "workers=0", "output=out.json") == 0

@@ -110,7 +110,7 @@ def test_what_wandb_refuses_is_one_message(
     [
         ((), "Say which runs"),
         (("runs=[]",), "Say which runs"),
-        (("runs=3",), "Say which runs"),
+        (("runs=3",), "There is no folder 3"),
         (("runs=nowhere",), "There is no folder nowhere"),
         (("runs={empty}",), "holds no finished run"),
         (("runs={damaged}",), "result.json cannot be read"),

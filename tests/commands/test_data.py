@@ -49,7 +49,7 @@ def test_a_sheet_shows_training_faces_as_the_first_epochs_augment_them(
     assert "Augmented faces: runs/data/facs-augment.png" in capsys.readouterr().out
     ((rows, path, title),) = sheets
     assert path == Path("runs/data/facs-augment.png")
-    assert title == "augment=standard (changed), seed=0: as read, then epochs 0 to 7"
+    assert title == "augment=standard (changed), seed=0: as read, then epochs 1 to 8"
     assert len(rows) == 16
     assert {name for name, _ in rows} == set(EMOTIONS)
     for _, (face, *augmented) in rows:

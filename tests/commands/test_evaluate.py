@@ -76,6 +76,7 @@ def test_a_view_of_fewer_classes_is_marked_and_smaller(trained: Path, tmp_path: 
     assert "left out as asked: contempt" in found["notes"][0]
 
 
+@pytest.mark.slow
 def test_another_dataset_is_met_by_emotion_name(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     write_rafdb(tmp_path / "data" / "raf-db", train=0, test=28)  # a copy of the test files alone
     onto = ("dataset=rafdb", f"paths.data={tmp_path / 'data'}", f"output={tmp_path / 'out'}")
@@ -168,6 +169,7 @@ def test_of_predictions_alone_a_list_says_what_the_table_does_not_hold_and_what_
     assert "1 are no faces of the table (no.png)" in found["said"]
 
 
+@pytest.mark.slow
 def test_predictions_alone_are_calibrated_on_those_of_val_beside_them(trained: Path, tmp_path: Path) -> None:
     table = trained / "predictions_test.csv"
     assert mfer("evaluate", f"predictions={table}", "calibrate=true", f"output={tmp_path / 'alone'}") == 0
@@ -244,7 +246,7 @@ def test_a_sweep_evaluates_each_combination_and_leaves_nothing_beside_the_result
         ),
         (("checkpoint={run}", "lists.occlusion=a.txt"), "There is no list a.txt"),
         (("checkpoint={run}", "lists.occlusion={run}/metrics.csv"), "lists.occlusion: none of its"),
-        (("predictions={run}/predictions_test.csv", "lists.occlusion=3"), "give a file"),
+        (("predictions={run}/predictions_test.csv", "lists.occlusion=3"), "There is no list 3"),
         (("predictions={run}/predictions_test.csv", "lists.x={run}/metrics.csv"), "lists.x: none of its"),
         (("checkpoint={run}", "suite=explain", "calibrate=true"), "calibrate=true belongs to suite=standard"),
         (("checkpoint={run}/config.yaml",), "cannot be read as a checkpoint"),

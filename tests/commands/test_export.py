@@ -60,6 +60,8 @@ def test_a_run_becomes_a_folder_in_the_hugging_face_layout(trained: Path, capsys
     words = Views(flip=True, shift=0.05).words
     assert f"On **test** of `facs@native` (37 faces, {words}):" in card
     assert "no person's likeness" in card
+    assert "\nlicense: mit\n" in card
+    assert "epoch of the checkpoint: 1\n" in card
     assert str(trained) not in card + (folder / "config.json").read_text()
 
 

@@ -39,6 +39,7 @@ def poison(monkeypatch: pytest.MonkeyPatch, epoch: int, batch: int) -> list[list
     return rows
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_no_number_names_step_batch_rows_and_checkpoint_also_under_accumulation(
     mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

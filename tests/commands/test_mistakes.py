@@ -44,7 +44,7 @@ MISTAKES: list[tuple[str, ...]] = [
     ("paths.runs=", "paths.runs= has no value"),
     # numbers out of range
     ("trainer.max_epochs=-3", "trainer.max_epochs=-3", "at least 1"),
-    ("preprocess.size=8", "preprocess.size=8: the network cannot take faces of this size"),
+    ("preprocess.size=8", "does not run on images of 8x8", "preprocess.size=32"),
     ("trainer.devices=999", "trainer.devices=999", "cores"),
     ("trainer.limit_train_batches=1.5", "trainer.limit_train_batches=1.5", "share"),
     ("attention.stages=[7]", "stages 1 to 4"),
@@ -90,7 +90,7 @@ MORE_MISTAKES: list[tuple[str, ...]] = [
     ("dataset=5", "dataset=5: there is no such choice", "ferplus"),
     ("hydra/launcher=slurm", "hydra/launcher=slurm", "basic"),
     ("optimizer.betas=0.9", "optimizer.betas", "a list"),
-    ("trainer.compile=maybe", "trainer.compile=maybe", "true or false"),
+    ("trainer.compile=maybe", "trainer.compile=maybe", "true, false, auto, blocks or whole"),
     ("loss.feature=5", "loss.feature=5", "a mapping"),
     ("loader.batch_size=0", "loader.batch_size=0", "at least 1"),
     ("optimizer.lr=nan", "optimizer.lr=nan", "more than 0"),

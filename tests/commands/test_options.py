@@ -80,6 +80,7 @@ def test_freezing_throughout_is_a_probe(mfer: Mfer, tmp_path: Path, pretrained: 
     assert not [name for name in learned if is_pretrained(name)]
 
 
+@pytest.mark.slow
 def test_early_stopping_ends_a_run_that_no_longer_gains_and_says_so(
     mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
@@ -94,6 +95,7 @@ def test_early_stopping_ends_a_run_that_no_longer_gains_and_says_so(
     assert len(rows_of(run)) == 2, "a run that had stopped does not go on"
 
 
+@pytest.mark.slow
 def test_a_profiler_leaves_its_report_in_the_run_and_the_run_its_name(
     mfer: Mfer, tmp_path: Path, few_run: Path
 ) -> None:
@@ -127,6 +129,7 @@ def test_a_limit_below_one_batch_is_one_message(mfer: Mfer, capsys: pytest.Captu
     assert "Traceback" not in message
 
 
+@pytest.mark.slow
 def test_a_limited_run_sees_its_share(mfer: Mfer, tmp_path: Path) -> None:
     assert mfer(*FACS, "debug=limit", "trainer.limit_train_batches=0.5", "trainer.limit_val_batches=1.0") == 0
     assert [row["step"] for row in rows_of(only_run(tmp_path / "runs"))] == ["2", "4"]  # FACS asks for two epochs
@@ -139,6 +142,7 @@ def test_an_option_that_does_nothing_is_said(mfer: Mfer, capsys: pytest.CaptureF
     assert "Note: loss.feature_weight=0.3 does nothing with loss=ce." in said
 
 
+@pytest.mark.slow
 def test_a_training_of_hours_on_a_cpu_is_said_before_it_starts(
     mfer: Mfer, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -168,7 +172,7 @@ def test_without_a_compiler_the_run_goes_on_and_says_so_in_one_line(
 def test_a_network_that_cannot_be_compiled_falls_back_at_its_first_batch(
     mfer: Mfer, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def compile_badly(self: torch.nn.Module) -> None:
+    def compile_badly(self: torch.nn.Module, **options: object) -> None:
         def call(*arguments: object) -> object:
             raise torch._dynamo.exc.TorchDynamoException("no such operator")
 

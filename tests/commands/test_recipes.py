@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from inspect import signature
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from commands.conftest import Mfer, only_run
 from config.test_compose import composed
 from data.layout_trees import write_affectnet_npy, write_rafdb
 from data.trees import write_ferplus
+from torch.optim import AdamW
 
 from mfer_lightning.config.location import choices
 
@@ -54,12 +56,17 @@ def test_the_paper_s_variants_hold_the_published_numbers(dataset: str) -> None:
     assert (script["optimizer"]["lr"], script["loader"]["batch_size"]) == (1e-3, 32)
     assert paper["trainer"]["max_epochs"] == (60 if dataset.startswith("affectnet") else 120)
     assert script["trainer"]["max_epochs"] == 100
+    assert paper["augment"] == {"name": "paper", "flip": {"_target_": "albumentations.HorizontalFlip", "p": 0.5}}
+    assert script["augment"] == {"name": "none"}
+    assert script["optimizer"]["weight_decay"] == 0.01 == signature(AdamW).parameters["weight_decay"].default
     for config in (paper, script):
+        assert (config["optimizer"]["name"], config["mixup"]["name"], config["sampler"]["name"]) == (
+            "adamw",
+            "none",
+            "shuffle",
+        )
         assert (config["scheduler"]["name"], config["scheduler"]["gamma"]) == ("exponential", 0.95)
-        assert config["augment"] == {
-            "name": "paper",
-            "flip": {"_target_": "albumentations.HorizontalFlip", "p": 0.5},
-        }
+        assert config["loss"]["feature_weight"] == 0.3  # ours: the script's --weight_loss 0.001 is not used there
         assert config["loss"]["classification"]["label_smoothing"] == 0.1
 
 

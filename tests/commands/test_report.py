@@ -39,7 +39,7 @@ def test_folders_are_named_as_they_are(mfer: Mfer, runs: Path, tmp_path: Path, c
     [
         ((), "Say which runs"),
         (("runs=[]",), "Say which runs"),
-        (("runs=3",), "Say which runs"),
+        (("runs=3",), "There is no folder 3"),
         (("nowhere",), "There is no folder nowhere"),
         (("{empty}",), "no finished run to report on"),
         (("{damaged}",), "damaged"),
@@ -51,7 +51,7 @@ def test_folders_are_named_as_they_are(mfer: Mfer, runs: Path, tmp_path: Path, c
         (("{runs}", "axes=[backbone]"), "no runs differ in it"),
         (("{runs}", "baselin=x"), "baselin"),
         (("{runs}", "contrasts=nowhere.yaml"), "nowhere.yaml: cannot be read (No such file"),
-        (("{runs}", "contrasts="), "cannot be read"),
+        (("{runs}", "contrasts="), "contrasts= has no value"),
         (("{runs}", "contrasts={damaged}/result.json"), "result.json: is no YAML file"),
         (("{runs}", "contrasts={empty}"), "cannot be read"),
         (("{runs}", "output={runs}"), "exists and is no report"),

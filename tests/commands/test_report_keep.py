@@ -38,6 +38,7 @@ def tables(report: Path) -> dict[str, str]:
     return {str(p.relative_to(report)): p.read_text() for p in sorted((report / "tables").rglob("*.csv"))}
 
 
+@pytest.mark.slow
 def test_the_report_of_the_kept_numbers_has_the_same_tables(
     mfer: Mfer, study: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:

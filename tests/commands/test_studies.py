@@ -106,6 +106,7 @@ class TestTheAblation:
         assert {used for pair in pairs.values() for used in pair} == set(names.values())
 
 
+@pytest.mark.slow
 def test_the_conditions_of_the_synthetic_study_compose_and_change_one_thing_each(tmp_path: Path) -> None:
     starts = started("facs/run.sh", tmp_path, "paths.runs=else where")
     swept = ("-m", "name=", "seed=", "loss=", "launcher=", "trainer=", "paths.")

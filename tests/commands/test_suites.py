@@ -71,6 +71,7 @@ def test_a_robustness_card_is_numbers_a_table_and_figures(
     assert (trained / "result.json").read_text() == json.dumps(whole, indent=2, ensure_ascii=False) + "\n"
 
 
+@pytest.mark.slow
 def test_a_quick_card_says_that_it_is_one(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     arguments = ("suite=robustness", "robustness.kinds=[jpeg]", "robustness.limit=16", "robustness.batch=false")
     assert evaluate(trained, *arguments, f"output={tmp_path}") == 0
@@ -85,6 +86,7 @@ def test_a_quick_card_says_that_it_is_one(trained: Path, tmp_path: Path, capsys:
     assert "quick:" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_card_broken_off_goes_on_and_nothing_stands_there_half(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -144,6 +146,7 @@ def test_a_view_of_fewer_classes_and_the_mirror_have_cards_too(trained: Path) ->
     assert card["flip"]["total_variation"] > 0  # each side by itself: averaged with its mirror it would be 0
 
 
+@pytest.mark.slow
 def test_the_worst_mistakes_are_explained(trained: Path, capsys: pytest.CaptureFixture) -> None:
     assert evaluate(trained, "suite=explain", "explain.count=5") == 0
     folder = trained / "evaluations" / "facs@native-test-explain"
@@ -210,7 +213,7 @@ def test_without_the_package_nothing_is_predicted_first(
         (("suite=robustness", "robustness.border=pink"), "robustness.border=pink"),
         (("suite=robustness", "robustness.limt=3"), "limit"),
         (("suite=robustness", "lists.occlusion=nothing.txt"), "There is no list nothing.txt"),
-        (("suite=robustness", "lists.occlusion=3"), "give a file"),
+        (("suite=robustness", "lists.occlusion=3"), "There is no list 3: give a text or csv file"),
         (("suite=robustness", "lists.occlusion={run}/metrics.csv"), "lists.occlusion: none of its"),
         (("suite=explain", "explain.choice=best"), "explain.choice=best"),
         (("suite=explain", "explain.method=cam"), "explain.method=cam"),

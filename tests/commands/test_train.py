@@ -83,6 +83,7 @@ def network_of(run: Path) -> dict:
     return read_checkpoint(run / "checkpoints" / "best.ckpt")["mfer"]["network"]
 
 
+@pytest.mark.slow
 def test_the_best_checkpoint_rebuilds_the_predictions_without_the_run(mfer: Mfer, tmp_path: Path) -> None:
     assert mfer(*FACS, "ema=none") == 0
     run = only_run(tmp_path / "runs")
@@ -117,6 +118,7 @@ def test_metrics_csv_has_a_row_an_epoch_with_the_loss_terms_and_the_validation_f
     assert float(best["val/accuracy"]) == pytest.approx(selection["value"], abs=1e-6)
 
 
+@pytest.mark.slow
 def test_the_same_command_twice_gives_the_same_figures_in_a_folder_beside(
     mfer: Mfer, tmp_path: Path, few_run: Path
 ) -> None:
@@ -181,6 +183,7 @@ MORE_CHOICES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "choice", [*CHOICES, *(pytest.param(choice, marks=pytest.mark.slow) for choice in MORE_CHOICES)]
 )
@@ -270,6 +273,7 @@ def made_elsewhere(checkpoint: Path, **metadata: object) -> None:
     whole.replace(checkpoint)
 
 
+@pytest.mark.slow
 def test_changed_data_are_not_trained_on_by_an_unfinished_run(
     mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:

@@ -14,6 +14,8 @@ from data.layout_trees import write_rafdb
 
 from mfer_lightning import load_model
 from mfer_lightning.evaluation.predictions import Predictions
+from mfer_lightning.module import FERModule
+from mfer_lightning.nn import MFER, DSAttention
 
 FILES = Path(__file__).parent / "files"
 RUN = FILES / "runs" / "rafdb-convnext_atto-ds-dsf-s0-5db1b223"
@@ -43,9 +45,12 @@ def epochs(path: Path) -> list[dict[str, str]]:
         ]
 
 
-def test_the_same_command_continues_an_interrupted_run_to_the_same_figures(mfer: Mfer, tmp_path: Path) -> None:
+def test_the_same_command_continues_an_interrupted_run_to_the_same_figures(
+    mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
     run = shutil.copytree(INTERRUPTED, tmp_path / "runs" / INTERRUPTED.name)
     assert mfer(*FACS, "loss=lgm", "trainer.max_epochs=3") == 0
+    assert "began this run or sweep with attention.norm_eps=1e-06 attention.init=torch" in capsys.readouterr().out
     assert [folder.name for folder in (tmp_path / "runs").iterdir()] == [run.name]
     expected, found = epochs(FILES / "interrupted" / "expected_metrics.csv"), epochs(run / "metrics.csv")
     assert [row["epoch"] for row in found] == ["0", "1", "2"]
@@ -65,7 +70,7 @@ def test_the_same_sweep_skips_the_job_that_is_finished(
         mfer("-m", *FACS, "trainer.max_epochs=1", "loss=ce,center", "seed=0", "paths.runs=sweeps", "report=false") == 0
     )
     assert (sweep / finished / "result.json").read_bytes() == before
-    other = sweep / "facs-convnext_tiny-ds-center-s0-ca8a1c97"
+    other = sweep / "facs-convnext_64px-ds-center-s0-ca8a1c97"  # named by its choice since
     assert json.loads((other / "result.json").read_text())["split"] == "test"
     assert len(list(sweep.glob("facs-*"))) == 2
 
@@ -77,6 +82,23 @@ def test_a_checkpoint_evaluates_to_the_predictions_of_its_own_run(mfer: Mfer, tm
     again = Predictions.from_csv(next((tmp_path / "again").rglob("predictions_test.csv")))
     assert again.path.tolist() == kept.path.tolist()
     np.testing.assert_allclose(again.probabilities, kept.probabilities, atol=2e-3)  # decoded JPEG differs by library
+
+
+@pytest.mark.parametrize("model", [RUN, FILES / "export_safetensors"], ids=["checkpoint", "safetensors"])
+def test_the_attention_of_a_stored_network_keeps_the_epsilon_it_was_trained_with(model: Path) -> None:
+    network = load_model(model).classifier.model.network
+    assert [m.norm.eps for m in network.modules() if isinstance(m, DSAttention)] == [1e-6, 1e-6]
+    assert {k: network.config["attention"][k] for k in ("norm_eps", "init")} == {"norm_eps": 1e-6, "init": "torch"}
+
+
+def test_a_module_keeps_it_too_and_a_network_of_today_is_warned_of() -> None:
+    checkpoint = RUN / "checkpoints" / "best.ckpt"
+    module = FERModule.load_from_checkpoint(checkpoint)
+    assert module.network.config["attention"]["norm_eps"] == 1e-6
+    today = {**module.network.config["attention"], "norm_eps": 1e-5}
+    network = MFER(**{**module.network.config, "attention": today})
+    with pytest.warns(UserWarning, match=r"norm_eps 1e-06 \(here 1e-05\)"):
+        FERModule.load_from_checkpoint(checkpoint, network=network)
 
 
 @pytest.mark.parametrize("model", ["run", "export_safetensors", "export_onnx"])

@@ -1,7 +1,8 @@
 """Run folders are found again: the same command names the same run in every later version.
 
 ``files/run_names.json`` holds the names of 123 commands as the first version gave them, and
-``files/first_options.json`` the options that its runs had.
+``files/first_options.json`` the options that its runs had. Since then defaults have changed (``former_defaults.py``):
+the same commands with the values of before give these names, and those in ``files/run_names_since.json`` as they are.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+from compatibility.former_defaults import FORMER, FORMER_SCRIPT, with_former_defaults
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
@@ -21,6 +24,7 @@ from mfer_lightning.sweeps.identity import IRRELEVANT, LATER, run_name
 
 FILES = Path(__file__).parent / "files"
 NAMES: dict[str, str] = json.loads((FILES / "run_names.json").read_text())
+SINCE: dict[str, str] = {**NAMES, **json.loads((FILES / "run_names_since.json").read_text())}
 
 
 #: Composed in tests/config/test_compose.py, where their names are compared as well.
@@ -31,12 +35,32 @@ def test_the_commands_of_the_first_version_name_the_same_runs() -> None:
     assert len(NAMES) == 123
     rest = [command for command in NAMES if command not in SINGLE_CHOICES]
     register("train_schema")
-    found = {}
+    found, since = {}, {}
     with initialize_config_dir(str(config_dir()), version_base="1.3"):
         for command in rest:
             config: Any = OmegaConf.to_container(compose("train", command.split()), resolve=True)
-            found[command] = run_name(config)
+            found[command] = run_name(with_former_defaults(config, command))
+            since[command] = run_name(config)
     assert found == {command: NAMES[command] for command in rest}
+    assert since == {command: SINCE[command] for command in rest}
+
+
+@pytest.mark.parametrize(
+    ("command", "former"),
+    [
+        ("dataset=facs", FORMER),
+        ("attention=none", ()),
+        ("experiment=paper/rafdb_script", (*FORMER, *FORMER_SCRIPT)),
+        ("experiment=ferplus_ablation/full_dsf", ()),
+        ("experiment=facs_studies", ()),
+    ],
+)
+def test_the_values_of_before_on_the_command_line_name_the_run_of_before(command: str, former: tuple[str, ...]) -> None:
+    register("train_schema")
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        config: Any = OmegaConf.to_container(compose("train", [*command.split(), *former]), resolve=True)
+    assert run_name(config) == NAMES[command]
+    assert (SINCE[command] == NAMES[command]) == (not former)
 
 
 #: Names of commands with the options that augmentations had before their transforms were listed.
@@ -55,7 +79,7 @@ def test_commands_with_the_older_options_of_an_augmentation_name_the_same_runs()
     found = {}
     with initialize_config_dir(str(config_dir()), version_base="1.3"):
         for command in OLDER_AUGMENTATIONS:
-            overrides = [override_of_today(word) for word in command.split()]
+            overrides = [override_of_today(word) for word in (*command.split(), *FORMER)]
             found[command] = run_name(OmegaConf.to_container(compose("train", overrides), resolve=True))
     assert found == OLDER_AUGMENTATIONS
 

@@ -33,7 +33,7 @@ def test_choices_of_groups_also_behind_a_comma_and_in_a_list() -> None:
     assert offered("mfer -m loss=ce,ds") == ["loss=ce,dsf"]
     assert offered("mfer logger=[csv,wa") == ["logger=[csv,wandb"]
     assert offered("mfer experiment=strong/r") == ["experiment=strong/rafdb"]
-    assert offered("mfer evaluate dataset=raf") == ["dataset=rafdb"]
+    assert offered("mfer evaluate dataset=raf") == ["dataset=rafdb", "dataset=rafdb_compound"]
 
 
 def test_options_level_by_level_under_the_choices_that_are_made() -> None:
@@ -83,7 +83,7 @@ def test_what_is_no_shell_is_answered_with_what_to_type(words: list[str]) -> Non
         ("mfer pred", ["mfer", "pred"], 1, ["predict"]),
         ("mfer loss=ds", ["mfer", "loss", "=", "ds"], 3, ["dsf"]),  # bash takes = for the end of a word
         ("mfer -m seed=0,1 head=", ["mfer", "-m", "seed", "=", "0,1", "head", "="], 6, ["linear", "multiscale"]),
-        ("mfer predict checkpoint=a", ["mfer", "predict", "checkpoint", "=", "a"], 4, ["a b$(touch oops).ckpt"]),
+        ("mfer predict checkpoint=a", ["mfer", "predict", "checkpoint", "=", "a"], 4, [r"a\ b\$\(touch\ oops\).ckpt"]),
         ("mfer zzz", ["mfer", "zzz"], 1, []),
     ],
 )
@@ -108,6 +108,34 @@ def test_a_real_bash_completes(line: str, words: list[str], word: int, expected:
     )
     assert done.stdout.split("\n")[:-1] == (expected or [""]), done.stderr
     assert not (tmp_path / "oops").exists(), "nothing in a file's name is executed"
+
+
+def program(tmp_path: Path) -> dict[str, str]:
+    """Put a program `mfer` on the path of a shell."""
+    path = tmp_path / "bin" / "mfer"
+    path.parent.mkdir()
+    path.write_text(f'#!/bin/sh\nexec {sys.executable} -m mfer_lightning "$@"\n')
+    path.chmod(0o755)
+    return {**os.environ, "PATH": f"{path.parent}:{os.environ['PATH']}", "HOME": str(tmp_path)}
+
+
+@pytest.mark.skipif(shutil.which("fish") is None, reason="no fish")
+def test_a_real_fish_completes_the_word_before_the_cursor(tmp_path: Path) -> None:
+    script = "mfer -sc install=fish | source; complete -C 'mfer loss=ds'; complete -C 'mfer optimizer.weight'"
+    done = subprocess.run(
+        ["fish", "--no-config", "-c", script],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=program(tmp_path),
+        timeout=60,
+    )
+    assert done.stdout.split() == ["loss=dsf", "optimizer.weight_decay="], done.stderr
+
+
+def test_no_newline_reaches_the_query_of_fish_and_zsh_quotes_what_it_inserts() -> None:
+    assert "collect -N" not in SHELLS["fish"][0]  # a newline at the end would begin another word
+    assert "compadd -Q" not in SHELLS["zsh"][0]  # with -Q `$(...)` in the name of a file would be executed
 
 
 def test_a_query_imports_neither_torch_nor_hydra_and_prints_nothing_where_nothing_fits(tmp_path: Path) -> None:

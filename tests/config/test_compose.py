@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 import yaml
+from compatibility.former_defaults import with_former_defaults
 from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
 from mfer_lightning.callbacks import History
+from mfer_lightning.config.compose import compose_train
 from mfer_lightning.config.location import choices, config_dir, groups
 from mfer_lightning.config.schema import register
 from mfer_lightning.sweeps.identity import run_name
@@ -20,7 +22,10 @@ from mfer_lightning.training.checks import check_config
 from mfer_lightning.training.checks.trial_build import build_on_trial
 
 #: Command -> the name that the first version gave its run; the other commands: tests/compatibility/test_run_names.py.
-NAMES = json.loads((Path(__file__).parents[1] / "compatibility" / "files" / "run_names.json").read_text())
+FILES = Path(__file__).parents[1] / "compatibility" / "files"
+NAMES = json.loads((FILES / "run_names.json").read_text())
+#: The same since defaults have changed.
+SINCE = {**NAMES, **json.loads((FILES / "run_names_since.json").read_text())}
 ALL = [(group, name) for group in groups() for name in choices(group)]
 
 
@@ -35,7 +40,9 @@ def composed(*overrides: str) -> dict:
 @pytest.mark.parametrize(("group", "name"), ALL, ids=[f"{g}={n}" for g, n in ALL])
 def test_every_choice_composes_without_a_missing_value_and_names_its_run_as_ever(group: str, name: str) -> None:
     config = composed(f"{group}={name}")
-    assert run_name(config) == NAMES.get(f"{group}={name}", run_name(config))
+    former = run_name(with_former_defaults(config, f"{group}={name}"))
+    assert former == NAMES.get(f"{group}={name}", former)
+    assert run_name(config) == SINCE.get(f"{group}={name}", run_name(config))
     if group in ("callbacks", "metrics"):
         assert config[group][name]["_target_"]
     elif group not in ("experiment", "debug", "trainer", "sweep", "launcher"):
@@ -55,6 +62,8 @@ def test_the_paper_s_network_is_the_default_for_real_datasets() -> None:
         "stem": "default",
         "stem_stride": None,
         "norm": "layer",
+        "pool": None,
+        "stage_blocks": None,
         "options": {},
     }
     assert config["preprocess"]["size"] == 224
@@ -117,3 +126,9 @@ def test_options_of_the_training_loop_can_be_built(group: str, name: str, tmp_pa
     kinds = {type(c).__name__ for c in build_callbacks(config, tmp_path, "accuracy", History(tmp_path / "metrics.csv"))}
     assert ("EarlyStop" in kinds) is (group == "early_stopping" and name != "none")
     assert ("FreezeBackbone" in kinds) is (group == "freeze" and name != "none")
+
+
+@pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "resnet18d", "regnety_002"])
+def test_another_backbone_than_the_datasets_leaves_its_options_behind(name: str) -> None:
+    backbone = compose_train(["dataset=facs", f"backbone.name={name}", "attention=none"])["backbone"]
+    assert (backbone["name"], backbone["options"]) == (name, {})

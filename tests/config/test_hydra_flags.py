@@ -52,6 +52,8 @@ def test_what_is_not_taken_is_refused_in_one_line_and_leaves_nothing(
 
 
 def test_what_changes_nothing_is_taken() -> None:
+    further_rank = ['hydra.run.dir="."', "hydra.job.name=train_ddp_process_1", "hydra.output_subdir=null"]
+    check_overrides(further_rank, "train")  # what Lightning adds to the command line of a further rank
     check_overrides(["hydra.job.chdir=false", "hydra.output_subdir=null", "hydra/job_logging=none"], "train")
     check_overrides(["hydra.job.chdir=False", "hydra.verbose=true", "hydra.sweep.dir=x"], "train")
 

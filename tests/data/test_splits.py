@@ -84,7 +84,9 @@ class TestProtocols:
     def test_the_promised_ones_exist(self) -> None:
         promised = (
             "rafdb@holdout rafdb@paper affectnet7@native affectnet8@native ferplus@majority ferplus@argmax8 "
-            "ferplus@ran ferplus@dev facs@native folder@native folder@holdout"
+            "ferplus@ran ferplus@dev facs@native folder@native folder@holdout expw@photo caers@holdout sfew@native "
+            "rafdb_compound@holdout rafdb_compound@paper ckplus@kfold10 ckplus@loso ckplus@kfold10-neutral "
+            "ckplus@loso-neutral jaffe@loso jaffe@kfold10"
         )
         assert set(PROTOCOLS) == set(promised.split())
 
@@ -104,7 +106,7 @@ class TestProtocols:
     @pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=PROTOCOLS.keys())
     def test_the_reported_set_is_never_trained_on_nor_selected_on_unless_marked(self, protocol: Protocol) -> None:
         assert protocol.test not in protocol.train
-        assert protocol.marked == (protocol.val == protocol.test)
+        assert protocol.marked == (protocol.val == protocol.test and not protocol.cuts_partition)
         assert protocol.val not in protocol.train
         assert protocol.describe("test")
         assert protocol.takes_last_epoch == (protocol.selection == "last epoch")
@@ -121,6 +123,10 @@ class TestProtocols:
         assert totals[("affectnet7", "train")] == 283901
         assert totals[("affectnet8", "train")] == 287651
         assert totals[("affectnet7", "val")] == 3500
+        assert totals[("expw", "train")] == 91793
+        assert (totals[("caers", "train")], totals[("caers", "test")]) == (47966, 20868)
+        assert sum(get_protocol("ckplus", "loso").expected[0].count) == 981
+        assert sum(get_protocol("ckplus", "loso-neutral").expected[0].count) == 1308
 
     def test_affectnet_selects_by_mean_class_accuracy(self) -> None:
         assert get_protocol("affectnet8").monitor == "mean_class_accuracy"

@@ -57,6 +57,7 @@ def tell(process: BaseProcess, name: str) -> None:
     subprocess.run(["kill", f"-{name}", str(process.pid)], check=True)
 
 
+@pytest.mark.slow
 def test_a_worker_goes_on_after_sigterm_for_as_long_as_it_takes_to_save(worker: BaseProcess) -> None:
     began = time.monotonic()
     tell(worker, "TERM")

@@ -13,6 +13,7 @@ from evaluation.test_schema import whole
 from mfer_lightning.evaluation.intervals import mean_of_wilson, wilson
 from mfer_lightning.evaluation.metrics import evaluate
 from mfer_lightning.evaluation.schema import validate_result
+from mfer_lightning.evaluation.share_interval import share_interval
 from mfer_lightning.evaluation.statistics import bootstrap_intervals
 from mfer_lightning.evaluation.uncertainty import annotator_figures, metric_intervals
 
@@ -29,6 +30,12 @@ def test_each_metric_gets_the_interval_that_is_best_for_it() -> None:
     assert found["macro_f1"] == list(bootstrap_intervals(base)["macro_f1"])
 
 
+def test_faces_of_one_person_alone_have_no_interval() -> None:
+    found = metric_intervals(table(60), np.zeros(60, dtype=np.int64))
+    assert found["accuracy"] is found["nll"] is None
+    assert set(found) == set(metric_intervals(table(60)))
+
+
 def test_faces_of_one_photo_are_no_independent_faces() -> None:
     base = table(100)
     copies = base.select(np.repeat(np.arange(100), 8))
@@ -37,6 +44,22 @@ def test_faces_of_one_photo_are_no_independent_faces() -> None:
     for name in ("accuracy", "mean_class_accuracy", "top2_accuracy", "nll"):
         assert np.diff(together[name])[0] > 2 * np.diff(apart[name])[0], name
     assert metric_intervals(base, np.arange(100)) == metric_intervals(base)  # groups of one are none
+
+
+def test_no_interval_says_more_than_as_many_faces_allow() -> None:
+    base = table(100)
+    right = base.select(np.flatnonzero(base.pred == base.label))
+    for few in (metric_intervals(right, np.arange(len(right)) // 3), metric_intervals(right)):
+        assert few["accuracy"] == list(wilson(len(right), len(right)))
+        assert few["macro_f1"] is None  # every resample is the same
+    one_person = metric_intervals(base, np.zeros(100, dtype=int))
+    assert set(one_person.values()) == {None}  # one person says nothing of how others vary
+
+
+def test_lists_and_robustness_cards_have_the_interval_of_the_result() -> None:
+    base, groups = table(120), np.arange(120) // 4
+    low, high = metric_intervals(base, groups)["accuracy"]
+    assert share_interval(base.pred == base.label, base.label, groups) == pytest.approx((low, high))
 
 
 def test_a_run_does_not_wait_for_them() -> None:

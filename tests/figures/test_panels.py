@@ -69,6 +69,35 @@ def test_a_contrast_that_was_not_compared_keeps_its_row() -> None:
     assert "b " * 40 not in both, "shortened, not drawn over the edge"
 
 
+@pytest.fixture
+def axes(monkeypatch: pytest.MonkeyPatch) -> list[Axes]:
+    """The axes of the panels that a test draws."""
+    found: list[Axes] = []
+    label = Axes.set_xlabel
+    monkeypatch.setattr(Axes, "set_xlabel", lambda a, *rest, **how: (found.append(a), label(a, *rest, **how))[1])
+    return found
+
+
+@pytest.mark.parametrize("lines", [{"differences": True}, {"baseline": 60.0, "reference": (65.0, "a person")}])
+@pytest.mark.parametrize("words", ["", "tie"])
+def test_no_line_strikes_a_name_through(axes: list[Axes], lines: dict, words: str) -> None:
+    rows = [Estimate(f"name {n}", 60.0, -5.0, 65.0, words=words) for n in range(3)]
+    estimates_panel(rows, None, "", "", **lines)
+    names = [text.get_position()[1] for text in axes[0].texts if text.get_text()]
+    upright = [line.get_ydata() for line in axes[0].lines if len(set(line.get_xdata())) == 1 < len(line.get_ydata())]
+    assert len(upright) == 3 * len(lines)
+    assert not [y for y in names for low, high in upright if low - 0.05 < y < high + 0.05]
+
+
+def test_a_reference_far_away_is_said_and_does_not_stretch_the_axis(axes: list[Axes]) -> None:
+    rows = [Estimate("a", 15.0, 10.0, 20.0)]
+    far = estimates_panel(rows, None, "", "", reference=(97.7, "a person"))
+    assert "a person: 97.7, beyond this axis" in far
+    assert axes[0].get_xlim() == pytest.approx((9.4, 20.6))
+    estimates_panel(rows, None, "", "", reference=(25.0, "a person"))
+    assert axes[1].get_xlim()[1] > 25
+
+
 def test_a_band_is_mean_and_deviation_of_the_seeds_that_got_there() -> None:
     found = band("a", [[(0, 1.0), (1, 2.0)], [(0, 3.0)]])
     assert found is not None
@@ -107,6 +136,7 @@ def test_a_wrong_argument_is_named(draw, argument):
         draw()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("k", [1, 2, 30])
 def test_a_confusion_matrix_of_any_size(k):
     names = [f"class {i}" for i in range(k)]

@@ -16,10 +16,10 @@ from safetensors.torch import load_file
 
 from mfer_lightning.data.augment import build_augment
 from mfer_lightning.errors import UserError
-from mfer_lightning.evaluation.intervals import wilson
+from mfer_lightning.evaluation.intervals import result_interval, wilson
 from mfer_lightning.files import sha256_of
 from mfer_lightning.inference.export.atomic_folder import atomic_folder
-from mfer_lightning.inference.export.card import interval, licence_note, model_card
+from mfer_lightning.inference.export.card import licence_note, model_card
 from mfer_lightning.inference.export.run_results import publishable
 from mfer_lightning.inference.export.safetensors_folder import is_export
 from mfer_lightning.inference.model import FERModel, read_model
@@ -141,8 +141,8 @@ def test_the_card_says_to_other_programs_what_is_averaged(forms: Forms) -> None:
 
 @pytest.mark.parametrize("stored", [[0.8, 0.95], {"low": 0.8, "high": 0.95}])
 def test_intervals_of_the_result_come_before_ours(stored: object) -> None:
-    assert interval({**RESULT, "intervals": {"accuracy": stored}}, "accuracy") == (0.8, 0.95)
-    assert interval(RESULT, "macro_f1") is None
+    assert result_interval({**RESULT, "intervals": {"accuracy": stored}}, "accuracy") == (0.8, 0.95)
+    assert result_interval(RESULT, "macro_f1") is None
 
 
 def test_no_folder_of_the_machine_is_given_away() -> None:

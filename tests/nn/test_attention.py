@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -19,7 +20,7 @@ def gelu(x: float) -> float:
     return 0.5 * x * (1 + math.erf(x / math.sqrt(2)))
 
 
-def naive(attention: DSAttention, x: torch.Tensor, branches: str = "both") -> torch.Tensor:
+def naive(attention: DSAttention, x: torch.Tensor, branches: str = "both", eps: float = 1e-5) -> torch.Tensor:
     """The formula with plain loops over samples, positions and channels; x is (B,C,H,W) float64."""
     p = {name: t.tolist() for name, t in attention.state_dict().items()}
     B, C, H, W = x.shape
@@ -57,7 +58,7 @@ def naive(attention: DSAttention, x: torch.Tensor, branches: str = "both") -> to
                     mean = sum(v) / C
                     var = sum((a - mean) ** 2 for a in v) / C
                     return [
-                        (a - mean) / math.sqrt(var + 1e-6) * g + s
+                        (a - mean) / math.sqrt(var + eps) * g + s
                         for a, g, s in zip(v, p["norm.weight"], p["norm.bias"], strict=True)
                     ]
 
@@ -122,6 +123,42 @@ def test_equals_the_formula_with_loops(norm_order, static, residual):
     torch.nn.init.normal_(attention.norm.weight)
     x = torch.randn(2, 4, 3, 5, dtype=torch.float64)
     torch.testing.assert_close(attention(x), naive(attention, x), rtol=1e-12, atol=1e-12)
+
+
+def test_the_epsilon_of_the_norm_is_an_option():
+    torch.manual_seed(0)
+    x = torch.randn(1, 4, 3, 3, dtype=torch.float64)
+    former = DSAttention(4, kernel_size=3, norm_eps=1e-6).double()
+    torch.testing.assert_close(former(x), naive(former, x, eps=1e-6), rtol=1e-12, atol=1e-12)
+    assert (former(x) - naive(former, x)).abs().max() > 1e-9
+
+
+LAYERS = (torch.nn.Conv2d, torch.nn.Linear)
+
+
+@pytest.mark.parametrize(
+    "build",
+    [partial(DSAttention, 128), partial(DSAttention, 128, static="depthwise"), partial(ConvControl, 128)],
+    ids=["ds", "depthwise", "conv"],
+)
+def test_layers_begin_as_in_the_released_code(build):
+    torch.manual_seed(0)
+    layers = [layer for layer in build().modules() if isinstance(layer, LAYERS)]
+    assert len(layers) == 4
+    for layer in layers:
+        spread = layer.weight.std().item()
+        assert spread == pytest.approx(0.02, rel=4 / math.sqrt(2 * layer.weight.numel()))  # four standard errors
+        assert abs(layer.weight.mean().item()) < 4 * 0.02 / math.sqrt(layer.weight.numel())
+        assert not layer.bias.any()
+
+
+def test_torch_s_own_initialisation_is_an_option_and_draws_no_other_numbers():
+    torch.manual_seed(0)
+    expected = torch.nn.Linear(16, 2).weight, torch.nn.Linear(2, 16).weight
+    torch.manual_seed(0)
+    attention = DSAttention(16, branches="dynamic", init="torch")
+    torch.testing.assert_close((attention.key[0].weight, attention.key[2].weight), expected, rtol=0, atol=0)
+    assert attention.value.bias.any()
 
 
 @pytest.mark.parametrize("branches", ["dynamic", "static"])
@@ -205,6 +242,8 @@ def test_gradcheck():
         ({"norm_order": "norm"}, r"`norm_order` to be one of \('gelu_norm', 'norm_gelu'\), but got 'norm'"),
         ({"static": "sparse"}, r"`static` to be one of \('dense', 'depthwise'\), but got 'sparse'"),
         ({"branches": "none"}, r"`branches` to be one of \('both', 'dynamic', 'static'\), but got 'none'"),
+        ({"norm_eps": 0.0}, "`norm_eps` to be more than 0, but got 0.0"),
+        ({"init": "xavier"}, r"`init` to be one of \('trunc_normal', 'torch'\), but got 'xavier'"),
         ({"layout": "HWC"}, r"`layout` to be one of \('NCHW', 'NHWC'\), but got 'HWC'"),
     ],
 )

@@ -77,9 +77,8 @@ def test_stages_are_the_last_four_resolutions():
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("vit_tiny_patch16_224", "no stages of decreasing resolution"),
         ("hrnet_w18_small", "it passes on a list of 3 parts, not one map"),
-        ("levit_128s", r"it passes on a tensor of shape \(1, 16, 384\), not one map"),
+        ("levit_128s", r"has stages 1 to 3; attention cannot stand after 4: use attention.stages=\[2,3\]"),
         ("twins_svt_small", "it is not called in one pass"),
         ("nest_tiny", "has stages 1 to 3; attention cannot stand after 4"),
         ("crossvit_tiny_240", "does not end in a feature map but in a list of 2 parts"),
@@ -156,3 +155,10 @@ def test_attention_with_a_7x7_kernel_works_on_4x4_and_smaller_maps():
 def test_stems_that_cannot_be_made_small_say_so(backbone, message):
     with pytest.raises(UserError, match=message):
         MFER(backbone, attention="none")
+
+
+def test_a_backbone_without_drop_path_takes_a_rate_of_zero():
+    with torch.device("meta"):
+        MFER({"name": "ghostnet_100", "drop_path_rate": 0.0}, attention="none")
+        with pytest.raises(UserError, match=r"has no drop-path: use backbone\.drop_path_rate=0"):
+            MFER({"name": "ghostnet_100", "drop_path_rate": 0.1}, attention="none")

@@ -27,6 +27,27 @@ def test_the_papers_network_has_the_papers_parameters():
     assert model.config["backbone"]["drop_path_rate"] == 0.25
     assert model.backbone.model.stages[3].stage.blocks[-1].drop_path.drop_prob == 0.25
     assert model.backbone.norm.eps == 1e-6
+    stages = model.backbone.model.stages
+    assert [stages[i].attention.norm.eps for i in (2, 3)] == [1e-5, 1e-5]
+    assert stages[2].stage.blocks[0].norm.eps == stages[3].stage.downsample[0].eps == 1e-6
+
+
+def test_a_convnext_begins_as_in_the_released_code_and_its_heads_as_in_pytorch():
+    torch.manual_seed(0)
+    model = MFER({**SMALL, "options": {"depths": [1, 1, 1, 1], "dims": [32, 32, 64, 128]}})
+    layers = {n: m for n, m in model.named_modules() if isinstance(m, (torch.nn.Conv2d, torch.nn.Linear))}
+    trunk = {n: m for n, m in layers.items() if n.startswith("backbone.")}
+    assert sum(".attention." in name for name in trunk) == 8
+    for layer in trunk.values():
+        count = layer.weight.numel()
+        assert layer.weight.std().item() == pytest.approx(0.02, rel=4 / (2 * count) ** 0.5)
+        assert not layer.bias.any()
+    heads = [m for n, m in layers.items() if n not in trunk]
+    assert len(heads) == 6
+    for layer in heads:
+        bound = layer.in_features**-0.5  # uniform within it: PyTorch's default
+        assert 0.9 * bound < layer.weight.abs().max().item() <= bound
+        assert layer.bias.any()
 
 
 @pytest.mark.parametrize("attention", list(ATTENTIONS))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import random
+import time
 import zipfile
 from pathlib import Path
 
@@ -16,7 +17,9 @@ from torch import Tensor
 
 from mfer_lightning.errors import UserError
 from mfer_lightning.nn import MFER, load_released_weights, load_weights
+from mfer_lightning.nn.weights import download
 from mfer_lightning.nn.weights import load as module
+from mfer_lightning.nn.weights.download import check_download
 
 OPTIONS = {"depths": [1, 1, 2, 1], "dims": [8, 16, 24, 32]}
 CONVNEXT = {"name": "convnext_tiny", "options": OPTIONS}
@@ -251,6 +254,7 @@ def test_what_does_not_fit_is_listed_and_nothing_is_loaded(how):
     assert all(torch.equal(before[name], t) for name, t in target.state_dict().items())
 
 
+@pytest.mark.slow
 def test_another_architecture_is_refused(tmp_path):
     torch.save(timm.create_model("resnet18").state_dict(), tmp_path / "resnet.pth")
     with pytest.raises(UserError, match="layout is none of released MFER, Meta ConvNeXt, timm 'convnext_tiny'"):
@@ -380,7 +384,7 @@ def test_downloaded_weights_arrive(monkeypatch):
         asked.update(name=config["name"], pretrained=pretrained)
         return donor
 
-    monkeypatch.setattr(module, "create_timm_model", create)
+    monkeypatch.setattr(download, "create_timm_model", create)
     target = MFER(CONVNEXT, attention="none").eval()
     report = load_weights(target, "imagenet")
     assert asked == {"name": "convnext_tiny", "pretrained": True}
@@ -392,3 +396,25 @@ def test_downloaded_weights_arrive(monkeypatch):
 def test_head_must_be_load_or_new():
     with pytest.raises(ValueError, match=r"`head` to be one of \('load', 'new'\), but got 'old'"):
         load_weights(network(), "none", head="old")
+
+
+def test_without_a_network_the_cache_is_asked_and_nothing_tried_again(monkeypatch, tmp_path):
+    """huggingface_hub waits and tries again for over a minute by itself."""
+    from huggingface_hub import constants
+
+    from mfer_lightning.nn.weights import hub
+
+    class Dead:
+        def head(self, *_, **__):
+            raise ConnectionError("no network")
+
+    monkeypatch.setattr(hub, "get_session", Dead)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    model = MFER({"name": "resnet18"}, 7, attention="none")
+    began = time.monotonic()
+    for refused in (lambda: check_download(model), lambda: load_weights(model, "imagenet")):
+        with pytest.raises(UserError, match=r"resnet18' could not be loaded.*weights=path/to/file"):
+            refused()
+    assert time.monotonic() - began < 10
+    assert not constants.HF_HUB_OFFLINE

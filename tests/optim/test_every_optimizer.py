@@ -85,6 +85,7 @@ def test_there_are_as_many_as_the_libraries_list():
     assert set(REFUSED) <= set(ALL)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [n for n in ALL if n not in REFUSED])
 def test_every_optimizer_trains(name):
     network, objective = parts()

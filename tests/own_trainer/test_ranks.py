@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 from torch.utils.data import DistributedSampler
 
 from mfer_lightning.data import EvalSampler, TrainSampler
 from mfer_lightning.errors import UserError
+from mfer_lightning.module.meet_datamodule import check_loaders
 
 SCRIPT = """
 import json, sys, torch
@@ -103,3 +105,14 @@ def test_batches_made_for_more_processes_are_refused(make, faces, trainer, stage
     loader.sampler.num_replicas = 2
     with pytest.raises(UserError, match="made for 2 process"):
         getattr(trainer(), stage)(make(), loader)
+
+
+def test_overfitting_batches_is_refused_where_it_would_repeat_faces(faces):
+    faces.setup()
+    loader = faces.train_dataloader()
+    several = SimpleNamespace(world_size=2, overfit_batches=1)
+    loader.sampler.num_replicas = 2
+    with pytest.raises(UserError, match=r"overfit_batches=1.* train_faces"):
+        check_loaders(faces.class_names, several, loader)
+    several.overfit_batches = 0
+    check_loaders(faces.class_names, several, loader)

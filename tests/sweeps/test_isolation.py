@@ -12,7 +12,8 @@ import torch.distributed
 from lightning.fabric.strategies.launchers.subprocess_script import _basic_subprocess_cmd
 from torch.utils.data import DataLoader
 
-from mfer_lightning.sweeps.isolation import LEFTOVERS, isolated_job, stoppable
+from mfer_lightning.sweeps.isolation import LEFTOVERS, isolated_job
+from mfer_lightning.termination import one_line_on_sigterm
 
 
 def test_further_ranks_are_started_with_this_job_alone_whatever_started_the_process() -> None:
@@ -78,7 +79,7 @@ def test_sigterm_unwinds_the_process_that_launches(tmp_path: Path) -> None:
     import signal
 
     before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(SystemExit) as stop, stoppable():
+    with pytest.raises(SystemExit) as stop, one_line_on_sigterm():
         os.kill(os.getpid(), signal.SIGTERM)
     assert stop.value.code == 143
     assert signal.getsignal(signal.SIGTERM) is before

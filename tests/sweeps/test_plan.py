@@ -43,6 +43,7 @@ def test_a_missing_extra_is_named_with_what_to_install(
     assert f"pip install -U 'mfer_lightning[{extra}]'" in refused(mfer, tmp_path, capsys, "-m", choice, "seed=0,1")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -92,6 +93,7 @@ def test_a_sweep_whose_ranks_something_else_has_started_is_refused(
     assert "without torchrun or srun" in refused(mfer, tmp_path, capsys, "-m", "seed=0,1")
 
 
+@pytest.mark.slow
 def test_a_study_that_cannot_be_opened_is_one_message(
     mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:

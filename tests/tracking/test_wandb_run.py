@@ -50,7 +50,7 @@ def result(run: Path) -> dict[str, Any]:
 
 def test_a_run_says_where_it_belongs_and_how_it_ended(logged: OfflineRun, run: Path) -> None:
     assert (logged.project, logged.group, logged.job_type) == ("mfer_lightning", "ablation", "train")
-    assert logged.tags == ["facs", "dsf", "convnext_tiny", "ds"]
+    assert logged.tags == ["facs", "dsf", "convnext_64px", "ds"]
     assert logged.id == read_id(run)
     assert logged.exit_code == 0
 
@@ -62,7 +62,7 @@ def test_the_resolved_configuration_can_be_filtered_by(logged: OfflineRun, resul
     assert set(names.FACTS) <= set(logged.config)
     assert (logged.config["protocol"], logged.config["split"]) == ("facs@native", "test")
     assert logged.config["parameters"] == result["cost"]["parameters"]
-    assert logged.config["setting"].startswith("dsf convnext_tiny ds ")
+    assert logged.config["setting"].startswith("dsf convnext_64px ds ")
 
 
 def test_the_curves_are_those_of_metrics_csv_one_row_an_epoch(logged: OfflineRun, run: Path) -> None:
@@ -147,6 +147,7 @@ def test_neither_code_nor_a_patch_of_somebody_s_repository_is_stored(logged: Off
     assert b"git" not in logged.text.split(b"git_commit")[0]
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_is_killed_at_wandb_and_goes_on_under_its_id_without_faces_or_test_curves(
     tmp_path: Path, wandb_home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:

@@ -32,6 +32,7 @@ def as_the_agent_does(config: dict[str, Any], values: dict[str, Any]) -> list[st
     return command
 
 
+@pytest.mark.slow
 def test_the_agent_s_command_trains_under_the_agent_s_run(
     mfer: Mfer,  # noqa: F811
     tmp_path: Path,

@@ -248,6 +248,7 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     sys.modules.pop("my_callbacks", None)
 
 
+@pytest.mark.slow
 def test_a_plugin_s_callback_is_named_by_its_class(lab: None, mfer: Mfer, tmp_path: Path) -> None:
     count = ("plugins=[my_callbacks]", "+callbacks.count._target_=my_callbacks.Count", "+callbacks.count.file=n.txt")
     assert mfer(*QUICK, *count) == 0

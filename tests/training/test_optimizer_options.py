@@ -33,12 +33,14 @@ def test_every_file_builds_an_optimizer_and_sets_nothing_in_vain(name: str, data
     assert [note for note in idle_options(config) if note.startswith("optimizer")] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", choices("scheduler"))
 def test_every_file_builds_a_schedule_and_sets_nothing_in_vain(name: str) -> None:
     config = checked("dataset=facs", f"scheduler={name}", "trainer.max_epochs=20")
     assert [note for note in idle_options(config) if note.startswith("scheduler")] == []
 
 
+@pytest.mark.slow
 def test_another_name_keeps_rate_and_decay_and_nothing_that_is_adamws() -> None:
     for dataset in ("facs", "rafdb"):
         node = checked(f"dataset={dataset}", "optimizer.name=adan")["optimizer"]
@@ -56,6 +58,7 @@ def test_an_optimizer_s_own_arguments_need_no_plus_and_name_another_run() -> Non
     assert run_name(given) != run_name(other)
 
 
+@pytest.mark.slow
 def test_sam_goes_around_any_of_them() -> None:
     for name in ("lion", "muon", "adafactor", "ASGD"):
         checked(f"optimizer.name={name}", "optimizer.sam_rho=0.05")

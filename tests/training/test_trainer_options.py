@@ -186,6 +186,7 @@ def test_an_older_spelling_names_the_same_run_and_is_kept_under_lightning_s_name
     assert run_name(composed(f"{older}=2", f"{newer}=2")) == run_name(composed(f"{newer}=2"))
 
 
+@pytest.mark.slow
 def test_what_does_not_change_a_result_does_not_change_the_name_of_its_run() -> None:
     same = ("num_sanity_val_steps=2", "log_every_n_steps=1", "detect_anomaly=true", "deterministic=true")
     assert {run_name(composed(f"trainer.{option}")) for option in same} == {run_name(composed())}
@@ -203,6 +204,7 @@ def result(run: Path) -> dict[str, Any]:
     return dict(validate_result(json.loads((run / "result.json").read_text())))
 
 
+@pytest.mark.slow
 def test_older_spellings_train_and_sweep_as_ever(mfer: Mfer, tmp_path: Path) -> None:
     common = (*QUICK, "trainer.max_epochs=1", "paths.runs=sweeps", "name=s", "report=false")
     assert mfer("-m", *common, "trainer.accumulate=1,2", "trainer.clip=null") == 0
@@ -213,6 +215,7 @@ def test_older_spellings_train_and_sweep_as_ever(mfer: Mfer, tmp_path: Path) -> 
     assert all(c["gradient_clip_val"] is None and not {"clip", "accumulate"} & set(c) for c in configs)
 
 
+@pytest.mark.slow
 def test_a_configuration_of_an_earlier_version_is_an_experiment_file_of_this_one(mfer: Mfer, tmp_path: Path) -> None:
     folder = tmp_path / "mine" / "experiment"
     folder.mkdir(parents=True)
@@ -267,6 +270,7 @@ def test_a_training_of_steps_ends_validated_and_resumes_to_the_same_weights(
     assert rows(run) == found, "all steps are trained"
 
 
+@pytest.mark.slow
 def test_steps_that_the_epochs_do_not_reach_are_noted(mfer: Mfer, capsys: pytest.CaptureFixture) -> None:
     assert mfer(*QUICK, "trainer.max_epochs=1", "trainer.max_steps=100") == 0
     assert "trainer.max_steps=100 is not reached" in " ".join(capsys.readouterr().out.split())
@@ -319,6 +323,7 @@ def test_more_epochs_than_early_stopping_would_train_also_when_resumed(
     assert len(rows(run)) == 4
 
 
+@pytest.mark.slow
 def test_time_ends_a_run_which_is_validated_finished_and_says_so(
     mfer: Mfer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -358,6 +363,7 @@ def test_what_has_no_influence_on_the_weights_has_none(mfer: Mfer, tmp_path: Pat
     assert result(plain)["metrics"] == result(other)["metrics"]
 
 
+@pytest.mark.slow
 def test_clipping_by_value_and_accumulation_are_lightning_s(mfer: Mfer, tmp_path: Path) -> None:
     options = ("trainer.accumulate_grad_batches=2", "trainer.gradient_clip_algorithm=value")
     assert mfer(*QUICK, *options, "trainer.gradient_clip_val=1e-9", "optimizer=sgd") == 0

@@ -32,6 +32,7 @@ def parts(few_run: Path) -> tuple[FERModule, FaceDataModule]:  # noqa: F811
     return module, datamodule
 
 
+@pytest.mark.slow
 def test_a_run_s_figures_come_out_again_and_are_the_command_line_s(here: Path, few_run: Path) -> None:  # noqa: F811
     run = Run(few_run)
     found = evaluate(run, embedding_points=0, output="python")
@@ -71,6 +72,7 @@ def test_a_module_in_memory_is_evaluated_and_left_as_it_was(
     assert json.loads((here / "here" / RESULT).read_text())["metrics"] == written.metrics
 
 
+@pytest.mark.slow
 def test_a_loaded_model_is_evaluated_on_its_own_faces(few_run: Path, here: Path) -> None:  # noqa: F811
     for model in (Run(few_run).model, load_model(few_run)):
         assert evaluate(model).metrics == pytest.approx(Run(few_run).metrics, abs=1e-6)
@@ -83,6 +85,7 @@ def test_a_table_of_predictions_needs_no_model(few_run: Path, here: Path) -> Non
     assert "9 faces" in repr(found)
 
 
+@pytest.mark.slow
 def test_another_dataset_by_name_needs_no_verb_around_it(few_run: Path, here: Path) -> None:  # noqa: F811
     options = ["dataset.size=32", "dataset.test_size=5", "dataset.train_size=16", "dataset.val_size=8"]
     found = evaluate(Run(few_run).model, dataset_name="facs", dataset_options=options)

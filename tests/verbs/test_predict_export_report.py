@@ -53,6 +53,7 @@ def test_pictures_in_memory_leave_no_files(photos: Path, few_run: Path, here: Pa
         predict(pictures, model, "somewhere", aligned=True)
 
 
+@pytest.mark.slow
 def test_a_run_is_exported_and_reported_on(few_run: Path, here: Path) -> None:  # noqa: F811
     written = export(Run(few_run), output="model")
     assert {f.name for f in written.folder.iterdir()} >= {"model.safetensors", "config.json"}

@@ -6,6 +6,7 @@ import os
 import sys
 import warnings
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -36,6 +37,7 @@ def test_train_gives_the_run_of_the_command_line(here: Path, few_run: Path, caps
     assert "epoch   2/2" in capsys.readouterr().out, "the same words as on the command line"
 
 
+@pytest.mark.slow
 def test_the_caller_s_process_is_left_as_it_was(here: Path) -> None:
     (here / "mine").mkdir()
     (here / "mine" / "config.yaml").write_text("answer: 42\n")
@@ -71,9 +73,10 @@ def test_a_mistake_is_raised_and_ends_nothing(overrides: list[str], words: str, 
     assert not list((here / "runs").glob("*"))
 
 
-def test_one_text_is_no_list_of_overrides() -> None:
+@pytest.mark.parametrize("overrides", ["dataset=facs", None, 5])
+def test_what_is_no_list_of_overrides_is_refused(overrides: Any) -> None:
     with pytest.raises(ValueError, match="Expected argument `overrides` to be a list of texts"):
-        train("dataset=facs")
+        train(overrides)
 
 
 @pytest.mark.slow

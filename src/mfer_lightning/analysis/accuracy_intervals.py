@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mfer_lightning.evaluation.intervals import wilson
+from mfer_lightning.evaluation.share_interval import share_interval
 
 Right = NDArray[np.bool_]
 
@@ -17,14 +17,15 @@ Right = NDArray[np.bool_]
 RESAMPLES = 2000
 
 
-def point(right: Right, label: NDArray[np.int64]) -> dict[str, Any]:
-    """Compute accuracy with its 95% Wilson interval, and mean-class accuracy over the classes that are present.
+def point(right: Right, label: NDArray[np.int64], groups: NDArray[np.integer] | None = None) -> dict[str, Any]:
+    """Compute accuracy with its 95% interval, and mean-class accuracy over the classes that are present.
 
     Args:
         right: (N,) whether each face was predicted rightly; at least one.
         label: (N,) its class.
+        groups: (N,) photo or person of each, see :func:`mfer_lightning.evaluation.share_interval.share_interval`.
     """
-    low, high = wilson(int(right.sum()), len(right))
+    low, high = share_interval(right, label, groups)
     recalls = [float(right[label == k].mean()) for k in np.unique(label)]
     return {
         "n": len(right),

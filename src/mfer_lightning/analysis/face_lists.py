@@ -193,7 +193,11 @@ def match_lists(
 
 
 def list_figures(
-    lists: Sequence[FaceList], rows: NDArray[np.int64], right: Right, label: NDArray[np.int64]
+    lists: Sequence[FaceList],
+    rows: NDArray[np.int64],
+    right: Right,
+    label: NDArray[np.int64],
+    groups: NDArray[np.int64] | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Compute the accuracy on the faces of each list, and on all others.
 
@@ -202,11 +206,16 @@ def list_figures(
         rows: (N,) rows of the index that were measured.
         right: (N,) whether each was predicted rightly.
         label: (N,) its class.
+        groups: (N,) photo or person of each, or None.
 
     Returns:
         Name of a list -> plain numbers: what matched, ``said`` in words, and the points ``subset`` and ``rest`` (None
         without a rest).
     """
+
+    def measured(faces: NDArray[np.bool_]) -> dict[str, Any]:
+        return point(right[faces], label[faces], None if groups is None else groups[faces])
+
     figures: dict[str, dict[str, Any]] = {}
     for found in lists:
         inside = np.isin(rows, found.rows)
@@ -216,23 +225,27 @@ def list_figures(
             "elsewhere": len(found.elsewhere),
             "unknown": len(found.unknown),
             "said": found.describe(),
-            "subset": point(right[inside], label[inside]),
-            "rest": point(right[~inside], label[~inside]) if not inside.all() else None,
+            "subset": measured(inside),
+            "rest": None if inside.all() else measured(~inside),
         }
     return figures
 
 
-def measure_lists(lists: Sequence[FaceList], table: Predictions, result: dict[str, Any]) -> None:
+def measure_lists(
+    lists: Sequence[FaceList], table: Predictions, result: dict[str, Any], groups: NDArray[np.int64] | None = None
+) -> None:
     """Add the accuracy on lists of faces and on their rests to an evaluation; nothing without lists.
 
     Args:
         lists: matched with the labelled faces of the table, by its ``index``.
         table: the predictions; faces without a label take no part.
         result: gets ``lists``, and in ``notes`` a sentence a list: what matched and what did not.
+        groups: (N,) photo or person of each face of the table, or None.
     """
     if lists:
-        known = table.select(table.label >= 0)
-        result["lists"] = list_figures(lists, known.index, known.pred == known.label, known.label)
+        labelled = table.label >= 0
+        known, shared = table.select(labelled), None if groups is None else groups[labelled]
+        result["lists"] = list_figures(lists, known.index, known.pred == known.label, known.label, shared)
         result["notes"] += [figures["said"] for figures in result["lists"].values()]
 
 

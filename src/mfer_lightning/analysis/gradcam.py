@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from mfer_lightning.errors import UserError, expect_choice
 from mfer_lightning.inference.model import FERModel
+from mfer_lightning.nn.backbones.attended import TokenMap
 
 #: Our names -> the package's classes.
 METHODS = {"gradcam": "GradCAM", "hirescam": "HiResCAM", "layercam": "LayerCAM"}
@@ -54,7 +55,7 @@ def explain(
 
     Raises:
         ValueError: for arguments outside their range.
-        UserError: where the package grad-cam is missing, or the backbone keeps no maps (plain transformers).
+        UserError: where the package grad-cam is missing, or timm lists no stages for the backbone.
     """
     if faces.dim() != 4 or faces.dtype != torch.uint8:
         raise ValueError(
@@ -84,7 +85,7 @@ def activation_maps(
     network: nn.Module,
     pixels: Tensor,
     layer: nn.Module,
-    layout: str = "NCHW",
+    layout: str | TokenMap = "NCHW",
     classes: Sequence[int] | None = None,
     method: str = "gradcam",
 ) -> NDArray[np.float32]:
@@ -94,7 +95,7 @@ def activation_maps(
         network: in evaluation mode; maps (B,3,H,W) to a dict with ``logits`` (B,K).
         pixels: normalised (B,3,H,W).
         layer: the module whose output is explained.
-        layout: of that output, ``"NCHW"`` or ``"NHWC"``.
+        layout: of that output, ``"NCHW"``, ``"NHWC"``, or how its tokens make a map.
         classes: (B,); None: the predicted ones.
         method: a name of :data:`METHODS`.
 
@@ -102,7 +103,11 @@ def activation_maps(
         float32 (B,H,W) within 0..1, of the input's size.
     """
     library, target = require_package()
-    channels_first = (lambda output: output.permute(0, 3, 1, 2)) if layout == "NHWC" else None
+    channels_first: Callable[[Tensor], Tensor] | None = None
+    if isinstance(layout, TokenMap):
+        channels_first = lambda output: layout(output).permute(0, 3, 1, 2)  # noqa: E731
+    elif layout == "NHWC":
+        channels_first = lambda output: output.permute(0, 3, 1, 2)  # noqa: E731
     with torch.inference_mode(False), torch.enable_grad(), torch.autocast(pixels.device.type, enabled=False):
         pixels = pixels.clone()  # one made under inference mode could not be differentiated
         # The gradient is asked of the input, since the weights of a loaded model are frozen.
@@ -113,8 +118,8 @@ def activation_maps(
     return found
 
 
-def target_layer(model: FERModel, stage: int) -> tuple[nn.Module, str]:
-    """Find the module that ends a stage, attention included, and the layout of its map.
+def target_layer(model: FERModel, stage: int) -> tuple[nn.Module, str | TokenMap]:
+    """Find the module that ends a stage, attention included, and the layout of its map, or how its tokens make one.
 
     Args:
         model: the model.
@@ -122,7 +127,8 @@ def target_layer(model: FERModel, stage: int) -> tuple[nn.Module, str]:
     """
     backbone = model.network.backbone
     found = backbone.stages[stage - 1]
-    return backbone.model.get_submodule(found.module), found.layout
+    layout = TokenMap(found.prefix, found.order).to(model.device) if found.layout == "tokens" else found.layout
+    return backbone.model.get_submodule(found.module), layout
 
 
 def stage_of(model: FERModel, faces: Tensor, stage: int | None = None) -> int:
@@ -140,11 +146,13 @@ def stage_of(model: FERModel, faces: Tensor, stage: int | None = None) -> int:
     stages = model.network.backbone.stages
     if not stages:
         raise UserError(
-            "Grad-CAM needs maps, and this backbone keeps none: timm lists no stages of decreasing resolution for it "
-            "(a plain transformer keeps tokens). Use a hierarchical backbone (convnext, resnet, swin, ...)."
+            "Grad-CAM needs maps, and timm lists no stages for this backbone: use another one (convnext, resnet, swin, "
+            "vit, ...)."
         )
     side = int(model.preprocess.size or min(faces.shape[-2:]))
-    number = default_stage([s.reduction for s in stages], side) if stage is None else stage
+    # With the class token as the feature, the positions after the last block have no gradient.
+    usual = stages[:-1] if getattr(model.network.backbone, "pool", "avg") == "token" else stages
+    number = default_stage([s.reduction for s in usual], side) if stage is None else stage
     if not 1 <= number <= len(stages):
         raise ValueError(f"Expected argument `stage` within [1, {len(stages)}], but got {stage}.")
     return number
@@ -152,6 +160,8 @@ def stage_of(model: FERModel, faces: Tensor, stage: int | None = None) -> int:
 
 def default_stage(reductions: Sequence[int], side: int) -> int:
     """Choose the deepest stage whose map has at least 4 positions a side, from 1; the last on faces of usual size.
+
+    A plain transformer has the same number of positions everywhere: the last.
 
     Args:
         reductions: image side divided by map side, of each stage.
@@ -161,6 +171,8 @@ def default_stage(reductions: Sequence[int], side: int) -> int:
         >>> default_stage([4, 8, 16, 32], 224), default_stage([4, 8, 16, 32], 64), default_stage([4, 8, 16, 32], 8)
         (4, 3, 1)
     """
+    if len(set(reductions)) == 1:
+        return len(reductions)
     return max((n for n, r in enumerate(reductions, 1) if side / r >= LEAST_SIDE), default=1)
 
 

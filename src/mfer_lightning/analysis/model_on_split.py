@@ -65,6 +65,12 @@ class ModelOnSplit:
         return self.match.to_common[self.datamodule.splits[self.split].label[self.positions]]
 
     @property
+    def groups(self) -> NDArray[np.int64] | None:
+        """(N,) photo or person of each face; None where the dataset has no groups."""
+        group = self.datamodule.index.group
+        return None if group is None else group[self.rows]
+
+    @property
     def protocol(self) -> str:
         """The protocol's name, marked where classes are left out."""
         return f"{self.datamodule.protocol.name}{self.match.mark}"
@@ -72,11 +78,12 @@ class ModelOnSplit:
     def describe(self) -> dict[str, Any]:
         """Return the entries of a result that describe the faces: dataset, protocol, split, evaluation set."""
         usual = self.datamodule.protocol.describe(self.split)
+        options = " ".join(word for word in self.options.split() if not word.startswith("fold="))  # said already
         return {
             "dataset": self.dataset.get("name", self.datamodule.dataset),
             "protocol": self.protocol,
             "split": self.split,
-            "evaluation_set": f"{usual}, with {self.options}" if self.options else usual,
+            "evaluation_set": f"{usual}, with {options}" if options else usual,
         }
 
     def describe_model(self) -> dict[str, Any]:
@@ -128,8 +135,13 @@ class ModelOnSplit:
             return []
         if self.split == "train":
             return ["the model was trained on these faces: this is no figure of how it does on others"]
-        if protocol.name == trained_on and self.split == "val":
+        if protocol.name == trained_on and self.split == "val" and not protocol.cuts_partition:
             return []  # held out from training, and known to be the split of the selection
+        if origin.cuts_partition:
+            trained = (stored_config(self.model.metadata) or {}).get("dataset") or {}
+            origin = origin.at_fold(trained.get("fold"))
+            if (origin.name, origin.fold) == (protocol.name, protocol.fold):
+                return []
         index = self.datamodule.index
         partitions = set(np.unique(index.partition[self.datamodule.splits[self.split].rows]).tolist())
         notes = []

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mfer_lightning.analysis.evaluated import Evaluated
 from mfer_lightning.analysis.face_lists import match_lists, measure_lists
@@ -16,9 +17,10 @@ from mfer_lightning.errors import UserError
 from mfer_lightning.evaluation.metrics import evaluate
 from mfer_lightning.evaluation.predictions import Predictions
 from mfer_lightning.evaluation.predictions_csv import table_name
+from mfer_lightning.evaluation.runs import RESULT, read_result
 from mfer_lightning.evaluation.uncertainty import annotator_figures, metric_intervals
 from mfer_lightning.figures.split_figures import draw_figures
-from mfer_lightning.files import write_json
+from mfer_lightning.files import sha256_of, write_json
 from mfer_lightning.inference.match_classes import ClassMatch, match_classes
 from mfer_lightning.reporting.terminal.results import print_evaluation
 
@@ -49,18 +51,19 @@ def evaluate_predictions(
     path = Path(predictions).expanduser()
     table = Predictions.from_csv(path)
     match = match_classes(table.class_names, table.class_names, drop)
-    names, paths = table.class_names, table.path.tolist()
+    names, paths, groups = table.class_names, table.path.tolist(), _groups_beside(path, table.index)
     table = _view(replace(table, index=np.arange(len(table))), match)  # rows of this table
     if not (table.label >= 0).any():
         left = f" once {', '.join(match.dropped)} is left out" if match.dropped else ""
         raise UserError(f"{path}: no face has a label{left}, so there is nothing to measure.")
+    groups = None if groups is None else groups[table.index]
     matched = match_lists(lists or {}, paths, table.index[table.label >= 0], among="the table")
     found: dict[str, Any] = {
         **evaluate(table),
-        "intervals": metric_intervals(table),
+        "intervals": (None if match.dropped else _intervals_of_its_run(path)) or metric_intervals(table, groups),
         "annotators": annotator_figures(table),
     }
-    measure_lists(matched, table, found)
+    measure_lists(matched, table, found, groups)
     if calibrate:
         found["calibration"] = calibration(_view(val_beside(path, names), match), table)
     name = table_name(path)
@@ -71,6 +74,32 @@ def evaluate_predictions(
     write_json(folder / "evaluation.json", result)
     print_evaluation(found, f"{path}{' without ' + ', '.join(match.dropped) if match.dropped else ''}", folder)
     return Evaluated(result, folder, table)
+
+
+def _groups_beside(path: Path, index: NDArray[np.int64]) -> NDArray[np.int64] | None:
+    """Read which faces of a table share a photo or a person from the features beside it; None where they do not say."""
+    features = path.with_name(f"{table_name(path).replace('predictions_', 'features_', 1)}.npz")
+    try:
+        with np.load(features, allow_pickle=False) as stored:
+            group = stored["group"].astype(np.int64)
+            same = np.array_equal(stored["index"], index)
+    except (OSError, ValueError, KeyError, EOFError):
+        return None
+    return group if same and group.shape == index.shape else None
+
+
+def _intervals_of_its_run(path: Path) -> dict[str, Any] | None:
+    """Return the intervals of the result beside a table that was made of this very table; None where there is none.
+
+    So the figure is the run's own also where it does not say which faces share a photo or a person.
+    """
+    try:
+        result = read_result(path.with_name(RESULT))
+    except ValueError:
+        return None
+    name = f"predictions_{result['split']}.csv"
+    made_of_it = path.name == name and path.is_file() and result.get("files", {}).get(name) == sha256_of(path)
+    return dict(result["intervals"]) if made_of_it and "intervals" in result else None
 
 
 def _view(table: Predictions, match: ClassMatch) -> Predictions:

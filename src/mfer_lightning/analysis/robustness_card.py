@@ -95,9 +95,10 @@ def measure_robustness(
 
     Returns:
         Plain numbers, dicts and lists: ``suite_version``, ``clean``, ``curves``, ``summary``, ``flip``, ``batch``,
-        ``lists``. Accuracies have 95% Wilson intervals, drops those of Agresti and Min, means a bootstrap's.
+        ``lists``. Accuracies have 95% intervals as those of a result, drops those of Agresti and Min, means a
+        bootstrap's over faces.
     """
-    label = passes.subject.label
+    label, groups = passes.subject.label, passes.subject.groups
     clean = passes.logits("clean").argmax(axis=1) == label
     rights: dict[Condition, Right] = {}
     curves: dict[str, Any] = {}
@@ -106,17 +107,17 @@ def measure_robustness(
         right = rights[condition] = passes.logits(condition.name, change).argmax(axis=1) == label
         curve = curves.setdefault(condition.kind, {"group": condition.group, "unit": condition.unit, "points": []})
         lost, low, high = drop(clean, right)
-        figures = {**point(right, label), "drop": lost, "drop_low": low, "drop_high": high}
+        figures = {**point(right, label, groups), "drop": lost, "drop_low": low, "drop_high": high}
         curve["points"].append({"severity": condition.severity, "amount": condition.amount, **figures})
     return {
         "suite_version": VERSION,
         "n": len(label),
-        "clean": point(clean, label),
+        "clean": point(clean, label, groups),
         "curves": curves,
         "summary": _summary(clean, rights, seed),
         "flip": flip_consistency(passes),
         "batch": batch_invariance(passes, seed) if check_batches else None,
-        "lists": list_figures(lists, passes.subject.rows, clean, label),
+        "lists": list_figures(lists, passes.subject.rows, clean, label, groups),
     }
 
 

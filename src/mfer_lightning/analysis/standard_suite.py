@@ -19,6 +19,7 @@ from mfer_lightning.evaluation.metrics import evaluate
 from mfer_lightning.evaluation.predictions import Predictions
 from mfer_lightning.evaluation.schema import SCHEMA_VERSION, validate_result
 from mfer_lightning.evaluation.uncertainty import annotator_figures, metric_intervals
+from mfer_lightning.figures.plane import plane_of
 from mfer_lightning.figures.split_figures import draw_figures
 from mfer_lightning.files import digests, write_json
 from mfer_lightning.inference.predict_split import (
@@ -65,7 +66,8 @@ def evaluate_model(
     seconds = time.perf_counter() - started
     table, kept = tabulate(subject.datamodule, split, outputs, subject.match)
     result = _result(subject, table, seconds)
-    measure_lists(matched, table, result)
+    groups = groups_of(subject.datamodule, table)
+    measure_lists(matched, table, result, groups)
     if calibrate:
         result["calibration"] = calibration(_validation_table(subject, quiet=folder is None), table)
     validate_result(result)
@@ -75,7 +77,9 @@ def evaluate_model(
     table.to_csv(folder / f"predictions_{split}.csv")
     rows = outputs.index[kept]
     attributes = {name: values[rows] for name, values in index.attributes.items()}
-    write_features(folder / f"features_{split}.npz", rows, outputs.feature[kept], table.label, attributes)
+    feature = outputs.feature[kept]
+    plane = plane_of(feature, table.label, embedding_points, result["seed"])
+    write_features(folder / f"features_{split}.npz", rows, feature, table.label, attributes, plane, groups)
     draw_figures(folder, result, table, embedding_points)
     result["files"] = digests(folder, [f"predictions_{split}.csv"])
     write_json(folder / "result.json", result)
@@ -105,6 +109,7 @@ def _result(subject: ModelOnSplit, table: Predictions, seconds: float) -> dict[s
         **evaluation,
         "intervals": metric_intervals(table, groups_of(datamodule, table)),
         "annotators": annotator_figures(table),
+        **datamodule.fold_entry(),
         "notes": [*subject.remarks(), *evaluation["notes"], *datamodule.notes],
         "selection": {
             "rule": origin.selection if origin else "as the checkpoint was made",

@@ -11,7 +11,7 @@ from torchvision import datasets, transforms
 
 from mfer_lightning.benchmark.device import Device
 from mfer_lightning.benchmark.timing import interleaved, rates, speedup
-from mfer_lightning.data.datasets import FolderDataModule
+from mfer_lightning.data.datasets.folder import FolderDataModule
 from mfer_lightning.data.facs.generator import FacsGenerator
 from mfer_lightning.emotions import EMOTIONS
 from mfer_lightning.nn import Preprocess

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -18,6 +19,7 @@ from mfer_lightning.inference.load import in_bfloat16
 from mfer_lightning.inference.model import FERModel
 from mfer_lightning.nn import MFER, Preprocess
 from mfer_lightning.nn.cost import count_gflops
+from mfer_lightning.nn.regions import compile_blocks
 
 _NAMES = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear")
 
@@ -41,7 +43,7 @@ def measure_training(work: Work, repeats: int, ceiling: Mapping[str, float]) -> 
     networks = {"ours": ours}
     if work.compile:
         networks["ours_compiled"] = copy.deepcopy(ours)
-        networks["ours_compiled"].compile()
+        compile_blocks(networks["ours_compiled"])
     for name, network in networks.items():
         works[name] = partial(our_step(network, work), pixels, target)
     return compare(works, repeats, 3 * 2 * count_gflops(ours, work.size) * work.batch, work, ceiling)
@@ -76,7 +78,7 @@ def measure_inference(work: Work, repeats: int, ceiling: Mapping[str, float]) ->
             in_bfloat16(model)
         differences["bfloat16"] = _difference(models["ours"](image)["logits"], wanted)
     if work.compile:
-        models["ours_compiled"].network.compile()
+        compile_blocks(models["ours_compiled"].network)
     works = _baselines(work, torch.no_grad()(lambda: naive(pixels)))
     works |= {name: partial(model, image) for name, model in models.items()}
     return {**compare(works, repeats, operations, work, ceiling), "relative_difference_of_logits": differences}
@@ -111,13 +113,19 @@ def compare(
     Returns:
         Seconds, faces and operations a second and share of the ceiling by variant; ``ratio``, how many times quicker
         ours is than the first baseline, and ``ratios`` to each of several. On the CPU shares and ratio in processor
-        time, too. Variants that do not fit the device's memory are named by ``out_of_memory`` and are in no table.
+        time, too. With ``compile`` the seconds of each variant's first call, in which compilation happens. Variants
+        that do not fit the device's memory are named by ``out_of_memory`` and are in no table.
 
     Raises:
         UserError: where ours does not fit.
     """
     device = work.where
-    fitting = {name: call for name, call in works.items() if _fits(call, work)}
+    fitting, first_call = {}, {}
+    for name, call in works.items():
+        began = time.perf_counter()
+        if _fits(call, work):
+            fitting[name] = call
+            first_call[name] = round(time.perf_counter() - began, 2)
     if "ours" not in fitting:
         raise UserError(f"batch={work.batch}: the device's memory does not hold a step. Use a smaller batch.")
     samples = interleaved(fitting, repeats, device.calls, device.synchronise)
@@ -151,6 +159,8 @@ def compare(
     if device.is_cpu:
         table["processor_seconds"] = {name: round(seconds.cpu, 3) for name, seconds in taken.items()}
         table["share_of_gemm_ceiling_of_a_core"] = share("cpu", "_core")
+    if work.compile:
+        table["seconds_of_first_call"] = first_call
     if len(fitting) < len(works):
         table["out_of_memory"] = [name for name in works if name not in fitting]
     return table

@@ -26,7 +26,7 @@ class NaiveAttention(nn.Module):
         self.key = nn.Sequential(nn.Linear(width, width // 8), nn.GELU(), nn.Linear(width // 8, width))
         self.value = nn.Linear(width, width)
         self.attn = nn.Conv2d(width, width, kernel_size, padding=kernel_size // 2)
-        self.norm = nn.LayerNorm(width, eps=1e-6)
+        self.norm = nn.LayerNorm(width)
 
     def forward(self, x: Tensor) -> Tensor:
         """Weigh the positions of a map."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +18,7 @@ from lightning.pytorch.callbacks import Callback
 
 from mfer_lightning.callbacks.atomic_io import write_checkpoint
 from mfer_lightning.files import atomic_path
+from mfer_lightning.termination import TERMINATED, receive, say
 
 #: Seconds that a step may take to its end before the state is saved in the middle of it.
 PATIENCE = 5.0
@@ -50,6 +50,7 @@ class Interruption(Callback):
         self.received: int | None = None
         self._trainer: L.Trainer | None = None
         self._training = False
+        self._stepped = False
 
     def listen(self) -> None:
         """Handle the signals from now on. Only a process's main thread can; elsewhere nothing is done."""
@@ -70,9 +71,12 @@ class Interruption(Callback):
 
     def on_train_batch_end(self, *_: Any, **__: Any) -> None:
         """Exit if the signal has arrived."""
+        self._stepped = True
         self._leave_if_asked()
 
-    on_validation_batch_end = on_train_batch_end
+    def on_validation_batch_end(self, *_: Any, **__: Any) -> None:
+        """Exit if the signal has arrived."""
+        self._leave_if_asked()
 
     def on_train_end(self, *_: Any) -> None:
         """Exit if the signal has arrived; the checkpoints for what follows are written."""
@@ -80,50 +84,66 @@ class Interruption(Callback):
         self._training = False
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
-        """End as the signal asked where a further rank fails only because the first one has left its collective."""
-        if self.received is not None and not trainer.is_global_zero:
-            os._exit(128 + signal.SIGTERM)
+        """End as the signal asked where something fails only because another process has had the signal as well."""
+        if self.received is None:
+            return
+        if not trainer.is_global_zero:
+            os._exit(TERMINATED)
+        if self._training and not isinstance(exception, SystemExit):
+            self._save()
 
     def _on_signal(self, signum: int, frame: FrameType | None) -> None:
         if os.getpid() != self._process:
             return  # a process that was forked since has inherited the handler; SLURM sends the signal to it as well
         self.received = signum
+        receive()
         if not self._training:
             self._say("")
             self._end()
-        signal.signal(signal.SIGALRM, self._on_alarm)
         first = self._trainer is None or self._trainer.is_global_zero
+        signal.signal(signal.SIGALRM, self._on_alarm)
         signal.setitimer(signal.ITIMER_REAL, PATIENCE if first else 2 * PATIENCE)
+        if first and not self._stepped:  # a compiler may take minutes, and there is nothing to save
+            self._leave_if_asked()
 
     def _on_alarm(self, signum: int, frame: FrameType | None) -> None:
         if self._trainer is not None and not self._trainer.is_global_zero:
-            os._exit(128 + signal.SIGTERM)  # the first rank is gone, and a collective may be waiting for it
+            os._exit(TERMINATED)  # the first rank is gone, and a collective may be waiting for it
         self._leave_if_asked()
 
     def _leave_if_asked(self) -> None:
         if self.received is None or self._trainer is None or not self._trainer.is_global_zero:
             return
+        if self._training:
+            self._save()
+        signal.setitimer(signal.ITIMER_REAL, PATIENCE)  # again, where the exception is lost in somebody's destructor
+        self._end()
+
+    def _save(self) -> None:
+        """Write the state, where there is a step to save, and say so."""
         signal.setitimer(signal.ITIMER_REAL, 0)
         self._training = False  # a second signal ends at once
-        # No worker is needed any more: torch's handler would raise where one dies, in the middle of the file.
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        if self._trainer is None or not self._stepped:
+            self._say("")
+            return
         checkpoint = self._trainer._checkpoint_connector.dump_checkpoint(weights_only=False)
         with atomic_path(self.path) as path:
             write_checkpoint(checkpoint, path)
         self._say(f" The state is in {self.path};")
-        self._end()
 
     def _say(self, where: str) -> None:
         if self._trainer is None or self._trainer.is_global_zero:
             words = f"Stopped by {signal.Signals(self.received or signal.SIGTERM).name}.{where} "
             if self.received == signal.SIGUSR1 and self.requeue is not None and self.requeue():
                 words += "the job is in the queue again, and goes on from the last whole epoch."
+            elif self._trainer is not None and self._trainer.current_epoch == 0:
+                words += "the same command begins again: there is no whole epoch yet."
             else:
                 words += "the same command goes on from the last whole epoch."
-            print(words.replace(". the", ". The"), file=sys.stderr, flush=True)
+            say(words.replace(". the", ". The"))
 
     def _end(self) -> None:
         launcher = None if self._trainer is None else self._trainer.strategy.launcher
         if launcher is not None:
             launcher.kill(signal.SIGKILL)  # the ranks that this process started
-        raise SystemExit(128 + signal.SIGTERM)
+        raise SystemExit(TERMINATED)

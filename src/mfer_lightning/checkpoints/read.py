@@ -26,7 +26,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     Raises:
         UserError: where the file is missing, damaged, unsafe or from another program.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     if not path.is_file():
         raise UserError(f"No checkpoint at {path}. A run keeps them in <run>/checkpoints/: best.ckpt and last.ckpt.")
     check_archive(path)

@@ -11,10 +11,12 @@ import torch
 from torch import Tensor
 
 from mfer_lightning.checkpoints import file_checks
+from mfer_lightning.config.former_values import with_former_attention
 from mfer_lightning.config.instantiate import LIBRARIES, locate
 from mfer_lightning.config.plugins import missing_plugins
 from mfer_lightning.errors import UserError
 from mfer_lightning.nn import MFER, Preprocess
+from mfer_lightning.nn.adapter import merge_adapter
 from mfer_lightning.views import Views
 
 #: Entries that a checkpoint or an export must have.
@@ -57,17 +59,22 @@ def build_network(description: Mapping[str, Any], weights: Mapping[str, Tensor],
 
     Args:
         description: has passed :func:`check_description`.
-        weights: name in the network -> tensor; exactly the network's.
+        weights: name in the network -> tensor; exactly the network's, or those of the same network with an adapter,
+            which is merged.
         source: the file, for messages.
 
     Raises:
         UserError: where they do not fit together.
     """
     file_checks.check_weights(weights, source)
+    weights = merge_adapter(weights)
     names, config = description["class_names"], description["network"]
     if not isinstance(config, Mapping) or config.get("num_classes") != len(names):
         raise UserError(f"{source} does not describe a model: {len(names)} class names, network {config!r}.")
+    config = with_former_attention(config)  # stored before these options, it was trained with their former values
     file_checks.check_numbers(config, source)
+    if "image_size" not in config and isinstance(description["preprocess"], Mapping):  # of an earlier version
+        config = {**config, "image_size": description["preprocess"].get("size")}
     with _explained(description, source):
         with torch.device("meta"), file_checks.parts_at_most(len(weights), source):
             network = MFER(**config)
@@ -91,6 +98,26 @@ def build_preprocess(description: Mapping[str, Any], source: Path) -> Preprocess
     with _explained(description, source):
         # Checkpoints from before `grey` was stored do not say that FERPlus is grey.
         return Preprocess.from_config({"grey": description.get("dataset") == "ferplus", **description["preprocess"]})
+
+
+def unlike_attention(description: Mapping[str, Any], network: object) -> str | None:
+    """Say where the attention of a checkpoint differs from a network's in options that no tensor's shape shows.
+
+    Args:
+        description: the ``mfer`` entry of a checkpoint.
+        network: that is to take its weights.
+
+    Returns:
+        E.g. ``"norm_eps 1e-06 (here 1e-05)"``; None where they agree, or where one of them has no attention of ours.
+    """
+    parts = (description.get("network"), getattr(network, "config", None))
+    stored, own = (
+        with_former_attention(part).get("attention") if isinstance(part, Mapping) else None for part in parts
+    )
+    if not isinstance(stored, Mapping) or not isinstance(own, Mapping):
+        return None
+    shared = [name for name in ("norm_eps", "norm_order", "residual") if name in stored and name in own]
+    return ", ".join(f"{n} {stored[n]} (here {own[n]})" for n in shared if stored[n] != own[n]) or None
 
 
 def network_weights(state_dict: Mapping[str, Any]) -> dict[str, Any]:

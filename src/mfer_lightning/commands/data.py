@@ -108,7 +108,7 @@ def _draw_preview(datamodule: Any, train: Mapping[str, Any], faces: int, path: P
 
     name = train["augment"].get("name") or train["augment"].get("_target_")
     changed = " (changed)" if first_form(train["augment"]).keys() > {"name"} else ""
-    title = f"augment={name}{changed}, seed={train['seed']}: as read, then epochs 0 to {EPOCHS - 1}"
+    title = f"augment={name}{changed}, seed={train['seed']}: as read, then epochs 1 to {EPOCHS}"
     plot_contact_sheet(augment_rows(datamodule, faces), path, title)
 
 

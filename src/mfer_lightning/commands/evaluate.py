@@ -10,6 +10,7 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from mfer_lightning.config.compose import run_verb
+from mfer_lightning.config.path_options import quote_paths
 from mfer_lightning.errors import UserError
 
 
@@ -70,6 +71,7 @@ def each_combination(options: Sequence[str], several: bool) -> list[list[str]]:
         [['dataset.occlusion=0', 'dataset.protocol=native'], ['dataset.occlusion=1', 'dataset.protocol=native']]
     """
     values = []
+    options = quote_paths(options, several)
     for option, override in zip(options, OverridesParser.create().parse_overrides(list(options)), strict=True):
         if not override.is_sweep_override():
             values.append([option])

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from mfer_lightning.config.compose import run_verb
-from mfer_lightning.config.path_quoting import quote_paths
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -18,7 +17,7 @@ def main(arguments: Sequence[str]) -> int:
     Returns:
         Exit code: 0 wherever the source exists, whatever its photos hold; what could not be read is reported.
     """
-    return run_verb("predict", _predict, quote_paths(arguments, ("source", "checkpoint", "output")))
+    return run_verb("predict", _predict, arguments)
 
 
 def _predict(config: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mfer_lightning.config.compose import run_verb
+from mfer_lightning.config.path_quoting import quoted
 from mfer_lightning.errors import UserError
 
 
@@ -23,25 +24,19 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def overrides(arguments: Sequence[str]) -> list[str]:
-    """Write folders on the command line as ``runs=[...]``, and quote what Hydra would take apart.
+    """Write folders on the command line as ``runs=[...]``.
 
     Example:
-        >>> overrides(["runs/a", "metric=accuracy", "baseline=loss=ce,attention=none"])
-        ["runs=['runs/a']", 'metric=accuracy', "baseline='loss=ce,attention=none'"]
+        >>> overrides(["runs/a", "metric=accuracy"])
+        ["runs=['runs/a']", 'metric=accuracy']
     """
     folders = [a for a in arguments if not a.startswith("-") and ("=" not in a or Path(a).expanduser().exists())]
-    rest = []
-    for word in arguments:
-        key, equals, value = word.partition("=")
-        if word in folders:
-            continue
-        takes_text = key in ("baseline", "title", "output", "keep", "contrasts") and value and value[0] not in "'\"[{$"
-        rest.append(f"{key}={_quoted(value)}" if equals and takes_text and value != "null" else word)
+    rest = [word for word in arguments if word not in folders]
     if not folders:
         return rest
     if any(word.startswith("runs=") for word in rest):
         raise UserError("Name the folders either one by one or as runs=[...], not both.")
-    return [f"runs=[{','.join(map(_quoted, folders))}]", *rest]
+    return [f"runs=[{','.join(map(quoted, folders))}]", *rest]
 
 
 def _report(config: dict[str, Any]) -> int:
@@ -49,9 +44,3 @@ def _report(config: dict[str, Any]) -> int:
 
     report(**config)
     return 0
-
-
-def _quoted(value: str) -> str:
-    """Quote text for Hydra's grammar."""
-    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mfer_lightning.sweeps.launch import launch
+from mfer_lightning.termination import one_line_on_sigterm
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -21,11 +22,12 @@ def main(arguments: Sequence[str]) -> int:
     Returns:
         Exit code: 0, or 1 where a job of a sweep failed.
     """
-    code, sweep = launch("train", _train, arguments)
-    if sweep is not None:
-        from mfer_lightning.reporting.sweep_end import end_sweep
+    with one_line_on_sigterm(leave=True):
+        code, sweep = launch("train", _train, arguments)
+        if sweep is not None:
+            from mfer_lightning.reporting.sweep_end import end_sweep
 
-        end_sweep(sweep, arguments)
+            end_sweep(sweep, arguments)
     return code
 
 

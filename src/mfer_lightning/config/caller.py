@@ -32,6 +32,18 @@ def own_hydra() -> Iterator[None]:
         instances.update(callers)
 
 
+def is_given(option: str) -> bool:
+    """Whether the command line under way gives an option itself, so that its value is no default of ours.
+
+    Args:
+        option: dotted name.
+    """
+    if not HydraConfig.initialized():
+        return False
+    given = HydraConfig.get().overrides  # a search keeps the options that it does not vary among Hydra's own
+    return any(override.lstrip("+").startswith(f"{option}=") for override in (*given.task, *given.hydra))
+
+
 @contextmanager
 def composing() -> Iterator[None]:
     """Let a block compose our configurations: within a verb that Hydra has started as they are, else with a new Hydra.

@@ -40,14 +40,13 @@ complete -o nospace -o default -F _mfer mfer""",
         """_mfer() {
     local -a found
     found=(${(f)"$(COMP_LINE="${(j: :)words[1,CURRENT]}" mfer -sc query=zsh 2>/dev/null)"})
-    compadd -Q -S '' -- $found
+    compadd -S '' -- $found
 }
 compdef _mfer mfer""",
         "compdef -d mfer; unfunction _mfer",
     ),
     "fish": (
-        "complete -c mfer -f -a "
-        "'(env COMP_LINE=(commandline -cp | string collect -N) mfer -sc query=fish 2>/dev/null)'",
+        "complete -c mfer -f -a '(env COMP_LINE=(commandline -cp | string collect) mfer -sc query=fish 2>/dev/null)'",
         "complete -c mfer -e",
     ),
 }
@@ -70,7 +69,9 @@ def shell_completion(arguments: Sequence[str], verbs: Sequence[str]) -> str:
     for what in ("install", "uninstall", "query"):
         if asked.get(what) in SHELLS:
             if what == "query":
-                return "\n".join(candidates(os.environ.get("COMP_LINE", ""), verbs))
+                found = candidates(os.environ.get("COMP_LINE", ""), verbs)
+                # Bash inserts a word as it is; the other shells quote it themselves.
+                return "\n".join(_quoted(word) for word in found) if asked[what] == "bash" else "\n".join(found)
             return SHELLS[asked[what]][what == "uninstall"]
     raise UserError(
         'Completion is installed with eval "$(mfer -sc install=bash)", or install=zsh; in fish with '
@@ -141,6 +142,11 @@ def _values(last: str, verb: str, options: Mapping[str, Option]) -> list[str]:
         legal = [default]
     found = [value for value in legal if value.startswith(begun)]
     return [f"{before}{value}" for value in found or _files(begun)]
+
+
+def _quoted(word: str) -> str:
+    """Put a backslash before what a shell would act upon, e.g. ``$`` in the name of a file."""
+    return re.sub(r"([^\w@%+=:,./\[\]~-])", r"\\\1", word)
 
 
 def _files(begun: str) -> list[str]:

@@ -11,16 +11,19 @@ from typing import Any
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from mfer_lightning.config.backbone_options import without_other_family
 from mfer_lightning.config.caller import composing
+from mfer_lightning.config.chosen import CHOICES, choices_to_keep
 from mfer_lightning.config.environment import restored
-from mfer_lightning.config.flags import primary_config, split_flags
+from mfer_lightning.config.flags import primary_config, split_flags, wants_sweep
 from mfer_lightning.config.former_names import OPTIONS, override_of_today, with_options_of_today
+from mfer_lightning.config.former_values import FORMER_ATTENTION
 from mfer_lightning.config.location import config_dir
 from mfer_lightning.config.messages import readable
 from mfer_lightning.config.override_checks import check_overrides
+from mfer_lightning.config.path_options import empty_paths, expand_paths, quote_paths
 from mfer_lightning.config.plugins import plugins_loaded
 from mfer_lightning.config.schema import Train, check_known, register
 from mfer_lightning.config.verb_schema import verb_schema
@@ -70,6 +73,7 @@ def run_verb(config_name: str, job: Callable[[dict[str, Any]], int | None], argu
             if HydraConfig.get().mode is RunMode.MULTIRUN:
                 print(f"Error: {error}", file=sys.stderr, flush=True)
 
+    overrides = quote_paths(overrides, wants_sweep(flags, overrides))
     with tempfile.TemporaryDirectory() as scratch:  # for the multirun.yaml that Hydra writes in a sweep
         start_hydra(config_name, schema, task, flags, [*overrides, f"hydra.sweep.dir={scratch}"])
     if len(codes) == 1 and refused:
@@ -83,11 +87,10 @@ def refuse_empty(config: Mapping[str, Any]) -> None:
     Raises:
         UserError: naming the option.
     """
-    for option in ("checkpoint", "predictions", "source", "output"):
-        if config.get(option) == "":
-            raise UserError(
-                f"{option}= has no value, perhaps because a shell variable is empty: give one, or leave the option out."
-            )
+    for option in empty_paths(config):
+        raise UserError(
+            f"{option}= has no value, perhaps because a shell variable is empty: give one, or leave the option out."
+        )
 
 
 def start_hydra(
@@ -133,24 +136,43 @@ def compose_train(overrides: Sequence[str]) -> dict[str, Any]:
     register("train_schema", Train)
     check_overrides(overrides, "train")
     with composing(), readable(overrides=overrides):
-        return to_plain(hydra.compose("train", [override_of_today(o) for o in overrides]))
+        written = [override_of_today(o) for o in quote_paths(overrides)]
+        cfg = hydra.compose("train", written, return_hydra_config=True)
+        choice = cfg.hydra.runtime.choices.backbone
+        with open_dict(cfg):
+            del cfg["hydra"]
+        return to_plain(cfg, choice)
 
 
-def to_plain(cfg: DictConfig) -> dict[str, Any]:
+def to_plain(cfg: DictConfig, choice: str | None = None) -> dict[str, Any]:
     """Resolve a composed configuration into plain containers.
+
+    Args:
+        cfg: as Hydra composed it.
+        choice: of the group ``backbone``; None: that of the command line under way.
 
     Raises:
         UserError: for an interpolation that leads nowhere, a value that is still missing, or an option that is given
             under its name and its older one, and differs.
     """
     with readable():
-        plain = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
-    assert isinstance(plain, dict)
-    choice = HydraConfig.get().runtime.choices.get("backbone") if HydraConfig.initialized() else None
+        resolved = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    assert isinstance(resolved, dict)
+    plain = {str(key): value for key, value in resolved.items()}
+    settings = HydraConfig.get() if HydraConfig.initialized() else None
+    chosen = {} if settings is None else {str(group): name for group, name in settings.runtime.choices.items()}
+    if choice is None:
+        choice = chosen.get("backbone")
     if choice is not None and "backbone" in plain:
         plain["backbone"] = without_other_family(plain["backbone"], str(choice))
+    typed = [] if settings is None else settings.overrides.task
+    if chosen and "loss" in plain and (kept := choices_to_keep(plain, chosen, typed)):
+        plain[CHOICES] = kept
+    attention = plain.get("attention")
+    if isinstance(attention, dict) and attention.get("name") == "none":  # an experiment states them for any attention
+        plain["attention"] = {key: value for key, value in attention.items() if key not in FORMER_ATTENTION}
     _refuse_two_spellings(cfg, plain)
-    return with_options_of_today({str(key): value for key, value in plain.items()})
+    return expand_paths(with_options_of_today(plain))
 
 
 def _refuse_two_spellings(cfg: DictConfig, plain: dict[Any, Any]) -> None:

@@ -70,6 +70,8 @@ def with_first_names(config: Any) -> Any:
     trainer = copy.get("trainer") if isinstance(copy, dict) else None
     if isinstance(trainer, dict) and trainer.get("deterministic") == "warn":
         trainer["deterministic"] = True  # meant this at first; what does not fail is the same either way
+    if isinstance(trainer, dict) and isinstance(trainer.get("compile"), str):
+        trainer["compile"] = True  # whether and how it is done changes no result but for rounding
     return copy
 
 
@@ -112,10 +114,16 @@ def _with_first_targets(config: Any) -> Any:
 def override_of_today(override: str) -> str:
     """Return today's spelling of an override of the command line.
 
-    ``+augment.flip=0.3`` added an option, where the name of a transform stands today.
+    ``+augment.flip=0.3`` added an option, where the name of a transform stands today. ``weights.colour``, what is known
+    of the weights, is stored with the preprocessing.
 
     Example:
         >>> override_of_today("+augment.flip=0.3"), override_of_today("augment.flip.p=0.3")
         ('++augment.flip=0.3', 'augment.flip.p=0.3')
+        >>> override_of_today("weights.colour=bgr")
+        'preprocess.colour=BGR'
     """
+    key, separator, value = override.partition("=")
+    if key in ("weights.colour", "weights.color"):
+        return f"preprocess.colour{separator}{value.upper()}"
     return f"+{override}" if override.startswith("+augment.flip=") else override

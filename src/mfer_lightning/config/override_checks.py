@@ -25,8 +25,8 @@ REPLACED = {
     "hydra.job_logging": _LOG,
 }
 
-#: Values of these options that change nothing. The last is what Lightning gives the further ranks of a run.
-_HARMLESS = ("null", "false", "none", "disabled", ".", '"."')
+#: Values of these options that change nothing. Lightning starts further ranks with ``hydra.run.dir="."``.
+_HARMLESS = ("null", "false", "none", "disabled", ".")
 
 #: Recipes of which several go together, each on top of the one before.
 _STACKED = ("experiment", "debug")
@@ -50,7 +50,7 @@ def check_overrides(overrides: Sequence[str], verb: str) -> None:
         name = next((n for n in REPLACED if key == n or key.startswith(f"{n}.")), None)
         if verb != "train" and (key == "hydra.sweep.dir" or name in ("hydra.run", "hydra.sweep.subdir")):
             raise UserError(f"{override}: not taken, since mfer {verb} has an option of its own for each of its files.")
-        if name is not None and value.strip().lower() not in _HARMLESS:
+        if name is not None and value.strip(" \"'").lower() not in _HARMLESS:
             raise UserError(f"{override}: not taken, since {REPLACED[name]}.")
         if verb == "train":
             _check_single(key, value)

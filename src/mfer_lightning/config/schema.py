@@ -41,6 +41,7 @@ class Preprocess:
     mean: Any = "imagenet"
     std: Any = "imagenet"
     interpolation: str = "bilinear"
+    colour: Optional[str] = None
 
 
 @dataclass
@@ -71,6 +72,8 @@ class Backbone:
     stem: str = "default"
     stem_stride: Optional[int] = None
     norm: str = "layer"
+    pool: Optional[str] = None
+    stage_blocks: Optional[list[int]] = None
     options: dict[str, Any] = field(default_factory=dict)
 
 
@@ -193,6 +196,7 @@ class Train:
     ema: Ema = field(default_factory=Ema)
     early_stopping: EarlyStopping = field(default_factory=EarlyStopping)
     freeze: Freeze = field(default_factory=Freeze)
+    adapter: Any = MISSING
     callbacks: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
     trainer: Trainer = field(default_factory=Trainer)

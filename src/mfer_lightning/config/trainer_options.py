@@ -54,7 +54,7 @@ class Trainer:
     enable_autolog_hparams: bool = True
 
     channels_last: bool = True
-    compile: bool = False
+    compile: Any = False
     checkpointing: bool = False
 
     accumulate: int = SI("${.accumulate_grad_batches}")

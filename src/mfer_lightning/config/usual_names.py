@@ -40,6 +40,9 @@ TRAIN = {
     "model.name": "backbone",
     "model_name": "backbone",
     "pretrained": "weights=imagenet",
+    "color": "preprocess.colour",
+    "colour_order": "preprocess.colour",
+    "color_order": "preprocess.colour",
     # data
     "data": "dataset",
     "data.name": "dataset",

@@ -66,6 +66,10 @@ __all__ = sorted(_HOMES)
 
 
 def __getattr__(name: str) -> Any:
+    if name not in _HOMES and name.endswith("DataModule"):  # of a file in datasets/ that is not listed here
+        datasets = import_module(f"{__name__}.datasets")
+        if name in datasets.__all__:
+            return getattr(datasets, name)
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -109,16 +109,26 @@ class FaceDataset(Dataset[dict[str, Tensor]]):
         seed: of augmentation and drawn targets.
         draw_target: draw one class from each target distribution anew at every visit (the ``probability`` rule); label
             and one-hot target are the drawn class's.
+        affect: (N,2) float32 valence and arousal of all rows of the index, NaN where unknown; None: the dataset has
+            none.
     """
 
     def __init__(
-        self, store: ImageStore, split: Split, augment: Change | None = None, seed: int = 0, draw_target: bool = False
+        self,
+        store: ImageStore,
+        split: Split,
+        augment: Change | None = None,
+        seed: int = 0,
+        draw_target: bool = False,
+        affect: NDArray[np.float32] | None = None,
     ) -> None:
         self.store = store
         self.split = split
         self.augment = augment
         self.seed = seed
         self.draw_target = draw_target
+        self.affect = affect
+        self.class_names: tuple[str, ...] = ()  # of the datamodule that made it: its loader may travel alone
 
     def __len__(self) -> int:
         return len(self.split)
@@ -139,7 +149,8 @@ class FaceDataset(Dataset[dict[str, Tensor]]):
             keys: B positions or (epoch, position) pairs.
 
         Returns:
-            ``image`` uint8 (B,3,H,W), ``label`` int64 (B,), ``target`` float32 (B,K), ``index`` int64 (B,).
+            ``image`` uint8 (B,3,H,W), ``label`` int64 (B,), ``target`` float32 (B,K), ``index`` int64 (B,), and
+            where the dataset has them ``valence_arousal`` float32 (B,2), NaN where unknown.
         """
         pairs = np.asarray([(0, key) if isinstance(key, (int, np.integer)) else key for key in keys], dtype=np.int64)
         epoch, position = pairs[:, 0], pairs[:, 1]
@@ -154,12 +165,14 @@ class FaceDataset(Dataset[dict[str, Tensor]]):
         label, target = self.split.label[position], self.split.target[position]
         if self.draw_target:
             label, target = draw(target, uniforms(self.seed, epoch, rows, STREAM_TARGET))
+        affect = {} if self.affect is None else {"valence_arousal": torch.from_numpy(self.affect[rows])}
         return {
             # A view: (B,H,W,3) memory seen as (B,3,H,W) is what channels_last means, and nothing is copied.
             "image": torch.from_numpy(images).permute(0, 3, 1, 2),
             "label": torch.from_numpy(label),
             "target": torch.from_numpy(target),
             "index": torch.from_numpy(np.where(padding, -1, rows)),
+            **affect,
         }
 
 

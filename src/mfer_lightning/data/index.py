@@ -33,7 +33,8 @@ class FaceIndex:
             None.
         group: (N,) int64; faces that must stay in one split (one photo, one person) share a value. None: no such faces.
         box: (N,4) int64 face boxes x, y, width, height in pixels of the image, or None where images are faces already.
-        attributes: further columns of length N (``gender``, ``age``, ``skin``, ...), for results by subgroup.
+        attributes: further columns of length N (``gender``, ``age``, ``skin``, ...), for results by subgroup;
+            ``valence`` and ``arousal``, float32 within [-1, 1] and NaN where unknown, are in the batches as well.
         notes: what a user should know of the files, in sentences; no part of the fingerprint.
 
     Raises:
@@ -90,6 +91,14 @@ class FaceIndex:
 
     def __len__(self) -> int:
         return len(self.path)
+
+    @property
+    def valence_arousal(self) -> NDArray[np.float32] | None:
+        """(N,2) float32 valence and arousal, NaN where unknown; None where the dataset has no such attributes."""
+        found = [np.asarray(self.attributes.get(name)) for name in ("valence", "arousal")]
+        if not all(np.issubdtype(column.dtype, np.floating) for column in found):
+            return None
+        return np.stack(found, axis=1).astype(np.float32)
 
     def fingerprint(self) -> str:
         """SHA-256 over paths, partitions, labels, votes and boxes: which data, in which order, a result was made of."""

@@ -11,6 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from mfer_lightning.errors import UserError
+
 #: How the reported epoch is chosen, in the words that results record and reports look for.
 BEST_ON_VAL = "best epoch on val"
 BEST_ON_TEST = "best epoch on test (as in most papers; optimistic)"
@@ -44,13 +46,18 @@ class Protocol:
         selection: how the reported epoch is chosen: one of the constants above, or words of your own.
         train: the partitions trained on.
         val: the partition selected on; ``"holdout"``: held out of ``train``; None: there is no selection.
-        test: the partition reported on.
+        test: the partition reported on; ``"holdout"``: held out of ``train`` before val is, where the dataset has no
+            official test part.
         label_rule: the hard label that is evaluated: ``"label"`` (the files'), ``"majority"`` or ``"argmax"``.
         target: the default rule for training targets.
         monitor: the validation metric that selects.
         version: counts changes of meaning.
         holdout_fraction: share of ``train`` that is held out.
         holdout_seed: the protocol's own seed: every run of a protocol shares its split.
+        test_fraction: share of ``train`` that is held out for test.
+        folds: how many folds the subjects of ``train`` are dealt out to, ``"loso"`` for one each (leave one subject
+            out), each to be tested on once (:mod:`mfer_lightning.data.folds`); None: there are no folds.
+        fold: which of them is tested on.
         expected: counts of a complete copy.
     """
 
@@ -59,13 +66,16 @@ class Protocol:
     selection: str = BEST_ON_VAL
     train: tuple[str, ...] = ("train",)
     val: Literal["holdout", "val", "test"] | None = "holdout"
-    test: Literal["val", "test"] = "test"
+    test: Literal["val", "test", "holdout"] = "test"
     label_rule: str = "label"
     target: str = "label"
     monitor: Literal["accuracy", "mean_class_accuracy"] = "accuracy"
     version: int = 1
     holdout_fraction: float = 0.1
     holdout_seed: int = 2024
+    test_fraction: float = 0.2
+    folds: int | Literal["loso"] | None = None
+    fold: int = 0
     expected: tuple[Expected, ...] = ()
 
     @property
@@ -81,7 +91,12 @@ class Protocol:
     @property
     def marked(self) -> bool:
         """Whether the epoch is selected on the reported faces, so that figures are optimistic."""
-        return self.val == self.test
+        return self.val == self.test and not self.cuts_partition
+
+    @property
+    def cuts_partition(self) -> bool:
+        """Whether test faces are of the same partition as the training faces, so that only rows tell them apart."""
+        return self.folds is not None or self.test == "holdout"
 
     @property
     def takes_last_epoch(self) -> bool:
@@ -101,14 +116,53 @@ class Protocol:
         source = {"train": " + ".join(self.train), "val": self.val, "test": self.test}[split]
         if source is None:
             return "nothing"
+        if self.folds is not None:
+            which = f"subject {self.fold}, left out" if self.folds == "loso" else f"fold {self.fold} of {self.folds}"
+            return {"train": "all other subjects", "val": "the next tenth of the subjects", "test": which}[split]
         if source == "holdout":
-            source = f"seeded stratified {self.holdout_fraction:.0%} of {' + '.join(self.train)}"
+            share = self.test_fraction if split == "test" else self.holdout_fraction
+            source = f"seeded stratified {share:.0%} of {' + '.join(self.train)}"
         elif split == "train":
             return f"{source} without the holdout" if self.val == "holdout" else source
         else:
             source = f"all of {source}"
         return source if self.label_rule == "label" else f"{source}, by the label rule {self.label_rule}"
 
+    def at_fold(self, fold: int | None) -> Protocol:
+        """Return the protocol with one of its folds as the test set.
+
+        Args:
+            fold: which; None: the first.
+
+        Raises:
+            UserError: where the protocol has no folds, or not this one.
+        """
+        if fold is None:
+            return self
+        if self.folds is None:
+            raise UserError(f"dataset.fold={fold}: {self.name} has no folds, so leave the option out.")
+        if fold < 0 or (self.folds != "loso" and fold >= self.folds):
+            last = "the number of subjects less one" if self.folds == "loso" else self.folds - 1
+            raise UserError(f"dataset.fold={fold} is none of the folds of {self.name}: say 0 to {last}.")
+        return replace(self, fold=fold)
+
     def with_classes(self, class_names: tuple[str, ...]) -> Protocol:
         """Return the protocol with the classes that the files name, where it fixes none itself."""
         return self if self.class_names else replace(self, class_names=class_names)
+
+
+def protocols_by_subject(
+    dataset: str, class_names: tuple[str, ...], expected: tuple[Expected, ...] = (), mark: str = ""
+) -> tuple[Protocol, Protocol]:
+    """Return the protocols ``kfold10`` (ten folds by subject) and ``loso`` (leave one subject out) of a dataset.
+
+    Args:
+        dataset: its name.
+        class_names: the classes that are measured.
+        expected: counts of a complete copy.
+        mark: added to both names.
+    """
+    return (
+        Protocol(f"{dataset}@kfold10{mark}", class_names, folds=10, expected=expected),
+        Protocol(f"{dataset}@loso{mark}", class_names, folds="loso", expected=expected),
+    )

@@ -9,6 +9,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
+from mfer_lightning.data.folds import split_by_subject
 from mfer_lightning.data.holdout import holdout
 from mfer_lightning.data.index import FaceIndex
 from mfer_lightning.data.protocols import Protocol
@@ -152,24 +153,18 @@ def make_splits(
     notes = count_notes(index, protocol, rule, targets, truth)
 
     trained = np.isin(index.partition, protocol.train) & targets.keep
-    selected = np.zeros(len(index), dtype=bool)
-    if protocol.val == "holdout":
-        candidates = np.flatnonzero(np.isin(index.partition, protocol.train) & truth.keep)
-        held = holdout(
-            truth.label[candidates],
-            [str(path) for path in index.path[candidates]],
-            protocol.holdout_fraction,
-            protocol.holdout_seed,
-            None if index.group is None else index.group[candidates],
-        )
-        selected[candidates[held]] = True
-        apart = selected.copy()
-        if index.group is not None:  # a face without a hard label may share a photo with one that is held out
-            apart = np.isin(index.group, np.unique(index.group[selected])) & np.isin(index.partition, protocol.train)
-        trained &= ~apart
-    elif protocol.val is not None:
-        selected = (index.partition == protocol.val) & truth.keep
-    tested = (index.partition == protocol.test) & truth.keep
+    if protocol.folds is not None:
+        if index.group is None:
+            raise ValueError(
+                f"Expected argument `index` with the subjects as groups, for the folds of {protocol.name}."
+            )
+        tested, selected = (mask & truth.keep for mask in split_by_subject(index.group, protocol))
+        trained &= ~_with_its_group(tested | selected, index)
+    else:
+        tested, selected = _by_partition(index, protocol, truth)
+        held = [mask for mask, source in ((tested, protocol.test), (selected, protocol.val)) if source == "holdout"]
+        for mask in held:  # a face without a hard label may share a photo with one that is held out
+            trained &= ~_with_its_group(mask, index)
 
     if index.group is not None and protocol.val != protocol.test:
         leaked = trained & np.isin(index.group, np.unique(index.group[tested]))
@@ -194,6 +189,34 @@ def make_splits(
         target_rule=rule,
         notes=tuple(notes),
     )
+
+
+def _by_partition(index: FaceIndex, protocol: Protocol, truth: Targets) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return (N,) bool which faces are tested on and which are selected on; what is held out is drawn from train."""
+    candidates = np.isin(index.partition, protocol.train) & truth.keep
+    if protocol.test == "holdout":
+        tested = _held_out(index, protocol, truth, candidates, protocol.test_fraction)
+        candidates &= ~_with_its_group(tested, index)
+    else:
+        tested = (index.partition == protocol.test) & truth.keep
+    if protocol.val == "holdout":
+        return tested, _held_out(index, protocol, truth, candidates, protocol.holdout_fraction)
+    return tested, (index.partition == str(protocol.val)) & truth.keep  # nothing where val is None
+
+
+def _held_out(
+    index: FaceIndex, protocol: Protocol, truth: Targets, candidates: NDArray[np.bool_], fraction: float
+) -> NDArray[np.bool_]:
+    rows = np.flatnonzero(candidates)
+    held = np.zeros(len(index), dtype=bool)
+    names = [str(path) for path in index.path[rows]]
+    group = None if index.group is None else index.group[rows]
+    held[rows[holdout(truth.label[rows], names, fraction, protocol.holdout_seed, group)]] = True
+    return held
+
+
+def _with_its_group(mask: NDArray[np.bool_], index: FaceIndex) -> NDArray[np.bool_]:
+    return mask if index.group is None else np.isin(index.group, np.unique(index.group[mask]))
 
 
 def one_hot(targets: Targets) -> NDArray[np.float32]:

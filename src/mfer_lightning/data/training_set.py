@@ -18,6 +18,7 @@ import numpy as np
 from mfer_lightning.data.index import FaceIndex
 from mfer_lightning.data.seeding import STREAM_NOISE, name_order, uniforms
 from mfer_lightning.data.splits import Split, Splits
+from mfer_lightning.errors import UserError
 from mfer_lightning.files import write_json
 
 
@@ -131,7 +132,32 @@ def change_training_set(
             f"{len(manifest.flips):,} training labels were flipped on purpose "
             f"(label noise {label_noise:.0%}, {manifest.hash[:12]})"
         )
-    if train_faces is not None:
+    if train_faces is not None and train_faces < len(train):
         train = first_faces(train, paths, train_faces, seed)
         notes.append(f"trained on {len(train):,} of {len(splits.train):,} training faces only")
     return replace(splits, train=train), manifest, notes
+
+
+def fitting_batch(faces: int, batch_size: int, ranks: int, *, shrinks: bool, protocol: str) -> int:
+    """Return the size of a batch that a training set can fill.
+
+    Args:
+        faces: of the training set.
+        batch_size: over all ranks together, as asked for.
+        ranks: processes that share a batch.
+        shrinks: take all faces where they are fewer; else that is refused.
+        protocol: for the message.
+
+    Raises:
+        UserError: for a batch that is larger than the set.
+
+    Example:
+        >>> fitting_batch(101, 256, 2, shrinks=True, protocol="folder@native")
+        100
+    """
+    if faces < batch_size and not (shrinks and faces >= ranks):
+        raise UserError(
+            f"The training split of {protocol} has {faces} faces, fewer than loader.batch_size={batch_size}. "
+            "Use a smaller batch, or leave it out for all of them."
+        )
+    return faces // ranks * ranks if shrinks and ranks <= faces <= batch_size else batch_size

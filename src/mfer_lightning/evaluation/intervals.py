@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from scipy.stats import binomtest
@@ -75,3 +76,41 @@ def mean_of_wilson(successes: Sequence[int], n: Sequence[int], confidence: float
     below = float(np.sqrt(((share - low) ** 2).sum()) / len(share))
     above = float(np.sqrt(((high - share) ** 2).sum()) / len(share))
     return max(0.0, mean - below), min(1.0, mean + above)
+
+
+def result_interval(result: Mapping[str, Any], metric: str) -> tuple[float, float] | None:
+    """Give the 95% interval of a result's figure over faces: the one figure that everything shows.
+
+    Args:
+        result: content of ``result.json``, or its main entries.
+        metric: name of the figure.
+
+    Returns:
+        The result's own interval, which counts faces of one photo or person as one draw. Where it stores none, or one
+        of no width (earlier versions), Wilson's of the accuracy and of the mean-class accuracy, which follow from its
+        counts; else None.
+    """
+    stored = (result.get("intervals") or {}).get(metric)
+    if isinstance(stored, Mapping):
+        stored = (stored.get("low"), stored.get("high"))
+    if isinstance(stored, (list, tuple)) and len(stored) == 2 and all(isinstance(v, (int, float)) for v in stored):
+        low, high = map(float, stored)
+        if low < high:
+            return low, high
+    value, n = result["metrics"].get(metric), result["n"]
+    if metric == "accuracy" and value is not None and n > 0:
+        return wilson(round(value * n), n)
+    if metric == "mean_class_accuracy" and value is not None and "confusion" in result:
+        confusion = np.asarray(result["confusion"], dtype=np.int64)
+        faces = confusion.sum(axis=1)
+        return mean_of_wilson(np.diag(confusion)[faces > 0].tolist(), faces[faces > 0].tolist())
+    return None
+
+
+def is_wilson(result: Mapping[str, Any]) -> bool:
+    """Whether the interval of a result's accuracy is Wilson's, and not the bootstrap's over photos or persons."""
+    n = int(result["n"])
+    ends = result_interval(result, "accuracy")
+    return ends is not None and np.allclose(
+        ends, wilson(round(result["metrics"]["accuracy"] * n), n), rtol=0, atol=1e-9
+    )

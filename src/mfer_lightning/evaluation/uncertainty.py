@@ -12,6 +12,7 @@ from mfer_lightning.evaluation.agreement import accuracy_by_agreement, fleiss_ka
 from mfer_lightning.evaluation.face_metrics import label_rank
 from mfer_lightning.evaluation.intervals import mean_of_wilson, wilson
 from mfer_lightning.evaluation.predictions import PADDING, Predictions
+from mfer_lightning.evaluation.share_interval import hull
 from mfer_lightning.evaluation.statistics.bootstrap import bootstrap_intervals
 
 
@@ -22,7 +23,10 @@ def metric_intervals(
 
     Mean-class accuracy gets the interval that Wilson's of each class make together, which holds for small classes.
 
-    Where faces come in groups (several of one photo), they are no independent draws, and all are bootstrapped by group.
+    Where faces come in groups (several of one photo or person), they are no independent draws, and all are bootstrapped
+    by group; those of shares of faces are never shorter than as many faces by themselves would allow
+    (:mod:`.share_interval`). An interval of no width, as the bootstrap gives where no face is wrong, has no meaning and
+    is left out.
 
     Args:
         predictions: the table; at least one row must have a label.
@@ -30,19 +34,21 @@ def metric_intervals(
         seed: of the bootstrap.
 
     Returns:
-        metric -> [low, high], or None where undefined; plain lists, ready for JSON.
+        metric -> [low, high], or None where there is none, as with a single group; plain lists, ready for JSON.
     """
     if groups is not None and len(np.unique(groups)) == len(groups):
         groups = None
     found = bootstrap_intervals(predictions, seed=seed, groups=groups)
-    if groups is None:
-        table = predictions.select((predictions.index != PADDING) & (predictions.label >= 0))
-        right = {"accuracy": table.pred == table.label, "top2_accuracy": label_rank(table.logits, table.label) < 2}
-        found |= {name: wilson(int(hits.sum()), len(table)) for name, hits in right.items()}
-        faces = np.bincount(table.label)
-        hits = np.bincount(table.label, weights=right["accuracy"]).astype(np.int64)
-        found["mean_class_accuracy"] = mean_of_wilson(hits[faces > 0].tolist(), faces[faces > 0].tolist())
-    return {name: None if ends is None else list(ends) for name, ends in found.items()}
+    if groups is not None and len(np.unique(groups)) == 1:  # one person says nothing of how others vary
+        return dict.fromkeys(found)
+    table = predictions.select((predictions.index != PADDING) & (predictions.label >= 0))
+    right = {"accuracy": table.pred == table.label, "top2_accuracy": label_rank(table.logits, table.label) < 2}
+    by_face = {name: wilson(int(hits.sum()), len(table)) for name, hits in right.items()}
+    faces = np.bincount(table.label)
+    hits = np.bincount(table.label, weights=right["accuracy"]).astype(np.int64)
+    by_face["mean_class_accuracy"] = mean_of_wilson(hits[faces > 0].tolist(), faces[faces > 0].tolist())
+    found |= {name: ends if groups is None else hull(found[name], ends) for name, ends in by_face.items()}
+    return {name: list(ends) if ends is not None and ends[0] < ends[1] else None for name, ends in found.items()}
 
 
 def annotator_figures(predictions: Predictions) -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""Map features to the plane and draw them by class (figures 3 and 4 of the paper, from one's own runs)."""
+"""Draw features in the plane by class (figures 3 and 4 of the paper, from one's own runs)."""
 
 from __future__ import annotations
 
@@ -11,86 +11,8 @@ from numpy.typing import NDArray
 
 from mfer_lightning.evaluation.compactness import compactness
 from mfer_lightning.figures.panel import draw_panel
+from mfer_lightning.figures.plane import Plane, embed, stratified_subset
 from mfer_lightning.figures.style import MARKER_SIZES, PAPER, bare, class_styles, new_figure
-
-METHODS = ("tsne", "pca")
-#: PCA comes before t-SNE: distances in more dimensions cost time and are mostly noise.
-_PCA_DIMENSIONS = 30
-
-
-def stratified_subset(label: NDArray[np.integer], limit: int, seed: int = 0) -> NDArray[np.int64]:
-    """Choose at most ``limit`` rows, each class with its share and with at least one.
-
-    Args:
-        label: (N,) class of each row.
-        limit: how many rows at the most, at least the number of classes that occur.
-        seed: which rows.
-
-    Returns:
-        Row numbers, ascending.
-
-    Raises:
-        ValueError: where ``limit`` is below the number of classes.
-
-    Example:
-        >>> rows = stratified_subset(np.array([0] * 90 + [1] * 10), limit=10)
-        >>> np.bincount(np.array([0] * 90 + [1] * 10)[rows]).tolist()
-        [9, 1]
-    """
-    n = len(label)
-    if n <= limit:
-        return np.arange(n)
-    classes, place, count = np.unique(label, return_inverse=True, return_counts=True)
-    if limit < len(classes):
-        raise ValueError(f"Expected argument `limit` to be at least {len(classes)}, one a class, but got {limit}.")
-    share = count * (limit / n)
-    quota = np.maximum(np.floor(share).astype(np.int64), 1)
-    # the rows that rounding left over go where most was cut off; too many (from the classes raised to one) are taken
-    # from the largest
-    for k in np.argsort(quota - share, kind="stable")[: max(limit - int(quota.sum()), 0)]:
-        quota[k] += 1
-    while quota.sum() > limit:
-        quota[quota.argmax()] -= 1
-    generator = np.random.default_rng(seed)
-    chosen = [generator.choice(np.flatnonzero(place == k), quota[k], replace=False) for k in range(len(classes))]
-    return np.sort(np.concatenate(chosen))
-
-
-def embed(features: NDArray[np.floating], method: str = "tsne", seed: int = 0) -> NDArray[np.float64]:
-    """Map features to the plane.
-
-    Args:
-        features: (N,D), finite, N at least 1.
-        method: ``tsne`` (neighbourhoods; distances between clusters mean little) or ``pca`` (linear; they mean what
-            they show), which fewer than 4 rows get in any case.
-        seed: of t-SNE and of the randomised PCA before it. t-SNE starts from the PCA, so little depends on it.
-
-    Returns:
-        (N,2) coordinates.
-
-    Raises:
-        ValueError: where an argument lies outside its range.
-    """
-    from sklearn.decomposition import PCA
-    from sklearn.manifold import TSNE
-
-    if method not in METHODS:
-        raise ValueError(f"Expected argument `method` to be one of {METHODS}, but got {method!r}.")
-    f = np.asarray(features, dtype=np.float64)
-    if f.ndim != 2 or len(f) < 1:
-        raise ValueError(f"Expected argument `features` to be of shape (N,D) with N at least 1, but got {f.shape}.")
-    if f.shape[1] == 1:
-        f = np.hstack([f, np.zeros_like(f)])
-    if not np.ptp(f, axis=0).any():
-        return np.zeros((len(f), 2))  # a collapsed feature space is one point, and has no principal axes
-    if len(f) < 4:
-        method = "pca"  # no neighbourhoods to speak of
-    dimensions = 2 if method == "pca" else min(_PCA_DIMENSIONS, *f.shape)
-    reduced: NDArray[np.float64] = PCA(dimensions, random_state=seed).fit_transform(f)
-    if method == "tsne":
-        perplexity = min(30.0, (len(f) - 1) / 3)
-        reduced = TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(reduced)
-    return np.asarray(reduced, dtype=np.float64)
 
 
 def draw_points(
@@ -137,6 +59,7 @@ def plot_embedding(
     max_points: int = 1500,
     seed: int = 0,
     title: str | None = None,
+    plane: Plane | None = None,
 ) -> None:
     """Draw features in the plane, coloured by their true class, with the measured compactness as the heading.
 
@@ -149,10 +72,10 @@ def plot_embedding(
         class_names: the K names.
         path: PNG to write.
         method: ``tsne`` or ``pca``.
-        max_points: draw at most so many, stratified by class; t-SNE takes 4.4 s for 1,500 on one
-            core, 6.3 s for 2,000.
+        max_points: draw at most so many, stratified by class; t-SNE takes 5.2 s for 1,500 on one core.
         seed: of the choice of points and of the embedding.
         title: heading; None names the method.
+        plane: t-SNE of these features, where it is known.
 
     Raises:
         ValueError: where an argument lies outside its range.
@@ -161,8 +84,10 @@ def plot_embedding(
     if label.max() >= len(class_names):
         raise ValueError(f"Expected argument `label` below {len(class_names)}, but got {label.max()}.")
     known = np.flatnonzero(label >= 0)
-    rows = known[stratified_subset(label[known], max_points, seed)]
-    points, classes = embed(features[rows], method, seed), label[rows]
+    if plane is None or method != "tsne":
+        rows = known[stratified_subset(label[known], max_points, seed)]
+        plane = Plane(embed(features[rows], method, seed), rows)
+    points, rows, classes = plane.points, plane.rows, label[plane.rows]
     heading = title or {"tsne": "Features (t-SNE)", "pca": "Features (PCA)"}[method]
     words = f"spread within classes {measured.spread:#.3g}"
     if measured.distance is not None:

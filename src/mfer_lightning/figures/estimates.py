@@ -14,6 +14,8 @@ from mfer_lightning.figures.style import BLUE, GREEN, INK, ORANGE, PAPER
 VERDICT_STYLES = {"better": (BLUE, "^"), "worse": (ORANGE, "v"), "tie": (QUIET, "o"), "undecided": (QUIET, "D")}
 #: Letters that fit beside one another.
 _LETTERS = 46
+#: How far a reference may stretch the axis.
+_WIDEST = 2.0
 
 
 @dataclass(frozen=True)
@@ -48,8 +50,11 @@ def estimates_panel(
     differences: bool = False,
     baseline: float | None = None,
     reference: tuple[float, str] | None = None,
+    limits: tuple[float, float] | None = None,
 ) -> str:
     """Draw each estimate as a mark with its interval, the values of its seeds as small dots.
+
+    Lines are drawn beside the intervals alone, so that they strike no name through.
 
     Args:
         rows: one per estimate, from the top.
@@ -58,7 +63,9 @@ def estimates_panel(
         unit: what the axis measures.
         differences: values are differences: draw a line at zero, and tell verdicts apart by colour and marker.
         baseline: a dashed line there.
-        reference: a dotted line at a value, and what it is.
+        reference: a dotted line at a value, and what it is; where it lies so far out that intervals could not be read
+            beside it, the value in words.
+        limits: the ends of the axis, for panels that are compared; None: what the rows need.
 
     Returns:
         The panel as SVG.
@@ -72,13 +79,30 @@ def estimates_panel(
     inches, label_at, top, bottom = (0.64, -0.28, -0.55, -0.45) if worded else (0.4, -0.4, -0.75, -0.55)
     with draw_panel(path, 0.62 + inches * len(rows) + 0.2 * (reference is not None), title) as panel:
         axes = panel.axes
+        low, high = limits or _limits(rows, [0.0] if differences else [] if baseline is None else [baseline])
+        if reference is not None and limits is None:
+            wider = min(low, reference[0]), max(high, reference[0])
+            if wider[1] - wider[0] <= _WIDEST * (high - low):
+                low, high = wider
+        margin = 0 if limits else 0.06 * (high - low)
+        axes.set_xlim(low - margin, high + margin)
+
+        def line(value: float, **how: Any) -> None:
+            for place in range(len(rows)):
+                axes.plot([value] * 2, [place - 0.15, place + (0.15 if worded else 0.3)], zorder=1, **how)
+
         if differences:
-            axes.axvline(0, color=INK, linewidth=1, zorder=1)
+            line(0, color=INK, linewidth=1)
         if baseline is not None:
-            axes.axvline(baseline, color=AXIS, linewidth=1, linestyle="--", zorder=1)
+            line(baseline, color=AXIS, linewidth=1, linestyle="--")
         if reference is not None:
-            axes.axvline(reference[0], color=GREEN, linewidth=1.4, linestyle=":", label=reference[1], zorder=1)
-            panel.figure.legend(loc="outside lower left")
+            how: dict[str, Any] = {"color": GREEN, "linewidth": 1.4, "linestyle": ":"}
+            there = low <= reference[0] <= high
+            if there:
+                line(reference[0], **how)
+            named = reference[1] if there else f"{reference[1]}: {reference[0]:.1f}, beyond this axis"
+            axes.plot([], [], label=named, **(how if there else {"linestyle": "none"}))
+            panel.figure.legend(loc="outside lower left", **({} if there else {"handlelength": 0}))
         for place, row in enumerate(rows):
             colour, marker = (BLUE if row.verdict else INK, "o")
             if differences:
@@ -95,12 +119,18 @@ def estimates_panel(
                 axes.annotate(
                     text if len(text) <= _LETTERS else f"{text[: _LETTERS - 3]}...",
                     (0, place + offset), xycoords=("axes fraction", "data"), fontsize=8.5, va="center", color=ink,
-                    bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 0.6} if worded else None, zorder=4,
+                    bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 0.6}, zorder=4,
                 )  # fmt: skip
         axes.set_ylim(len(rows) + bottom, top)
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)
         axes.grid(visible=False, axis="y")
-        axes.margins(x=0.06)
         axes.set_xlabel(unit)
     return panel.svg
+
+
+def _limits(rows: Sequence[Estimate], lines: Sequence[float]) -> tuple[float, float]:
+    """Give the least and the largest of what is drawn, and a range that is not empty."""
+    ends = [end for row in rows for end in (row.value, row.low, row.high, *row.seeds) if end is not None]
+    low, high = min([*ends, *lines], default=0.0), max([*ends, *lines], default=0.0)
+    return (low, high) if high > low else (low - 1, high + 1)

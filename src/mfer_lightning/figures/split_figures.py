@@ -12,6 +12,7 @@ from mfer_lightning.evaluation.predictions import Predictions
 from mfer_lightning.figures.confusion import plot_confusion
 from mfer_lightning.figures.embedding import plot_embedding
 from mfer_lightning.figures.per_class import plot_per_class
+from mfer_lightning.figures.plane import Plane
 from mfer_lightning.figures.reliability import plot_reliability
 from mfer_lightning.figures.robustness import plot_lists
 
@@ -39,6 +40,7 @@ def draw_figures(folder: Path, result: Mapping[str, Any], table: Predictions, em
         return
     with np.load(folder / f"features_{result['split']}.npz") as stored:
         feature = stored["feature"].astype(np.float32)
+        plane = Plane(stored["tsne"], stored["tsne_row"]) if "tsne" in stored else None
     plot_embedding(
         feature,
         table.label,
@@ -46,4 +48,5 @@ def draw_figures(folder: Path, result: Mapping[str, Any], table: Predictions, em
         figures / "embedding.png",
         max_points=embedding_points,
         seed=result["seed"],
+        plane=plane,
     )

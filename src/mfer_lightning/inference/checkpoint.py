@@ -10,6 +10,20 @@ from mfer_lightning.checkpoints.read import read_checkpoint as read_checkpoint
 from mfer_lightning.errors import UserError
 
 
+def model_path(where: str | PathLike[str]) -> Path:
+    """Return the path of a model that a caller named.
+
+    Raises:
+        ValueError: for a network in memory, and what is no path at all.
+    """
+    if not isinstance(where, (str, PathLike)):
+        raise ValueError(
+            "Expected the model to be a run, or the path of a run's folder, a checkpoint or an export, but got "
+            f"{type(where).__name__}. Save a module in memory first: trainer.save_checkpoint(path)."
+        )
+    return Path(where).expanduser()
+
+
 def checkpoint_path(where: str | PathLike[str]) -> Path:
     """Find the checkpoint file of a run.
 
@@ -22,8 +36,9 @@ def checkpoint_path(where: str | PathLike[str]) -> Path:
 
     Raises:
         UserError: where there is none.
+        ValueError: as :func:`model_path`.
     """
-    path = Path(where).expanduser()
+    path = model_path(where)
     if path.is_file():
         return path
     if not path.is_dir():

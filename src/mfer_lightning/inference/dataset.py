@@ -11,6 +11,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from mfer_lightning.config.compose import compose_train
 from mfer_lightning.config.instantiate import instantiate
+from mfer_lightning.config.path_options import expand_paths, quote_paths
 from mfer_lightning.config.path_quoting import quoted
 from mfer_lightning.data.datasets import FaceDataModule
 from mfer_lightning.data.workers import check_workers
@@ -57,8 +58,9 @@ def dataset_config(
         before = str(stored.get("paths", {}).get("data", ""))
         if data is not None and str(config.get("root", "")).startswith(before):
             config["root"] = data + str(config["root"])[len(before) :]
-        parsed = OverridesParser.create().parse_overrides(list(options))
-        return config | {override.key_or_group.removeprefix("dataset."): override.value() for override in parsed}
+        parsed = OverridesParser.create().parse_overrides(quote_paths(options))
+        given = {override.key_or_group.removeprefix("dataset."): override.value() for override in parsed}
+        return config | expand_paths(given, "dataset.")
     # "++" sets any option of the dataset's class, whether conf/dataset names it or not. The class checks the names.
     overrides = [f"dataset={name}", *(f"++{option}" for option in options)]
     if data is not None:

@@ -12,6 +12,7 @@ from torch import nn
 
 from mfer_lightning.config.plugins import plugins_loaded
 from mfer_lightning.errors import UserError, check_choice
+from mfer_lightning.inference.checkpoint import model_path
 from mfer_lightning.inference.classifier import Classifier, TorchClassifier
 from mfer_lightning.inference.model import FERModel, read_model
 from mfer_lightning.inference.predictor import Predictor
@@ -49,10 +50,11 @@ def load_model(
         The model: ``.predict(photos)``, ``.embed(photos)``, ``.class_names``.
 
     Raises:
+        ValueError: for a network in memory.
         UserError: where there is no such model, or it is damaged, unsafe or of a newer version.
     """
     check_choice("precision", precision, PRECISIONS)
-    path = Path(where).expanduser()
+    path = model_path(where)
     if path.suffix == ".onnx" or (path / "model.onnx").is_file():
         if precision != "float32":
             raise UserError(

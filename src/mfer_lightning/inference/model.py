@@ -21,10 +21,11 @@ from mfer_lightning.checkpoints.rebuild import (
     network_weights,
 )
 from mfer_lightning.errors import UserError
-from mfer_lightning.inference.checkpoint import checkpoint_path
+from mfer_lightning.inference.checkpoint import checkpoint_path, model_path
 from mfer_lightning.inference.export.run_results import find_results, publishable, without_folders
 from mfer_lightning.inference.export.safetensors_folder import is_export, read_export, write_export
 from mfer_lightning.nn import MFER, Preprocess
+from mfer_lightning.nn.adapter import merge_adapter
 from mfer_lightning.nn.weights.checksums import check_storages
 from mfer_lightning.views import ONE_VIEW, Views
 
@@ -143,7 +144,7 @@ class FERModel(nn.Module):
         Raises:
             UserError: where there is something already, or nothing can be written.
         """
-        return write_export(self.describe(), self.network.state_dict(), folder, replace=replace)
+        return write_export(self.describe(), merge_adapter(self.network.state_dict()), folder, replace=replace)
 
     @classmethod
     def from_pretrained(cls, folder: str | PathLike[str], device: str = "auto", *, verify: bool = True) -> FERModel:
@@ -176,6 +177,7 @@ def read_model(where: str | PathLike[str], device: str = "auto", *, verify: bool
     Raises:
         UserError: where there is no checkpoint, or it is damaged, unsafe, of a newer format, or inconsistent.
     """
+    where = model_path(where)
     if is_export(where):
         return FERModel.from_pretrained(where, device, verify=verify)
     path = checkpoint_path(where)

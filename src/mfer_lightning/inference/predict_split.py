@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader
 from mfer_lightning.data.dataset import Change
 from mfer_lightning.data.datasets import FaceDataModule
 from mfer_lightning.evaluation.predictions import Predictions
+from mfer_lightning.figures.plane import Plane
 from mfer_lightning.files import atomic_path
 from mfer_lightning.inference.match_classes import ClassMatch
 from mfer_lightning.inference.model import FERModel
@@ -162,14 +163,23 @@ def write_features(
     feature: NDArray[np.float32],
     label: NDArray[np.int64],
     attributes: Mapping[str, NDArray[Any]] | None = None,
+    plane: Plane | None = None,
+    group: NDArray[np.int64] | None = None,
 ) -> None:
     """Write ``features_<split>.npz``: ``index`` (N,), ``feature`` (N,D) in float16, ``label`` (N,), attributes (N,).
+
+    With ``plane``, also ``tsne`` (M,2) and ``tsne_row`` (M,): the faces drawn in the plane and their rows of the file.
+    With ``group``, also that (N,): which faces share a photo or a person.
 
     Half precision halves the file and is enough for figures; values beyond its range are clipped. The dataset's
     attributes of each face (``attribute_skin``, ...) allow figures by subgroup without the dataset.
     """
     limit = float(np.finfo(np.float16).max)
     further: dict[str, Any] = {f"attribute_{name}": values for name, values in (attributes or {}).items()}
+    if group is not None:
+        further["group"] = group
+    if plane is not None:
+        further |= {"tsne": plane.points.astype(np.float32), "tsne_row": plane.rows}
     with atomic_path(path) as temporary:
         np.savez_compressed(
             temporary, index=index, feature=feature.clip(-limit, limit).astype(np.float16), label=label, **further

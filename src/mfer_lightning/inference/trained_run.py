@@ -11,6 +11,7 @@ from typing import Any, overload
 import yaml
 
 from mfer_lightning.errors import UserError
+from mfer_lightning.evaluation.intervals import result_interval
 from mfer_lightning.evaluation.metrics_csv import read_rows
 from mfer_lightning.evaluation.predictions import Predictions
 from mfer_lightning.evaluation.runs import CONFIG, METRICS, RESULT, UNFINISHED, LeftOut, StoredResult, read_folder
@@ -114,7 +115,7 @@ def in_words(result: Mapping[str, Any]) -> str:
     """
     figures = []
     for metric, name in (("accuracy", "accuracy"), ("mean_class_accuracy", "mean-class accuracy")):
-        value, ends = result["metrics"][metric], (result.get("intervals") or {}).get(metric)
+        value, ends = result["metrics"][metric], result_interval(result, metric)
         if value is not None:
             figures.append(f"{name} {value:.1%}" + (f" ({ends[0]:.1%} to {ends[1]:.1%})" if ends else ""))
     where = f" of {result['protocol']}, {result['split']}" if "protocol" in result else ""

@@ -3,8 +3,10 @@ r"""Deep Smooth Feature loss: **a reconstruction**, since the authors have not p
 Paper: Xu, Li, Yang, He, Luo, MFER, IEEE Transactions on Affective Computing 2024, doi 10.1109/TAFFC.2024.3458464.
 What is public: the loss is to "balance the probability difference of encoded intra-class features and promote
 intra-class features towards corresponding centers" (abstract); the overview figure shows samples pulled to their
-class's centre and centres pushed apart; the announced file holds label smoothing, and its constructor takes the
-feature's width and the number of classes. Everything else here, formula and defaults included, is this project's
+class's centre and centres pushed apart; the file smooth_feature holds label smoothing alone and imports
+``torch.autograd.Function``; the training script imports a ``SmoothFunction`` and calls a ``FeatureLoss`` with the
+feature's width and the number of classes, neither of which is there. A gradient written by hand, as in the first
+centre loss, is likely and cannot be known. Everything else here, formula and defaults included, is this project's
 reading of that; docs/losses.md derives and measures it.
 """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import lightning as L
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
 from mfer_lightning.data.datasets.base import FaceDataModule
+from mfer_lightning.errors import UserError
 from mfer_lightning.losses import Objective
 from mfer_lightning.module.metrics import EvaluationMetrics
 from mfer_lightning.views import ONE_VIEW, Views
@@ -48,6 +50,26 @@ class EvaluationSteps(L.LightningModule):
     def _network(self, pixels: Tensor) -> dict[str, Any]:
         output: dict[str, Any] = self.network(pixels.contiguous(memory_format=self.memory_format))
         return output
+
+    def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        """Refuse batches of a loader of the user's own that lack what the step needs.
+
+        Raises:
+            UserError: naming what is missing.
+        """
+        trainer = self._trainer
+        needed = ["image", "index"]
+        if trainer is None or not trainer.predicting:
+            needed += ["label"] if trainer is not None and trainer.testing else ["label", "target"]
+        if not isinstance(batch, Mapping) or not {*needed} <= {*batch}:
+            found = (
+                f"a mapping with {', '.join(map(str, batch))}" if isinstance(batch, Mapping) else type(batch).__name__
+            )
+            raise UserError(
+                f"A batch must be a mapping with {', '.join(needed)} (help(FERModule) says what they are), and the "
+                f"loader gave {found}."
+            )
+        return batch
 
     def on_validation_epoch_start(self) -> None:
         """Start the figures of all evaluation sets anew."""

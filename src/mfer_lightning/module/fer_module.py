@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,16 +13,18 @@ from torch import Tensor, nn
 from torchmetrics import Metric, MetricCollection
 
 from mfer_lightning.checkpoints.read import read_checkpoint
+from mfer_lightning.checkpoints.rebuild import unlike_attention
 from mfer_lightning.config.instantiate import keyword_parameters
 from mfer_lightning.errors import UserError
 from mfer_lightning.losses import describe_objective
 from mfer_lightning.memory import keep_freed_memory
 from mfer_lightning.module.arguments import config_of, options_of
 from mfer_lightning.module.evaluation_steps import EvaluationSteps
-from mfer_lightning.module.meet_datamodule import check_classes, check_samplers, complete_preprocess, learn
+from mfer_lightning.module.meet_datamodule import check_classes, check_loaders, complete_preprocess, learn
 from mfer_lightning.module.metrics import build_metrics
 from mfer_lightning.module.progress_bar import FERProgressBar
 from mfer_lightning.module.rebuild import StoredArguments
+from mfer_lightning.nn.adapter import SCALE, merge_adapter
 from mfer_lightning.nn.weights.checksums import check_storages
 from mfer_lightning.optim import Mixup, configured
 from mfer_lightning.views import Views
@@ -32,7 +35,7 @@ if TYPE_CHECKING:
 #: Version of the ``mfer`` entry of a checkpoint.
 CHECKPOINT_FORMAT = 1
 
-#: The learning rate where none is given: the paper's.
+#: The learning rate where none is given: that of the authors' sister paper.
 DEFAULT_LR = 2.5e-4
 
 
@@ -196,20 +199,20 @@ class FERModule(EvaluationSteps):
             complete_preprocess(self.preprocess, self.metadata, datamodule)
 
     def on_train_start(self) -> None:
-        """Refuse batches that were made for another number of processes."""
-        check_samplers(self.trainer, self.trainer.train_dataloader)
+        """Refuse batches with other classes, or made for another number of processes."""
+        check_loaders(self.class_names, self.trainer, self.trainer.train_dataloader)
 
     def on_validation_start(self) -> None:
-        """Refuse batches that were made for another number of processes."""
-        check_samplers(self.trainer, self.trainer.val_dataloaders)
+        """Refuse batches with other classes, or made for another number of processes."""
+        check_loaders(self.class_names, self.trainer, self.trainer.val_dataloaders)
 
     def on_test_start(self) -> None:
-        """Refuse batches that were made for another number of processes."""
-        check_samplers(self.trainer, self.trainer.test_dataloaders)
+        """Refuse batches with other classes, or made for another number of processes."""
+        check_loaders(self.class_names, self.trainer, self.trainer.test_dataloaders)
 
     def on_predict_start(self) -> None:
-        """Refuse batches that were made for another number of processes."""
-        check_samplers(self.trainer, self.trainer.predict_dataloaders)
+        """Refuse batches with other classes, or made for another number of processes."""
+        check_loaders(self.class_names, self.trainer, self.trainer.predict_dataloaders)
 
     def configure_callbacks(self) -> list[Callback]:
         """Put a bar that fits on one line in place of Lightning's default one; any other stays."""
@@ -246,6 +249,20 @@ class FERModule(EvaluationSteps):
             "preprocess": config_of(self.preprocess),
             **self.metadata,
         }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Warn where the attention of the network computes something else than the checkpoint's did.
+
+        Warns:
+            UserWarning: naming the options.
+        """
+        unlike = unlike_attention(checkpoint.get("mfer") or {}, self.network)
+        if unlike is not None:
+            warnings.warn(
+                f"The attention was trained with {unlike}: build the network with the checkpoint's options, "
+                "MFER(..., attention={...}), or its answers change.",
+                stacklevel=2,
+            )
 
     @classmethod
     def load_from_checkpoint(  # type: ignore[override]
@@ -288,5 +305,8 @@ class FERModule(EvaluationSteps):
         names, _ = keyword_parameters(cls)
         module = cls(**{name: stored[name] for name in names if name not in kwargs and name in stored}, **kwargs)
         module.on_load_checkpoint(checkpoint)
-        module.load_state_dict(checkpoint["state_dict"], module.strict_loading if strict is None else strict)
+        state = checkpoint["state_dict"]
+        if not hasattr(module.network, SCALE):
+            state = merge_adapter(state)
+        module.load_state_dict(state, module.strict_loading if strict is None else strict)
         return module if map_location is None else module.to(map_location)

@@ -10,6 +10,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from mfer_lightning.align.stored_alignment import FILE, describe_alignment
+from mfer_lightning.data.dataset import FaceDataset
 from mfer_lightning.data.datasets.base import FaceDataModule
 from mfer_lightning.data.datasets.registry import dataset_info
 from mfer_lightning.data.samplers import EvalSampler, TrainSampler
@@ -28,11 +29,14 @@ def check_classes(class_names: tuple[str, ...], datamodule: FaceDataModule) -> N
     """
     theirs = tuple(datamodule.class_names)
     if theirs != class_names:
-        raise UserError(
-            f"The module's {len(class_names)} classes ({', '.join(class_names)}) are not the {len(theirs)} of "
-            f"{datamodule.protocol.name} ({', '.join(theirs)}) in the same order: build the module with "
-            "class_names=datamodule.class_names."
-        )
+        raise _other_classes(class_names, theirs, datamodule.protocol.name)
+
+
+def _other_classes(class_names: tuple[str, ...], theirs: tuple[str, ...], whose: str) -> UserError:
+    return UserError(
+        f"The module's {len(class_names)} classes ({', '.join(class_names)}) are not the {len(theirs)} of {whose} "
+        f"({', '.join(theirs)}) in the same order: build the module with class_names=datamodule.class_names."
+    )
 
 
 def learn(metadata: Mapping[str, Any], datamodule: FaceDataModule) -> dict[str, Any]:
@@ -100,22 +104,33 @@ def complete_preprocess(preprocess: nn.Module, metadata: Mapping[str, Any], data
         preprocess.grey = True  # grey faces are unchanged by it, and coloured ones will be predicted alike
 
 
-def check_samplers(trainer: L.Trainer, loaders: Any) -> None:
-    """Refuse batches of ours that were made for another number of processes than the Trainer's.
+def check_loaders(class_names: tuple[str, ...], trainer: L.Trainer, loaders: Any) -> None:
+    """Refuse batches of ours with other classes, or made for another number of processes than the Trainer's.
 
     Args:
+        class_names: the module's.
         trainer: runs the batches.
         loaders: a loader, or any list or mapping of them.
 
     Raises:
-        UserError: where faces would be left out or come several times.
+        UserError: where classes differ, or faces would be left out or come several times.
     """
     for loader in _flat(loaders):
+        theirs = getattr(loader.dataset, "class_names", ()) if isinstance(loader.dataset, FaceDataset) else ()
+        if theirs and theirs != class_names:
+            raise _other_classes(class_names, theirs, "these faces")
         sampler = getattr(loader.batch_sampler, "sampler", None)  # in prediction Lightning wraps the batches
         if isinstance(sampler, (TrainSampler, EvalSampler)) and sampler.num_replicas != trainer.world_size:
             raise UserError(
                 f"These batches were made for {sampler.num_replicas} process(es), and the Trainer runs "
                 f"{trainer.world_size}: give it the datamodule itself (datamodule=...), not its loaders."
+            )
+        overfit: float = trainer.overfit_batches  # type: ignore[attr-defined]
+        if isinstance(loader.dataset, FaceDataset) and overfit and trainer.world_size > 1:
+            raise UserError(
+                f"Trainer(overfit_batches={overfit}) replaces the samplers of the faces, and on "
+                f"{trainer.world_size} processes some would be seen or counted several times: use one process, or "
+                "leave it out and give the datamodule train_faces=<number>."
             )
 
 

@@ -42,7 +42,13 @@ def build_metrics(num_classes: int, further: Mapping[str, Metric] | MetricCollec
         "mean_class_accuracy": MulticlassRecall(num_classes, average="macro", validate_args=False),
         "macro_f1": MulticlassF1Score(num_classes, average="macro", validate_args=False),
     }
+    if not isinstance(further, (Mapping, MetricCollection, type(None))):
+        raise ValueError(
+            f"Expected argument `metrics` to be a mapping of names to metrics, but got {type(further).__name__}."
+        )
     for name, metric in (further or {}).items():
+        if not isinstance(name, str) or not name or "." in name:
+            raise ValueError(f"Expected argument `metrics` to have names without a dot, but got {name!r}.")
         if not isinstance(metric, Metric):
             raise ValueError(
                 f"Expected argument `metrics` to hold metrics of torchmetrics, but got {metric!r} as `{name}`."

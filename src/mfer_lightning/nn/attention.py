@@ -3,9 +3,9 @@
 Paper: Xu, Li, Yang, He, Luo: MFER, IEEE Transactions on Affective Computing 2024, doi 10.1109/TAFFC.2024.3458464.
 The layers and their order are those of the authors' public code, written anew from their description; the paper's
 figure differs in two places, both offered as options (`norm_order="norm_gelu"`, `residual=False`).
+So are the LayerNorm's eps (PyTorch's default, 1e-5; 1e-6 everywhere else in the network) and the initialisation
+(truncated normal with std 0.02, zero biases, as in ConvNeXt).
 Ours: the depthwise static branch, single branches, the control block, a softmax that stays in float32 under autocast.
-Not fixed by the public material, so chosen here: PyTorch's default initialisation, LayerNorm eps 1e-6 as elsewhere
-in the network.
 """
 
 from __future__ import annotations
@@ -18,15 +18,24 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mfer_lightning.errors import UserError, expect_choice
+from mfer_lightning.errors import UserError, check_number, expect_choice
 from mfer_lightning.nn.convolution import conv_within_map
 
 _LAYOUTS = ("NCHW", "NHWC")
 _NORM_ORDERS = ("gelu_norm", "norm_gelu")
 _STATICS = ("dense", "depthwise")
 _BRANCHES = ("both", "dynamic", "static")
+_INITS = ("trunc_normal", "torch")
+_INIT_STD = 0.02
 
-_SHARED = {"stages": (3, 4), "kernel_size": 7, "reduction": 8, "norm_order": "gelu_norm"}
+_SHARED = {
+    "stages": (3, 4),
+    "kernel_size": 7,
+    "reduction": 8,
+    "norm_order": "gelu_norm",
+    "norm_eps": 1e-5,
+    "init": "trunc_normal",
+}
 
 #: Attention by name: its options with their defaults (`stages`: the stages that it follows). A single branch accepts
 #: the other branch's options without effect, so that one sweep can run over names and options.
@@ -68,7 +77,9 @@ class DSAttention(nn.Module):
         static: the convolution mixes channels (``"dense"``, the paper's) or does not (``"depthwise"``).
         branches: ``"both"``, or the ``"dynamic"`` or the ``"static"`` one alone.
         layout: how maps come in and go out: ``"NCHW"`` (also as channels_last memory) or ``"NHWC"``.
-        eps: of the LayerNorm.
+        norm_eps: of the LayerNorm, > 0.
+        init: ``"trunc_normal"`` (released code: truncated normal with std 0.02, zero biases) or ``"torch"``, the
+            layers' own default.
 
     Raises:
         ValueError: for arguments outside their range.
@@ -92,10 +103,11 @@ class DSAttention(nn.Module):
         static: str = "dense",
         branches: str = "both",
         layout: str = "NCHW",
-        eps: float = 1e-6,
+        norm_eps: float = 1e-5,
+        init: str = "trunc_normal",
     ) -> None:
         super().__init__()
-        _check(kernel_size, reduction, norm_order, layout)
+        _check(kernel_size, reduction, norm_order, layout, norm_eps, init)
         expect_choice("static", static, _STATICS)
         expect_choice("branches", branches, _BRANCHES)
         self.norm_order = norm_order
@@ -109,7 +121,8 @@ class DSAttention(nn.Module):
         if branches != "dynamic":
             groups = dim if static == "depthwise" else 1
             self.attn = nn.Conv2d(dim, dim, kernel_size, padding=kernel_size // 2, groups=groups)
-            self.norm = nn.LayerNorm(dim, eps=eps)
+            self.norm = nn.LayerNorm(dim, eps=norm_eps)
+        _initialise(self, init)
 
     def forward(self, x: Tensor) -> Tensor:
         """Weigh the positions of a map.
@@ -174,7 +187,8 @@ class ConvControl(nn.Module):
         reduction: the bottleneck has ``max(1, C // reduction)`` channels.
         norm_order: ``"gelu_norm"`` or ``"norm_gelu"``.
         layout: ``"NCHW"`` or ``"NHWC"``.
-        eps: of the LayerNorm.
+        norm_eps: of the LayerNorm, > 0.
+        init: ``"trunc_normal"`` or ``"torch"``.
 
     Raises:
         ValueError: for arguments outside their range.
@@ -192,16 +206,18 @@ class ConvControl(nn.Module):
         reduction: int = 8,
         norm_order: str = "gelu_norm",
         layout: str = "NCHW",
-        eps: float = 1e-6,
+        norm_eps: float = 1e-5,
+        init: str = "trunc_normal",
     ) -> None:
         super().__init__()
-        _check(kernel_size, reduction, norm_order, layout)
+        _check(kernel_size, reduction, norm_order, layout, norm_eps, init)
         self.norm_order = norm_order
         self.layout = layout
         self.conv = nn.Conv2d(dim, dim, kernel_size, padding=kernel_size // 2)
-        self.norm = nn.LayerNorm(dim, eps=eps)
+        self.norm = nn.LayerNorm(dim, eps=norm_eps)
         self.project = nn.Linear(dim, dim)
         self.bottleneck = _bottleneck(dim, reduction)
+        _initialise(self, init)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B,C,H,W) or (B,H,W,C), as ``layout`` says, to the same shape and memory format."""
@@ -262,10 +278,22 @@ def _like(change: Tensor, x: Tensor) -> Tensor:
     return change
 
 
-def _check(kernel_size: int, reduction: int, norm_order: str, layout: str) -> None:
+def _initialise(module: nn.Module, init: str) -> None:
+    """Set the weights of a new module; for ``"torch"`` draw nothing, so that later layers begin as they did before."""
+    if init == "torch":
+        return
+    for layer in module.modules():
+        if isinstance(layer, (nn.Conv2d, nn.Linear)):
+            nn.init.trunc_normal_(layer.weight, std=_INIT_STD)
+            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]  # none of them lacks one
+
+
+def _check(kernel_size: int, reduction: int, norm_order: str, layout: str, norm_eps: float, init: str) -> None:
     if not isinstance(kernel_size, int) or kernel_size < 1 or kernel_size % 2 == 0:
         raise ValueError(f"Expected argument `kernel_size` to be a positive odd integer, but got {kernel_size!r}.")
     if not isinstance(reduction, int) or reduction < 1:
         raise ValueError(f"Expected argument `reduction` to be a positive integer, but got {reduction!r}.")
     expect_choice("norm_order", norm_order, _NORM_ORDERS)
     expect_choice("layout", layout, _LAYOUTS)
+    check_number("norm_eps", norm_eps, 0, excluded="low")
+    expect_choice("init", init, _INITS)

@@ -39,9 +39,14 @@ def count_gflops(network: nn.Module, size: int) -> float:
     device = next(network.parameters()).device
     was_training = network.training
     network.eval()
+    learned = [p for p in network.parameters() if p.requires_grad]
+    for parameter in learned:  # torch's counter wants a graph for a weight that is handed from module to module (CaiT)
+        parameter.requires_grad_(False)
     try:
         with torch.inference_mode(), plain_convolutions(), FlopCounterMode(display=False) as counter:
             network(torch.zeros(1, 3, size, size, device=device))
     finally:
+        for parameter in learned:
+            parameter.requires_grad_(True)
         network.train(was_training)
     return float(counter.get_total_flops()) / 2e9

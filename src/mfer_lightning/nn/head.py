@@ -2,7 +2,7 @@
 
 Paper: Xu et al.: MFER, IEEE Transactions on Affective Computing 2024, doi 10.1109/TAFFC.2024.3458464 (the multiscale
 classifier, "Msc"). The released code shows the heads prefixes of the channel groups (our default); the paper's figure
-draws pairs (`grouping="pair"`). Written anew from the description; PyTorch's default initialisation.
+draws pairs (`grouping="pair"`). Written anew from the description; PyTorch's default initialisation, as there.
 """
 
 from __future__ import annotations

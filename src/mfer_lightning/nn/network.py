@@ -34,12 +34,17 @@ class MFER(nn.Module):
         backbone: a timm model's name, or a mapping: ``name``, ``drop_path_rate`` (None: 0.25 for ConvNeXt-Base, else
             timm's default), ``stem`` (``"default"`` or ``"small"``, for small faces), ``stem_stride`` (of the small
             stem; None: half the original), ``norm`` of the pooled feature (``"layer"``, the paper's, or ``"none"``),
-            ``options`` (a mapping for timm's constructor, e.g. ``{"depths": [2, 2, 6, 2]}``).
+            ``pool`` of a transformer's tokens (``"avg"``, ``"token"``, ``"map"``), ``stage_blocks`` (where the stages
+            of a plain transformer end; None: quarters of its depth), ``options`` (a mapping for timm's constructor,
+            e.g. ``{"depths": [2, 2, 6, 2]}``).
         num_classes: number of classes K.
         attention: a name of :data:`~mfer_lightning.nn.attention.ATTENTIONS`, or a mapping with ``name`` and options:
-            ``stages`` (from 1), ``kernel_size``, ``reduction``, ``norm_order``, ``residual``, ``static``, ``branches``.
+            ``stages`` (from 1), ``kernel_size``, ``reduction``, ``norm_order``, ``norm_eps``, ``init``, ``residual``,
+            ``static``, ``branches``.
         head: ``"multiscale"`` or ``"linear"``, or a mapping: ``groups``, ``scales``, ``grouping``.
         in_chans: channels of the images.
+        image_size: side of the images in pixels, for models that are built for one size (transformers, mostly); None:
+            any size where the model can change it while it runs, else timm's own.
 
     Attributes:
         feature_dim: width D of the feature.
@@ -49,7 +54,7 @@ class MFER(nn.Module):
         head: the head.
 
     Raises:
-        UserError: for unknown names and options, and for backbones that do not support the attention.
+        UserError: for unknown names and options, and for backbones that do not support the attention or the size.
 
     Example:
         >>> net = MFER({"name": "convnext_atto", "options": {"depths": [1, 1, 1, 1], "dims": [8, 16, 24, 32]}}, 7)
@@ -66,6 +71,7 @@ class MFER(nn.Module):
         attention: Spec = "ds",
         head: Spec = "multiscale",
         in_chans: int = 3,
+        image_size: int | None = None,
     ) -> None:
         super().__init__()
         attention_config = resolve("attention", attention, ATTENTIONS)
@@ -75,14 +81,18 @@ class MFER(nn.Module):
             "attention": attention_config,
             "head": resolve("head", head, HEADS),
             "in_chans": in_chans,
+            "image_size": image_size,
         }
         self.num_classes = num_classes
         stages = attention_config.get("stages", [])
         if not isinstance(stages, list) or len(set(stages)) != len(stages):
             raise UserError(f"Attention option `stages` must be a list of different stage numbers, not {stages!r}.")
+        if image_size is not None and (type(image_size) is not int or image_size < 1):
+            raise UserError(f"`image_size` must be a number of pixels, 1 or more, or None, not {image_size!r}.")
         self.backbone = build_backbone(
             self.config["backbone"],
             in_chans=in_chans,
+            image_size=image_size,
             attend={number: partial(build_attention, attention_config) for number in stages},
         )
         self.feature_dim = self.backbone.feature_dim

@@ -24,7 +24,12 @@ def end_sweep(sweep: Sweep, arguments: Sequence[str]) -> None:
     records = read_records(sweep.folder)
     to_the_end = [record for record in records if record.status != "pruned"]
     if to_the_end or sweep.study is None:
-        print_sweep(sweep_rows(to_the_end))
+        rows = sweep_rows(to_the_end)
+        if any("folds" in (row["result"] or ()) for row in rows):
+            from mfer_lightning.reporting.study.folds import join_rows  # it brings all that a report needs
+
+            rows = join_rows(rows, [record.run_dir for record in to_the_end])
+        print_sweep(rows)
     if sweep.study is not None:
         best = best_trial(sweep.study, records, sweep.folder)
         print_search(

@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from mfer_lightning.config.augment_forms import first_form
+from mfer_lightning.config.chosen import CHOICES, name_of
 from mfer_lightning.config.former_names import with_first_names
+from mfer_lightning.config.former_values import FORMER_ATTENTION
 from mfer_lightning.errors import UserError
 
 #: Bytes of a ``name=``, which is a folder's name and part of those of others.
@@ -23,6 +25,7 @@ LONGEST_NAME = 120
 
 #: What does not belong to a run's identity. Dotted names; a whole node or one value.
 IRRELEVANT = (
+    CHOICES,  # names of parts
     "paths",
     "logger",
     "name",
@@ -65,10 +68,15 @@ LATER: Mapping[str, Any] = {
     "trainer.gradient_clip_algorithm": None,
     "trainer.benchmark": None,
     "trainer.sync_batchnorm": False,
+    "preprocess.colour": None,
     "dataset.table": None,
     "dataset.columns": None,
     "dataset.class_names": None,
     "dataset.trust_labels": False,
+    **{f"attention.{name}": value for name, value in FORMER_ATTENTION.items()},
+    "backbone.pool": None,
+    "backbone.stage_blocks": None,
+    "adapter": {"name": "none"},
 }
 
 
@@ -115,15 +123,19 @@ def run_name(config: Mapping[str, Any]) -> str:
     Returns:
         ``<dataset>-<backbone>-<attention>-<loss>-s<seed>-<hash>``.
     """
-    parts = (
-        config["dataset"]["name"],
-        config["backbone"]["name"].split("/")[-1],
-        config["attention"]["name"],
-        config["loss"]["name"],
-        f"s{config['seed']}",
-        config_hash(config),
-    )
-    return "-".join(parts)
+    parts = (name_of(config, group) for group in ("dataset", "backbone", "attention", "loss"))
+    return "-".join((*parts, f"s{config['seed']}", config_hash(config)))
+
+
+def names_of_run(config: Mapping[str, Any]) -> tuple[str, str]:
+    """Give a run's name, and the one that earlier versions gave it, which knew no choices' names; they may be equal."""
+    return run_name(config), run_name({key: value for key, value in config.items() if key != CHOICES})
+
+
+def name_in(parent: Path, config: Mapping[str, Any]) -> str:
+    """Choose the name of a run in a folder of runs: a folder that an earlier version began keeps its name."""
+    name, former = names_of_run(config)
+    return former if (parent / former).is_dir() and not (parent / name).is_dir() else name
 
 
 def setting_name(config: Mapping[str, Any]) -> str:
@@ -135,7 +147,7 @@ def setting_name(config: Mapping[str, Any]) -> str:
     Returns:
         Loss, backbone and attention by name, and four hexadecimal digits for everything else.
     """
-    parts = (config["loss"]["name"], config["backbone"]["name"].split("/")[-1], config["attention"]["name"])
+    parts = (name_of(config, group) for group in ("loss", "backbone", "attention"))
     return " ".join((*parts, config_hash({**config, "seed": None})[:4]))
 
 
@@ -197,6 +209,20 @@ def is_finished(folder: Path) -> bool:
     return (folder / "result.json").is_file()
 
 
+def next_run_dir(parent: Path, name: str, *, fresh: bool = False) -> Path:
+    """Return the folder of the unfinished run of a name, which may not exist yet, or with ``fresh`` of a new one."""
+    folder, n = parent / name, 1
+    while folder.exists() and (is_finished(folder) or fresh):
+        n += 1
+        folder = parent / f"{name}.{n}"
+    return folder
+
+
+def is_run_of(folder: Path, name: str) -> bool:
+    """Whether a folder is that of a run of this name, or of one beside it (``name.2``)."""
+    return re.fullmatch(re.escape(name) + r"(\.\d+)?", folder.name) is not None
+
+
 def claim_run_dir(parent: Path, name: str, *, resume: str, in_sweep: bool) -> Path:
     """Choose and make the folder of a run.
 
@@ -215,10 +241,6 @@ def claim_run_dir(parent: Path, name: str, *, resume: str, in_sweep: bool) -> Pa
     """
     if resume not in ("auto", "never"):
         raise UserError(f"resume={resume}: legal are auto (continue an unfinished run) and never (start a fresh one).")
-    folder, n = parent / name, 1
-    if not in_sweep:
-        while folder.exists() and (is_finished(folder) or resume == "never"):
-            n += 1
-            folder = parent / f"{name}.{n}"
+    folder = parent / name if in_sweep else next_run_dir(parent, name, fresh=resume == "never")
     make_writable(folder, "run folder")
     return folder

@@ -10,13 +10,10 @@ from __future__ import annotations
 import importlib.util
 import multiprocessing
 import os
-import signal
 import sys
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 
 from mfer_lightning.config.environment import restored
 
@@ -84,20 +81,3 @@ def output_to(path: Path) -> Iterator[None]:
             for number, copy in kept:
                 os.dup2(copy, number)
                 os.close(copy)
-
-
-@contextmanager
-def stoppable() -> Iterator[None]:
-    """Turn SIGTERM into an ordinary end of this process, so that the processes it has started are ended too."""
-
-    def stop(signum: int, frame: FrameType | None) -> None:
-        raise SystemExit(128 + signum)
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

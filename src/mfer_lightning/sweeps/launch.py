@@ -7,7 +7,6 @@ import shutil
 import sys
 import uuid
 from collections.abc import Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +18,16 @@ from mfer_lightning.config.compose import start_hydra, to_plain
 from mfer_lightning.config.flags import primary_config, split_flags, wants_sweep
 from mfer_lightning.config.location import config_dirs
 from mfer_lightning.config.override_checks import check_overrides
+from mfer_lightning.config.path_options import quote_paths
 from mfer_lightning.config.path_quoting import quoted
 from mfer_lightning.config.schema import Train, register
 from mfer_lightning.errors import UserError
 from mfer_lightning.sweeps.identity import make_writable
-from mfer_lightning.sweeps.isolation import stoppable
 from mfer_lightning.sweeps.job import Job, SweepTask
 from mfer_lightning.sweeps.plan import Sweep, check_extras, plan_sweep, register_sweep_dir
 from mfer_lightning.sweeps.records import TOKEN, read_records, record_files
 from mfer_lightning.sweeps.search import continue_study
+from mfer_lightning.termination import one_line_on_sigterm
 
 
 def launch(config_name: str, job: Job, arguments: Sequence[str]) -> tuple[int, Sweep | None]:
@@ -44,6 +44,11 @@ def launch(config_name: str, job: Job, arguments: Sequence[str]) -> tuple[int, S
     Raises:
         UserError: for what the user can correct. Everything else is a defect and is raised as it is.
     """
+    with one_line_on_sigterm():
+        return _launch(config_name, job, arguments)
+
+
+def _launch(config_name: str, job: Job, arguments: Sequence[str]) -> tuple[int, Sweep | None]:
     os.environ[TOKEN] = uuid.uuid4().hex
     flags, overrides = split_flags(arguments, config_name)
     primary = primary_config(flags, config_name)
@@ -65,7 +70,7 @@ def launch(config_name: str, job: Job, arguments: Sequence[str]) -> tuple[int, S
             refused.append(error)
             return None
 
-    start_hydra(config_name, Train, task, flags, overrides)
+    start_hydra(config_name, Train, task, flags, quote_paths(overrides))
     if refused:
         raise refused[0]
     return 0, None
@@ -80,25 +85,22 @@ def _launch_sweep(
     more = [f"hydra.sweep.dir={quoted(str(sweep.folder))}"]  # also where it is composed anew
     made = [folder for folder in (sweep.folder, *sweep.folder.parents) if not folder.exists()]
     make_writable(sweep.folder, "sweep's folder")
-    with ExitStack() as held:
-        if sweep.study is not None and continue_study(sweep.study).done >= sweep.study.wanted:
-            return 0, sweep
-        if not sweep.in_this_process:
-            held.enter_context(stoppable())
-        try:
-            task = SweepTask(job, sweep.folder, tuple(kept), sweep.study)
-            start_hydra(config_name, Train, task, ["-m", *kept], [*overrides, *more])
-        except Exception as error:
-            if not read_records(sweep.folder) or (isinstance(error, UserError) and sweep.study is None):
-                _remove_empty(made)
-                raise
-            kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
-            said = str(error).strip().partition("\n")[0]
-            print(f"Error: the sweep ended early: {kind}{said}", file=sys.stderr, flush=True)
-        records = read_records(sweep.folder)
-        if not records and sweep.study is None:
+    if sweep.study is not None and continue_study(sweep.study).done >= sweep.study.wanted:
+        return 0, sweep
+    try:
+        task = SweepTask(job, sweep.folder, tuple(kept), sweep.study)
+        start_hydra(config_name, Train, task, ["-m", *kept], [*quote_paths(overrides, several=True), *more])
+    except Exception as error:
+        if not read_records(sweep.folder) or (isinstance(error, UserError) and sweep.study is None):
             _remove_empty(made)
-            raise UserError("The sweep has no jobs: a range is empty. Its end does not belong to it: seed=range(0,3).")
+            raise
+        kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
+        said = str(error).strip().partition("\n")[0]
+        print(f"Error: the sweep ended early: {kind}{said}", file=sys.stderr, flush=True)
+    records = read_records(sweep.folder)
+    if not records and sweep.study is None:
+        _remove_empty(made)
+        raise UserError("The sweep has no jobs: a range is empty. Its end does not belong to it: seed=range(0,3).")
     return int(not all(r.has_result or r.status == "pruned" for r in records)), sweep
 
 

@@ -18,6 +18,7 @@ from mfer_lightning.config.former_names import override_of_today
 from mfer_lightning.config.instantiate import described
 from mfer_lightning.config.location import config_dir
 from mfer_lightning.config.messages import readable
+from mfer_lightning.config.path_options import expand, quote_paths
 from mfer_lightning.config.plugins import plugins_loaded
 from mfer_lightning.config.schema import Train, check_known
 from mfer_lightning.errors import UserError, nearest
@@ -85,7 +86,7 @@ def register_sweep_dir(arguments: Sequence[str]) -> None:
     """Teach OmegaConf the name of the folder that a sweep of this command line lives in (``mfer.sweep_dir``)."""
 
     def sweep_dir(*, _root_: DictConfig) -> str:
-        return str(Path(_root_.paths.runs).expanduser() / (_root_.get("name") or sweep_name(arguments)))
+        return str(Path(expand(_root_.paths.runs)) / (_root_.get("name") or sweep_name(arguments)))
 
     OmegaConf.register_new_resolver("mfer.sweep_dir", sweep_dir, replace=True)
 
@@ -104,7 +105,8 @@ def plan_sweep(config_name: str, overrides: Sequence[str], config_dirs: Sequence
     register_sweep_dir(overrides if config_name == "train" else [*overrides, f"config-name={config_name}"])
     _refuse_external_ranks()
     with readable(overrides=overrides):
-        parsed = OverridesParser.create().parse_overrides([override_of_today(o) for o in overrides])
+        written = quote_paths(overrides, several=True)
+        parsed = OverridesParser.create().parse_overrides([override_of_today(o) for o in written])
         fixed = [o.input_line or "" for o in parsed if not o.is_sweep_override()]
         first, further = config_dir(), [Path(d).absolute() for d in config_dirs]
         if holder := next((d for d in further if (d / f"{config_name}.yaml").is_file()), None):  # --config-name
@@ -140,7 +142,7 @@ def plan_sweep(config_name: str, overrides: Sequence[str], config_dirs: Sequence
         seed = int(sweeper.sampler.seed or 0) if "seed" in sweeper.sampler else None
         pruner = _checked_parts(sweeper)["pruner"]
         study = Study(sweeper.storage, sweeper.study_name, str(direction), int(sweeper.n_trials), seed, pruner)
-    return Sweep(Path(config.hydra.sweep.dir), str(launcher._target_).rpartition(".")[2], study)
+    return Sweep(Path(expand(config.hydra.sweep.dir)), str(launcher._target_).rpartition(".")[2], study)
 
 
 def _checked_parts(sweeper: Any) -> dict[str, Any]:

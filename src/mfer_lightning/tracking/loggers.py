@@ -10,6 +10,7 @@ from typing import Any
 
 from lightning.pytorch.loggers import Logger
 
+from mfer_lightning.config.chosen import name_of
 from mfer_lightning.config.instantiate import LIBRARIES, instantiate, locate
 from mfer_lightning.errors import UserError, nearest
 from mfer_lightning.tracking import names
@@ -121,5 +122,5 @@ def _of_a_library(name: str, options: Mapping[str, Any], run_dir: Path) -> Logge
 
 
 def _tags(config: Mapping[str, Any]) -> list[str]:
-    parts = (config["dataset"], config["loss"], config["backbone"], config["attention"])
-    return list(dict.fromkeys(str(part["name"])[:_LONGEST_TAG] for part in parts))
+    parts = (name_of(config, group) for group in ("dataset", "loss", "backbone", "attention"))
+    return list(dict.fromkeys(part[:_LONGEST_TAG] for part in parts))

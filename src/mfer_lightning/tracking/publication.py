@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mfer_lightning.config.chosen import name_of
 from mfer_lightning.evaluation.predictions import Predictions
 from mfer_lightning.tracking import names
 
@@ -81,14 +82,14 @@ class Publication:
     def figure_row(self) -> list[Any]:
         """The one row of the table of figures (:data:`~mfer_lightning.tracking.names.FIGURE_COLUMNS`)."""
         config = self.result["config"]
-        parts = [config[part]["name"] for part in ("loss", "backbone", "attention")]
+        parts = [name_of(config, group) for group in ("loss", "backbone", "attention")]
         figures = [self.result["metrics"].get(name) for name in names.TABLE_METRICS]
         return [self.setting, *parts, self.result["seed"], *figures]
 
     def class_rows(self) -> list[list[Any]]:
         """The table of classes (:data:`~mfer_lightning.tracking.names.CLASS_COLUMNS`)."""
         config = self.result["config"]
-        about = [self.setting, config["loss"]["name"], config["backbone"]["name"], self.result["seed"]]
+        about = [self.setting, name_of(config, "loss"), name_of(config, "backbone"), self.result["seed"]]
         return [
             [name, f["n"], f["precision"], f["recall"], f["f1"], *about] for name, f in self.result["per_class"].items()
         ]

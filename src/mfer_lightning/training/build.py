@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import nn
 
-from mfer_lightning.checkpoints.read import read_checkpoint
+from mfer_lightning.config.caller import is_given
+from mfer_lightning.config.former_values import with_former_attention
 from mfer_lightning.config.instantiate import described, instantiate
 from mfer_lightning.data.datasets import FaceDataModule
 from mfer_lightning.errors import UserError
 from mfer_lightning.losses import Objective, class_weights_from_counts
 from mfer_lightning.module import FERModule
-from mfer_lightning.nn import MFER, Preprocess, load_weights
+from mfer_lightning.nn import MFER, Preprocess
+from mfer_lightning.nn.adapter import add_adapter
+from mfer_lightning.nn.backbones.data_config import with_own_normalisation
 from mfer_lightning.optim import Mixup
 from mfer_lightning.training.further_metrics import build_further_metrics, selecting_monitor
+from mfer_lightning.training.initial_weights import load_initial_weights
 
 Config = Mapping[str, Any]
 
@@ -45,6 +49,7 @@ def build_datamodule(config: Config) -> FaceDataModule:
         seed=config["seed"],
         train_faces=config["trainer"].get("overfit_batches", 0) * loader["batch_size"] or None,
         track_test=config["track_test"],
+        shrink_batch=not is_given("loader.batch_size"),
     )
     return datamodule
 
@@ -57,24 +62,34 @@ def build_module(config: Config, datamodule: FaceDataModule, metadata: Config) -
         datamodule: is set up.
         metadata: plain values for the checkpoints, ``alignment`` among them.
     """
-    network = build_network(config, datamodule.num_classes)
-    with described("weights"):
-        report = load_weights(network, config["weights"], head=_head_choice(config["weights"], datamodule.class_names))
+    network = build_network(config, datamodule.num_classes, datamodule.size)
+    colour = load_initial_weights(config, network, datamodule.class_names)
+    config = {**config, "preprocess": {**config["preprocess"], "colour": colour}}
+    with described("adapter"):
+        add_adapter(network, config["adapter"])
     if config["trainer"]["checkpointing"]:
         network.backbone.set_checkpointing()
-    if config["weights"] != "none":
-        print(f"weights: {report}", flush=True)
     grey = datamodule.train_dataset is not None and datamodule.train_dataset.is_grey()
     monitor = selecting_monitor(config, datamodule.protocol)
     names, counts = datamodule.class_names, datamodule.class_counts
     return assemble(config, network, names, counts, metadata, grey=grey, monitor=monitor)
 
 
-def build_network(config: Config, num_classes: int) -> MFER:
-    """Build the network with fresh weights."""
+def build_network(config: Config, num_classes: int, stored_size: int | None = None) -> MFER:
+    """Build the network with fresh weights, for the size of images that it gets.
+
+    A configuration of an earlier version builds that version's network.
+
+    Args:
+        config: plain resolved configuration.
+        num_classes: number of classes.
+        stored_size: side of the dataset's images, which is the size where ``preprocess.size`` is null.
+    """
     backbone = {k: v for k, v in config["backbone"].items() if v is not None}
+    size = config["preprocess"]["size"] or stored_size
     with described("network"):
-        return MFER(backbone, num_classes, attention=config["attention"], head=config["head"])
+        attention = with_former_attention(config)["attention"]
+        return MFER(backbone, num_classes, attention=attention, head=config["head"], image_size=size)
 
 
 def assemble(
@@ -99,7 +114,9 @@ def assemble(
     """
     with described("preprocess"):
         alignment = metadata.get("alignment", {}).get("template")
-        preprocess = Preprocess(**config["preprocess"], grey=grey, alignment=alignment)
+        options = with_own_normalisation(config["preprocess"], config["backbone"]["name"])
+        options["colour"] = options.get("colour") or "RGB"
+        preprocess = Preprocess(**options, grey=grey, alignment=alignment)
     with described("mixup"):
         mixup = build_mixup(config)
     return FERModule(
@@ -148,17 +165,6 @@ def _with_class_weights(node: Config, class_names: Sequence[str], class_counts: 
         return {**node, "class_weights": list(class_weights_from_counts(class_counts, scheme))}
     except ValueError as error:
         raise UserError(f"loss.classification.class_weights: {error}") from error
-
-
-def _head_choice(weights: str, class_names: Sequence[str]) -> Literal["load", "new"]:
-    """Whether the heads of a checkpoint of ours fit: only where its classes are the same in the same order."""
-    if not weights.endswith(".ckpt"):
-        return "load"
-    stored = tuple(read_checkpoint(weights)["mfer"]["class_names"])
-    if stored == tuple(class_names):
-        return "load"
-    print(f"weights: trained on the classes {', '.join(stored)}, which are not this dataset's: new heads.", flush=True)
-    return "new"
 
 
 def build_mixup(config: Config) -> Mixup | None:

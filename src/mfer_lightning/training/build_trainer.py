@@ -121,10 +121,12 @@ def build_callbacks(
     """
     own = build_user_callbacks(config, run_dir)
     callbacks: list[Callback] = [FiniteLossGuard(), history, EpochCurves(lambda: history.rows[-1]), EndOfTraining()]
-    if config["freeze"]["name"] == "backbone":
+    if config["adapter"]["name"] != "none":  # keeps the statistics of batch norms too
+        callbacks.append(FreezeBackbone())
+    elif config["freeze"]["name"] == "backbone":
         callbacks.append(FreezeBackbone(config["freeze"]["epochs"]))
-    if config["trainer"]["compile"]:
-        callbacks.append(CompileNetwork())
+    if mode := config["trainer"]["compile"]:
+        callbacks.append(CompileNetwork("blocks" if mode is True else mode))
     if config["ema"]["name"] == "ema":
         callbacks.append(WarmEMA(config["ema"]["decay"]))
     if config["loss"]["centers_from_data"]:

@@ -20,6 +20,7 @@ from mfer_lightning.evaluation.predictions import Predictions
 from mfer_lightning.evaluation.schema import SCHEMA_VERSION, validate_result
 from mfer_lightning.evaluation.uncertainty import annotator_figures, metric_intervals
 from mfer_lightning.figures.learning_curves import plot_learning_curves
+from mfer_lightning.figures.plane import plane_of
 from mfer_lightning.figures.split_figures import draw_figures
 from mfer_lightning.files import digests, write_json
 from mfer_lightning.inference.match_classes import ClassMatch
@@ -68,6 +69,8 @@ def finish(
     own = np.arange(datamodule.num_classes)
     match = ClassMatch(datamodule.class_names, own, own)  # the network's classes are the dataset's
     splits: tuple[SplitName, ...] = ("val", "test")
+    reported: SplitName = "test" if len(datamodule.splits["test"].rows) else "val"
+    points = int(config["evaluation"]["embedding_points"])
     for split in splits:
         if len(datamodule.splits[split].rows) == 0:
             continue
@@ -76,14 +79,15 @@ def finish(
         if trainer.is_global_zero:
             tables[split].to_csv(run_dir / f"predictions_{split}.csv")
             attributes = {name: values[outputs.index] for name, values in datamodule.index.attributes.items()}
-            features = run_dir / f"features_{split}.npz"
-            write_features(features, outputs.index, outputs.feature, tables[split].label, attributes)
+            features, label = run_dir / f"features_{split}.npz", tables[split].label
+            group = groups_of(datamodule, tables[split])
+            plane = plane_of(outputs.feature, label, points, config["seed"]) if split == reported else None
+            write_features(features, outputs.index, outputs.feature, label, attributes, plane, group)
     if not trainer.is_global_zero:
         return None
-    split = "test" if "test" in tables else "val"
-    result = _result(config, datamodule, module, history, gflops, tables[split], split, selection)
+    result = _result(config, datamodule, module, history, gflops, tables[reported], reported, selection)
     plot_learning_curves(run_dir / "metrics.csv", run_dir / "figures" / "learning_curves.png", selection["epoch"])
-    draw_figures(run_dir, result, tables[split], int(config["evaluation"]["embedding_points"]))
+    draw_figures(run_dir, result, tables[reported], points)
     publish_result(trainer.loggers, run_dir, result, tables, datamodule)
     result["files"] = digests(run_dir, [f"predictions_{name}.csv" for name in tables])
     write_json(run_dir / "result.json", result)
@@ -145,6 +149,7 @@ def _result(
         **evaluation,
         "intervals": metric_intervals(table, groups_of(datamodule, table)),
         "annotators": annotator_figures(table),
+        **datamodule.fold_entry(),
         "notes": notes,
         "selection": dict(selection),
         "seed": config["seed"],

@@ -51,7 +51,9 @@ def train(overrides: Sequence[str] = ()) -> Run:
         flags = [a for a in arguments if a.startswith("-")]
         own = [a for a in arguments if not a.startswith("-")]
         if wants_sweep(flags, own):
-            raise UserError("sweep= starts a search, and train runs one training: use sweep([...]).")
+            raise UserError(
+                "sweep= and hydra.mode=MULTIRUN start several trainings, and train runs one: use sweep([...])."
+            )
 
         def job(config: dict[str, Any], parent: Path, in_sweep: bool) -> tuple[float | None, Path, bool]:
             with isolated_job(own, flags):  # where Lightning starts further processes, they are of this training
@@ -101,7 +103,11 @@ def sweep(overrides: Sequence[str]) -> SweepRuns:
 @contextmanager
 def _called(overrides: Sequence[str]) -> Iterator[list[str]]:
     """Read the overrides of a call, and restore what its jobs change."""
-    if isinstance(overrides, str) or not all(isinstance(override, str) for override in overrides):
+    if (
+        not isinstance(overrides, Sequence)
+        or isinstance(overrides, str)
+        or not all(isinstance(override, str) for override in overrides)
+    ):
         raise ValueError(
             f"Expected argument `overrides` to be a list of texts such as ['dataset=facs', 'seed=1'], but got "
             f"{overrides!r}."

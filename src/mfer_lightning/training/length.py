@@ -81,7 +81,7 @@ def check_length(config: Mapping[str, Any], faces: int) -> str | None:
 def _batches(config: Mapping[str, Any], faces: int) -> int:
     """Count the batches of an epoch, as Lightning limits them."""
     limit = config["trainer"]["limit_train_batches"]
-    batches = faces // int(config["loader"]["batch_size"])
+    batches = faces // max(min(int(config["loader"]["batch_size"]), faces), 1)
     if isinstance(limit, float):
         return int(batches * limit)
     return batches if limit is None else min(int(limit), batches)

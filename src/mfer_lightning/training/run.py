@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import re
 import shutil
 from contextlib import ExitStack
 from functools import partial
@@ -29,12 +28,14 @@ from mfer_lightning.errors import TrialPrunedError, UserError
 from mfer_lightning.files import remove_leftovers, write_text
 from mfer_lightning.memory import keep_freed_memory
 from mfer_lightning.reporting.terminal.training_start import print_start
-from mfer_lightning.sweeps.identity import claim_run_dir, is_finished, run_name
+from mfer_lightning.sweeps.identity import claim_run_dir, is_finished, is_run_of, name_in, names_of_run
 from mfer_lightning.sweeps.lock import run_lock
 from mfer_lightning.sweeps.ranks import decide_together, is_first_rank
 from mfer_lightning.sweeps.records import read_records
+from mfer_lightning.termination import one_line_on_sigterm
 from mfer_lightning.tracking.open_loggers import tracked
 from mfer_lightning.tracking.provenance import PATCH, git_state
+from mfer_lightning.training.begun_before import config_begun_before, config_of, note_on_former_values
 from mfer_lightning.training.build import build_datamodule, build_module
 from mfer_lightning.training.build_trainer import build_trainer, precision
 from mfer_lightning.training.checks import check_config
@@ -74,6 +75,7 @@ def train(config: dict[str, Any], parent: Path, in_sweep: bool) -> tuple[float |
         UserError: for whatever the user can mend.
     """
     with ExitStack() as held:
+        held.enter_context(one_line_on_sigterm())
         held.enter_context(plugins_loaded(config["plugins"]))
         check_config(config)
         inherited = os.environ.get(RUN_DIR)
@@ -81,22 +83,30 @@ def train(config: dict[str, Any], parent: Path, in_sweep: bool) -> tuple[float |
         made_parent = not parent.exists()
 
         def choose() -> str:
-            folder = claim_run_dir(parent, run_name(config), resume=config["resume"], in_sweep=in_sweep)
+            chosen = config_begun_before(config, parent, in_sweep) or config
+            name = name_in(parent, chosen)
+            folder = claim_run_dir(parent, name, resume=config["resume"], in_sweep=in_sweep)
             if in_sweep:
                 _refuse_a_second_job(parent, folder)
+            elif folder.name != name:
+                why = "resume=never" if config["resume"] == "never" else f"{parent / name} is finished"
+                print(f"Note: {why}, so that this is a fresh run beside it, {folder}.", flush=True)
             if not (in_sweep and is_finished(folder)):
                 held.enter_context(run_lock(folder))
                 remove_leftovers(folder)
             return str(folder)
 
         run_dir = Path(inherited or decide_together(choose))
+        config = config_of(run_dir, config)
         if in_sweep and not inherited and is_finished(run_dir):
             print(f"Finished before: {run_dir}", flush=True)
             return _score(run_dir), run_dir, False
         os.environ[RUN_DIR] = str(run_dir)
         try:
             with logged_to(run_dir / "log.txt"):
-                _check_same_run(run_name(config), run_dir)
+                _check_same_run(names_of_run(config), run_dir)
+                if leads and (note := note_on_former_values(config)) is not None:
+                    print(f"Note: {note}", flush=True)
                 if not inherited:
                     decide_together(partial(_build_on_trial, config))
                 return _train(config, run_dir), run_dir, True
@@ -195,6 +205,7 @@ def _train(config: dict[str, Any], run_dir: Path) -> float | None:
     except SystemExit as stop:  # what Lightning makes of Ctrl-C
         if trainer.interrupted and stop.code == 1:
             raise KeyboardInterrupt from stop
+        stop_ranks(trainer)
         raise
     except torch.OutOfMemoryError as error:
         stop_ranks(trainer)
@@ -212,12 +223,12 @@ def _train(config: dict[str, Any], run_dir: Path) -> float | None:
         raise
 
 
-def _check_same_run(name: str, run_dir: Path) -> None:
+def _check_same_run(names: tuple[str, str], run_dir: Path) -> None:
     """Say in the log what this process is to train, and stop where it is not what the run's first process trains."""
     rank = next((os.environ[n] for n in ("RANK", "LOCAL_RANK", "SLURM_PROCID") if n in os.environ), "0")
-    log.info("process %d, rank %s: %s", os.getpid(), rank, name)
-    if not re.fullmatch(re.escape(name) + r"(\.\d+)?", run_dir.name):
-        raise RuntimeError(f"Rank {rank} was told to train {name}, and the first one {run_dir.name}.")
+    log.info("process %d, rank %s: %s", os.getpid(), rank, names[0])
+    if not any(is_run_of(run_dir, name) for name in names):
+        raise RuntimeError(f"Rank {rank} was told to train {names[0]}, and the first one {run_dir.name}.")
 
 
 def _refuse_a_second_job(sweep_dir: Path, run_dir: Path) -> None:

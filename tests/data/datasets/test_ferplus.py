@@ -159,9 +159,8 @@ class TestMistakes:
 
     def test_a_batch_larger_than_the_training_set(self, ferplus_root: Path) -> None:
         datamodule = FERPlusDataModule(ferplus_root, batch_size=65)
-        datamodule.setup("fit")
         with pytest.raises(UserError, match=r"has 64 faces, fewer than loader\.batch_size=65"):
-            datamodule.train_dataloader()
+            datamodule.setup("fit")  # before images are decoded
 
     def test_a_batch_that_cannot_be_divided(self, ferplus_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         datamodule = FERPlusDataModule(ferplus_root, batch_size=16)

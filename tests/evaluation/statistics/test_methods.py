@@ -105,7 +105,10 @@ class TestVerdicts:
 
     def test_identical_runs_are_a_tie_and_wholly_different_ones_are_not(self) -> None:
         same = np.tile(runs(1, 100, 0.8), (3, 1))
-        assert (compare_methods(same, same).verdict, compare_methods(same, same).p_value) == ("tie", 1.0)
+        found = compare_methods(same, same)
+        assert (found.verdict, found.p_value) == ("tie", 1.0)
+        # an interval of no width has no meaning
+        assert (found.low, found.high, found.smallest_detectable) == (None,) * 3
         assert compare_methods(np.ones((3, 50), bool), np.zeros((3, 50), bool)).verdict == "better"
 
     def test_mean_class_accuracy_sees_what_accuracy_does_not(self) -> None:

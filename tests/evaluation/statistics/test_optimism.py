@@ -41,7 +41,7 @@ def test_another_metric_or_none_recorded(tmp_path: Path) -> None:
 def test_what_cannot_be_read_is_one_message(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"Cannot read the metrics .*: No such file"):
         optimism_gap(tmp_path / "nothing.csv", 0)
-    with pytest.raises(UserError, match="epoch 9"):
+    with pytest.raises(UserError, match="epoch 10"):
         optimism_gap(write(tmp_path / "metrics.csv"), 9)
     binary = tmp_path / "binary.csv"
     binary.write_bytes(bytes(range(128, 256)))

@@ -8,7 +8,7 @@ common helper. It evaluates only: no drop-path, no initialisation worth training
 
 Where the description leaves something open, this file decides and says so:
 
-- The epsilon of the attention's LayerNorm is not published. Here 1e-6, as everywhere else in ConvNeXt.
+- The attention's LayerNorm is built without an epsilon in the released code: PyTorch's 1e-5. All others have 1e-6.
 - Which layers carry biases follows from the parameter counts (153,438,016 and 1,918,997): all of them do, and every
   LayerNorm is affine. No other combination gives these numbers.
 - The bias of the attention's LayerNorm cannot change any output: it shifts a channel's scores by the same amount at
@@ -87,7 +87,7 @@ class Attention(nn.Module):
         self.key = nn.Sequential(nn.Linear(width, width // 8), nn.GELU(), nn.Linear(width // 8, width))
         self.value = nn.Linear(width, width)
         self.attn = nn.Conv2d(width, width, kernel_size, padding=kernel_size // 2)
-        self.norm = Norm(width)
+        self.norm = Norm(width, 1e-5)
 
     def forward(self, x: Tensor) -> Tensor:
         batch, width, height, breadth = x.shape

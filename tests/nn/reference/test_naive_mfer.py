@@ -98,7 +98,7 @@ def numpy_attention(state: dict[str, np.ndarray], x: np.ndarray) -> np.ndarray:
             query[o] = phi(total)
         mean = query.sum() / channels
         variance = ((query - mean) ** 2).sum() / channels
-        query = (query - mean) / math.sqrt(variance + 1e-6) * state["norm.weight"] + state["norm.bias"]
+        query = (query - mean) / math.sqrt(variance + 1e-5) * state["norm.weight"] + state["norm.bias"]
         scores[i, j] = key + query
         values[i, j] = affine("value", x[i, j])
     out = np.empty_like(x)

@@ -75,7 +75,7 @@ def test_both_of_timms_ways_to_write_the_blocks_equal_the_reference(name):
 
 
 def test_in_float64_nothing_but_rounding_is_left():
-    # An epsilon of 1e-5 for 1e-6, or the tanh form of GELU, would pass in float32 and is caught here.
+    # An epsilon of 1e-5 for 1e-6, or 1e-6 for 1e-5, or the tanh form of GELU, would pass in float32 and is caught here.
     state, x = small_state(15), images(16, 2, 64).double()
     model = small()
     load_released_weights(model, state)

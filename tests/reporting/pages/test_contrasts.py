@@ -120,6 +120,7 @@ def test_the_file_can_be_held_against_what_was_registered(made: tuple[Path, Docu
     assert "contrasts=" in made[1].commands[-1]
 
 
+@pytest.mark.slow
 @pytest.mark.drawn
 def test_equal_runs_and_plans_give_equal_reports(
     made: tuple[Path, Document], study: Path, plan: Path, tmp_path: Path
@@ -129,6 +130,7 @@ def test_equal_runs_and_plans_give_equal_reports(
         assert (tmp_path / "report" / name).read_bytes() == (made[0] / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_the_file_s_metric_goes_before_the_report_s(made: tuple[Path, Document], study: Path, tmp_path: Path) -> None:
     path = tmp_path / "own.yaml"
     path.write_text(PLAN + "metric: mean_class_accuracy\n")

@@ -279,6 +279,7 @@ def test_a_report_replaces_a_report_and_nothing_else(
     assert "In short" in (output / "report.html").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.drawn
 def test_equal_runs_give_equal_reports(small: str, tmp_path: Path) -> None:
     for name in ("a", "b"):

@@ -77,3 +77,12 @@ def test_what_makes_another_method(change, counts):
         "report": True,
     }
     assert (flatten({**config, **change}) != flatten(config)) is counts
+
+
+def test_networks_of_before_the_attention_s_options_are_told_from_those_of_today() -> None:
+    before, today = {"name": "ds"}, {"name": "ds", "norm_eps": 1e-5, "init": "trunc_normal"}
+    plain, former, now = (flatten({"attention": node}) for node in ({"name": "none"}, before, today))
+    assert plain == {"attention.name": "none"}
+    assert (former["attention.norm_eps"], now["attention.norm_eps"]) == ("1e-06", "1e-05")
+    assert [axis.key for axis in find_axes([plain, now])] == ["attention.name"]
+    assert [axis.key for axis in find_axes([plain, former, now])] == ["attention.name", "attention.init"]

@@ -207,3 +207,29 @@ def test_whoever_compares_arithmetics_is_not_warned_of_them(tmp_path: Path) -> N
         run = write_run(tmp_path, changes={"trainer.precision": precision}, name=precision)
         change(run, hardware={"precision": precision})
     assert sections_of(tmp_path)[0].notes == []
+
+
+#: What two files of conf/backbone/ make of timm's convnext_tiny.
+SMALL = {"backbone.options": {"depths": [1, 1, 2, 1]}, "backbone.drop_path_rate": 0.0}
+TINY = {"backbone.drop_path_rate": 0.1}
+
+
+def test_methods_are_called_by_the_choices_that_were_typed(tmp_path: Path) -> None:
+    for seed in range(2):
+        write_run(tmp_path, seed=seed, changes={**SMALL, "choices": {"backbone": "convnext_64px"}}, name=f"a{seed}")
+        write_run(tmp_path, seed=seed, changes=TINY, name=f"b{seed}")
+    write_run(tmp_path, seed=2, changes=SMALL, name="of an earlier version")
+    (section,) = sections_of(tmp_path, "backbone=convnext_64px")
+    assert [(a.title, a.tied) for a in section.axes] == [("backbone", ())]
+    assert {m.short: m.seeds for m in section.methods} == {"convnext_64px": 3, "convnext_tiny": 2}
+    assert section.baseline.label == "backbone=convnext_64px"
+
+
+def test_recipes_are_an_axis_and_what_they_set_is_none(tmp_path: Path) -> None:
+    for recipe, rate, loss in (("a", 0.1, "ce"), ("b", 0.2, "dsf"), ("c", 0.1, "dsf")):
+        changes = {"optimizer.lr": rate, "choices": {"experiment": recipe}}
+        write_run(tmp_path, loss, changes=changes, name=recipe)
+    (section,) = sections_of(tmp_path)
+    assert [m.label for m in section.methods] == ["experiment=a", "experiment=b", "experiment=c"]
+    write_run(tmp_path, "lgm", name="by options alone")
+    assert [a.title for a in sections_of(tmp_path)[0].axes] == ["loss", "learning rate"]

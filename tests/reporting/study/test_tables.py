@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,13 @@ from reporting.fabricate import change, write_run
 from mfer_lightning.evaluation.compactness import compactness
 from mfer_lightning.evaluation.intervals import wilson
 from mfer_lightning.evaluation.runs import find_results
-from mfer_lightning.evaluation.statistics import summarise_seeds
+from mfer_lightning.evaluation.statistics.seeds import interval_over_seeds_and_faces
+from mfer_lightning.figures.plane import Plane, plane_of
+from mfer_lightning.inference.predict_split import write_features
 from mfer_lightning.reporting.study.ablation_tables import ablation_tables, class_table
 from mfer_lightning.reporting.study.comparisons import compare
 from mfer_lightning.reporting.study.feature_space import compactness_table, measure_features, subgroup_table
+from mfer_lightning.reporting.study.method_intervals import Covers, MethodInterval, method_interval
 from mfer_lightning.reporting.study.method_tables import (
     cost_table,
     further_table,
@@ -43,14 +47,15 @@ def texts(table: Table) -> list[list[str]]:
     return [[cell.text for cell in row] for row in table.rows]
 
 
-def test_the_main_table_is_mean_spread_and_interval_over_seeds(section: Section) -> None:
+def test_the_main_table_is_mean_spread_and_interval_over_seeds_and_faces(section: Section) -> None:
     table = main_table(section, "accuracy")
     values = [run.metric("accuracy") for run in section.methods[1].runs]
-    found = summarise_seeds(values)
+    low, high = interval_over_seeds_and_faces(values, [wilson(round(420 * v), 420) for v in values])
     row = texts(table)[1]
     assert row[:3] == ["ce", "ds", "3"]
     assert row[3] == f"{100 * np.mean(values):.2f} ± {100 * np.std(values, ddof=1):.2f}"
-    assert row[6] == f"{100 * found.low:.2f} to {100 * found.high:.2f}"
+    assert row[6] == f"{100 * low:.2f} to {100 * high:.2f}"
+    assert table.rows[1][6].below == table.data[1]["accuracy_interval"] == "over seeds and faces"
     assert row[-1] == "▲ better"
     assert texts(table)[0][-1] == "baseline"
     data, comparison = table.data[1], section.comparisons["loss=ce, attention=ds"]
@@ -64,9 +69,28 @@ def test_one_seed_has_no_spread_and_wilson_s_interval(tmp_path: Path) -> None:
     section = section_of(tmp_path)
     accuracy = section.methods[0].runs[0].metric("accuracy")
     low, high = wilson(round(200 * accuracy), 200)
-    (row,) = texts(main_table(section, "accuracy"))
-    assert row[2] == f"{100 * accuracy:.2f}"
-    assert row[5] == f"{100 * low:.2f} to {100 * high:.2f} (w)"
+    (row,) = main_table(section, "accuracy").rows
+    assert row[2].text == f"{100 * accuracy:.2f}"
+    assert (row[5].text, row[5].below) == (f"{100 * low:.2f} to {100 * high:.2f}", "over faces")
+
+
+@pytest.mark.parametrize(("seeds", "covers"), [(2, "faces"), (3, "seeds and faces")])
+def test_seeds_that_agree_give_no_certainty_beyond_the_faces(tmp_path: Path, seeds: int, covers: Covers) -> None:
+    for seed in range(seeds):
+        run = write_run(tmp_path, seed=seed, n=100)
+        metrics = json.loads((run / "result.json").read_text())["metrics"]
+        change(run, metrics={**metrics, "accuracy": 0.14})
+    (method,) = section_of(tmp_path).methods
+    found = method_interval(method, "accuracy")
+    assert found is not None
+    assert (found.low, found.high) == pytest.approx(wilson(14, 100))
+    assert found.covers == covers
+
+
+def test_an_interval_counts_persons_where_the_result_does(tmp_path: Path) -> None:
+    change(write_run(tmp_path, n=100), intervals={"accuracy": [0.55, 0.8]})
+    (method,) = section_of(tmp_path).methods
+    assert method_interval(method, "accuracy") == MethodInterval(0.55, 0.8, "faces")
 
 
 def test_two_axes_are_set_against_each_other(section: Section) -> None:
@@ -179,3 +203,20 @@ def test_figures_that_are_undefined_or_odd_are_dashes(tmp_path: Path) -> None:
     section = section_of(tmp_path)
     assert set(texts(cost_table(section))[0][1:]) == {"–"}
     assert "Cohen's kappa" not in [c.title for c in further_table(section).columns]
+
+
+def test_points_that_a_run_has_mapped_are_drawn_and_not_computed_again(tmp_path: Path) -> None:
+    folder = write_run(tmp_path, n=70)
+    with np.load(folder / "features_test.npz") as stored:
+        index, feature, label = (stored[name] for name in ("index", "feature", "label"))
+    for points, kept in ((60, True), (30, False)):  # 50 are asked for
+        write_features(folder / "features_test.npz", index, feature, label, plane=plane_of(feature, label, points))
+        section = section_of(tmp_path)
+        (cloud,) = measure_features(section, 50).clouds.values()
+        assert (cloud.plane is not None) == kept
+        assert len(cloud.label) == 50
+    write_features(
+        folder / "features_test.npz", index, feature, label, plane=Plane(np.zeros((2, 2)), np.array([0, 70]))
+    )
+    (cloud,) = measure_features(section_of(tmp_path), 50).clouds.values()
+    assert cloud.plane is None, "of other faces"

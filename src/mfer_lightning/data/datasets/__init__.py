@@ -1,21 +1,36 @@
 """Datasets: one file each, with the dataset's declaration, how to read its files, and its Lightning datamodule.
 
 To add one, write a subclass of :class:`FaceDataModule` with a class attribute ``info`` and a method ``read``, in this
-folder or in a package of your own, and a file in ``conf/dataset`` that names the class.
+folder or in a package of your own, and a file in ``conf/dataset`` that names the class. Every module of this folder is
+imported, and its datamodules are names of this package.
 """
 
-from mfer_lightning.data.datasets.affectnet import AffectNetDataModule
-from mfer_lightning.data.datasets.base import FaceDataModule
-from mfer_lightning.data.datasets.facs import FacsDataModule
-from mfer_lightning.data.datasets.ferplus import FERPlusDataModule
-from mfer_lightning.data.datasets.folder import FolderDataModule
-from mfer_lightning.data.datasets.rafdb import RAFDBDataModule
+from __future__ import annotations
 
-__all__ = [
-    "AffectNetDataModule",
-    "FERPlusDataModule",
-    "FaceDataModule",
-    "FacsDataModule",
-    "FolderDataModule",
-    "RAFDBDataModule",
-]
+import inspect
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import TYPE_CHECKING
+
+from mfer_lightning.data.datasets.base import FaceDataModule as FaceDataModule
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    def __getattr__(name: str) -> Any: ...
+
+
+def _datamodules() -> dict[str, type[FaceDataModule]]:
+    """Return the datamodules that the modules of this folder define, by name."""
+    found = {}
+    for module in (import_module(f"{__name__}.{entry.name}") for entry in iter_modules(__path__)):
+        for name, value in inspect.getmembers(module, inspect.isclass):
+            if issubclass(value, FaceDataModule) and value.__module__ == module.__name__:
+                found[name] = value
+    return found
+
+
+_FOUND = _datamodules()
+globals().update(_FOUND)
+
+__all__ = sorted(_FOUND)

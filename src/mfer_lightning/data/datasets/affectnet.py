@@ -178,8 +178,11 @@ def read_affectnet(root: str | Path, classes: int = 8) -> FaceIndex:
     npy = find_partitions(root, _NPY_PARTITIONS, _ONE)
     if npy:
         annotations = {part: read_annotations(root, folder, len(CODES)) for part, folder in npy.items()}
-        rows = [(path, part, code) for part, faces in annotations.items() for path, code in faces]
-        return _index(root, NPY, rows, classes)
+        faces = [(path, part, code, affect) for part, found in annotations.items() for path, code, affect in found]
+        faces = [face for face in faces if face[2] < classes]
+        affect = np.array([face[3] for face in faces], dtype=np.float32).reshape(-1, 2)
+        rated = {} if np.isnan(affect).all() else {"valence": affect[:, 0], "arousal": affect[:, 1]}
+        return _index(root, NPY, [face[:3] for face in faces], classes, attributes=rated)
     folders = find_partitions(root, _PARTITIONS, _ONE)
     if has_classes(root, folders):
         return _read_folders(root, folders, classes)

@@ -28,11 +28,14 @@ from mfer_lightning.data.labels.image_files import unreadable
 from mfer_lightning.data.protocols import Protocol
 from mfer_lightning.data.samplers import SAMPLERS, EvalSampler, TrainSampler, world
 from mfer_lightning.data.splits import Split, make_splits
-from mfer_lightning.data.training_set import NoiseManifest, change_training_set
+from mfer_lightning.data.training_set import NoiseManifest, change_training_set, fitting_batch
 from mfer_lightning.data.workers import start_worker
 from mfer_lightning.errors import UserError, nearest
 
 SplitName = Literal["train", "val", "test"]
+
+#: Faces a step where the user names no number.
+_BATCH_SIZE = 64
 
 
 class FaceDataModule(DescribedDataModule, ABC):
@@ -53,11 +56,13 @@ class FaceDataModule(DescribedDataModule, ABC):
         root: the dataset's folder.
         name: the dataset's name, where a class declares several (``affectnet7``); None: the first.
         protocol: name of the protocol without the dataset; None: the dataset's default.
+        fold: which fold is the test set, from 0, for protocols that have folds; None: the first.
         target: rule of the training target (:data:`~mfer_lightning.data.splits.TARGET_RULES`); None: the protocol's.
         augment: what :func:`~mfer_lightning.data.augment.build_augment` takes: a name, a transform of albumentations or
             a list of them, a description, or a function (:data:`~mfer_lightning.data.dataset.Change`).
         sampler: ``"shuffle"``, ``"balanced"`` or ``"sqrt"``.
-        batch_size: training faces a step over all ranks together.
+        batch_size: training faces a step over all ranks together; None: 64, or all training faces where there are
+            fewer.
         eval_batch_size: faces a step in evaluation over all ranks together; None: ``batch_size``.
         num_workers: processes that read and augment, a rank.
         pin_memory: whether batches are put where a GPU can fetch them.
@@ -70,6 +75,7 @@ class FaceDataModule(DescribedDataModule, ABC):
         trust_labels: read files that bear another dataset's names or counts all the same.
         train_faces: train on this many faces only, drawn by ``seed``; None: on all.
         track_test: give the test set as a second validation set, to record (never to select).
+        shrink_batch: whether a ``batch_size`` larger than the training set means all of its faces, instead of an error.
 
     Raises:
         ValueError: where an argument is outside its range.
@@ -95,10 +101,11 @@ class FaceDataModule(DescribedDataModule, ABC):
         *,
         name: str | None = None,
         protocol: str | None = None,
+        fold: int | None = None,
         target: str | None = None,
         augment: str | Mapping[str, Any] | Sequence[Any] | Change | None = "paper",
         sampler: Literal["shuffle", "balanced", "sqrt"] = "shuffle",
-        batch_size: int = 64,
+        batch_size: int | None = None,
         eval_batch_size: int | None = None,
         num_workers: int = 0,
         pin_memory: bool = False,
@@ -111,13 +118,14 @@ class FaceDataModule(DescribedDataModule, ABC):
         trust_labels: bool = False,
         train_faces: int | None = None,
         track_test: bool = False,
+        shrink_batch: bool = False,
     ) -> None:
         super().__init__()
         self.save_hyperparameters(logger=False)  # collects the arguments of the subclass as well
         self.keep_plain_arguments()
         self.root = Path(root).expanduser()
         self.dataset = name or self.dataset
-        self.protocol: Protocol = get_protocol(self.dataset, protocol)
+        self.protocol: Protocol = get_protocol(self.dataset, protocol).at_fold(fold)
         self.target = target
         self.augment: Change | None = build_augment(augment, size)
         if sampler not in SAMPLERS:
@@ -125,8 +133,9 @@ class FaceDataModule(DescribedDataModule, ABC):
         if cache not in ("memmap", "none"):
             raise UserError(f"dataset.cache={cache} is not possible: {nearest(str(cache), ('memmap', 'none'))}")
         self.sampler = sampler
-        self.batch_size = batch_size
-        self.eval_batch_size = batch_size if eval_batch_size is None else eval_batch_size
+        self.batch_size: int = _BATCH_SIZE if batch_size is None else batch_size
+        self.shrink_batch = shrink_batch or batch_size is None
+        self.eval_batch_size = self.batch_size if eval_batch_size is None else eval_batch_size
         self.num_workers = num_workers
         self.pin_memory = pin_memory
         self.size = size
@@ -180,6 +189,7 @@ class FaceDataModule(DescribedDataModule, ABC):
         if not self.data_hash:
             self._read(needed=() if stage in ("test", "predict") else ("train", "val"))
         if stage in ("fit", None):
+            self._fit_batch(1)  # before images are decoded, which takes a while
             self._open("train")
         if stage in ("fit", "validate", None):
             self._open("val")
@@ -217,7 +227,9 @@ class FaceDataModule(DescribedDataModule, ABC):
     def _dataset(self, split: Split, training: bool = False) -> FaceDataset | None:
         augment = self.augment if training else None
         draws = training and self.splits.target_rule == "probability"
-        return FaceDataset(self._store, split, augment, self.seed, draw_target=draws) if len(split) else None
+        if len(split) == 0:
+            return None
+        return FaceDataset(self._store, split, augment, self.seed, draw_target=draws, affect=self.index.valence_arousal)
 
     def _open(self, name: SplitName) -> None:
         rows = self.splits[name].rows
@@ -229,22 +241,23 @@ class FaceDataModule(DescribedDataModule, ABC):
     def train_dataloader(self) -> DataLoader[Any]:
         """Batches of training faces; the last ones of an epoch are dropped where they do not fill a batch."""
         ranks, rank = self._world()
-        if self._finds_batch_size:
-            # Lightning's finder doubles the batch past the number of faces, and stops when it is as large.
-            self.batch_size = min(self.batch_size, max(len(self.splits.train) // ranks, 1) * ranks)
+        self._fit_batch(ranks)
         if self.batch_size % ranks:
             raise UserError(
                 f"loader.batch_size={self.batch_size} cannot be divided among {ranks} devices. "
                 f"Use a multiple of {ranks}, e.g. {-(-self.batch_size // ranks) * ranks}."
             )
-        if len(self.splits.train) < self.batch_size:
-            raise UserError(
-                f"The training split of {self.protocol.name} has {len(self.splits.train)} faces, fewer than "
-                f"loader.batch_size={self.batch_size}. Use a smaller batch."
-            )
         self._open("train")
         sampler = TrainSampler(self.splits.train.label, self.sampler, self.seed, ranks, rank)
         return self._loader(cast(FaceDataset, self.train_dataset), sampler, self.batch_size // ranks, drop_last=True)
+
+    def _fit_batch(self, ranks: int) -> None:
+        """Make a batch as large as the training set, or refuse it, where it is larger than the set."""
+        faces, before = len(self.splits.train), self.batch_size
+        shrinks = self.shrink_batch or self._finds_batch_size  # the finder doubles a batch until it stays as it is
+        self.batch_size = fitting_batch(faces, before, ranks, shrinks=shrinks, protocol=self.protocol.name)
+        if faces < before and self.shrink_batch:
+            self.notes += (f"a batch is all {faces} training faces, fewer than the default of {before}",)
 
     def val_dataloader(self) -> DataLoader[Any] | list[DataLoader[Any]]:
         """Validation faces, each once; with ``track_test`` a list with the test faces second. Empty without val."""
@@ -279,13 +292,15 @@ class FaceDataModule(DescribedDataModule, ABC):
             )
         self._open(split)
         ranks, rank = self._world()
-        plain = FaceDataset(self._store, rows.take(positions), change, self.seed)
+        affect = self.index.valence_arousal
+        plain = FaceDataset(self._store, rows.take(positions), change, self.seed, affect=affect)
         size = max(1, self.eval_batch_size // ranks)
         return self._loader(plain, EvalSampler(len(plain), ranks, rank), size, drop_last=False)
 
     def _loader(
         self, dataset: FaceDataset, sampler: TrainSampler | EvalSampler, batch_size: int, drop_last: bool
     ) -> DataLoader[Any]:
+        dataset.class_names = tuple(self.class_names)
         cv2.setNumThreads(1)  # before workers are forked: OpenCV's threads do not survive a fork, and a worker hangs
         return DataLoader(
             dataset,

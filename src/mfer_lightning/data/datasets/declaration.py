@@ -40,18 +40,21 @@ class DatasetInfo:
         title: the name that people use.
         paper: citation.
         access: where an official copy comes from, in words.
-        protocols: the default first; their names begin with ``<name>@``.
+        protocols: the default first; their names begin with ``<name>@``. One may leave some of the classes out.
         layouts: the layouts that are read, in the order in which they are looked for.
         class_names: canonical emotions in the dataset's own order; empty where the files name the classes.
         targets: the rules that make training targets from its labels.
         licence: its terms in a sentence, for model cards.
+        licence_id: what model hubs call them, e.g. ``"mit"``, where weights trained on the faces may be under the same;
+            None: for the user to find out.
         marks: files and folders at its root that no other dataset has.
         size: side of its images in pixels; None: they differ.
         grey: whether its images have no colour.
         alignment: how the published faces are aligned, in words.
         template: name of the alignment template that is nearest to the published faces; None: it was not measured.
-        first_number: the number that its own files give to the first class.
+        first_number: the number that its own files give to the first class; None: they number no classes.
         file_names: pattern of its own file names without folders, where no other dataset has such; ``""``: none.
+        named_like: datasets whose pattern of file names its own files may fit as well.
         shares_faces_with: datasets that hold the same faces: no figure on one is independent of training on the other.
 
     Raises:
@@ -67,13 +70,15 @@ class DatasetInfo:
     class_names: tuple[str, ...] = ()
     targets: tuple[str, ...] = LABEL_TARGETS
     licence: str = UNKNOWN_LICENCE
+    licence_id: str | None = None
     marks: tuple[str, ...] = ()
     size: int | None = None
     grey: bool = False
     alignment: str = ""
     template: str | None = None
-    first_number: int = 0
+    first_number: int | None = 0
     file_names: str = ""
+    named_like: tuple[str, ...] = ()
     shares_faces_with: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -86,8 +91,12 @@ class DatasetInfo:
         for protocol in self.protocols:
             if protocol.dataset != self.name or not protocol.short_name:
                 raise ValueError(f"Expected protocols called {self.name}@..., but got {protocol.name}.")
-            if protocol.class_names != self.class_names:
-                raise ValueError(f"Expected {protocol.name} with the classes of its dataset, {self.class_names}.")
+            some = tuple(name for name in self.class_names if name in protocol.class_names)
+            if protocol.class_names != some or (some != self.class_names and len(some) < 2):
+                raise ValueError(
+                    f"Expected {protocol.name} with the classes of its dataset, {self.class_names}, or some of them in "
+                    "this order."
+                )
             for expected in protocol.expected:
-                if isinstance(expected.count, tuple) and len(expected.count) != len(self.class_names):
-                    raise ValueError(f"Expected {len(self.class_names)} counts of {protocol.name}, one a class.")
+                if isinstance(expected.count, tuple) and len(expected.count) != len(protocol.class_names):
+                    raise ValueError(f"Expected {len(protocol.class_names)} counts of {protocol.name}, one a class.")

@@ -8,6 +8,7 @@ from typing import Any
 import lightning as L
 import numpy as np
 
+from mfer_lightning.data.folds import describe_fold
 from mfer_lightning.data.index import FaceIndex
 from mfer_lightning.data.protocols import Protocol
 from mfer_lightning.data.splits import Splits
@@ -55,6 +56,11 @@ class DescribedDataModule(L.LightningDataModule):
         counts = np.bincount(self.splits.train.label, minlength=self.num_classes)
         return tuple(int(count) for count in counts)
 
+    def fold_entry(self) -> dict[str, Any]:
+        """Return what a result says of the fold that is tested on, under ``folds``; nothing without folds."""
+        found = describe_fold(self.index.group, self.protocol)
+        return {} if found is None else {"folds": found}
+
     def keep_plain_arguments(self) -> None:
         """Leave in ``hparams`` what a checkpoint may hold: one with other objects in it is never read."""
         for argument, value in list(self.hparams.items()):
@@ -74,7 +80,7 @@ class DescribedDataModule(L.LightningDataModule):
         home = _HOME if kind.__module__.startswith(f"{_HOME}.") else kind.__module__
         if kind.__module__ == "__main__" or "." in kind.__qualname__:
             return None
-        faces = {k: v for k, v in self.hparams.items() if k not in _OF_TRAINING}
+        faces = {k: v for k, v in self.hparams.items() if k not in _OF_TRAINING and (k, v) != ("fold", None)}
         return {
             "_target_": f"{home}.{kind.__qualname__}",
             **faces,

@@ -35,6 +35,7 @@ INFO = DatasetInfo(
     title="FACS faces",
     paper="Ekman, Friesen: Facial Action Coding System, 1978 (the action units); the renderer is mfer_lightning's own",
     licence="Synthetic faces, drawn by mfer_lightning (MIT licence): no person's likeness.",
+    licence_id="mit",
     access="they are drawn on your machine.",
     class_names=EMOTIONS,
     targets=("label", *VOTE_RULES),

@@ -32,7 +32,8 @@ def refuse_lookalike(index: FaceIndex) -> None:
     rows = np.linspace(0, len(index) - 1, min(len(index), SAMPLE)).astype(int)
     names = [str(path).rpartition("/")[2] for path in index.path[rows]]
     known = named_like(names)
-    if known is not None and known.name not in related:
+    alike = () if own is None else own.named_like
+    if known is not None and known.name not in (*related, *alike):
         example = next(name for name in names if re.fullmatch(known.file_names, name))
         raise _refusal(index, known, f"its files are named as {known.title}'s are ({example})")
     for partition in np.unique(index.partition).tolist():

@@ -40,10 +40,8 @@ from mfer_lightning.data.labels.class_folders import (
     scan_class_folders,
 )
 from mfer_lightning.data.labels.image_files import files_in, first_file, first_folder, listing
-from mfer_lightning.data.labels.locate import check_images, locate_images
-from mfer_lightning.data.labels.numbers import whole_number
-from mfer_lightning.data.labels.table_head import read_head, read_lines
-from mfer_lightning.data.labels.tables import check_name, check_unique, read_table
+from mfer_lightning.data.labels.partition_list import LIST_NAMES, part_in_name, read_partition_list
+from mfer_lightning.data.labels.table_head import read_lines
 from mfer_lightning.data.protocols import BEST_ON_TEST, Expected, Protocol
 from mfer_lightning.errors import UserError
 
@@ -54,8 +52,7 @@ CLASSES = ("surprise", "fear", "disgust", "happiness", "sadness", "anger", "neut
 ALIGNED = "Image/aligned"
 ANNOTATIONS = "Annotation/manual"
 
-#: The names of the list of labels; the first spelling is the dataset's own.
-LIST_NAMES = ("list_patition_label.txt", "list_partition_label.txt")
+#: Where the list of labels is looked for.
 LISTS = tuple(f"{folder}{name}" for folder in ("EmoLabel/", "") for name in LIST_NAMES)
 
 #: The codes of the annotations, the last three numbers of each file.
@@ -159,54 +156,8 @@ def read_rafdb(root: str | Path) -> FaceIndex:
 
 
 def _read_list(root: Path, path: Path, layout: Layout, folders: Mapping[str, str]) -> FaceIndex:
-    head = read_head(path)
-    form = "an image name and a label (such as train_00001.jpg 5)"
-    table = read_table(head, skip_header=head.has_header, width=2, form=form)
-    listed: list[tuple[str, int]] = []
-    for row, (text, label) in enumerate(zip(*table.columns.values(), strict=True)):
-        name = check_name(text, path, table.lines[row])
-        if _partition(name) is None or "/" in name:
-            raise table.refuse(row, "an image name that begins with train_ or test_", name)
-        number = whole_number(label)
-        if number is None:
-            raise table.refuse(row, "a label from 1 to 7", label)
-        if not 1 <= number <= len(CLASSES):
-            legal = ", ".join(f"{k} {name}" for k, name in enumerate(CLASSES, start=1))
-            raise UserError(
-                f"{path}, line {table.lines[row]}: the label {label} is out of range. RAF-DB's labels are {legal}. "
-                "Another numbering would train on the wrong emotions: fetch the list anew."
-            )
-        listed.append((name, number - 1))
-    check_unique([name for name, _ in listed], table.lines, path)
-
-    present = {folder: files_in(root / folder) for folder in folders.values()}
-    rows: list[tuple[str, str, int]] = []
-    notes = table.notes
-    for partition in ("train", "test"):
-        folder = folders.get(partition, "")
-        files = present.get(folder, set())
-        mine = [(_file_of(name, files), label) for name, label in listed if _partition(name) == partition]
-        if {file.casefold() for file in files}.isdisjoint(file.casefold() for file, _ in mine):
-            continue
-        paths, found = locate_images(root, [f"{folder}/{file}" for file, _ in mine], path)
-        notes += found
-        rows += [(image, partition, label) for image, (_, label) in zip(paths, mine, strict=True)]
-    if not rows:
-        every = [f"{folders.get(str(_partition(name)), ALIGNED)}/{_file_of(name, set())}" for name, _ in listed]
-        check_images(root, every, path)  # none of them exists: says so
+    rows, notes = read_partition_list(root, path, folders, CLASSES, INFO.title)
     return _index(root, layout, rows, notes)
-
-
-def _file_of(name: str, present: set[str]) -> str:
-    """Return the file of a listed image: aligned, as published, or under the very name of the list."""
-    path = PurePosixPath(name)
-    aligned = name if path.stem.endswith("_aligned") else f"{path.stem}_aligned{path.suffix}"
-    return name if name in present and aligned not in present else aligned
-
-
-def _partition(name: str) -> str | None:
-    """Return the part that an official file name says the face belongs to."""
-    return next((part for part in ("train", "test") if name.startswith(f"{part}_")), None)
 
 
 def _read_folders(root: Path, partitions: Mapping[str, str]) -> FaceIndex:
@@ -216,7 +167,7 @@ def _read_folders(root: Path, partitions: Mapping[str, str]) -> FaceIndex:
     where: dict[str, str] = {}
     for path, partition, _ in rows:
         image = path.rpartition("/")[2]
-        official = _partition(image)
+        official = part_in_name(image)
         if official is not None and official != partition:
             raise UserError(
                 f"{root / path} lies with the {partition} images, but by its name it is one of RAF-DB's "

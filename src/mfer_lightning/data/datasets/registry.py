@@ -56,7 +56,8 @@ def dataset_infos() -> tuple[DatasetInfo, ...]:
 
 def number_orders() -> dict[str, Order]:
     """Return name -> what the numbers of a dataset's own files mean, for all datasets whose classes are known."""
-    return {i.name: Order(i.class_names, i.first_number) for i in dataset_infos() if i.class_names} | dict(ORDERS)
+    declared = [(i.name, i.class_names, i.first_number) for i in dataset_infos() if i.class_names]
+    return dict(ORDERS) | {name: Order(names, first) for name, names, first in declared if first is not None}
 
 
 def find_dataset(name: str | None) -> DatasetInfo | None:
@@ -194,5 +195,6 @@ def _has_classes_of(info: DatasetInfo, folder: Path) -> bool:
         classes = contents(folder / train).folders if train else []
     except UserError:
         return False
-    numbers = {str(info.first_number + k) for k in range(len(info.class_names))}
+    first = 0 if info.first_number is None else info.first_number
+    numbers = {str(first + k) for k in range(len(info.class_names))}
     return len(classes) > 1 and all(name in numbers or canonical(name) in info.class_names for name in classes)

@@ -20,7 +20,7 @@ def augment_rows(datamodule: FaceDataModule, faces: int) -> list[SheetRow]:
         faces: how many, at the most; of all classes alike where there are enough.
 
     Returns:
-        The class of each face, and its pictures: as read, and of the epochs 0 to ``EPOCHS - 1``.
+        The class of each face, and its pictures: as read, and of the first ``EPOCHS`` epochs.
 
     Raises:
         UserError: where there are no training faces.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import isnan, nan
 from pathlib import Path
 
 from mfer_lightning.data.labels.image_files import is_image
@@ -46,7 +47,7 @@ class CsvFaces:
     Args:
         rows: photo (relative to the dataset's root), partition, and AffectNet's number of the emotion.
         box: x, y, width and height of the face in the photo.
-        affect: valence and arousal, where the lists have them.
+        affect: valence and arousal, NaN where a face was not rated; empty where not every list has them.
         notes: what a user should know.
     """
 
@@ -99,14 +100,15 @@ def read_lists(lists: Mapping[str, Path], root: Path, folder: str, classes: int)
             names.append(f"{folder}/{name}")
             faces.rows.append((names[-1], partition, code))
             faces.box.append(box)
-            affect.append(tuple(_number(table, row, place[n]) if n in place else None for n in _AFFECT))
+            affect.append(tuple(_affect(table, row, place.get(n)) for n in _AFFECT))
         found, notes = locate_images(root, names, path)
         faces.rows[start:] = [(name, partition, row[2]) for name, row in zip(found, faces.rows[start:], strict=True)]
         faces.notes += [*table.notes, *notes]
     for i, name in enumerate(_AFFECT):
         column = [row[i] for row in affect]
-        if all(value is not None for value in column):
-            faces.affect[name] = [float(value) for value in column if value is not None]
+        known = [value for value in column if value is not None]
+        if len(known) == len(column) and not all(map(isnan, known)):
+            faces.affect[name] = known
     return faces
 
 
@@ -147,9 +149,21 @@ def _box(texts: Sequence[str], table: Table, row: int) -> tuple[int, int, int, i
     return x, y, width, height
 
 
-def _number(table: Table, row: int, column: int) -> float:
+def _affect(table: Table, row: int, column: int | None) -> float | None:
+    if column is None:
+        return None
     text = table.columns[column][row]
     try:
-        return float(text)
+        return known_affect(float(text))
     except ValueError:
         raise table.refuse(row, "valence and arousal as numbers", text) from None
+
+
+def known_affect(value: float) -> float:
+    """Return a valence or arousal, NaN where it is none: -2 stands for faces that were not rated.
+
+    Example:
+        >>> known_affect(0.5), known_affect(-2.0)
+        (0.5, nan)
+    """
+    return value if -1 <= value <= 1 else nan

@@ -1,24 +1,32 @@
-"""The annotations of AffectNet's release of 2021: a small NumPy file for each image."""
+"""The annotations of AffectNet's release of 2021: small NumPy files for each image."""
 
 from __future__ import annotations
 
 import io
 import zipfile
 from collections.abc import Iterator
+from math import nan
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from mfer_lightning.data.labels.affectnet_csv import known_affect
 from mfer_lightning.data.labels.image_files import files_in, listing, some, unreadable
 from mfer_lightning.data.labels.locate import check_images
 from mfer_lightning.data.labels.numbers import whole_number
 from mfer_lightning.errors import UserError
 
 _SUFFIX = "_exp.npy"
+#: Valence and arousal; a copy may lack them.
+_AFFECT = ("_val.npy", "_aro.npy")
 
 
-def read_annotations(root: Path, folder: str, codes: int) -> Iterator[tuple[str, int]]:
-    """Yield the image (relative to the root) and the code of each face of one part, by number.
+def read_annotations(root: Path, folder: str, codes: int) -> Iterator[tuple[str, int, tuple[float, ...]]]:
+    """Yield the image (relative to the root), the code, and valence and arousal of each face of one part, by number.
+
+    Valence and arousal are NaN where a face was not rated, or its file is absent.
 
     Args:
         root: the dataset's folder.
@@ -27,13 +35,12 @@ def read_annotations(root: Path, folder: str, codes: int) -> Iterator[tuple[str,
 
     Raises:
         UserError: where an image has no annotation or an annotation no image, or a file cannot be read or holds
-            anything but one code.
+            anything but one number.
     """
     images = {PurePosixPath(name).stem: name for name in listing(root / folder / "images")[1]}
     annotations = root / folder / "annotations"
-    stems = sorted(
-        (name.removesuffix(_SUFFIX) for name in files_in(annotations) if name.endswith(_SUFFIX)), key=_by_number
-    )
+    files = files_in(annotations)
+    stems = sorted((name.removesuffix(_SUFFIX) for name in files if name.endswith(_SUFFIX)), key=_by_number)
     if not stems:
         raise UserError(
             f"{annotations} holds no annotation: looked for files such as 0{_SUFFIX}. Unpack the part anew, with "
@@ -47,27 +54,42 @@ def read_annotations(root: Path, folder: str, codes: int) -> Iterator[tuple[str,
             f"{len(unlabelled):,} of the {len(images):,} images in {root / folder / 'images'} have no annotation in "
             f"{annotations}: {some(unlabelled)}. Unpack the annotations anew, or remove these images."
         )
-    # There are hundreds of thousands of these files and only a few different contents: each content is parsed once.
-    known: dict[bytes, int] = {}
+    # There are hundreds of thousands of these files and far fewer different contents: each content is parsed once.
+    codes_of: dict[bytes, int] = {}
+    affect_of: dict[bytes, float] = {}
     for stem, path in zip(stems, paths, strict=True):
-        file = annotations / f"{stem}{_SUFFIX}"
-        try:
-            content = file.read_bytes()
-        except OSError as error:
-            raise unreadable(file, error) from error
-        if content not in known:
-            known[content] = _parse(content, file, codes)
-        yield path, known[content]
+        content = _read(annotations / f"{stem}{_SUFFIX}")
+        if content not in codes_of:
+            codes_of[content] = _code(content, annotations / f"{stem}{_SUFFIX}", codes)
+        affect = []
+        for name in (f"{stem}{suffix}" for suffix in _AFFECT):
+            value = _read(annotations / name) if name in files else b""
+            if value not in affect_of:
+                affect_of[value] = _affect(value, annotations / name) if value or name in files else nan
+            affect.append(affect_of[value])
+        yield path, codes_of[content], tuple(affect)
 
 
-def _parse(content: bytes, file: Path, codes: int) -> int:
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise unreadable(file, error) from error
+
+
+def _parse(content: bytes, file: Path, what: str) -> tuple[str, NDArray[Any]]:
+    """Return the one value of a file as text, ``""`` where it does not hold one, and all that it holds."""
     try:
         value = np.load(io.BytesIO(content), allow_pickle=False)
     except (ValueError, OSError, EOFError, SyntaxError, OverflowError, MemoryError, zipfile.BadZipFile) as error:
         raise UserError(
-            f"{file} is no NumPy file with one code ({error}). It may be cut off: unpack the annotations anew."
+            f"{file} is no NumPy file with one {what} ({error}). It may be cut off: unpack the annotations anew."
         ) from error
-    text = str(value.item()).strip() if isinstance(value, np.ndarray) and value.size == 1 else ""
+    return str(value.item()).strip() if isinstance(value, np.ndarray) and value.size == 1 else "", value
+
+
+def _code(content: bytes, file: Path, codes: int) -> int:
+    text, value = _parse(content, file, "code")
     code = whole_number(text)
     if code is None or code < 0:
         raise UserError(f"{file}: expected one whole number, but got {str(value)[:60]!r}. Unpack the annotations anew.")
@@ -77,6 +99,16 @@ def _parse(content: bytes, file: Path, codes: int) -> int:
             "9 uncertain and 10 no face. Unpack the annotations anew."
         )
     return code
+
+
+def _affect(content: bytes, file: Path) -> float:
+    text, value = _parse(content, file, "number")
+    try:
+        return known_affect(float(text))
+    except ValueError:
+        raise UserError(
+            f"{file}: expected one number, but got {str(value)[:60]!r}. Unpack the annotations anew."
+        ) from None
 
 
 def _by_number(stem: str) -> tuple[int, str]:

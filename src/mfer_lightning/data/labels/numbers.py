@@ -29,8 +29,6 @@ Given: TypeAlias = "Sequence[str] | Mapping[int, str] | str | None"
 #: Orders of datasets that are not declared in :mod:`mfer_lightning.data.datasets`.
 ORDERS: Mapping[str, Order] = {
     "fer2013": Order(("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")),
-    "expw": Order(("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")),
-    "ckplus": Order(("neutral", "anger", "contempt", "disgust", "fear", "happiness", "sadness", "surprise")),
 }
 
 

@@ -32,15 +32,16 @@ class MethodComparison:
 
     Args:
         difference: mean over a's seeds less mean over b's.
-        low: lower end of the interval of the difference; None where undecided.
-        high: its upper end; None where undecided.
+        low: lower end of the interval of the difference; None where undecided, and where all seeds and images say the
+            same.
+        high: its upper end, likewise.
         p_value: two-sided, of no difference; None where undecided.
         seeds_a: number of a's seeds.
         seeds_b: number of b's seeds.
         degrees_of_freedom: effective, of the t distribution that the test uses; None where undecided.
         smallest_detectable: smallest true difference that would have been found with 80% power, given this test set and
-            these seeds; None where undecided. In a family of M comparisons at the level divided by M, which Holm's
-            correction asks of the first: the most that a member may have to meet.
+            these seeds; None where there is no interval. In a family of M comparisons at the level divided by M, which
+            Holm's correction asks of the first: the most that a member may have to meet.
         verdict: "better" (a above b), "worse", "tie" (no difference could be shown: read it beside
             ``smallest_detectable``) or "undecided" (fewer than 3 seeds on either side).
         name: what a is called, where the comparison was made by :func:`.multiple.compare_against_baseline` or
@@ -94,8 +95,11 @@ def compare_methods(
     freedom = effective_degrees_of_freedom(components, seeds_a, seeds_b)
     error = components.total**0.5
     critical = float(stats.t.isf((1 - confidence) / 2, freedom))
-    # without any error, all seeds and all images say the same
-    p_value = float(2 * stats.t.sf(abs(difference) / error, freedom)) if error > 0 else float(difference == 0)
+    if error < 1e-9:  # all seeds and all images say the same: nothing to take an interval from
+        p_value = float(difference == 0)
+        verdict = verdict_of(difference, p_value, confidence)
+        return MethodComparison(difference, None, None, p_value, seeds_a, seeds_b, freedom, None, verdict)
+    p_value = float(2 * stats.t.sf(abs(difference) / error, freedom))
     return MethodComparison(
         difference=difference,
         low=difference - critical * error,

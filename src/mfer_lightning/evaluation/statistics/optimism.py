@@ -57,12 +57,13 @@ def optimism_gap(history: Metrics, selection_epoch: int, metric: str = "accuracy
             try:
                 found[int(epoch)] = float(str(value))
             except ValueError:
-                raise UserError(f"{column} of epoch {epoch} is {value!r}, not a number.") from None
+                raise UserError(f"{column} of epoch {int(epoch) + 1} is {value!r}, not a number.") from None
     if not found:
         return None
     if selection_epoch not in found:
         raise UserError(
-            f"No {column} for the selected epoch {selection_epoch}: recorded are epochs {min(found)} to {max(found)}."
+            f"No {column} for the selected epoch {selection_epoch + 1}: recorded are epochs {min(found) + 1} to "
+            f"{max(found) + 1}."
         )
     last = [found[epoch] for epoch in sorted(found)[-LAST:]]
     best, chosen = max(found.values()), found[selection_epoch]

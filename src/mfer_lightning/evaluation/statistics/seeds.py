@@ -61,6 +61,48 @@ def summarise_seeds(values: Sequence[float], confidence: float = 0.95) -> SeedSu
     return SeedSummary(len(x), mean, spread, mean - half, mean + half)
 
 
+def interval_over_seeds_and_faces(
+    values: Sequence[float], faces: Sequence[tuple[float, float]], confidence: float = 0.95
+) -> tuple[float, float]:
+    r"""Give an interval of a mean over seeds that counts what further seeds and what other test faces would change.
+
+    The seeds' t interval and the interval over faces, each a distance from the mean, are joined as those of independent
+    estimates are (Zou and Donner, Statistics in Medicine 2008):
+
+    .. math:: \bar v - \sqrt{(\bar v - \bar l)^2 + h^2}, \qquad \bar v + \sqrt{(\bar u - \bar v)^2 + h^2}
+
+    with the mean ends l and u of the intervals over faces and the half width h over seeds. So the interval is never
+    shorter than the number of faces allows, however closely the seeds agree. Luck in single faces is counted in both
+    parts, which makes it a little too long (docs/statistics.md).
+
+    Args:
+        values: one finite share a seed, at least two.
+        faces: the interval of each over faces.
+        confidence: of the seeds' part; that of ``faces`` should be the same.
+
+    Returns:
+        Lower and upper end, within [0, 1].
+
+    Raises:
+        ValueError: where there are fewer than two values, or not as many intervals.
+
+    Example:
+        >>> low, high = interval_over_seeds_and_faces([0.9, 0.9, 0.9], [(0.85, 0.94)] * 3)
+        >>> print(f"{low:.2f} to {high:.2f}")
+        0.85 to 0.94
+    """
+    if len(values) < 2 or len(values) != len(faces):
+        raise ValueError(
+            f"Expected arguments `values` and `faces` of one length above 1, but got {len(values)} and {len(faces)}."
+        )
+    found = summarise_seeds(values, confidence)
+    assert found.high is not None
+    low, high = np.mean(np.asarray(faces, dtype=np.float64), axis=0).tolist()
+    half = found.high - found.mean
+    below, above = float(np.hypot(found.mean - low, half)), float(np.hypot(high - found.mean, half))
+    return max(0.0, found.mean - below), min(1.0, found.mean + above)
+
+
 def mean_and_spread(values: Sequence[float], unit: float = 100.0, digits: int = 2) -> str:
     """Write mean and sample standard deviation, of shares in per cent; one value has no spread.
 

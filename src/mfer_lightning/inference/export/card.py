@@ -8,9 +8,10 @@ from typing import Any
 import jinja2
 import yaml
 
+from mfer_lightning.config.chosen import kept_choices
 from mfer_lightning.data.datasets.declaration import UNKNOWN_LICENCE
 from mfer_lightning.data.datasets.registry import find_dataset
-from mfer_lightning.evaluation.intervals import wilson
+from mfer_lightning.evaluation.intervals import result_interval
 from mfer_lightning.evaluation.schema import METRICS
 from mfer_lightning.views import Views
 
@@ -38,12 +39,13 @@ def model_card(description: Mapping[str, Any], kind: str, measured: Sequence[str
     """
     results = [r for r in description.get("results") or [] if isinstance(r, Mapping)]
     network = description["network"]
-    name = f"MFER ({network['backbone']['name']}, {network['attention']['name']}, {network['head']['name']})"
+    choices = kept_choices(description.get("config") or {})
+    parts = (str(choices.get(part) or network[part]["name"]) for part in ("backbone", "attention", "head"))
+    name = f"MFER ({', '.join(parts)})"
     front: dict[str, Any] = {
         "library_name": "mfer_lightning",
         "pipeline_tag": "image-classification",
-        "license": "other",
-        "license_name": "see-the-datasets-terms",
+        **_licence(description),
         "tags": ["facial-expression-recognition", "mfer", kind],
     }
     if results:
@@ -73,6 +75,15 @@ def model_card(description: Mapping[str, Any], kind: str, measured: Sequence[str
         measured=measured,
         views=Views.of_metadata(description),
     )
+
+
+def _licence(description: Mapping[str, Any]) -> dict[str, str]:
+    """The licence as model hubs read it: the data's, where nothing else went into the weights."""
+    known = find_dataset(description.get("dataset"))
+    scratch = (description.get("config") or {}).get("weights") == "none"
+    if known is not None and known.licence_id and scratch:
+        return {"license": known.licence_id}
+    return {"license": "other", "license_name": "see-the-datasets-terms"}
 
 
 def licence_note(dataset: str | None) -> str:
@@ -129,29 +140,8 @@ def _metric_rows(result: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
         value = result["metrics"].get(name)
         if name in METRICS and value is not None:
             show = _share if name in _SHARES else "{:.4f}".format
-            ends = interval(result, name)
+            ends = result_interval(result, name)
             yield words, show(value), "-" if ends is None else " to ".join(map(show, ends))
-
-
-def interval(result: Mapping[str, Any], metric: str) -> tuple[float, float] | None:
-    """Return the 95% interval of a figure.
-
-    Args:
-        result: main entries of a result.
-        metric: its name.
-
-    Returns:
-        The result's own interval; without one, Wilson's for the accuracy, else None.
-    """
-    stored = (result.get("intervals") or {}).get(metric)
-    if isinstance(stored, Mapping):
-        stored = (stored.get("low"), stored.get("high"))
-    if isinstance(stored, (list, tuple)) and len(stored) == 2 and all(isinstance(v, (int, float)) for v in stored):
-        return float(stored[0]), float(stored[1])
-    value, n = result["metrics"].get(metric), result["n"]
-    if metric == "accuracy" and value is not None and n > 0:
-        return wilson(round(value * n), n)
-    return None
 
 
 def _share(value: float | None) -> str:

@@ -79,7 +79,7 @@ def write_graph(model: FERModel, path: Path, size: int) -> None:
     # where it resizes: neither square nor the network's size, so that no step is optimised away
     shape, free = ((size, size), [0]) if model.preprocess.size is None else ((size + 1, size + 2), [0, 2, 3])
     example = torch.zeros(2, 3, *shape, dtype=torch.uint8)
-    with quiet(), torch.no_grad():
+    with quiet(), _plain_attention(model.network), torch.no_grad():
         try:
             torch.onnx.export(
                 graph,
@@ -120,3 +120,16 @@ def _require_packages() -> None:
             f"format=onnx needs the package {missing}: pip install 'mfer_lightning[onnx]'. "
             "Without it, format=safetensors works."
         )
+
+
+@contextmanager
+def _plain_attention(network: nn.Module) -> Iterator[None]:
+    """Let timm's attention layers compute step by step: the exporter has no fused one over windows (Hiera, NesT)."""
+    fused = [module for module in network.modules() if getattr(module, "fused_attn", False) is True]
+    for module in fused:
+        module.fused_attn = False  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        for module in fused:
+            module.fused_attn = True  # type: ignore[assignment]

@@ -12,6 +12,7 @@ from typing import Any
 
 from torch import nn
 
+from mfer_lightning.nn.backbones import faces  # noqa: F401 - registers the face networks with timm
 from mfer_lightning.nn.backbones.timm_backbone import Backbone, resolve_timm
 from mfer_lightning.nn.options import Spec
 
@@ -40,15 +41,19 @@ def resolve_backbone(spec: Spec) -> dict[str, Any]:
     return resolve_timm(spec)
 
 
-def build_backbone(config: Mapping[str, Any], *, in_chans: int = 3, attend: Attend | None = None) -> Backbone:
+def build_backbone(
+    config: Mapping[str, Any], *, in_chans: int = 3, attend: Attend | None = None, image_size: int | None = None
+) -> Backbone:
     """Build the feature extractor of a complete specification.
 
     Args:
         config: of :func:`resolve_backbone`.
         in_chans: channels of the images.
         attend: the attention after some stages.
+        image_size: side of the images in pixels; None: any that the network takes.
 
     Raises:
-        UserError: where the model cannot be built with these options, or cannot carry attention there.
+        UserError: where the model cannot be built with these options, does not take this size, or cannot carry
+            attention there.
     """
-    return Backbone(config, in_chans=in_chans, attend=attend)
+    return Backbone(config, in_chans=in_chans, attend=attend, image_size=image_size)

@@ -7,15 +7,33 @@ ours: timm's features-only models cannot pass a changed map to the next stage.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import timm
 from torch import Tensor, nn
 
 from mfer_lightning.errors import UserError, nearest
+from mfer_lightning.nn.backbones.attended import AttendedStage, AttendedTokens, TokenMap
+from mfer_lightning.nn.backbones.image_size import (
+    build_for_size,
+    check_patches,
+    fixed_side,
+    legal_sizes,
+    traced_side,
+)
+from mfer_lightning.nn.backbones.pooling import POOL_WORDS, POOLS, check_pool, pool_tokens
 from mfer_lightning.nn.backbones.small_stem import shrink_stem, small_stem_options
-from mfer_lightning.nn.backbones.trace import Stage, prune_unused, replace_module, run_on_meta, trace, without_data
+from mfer_lightning.nn.backbones.trace import (
+    DoesNotRunError,
+    Stage,
+    prune_unused,
+    replace_module,
+    run_on_meta,
+    trace,
+    without_data,
+)
 from mfer_lightning.nn.convolution import speed_up_depthwise
 from mfer_lightning.nn.options import Spec, check_options, split
 
@@ -24,6 +42,8 @@ _DEFAULTS: Mapping[str, Any] = {
     "stem": "default",
     "stem_stride": None,
     "norm": "layer",
+    "pool": "avg",
+    "stage_blocks": None,
     "options": {},
 }
 _STEMS = ("default", "small")
@@ -40,7 +60,7 @@ def resolve_timm(spec: Spec) -> dict[str, Any]:
 
     Args:
         spec: a timm model name, or a mapping with ``name`` and any of ``drop_path_rate``, ``stem``, ``stem_stride``,
-            ``norm``, ``options``.
+            ``norm``, ``pool``, ``stage_blocks``, ``options``.
 
     Returns:
         A plain dict with all of them.
@@ -56,7 +76,8 @@ def resolve_timm(spec: Spec) -> dict[str, Any]:
         )
     check_options("backbone", name, given, _DEFAULTS)
     config = {"name": name, **_DEFAULTS, "options": {}, **given}
-    for option, legal in (("stem", _STEMS), ("norm", _NORMS)):
+    config["pool"] = POOL_WORDS.get(config["pool"], config["pool"])
+    for option, legal in (("stem", _STEMS), ("norm", _NORMS), ("pool", POOLS)):
         if config[option] not in legal:
             raise UserError(f"Backbone option `{option}` must be one of {', '.join(legal)}, not {config[option]!r}.")
     if not isinstance(config["options"], dict):
@@ -68,46 +89,28 @@ def resolve_timm(spec: Spec) -> dict[str, Any]:
     return config
 
 
-class AttendedStage(nn.Module):
-    """A stage of the backbone followed by attention.
-
-    Args:
-        stage: the stage as timm made it.
-        attention: a module from map to map of the same shape.
-    """
-
-    def __init__(self, stage: nn.Module, attention: nn.Module) -> None:
-        super().__init__()
-        self.stage = stage
-        self.attention = attention
-
-    def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        """Run the stage with timm's arguments, then the attention on its map."""
-        return self.attention(self.stage(x, *args, **kwargs))  # type: ignore[no-any-return]
-
-    def __iter__(self) -> Iterator[nn.Module]:
-        """Blocks, then attention: some of timm's models walk their stages block by block when checkpointing."""
-        yield from self.stage if isinstance(self.stage, nn.Sequential) else (self.stage,)
-        yield self.attention
-
-
 class Backbone(nn.Module):
     """Normalised images to pooled, layer-normalised features: stages, global average pooling, LayerNorm (eps 1e-6).
 
     The stages are numbered as in the paper: a five- or six-level model's last four resolutions are stages 1 to 4, so
-    3 and 4 are those of stride 16 and 32 for every common family. timm's own head is removed, and with it all
-    modules that the feature does not depend on: distributed training needs a gradient for every parameter.
+    3 and 4 are those of stride 16 and 32 for every common family. A plain transformer has one resolution; its stages
+    are the quarters of its depth (ours, the paper has no such network), or end where ``stage_blocks`` says. timm's own
+    head is removed, and with it all modules that the feature does not depend on: distributed training needs a gradient
+    for every parameter.
 
     Args:
         config: a complete specification, see :func:`resolve_timm`.
         in_chans: channels of the images.
         attend: stage number (from 1) -> a function ``(channels, layout) -> module`` that makes its attention.
+        image_size: side of the images in pixels; None: any that the model takes.
 
     Attributes:
         model: the timm model.
         norm: the final LayerNorm, or Identity.
         stages: what the stages are: :class:`~mfer_lightning.nn.backbones.trace.Stage` (name, channels, stride, layout).
         feature_dim: width D of the feature.
+        pool: how tokens are pooled, one of :data:`~mfer_lightning.nn.backbones.pooling.POOLS`.
+        side: of the images that it was tried with, in pixels.
         pruned: timm's names of the modules that were removed since they take no part in the feature.
 
     Raises:
@@ -122,38 +125,57 @@ class Backbone(nn.Module):
         *,
         in_chans: int = 3,
         attend: Mapping[int, Callable[[int, str], nn.Module]] | None = None,
+        image_size: int | None = None,
     ) -> None:
         super().__init__()
-        name = config["name"]
-        self.model = create_timm_model(config, in_chans=in_chans)
-        layout = trace(self.model, name, in_chans)
-        self.pruned = prune_unused(self.model, name, layout)
-        self.stages: tuple[Stage, ...] = layout.stages
-        self.feature_dim = layout.channels
-        self._final_layout = layout.final
-        self._prefix_tokens = layout.prefix_tokens
-        self._wrapped: list[str] = []
-        for number, make in sorted((attend or {}).items()):
-            stage = self._stage(number, name)
-            attended = AttendedStage(self.model.get_submodule(stage.module), make(stage.channels, stage.layout))
-            replace_module(self.model, stage.module, attended)
-            self._wrapped.append(stage.module)
-        if attend:
-            run_on_meta(without_data(self.model), name, in_chans, layout.size)  # does it run with its stages wrapped?
+        name, self.pool = config["name"], config["pool"]
+        try:
+            self.model = create_timm_model(config, in_chans=in_chans, image_size=image_size)
+            check_patches(self.model, name, image_size)
+            check_pool(self.pool, self.model, name)
+            side = traced_side(self.model, config, image_size)
+            layout = trace(self.model, name, in_chans, side, partial(pool_tokens, self.pool), config["stage_blocks"])
+            self.pruned = prune_unused(self.model, name, layout)
+            self.stages: tuple[Stage, ...] = layout.stages
+            self.feature_dim = layout.channels
+            self._final_layout = layout.final
+            self._prefix_tokens = layout.prefix_tokens
+            self._fixed_side = fixed_side(self.model)
+            self._wrapped: list[str] = []
+            for number, make in sorted((attend or {}).items()):
+                self._attend(self._stage(number, name), make)
+            self.side = image_size or side
+            if attend or self.side != side:  # does it run with its stages wrapped, at this size?
+                run_on_meta(without_data(self.model), name, in_chans, self.side)
+        except DoesNotRunError as error:
+            if image_size is None:
+                raise
+            sizes = legal_sizes(lambda side: create_timm_model(config, image_size=side), name, image_size)
+            raise UserError(f"{error}{sizes}") from error
         speed_up_depthwise(self.model)
         self.norm = nn.LayerNorm(self.feature_dim, eps=1e-6) if config["norm"] == "layer" else nn.Identity()
 
     def forward(self, image: Tensor) -> Tensor:
-        """Map normalised images (B,C,H,W) to features (B,D)."""
+        """Map normalised images (B,C,H,W) to features (B,D).
+
+        Raises:
+            ValueError: for images of another size than a network of a fixed size was built for.
+        """
+        side = self._fixed_side
+        if side is not None and image.shape[2:] != (side, side):
+            raise ValueError(
+                f"Expected argument `image` of {side}x{side} pixels, the size that this network was built "
+                f"for, but got {image.shape[2]}x{image.shape[3]}: build it with image_size={image.shape[3]}."
+            )
         x = self.model.forward_features(image)
-        if self._final_layout == "tokens":  # of a plain transformer
-            pooled = x[:, self._prefix_tokens :].mean(1)
+        if self._final_layout == "tokens":  # of a transformer
+            pooled = pool_tokens(self.pool, self.model, x, self._prefix_tokens)
         else:
             pooled = x.mean((2, 3) if self._final_layout == "NCHW" else (1, 2))
         return self.norm(pooled)  # type: ignore[no-any-return]
 
     def timm_name(self, name: str) -> str | None:
-        """Return timm's name of one of our parameters or buffers, None where timm has none (attention, our norm).
+        """Return timm's name of one of our parameters or buffers; None: it has none (attention, adapters, our norm).
 
         Args:
             name: as in ``state_dict()`` of this module, e.g. ``"model.stages.2.stage.blocks.0.gamma"``.
@@ -163,7 +185,9 @@ class Backbone(nn.Module):
         """
         if not name.startswith("model."):
             return None
-        name = name.removeprefix("model.")
+        if ".lora_" in name:  # of an adapter (mfer_lightning.nn.adapter)
+            return None
+        name = name.removeprefix("model.").replace(".base_layer.", ".")
         for path in self._wrapped:
             if name.startswith(f"{path}.attention."):
                 return None
@@ -194,18 +218,35 @@ class Backbone(nn.Module):
             if hasattr(stage, "grad_checkpointing"):
                 stage.grad_checkpointing = enable
 
+    def _attend(self, stage: Stage, make: Callable[[int, str], nn.Module]) -> None:
+        """Put attention behind a stage."""
+        own = self.model.get_submodule(stage.module)
+        if stage.layout == "tokens":
+            tokens = TokenMap(stage.prefix, stage.order)
+            attended: AttendedStage = AttendedTokens(own, make(stage.channels, "NHWC"), tokens)
+        else:
+            attended = AttendedStage(own, make(stage.channels, stage.layout))
+        replace_module(self.model, stage.module, attended)
+        self._wrapped.append(stage.module)
+
     def _stage(self, number: int, name: str) -> Stage:
         if not self.stages:
             raise UserError(
-                f"Backbone '{name}' cannot carry attention after a stage: timm lists no stages of decreasing "
-                "resolution for it (a plain transformer or mixer keeps one resolution). "
-                "Use `attention: none` or a hierarchical model (convnext, resnet, swin, ...)."
+                f"Backbone '{name}' cannot carry attention after a stage: timm lists no stages for it. "
+                "Use `attention: none` or another model (convnext, resnet, swin, vit, ...)."
             )
         if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= len(self.stages):
+            last = list(range(1, len(self.stages) + 1))[-2:]
             raise UserError(
-                f"Backbone '{name}' has stages 1 to {len(self.stages)}; attention cannot stand after {number!r}."
+                f"Backbone '{name}' has stages 1 to {len(self.stages)}; attention cannot stand after {number!r}: use "
+                f"attention.stages={str(last).replace(' ', '')}."
             )
         stage = self.stages[number - 1]
+        if self.pool == "token" and stage.layout == "tokens" and stage is self.stages[-1]:
+            raise UserError(
+                f"Backbone '{name}': with backbone.pool=token nothing reads the positions after the last block, so "
+                f"attention after stage {number} has no effect: attention.stages=[{number - 1}], or backbone.pool=avg."
+            )
         if stage.problem:
             raise UserError(
                 f"Backbone '{name}' cannot carry attention after stage {number} ('{stage.module}'): {stage.problem}. "
@@ -214,16 +255,19 @@ class Backbone(nn.Module):
         return stage
 
 
-def create_timm_model(config: Mapping[str, Any], *, in_chans: int = 3, pretrained: bool = False) -> nn.Module:
+def create_timm_model(
+    config: Mapping[str, Any], *, in_chans: int = 3, pretrained: bool = False, image_size: int | None = None
+) -> nn.Module:
     """Build the timm model of a complete specification, without its classifier.
 
     Args:
         config: see :func:`resolve_timm`.
         in_chans: channels of the images.
         pretrained: download timm's weights. The stem is then left as timm has it.
+        image_size: side of the images in pixels; None: any that the model takes.
 
     Raises:
-        UserError: where timm's constructor refuses the options.
+        UserError: where timm's constructor refuses the options or the size.
     """
     name = config["name"]
     family = timm.model_entrypoint(name).__module__.rsplit(".", 1)[-1]
@@ -237,11 +281,13 @@ def create_timm_model(config: Mapping[str, Any], *, in_chans: int = 3, pretraine
     if reserved:
         raise UserError(f"Backbone '{name}': `options` may not set {', '.join(sorted(reserved))}, the network does.")
     try:
-        model: nn.Module = timm.create_model(name, pretrained=pretrained, num_classes=0, in_chans=in_chans, **options)
+        create = partial(timm.create_model, name, pretrained=pretrained, num_classes=0, in_chans=in_chans)
+        model: nn.Module = build_for_size(create, name, options, image_size)
     except (TypeError, ValueError, AssertionError, AttributeError, IndexError, KeyError) as error:
         # timm passes options to the model's constructor, which raises any of these for a wrong one
-        raise UserError(
-            f"timm cannot build backbone '{name}' with the options {options}: {error or type(error).__name__}. "
+        size = "" if image_size is None else f" for images of {image_size}x{image_size}"
+        raise DoesNotRunError(
+            f"timm cannot build backbone '{name}'{size} with the options {options}: {error or type(error).__name__}. "
             f"Legal are the arguments of its constructor in timm.models.{family}."
         ) from error
     if small:

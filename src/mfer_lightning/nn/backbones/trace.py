@@ -6,6 +6,8 @@ No arithmetic happens there: tracing ConvNeXt-Base at 224 pixels takes a fractio
 from __future__ import annotations
 
 import copy
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +19,10 @@ from mfer_lightning.errors import UserError
 _MOST_STAGES = 4
 
 
+class DoesNotRunError(UserError):
+    """A model cannot be built for a size of images, or does not run on it."""
+
+
 @dataclass(frozen=True)
 class Stage:
     """One stage of a backbone.
@@ -25,8 +31,10 @@ class Stage:
         module: timm's name of the module that ends it.
         channels: channels of its map.
         reduction: image side divided by map side, rounded.
-        layout: ``"NCHW"`` or ``"NHWC"``.
+        layout: ``"NCHW"``, ``"NHWC"`` or ``"tokens"``, (B,prefix+H*W,C) with H = W.
         problem: why attention cannot follow it; empty where it can.
+        prefix: number of tokens in front that have no position in the image.
+        order: token of each position, row by row, where tokens are in another order.
     """
 
     module: str
@@ -34,6 +42,8 @@ class Stage:
     reduction: int
     layout: str
     problem: str = ""
+    prefix: int = 0
+    order: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -45,7 +55,6 @@ class Trace:
         channels: channels of the final map.
         final: its layout: ``"NCHW"``, ``"NHWC"`` or ``"tokens"``, (B,N,C).
         prefix_tokens: number of tokens without a position in the image.
-        size: height and width of the image used.
         unused: timm's names of the parameters that the final map does not depend on.
         called: timm's names of the modules that were called.
     """
@@ -54,32 +63,43 @@ class Trace:
     channels: int
     final: str
     prefix_tokens: int
-    size: tuple[int, int]
     unused: frozenset[str]
     called: frozenset[str]
 
 
-def trace(model: nn.Module, name: str, in_chans: int) -> Trace:
+def trace(
+    model: nn.Module,
+    name: str,
+    in_chans: int,
+    side: int,
+    pool: Callable[[Any, Tensor, int], Tensor],
+    blocks: Sequence[int] | None = None,
+) -> Trace:
     """Find the stages, the final map and the unused parameters of a timm model in one pass.
 
     Args:
         model: the timm model.
         name: its name, for messages.
         in_chans: channels of the images.
+        side: of the images in pixels.
+        pool: maps the model, its final tokens and their number of prefix tokens to what the feature depends on.
+        blocks: of a model of one resolution: numbers of the blocks (from 1) that its stages end with; None: quarters.
 
     Raises:
         UserError: where the model does not end in one map or one sequence of tokens.
     """
-    size = _image_size(model)
     outputs: dict[str, list[Any]] = {}
     with torch.inference_mode(False), torch.enable_grad():  # the caller may build under no_grad
         ghost = without_data(model)
         for path, module in ghost.named_modules():
             module.register_forward_hook(lambda _m, _i, output, path=path: outputs.setdefault(path, []).append(output))
-        final = run_on_meta(ghost, name, in_chans, size)
+        final = run_on_meta(ghost, name, in_chans, side)
     fallback = getattr(model, "output_fmt", None)
     fallback = fallback if fallback in ("NCHW", "NHWC") else "NCHW"
-    stages = tuple(_stage(entry, outputs.get(entry["module"], []), size, fallback) for entry in _stage_entries(model))
+    stages = tuple(
+        _stage(model, entry, outputs.get(entry["module"], []), side, fallback)
+        for entry in _stage_entries(model, name, blocks)
+    )
     if not isinstance(final, Tensor) or final.dim() not in (3, 4):
         raise UserError(
             f"Backbone '{name}' does not end in a feature map but in {_describe(final)}. "
@@ -88,14 +108,15 @@ def trace(model: nn.Module, name: str, in_chans: int) -> Trace:
     prefix = 0
     if final.dim() == 3:
         prefix = int(getattr(model, "num_prefix_tokens", 0))
-        final = final[:, prefix:]
         layout, channels = "tokens", final.shape[-1]
+        with torch.inference_mode(False), torch.enable_grad():
+            final = pool(ghost, final, prefix)
     else:
         layout = _layout(final, int(getattr(model, "num_features", 0)), fallback)
         channels = final.shape[1 if layout == "NCHW" else 3]
     reached = _leaves(final)
     unused = frozenset(path for path, parameter in ghost.named_parameters() if id(parameter) not in reached)
-    return Trace(stages, channels, layout, prefix, size, unused, frozenset(outputs))
+    return Trace(stages, channels, layout, prefix, unused, frozenset(outputs))
 
 
 def prune_unused(model: nn.Module, name: str, found: Trace) -> tuple[str, ...]:
@@ -143,28 +164,28 @@ def without_data(model: nn.Module) -> Any:
     return copy.deepcopy(model, {**parameters, **buffers}).eval()  # nothing of the data is copied
 
 
-def run_on_meta(ghost: Any, name: str, in_chans: int, size: tuple[int, int]) -> Any:
+def run_on_meta(ghost: Any, name: str, in_chans: int, side: int) -> Any:
     """Run a timm model's stages on one image without data.
 
     Args:
         ghost: the model as :func:`without_data` copies it.
         name: its name, for messages.
         in_chans: channels of the image.
-        size: its height and width.
+        side: its height and width.
 
     Returns:
         What ``forward_features`` returns, on the meta device.
 
     Raises:
-        UserError: where the model does not run.
+        DoesNotRunError: where the model does not run.
     """
     try:
-        return ghost.forward_features(torch.empty(1, in_chans, *size, device="meta"))
+        return ghost.forward_features(torch.empty(1, in_chans, side, side, device="meta"))
     except (RuntimeError, ValueError, TypeError, AttributeError, AssertionError, NotImplementedError) as error:
-        raise UserError(
-            f"Backbone '{name}' does not run on images of {size[0]}x{size[1]} with these options: "
-            f"{str(error).splitlines()[0] if str(error) else type(error).__name__}. "
-            "Models of a fixed size take it as `options: {img_size: ...}`, and many of them only the default stem."
+        raise DoesNotRunError(
+            f"Backbone '{name}' does not run on images of {side}x{side} with these options: "
+            f"{(str(error).splitlines()[0] if str(error) else type(error).__name__).rstrip('.')}. "
+            "Many models of a fixed size take only the default stem."
         ) from error
 
 
@@ -190,38 +211,66 @@ def _leaves(output: Tensor) -> set[int]:
     return leaves
 
 
-def _image_size(model: nn.Module) -> tuple[int, int]:
-    """Return the model's image size: that of its patch embedding where fixed, else of its pre-training."""
-    fixed = getattr(getattr(model, "patch_embed", None), "img_size", None)
-    if isinstance(fixed, (tuple, list)) and len(fixed) == 2:
-        return int(fixed[0]), int(fixed[1])
-    size = timm_facts(model).get("input_size") or (3, 224, 224)
-    return int(size[-2]), int(size[-1])
-
-
-def _stage_entries(model: nn.Module) -> list[dict[str, Any]]:
-    """Return the deepest feature_info entry of each of the last four resolutions; none where there is only one."""
+def _stage_entries(model: nn.Module, name: str, blocks: Sequence[int] | None) -> list[dict[str, Any]]:
+    """Return the deepest feature_info entry of each of the last four resolutions, or of four quarters of the depth."""
     info = getattr(model, "feature_info", None)
     if not isinstance(info, list) or not all(isinstance(e, dict) and "module" in e for e in info):
-        return []
+        info = []
     by_reduction = {entry["reduction"]: entry for entry in info}
-    if len(by_reduction) < 2:
-        return []
+    if len(by_reduction) == 1:
+        ends = quarters(len(info)) if blocks is None else tuple(blocks)
+        if not all(isinstance(end, int) and 1 <= end <= len(info) for end in ends) or list(ends) != sorted(set(ends)):
+            raise UserError(
+                f"Backbone option `stage_blocks` must hold ascending numbers of blocks, 1 to {len(info)} in '{name}', "
+                f"not {list(ends)}."
+            )
+        return [info[end - 1] for end in ends]
+    if blocks is not None:
+        raise UserError(
+            f"Backbone option `stage_blocks` belongs to plain transformers; the stages of '{name}' are its resolutions."
+        )
     return [by_reduction[r] for r in sorted(by_reduction)][-_MOST_STAGES:]
 
 
-def _stage(entry: dict[str, Any], outputs: list[Any], size: tuple[int, int], fallback: str) -> Stage:
-    path, channels = entry["module"], int(entry["num_chs"])
+def quarters(depth: int) -> tuple[int, ...]:
+    """Return the blocks, from 1, that end the four quarters of a depth.
+
+    Example:
+        >>> quarters(12), quarters(6)
+        ((3, 6, 9, 12), (2, 3, 5, 6))
+    """
+    return tuple(sorted({math.ceil(depth * i / _MOST_STAGES) for i in range(1, _MOST_STAGES + 1)}))
+
+
+def _stage(model: nn.Module, entry: dict[str, Any], outputs: list[Any], side: int, fallback: str) -> Stage:
+    path, channels, reduction = entry["module"], int(entry["num_chs"]), int(entry["reduction"])
     output = outputs[0] if len(outputs) == 1 else None
     if isinstance(output, Tensor) and output.dim() == 4:
         layout = _layout(output, channels, fallback)
         _, C, H, _ = output.shape if layout == "NCHW" else output.permute(0, 3, 1, 2).shape
-        return Stage(path, C, round(size[0] / H), layout)
+        return Stage(path, C, round(side / H), layout)
+    if isinstance(output, Tensor) and output.dim() == 3 and output.shape[2] == channels:
+        own = int(getattr(model, "num_prefix_tokens", 0))
+        counts = {prefix: output.shape[1] - prefix for prefix in (0, own)}
+        square = {p: math.isqrt(n) for p, n in counts.items() if n > 0 and math.isqrt(n) ** 2 == n}
+        if square:  # of two ways to make a square, that which fits the resolution
+            prefix = min(square, key=lambda p: abs(square[p] - side / reduction))
+            order = _order(model, path, counts[prefix])
+            return Stage(path, channels, round(side / square[prefix]), "tokens", prefix=prefix, order=order)
     if len(outputs) == 1:
         problem = f"it passes on {_describe(output)}, not one map"
     else:
         problem = f"it is {f'called {len(outputs)} times' if outputs else 'not called'} in one pass"
-    return Stage(path, channels, int(entry["reduction"]), fallback, problem)
+    return Stage(path, channels, reduction, fallback, problem)
+
+
+def _order(model: nn.Module, path: str, count: int) -> tuple[int, ...] | None:
+    """Return the token of each position where the model orders its tokens by mask units (timm's ``reroll``)."""
+    reroll: Any = getattr(model, "reroll", None)
+    if reroll is None:
+        return None
+    numbers = torch.arange(count, device="cpu").view(1, count, 1)
+    return tuple(reroll(numbers, int(path.rpartition(".")[2])).flatten().tolist())
 
 
 def _layout(output: Tensor, channels: int, fallback: str) -> str:

@@ -12,8 +12,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from mfer_lightning.errors import UserError
+from mfer_lightning.nn.weights.face_layouts import FaceLayout
 
-_META_MARK = "downsample_layers.0.0.weight"
+#: A name by which Meta's files are known.
+META_MARK = "downsample_layers.0.0.weight"
 _OWN_MARK = "backbone.model."
 _TIMM_TO_META = (
     (r"^stem\.", "downsample_layers.0."),
@@ -37,12 +39,16 @@ class Layout:
         droppable: names of modules or tensors, or prefixes that end in a dot, without a counterpart in the network
             (a classifier, loss centres).
         backbone_only: whether such files have neither attention nor heads.
+        made: names of our tensors that such a file lacks, beside attention, final norm and heads.
+        colour: order of the channels that such weights were trained on, ``"RGB"`` or ``"BGR"``; None: either.
     """
 
     words: str
     names: Mapping[str, str]
     droppable: tuple[str, ...] = ()
     backbone_only: bool = False
+    made: tuple[str, ...] = ()
+    colour: str | None = "RGB"
 
     def drops(self, name: str) -> bool:
         """Whether a name without a counterpart may be left out."""
@@ -59,7 +65,7 @@ def detect(keys: Iterable[str]) -> str:
     names = list(keys)
     if any(_OWN_MARK in name for name in names):
         return "own"
-    if _META_MARK in names or any(name.startswith("downsample_layers.") for name in names):
+    if META_MARK in names or any(name.startswith("downsample_layers.") for name in names):
         special = any(re.match(r"(stages\.\d+\.\d+\.(key|value|attn)\.|msc\.)", name) for name in names)
         return "released" if special else "meta"
     return "timm"
@@ -89,7 +95,7 @@ def own(ours: Iterable[str], keys: Iterable[str]) -> Layout:
 def meta(ours_to_timm: Mapping[str, str]) -> Layout:
     """Meta's ConvNeXt: its own block names, the final norm, a classifier that we drop."""
     names = {name: meta_name(theirs) for name, theirs in ours_to_timm.items()}
-    return Layout("Meta ConvNeXt", names | _final_norm("norm"), ("head",), backbone_only=True)
+    return Layout("Meta ConvNeXt", names | final_norm("norm"), ("head",), backbone_only=True)
 
 
 def released(ours: Iterable[str], ours_to_timm: Mapping[str, str], attention: Mapping[str, tuple[int, int]]) -> Layout:
@@ -100,7 +106,7 @@ def released(ours: Iterable[str], ours_to_timm: Mapping[str, str], attention: Ma
         ours_to_timm: our name -> timm's, for the backbone.
         attention: our name of an attention module -> (stage index from 0, number of blocks in that stage).
     """
-    names = {name: meta_name(theirs) for name, theirs in ours_to_timm.items()} | _final_norm("norm")
+    names = {name: meta_name(theirs) for name, theirs in ours_to_timm.items()} | final_norm("norm")
     for name in ours:
         for module, (stage, blocks) in attention.items():
             if name.startswith(f"{module}."):
@@ -118,8 +124,16 @@ def timm_layout(ours_to_timm: Mapping[str, str], head_norm: bool, droppable: Ite
         head_norm: whether timm's ``head.norm``, which comes after the pooling, is our final norm.
         droppable: timm's names without a counterpart in our network (classifier, pruned modules).
     """
-    names = {**ours_to_timm, **(_final_norm("head.norm") if head_norm else {})}
+    names = {**ours_to_timm, **(final_norm("head.norm") if head_norm else {})}
     return Layout("timm", names, tuple(droppable), backbone_only=True)
+
+
+def face(ours_to_timm: Mapping[str, str], layout: FaceLayout) -> Layout:
+    """A face-recognition network in the names of the project that trained it, its identity embedding left out."""
+    missing = tuple(f"{module}." for module in layout.made)
+    made = tuple(name for name, own in ours_to_timm.items() if own.startswith(missing))
+    names = {name: layout.theirs(own) for name, own in ours_to_timm.items() if name not in made}
+    return Layout(layout.words, names, layout.left_out, backbone_only=True, made=made, colour=layout.colour)
 
 
 def meta_name(timm_name: str) -> str:
@@ -134,5 +148,6 @@ def meta_name(timm_name: str) -> str:
     return timm_name
 
 
-def _final_norm(theirs: str) -> dict[str, str]:
+def final_norm(theirs: str) -> dict[str, str]:
+    """Map our final norm to the file's name of it."""
     return {f"backbone.norm.{leaf}": f"{theirs}.{leaf}" for leaf in ("weight", "bias")}

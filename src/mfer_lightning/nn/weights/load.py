@@ -11,13 +11,18 @@ import torch
 from torch import Tensor
 
 from mfer_lightning.errors import UserError, expect_choice
-from mfer_lightning.nn.backbones.timm_backbone import create_timm_model
+from mfer_lightning.nn.adapter import merge_adapter
 from mfer_lightning.nn.backbones.trace import timm_facts
 from mfer_lightning.nn.network import MFER
-from mfer_lightning.nn.weights.layouts import Layout, detect, meta, own, released, timm_layout
+from mfer_lightning.nn.weights.download import download
+from mfer_lightning.nn.weights.face_layouts import face_layout
+from mfer_lightning.nn.weights.layouts import Layout, detect, face, meta, own, released, timm_layout
+from mfer_lightning.nn.weights.nearest_backbone import is_counter, nearest_backbone, share_of
+from mfer_lightning.nn.weights.position_tables import fit_positions
 from mfer_lightning.nn.weights.read import listed, read_state, tensors_of
 
 _SHOWN = 8
+_LISTED = 4
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,8 @@ class LoadReport:
         new: names of our tensors that keep their initial values.
         new_parts: the parts they belong to, see :func:`part_of`.
         dropped: names in the file without a counterpart in the network (a classifier, loss centres).
+        colour: order of the channels that the weights were trained on, ``"RGB"`` or ``"BGR"``; None: the layout does
+            not tell. Of a checkpoint of ours: what its own preprocessing says counts.
     """
 
     source: str
@@ -39,13 +46,22 @@ class LoadReport:
     new: tuple[str, ...]
     new_parts: tuple[str, ...]
     dropped: tuple[str, ...]
+    colour: str | None = "RGB"
 
     def __str__(self) -> str:
-        text = f"{len(self.loaded)} tensors from {self.source} ({self.layout} layout)" if self.loaded else "no weights"
-        text += f"; new: {', '.join(self.new_parts)}" if self.new_parts else "; nothing new"
+        text, count = "no weights", ""
+        if self.loaded:
+            text, count = f"{len(self.loaded)} tensors from {self.source} ({self.layout} layout)", f"{len(self.new)} "
+        text += f"; {count}new: {', '.join(self.new_parts)}" if self.new_parts else "; nothing new"
         if self.dropped:
-            text += f"; left out: {', '.join(self.dropped[:4])}{', ...' if len(self.dropped) > 4 else ''}"
+            more = ", ..." if len(self.dropped) > _LISTED else ""
+            text += f"; {len(self.dropped)} left out: {listed(self.dropped, _LISTED)}{more}"
         return text
+
+    def by_name(self) -> str:
+        """Name every tensor: what came from the file, what is new, what was left out. One line each."""
+        groups = (("loaded", self.loaded), ("new", self.new), ("left out", self.dropped))
+        return "\n".join(f"{words} {name}" for words, names in groups for name in names)
 
 
 def load_weights(model: MFER, weights: str | Path, *, head: str = "load") -> LoadReport:
@@ -54,8 +70,9 @@ def load_weights(model: MFER, weights: str | Path, *, head: str = "load") -> Loa
     Args:
         model: the network; changed in place, and only if everything fits.
         weights: ``"none"``; ``"imagenet"`` (downloaded by timm); or a local ``.safetensors``, ``.pth``, ``.pt``,
-            ``.bin`` or ``.ckpt`` file: one of our checkpoints, released MFER, Meta ConvNeXt, or timm weights of the
-            same backbone.
+            ``.bin`` or ``.ckpt`` file: one of our checkpoints, released MFER, Meta ConvNeXt, timm weights of the
+            same backbone, or a face-recognition network in its project's layout
+            (:data:`~mfer_lightning.nn.weights.face_layouts.LAYOUTS`).
         head: ``"load"`` the classification heads where the file has them, or keep the model's ``"new"`` ones (for
             fine-tuning on other classes, or the same ones in another order).
 
@@ -75,9 +92,9 @@ def load_weights(model: MFER, weights: str | Path, *, head: str = "load") -> Loa
     if str(weights) == "none":
         return _report(model, "none", "no", {}, ())
     if str(weights) == "imagenet":
-        source, state = _download(model)
+        source, state = download(model)
         return _load(model, state, _timm(model, state), source)
-    state = read_state(weights)
+    state = fit_positions(model, merge_adapter(read_state(weights)))
     return _load(model, state, _layout(model, state), str(weights), head)
 
 
@@ -124,22 +141,6 @@ def load_released_weights(
     return model
 
 
-def _download(model: MFER) -> tuple[str, dict[str, Tensor]]:
-    config = model.config["backbone"]
-    try:
-        pretrained = create_timm_model(config, in_chans=model.config["in_chans"], pretrained=True)
-    except Exception as error:  # the hub's client raises errors of its own, of the network and of the file system
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(
-            f"timm's weights for '{config['name']}' could not be loaded: {reason.rstrip('.')}. Training does not "
-            "start from scratch by itself. Without a network: download the model's .safetensors file from "
-            "huggingface.co/timm elsewhere and give its path (weights=path/to/file), or set HF_HOME to a filled "
-            "cache; changed widths or depths have no such weights; weights=none trains from scratch."
-        ) from error
-    tag = timm_facts(pretrained).get("tag") or "default"
-    return f"imagenet ({config['name'].split('.')[0]}.{tag})", dict(pretrained.state_dict())
-
-
 def _layout(model: MFER, state: Mapping[str, Tensor]) -> Layout:
     kind = detect(state)
     if kind == "own":
@@ -148,7 +149,9 @@ def _layout(model: MFER, state: Mapping[str, Tensor]) -> Layout:
         return _timm(model, state)
     names = _ours_to_timm(model)
     if "stages.0.blocks.0.conv_dw.weight" not in names.values():
-        raise UserError(f"The weights are a ConvNeXt's, the backbone is '{model.config['backbone']['name']}'.")
+        raise UserError(
+            f"The weights are a ConvNeXt's, the backbone is '{model.config['backbone']['name']}'{_fitting(state)}."
+        )
     if kind == "meta":
         return meta(names)
     attention = {}
@@ -161,10 +164,14 @@ def _layout(model: MFER, state: Mapping[str, Tensor]) -> Layout:
 
 def _timm(model: MFER, state: Mapping[str, Tensor]) -> Layout:
     names = _ours_to_timm(model)
+    backbone = model.config["backbone"]["name"]
+    project = face_layout(backbone, names.values(), state)
+    if project is not None:
+        return face(names, project)
     if not set(state) & set(names.values()):
         raise UserError(
-            f"The weights' layout is none of released MFER, Meta ConvNeXt, timm '{model.config['backbone']['name']}' "
-            f"or one of our checkpoints: they begin with {listed(state)}."
+            f"The weights' layout is none of released MFER, Meta ConvNeXt, timm '{backbone}' or one of our "
+            f"checkpoints: they begin with {listed(state)}{_fitting(state)}."
         )
     norm = state.get("head.norm.weight")
     head_norm = norm is not None and norm.shape == (model.feature_dim,) and model.config["backbone"]["norm"] == "layer"
@@ -174,6 +181,12 @@ def _timm(model: MFER, state: Mapping[str, Tensor]) -> Layout:
     buffers = {model.backbone.timm_name(name) for name, _ in model.backbone.named_buffers()}
     computed = {name for name in buffers if name and name not in names.values()}
     return timm_layout(names, head_norm, (*heads, *model.backbone.pruned, *computed))
+
+
+def _fitting(state: Mapping[str, Tensor], share: float = 0.0) -> str:
+    """Say which backbone has more than this share of the tensors; empty where none is known."""
+    fit = nearest_backbone(state)
+    return f"; {fit} has {fit.share:.0%} of them" if fit is not None and fit.share > share else ""
 
 
 def _ours_to_timm(model: MFER) -> dict[str, str]:
@@ -206,9 +219,12 @@ def _load(model: MFER, state: Mapping[str, Tensor], layout: Layout, source: str,
         else:
             problems.append(f"'{theirs}' is {tuple(tensor.shape)}, the network's is {tuple(targets[name].shape)}")
     given = {ours[theirs] for theirs in state if theirs in ours}
-    missing = sorted(set(targets) - given - _optional(model, layout, given, head))
+    counters = set() if any(map(is_counter, given)) else set(filter(is_counter, targets))  # files of before torch 0.4.1
+    missing = sorted(set(targets) - given - counters - _optional(model, layout, given, head))
     problems += [f"nothing for '{layout.names.get(name, name)}' {tuple(targets[name].shape)}" for name in missing]
     if problems:
+        if layout.backbone_only:
+            _refuse_other_network(model, state, layout, source, len(tensors), len(state) - len(dropped))
         shown = "\n  ".join(problems[:_SHOWN])
         more = f"\n  and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
         raise UserError(
@@ -217,13 +233,36 @@ def _load(model: MFER, state: Mapping[str, Tensor], layout: Layout, source: str,
             "where only the heads differ, keep new ones (head='new')."
         )
     model.load_state_dict(tensors, strict=False)
-    return _report(model, source, layout.words, tensors, dropped)
+    return _report(model, source, layout.words, tensors, dropped, layout.colour)
 
 
-def _report(model: MFER, source: str, layout: str, loaded: Mapping[str, Tensor], dropped: Sequence[str]) -> LoadReport:
-    new = tuple(name for name in model.state_dict() if name not in loaded)
+def _refuse_other_network(
+    model: MFER, state: Mapping[str, Tensor], layout: Layout, source: str, placed: int, given: int
+) -> None:
+    """Refuse weights that fit another backbone better than the network's."""
+    known = {name for name in model.state_dict() if name in layout.names and not is_counter(name)}
+    counters = sum(map(is_counter, state))
+    share = share_of(placed - counters, given - counters, len(known))
+    other = _fitting(state, share)
+    if other:
+        raise UserError(
+            f"The weights of {source} are not those of backbone={model.config['backbone']['name']}, which has "
+            f"{max(share, 0):.0%} of their tensors{other}: choose that backbone, or other weights; nothing was loaded."
+        )
+
+
+def _report(
+    model: MFER,
+    source: str,
+    layout: str,
+    loaded: Mapping[str, Tensor],
+    dropped: Sequence[str],
+    colour: str | None = "RGB",
+) -> LoadReport:
+    counted = not loaded or any(map(is_counter, loaded))
+    new = tuple(name for name in model.state_dict() if name not in loaded and (counted or not is_counter(name)))
     parts = tuple(sorted({part_of(model, name) for name in new}))
-    return LoadReport(source, layout, tuple(loaded), new, parts, tuple(dropped))
+    return LoadReport(source, layout, tuple(loaded), new, parts, tuple(dropped), colour)
 
 
 def _optional(model: MFER, layout: Layout, given: set[str], head: str) -> set[str]:
@@ -235,7 +274,7 @@ def _optional(model: MFER, layout: Layout, given: set[str], head: str) -> set[st
         optional.add("attention")
         if not any(name.startswith("backbone.norm.") for name in given):
             optional.add("final norm")  # timm's model has no norm after the pooling
-    return {name for name in model.state_dict() if part_of(model, name) in optional}
+    return {name for name in model.state_dict() if part_of(model, name) in optional} | set(layout.made)
 
 
 def _stem_names(model: MFER) -> set[str]:

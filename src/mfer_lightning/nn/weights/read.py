@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -13,10 +15,23 @@ from torch import Tensor
 
 from mfer_lightning.errors import UserError, nearest
 from mfer_lightning.nn.weights.checksums import check_storages
-from mfer_lightning.nn.weights.safety import check_weights_file
+from mfer_lightning.nn.weights.safety import STOOD_IN_FOR, check_weights_file
 
-_WRAPPERS = ("state_dict", "model", "module", "state_dict_ema", "model_ema")
+#: The last three: InsightFace's training checkpoints, and those of many other projects.
+_WRAPPERS = (
+    *("state_dict", "model", "module", "state_dict_ema", "model_ema"),
+    *("state_dict_backbone", "model_state_dict", "net_state_dict"),
+)
 _PREFIXES = ("module.", "_orig_mod.")  # added by DataParallel and torch.compile
+
+
+def _stand_ins() -> AbstractContextManager[Any]:
+    """Let torch put empty classes in the place of those that files of other programs may name."""
+    empty: list[Any] = [
+        type(name.rpartition(".")[2], (), {"__module__": name.rpartition(".")[0]}) for name in STOOD_IN_FOR
+    ]
+    # torch 2.4 has no such context: there these files are refused
+    return torch.serialization.safe_globals(empty) if hasattr(torch.serialization, "safe_globals") else nullcontext()
 
 
 def read_state(path: str | Path) -> dict[str, Tensor]:
@@ -31,7 +46,7 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
     Raises:
         UserError: where it is missing, damaged, holds anything but plain data, or holds no weights.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     if not path.is_file():
         hint = nearest(str(path), ("none", "imagenet"))
         raise UserError(
@@ -42,7 +57,8 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
             content = load_file(path)
         else:
             check_weights_file(path)
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            with _stand_ins():
+                content = torch.load(path, map_location="cpu", weights_only=True)
     except UserError:
         raise
     except pickle.UnpicklingError as error:

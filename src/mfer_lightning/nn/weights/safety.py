@@ -28,8 +28,15 @@ ALLOWED = frozenset(
         *(f"torch {name}" for name in _DTYPES),
     ]
 )
+#: Classes that name the callbacks' states in checkpoints of Lightning before 1.5, AdaFace's among them. They are never
+#: imported: :func:`mfer_lightning.nn.weights.read.read_state` puts an empty class in their place.
+STOOD_IN_FOR = frozenset(
+    f"pytorch_lightning.callbacks.{name}"
+    for name in ("model_checkpoint.ModelCheckpoint", "early_stopping.EarlyStopping", "lr_monitor.LearningRateMonitor")
+)
 #: Further globals in weights from elsewhere. None of them allocates memory that the file does not have.
 ALLOWED_IN_WEIGHTS = ALLOWED | {
+    *(" ".join(name.rsplit(".", 1)) for name in STOOD_IN_FOR),
     "torch.nn.parameter Parameter",
     "torch._utils _rebuild_parameter_with_state",
     "torch.serialization _get_layout",

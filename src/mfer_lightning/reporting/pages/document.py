@@ -36,6 +36,7 @@ from mfer_lightning.reporting.study.contrast_tables import (
 )
 from mfer_lightning.reporting.study.contrasts import Planned, judge, place_contrasts
 from mfer_lightning.reporting.study.feature_space import compactness_table, measure_features, subgroup_table
+from mfer_lightning.reporting.study.folds import fold_table, join_folds
 from mfer_lightning.reporting.study.method_tables import (
     cost_table,
     further_table,
@@ -150,6 +151,7 @@ def build_document(
     if not found.results:
         raise UserError(f"{', '.join(folders)}: no finished run to report on.{_why(found.left_out, sweeps)}")
     runs, without = open_runs(found.results)
+    runs = join_folds(runs)
     sections, repeated = make_sections(runs, options.baseline)
     known_axes(sections, options.axes)
     plan = options.plan
@@ -161,7 +163,7 @@ def build_document(
     chapters = []
     for section, contrasts in zip(sections, placed, strict=True):
         progress(section.title)
-        chapters.append(_chapter(section, options, output, told, contrasts))
+        chapters.append(_chapter(section, options, output, told, contrasts, progress))
     names = [Path(name).expanduser().resolve().name for name in folders]
     return Document(
         title=options.title or f"Report: {', '.join(names)}",
@@ -176,7 +178,12 @@ def build_document(
 
 
 def _chapter(
-    section: Section, options: Options, output: Path, told: list[tuple[str, str]], contrasts: Sequence[Planned]
+    section: Section,
+    options: Options,
+    output: Path,
+    told: list[tuple[str, str]],
+    contrasts: Sequence[Planned],
+    progress: Callable[[str], None],
 ) -> Chapter:
     findings = compare(section, options.metric) or [_single(section)]
     panels = SectionPanels(section, output)
@@ -191,10 +198,10 @@ def _chapter(
     told += [(problem.partition(": ")[0], problem.partition(": ")[2]) for problem in (*unreadable, *unmeasured)]
     wanted = 0 if options.embedding == "none" else options.embedding_points
     space = measure_features(section, wanted)
-    plane = embedding_panels(panels, space, options.embedding) if wanted else None
+    plane = embedding_panels(panels, space, options.embedding, progress) if wanted else None
     parts = [
         *planned,
-        Part("Methods", _there(methods, method_panels(panels, options.metric))),
+        Part("Methods", _there(methods, fold_table(section), method_panels(panels, options.metric))),
         Part("Ablations", tuple(ablation_tables(section, options.metric, options.axes))),
         Part("Training", _there(curves, optimism)),
         Part("Classes", _there(class_panels(panels), class_table(section), confusion_panels(panels))),

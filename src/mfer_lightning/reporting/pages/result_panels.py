@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfer_lightning.evaluation.intervals import wilson
-from mfer_lightning.evaluation.statistics import summarise_seeds
 from mfer_lightning.evaluation.statistics.methods import MethodComparison, MethodMetric
 from mfer_lightning.figures.confusion import confusion_panel
 from mfer_lightning.figures.estimates import Estimate, estimates_panel
@@ -18,6 +17,7 @@ from mfer_lightning.reporting.study.ablation_tables import recalls
 from mfer_lightning.reporting.study.comparisons import signed
 from mfer_lightning.reporting.study.contrast_tables import in_figure, metric_in_words
 from mfer_lightning.reporting.study.contrasts import Planned
+from mfer_lightning.reporting.study.method_intervals import method_interval
 from mfer_lightning.reporting.study.method_tables import SHARES
 from mfer_lightning.reporting.study.sections import Method, Section
 
@@ -39,18 +39,27 @@ def method_panels(panels: SectionPanels, metric: str) -> Group | None:
         words = {"title": title[0].upper() + title[1:], "unit": f"{title} (%)"}
         pictures.append(panels.picture(name, alt, estimates_panel, rows, **words, **lines))
     compared = [(m, c) for m in panels.methods if (c := section.comparisons.get(m.label)) is not None]
-    if compared:
+    if any(c.low is not None for _, c in compared):
         title = "Difference from the baseline"
         told = "; ".join(f"{m.short} {signed(c.difference)}, {c.verdict}" for m, c in compared)
         words = {"title": title, "unit": f"{SHARES.get(metric, metric).removesuffix(' %')}, points"}
-        rows, alt = [_difference(m.short, c) for m, c in compared], f"{title} in points: {told}."
+        rows = [_difference(m.short, c, _seeds_less(m, section.baseline, metric)) for m, c in compared]
+        alt = f"{title} in points: {told}."
         pictures.append(panels.picture("difference", alt, estimates_panel, rows, differences=True, **words))
-    caption = (
-        "Lines are 95% intervals: of the mean over seeds (of a single seed's accuracy, over faces), and in the last "
-        "panel of the difference over seeds and faces (▲ better, ▼ worse, ● tie, ◆ undecided, Holm-corrected). Small "
-        "dots are seeds, the dashed line is the baseline; where votes exist, the dotted line is how often a single "
-        f"annotator agrees with the others, which a model may surpass.{panels.limit_note()}"
-    )
+    covered = {interval.covers for m in panels.methods if (interval := method_interval(m, metric)) is not None}
+    over = " or, of fewer than three seeds, ".join(f"over {words}" for words in sorted(covered, reverse=True))
+    caption = f"Lines are 95% intervals of the mean over seeds, {over}. " if covered else ""
+    caption += "Small dots are seeds, the dashed line is the baseline. "
+    if any(c.low is not None for _, c in compared):
+        caption += (
+            "The last panel is the difference over seeds and faces (▲ better, ▼ worse, ● tie, Holm-corrected); with "
+            "fewer than three seeds on either side it has no interval, and shows seeds less the baseline's mean. "
+        )
+    elif compared:
+        caption += "Differences from the baseline have no interval with fewer than three seeds and are not drawn. "
+    if _one_annotator(section) is not None:
+        caption += "The dotted line is how often a single annotator agrees with the others, which a model may surpass. "
+    caption = caption.rstrip() + panels.limit_note()
     return Group("Figures with intervals", caption, tuple(pictures)) if pictures else None
 
 
@@ -71,7 +80,8 @@ def contrast_panels(panels: SectionPanels, judged: Sequence[Planned], metric: Me
             rows.append(Estimate(name, verdict="undecided", words=words))
             told.append(f"{name} {words}")
         else:
-            rows.append(_difference(name, comparison, words))
+            seeds = _seeds_less(planned.method, planned.against, metric)
+            rows.append(_difference(name, comparison, seeds, words))
             told.append(f"{name} {signed(comparison.difference)}, {words}")
     alt = f"Differences of the planned contrasts in points: {'; '.join(told)}."
     text = {"title": "Planned contrasts", "unit": f"difference in {metric_in_words(metric)}, points"}
@@ -79,7 +89,8 @@ def contrast_panels(panels: SectionPanels, judged: Sequence[Planned], metric: Me
     family = "the contrasts of its family" if len({p.contrast.family for p in judged}) > 1 else "these contrasts"
     caption = (
         "Difference of the two methods of each contrast with its 95% interval over seeds and faces (▲ better, ▼ worse, "
-        f"● tie, ◆ undecided, Holm-corrected over {family} alone). What could be seen, in points, is the true "
+        f"● tie, Holm-corrected over {family} alone); without an interval, small dots are seeds less the other "
+        "method's mean. What could be seen, in points, is the true "
         "difference that would have been found four times in five."
     )
     return Group("Differences with intervals", caption, (picture,))
@@ -99,7 +110,7 @@ def confusion_panels(panels: SectionPanels) -> Group:
 
 def class_panels(panels: SectionPanels) -> Group:
     """Draw the recall of each class with every method."""
-    pictures = []
+    pictures, classes = [], {}
     for name, n in zip(panels.section.class_names, panels.section.support, strict=True):
         rows = []
         for method in panels.methods:
@@ -108,9 +119,13 @@ def class_panels(panels: SectionPanels) -> Group:
                 mean = float(np.mean(values))
                 rows.append(_estimate(method.short, mean, *wilson(round(mean * n), n), values))
         if rows:
-            alt = f"Recall of {name} in per cent: {'; '.join(f'{r.label} {r.value:.0f}' for r in rows)}."
-            words = {"title": f"{name} ({n:,} faces)", "unit": "recall (%)"}
-            pictures.append(panels.picture(f"recall-{name}", alt, estimates_panel, rows, **words))
+            classes[name, n] = rows
+    ends = [end for rows in classes.values() for r in rows for end in (r.low, r.high, *r.seeds) if end is not None]
+    limits = (max(-2.0, min(ends) - 3), min(102.0, max(ends) + 3)) if ends else None  # one range for all classes
+    for (name, n), rows in classes.items():
+        alt = f"Recall of {name} in per cent: {'; '.join(f'{r.label} {r.value:.0f}' for r in rows)}."
+        words = {"title": f"{name} ({n:,} faces)", "unit": "recall (%)"}
+        pictures.append(panels.picture(f"recall-{name}", alt, estimates_panel, rows, limits=limits, **words))
     caption = (
         "Mean recall over seeds, which are the small dots. Lines are Wilson's 95% intervals for one network of that "
         f"recall on as many faces: what other faces would change.{panels.limit_note()}"
@@ -143,19 +158,23 @@ def _over_seeds(method: Method, name: str, is_baseline: bool) -> Estimate | None
     values = method.figures(name)
     if not values:
         return None
-    found = summarise_seeds(values)
-    low, high = found.low, found.high
-    if len(values) == 1 and name == "accuracy":
-        n = int(method.runs[0].result["n"])
-        low, high = wilson(round(values[0] * n), n)
-    if low is not None and high is not None:
-        low, high = max(low, 0.0), min(high, 1.0)
-    return _estimate(method.short, found.mean, low, high, values, "" if is_baseline else "tie")
+    found = method_interval(method, name)
+    low, high = (None, None) if found is None else (found.low, found.high)
+    return _estimate(method.short, float(np.mean(values)), low, high, values, "" if is_baseline else "tie")
 
 
-def _difference(label: str, comparison: MethodComparison, words: str = "") -> Estimate:
+def _difference(label: str, comparison: MethodComparison, seeds: Sequence[float], words: str = "") -> Estimate:
+    """Make a row of a difference; without an interval its mark alone would look like a finding, so that seeds stand."""
     low, high = comparison.low, comparison.high
+    if low is None:
+        return Estimate(label, seeds=tuple(100 * v for v in seeds), verdict=comparison.verdict, words=words)
     return _estimate(label, comparison.difference, low, high, verdict=comparison.verdict, words=words)
+
+
+def _seeds_less(method: Method, against: Method, metric: str) -> list[float]:
+    """Give each seed's figure less the mean of another method's."""
+    base = against.figures(metric)
+    return [value - float(np.mean(base)) for value in method.figures(metric)] if base else []
 
 
 def _estimate(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from mfer_lightning.errors import UserError
 from mfer_lightning.evaluation.metrics_csv import Curve, read_curves
-from mfer_lightning.figures.embedding import embed, embedding_panel
+from mfer_lightning.figures.embedding import embedding_panel
 from mfer_lightning.figures.learning_curves import STYLES, band, curves_panel
+from mfer_lightning.figures.plane import embed_all
 from mfer_lightning.reporting.pages.panel_groups import Group, SectionPanels
 from mfer_lightning.reporting.study.feature_space import FeatureSpace
 from mfer_lightning.reporting.study.sections import Method
@@ -52,22 +55,32 @@ def curve_panels(panels: SectionPanels) -> tuple[Group | None, list[str]]:
     return (Group("Learning curves", caption, tuple(pictures)) if pictures else None), problems
 
 
-def embedding_panels(panels: SectionPanels, space: FeatureSpace, how: str) -> Group | None:
+def embedding_panels(
+    panels: SectionPanels, space: FeatureSpace, how: str, progress: Callable[[str], None] = lambda _: None
+) -> Group | None:
     """Draw features in the plane side by side, a panel for each method.
+
+    Points that runs have kept are taken as they are.
 
     Args:
         panels: draws them.
         space: of :func:`mfer_lightning.reporting.study.feature_space.measure_features`.
         how: ``tsne`` or ``pca``.
+        progress: called with a few words before points are computed, which takes seconds for each method.
     """
     pictures = []
     shown = [m for m in panels.methods if m.label in space.clouds][:MOST_EMBEDDINGS]
+    planes = {m.label: space.clouds[m.label].plane for m in shown if how == "tsne"}
+    new = [m.label for m in shown if planes.get(m.label) is None]
+    if new:
+        progress(f"{panels.section.title}: features of {len(new)} methods in the plane")
+        planes |= dict(zip(new, embed_all([space.clouds[label].feature for label in new], how), strict=True))
     for method in shown:
         cloud = space.clouds[method.label]
         ratios = [m.ratio for m in space.overall[method.label] if m.ratio is not None]
         below = f"spread / distance {float(np.mean(ratios)):.2f}" if ratios else ""
         alt = f"Features of {method.short} in the plane, coloured by true class; {below or 'one class only'}."
-        plane, names = embed(cloud.feature, how), panels.section.class_names
+        plane, names = planes[method.label], panels.section.class_names
         words = {"title": method.short, "below": below}
         name = f"embedding-{method.short}"
         pictures.append(panels.picture(name, alt, embedding_panel, plane, cloud.label, names, **words))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mfer_lightning.config.augment_forms import with_transforms
+from mfer_lightning.config.chosen import RECIPE
 from mfer_lightning.config.former_names import with_first_names, with_options_of_today
 from mfer_lightning.errors import UserError
 from mfer_lightning.sweeps.identity import IRRELEVANT, LATER
@@ -23,6 +24,7 @@ _NOT_A_METHOD = (*IRRELEVANT, "seed", "track_test", "report")
 
 #: Names that readers know the commonest options by; the order is the order of columns.
 TITLES = {
+    RECIPE: "experiment",
     "trained_on": "trained on",
     "loss.name": "loss",
     "attention.name": "attention",
@@ -32,6 +34,7 @@ TITLES = {
     "dataset.target": "target",
     "dataset.label_noise": "label noise",
     "dataset.train_size": "training faces",
+    "dataset.fold": "fold",
     "augment.name": "augment",
     "sampler.name": "sampler",
     "mixup.name": "mixup",
@@ -96,6 +99,8 @@ def flatten(config: Mapping[str, Any]) -> dict[str, str]:
     walk(config, "")
     for dotted, value in LATER.items():  # as if runs of earlier versions had said so
         group = dotted.partition(".")[0]
+        if group == "attention" and found.get("attention.name") == "none":
+            continue  # has no options
         if group != dotted and isinstance(config.get(group), Mapping):
             found.setdefault(dotted, in_words(value))
         elif found.get(dotted) == in_words(value):
@@ -135,8 +140,9 @@ def in_words(value: Any) -> str:
 def find_axes(configs: Sequence[Flat]) -> tuple[Axis, ...]:
     """Find in what configurations differ.
 
-    An option that only follows from the name of its choice (``loss.feature_weight`` from ``loss.name``) is no axis of
-    its own; of options that change together, value by value, the best-known one is the axis and names the others.
+    An option that only follows from the name of its choice (``loss.feature_weight`` from ``loss.name``), or from a
+    recipe, is no axis of its own; of options that change together, value by value, the best-known one is the axis and
+    names the others.
 
     Args:
         configs: at least one, of :func:`flatten`.
@@ -157,12 +163,10 @@ def find_axes(configs: Sequence[Flat]) -> tuple[Axis, ...]:
     axes: list[str] = []
     tied: dict[str, list[str]] = {}
     for key in varied:
-        owner = next(
-            (axis for axis in axes if _follows(columns[key], columns[axis], _group(key) == _group(axis))), None
-        )
+        owner = next((axis for axis in axes if _follows(columns[key], columns[axis], _brought(key, axis))), None)
         if owner is None:
             axes.append(key)
-        elif not (_group(key) == _group(owner) and owner.endswith(".name")):
+        elif not (_brought(key, owner) and owner.endswith((".name", RECIPE))):
             tied.setdefault(owner, []).append(key)
     return tuple(Axis(key, title_of(key), tuple(tied.get(key, ()))) for key in axes)
 
@@ -199,11 +203,16 @@ def as_number(value: str) -> float | None:
     return number if number == number else None
 
 
-def _follows(column: Sequence[str], axis: Sequence[str], same_group: bool) -> bool:
-    """Whether a column is known from an axis: within a group it may be coarser, elsewhere it must change with it."""
+def _brought(key: str, axis: str) -> bool:
+    """Whether an option may come with the choice of an axis: one of its own group, or any that a recipe sets."""
+    return axis == RECIPE or _group(key) == _group(axis)
+
+
+def _follows(column: Sequence[str], axis: Sequence[str], brought: bool) -> bool:
+    """Whether a column is known from an axis: where the axis brings it, it may be coarser, else it changes with it."""
     pairs, values = set(zip(axis, column, strict=True)), set(axis)
     determined = len(pairs) == len(values)
-    return determined and (same_group or len(set(column)) == len(values))
+    return determined and (brought or len(set(column)) == len(values))
 
 
 def _group(key: str) -> str:

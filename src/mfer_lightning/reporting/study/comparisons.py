@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 
 import numpy as np
@@ -73,21 +74,24 @@ def _against_baseline(section: Section) -> list[str]:
     ties = [(label, c) for label, c in comparisons.items() if c.verdict == "tie"]
     if ties:
         seen = [c.smallest_detectable for _, c in ties if c.smallest_detectable is not None]
-        range_ = points(max(seen)) if len(seen) == 1 else f"{points(min(seen))} to {points(max(seen))}"
         named = [f"{label} ({signed(c.difference)})" for label, c in ties]
         times = ", corrected for all comparisons," if len(comparisons) > 1 else ""
-        told.append(
-            f"No difference from the baseline could be shown: {'; '.join(named)} points. "
-            f"With this test set and these seeds{times} a true difference of {range_} points would have been found "
+        told.append(f"No difference from the baseline could be shown: {'; '.join(named)} points.")
+        if not seen:
+            told[-1] += " All of them give the same answers, so nothing can be said of what could have been seen."
+            return told + _undecided(comparisons)
+        range_ = points(max(seen)) if len(seen) == 1 else f"{points(min(seen))} to {points(max(seen))}"
+        told[-1] += (
+            f" With this test set and these seeds{times} a true difference of {range_} points would have been found "
             "four times in five, a smaller one less often."
         )
-    few = [label for label, c in comparisons.items() if c.verdict == "undecided"]
-    if few:
-        told.append(
-            f"Undecided, for want of seeds (a comparison of methods needs {MIN_SEEDS} seeds on either side): "
-            f"{'; '.join(few)}."
-        )
-    return told
+    return told + _undecided(comparisons)
+
+
+def _undecided(comparisons: Mapping[str, MethodComparison]) -> list[str]:
+    few = "; ".join(label for label, c in comparisons.items() if c.verdict == "undecided")
+    needed = f"a comparison of methods needs {MIN_SEEDS} seeds on either side"
+    return [f"Undecided, for want of seeds ({needed}): {few}."] if few else []
 
 
 def _best(section: Section, correct: Correct, labels: NDArray[np.int64], metric: MethodMetric) -> list[str]:

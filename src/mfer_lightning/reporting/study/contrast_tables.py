@@ -172,17 +172,17 @@ def _grounds(p: Planned) -> str:
     figures = _in_brackets([*claimed, f"{measured(comparison)}, p {p_value}"])
     if comparison.verdict != "tie":
         return f"{p.method.label} is {comparison.verdict} than {p.against.label}{figures}."
-    seen = points(comparison.smallest_detectable or 0.0)
-    return (
-        f"No difference of {p.method.label} from {p.against.label} could be shown{figures}; a true one of "
-        f"{seen} points would have been found four times in five."
-    )
+    words = f"No difference of {p.method.label} from {p.against.label} could be shown{figures}"
+    if comparison.smallest_detectable is None:
+        return f"{words}: all seeds of both give the same answers."
+    seen = points(comparison.smallest_detectable)
+    return f"{words}; a true one of {seen} points would have been found four times in five."
 
 
 def _briefly(p: Planned) -> str:
     comparison = p.comparison
     if comparison is None or comparison.smallest_detectable is None:
-        return f"{p.contrast.name} (nothing to compare, or too few seeds)"
+        return f"{p.contrast.name} (nothing to compare, too few seeds, or the same answers)"
     return (
         f"{p.contrast.name} ({signed(comparison.difference)}, {points(comparison.smallest_detectable)} could be seen)"
     )

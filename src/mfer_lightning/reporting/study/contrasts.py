@@ -165,7 +165,7 @@ def _method(section: Section, name: str, side: str, selector: Selector) -> Metho
 
 def _value(method: Method, option: str) -> str | None:
     """A method's value of an option, by its title or its dotted name; None where it has no such option."""
-    flat = method.runs[0].flat
+    flat = method.flat
     keys = (option, _KEYS.get(option, option), f"{option}.name")
     return next((flat[key] for key in keys if key in flat), None)
 
@@ -178,7 +178,7 @@ def _has(method: Method, option: str, wanted: str) -> bool:
 
 def _options(section: Section) -> list[str]:
     """Options by the names that readers know: the axes, then the well-known ones."""
-    flat = section.methods[0].runs[0].flat
+    flat = section.methods[0].flat
     return list(dict.fromkeys([*(a.title for a in section.axes), *(title_of(k) for k in TITLES if k in flat)]))
 
 

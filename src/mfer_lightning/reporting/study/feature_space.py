@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfer_lightning.evaluation.compactness import Compactness, compactness
-from mfer_lightning.figures.embedding import stratified_subset
+from mfer_lightning.figures.plane import stratified_subset
 from mfer_lightning.reporting.study.axes import simplicity
 from mfer_lightning.reporting.study.method_table import MethodRow, method_table
 from mfer_lightning.reporting.study.runs import Features
@@ -40,11 +40,13 @@ class Cloud:
         feature: (M,D).
         label: (M,).
         seed: of the run.
+        plane: (M,2) where the run's own t-SNE has put them; None where it has not.
     """
 
     feature: NDArray[np.float32]
     label: NDArray[np.int64]
     seed: int
+    plane: NDArray[np.floating] | None = None
 
 
 @dataclass(eq=False)
@@ -78,10 +80,20 @@ def measure_features(section: Section, points: int) -> FeatureSpace:
             space.overall.setdefault(method.label, []).append(compactness(found.feature, found.label))
             space.groups.setdefault(method.label, []).append(_by_group(found))
             if method.label not in space.clouds and points >= len(section.class_names):
-                known = np.flatnonzero(found.label >= 0)
-                rows = known[stratified_subset(found.label[known], points)]
-                space.clouds[method.label] = Cloud(found.feature[rows], found.label[rows], run.seed)
+                space.clouds[method.label] = _cloud(found, points, run.seed)
     return space
+
+
+def _cloud(found: Features, points: int, seed: int) -> Cloud:
+    """Choose the faces to draw: of those that the run has mapped to the plane, where they are enough."""
+    known = np.flatnonzero(found.label >= 0)
+    plane = found.plane
+    if plane is not None and len(plane.rows) >= min(points, len(known)):
+        chosen = stratified_subset(found.label[plane.rows], points)
+        rows = plane.rows[chosen]
+        return Cloud(found.feature[rows], found.label[rows], seed, plane.points[chosen])
+    rows = known[stratified_subset(found.label[known], points)]
+    return Cloud(found.feature[rows], found.label[rows], seed)
 
 
 def _by_group(found: Features) -> dict[Group, Compactness]:

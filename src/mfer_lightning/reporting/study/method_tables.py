@@ -10,9 +10,9 @@ from typing import Any
 import yaml
 
 from mfer_lightning.errors import UserError
-from mfer_lightning.evaluation.intervals import wilson
-from mfer_lightning.evaluation.statistics import MethodComparison, optimism_gap, summarise_seeds
+from mfer_lightning.evaluation.statistics import MethodComparison, optimism_gap
 from mfer_lightning.reporting.study.comparisons import points, signed
+from mfer_lightning.reporting.study.method_intervals import method_interval
 from mfer_lightning.reporting.study.method_table import MethodRow, method_table
 from mfer_lightning.reporting.study.sections import Method, Section
 from mfer_lightning.reporting.study.tables import NOTHING, Cell, Column, Number, Table, deviation_of, mean_of, spread
@@ -52,7 +52,7 @@ def main_table(section: Section, metric: str) -> Table:
     """Make the table of the methods' main figures, and of how they compare with the baseline."""
     title = SHARES.get(metric, metric)
     over_seeds = "mean ± sample standard deviation over seeds"
-    interval = "t interval of the mean over seeds; of a single seed (w) Wilson's over faces"
+    interval = "of the mean over seeds; fewer than three seeds say too little: over faces, or joined folds, alone"
     columns = (
         Column("seeds", numeric=True, about="runs that differ in their seed alone"),
         *(Column(heading, numeric=True, about=over_seeds) for heading in SHARES.values()),
@@ -65,18 +65,19 @@ def main_table(section: Section, metric: str) -> Table:
 
     def row(method: Method) -> MethodRow:
         comparison = section.comparisons.get(method.label)
-        low, high, mark = _interval(section, method, metric)
+        found = method_interval(method, metric)
+        low, high, covers = (None, None, "") if found is None else (found.low, found.high, f"over {found.covers}")
         baseline = method is section.baseline
         cells = (
             Cell(str(method.seeds), method.seeds),
             *(spread(method.figures(name)) for name in SHARES),
-            Cell(NOTHING if low is None or high is None else f"{100 * low:.2f} to {100 * high:.2f}{mark}", low),
+            Cell(NOTHING if found is None else f"{100 * found.low:.2f} to {100 * found.high:.2f}", low, below=covers),
             *(_BASELINE if baseline else comparison_cells(comparison)),
         )
         data: dict[str, Number] = {"seeds": method.seeds}
         for name in SHARES:
             data |= {name: mean_of(method.figures(name)), f"{name}_sd": deviation_of(method.figures(name))}
-        data |= {f"{metric}_low": low, f"{metric}_high": high}
+        data |= {f"{metric}_low": low, f"{metric}_high": high, f"{metric}_interval": covers}
         data |= {f"baseline_{name}": value for name, value in comparison_data(comparison).items()}
         return cells, data | ({"baseline_verdict": "baseline"} if baseline else {})
 
@@ -188,16 +189,6 @@ def published_table(section: Section) -> Table | None:
         data.append({"method": method, "year": year, "accuracy": accuracy / 100})
     title = "Published figures, for reference only"
     return Table("published", title, columns, tuple(rows), found["about"], tuple(data))
-
-
-def _interval(section: Section, method: Method, metric: str) -> tuple[float | None, float | None, str]:
-    values = method.figures(metric)
-    if len(values) > 1:
-        found = summarise_seeds(values)
-        return found.low, found.high, ""
-    if values and metric == "accuracy" and section.n:
-        return *wilson(round(values[0] * section.n), section.n), " (w)"
-    return None, None, ""
 
 
 def comparison_cells(comparison: MethodComparison | None) -> tuple[Cell, ...]:

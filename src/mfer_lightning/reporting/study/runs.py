@@ -14,6 +14,7 @@ from mfer_lightning.errors import UserError
 from mfer_lightning.evaluation.predictions import Predictions
 from mfer_lightning.evaluation.predictions_csv import find_table
 from mfer_lightning.evaluation.runs import LeftOut, StoredResult
+from mfer_lightning.figures.plane import Plane
 from mfer_lightning.reporting.study.axes import flatten, in_words
 
 
@@ -25,11 +26,13 @@ class Features:
         feature: (N,D) float32.
         label: (N,) true classes.
         attributes: what the dataset says of each face, (N,) each.
+        plane: faces that the run has mapped to the plane by t-SNE, or None.
     """
 
     feature: NDArray[np.float32]
     label: NDArray[np.int64]
     attributes: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    plane: Plane | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +65,7 @@ class Run(StoredResult):
             for name, values in stored.items()
             if name.startswith("attribute_") and values.shape == label.shape
         }
-        return Features(feature, label, attributes)
+        return Features(feature, label, attributes, _plane(stored, label))
 
 
 def open_runs(results: Sequence[StoredResult]) -> tuple[list[Run], list[LeftOut]]:
@@ -87,6 +90,15 @@ def open_runs(results: Sequence[StoredResult]) -> tuple[list[Run], list[LeftOut]
             left_out.append(LeftOut(stored.folder, "kept as numbers, without features: no embedding, no compactness"))
         runs.append(Run(stored.folder, stored.result, stored.trained, stored.archived, _describe(stored), table))
     return runs, left_out
+
+
+def _plane(stored: Mapping[str, NDArray[Any]], label: NDArray[np.int64]) -> Plane | None:
+    """Return the points of a features file; None if it has none, or they are not of its faces."""
+    points, rows = stored.get("tsne"), stored.get("tsne_row")
+    if points is None or rows is None or points.shape != (len(rows), 2) or rows.dtype.kind != "i" or not len(rows):
+        return None
+    there = rows.min() >= 0 and rows.max() < len(label) and bool(np.isfinite(points).all())
+    return Plane(points, rows.astype(np.int64)) if there and bool((label[rows] >= 0).all()) else None
 
 
 def _features_file(stored: StoredResult) -> Path:

@@ -10,7 +10,8 @@ from typing import Any
 from mfer_lightning.errors import UserError, nearest
 from mfer_lightning.evaluation.runs import LeftOut
 from mfer_lightning.evaluation.statistics import MethodComparison
-from mfer_lightning.reporting.study.axes import ABSENT, Axis, find_axes, in_words, simplicity, title_of
+from mfer_lightning.reporting.study.axes import ABSENT, Axis, Flat, find_axes, in_words, simplicity, title_of
+from mfer_lightning.reporting.study.choices import named_by_choice
 from mfer_lightning.reporting.study.provenance import unlike_arithmetic
 from mfer_lightning.reporting.study.runs import Run
 
@@ -27,12 +28,14 @@ class Method:
         label: the axes and values, e.g. ``"loss=dsf, attention=ds"``.
         short: the values alone, for figures.
         runs: one a seed, by seed.
+        flat: its configuration as text, parts by the names of their choices.
     """
 
     values: tuple[str, ...]
     label: str
     short: str
     runs: tuple[Run, ...]
+    flat: Flat
 
     @property
     def seeds(self) -> int:
@@ -117,8 +120,9 @@ def make_sections(runs: Sequence[Run], baseline: str | None = None) -> tuple[lis
     ordered = sorted(groups.items(), key=_rank)
     titles = _titles([key for key, _ in ordered])
     for (_, members), title in zip(ordered, titles, strict=True):
-        axes = find_axes([run.flat for run in members])
-        methods, repeated = _methods(members, axes)
+        flats = named_by_choice(members)
+        axes = find_axes(flats)
+        methods, repeated = _methods(members, flats, axes)
         left_out += repeated
         chosen = _choose(methods, axes, wanted)
         told += [] if chosen else [f"{title}: {_legal(methods, axes)}"]
@@ -185,11 +189,13 @@ def _titles(keys: Sequence[tuple[Any, ...]]) -> list[str]:
     return [t if found.count(t) == 1 else f"{t} [{found[:i].count(t) + 1}]" for i, t in enumerate(found)]
 
 
-def _methods(runs: Sequence[Run], axes: Sequence[Axis]) -> tuple[tuple[Method, ...], list[LeftOut]]:
+def _methods(
+    runs: Sequence[Run], flats: Sequence[Flat], axes: Sequence[Axis]
+) -> tuple[tuple[Method, ...], list[LeftOut]]:
     groups: dict[tuple[tuple[str, str], ...], dict[int, Run]] = {}
     repeated: list[LeftOut] = []
-    for run in runs:
-        seeds = groups.setdefault(tuple(sorted(run.flat.items())), {})
+    for run, named in zip(runs, flats, strict=True):
+        seeds = groups.setdefault(tuple(sorted(named.items())), {})
         if run.seed in seeds:
             first = seeds[run.seed].folder.name
             repeated.append(LeftOut(run.folder, f"repeats the configuration and seed of {first}"))
@@ -201,7 +207,7 @@ def _methods(runs: Sequence[Run], axes: Sequence[Axis]) -> tuple[tuple[Method, .
         values = tuple(found.get(axis.key, ABSENT) for axis in axes)
         label = ", ".join(f"{axis.title}={value}" for axis, value in zip(axes, values, strict=True)) or _only(found)
         short = " · ".join(v if len(v) < 24 else f"{v[:21]}..." for v in values) or label
-        methods.append(Method(values, label, short, tuple(seeds[seed] for seed in sorted(seeds))))
+        methods.append(Method(values, label, short, tuple(seeds[seed] for seed in sorted(seeds)), found))
     return tuple(sorted(methods, key=lambda method: [simplicity(value) for value in method.values])), repeated
 
 

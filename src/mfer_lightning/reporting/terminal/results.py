@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from mfer_lightning.evaluation.intervals import wilson
+from mfer_lightning.evaluation.intervals import is_wilson, result_interval
 from mfer_lightning.evaluation.statistics.seeds import mean_and_spread
 from mfer_lightning.reporting.terminal.tables import new_table, print_heading, print_lists
 
@@ -79,6 +79,8 @@ def print_evaluation(
 def _print_figures(evaluation: Mapping[str, Any], console: Console) -> None:
     console.print(_class_table(evaluation))
     console.print(_overall_table(evaluation))
+    if not is_wilson(evaluation):
+        console.print("grouped: faces of one photo or person count together.", style="dim")
     annotators = evaluation.get("annotators")
     if annotators is not None:
         console.print(
@@ -157,12 +159,12 @@ def _class_table(result: Mapping[str, Any]) -> Table:
 
 
 def _overall_table(result: Mapping[str, Any]) -> Table:
-    metrics, n = result["metrics"], result["n"]
+    metrics = result["metrics"]
     intervals = result.get("intervals", {})  # older results have none
-    low, high = wilson(round(metrics["accuracy"] * n), n)
+    ends, how = result_interval(result, "accuracy"), "Wilson" if is_wilson(result) else "grouped"
     table = new_table("overall", "")
     table.add_column("")
-    interval = f"%  95% interval {100 * low:.2f} to {100 * high:.2f} (Wilson)"
+    interval = "%" if ends is None else f"%  95% interval {_share(ends[0])} to {_share(ends[1])} ({how})"
     table.add_row("[bold]accuracy[/]", f"[bold]{_share(metrics['accuracy'])}[/]", interval)
     for key, (title, unit) in _OVERALL.items():
         if key in metrics:

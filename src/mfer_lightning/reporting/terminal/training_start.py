@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from mfer_lightning.config.chosen import kept_choices, name_of
 from mfer_lightning.data.datasets import FaceDataModule
 from mfer_lightning.module import FERModule
 from mfer_lightning.nn.cost import count_parameters
@@ -52,23 +53,38 @@ def print_start(
     table.add_row("layout", escape(datamodule.index.layout))
     table.add_row(
         "network",
-        f"{config['backbone']['name']} + {config['attention']['name']} attention + {config['head']['name']} head, "
+        f"{_part(config, 'backbone')} + {_part(config, 'attention')} attention + {_part(config, 'head')} head, "
         f"{count_parameters(network) / 1e6:.2f} M parameters "
         f"({', '.join(f'{k} {v / 1e6:.2f}' for k, v in parts.items() if v)}), "
         f"{gflops:.3g} GFLOPs at {size} px",
     )
     table.add_row("weights", "from scratch" if config["weights"] == "none" else escape(str(config["weights"])))
-    table.add_row("loss", f"{config['loss']['name']}" + _weight(config["loss"]))
+    if config["adapter"]["name"] != "none":
+        learned = sum(p.numel() for p in network.parameters() if p.requires_grad)
+        rank = config["adapter"]["rank"]
+        table.add_row("adapter", f"{config['adapter']['name']} of rank {rank}: {learned / 1e6:.2f} M parameters learn")
+    table.add_row("loss", _part(config, "loss") + _weight(config["loss"]))
     table.add_row(
         "training",
-        f"{_length(config['trainer'])}, batch {config['loader']['batch_size']}, "
-        f"{config['optimizer']['name']} {config['optimizer']['lr']:g}, {config['scheduler']['name']}, {precision}, "
+        f"{_length(config['trainer'])}, batch {datamodule.batch_size}, "
+        f"{_part(config, 'optimizer')} {config['optimizer']['lr']:g}, {_part(config, 'scheduler')}, {precision}, "
         f"seed {config['seed']}",
     )
     table.add_row("run", escape(f"{run_dir}{' (continued)' if resumed else ''}"))
     console.print(table, highlight=False, soft_wrap=False)
     for note in datamodule.notes:
         console.print(f"[yellow]note[/yellow] {escape(note)}", highlight=False)
+
+
+def _part(config: Mapping[str, Any], group: str) -> str:
+    """Name a part by its choice, and behind it in brackets what it is made of where that has another name.
+
+    Example:
+        >>> _part({"backbone": {"name": "convnext_tiny"}, "choices": {"backbone": "convnext_64px"}}, "backbone")
+        'convnext_64px (convnext_tiny)'
+    """
+    name, own = name_of(config, group), str(config[group]["name"])
+    return f"{name} ({own})" if group in kept_choices(config) else own
 
 
 def _length(trainer: Mapping[str, Any]) -> str:

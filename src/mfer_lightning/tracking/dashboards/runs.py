@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mfer_lightning.config.chosen import name_of
 from mfer_lightning.errors import UserError
 from mfer_lightning.evaluation.runs import RESULT, StoredResult, find_results
 from mfer_lightning.tracking import names
@@ -26,12 +27,12 @@ class FinishedRun(StoredResult):
     @property
     def loss(self) -> str:
         """Name of its loss."""
-        return str(self.config["loss"]["name"])
+        return name_of(self.config, "loss")
 
     @property
     def backbone(self) -> str:
         """Name of its backbone."""
-        return str(self.config["backbone"]["name"])
+        return name_of(self.config, "backbone")
 
     @property
     def group(self) -> str | None:

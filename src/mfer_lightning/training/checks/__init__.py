@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from mfer_lightning.config.chosen import CHOICES
 from mfer_lightning.config.schema import Train, check_known
 from mfer_lightning.tracking.loggers import check_loggers
 from mfer_lightning.training.checks.combinations import check_combinations
@@ -28,7 +29,7 @@ def check_config(config: Mapping[str, Any]) -> None:
     Raises:
         UserError: naming the option, its value, what is legal and what to do.
     """
-    check_known(config, Train)
+    check_known({name: value for name, value in config.items() if name != CHOICES}, Train)
     check_values(config)
     check_loggers(config["logger"])
     check_combinations(config)

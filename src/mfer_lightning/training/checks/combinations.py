@@ -176,6 +176,10 @@ def _freezing(config: Config) -> Iterator[tuple[bool, str]]:
         f"freeze.epochs={freeze['epochs']}: the run has {epochs} epochs. Use freeze.epochs=null for a backbone that "
         "stays frozen throughout.",
     )
+    yield (
+        config["adapter"]["name"] != "none" and freeze["name"] != "none",
+        "adapter=lora keeps the backbone frozen throughout: use freeze=none with it.",
+    )
 
 
 def idle_options(config: Config) -> list[str]:
@@ -198,4 +202,6 @@ def idle_options(config: Config) -> list[str]:
         found.append(f"loss.feature_weight={loss['feature_weight']} does nothing with loss={loss['name']}")
     if early["name"] != "none" and early["patience"] >= (epochs or _ENDLESS) > 0:
         found.append(f"early_stopping.patience={early['patience']} does nothing in a run of {epochs} epochs")
+    if config["adapter"]["name"] != "none" and config["weights"] == "none":
+        found.append("adapter=lora keeps the backbone's weights, which are random with weights=none")
     return found

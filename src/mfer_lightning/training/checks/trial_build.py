@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -15,7 +15,10 @@ from mfer_lightning.callbacks import EarlyStop, FreezeBackbone, WarmEMA
 from mfer_lightning.config.instantiate import described
 from mfer_lightning.errors import UserError
 from mfer_lightning.module import FERModule
+from mfer_lightning.nn import MFER
+from mfer_lightning.nn.adapter import add_adapter
 from mfer_lightning.nn.cost import count_gflops
+from mfer_lightning.nn.weights.download import check_download
 from mfer_lightning.optim import optimizer_for, plateau_for, schedule_for
 from mfer_lightning.training.build import assemble, build_datamodule, build_network
 from mfer_lightning.training.build_trainer import early_stop_options
@@ -58,6 +61,8 @@ def build_on_trial(config: Mapping[str, Any]) -> None:
         module = _build_module(
             config, protocol.class_names, int(config["preprocess"]["size"] or datamodule.size or 224)
         )
+        if module is not None and config["weights"] == "imagenet":
+            check_download(cast(MFER, module.network))
         if module is not None:
             _check_figures(config, module.modes(), selecting_monitor(config, protocol) or protocol.monitor)
     finally:
@@ -95,12 +100,13 @@ def _build_module(config: Mapping[str, Any], class_names: tuple[str, ...], size:
     """Build a module on trial; None: only the real data can tell."""
     weights = look_up(config, "loss.classification.class_weights")
     count = len(class_names) or (len(weights) if isinstance(weights, list) else SOME_CLASSES)
-    network: nn.Module
     try:
         with torch.device("meta"):
-            network = build_network(config, count)
+            network = build_network(config, count, size)
     except (RuntimeError, NotImplementedError):  # a constructor that reads what it computes; the real one will tell
         return None
+    with described("adapter"):
+        add_adapter(network, config["adapter"])
     names = class_names or tuple(str(k) for k in range(count))
     module = assemble(config, network, names, (1,) * count)
     gflops_of(network, size)

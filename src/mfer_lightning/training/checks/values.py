@@ -46,6 +46,7 @@ _NAMES: Mapping[str, Sequence[str]] = {
     "ema.name": ("none", "ema"),
     "early_stopping.name": ("none", "early_stopping"),
     "freeze.name": ("none", "backbone"),
+    "preprocess.colour": ("RGB", "BGR"),
     "trainer.accelerator": ("auto", "cpu", "gpu", "cuda", "mps"),
     "trainer.strategy": (
         "auto",
@@ -136,6 +137,8 @@ def _check_numbers_or_words(trainer: Mapping[str, Any]) -> None:
         )
     if deterministic not in (True, False, "warn", None):
         raise UserError(f"trainer.deterministic={deterministic}: the value must be true, false or warn.")
+    if trainer["compile"] not in (True, False, "auto", "blocks", "whole"):
+        raise UserError(f"trainer.compile={trainer['compile']}: the value must be true, false, auto, blocks or whole.")
     interval = trainer["val_check_interval"]
     number = isinstance(interval, (int, float)) and not isinstance(interval, bool)
     if interval is not None and not number:

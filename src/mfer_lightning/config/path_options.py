@@ -1,0 +1,173 @@
+"""Options that are paths: take what stands on the command line, and expand environment variables and ``~``."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf.errors import GrammarParseError
+from omegaconf.grammar_parser import parse
+
+from mfer_lightning.config.path_quoting import quoted
+
+#: Options of any verb whose value is a path, or a list of paths; ``*`` stands for any name.
+PATHS = (
+    "callbacks.*.dirpath",
+    "callbacks.*.filename",
+    "checkpoint",
+    "contrasts",
+    "dataset.root",
+    "dataset.table",
+    "detector.model",
+    "hydra.sweep.dir",
+    "keep",
+    "lists.*",
+    "output",
+    "paths.*",
+    "predictions",
+    "runs",
+    "shared",
+    "sheet",
+    "source",
+    "weights",
+)
+
+#: Options whose value is a text that is taken as it stands, like a path, and in which nothing is expanded.
+TEXTS = ("baseline", "title")
+
+#: Runs are named by these as they were written: ``~`` is left to whoever reads the files.
+_IN_NAMES = ("dataset.root", "paths.data", "weights")
+
+_QUOTED = re.compile(r"'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"", re.DOTALL)
+_FUNCTION = re.compile(r"(?:choice|glob|interval|range|shuffle|sort|tag)\(.*\)", re.DOTALL)
+_VARIABLE = re.compile(r"\$\{([A-Z_][A-Z0-9_]*)\}")
+
+
+def is_path(option: str) -> bool:
+    """Whether an option is a path.
+
+    Example:
+        >>> is_path("paths.data"), is_path("callbacks.timer.dirpath"), is_path("seed")
+        (True, True, False)
+    """
+    return any(fnmatchcase(option, pattern) for pattern in PATHS)
+
+
+def quote_paths(overrides: Sequence[str], several: bool = False) -> list[str]:
+    """Quote the values of options that are paths, where Hydra's grammar would take them for something else.
+
+    A value that the user has quoted is left alone, as is ``null``. A value in brackets is a list, unless a file has
+    this name; its paths are separated by commas.
+
+    Args:
+        overrides: ``key=value``, after the verb and without flags.
+        several: whether a comma separates the values of a sweep (``-m``); quotes protect it.
+
+    Returns:
+        The overrides, for Hydra.
+
+    Example:
+        >>> quote_paths(["source=my faces, v=2 [a]", "seed=1", "checkpoint=epoch=3.ckpt"])
+        ["source='my faces, v=2 [a]'", 'seed=1', "checkpoint='epoch=3.ckpt'"]
+        >>> quote_paths(["dataset.root=my a,~/b"], several=True)
+        ["dataset.root=my a,'~/b'"]
+    """
+    return [_quoted(override, several) for override in overrides]
+
+
+def expand(text: str) -> str:
+    """Expand environment variables and ``~``; a variable that is not set stays as it is.
+
+    Example:
+        >>> import os
+        >>> os.environ["MFER_FACES"] = "/data"
+        >>> expand("$MFER_FACES/faces"), expand("$MFER_NOT_SET/faces")
+        ('/data/faces', '$MFER_NOT_SET/faces')
+    """
+    return os.path.expanduser(os.path.expandvars(text))  # noqa: PTH111 - Path would make https:/ of https://
+
+
+def expand_paths(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Expand the options of a plain configuration that are paths.
+
+    Args:
+        config: of any verb.
+        prefix: what to put before its names.
+    """
+    return {key: _expanded(value, f"{prefix}{key}") for key, value in config.items()}
+
+
+def empty_paths(config: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """Name the options that are paths and were given without a value."""
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            yield from empty_paths(value, f"{prefix}{key}.")
+        elif value == "" and is_path(f"{prefix}{key}"):
+            yield f"{prefix}{key}"
+
+
+def _expanded(value: Any, option: str) -> Any:
+    if isinstance(value, Mapping):
+        return expand_paths(value, f"{option}.")
+    if not is_path(option):
+        return value
+    if isinstance(value, list):
+        return [_expanded(item, option) for item in value]
+    if not isinstance(value, str):
+        return value
+    return os.path.expandvars(value) if option in _IN_NAMES else expand(value)
+
+
+def _quoted(override: str, several: bool) -> str:
+    key, equals, value = override.partition("=")
+    option = key.lstrip("+")
+    if not equals or not (is_path(option) or option in TEXTS) or (several and _FUNCTION.fullmatch(value)):
+        return override
+    values = _parts(value) if several else [value]
+    return f"{key}={','.join(_list(part) for part in values)}"
+
+
+def _list(value: str) -> str:
+    """Quote the paths of a list in brackets, or the one path."""
+    if not (value[:1] == "[" and value[-1:] == "]") or os.path.exists(value):  # noqa: PTH110 - Path raises for long names
+        return _text(value)
+    return f"[{','.join(map(_text, _parts(value[1:-1])))}]" if value[1:-1].strip() else value
+
+
+def _text(value: str) -> str:
+    if not value or value.lower() == "null" or _QUOTED.fullmatch(value):
+        return value
+    text = _VARIABLE.sub(r"${oc.env:\1}", value)
+    if "${" in text:
+        try:
+            parse(text)
+        except GrammarParseError:
+            text = text.replace("${", r"\${")
+    try:
+        if OverridesParser.create().parse_override(f"key={text}").value() == text:
+            return text
+    except HydraException:
+        pass
+    return quoted(text)
+
+
+def _parts(value: str) -> list[str]:
+    """Split at the commas that stand neither in quotes nor in brackets."""
+    parts, depth, quote = [""], 0, ""
+    for place, letter in enumerate(value):
+        if quote:
+            quote = "" if letter == quote and value[place - 1] != "\\" else quote
+        elif letter in "'\"" and not parts[-1].strip():  # within a path it is an apostrophe
+            quote = letter
+        elif letter in "[]" and parts[-1].strip()[:1] in ("", "["):  # within a path it is a bracket
+            depth += 1 if letter == "[" else -1
+        elif letter == "," and depth <= 0:
+            parts.append("")
+            continue
+        parts[-1] += letter
+    return [part.strip() for part in parts]

@@ -1,0 +1,137 @@
+"""RAF-DB, the compound part: faces that show two emotions at once, in eleven classes.
+
+Paper: Li, Deng, Du, "Reliable Crowdsourcing and Deep Locality-Preserving Learning for Expression Recognition in the
+Wild", CVPR 2017. 3,162 training and 792 test faces, aligned by the authors; there is no validation part. Licence:
+non-commercial research, on request from the authors; images must not be passed on.
+
+Classes, in the order of the list: 1 happily surprised, 2 happily disgusted, 3 sadly fearful, 4 sadly angry, 5 sadly
+surprised, 6 sadly disgusted, 7 fearfully angry, 8 fearfully surprised, 9 angrily surprised, 10 angrily disgusted,
+11 disgustedly surprised (here counted from 0).
+
+Layout (``compound/`` may also be the dataset's folder itself)::
+
+    raf-db/
+    └── compound/
+        ├── EmoLabel/list_patition_label.txt     train_0001.jpg 5
+        └── Image/aligned/
+            ├── train_0001_aligned.jpg ...
+            └── test_0001_aligned.jpg ...
+
+Checked against public readers, and not on the data: the layout, the order of the classes (one list of them, and the
+order of the same authors' RAF-CE agree), the two counts. Counts by class were found nowhere.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mfer_lightning.data.datasets.base import FaceDataModule
+from mfer_lightning.data.datasets.declaration import DatasetInfo, Layout
+from mfer_lightning.data.datasets.registry import missing_dataset
+from mfer_lightning.data.index import FaceIndex
+from mfer_lightning.data.labels.image_files import first_file, first_folder
+from mfer_lightning.data.labels.partition_list import LIST_NAMES, read_partition_list
+from mfer_lightning.data.protocols import BEST_ON_TEST, Expected, Protocol
+from mfer_lightning.errors import UserError
+
+#: Position is the class index; the dataset's own numbers are one higher.
+CLASSES = (
+    "happily_surprised",
+    "happily_disgusted",
+    "sadly_fearful",
+    "sadly_angry",
+    "sadly_surprised",
+    "sadly_disgusted",
+    "fearfully_angry",
+    "fearfully_surprised",
+    "angrily_surprised",
+    "angrily_disgusted",
+    "disgustedly_surprised",
+)
+
+#: Classes of the basic part: a list of so many faces whose labels never go beyond is that part's.
+BASIC = 7
+TELLING = 50
+
+FOLDERS = ("compound/", "")
+LISTS = tuple(f"{folder}EmoLabel/{name}" for folder in FOLDERS for name in LIST_NAMES)
+
+WITH_LIST = Layout("compound list with Image/aligned", f"{LISTS[0]} with compound/Image/aligned/train_0001_aligned.jpg")
+
+_COUNTS = (Expected("train", "label", 3162), Expected("test", "label", 792))
+
+INFO = DatasetInfo(
+    name="rafdb_compound",
+    title="RAF-DB compound",
+    paper=(
+        "Li, Deng, Du: Reliable Crowdsourcing and Deep Locality-Preserving Learning for Expression Recognition in the "
+        "Wild, CVPR 2017"
+    ),
+    licence="RAF-DB is for non-commercial research only, on request from its authors; images must not be passed on.",
+    access=(
+        "RAF-DB is given to researchers on request, to be made from a university's address to its authors (Deng and "
+        "Li, Beijing University of Posts and Telecommunications; the form is on the dataset's page). Unpack the "
+        "compound part: the list of labels into compound/EmoLabel, the aligned images into compound/Image/aligned."
+    ),
+    class_names=CLASSES,
+    first_number=1,
+    named_like=("rafdb",),
+    size=100,
+    alignment="by the authors, from five landmarks: 100 x 100 pixels",
+    layouts=(WITH_LIST,),
+    protocols=(
+        Protocol("rafdb_compound@holdout", CLASSES, expected=_COUNTS),
+        Protocol("rafdb_compound@paper", CLASSES, BEST_ON_TEST, val="test", expected=_COUNTS),
+    ),
+)
+
+
+class RAFDBCompoundDataModule(FaceDataModule):
+    """RAF-DB's compound part for Lightning; layout and licence: :mod:`mfer_lightning.data.datasets.rafdb_compound`.
+
+    Protocols: ``holdout`` (default; a tenth of train is held out to select on) and ``paper`` (selected on test).
+    Arguments as :class:`FaceDataModule`.
+    """
+
+    info = INFO
+
+    def read(self) -> FaceIndex:
+        """Read the list."""
+        return read_rafdb_compound(self.root, self.trust_labels)
+
+
+def read_rafdb_compound(root: str | Path, trust_labels: bool = False) -> FaceIndex:
+    """Read RAF-DB's compound part.
+
+    Args:
+        root: the folder of RAF-DB, or of its compound part. A part whose images are all absent is left out.
+        trust_labels: read a list whose labels are all those of the basic part.
+
+    Returns:
+        Faces of the partitions train and test, in the order of the list.
+
+    Raises:
+        UserError: where nothing is found, the list is malformed or that of the basic part, a label is out of range, or
+            images are missing.
+    """
+    root = Path(root)
+    path = first_file(root, LISTS)
+    if path is None:
+        raise missing_dataset(INFO, root)
+    folder = first_folder(path.parent.parent, ("Image/aligned",))
+    if folder is None:
+        raise UserError(
+            f"{path} is there, but the images that it names are not: there is no folder "
+            f"{path.parent.parent / 'Image/aligned'}. Unpack the aligned images of the compound part there."
+        )
+    aligned = (path.parent.parent / folder).relative_to(root).as_posix()
+    rows, notes = read_partition_list(root, path, {"train": aligned, "test": aligned}, CLASSES, INFO.title)
+    if len(rows) > TELLING and max(label for _, _, label in rows) < BASIC and not trust_labels:
+        raise UserError(
+            f"{path} has no label above {BASIC}, so it seems to be the list of RAF-DB's basic part, whose numbers mean "
+            f"other classes. Say dataset=rafdb dataset.root={path.parent.parent}, or dataset.trust_labels=true if "
+            "these are compound labels all the same."
+        )
+    return FaceIndex.from_rows(
+        rows, dataset=INFO.name, layout=WITH_LIST.name, root=root, class_names=CLASSES, notes=notes
+    )

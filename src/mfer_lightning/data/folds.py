@@ -1,0 +1,56 @@
+"""Folds by subject: every subject's faces are tested once, by a network that has not seen that subject."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mfer_lightning.data.protocols import Protocol
+from mfer_lightning.errors import UserError
+
+
+def split_by_subject(group: NDArray[np.int64], protocol: Protocol) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Choose the test and validation subjects of one fold.
+
+    Subjects in the order of their numbers are dealt out to the folds in turn: with ten folds, fold 0 gets the first,
+    the eleventh, ... of them. Fold k is the test set. The folds that follow it, a share ``protocol.holdout_fraction``
+    of all and at least one, are the validation set; after the last fold comes the first.
+
+    Args:
+        group: (N,) the subject of each face.
+        protocol: with ``folds`` and ``fold``.
+
+    Returns:
+        (N,) bool, whether a face is tested on, and (N,) bool, whether it is selected on. No subject is in both.
+
+    Raises:
+        UserError: where there is no such fold, or too few subjects for the folds.
+
+    Example:
+        >>> test, val = split_by_subject(np.array([0, 0, 1, 2, 3]), Protocol("mine@loso", (), folds="loso", fold=1))
+        >>> test.tolist(), val.tolist()
+        ([False, False, True, False, False], [False, False, False, True, False])
+    """
+    subjects, place = np.unique(group, return_inverse=True)
+    count = len(subjects) if protocol.folds == "loso" else int(protocol.folds or 0)
+    if count < 3 or len(subjects) < count:
+        least = 3 if protocol.folds == "loso" else max(count, 3)
+        raise UserError(
+            f"{protocol.name} needs at least {least} subjects to train on some, select on others and test on a third "
+            f"part, and the files hold {len(subjects)}. Unpack the rest of the dataset, or choose another protocol."
+        )
+    if not 0 <= protocol.fold < count:
+        raise UserError(
+            f"dataset.fold={protocol.fold} is none of the {count} folds of {protocol.name}: say 0 to {count - 1}."
+        )
+    fold = place % count
+    held = max(1, round(protocol.holdout_fraction * count))
+    ahead = (fold - protocol.fold) % count
+    return ahead == 0, (ahead > 0) & (ahead <= held)
+
+
+def describe_fold(group: NDArray[np.int64] | None, protocol: Protocol) -> dict[str, int] | None:
+    """Return what a result says of its fold, ``fold`` and ``of`` (how many there are); None without folds."""
+    if protocol.folds is None or group is None:
+        return None
+    return {"fold": protocol.fold, "of": len(np.unique(group)) if protocol.folds == "loso" else protocol.folds}

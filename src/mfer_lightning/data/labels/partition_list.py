@@ -1,0 +1,91 @@
+"""Lists of images whose names say their part: ``train_00001.jpg 5``, as RAF-DB writes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+
+from mfer_lightning.data.labels.image_files import files_in
+from mfer_lightning.data.labels.locate import check_images, locate_images
+from mfer_lightning.data.labels.numbers import whole_number
+from mfer_lightning.data.labels.table_head import read_head
+from mfer_lightning.data.labels.tables import check_name, check_unique, read_table
+from mfer_lightning.errors import UserError
+
+#: The names of such a list; the first spelling is RAF-DB's own.
+LIST_NAMES = ("list_patition_label.txt", "list_partition_label.txt")
+
+
+def part_in_name(name: str) -> str | None:
+    """Return the part that an image's name says it belongs to, None where it says none.
+
+    Example:
+        >>> part_in_name("test_0001.jpg"), part_in_name("0001.jpg")
+        ('test', None)
+    """
+    return next((part for part in ("train", "test") if name.startswith(f"{part}_")), None)
+
+
+def read_partition_list(
+    root: Path, path: Path, folders: Mapping[str, str], class_names: Sequence[str], title: str
+) -> tuple[list[tuple[str, str, int]], tuple[str, ...]]:
+    """Read a list of image names and labels.
+
+    Args:
+        root: the dataset's folder.
+        path: the list: an image name and a label from 1 to K a line. The images may be there under the very names, or
+            with ``_aligned`` before the ending.
+        folders: part -> folder of its images relative to ``root``; a part whose images are all absent is left out.
+        class_names: the K classes in the order of their numbers.
+        title: the dataset as people call it.
+
+    Returns:
+        Path, part and label (from 0) of each face, train before test, and what a user should know.
+
+    Raises:
+        UserError: where the list is malformed or names a file twice, a label is out of range, or images are missing.
+    """
+    head = read_head(path)
+    form = "an image name and a label (such as train_00001.jpg 5)"
+    table = read_table(head, skip_header=head.has_header, width=2, form=form)
+    listed: list[tuple[str, int]] = []
+    for row, (text, label) in enumerate(zip(*table.columns.values(), strict=True)):
+        name = check_name(text, path, table.lines[row])
+        if part_in_name(name) is None or "/" in name:
+            raise table.refuse(row, "an image name that begins with train_ or test_", name)
+        number = whole_number(label)
+        if number is None:
+            raise table.refuse(row, f"a label from 1 to {len(class_names)}", label)
+        if not 1 <= number <= len(class_names):
+            legal = ", ".join(f"{k} {name}" for k, name in enumerate(class_names, start=1))
+            raise UserError(
+                f"{path}, line {table.lines[row]}: the label {label} is out of range. {title}'s labels are {legal}. "
+                "Another numbering would train on the wrong emotions: fetch the list anew."
+            )
+        listed.append((name, number - 1))
+    check_unique([name for name, _ in listed], table.lines, path)
+
+    present = {folder: files_in(root / folder) for folder in folders.values()}
+    rows: list[tuple[str, str, int]] = []
+    notes = table.notes
+    for part in ("train", "test"):
+        folder = folders.get(part, "")
+        files = present.get(folder, set())
+        mine = [(_file_of(name, files), label) for name, label in listed if part_in_name(name) == part]
+        if {file.casefold() for file in files}.isdisjoint(file.casefold() for file, _ in mine):
+            continue
+        paths, found = locate_images(root, [f"{folder}/{file}" for file, _ in mine], path)
+        notes += found
+        rows += [(image, part, label) for image, (_, label) in zip(paths, mine, strict=True)]
+    if not rows:
+        first = next(iter(folders.values()), "")
+        every = [f"{folders.get(str(part_in_name(name)), first)}/{_file_of(name, set())}" for name, _ in listed]
+        check_images(root, every, path)  # none of them exists: says so
+    return rows, notes
+
+
+def _file_of(name: str, present: set[str]) -> str:
+    """Return the file of a listed image: aligned, as published, or under the very name of the list."""
+    path = PurePosixPath(name)
+    aligned = name if path.stem.endswith("_aligned") else f"{path.stem}_aligned{path.suffix}"
+    return name if name in present and aligned not in present else aligned

@@ -1,0 +1,126 @@
+"""LoRA: train thin matrices beside the linear layers of a frozen backbone.
+
+Paper: Hu et al.: LoRA, ICLR 2022, arXiv 2106.09685. The layers are those of the package peft (Hugging Face, Apache
+2.0). Ours: which layers are adapted, and the merging, which needs no package, so that a checkpoint loads without it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mfer_lightning.errors import UserError, check_number
+from mfer_lightning.nn.backbones.trace import run_on_meta, without_data
+from mfer_lightning.nn.network import MFER
+from mfer_lightning.nn.options import Spec, resolve
+
+#: Adapters by name: their options with their defaults.
+ADAPTERS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {"none": {}, "lora": {"rank": 8, "alpha": 16.0, "dropout": 0.0, "targets": None}}
+)
+#: Buffer of an adapted network: what the products count. Its presence marks an adapted state dict.
+SCALE = "adapter_scale"
+_BASE, _DOWN, _UP = ".base_layer.", ".lora_A.default.weight", ".lora_B.default.weight"
+
+
+def add_adapter(network: MFER, adapter: Spec) -> tuple[str, ...]:
+    """Freeze the backbone's weights and put an adapter beside its linear layers, in place.
+
+    Load pre-trained weights before. Attention, the final norm and the heads stay trainable.
+
+    Args:
+        network: a network of ours.
+        adapter: ``"none"`` (nothing is done) or ``"lora"``, or a mapping with ``name`` and any of ``rank``, ``alpha``,
+            ``dropout``, ``targets`` (last parts of layers' names; None: every linear layer).
+
+    Returns:
+        timm's names of the adapted layers.
+
+    Raises:
+        UserError: for unknown options and values out of range, where no layer is meant, or without the package peft.
+    """
+    options = resolve("adapter", adapter, ADAPTERS)
+    if options["name"] == "none":
+        return ()
+    try:
+        rank = int(check_number("rank", options["rank"], 1))
+        alpha = float(check_number("alpha", options["alpha"], 0, excluded="low"))
+        dropout = float(check_number("dropout", options["dropout"], 0, 1, excluded="high"))
+    except ValueError as error:
+        raise UserError(f"Adapter 'lora': {error}") from error
+    layers = _layers(network, options["targets"])
+    try:
+        from peft import LoraConfig, inject_adapter_in_model
+    except ImportError as error:
+        raise UserError(
+            f"adapter=lora needs the package peft: pip install 'mfer_lightning[lora]' ({error}). Trained checkpoints "
+            "load without it."
+        ) from error
+    wanted = "|".join(re.escape(path) for path in layers)
+    config = LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=wanted, bias="none")
+    inject_adapter_in_model(config, network.backbone.model)
+    network.register_buffer(SCALE, torch.tensor(alpha / rank))
+    for name, parameter in network.backbone.named_parameters():  # peft froze our attention too
+        parameter.requires_grad_(network.backbone.timm_name(name) is None)
+    return tuple(layers.values())
+
+
+def merge_adapter(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Add the products of an adapted network's state dict to the weights that they stand beside.
+
+    Args:
+        state: name -> tensor, with any prefix; one without an adapter is returned as it is.
+
+    Returns:
+        The state dict of the same network without an adapter, which computes the same.
+
+    Raises:
+        UserError: where the matrices do not fit together.
+    """
+    scale = next((value for name, value in state.items() if name.endswith(SCALE)), None)
+    if scale is None:
+        return dict(state)
+    merged = {}
+    for name, value in state.items():
+        if name.endswith((SCALE, _DOWN, _UP)):
+            continue
+        layer, found, leaf = name.rpartition(_BASE)
+        if found and leaf == "weight":
+            down, up = state.get(layer + _DOWN), state.get(layer + _UP)
+            if down is None or up is None or up.dim() != 2 or (*up.shape[:1], *down.shape[1:]) != tuple(value.shape):
+                raise UserError(f"The weights hold an adapter that does not fit its layer {layer}: they are damaged.")
+            try:
+                value = value + float(scale) * (up.float() @ down.float()).to(value.dtype)
+            except RuntimeError as error:
+                raise UserError(f"The weights hold an adapter that does not fit its layer {layer}: {error}.") from error
+        merged[f"{layer}.{leaf}" if found else name] = value
+    return merged
+
+
+def _layers(network: MFER, targets: Sequence[str] | None) -> dict[str, str]:
+    """Return the linear layers to adapt: path within the timm model -> timm's name."""
+    backbone, name = network.backbone, network.config["backbone"]["name"]
+    ghost, called = without_data(backbone.model), set()
+    for path, module in ghost.named_modules():
+        if isinstance(module, nn.Linear):  # some models read a layer's weight and never call it
+            module.register_forward_pre_hook(lambda _m, _i, path=path: called.add(path))
+    run_on_meta(ghost, name, network.config["in_chans"], backbone.side)
+    own = {path: backbone.timm_name(f"model.{path}.") for path, _ in backbone.model.named_modules() if path in called}
+    linear = {path: theirs.rstrip(".") for path, theirs in own.items() if theirs is not None}
+    if targets is None:
+        found = linear
+    else:
+        ends = tuple(f".{target}" for target in ([targets] if isinstance(targets, str) else targets))
+        found = {path: theirs for path, theirs in linear.items() if f".{theirs}".endswith(ends)}
+    if not found:
+        legal = sorted({theirs.rpartition(".")[2] for theirs in linear.values()})
+        raise UserError(
+            f"adapter=lora: backbone '{name}' has no linear layer"
+            + (" that it calls: use adapter=none." if not legal else f" {targets}: adapter.targets={legal} are there.")
+        )
+    return found

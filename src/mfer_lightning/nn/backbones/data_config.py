@@ -1,0 +1,40 @@
+"""Read what timm knows of the images that a model was pre-trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import timm
+
+from mfer_lightning.errors import UserError
+
+#: The word for "as timm's data configuration says".
+OWN = "timm"
+
+
+def with_own_normalisation(preprocess: Mapping[str, Any], backbone: str) -> dict[str, Any]:
+    """Replace the word ``timm`` for ``mean`` and ``std`` by the numbers of a backbone's data configuration.
+
+    Args:
+        preprocess: options of :class:`~mfer_lightning.nn.preprocess.Preprocess`.
+        backbone: timm's name of the model.
+
+    Raises:
+        UserError: where timm has no data configuration for it.
+
+    Example:
+        >>> with_own_normalisation({"size": 64, "mean": "timm"}, "vit_small_patch16_224")
+        {'size': 64, 'mean': [0.5, 0.5, 0.5]}
+    """
+    options = dict(preprocess)
+    for name in ("mean", "std"):
+        if options.get(name) == OWN:
+            facts = timm.get_pretrained_cfg(backbone)
+            if facts is None:
+                raise UserError(
+                    f"preprocess.{name}=timm: timm has no data configuration for '{backbone}': give imagenet, half or "
+                    "three numbers."
+                )
+            options[name] = [float(value) for value in getattr(facts, name)]
+    return options

@@ -1,0 +1,150 @@
+"""What timm's tools expect of a network, for the face networks: data configuration, stages, checkpointing, embedding.
+
+timm: Wightman, https://github.com/huggingface/pytorch-image-models (Apache 2.0), used as a library.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from timm.models import checkpoint_seq, generate_default_cfgs
+from torch import Tensor, nn
+
+#: Width of the identity embedding in the public files.
+EMBEDDING = 512
+_SIDE = 112
+
+
+def data_config(name: str, first_conv: str, classifier: tuple[str, ...]) -> Any:
+    """Describe a face network to timm: 112 pixels, and pixel values in [-1, 1], as all these networks were trained.
+
+    Args:
+        name: of the network.
+        first_conv: name of its first convolution.
+        classifier: names of the modules that turn the last map into an identity embedding, not part of a backbone.
+
+    Example:
+        >>> data_config("mobilefacenet", "conv1.conv", ("linear",))["mobilefacenet"].default.mean
+        (0.5, 0.5, 0.5)
+    """
+    half = (0.5, 0.5, 0.5)
+    described = {
+        "input_size": (3, _SIDE, _SIDE),
+        "pool_size": (7, 7),
+        "num_classes": EMBEDDING,
+        "mean": half,
+        "std": half,
+        "interpolation": "bilinear",
+        "crop_pct": 1.0,
+        "first_conv": first_conv,
+        "classifier": classifier,
+    }
+    return generate_default_cfgs({name: described})
+
+
+class FaceNetwork(nn.Module):
+    """Base of the face networks.
+
+    Args:
+        num_classes: width of the identity embedding; 0 for a backbone, which ends in a map.
+
+    Attributes:
+        num_features: channels of the last map.
+        feature_info: of each stage its last module, channels and stride.
+    """
+
+    num_features: int
+    feature_info: list[dict[str, Any]]
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.num_classes = num_classes
+        self.grad_checkpointing = False
+
+    def stem(self, x: Tensor) -> Tensor:
+        """Map images to the input of the first stage."""
+        raise NotImplementedError
+
+    def stages(self) -> Iterable[nn.Module]:
+        """Return the modules between the stem and the last map in order, those with attention put into them as well."""
+        raise NotImplementedError
+
+    def last_map(self, x: Tensor) -> Tensor:
+        """Map the output of the last stage to the map that the identity embedding is made of."""
+        raise NotImplementedError
+
+    def embed(self, x: Tensor) -> Tensor:
+        """Turn the last map (B,D,7,7) into the identity embedding (B,num_classes)."""
+        raise NotImplementedError
+
+    def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
+        """Return timm's patterns of parameter names by layer, for layer-wise learning-rate decay."""
+        raise NotImplementedError
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        """Map normalised images (B,C,H,W) to the last map (B,D,H/16,W/16)."""
+        x = self.stem(x)
+        if self.grad_checkpointing:
+            # a stage with blocks, or one with attention behind it, can be walked part by part
+            parts = [part for stage in self.stages() for part in (stage if isinstance(stage, Iterable) else (stage,))]
+            x = checkpoint_seq(parts, x)
+        else:
+            for stage in self.stages():
+                x = stage(x)
+        return self.last_map(x)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map normalised images to the identity embedding (B,num_classes), or to the last map without one."""
+        x = self.forward_features(x)
+        return self.embed(x) if self.num_classes else x
+
+    def set_grad_checkpointing(self, enable: bool = True) -> None:
+        """Recompute activations in the backward pass."""
+        self.grad_checkpointing = enable
+
+
+def stage_widths(depths: Sequence[int], widths: Sequence[int]) -> list[tuple[int, int]]:
+    """Pair the depth of each stage with its width.
+
+    Args:
+        depths: number of blocks of one to four stages. POSTER's networks end after the third.
+        widths: channels, of four stages or of as many as there are.
+
+    Raises:
+        ValueError: for another number of stages.
+
+    Example:
+        >>> stage_widths([3, 4, 14], [64, 128, 256, 512])
+        [(3, 64), (4, 128), (14, 256)]
+    """
+    if not 1 <= len(depths) <= 4 or len(widths) not in (4, len(depths)) or min(depths) < 1 or min(widths) < 1:
+        raise ValueError(
+            "Expected arguments `depths` and `widths` to hold a number for each of one to four stages, but got "
+            f"{list(depths)} and {list(widths)}."
+        )
+    return list(zip(depths, widths, strict=False))
+
+
+def drop_path_rates(rate: float, blocks: int) -> list[float]:
+    """Return the drop-path of each block: linear from 0 to the rate.
+
+    Example:
+        >>> drop_path_rates(0.5, 3)
+        [0.0, 0.25, 0.5]
+    """
+    return [rate * i / max(blocks - 1, 1) for i in range(blocks)]
+
+
+def convolution(in_channels: int, channels: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:
+    """Make a convolution without bias that keeps the size at stride 1."""
+    return nn.Conv2d(in_channels, channels, kernel, stride, kernel // 2, groups=groups, bias=False)
+
+
+def initialise(network: nn.Module) -> None:
+    """Initialise convolutions and linear layers by He et al.'s rule (fan-out); PyTorch's defaults for the rest."""
+    for module in network.modules():
+        if isinstance(module, (nn.Conv2d, nn.Linear)):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)

@@ -1,0 +1,125 @@
+"""Build a timm model for a size of images, or say which sizes it takes.
+
+Which models have an ``img_size`` is timm's own knowledge: ``fixed_input_size`` in a model's data configuration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import timm
+import torch
+from torch import nn
+
+from mfer_lightning.errors import UserError
+
+_STEP = 32  # pixels: total stride of the common families, which most windows and mask units divide
+
+
+def build_for_size(create: Callable[..., nn.Module], name: str, options: Mapping[str, Any], size: int | None) -> Any:
+    """Build a timm model that takes images of a size.
+
+    Args:
+        create: builds the model from constructor options.
+        name: timm's name of the model.
+        options: the user's own; an ``img_size`` among them wins over ``size``.
+        size: side of the images in pixels; None: any size where the model can change it while it runs (position
+            embeddings are then interpolated in each pass), else timm's own.
+
+    Returns:
+        The model. A model without an ``img_size`` is built as it is.
+    """
+    facts = timm.get_pretrained_cfg(name)
+    sizes: list[dict[str, Any]] = [{}]
+    if facts is not None and facts.fixed_input_size and "img_size" not in options:
+        sizes.insert(0, {"dynamic_img_size": True} if size is None else {"img_size": size})
+    for more in sizes:
+        try:
+            return _with_or_without_drop_path(create, name, {**more, **options})
+        except TypeError as error:  # some models of a fixed size take no other
+            if not any(f"'{key}'" in str(error) for key in more):
+                raise
+    raise AssertionError("the last attempt is without a size")
+
+
+def _with_or_without_drop_path(create: Callable[..., nn.Module], name: str, options: Mapping[str, Any]) -> nn.Module:
+    """Build a model; some have no drop-path, and a rate of 0 is none."""
+    try:
+        return create(**options)
+    except TypeError as error:
+        if "drop_path_rate" not in str(error) or "drop_path_rate" not in options:
+            raise
+        if options["drop_path_rate"]:
+            raise UserError(f"Backbone '{name}' has no drop-path: use backbone.drop_path_rate=0.") from error
+        return create(**{key: value for key, value in options.items() if key != "drop_path_rate"})
+
+
+def traced_side(model: nn.Module, config: Mapping[str, Any], size: int | None) -> int:
+    """Return the side of the images that shows what a model is made of.
+
+    Args:
+        model: the timm model.
+        config: its complete specification.
+        size: side of the images that it is built for, or None.
+
+    Returns:
+        That which it was built for, where it has one; else that of its pre-training.
+    """
+    facts = timm.get_pretrained_cfg(config["name"])
+    given = config["options"].get("img_size", size if facts is not None and facts.fixed_input_size else None)
+    embedded = getattr(getattr(model, "patch_embed", None), "img_size", None)
+    fallback = facts.input_size[-1] if facts is not None else 224
+    found = given or embedded or fallback
+    return int(found[0] if isinstance(found, (list, tuple)) else found)
+
+
+def fixed_side(model: nn.Module) -> int | None:
+    """Return the only side of images that a model takes; None where its patch embedding checks none."""
+    embed = getattr(model, "patch_embed", None)
+    size = getattr(embed, "img_size", None)
+    return int(size[0]) if size is not None and getattr(embed, "strict_img_size", False) else None
+
+
+def check_patches(model: nn.Module, name: str, size: int | None) -> None:
+    """Refuse a size that the patches do not cover: timm would cut off the rest.
+
+    Raises:
+        UserError: naming the two sizes next to it.
+    """
+    embed = getattr(model, "patch_embed", None)
+    patch = getattr(embed, "patch_size", None)
+    if size is None or not isinstance(patch, tuple) or not hasattr(embed, "strict_img_size"):
+        return
+    if size % patch[0]:
+        below = size - size % patch[0]
+        legal = " or ".join(str(side) for side in (below, below + patch[0]) if side)
+        raise UserError(
+            f"Backbone '{name}' reads patches of {patch[0]} pixels, which do not divide image_size {size}: "
+            f"use preprocess.size={legal}."
+        )
+
+
+def legal_sizes(create: Callable[[int], nn.Module], name: str, size: int) -> str:
+    """Say which sizes near one that does not work do.
+
+    Args:
+        create: builds the model for a size.
+        name: timm's name of the model.
+        size: the size that does not work.
+
+    Returns:
+        A sentence; empty where none was found.
+    """
+    facts = timm.get_pretrained_cfg(name)
+    own = int(facts.input_size[-1]) if facts is not None else 224
+    below = size - size % _STEP
+    works = []
+    for side in sorted({below, below + _STEP, own} - {0, size}):
+        try:
+            with torch.device("meta"):
+                create(side).eval().forward_features(torch.empty(1, 3, side, side))  # type: ignore[operator]
+        except Exception:  # noqa: S112  # whatever timm raises for a size that it does not take
+            continue
+        works.append(side)
+    return f" It takes {' or '.join(map(str, works))}: preprocess.size={works[0]}." if works else ""

@@ -1,0 +1,53 @@
+"""Pool the tokens of a transformer to one feature, by timm's names of the ways: ``avg``, ``token``, ``map``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from torch import Tensor
+
+from mfer_lightning.errors import UserError
+
+#: The mean over the positions, the class token, or the model's own attention pooling.
+POOLS = ("avg", "token", "map")
+
+#: Other words for them.
+POOL_WORDS: Mapping[Any, str] = MappingProxyType({"mean": "avg", "cls": "token"})
+
+
+def pool_tokens(way: str, model: Any, tokens: Tensor, prefix: int) -> Tensor:
+    """Pool tokens (B,prefix+N,C) to (B,C).
+
+    Args:
+        way: one of :data:`POOLS`.
+        model: the timm model, for its attention pooling.
+        tokens: its final tokens.
+        prefix: how many of them have no position in the image.
+    """
+    if way == "token":
+        return tokens[:, 0]
+    if way == "map":
+        return model.pool(tokens)  # type: ignore[no-any-return]
+    return tokens[:, prefix:].mean(1)
+
+
+def check_pool(way: str, model: Any, name: str) -> None:
+    """Refuse a way of pooling that a model does not have.
+
+    Args:
+        way: one of :data:`POOLS`.
+        model: the timm model.
+        name: its name, for the message.
+
+    Raises:
+        UserError: where it has no class token, or no attention pooling.
+    """
+    if way == "token" and getattr(model, "cls_token", None) is None:
+        raise UserError(f"Backbone '{name}' has no class token: use backbone.pool=avg, the mean over the map.")
+    if way == "map" and getattr(model, "attn_pool", None) is None:
+        raise UserError(
+            f"Backbone '{name}' has no attention pooling: use backbone.pool=avg, or a model that has it "
+            "(vit_base_patch16_siglip_224, ...)."
+        )

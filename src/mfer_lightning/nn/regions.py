@@ -1,0 +1,129 @@
+"""Compile the blocks that a network repeats, each kind once, rather than the whole network.
+
+PyTorch calls this regional compilation. The blocks of a stage share one graph, so compiling takes as long as a few
+blocks and not as long as all of them. What lies between the blocks runs as it is.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from timm.layers import DropPath
+from torch import Tensor, nn
+
+from mfer_lightning.nn.attention import DSAttention
+
+#: Graphs of one ``forward`` that torch may keep: every stage has another width, and two of them differ in dtype.
+_GRAPHS = 64
+
+
+class TensorDropPath(nn.Module):
+    """Stochastic depth whose rate is a tensor, so that blocks that differ in it share one compiled graph.
+
+    Does what timm's ``DropPath`` does, with other random numbers.
+
+    Args:
+        drop_prob: probability of dropping a sample's branch, 0 <= p < 1.
+        scale_by_keep: divide what is kept by 1 - p.
+
+    Example:
+        >>> layer = TensorDropPath(0.5).eval()
+        >>> layer(torch.ones(2, 3)).sum()
+        tensor(6.)
+    """
+
+    keep: Tensor
+
+    def __init__(self, drop_prob: float, scale_by_keep: bool = True) -> None:
+        super().__init__()
+        self.scale_by_keep = scale_by_keep
+        self.register_buffer("keep", torch.tensor(1.0 - drop_prob), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Drop whole samples of a branch.
+
+        Args:
+            x: (B,...).
+
+        Returns:
+            The same shape; in evaluation mode ``x`` itself.
+        """
+        if not self.training:
+            return x
+        kept = torch.rand((len(x), *(1 for _ in x.shape[1:])), device=x.device) < self.keep
+        return x * ((kept / self.keep) if self.scale_by_keep else kept).to(x.dtype)
+
+
+def repeated_blocks(network: nn.Module) -> list[nn.Module]:
+    """Find the blocks that a network repeats, and its attention modules.
+
+    A block is of a class of which some ``Sequential`` or ``ModuleList`` holds several with equal shapes, and which has
+    children. Of nested ones the innermost count: the blocks of a stage and not the stages.
+
+    Args:
+        network: any module.
+
+    Returns:
+        The blocks, in the order in which the network holds them.
+
+    Example:
+        >>> block = lambda: nn.Sequential(nn.Linear(2, 2), nn.ReLU())
+        >>> len(repeated_blocks(nn.ModuleList(block() for _ in range(4))))
+        4
+    """
+    attention = [module for module in network.modules() if isinstance(module, DSAttention)]
+    inside = {id(part) for module in attention for part in module.modules()}
+    rest = [module for module in network.modules() if id(module) not in inside]
+    kinds = {kind for module in rest for kind in _repeated_kinds(module)}
+    outer = {type(m) for m in rest if type(m) in kinds and any(type(p) in kinds for p in m.modules() if p is not m)}
+    return [*(module for module in rest if type(module) in kinds - outer), *attention]
+
+
+def _repeated_kinds(container: nn.Module) -> list[type[nn.Module]]:
+    """Return the classes of which a container holds several that are alike and have children of their own."""
+    if not isinstance(container, nn.Sequential | nn.ModuleList):
+        return []
+    blocks = [child for child in container if next(child.children(), None) is not None]
+    alike = [_kind(block) for block in blocks]
+    return [type(block) for block, kind in zip(blocks, alike, strict=True) if alike.count(kind) > 1]
+
+
+def _kind(block: nn.Module) -> tuple[type[nn.Module], tuple[tuple[int, ...], ...]]:
+    return type(block), tuple(tuple(p.shape) for p in block.parameters())
+
+
+def compile_blocks(network: nn.Module, **options: Any) -> list[nn.Module]:
+    """Compile the repeated blocks of a network, in place: names in its state dict stay as they are.
+
+    The compiler runs when the blocks are first called. Their stochastic depth becomes :class:`TensorDropPath`.
+
+    Args:
+        network: a network that repeats nothing is left as it is.
+        **options: of ``torch.compile``, e.g. ``backend``.
+
+    Returns:
+        The blocks that will be compiled.
+    """
+    blocks = repeated_blocks(network)
+    device = next(network.parameters()).device
+    for block in blocks:
+        for module in list(block.modules()):
+            for name, child in list(module.named_children()):
+                if isinstance(child, DropPath) and child.drop_prob:
+                    drop = TensorDropPath(child.drop_prob, child.scale_by_keep)
+                    setattr(module, name, drop.to(device).train(child.training))
+        block.compile(dynamic=False, **options)
+    if blocks:
+        torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, _GRAPHS)
+    return blocks
+
+
+def count_kinds(blocks: list[nn.Module]) -> int:
+    """Count the blocks that differ in class or in the shape of a parameter: about as many graphs are compiled.
+
+    Example:
+        >>> count_kinds([nn.Linear(2, 2), nn.Linear(2, 2), nn.Linear(3, 3)])
+        2
+    """
+    return len({_kind(block) for block in blocks})

@@ -1,0 +1,49 @@
+"""Download the weights of a timm model, or take them from the hub's cache."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+
+from torch import Tensor
+
+from mfer_lightning.errors import UserError
+from mfer_lightning.nn.backbones.timm_backbone import create_timm_model
+from mfer_lightning.nn.backbones.trace import timm_facts
+from mfer_lightning.nn.network import MFER
+from mfer_lightning.nn.weights.hub import cache_alone, reachable
+
+
+def check_download(model: MFER) -> None:
+    """Refuse ``weights=imagenet`` where the hub cannot be reached and its cache does not hold the weights.
+
+    Args:
+        model: the network; may be without memory, and stays as it is.
+
+    Raises:
+        UserError: saying how to get the weights.
+    """
+    if not reachable():
+        download(model)
+
+
+def download(model: MFER) -> tuple[str, dict[str, Tensor]]:
+    """Return where the weights of a network's backbone come from, and the weights, under timm's names.
+
+    Raises:
+        UserError: saying how to get the weights.
+    """
+    config = model.config["backbone"]
+    try:
+        given = {key: model.config[key] for key in ("in_chans", "image_size") if model.config[key] is not None}
+        with nullcontext() if reachable() else cache_alone():
+            pretrained = create_timm_model(config, pretrained=True, **given)
+    except Exception as error:  # the hub's client raises errors of its own, of the network and of the file system
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(
+            f"timm's weights for '{config['name']}' could not be loaded: {reason.rstrip('.')}. Training does not "
+            "start from scratch by itself. Without a network: download the model's .safetensors file from "
+            "huggingface.co/timm elsewhere and give its path (weights=path/to/file), or set HF_HOME to a filled "
+            "cache; changed widths or depths have no such weights; weights=none trains from scratch."
+        ) from error
+    tag = timm_facts(pretrained).get("tag") or "default"
+    return f"imagenet ({config['name'].split('.')[0]}.{tag})", dict(pretrained.state_dict())

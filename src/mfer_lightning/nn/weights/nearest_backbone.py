@@ -1,0 +1,105 @@
+"""Name the backbone that a file of weights belongs to, by the names and shapes of its tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import timm
+import torch
+from torch import Tensor
+
+from mfer_lightning.nn.weights.face_layouts import LAYOUTS
+from mfer_lightning.nn.weights.layouts import META_MARK, meta_name
+
+#: Networks of timm whose weights people have; the face networks are tried besides.
+_TIMM = (
+    *("resnet18", "resnet34", "resnet50", "resnet101"),
+    *("convnext_atto", "convnext_tiny", "convnext_small", "convnext_base", "convnext_large"),
+    *("swin_tiny_patch4_window7_224", "efficientnet_b0", "mobilenetv3_large_100"),
+    *("vit_tiny_patch16_224", "vit_small_patch16_224", "vit_base_patch16_224"),
+)
+#: Below this share nothing is named.
+_LEAST = 0.5
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How well a file fits a backbone.
+
+    Args:
+        backbone: its name.
+        options: of its constructor.
+        share: tensors that the file and the network have in common, of all that one of them has; 1: the same.
+    """
+
+    backbone: str
+    options: Mapping[str, Any]
+    share: float
+
+    def __str__(self) -> str:
+        options = ", ".join(f"{name}: {value}" for name, value in self.options.items())
+        return f"backbone={self.backbone}" + (f" 'backbone.options={{{options}}}'" if options else "")
+
+
+def nearest_backbone(state: Mapping[str, Tensor]) -> Fit | None:
+    """Find the backbone that a file of weights belongs to.
+
+    Args:
+        state: name -> tensor, without the usual prefixes.
+
+    Returns:
+        The best fit; None where none has half of the tensors.
+
+    Example:
+        >>> import timm
+        >>> with torch.device("meta"):
+        ...     state = timm.create_model("iresnet50", num_classes=512).state_dict()
+        >>> print(nearest_backbone(state))
+        backbone=iresnet50
+    """
+    given = {name: tuple(tensor.shape) for name, tensor in state.items() if not is_counter(name)}
+    best = max(_fits(given), key=lambda fit: fit.share)
+    return best if best.share >= _LEAST else None
+
+
+def is_counter(name: str) -> bool:
+    """Whether a tensor is a batch norm's counter of steps, which older files lack and nothing here depends on."""
+    return name.endswith("num_batches_tracked")
+
+
+def share_of(common: int, given: int, wanted: int) -> float:
+    """Return the share of common tensors in all that one of the two has.
+
+    Example:
+        >>> share_of(3, 3, 6)
+        0.5
+    """
+    return common / max(given + wanted - common, 1)
+
+
+def _fits(given: Mapping[str, tuple[int, ...]]) -> Iterator[Fit]:
+    for layout in LAYOUTS:
+        left_out = {*layout.left_out, *layout.made}
+        yield _fit(given, layout.backbone, layout.options, layout.theirs, left_out)
+    rename = meta_name if META_MARK in given else str
+    for name in _TIMM:
+        yield _fit(given, name, {}, rename, {"fc", "head", "classifier"})
+
+
+def _fit(
+    given: Mapping[str, tuple[int, ...]],
+    name: str,
+    options: Mapping[str, Any],
+    rename: Callable[[str], str],
+    left_out: set[str],
+) -> Fit:
+    with torch.device("meta"):
+        model = timm.create_model(name, num_classes=0, **options)
+    wanted = {rename(key): tuple(tensor.shape) for key, tensor in model.state_dict().items() if not is_counter(key)}
+    inside = tuple(f"{part}." for part in left_out)
+    wanted = {key: shape for key, shape in wanted.items() if not key.startswith(inside)}
+    kept = {key: shape for key, shape in given.items() if not key.startswith(inside)}
+    common = len(kept.items() & wanted.items())
+    return Fit(name, options, share_of(common, len(kept), len(wanted)))

@@ -1,0 +1,37 @@
+"""Name the parts of methods by the choices that were typed, where runs keep them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mfer_lightning.config.chosen import RECIPE, kept_choices
+from mfer_lightning.reporting.study.axes import Flat
+from mfer_lightning.reporting.study.runs import Run
+
+
+def named_by_choice(runs: Sequence[Run]) -> list[Flat]:
+    """Give the configurations of runs with their parts called by the choices that were typed.
+
+    Runs of one configuration get the same names, whatever was typed for each: a run of an earlier version, which keeps
+    no choices, those of a later run of its method.
+
+    Args:
+        runs: of one section.
+
+    Returns:
+        One configuration a run; equal ones stay equal and different ones different. ``experiment`` is there only where
+        every run was made by one.
+    """
+    keys = [tuple(sorted(run.flat.items())) for run in runs]
+    kept: dict[tuple[tuple[str, str], ...], dict[str, str]] = {}
+    for key, run in zip(keys, runs, strict=True):
+        mine = kept.setdefault(key, {})
+        for group, choice in kept_choices(run.config).items():
+            mine.setdefault(str(group), str(choice))
+    recipes = all(RECIPE in kept[key] for key in keys)
+    names = {
+        key: {f"{group}.name": choice for group, choice in found.items() if f"{group}.name" in dict(key)}
+        | ({RECIPE: found[RECIPE]} if recipes else {})
+        for key, found in kept.items()
+    }
+    return [{**run.flat, **names[key]} for key, run in zip(keys, runs, strict=True)]

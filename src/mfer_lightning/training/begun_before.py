@@ -1,0 +1,89 @@
+"""Continue what an earlier version began with the values that it had, where an option came later with another default.
+
+A run's name says its values, so today's command names another run than the earlier version's did, and the two never
+share a folder. An unfinished run of the earlier name, and a sweep with runs of an earlier version, go on as they were
+begun, unless the command line names one of the options or ``resume=never``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+
+from mfer_lightning.config.former_values import FORMER_ATTENTION
+from mfer_lightning.sweeps.identity import is_run_of, name_in, names_of_run, next_run_dir, run_name
+
+Config = dict[str, Any]
+
+
+def config_begun_before(config: Config, parent: Path, in_sweep: bool) -> Config | None:
+    """Return the earlier version's configuration of a command, where it began this run or sweep; else None.
+
+    Args:
+        config: plain resolved configuration, as composed today.
+        parent: folder that the run's folder goes in.
+        in_sweep: whether this is a job of a sweep; its runs must all have the same values.
+    """
+    former = _former(config)
+    if former is None or config["resume"] == "never" or _named_on_the_command_line():
+        return None
+    if in_sweep:
+        return former if any(_is_former(path) for path in parent.glob("*/config.yaml")) else None
+    began, today = (_was_trained(next_run_dir(parent, name_in(parent, c))) for c in (former, config))
+    return former if began and not today else None
+
+
+def config_of(run_dir: Path, config: Config) -> Config:
+    """Return today's configuration of a command or the earlier version's, whichever the run in a folder has.
+
+    Every process of a run calls this with the folder that the first one chose.
+    """
+    former = _former(config)
+    if former is None or not any(is_run_of(run_dir, name) for name in names_of_run(former)):
+        return config
+    return former
+
+
+def note_on_former_values(config: Mapping[str, Any]) -> str | None:
+    """Say that a run goes on with an earlier version's values; None where it has today's."""
+    attention = config["attention"]
+    missing = [name for name in FORMER_ATTENTION if name not in attention]
+    if attention.get("name") == "none" or not missing:
+        return None
+    values = " ".join(f"attention.{name}={FORMER_ATTENTION[name]}" for name in missing)
+    return (
+        f"An earlier version began this run or sweep with {values}, and it goes on so. For today's defaults start a "
+        "fresh one: a run with resume=never, a sweep with another name=..."
+    )
+
+
+def _former(config: Config) -> Config | None:
+    """Return the configuration as an earlier version composed it; None where that is the same run."""
+    attention = {name: value for name, value in config["attention"].items() if name not in FORMER_ATTENTION}
+    former = {**config, "attention": attention}
+    return former if run_name(former) != run_name(config) else None
+
+
+def _named_on_the_command_line() -> bool:
+    if not HydraConfig.initialized():
+        return False
+    given = HydraConfig.get().overrides
+    return any(
+        override.lstrip("+").startswith(f"attention.{name}=")
+        for override in (*given.task, *given.hydra)
+        for name in FORMER_ATTENTION
+    )
+
+
+def _was_trained(folder: Path) -> bool:
+    return (folder / "checkpoints" / "last.ckpt").is_file()
+
+
+def _is_former(path: Path) -> bool:
+    """Whether a run's configuration is of a version without the options. Its node is found without reading all YAML."""
+    node = re.search(r"^attention:\n((?:  .*\n)+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return node is not None and not re.search(r"^  (name: none|norm_eps: .*)$", node[1], re.MULTILINE)

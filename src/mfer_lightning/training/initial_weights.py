@@ -1,0 +1,84 @@
+"""Load the initial weights that ``weights`` names, and find the order of the colours that they were trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Literal
+
+from mfer_lightning.checkpoints.read import read_checkpoint
+from mfer_lightning.checkpoints.rebuild import unlike_attention
+from mfer_lightning.config.instantiate import described
+from mfer_lightning.errors import UserError
+from mfer_lightning.inference.export.safetensors_folder import WEIGHTS, read_export
+from mfer_lightning.nn import MFER, LoadReport, load_weights
+from mfer_lightning.training.log_file import log
+
+Config = Mapping[str, Any]
+
+
+def load_initial_weights(config: Config, network: MFER, class_names: Sequence[str]) -> str:
+    """Load weights into a network, print one line about it and log every tensor by name.
+
+    Args:
+        config: plain resolved configuration of ``mfer train``.
+        network: changed in place.
+        class_names: the K emotions in order.
+
+    Returns:
+        The order of the channels: ``preprocess.colour``, or else what the weights were trained on.
+
+    Raises:
+        UserError: where the weights do not fit, or nothing says which order they were trained on.
+    """
+    weights = str(config["weights"])
+    ours = _description(weights)
+    with described("weights"):
+        report = load_weights(network, weights, head=_head_choice(ours, class_names))
+    if weights != "none":
+        print(f"weights: {report}", flush=True)
+        log.info("weights: %s\n%s", report, report.by_name())
+    if (unlike := unlike_attention(ours, network)) is not None:
+        print(f"weights: their attention was trained with {unlike}.", flush=True)
+    return _colour(config, report, ours)
+
+
+def _description(weights: str) -> dict[str, Any]:
+    """Return what a checkpoint or an export of ours says of itself; empty for all other weights."""
+    description: dict[str, Any] = {}
+    # another program's, or a damaged one: loading it says so
+    with suppress(UserError):
+        if weights.endswith(".ckpt"):
+            description = read_checkpoint(weights)["mfer"]
+        elif Path(weights).name == WEIGHTS:
+            description = read_export(Path(weights).parent, verify=False)[0]
+    return description if "class_names" in description else {}
+
+
+def _head_choice(ours: Config, class_names: Sequence[str]) -> Literal["load", "new"]:
+    """Whether the heads of a checkpoint of ours fit: only where its classes are the same in the same order."""
+    if not ours or tuple(ours["class_names"]) == tuple(class_names):
+        return "load"
+    print(
+        f"weights: trained on the classes {', '.join(ours['class_names'])}, which are not this dataset's: new heads.",
+        flush=True,
+    )
+    return "new"
+
+
+def _colour(config: Config, report: LoadReport, ours: Config) -> str:
+    """Decide the order of the channels."""
+    wanted = config["preprocess"].get("colour")
+    own = (ours.get("preprocess") or {}).get("colour")
+    trained = own or report.colour
+    if wanted is None:
+        if trained is None:
+            raise UserError(
+                f"weights={config['weights']}: files of the {report.layout} layout were trained on RGB or on BGR, and "
+                "the file does not tell: say which with weights.colour=rgb or weights.colour=bgr."
+            )
+        return trained
+    if trained not in (None, wanted):
+        print(f"weights: trained on {trained}; preprocess.colour={wanted} is used, as it was asked for.", flush=True)
+    return str(wanted)

@@ -1,0 +1,53 @@
+"""When a training compiles its network, and what it says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from mfer_lightning.callbacks import CompileNetwork
+from mfer_lightning.callbacks.compilation import pays_to_compile, use_lasting_cache
+from mfer_lightning.nn import MFER, Preprocess
+
+
+def training(device: str, steps: int, batch: int = 256) -> tuple[SimpleNamespace, SimpleNamespace]:
+    """A trainer and a module of MFER-Base, as far as the decision looks at them."""
+    trainer = SimpleNamespace(
+        strategy=SimpleNamespace(root_device=torch.device(device)),
+        estimated_stepping_batches=steps,
+        accumulate_grad_batches=1,
+        datamodule=SimpleNamespace(batch_size=batch),
+    )
+    network = MFER({"name": "convnext_atto", "options": {"depths": [1, 1, 1, 1], "dims": [8, 16, 24, 32]}}, 2)
+    return trainer, SimpleNamespace(network=network, preprocess=Preprocess(size=32))
+
+
+def test_auto_compiles_long_trainings_on_a_gpu_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mfer_lightning.callbacks.compilation.count_gflops", lambda network, size: 20.5)
+    rafdb = 12_271 * 120 // 256
+    assert pays_to_compile(*training("cuda", rafdb))
+    assert not pays_to_compile(*training("cuda", rafdb // 10))
+    assert not pays_to_compile(*training("cpu", rafdb))
+    assert pays_to_compile(*training("cuda", float("inf")))  # limited by time
+
+
+def test_an_illegal_mode_is_named() -> None:
+    with pytest.raises(ValueError, match="Expected argument `mode` to be 'auto', 'blocks' or 'whole', but got 'all'"):
+        CompileNetwork("all")
+
+
+def test_what_is_compiled_is_kept_in_the_cache_unless_told_otherwise(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "elsewhere")
+    use_lasting_cache()
+    import os
+
+    assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == "elsewhere"
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR")
+    monkeypatch.setenv("MFER_CACHE", str(tmp_path))
+    use_lasting_cache()
+    assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(tmp_path / "compiled")

@@ -1,0 +1,21 @@
+"""The configuration of a command of today with the values that were the defaults in the first version."""
+
+from __future__ import annotations
+
+from typing import Any
+
+FORMER = ("attention.norm_eps=1e-6", "attention.init=torch")
+#: What the released script's recipes had besides.
+FORMER_SCRIPT = ("augment=paper", "optimizer.weight_decay=0.05")
+
+
+def with_former_defaults(config: dict[str, Any], command: str) -> dict[str, Any]:
+    """Give a composed configuration what :data:`FORMER` and :data:`FORMER_SCRIPT` give on the command line."""
+    changed = dict(config)
+    if config["attention"]["name"] != "none":
+        changed["attention"] = {**config["attention"], "norm_eps": 1e-6, "init": "torch"}
+    if command.endswith("_script"):
+        flip = {"_target_": "albumentations.HorizontalFlip", "p": 0.5}
+        changed["augment"] = {"name": "paper", "flip": flip}
+        changed["optimizer"] = {**config["optimizer"], "weight_decay": 0.05}
+    return changed

@@ -1,0 +1,121 @@
+"""LoRA: only the adapter, the attention, the final norm and the heads learn; a checkpoint loads without the package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from mfer_lightning.errors import UserError
+from mfer_lightning.inference.model import read_model
+from mfer_lightning.losses import CrossEntropy, Objective
+from mfer_lightning.module import FERModule
+from mfer_lightning.nn import MFER, Preprocess, load_weights
+from mfer_lightning.nn.adapter import SCALE, add_adapter, merge_adapter
+from mfer_lightning.optim import optimizer_for
+
+VIT = {"name": "vit_tiny_patch16_224", "options": {"depth": 4, "embed_dim": 24, "num_heads": 2}}
+IMAGE = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+def module_of(network: MFER) -> FERModule:
+    names = ("sadness", "happiness", "anger")
+    return FERModule(network, Objective(CrossEntropy()), Preprocess(size=32), class_names=names)
+
+
+def vit() -> MFER:
+    torch.manual_seed(0)
+    return MFER(VIT, 3, attention={"name": "ds_depthwise", "kernel_size": 3}, image_size=32)
+
+
+def adapted(**options: object) -> MFER:
+    pytest.importorskip("peft", reason="pip install 'mfer_lightning[lora]'")
+    network = vit()
+    add_adapter(network, {"name": "lora", "rank": 2, **options})
+    return network
+
+
+def step(module: FERModule) -> None:
+    optimizer = optimizer_for(module.network, module.objective, {"name": "adamw", "lr": 0.1})
+    module.objective(module.train()(IMAGE), torch.eye(3)[[0, 1]])["total"].backward()
+    optimizer.step()
+    module.zero_grad()
+    module.eval()
+
+
+def test_only_the_adapter_the_attention_the_norm_and_the_heads_learn() -> None:
+    module = module_of(adapted(dropout=0.1))
+    before = {name: value.clone() for name, value in module.network.state_dict().items()}
+    step(module)
+    step(module)  # the first step moves B, which starts at zero, and the second A
+    moved = {n for n, v in module.network.state_dict().items() if not torch.equal(v, before[n])}
+    may = {n for n in before if ".lora_" in n or ".attention." in n or n.startswith(("head.", "backbone.norm."))}
+    assert moved == may
+
+
+def test_a_checkpoint_is_merged_when_it_is_read(tmp_path: Path) -> None:
+    module = module_of(adapted(targets=["qkv", "fc1"]))
+    step(module)
+    checkpoint: dict = {"state_dict": module.state_dict(), "epoch": 0}
+    module.on_save_checkpoint(checkpoint)
+    torch.save(checkpoint, tmp_path / "net.ckpt")
+    model = read_model(tmp_path / "net.ckpt", "cpu")
+    assert not any(".lora_" in name or name == SCALE for name in model.network.state_dict())
+    with torch.inference_mode():
+        torch.testing.assert_close(model(IMAGE)["logits"], module(IMAGE)["logits"], rtol=1e-4, atol=1e-5)
+    again = FERModule.load_from_checkpoint(tmp_path / "net.ckpt", objective=Objective(CrossEntropy()))
+    network = vit()
+    assert load_weights(network, tmp_path / "net.ckpt").new == ()
+    for other in (again.network, network):
+        assert torch.equal(other.head.heads[0].fc1.weight, module.network.head.heads[0].fc1.weight)
+        for name, value in model.network.state_dict().items():
+            torch.testing.assert_close(other.state_dict()[name], value)
+
+
+def test_its_targets_are_the_layers_that_are_named() -> None:
+    network = adapted(targets=["qkv"])
+    layers = {name.partition(".lora_A")[0] for name, _ in network.named_parameters() if ".lora_A" in name}
+    assert {name.rpartition(".")[2] for name in layers} == {"qkv"}
+    assert len(layers) == 4
+    with pytest.raises(
+        UserError, match=r"no linear layer \['query'\]: adapter.targets=\['fc1', 'fc2', 'proj', 'qkv'\]"
+    ):
+        add_adapter(vit(), {"name": "lora", "targets": ["query"]})
+
+
+def test_layers_that_are_read_and_not_called_are_left_out() -> None:
+    pytest.importorskip("peft", reason="pip install 'mfer_lightning[lora]'")
+    beit = {"name": "beit_base_patch16_224", "options": VIT["options"]}
+    layers = add_adapter(MFER(beit, 3, attention="none", image_size=32), "lora")
+    assert {name.rpartition(".")[2] for name in layers} == {"proj", "fc1", "fc2"}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"rank": 0}, "`rank` to be at least 1"),
+        ({"dropout": 1.0}, "`dropout`"),
+        ({"r": 8}, "no option 'r'"),
+    ],
+)
+def test_mistakes_are_one_sentence(options: dict, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        add_adapter(vit(), {"name": "lora", **options})
+
+
+def test_a_backbone_without_linear_layers_is_refused() -> None:
+    with pytest.raises(UserError, match="has no linear layer that it calls"):
+        add_adapter(MFER("resnet18", 3, attention="none"), "lora")
+
+
+def test_no_adapter_is_nothing_and_damaged_ones_are_refused() -> None:
+    network = vit()
+    assert add_adapter(network, "none") == ()
+    assert merge_adapter(network.state_dict()).keys() == network.state_dict().keys()
+    layer = {"a.base_layer.weight": torch.zeros(4, 3), "a.lora_A.default.weight": torch.ones(2, 3)}
+    for up in (torch.ones(400000, 2), torch.ones(4, 5)):
+        with pytest.raises(UserError, match="does not fit its layer a"):
+            merge_adapter({SCALE: torch.tensor(2.0), **layer, "a.lora_B.default.weight": up})
+    merged = merge_adapter({SCALE: torch.tensor(2.0), **layer, "a.lora_B.default.weight": torch.ones(4, 2)})
+    assert torch.equal(merged["a.weight"], torch.full((4, 3), 4.0))

@@ -1,0 +1,144 @@
+"""Face networks: the published sizes, maps for the attention, and everything that the other backbones can do."""
+
+from __future__ import annotations
+
+import pytest
+import timm
+import torch
+from nn import face_files as files
+from torch import nn
+
+from mfer_lightning.errors import UserError
+from mfer_lightning.nn import MFER
+from mfer_lightning.nn.backbones.faces import FACE_NETWORKS
+from mfer_lightning.optim.layers import layer_scales
+
+DEEP = (3, 13, 30, 3)
+PUBLIC = {
+    "mobilefacenet": files.mobilefacenet(),
+    "iresnet50": files.insightface(),
+    "iresnet100": files.insightface(DEEP),
+    "ir50_evolve": files.ir(False, True),
+    "ir50_adaface": files.ir(True, False),
+}
+#: Published: 43,590,848 and 65,156,160 in tables of InsightFace's PyTorch networks (43.59 M and 65.16 M in papers),
+#: 2,059,520 of its MobileFaceNet. The other two IR-50s: the tensors of their projects' files, counted.
+PUBLISHED = {
+    "iresnet50": ({}, 43_590_848),
+    "iresnet100": ({}, 65_156_160),
+    "mobilefacenet": ({"scale": 2}, 2_059_520),
+    "ir50_evolve": ({}, files.parameters(PUBLIC["ir50_evolve"])),
+    "ir50_adaface": ({}, files.parameters(PUBLIC["ir50_adaface"])),
+}
+#: Small ones, of each structure.
+TINY = {
+    "mobilefacenet": {"depths": [1, 1, 1]},
+    "iresnet50": {"depths": [1, 1, 2, 1], "widths": [4, 8, 8, 16]},
+    "ir50_evolve": {"depths": [1, 1, 2, 1], "widths": [4, 8, 8, 16]},
+    "ir50_adaface": {"depths": [1, 1, 2, 1], "widths": [4, 8, 8, 16]},
+}
+
+
+def whole(name: str, embedding: int = files.EMBEDDING, **options: object) -> nn.Module:
+    with torch.device("meta"):
+        network: nn.Module = timm.create_model(name, num_classes=embedding, **options)
+    return network
+
+
+def count(network: nn.Module) -> int:
+    return sum(p.numel() for p in network.parameters())
+
+
+def tiny(name: str, attention: str = "ds_depthwise", **options: object) -> MFER:
+    torch.manual_seed(0)
+    return MFER({"name": name, "options": {**TINY[name], **options}}, 5, attention=attention)
+
+
+@pytest.mark.parametrize("name", list(PUBLISHED))
+def test_whole_networks_have_the_published_number_of_parameters(name):
+    options, published = PUBLISHED[name]
+    assert count(whole(name, **options)) == published
+
+
+def test_mobilefacenet_has_the_papers_099_million_when_its_batch_norms_are_folded():
+    network = whole("mobilefacenet", 128)
+    norms = [m for m in network.modules() if isinstance(m, (nn.BatchNorm1d, nn.BatchNorm2d))]
+    folded = count(network) - sum(norm.num_features for norm in norms)  # a bias is left of each
+    assert folded == 993_344
+
+
+@pytest.mark.parametrize("name", FACE_NETWORKS)
+def test_tensors_are_those_of_the_projects_files(name):
+    found = {key: tuple(tensor.shape) for key, tensor in whole(name).state_dict().items()}
+    assert found == PUBLIC[name]
+
+
+def test_insightfaces_mobilefacenet_is_the_same_network_with_twice_the_width():
+    ours, theirs = (whole("mobilefacenet", scale=2).state_dict(), files.insightface_mobilefacenet())
+    assert sorted(tuple(t.shape) for t in ours.values()) == sorted(theirs.values())
+
+
+@pytest.mark.parametrize("name", FACE_NETWORKS)
+def test_112_pixels_give_maps_of_14_and_7_in_the_stages_of_the_attention(name):
+    with torch.device("meta"):
+        stages = MFER(name, attention="ds_depthwise").backbone.stages
+    assert [112 // stage.reduction for stage in stages] == [56, 28, 14, 7]
+    assert not any(stage.problem for stage in stages)
+
+
+@pytest.mark.parametrize("name", list(TINY))
+def test_a_step_of_training_reaches_every_weight_and_nobody_else_in_the_batch_matters(name):
+    model = tiny(name)
+    x = torch.randn(3, 3, 48, 48)
+    nn.functional.cross_entropy(model(x)["logits"], torch.tensor([0, 1, 2])).backward()
+    assert [n for n, p in model.named_parameters() if p.grad is None] == []
+    model.eval()
+    with torch.inference_mode():
+        torch.testing.assert_close(model(x[:1])["logits"], model(x)["logits"][:1], rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", list(TINY))
+def test_recomputed_activations_give_the_same_gradients(name):
+    model, x = tiny(name).eval(), torch.randn(2, 3, 32, 32)
+    gradients = []
+    for recompute in (False, True):
+        model.backbone.set_checkpointing(recompute)
+        model.zero_grad()
+        model(x)["logits"].square().sum().backward()
+        gradients.append({n: p.grad for n, p in model.named_parameters()})
+    torch.testing.assert_close(gradients[0], gradients[1])
+
+
+@pytest.mark.parametrize("name", FACE_NETWORKS)
+def test_layers_for_the_learning_rate_follow_the_order_of_the_network(name):
+    with torch.device("meta"):
+        model = MFER(name, attention="ds")
+    layers = {n: layer for n, (layer, _) in layer_scales(model, 0.5).items()}
+    order = [n for n, p in model.named_parameters() if n in layers]
+    assert [layers[n] for n in order] == sorted(layers.values())
+    assert set(layers.values()) == set(range(max(layers.values()) + 1))
+    # the stem is layer 0, each residual unit one more; what follows the last belongs to it
+    assert max(layers.values()) == {"mobilefacenet": 15, "iresnet100": 49}.get(name, 24)
+    assert not any("attention" in n for n in layers)
+
+
+def test_stages_can_be_left_out_as_in_poster():
+    with torch.device("meta"):
+        network = MFER({"name": "ir50_evolve", "options": {"depths": [3, 4, 14]}}, attention="none")
+    assert network.feature_dim == 256
+    assert [stage.module for stage in network.backbone.stages] == ["body.2", "body.6", "body.20"]
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("iresnet50", {"depths": [1, 1, 1, 1, 1]}, "one to four stages"),
+        ("ir50_adaface", {"depths": [1, 1], "widths": [8, 16, 24]}, "one to four stages"),
+        ("mobilefacenet", {"depths": [1, 1]}, "three positive integers"),
+        ("mobilefacenet", {"scale": 0.5}, "positive integer, but got 0.5"),
+        ("iresnet50", {"embedding": 3}, "unexpected keyword argument 'embedding'"),
+    ],
+)
+def test_wrong_options_are_refused(name, options, message):
+    with pytest.raises(UserError, match=message):
+        MFER({"name": name, "options": options}, attention="none")

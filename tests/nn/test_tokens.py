@@ -1,0 +1,165 @@
+"""Transformers: tokens as maps, pooling, image sizes, and position embeddings of files of another size."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+
+from mfer_lightning.errors import UserError
+from mfer_lightning.nn import MFER, load_weights
+from mfer_lightning.nn.backbones.attended import TokenMap
+from mfer_lightning.nn.backbones.data_config import with_own_normalisation
+from mfer_lightning.optim import parameter_groups
+
+TINY = {"depth": 4, "embed_dim": 24, "num_heads": 2}
+VIT = {"name": "vit_tiny_patch16_224", "options": TINY}
+DEPTHWISE = {"name": "ds_depthwise", "kernel_size": 3}
+#: Small enough to be built in a moment: Hiera, whose tokens are ordered by mask units.
+HIERA = {"name": "hiera_tiny_224", "options": {"embed_dim": 16, "num_heads": 1, "stages": [1, 1, 1, 1]}}
+
+
+def vit(size: int = 64, attention: object = DEPTHWISE, **backbone: object) -> MFER:
+    torch.manual_seed(0)
+    return MFER({**VIT, **backbone}, 3, attention=attention, image_size=size).eval()
+
+
+def test_attention_follows_the_last_block_and_the_one_at_three_quarters_and_leaves_the_class_token() -> None:
+    network = vit()
+    blocks = network.backbone.model.blocks
+    assert [type(block).__name__ for block in blocks] == ["Block", "Block", "AttendedTokens", "AttendedTokens"]
+    x = torch.randn(2, 17, 24)
+    out = blocks[2](x)
+    plain = blocks[2].stage(x)
+    assert torch.equal(out[:, 0], plain[:, 0])
+    expected = blocks[2].attention(plain[:, 1:].reshape(2, 4, 4, 24)).reshape(2, 16, 24)
+    torch.testing.assert_close(out[:, 1:], expected)
+
+
+def test_the_blocks_can_be_chosen() -> None:
+    network = vit(stage_blocks=[1, 3], attention={**DEPTHWISE, "stages": [1]})
+    assert [stage.module for stage in network.backbone.stages] == ["blocks.0", "blocks.2"]
+    for wrong in ([3, 1], [5], [0]):
+        with pytest.raises(UserError, match="ascending numbers of blocks, 1 to 4"):
+            vit(stage_blocks=wrong)
+    with pytest.raises(UserError, match="belongs to plain transformers"):
+        MFER({"name": "resnet18", "stage_blocks": [1]}, attention="none")
+
+
+def test_tokens_in_another_order_are_put_where_they_belong_and_back() -> None:
+    network = MFER(HIERA, 3, attention=DEPTHWISE, image_size=64).eval()
+    stage = network.backbone.stages[2]
+    assert (stage.layout, stage.prefix, stage.reduction) == ("tokens", 0, 16)
+    tokens = TokenMap(order=stage.order)
+    x = torch.randn(2, 16, 5)
+    timms = network.backbone.model.reroll(x, int(stage.module.rpartition(".")[2]))
+    assert torch.equal(tokens(x), timms)
+    assert torch.equal(tokens.put_back(x, timms), x)
+    assert network(torch.randn(1, 3, 64, 64))["logits"].shape == (1, 3)
+
+
+def test_pooling_takes_the_mean_the_class_token_or_the_models_own() -> None:
+    x = torch.randn(2, 3, 64, 64)
+    for pool, feature in (("avg", lambda t: t[:, 1:].mean(1)), ("cls", lambda t: t[:, 0])):
+        network = vit(attention="none", pool=pool)
+        tokens = network.backbone.model.forward_features(x)
+        torch.testing.assert_close(network(x)["feature"], network.backbone.norm(feature(tokens)))
+    siglip = {"name": "vit_base_patch16_siglip_224", "pool": "map", "options": TINY}
+    network = MFER(siglip, 3, attention=DEPTHWISE, image_size=64)
+    tokens = network.backbone.model.forward_features(x)
+    torch.testing.assert_close(network(x)["feature"], network.backbone.norm(network.backbone.model.attn_pool(tokens)))
+    assert MFER({**siglip, "pool": "avg"}, 3, image_size=64).backbone.pruned == ("attn_pool",)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "attention", "message"),
+    [
+        ({**VIT, "pool": "token"}, DEPTHWISE, r"attention after stage 4 has no effect: attention.stages=\[3\]"),
+        ({**VIT, "pool": "map"}, "none", "has no attention pooling"),
+        ({"name": "resnet18", "pool": "token"}, "none", "has no class token"),
+        ({**VIT, "pool": "max"}, "none", "`pool` must be one of avg, token, map"),
+    ],
+)
+def test_pooling_that_makes_no_sense_is_refused(backbone: dict, attention: object, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        MFER(backbone, 3, attention=attention, image_size=64)
+
+
+def test_a_network_without_a_size_takes_any_and_one_with_a_size_says_which() -> None:
+    """DINOv2 is made for 518 pixels, Swin V2 for 256."""
+    dinov2 = {"name": "vit_small_patch14_dinov2", "options": TINY}
+    swin = {
+        "name": "swinv2_tiny_window8_256",
+        "options": {"embed_dim": 8, "depths": [1, 1, 1, 1], "num_heads": [1] * 4},
+    }
+    for backbone in (dinov2, swin):
+        assert MFER(backbone, 3, attention=DEPTHWISE).eval()(torch.randn(1, 3, 224, 224))["logits"].shape == (1, 3)
+    network = vit(64)
+    with pytest.raises(ValueError, match=r"64x64 pixels.*but got 32x32: build it with image_size=32"):
+        network(torch.randn(1, 3, 32, 32))
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "message"),
+    [
+        ("vit_small_patch14_dinov2", 64, "patches of 14 pixels.*preprocess.size=56 or 70"),
+        ("resnet18", 0, "`image_size` must be a number of pixels"),
+        ("coatnet_nano_rw_224", 100, "It takes 96 or 128 or 224: preprocess.size=96"),
+    ],
+)
+def test_a_size_that_a_network_does_not_take_is_refused_with_a_legal_one(name: str, size: int, message: str) -> None:
+    with pytest.raises(UserError, match=message), torch.device("meta"):
+        MFER(name, attention="none", image_size=size)
+
+
+def test_layers_decay_and_what_is_added_does_not() -> None:
+    groups = {g["name"]: g for g in parameter_groups(vit(), lr=1.0, weight_decay=0.1, layer_decay=0.5)}
+    assert {f"backbone_layer{i:02d}" for i in range(5)} <= set(groups)
+    assert groups["backbone_layer00"]["lr"] < groups["backbone_layer04"]["lr"] <= groups["backbone"]["lr"] == 1.0
+    embedding = vit().backbone.model.pos_embed
+    assert any(p.shape == embedding.shape for p in groups["backbone_layer00_no_decay"]["params"])
+
+
+def test_checkpointing_changes_no_gradient() -> None:
+    network, x = vit().train(), torch.randn(2, 3, 64, 64)
+
+    def gradients() -> list[torch.Tensor]:
+        network.zero_grad()
+        network(x)["logits"].square().sum().backward()
+        return [p.grad.clone() for p in network.parameters()]
+
+    plain = gradients()
+    network.backbone.set_checkpointing()
+    for a, b in zip(plain, gradients(), strict=True):
+        torch.testing.assert_close(a, b)
+
+
+@pytest.mark.slow
+def test_it_compiles() -> None:
+    network, x = vit(), torch.randn(2, 3, 64, 64)
+    torch.testing.assert_close(torch.compile(network)(x)["logits"], network(x)["logits"], rtol=1e-3, atol=1e-4)
+
+
+def test_position_embeddings_of_a_file_are_interpolated(tmp_path: Path) -> None:
+    theirs = timm.create_model("vit_tiny_patch16_224", num_classes=0, img_size=96, **TINY)
+    torch.save(theirs.state_dict(), tmp_path / "timm.pth")
+    network = vit(64)
+    report = load_weights(network, tmp_path / "timm.pth")
+    assert report.new_parts == ("attention", "final norm", "head")
+    assert torch.equal(network.backbone.model.blocks[0].attn.qkv.weight, theirs.blocks[0].attn.qkv.weight)
+    assert torch.equal(network.backbone.model.pos_embed[:, 0], theirs.pos_embed[:, 0])  # of the class token
+    # and those of a checkpoint of ours
+    state = {f"network.{name}": value for name, value in vit(96).state_dict().items()}
+    torch.save({"state_dict": state}, tmp_path / "ours.ckpt")
+    assert load_weights(network, tmp_path / "ours.ckpt").new == ()
+    expected = timm.layers.resample_abs_pos_embed(state["network.backbone.model.pos_embed"], [4, 4])
+    torch.testing.assert_close(network.backbone.model.pos_embed.data, expected)
+
+
+def test_timms_own_normalisation_is_read() -> None:
+    facts = with_own_normalisation({"mean": "timm", "std": "imagenet", "size": 64}, "vit_base_patch16_clip_224.openai")
+    assert facts == {"mean": [0.48145466, 0.4578275, 0.40821073], "std": "imagenet", "size": 64}
+    with pytest.raises(UserError, match="has no data configuration for 'nothing'"):
+        with_own_normalisation({"mean": "timm"}, "nothing")

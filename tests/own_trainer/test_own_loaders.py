@@ -1,0 +1,38 @@
+"""Loaders without their datamodule, and a user's own: what does not fit is refused in a sentence."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.utils.data import DataLoader
+from torchmetrics.classification import MulticlassCohenKappa
+
+from mfer_lightning import export, load_model, predict
+from mfer_lightning.errors import UserError
+
+
+def test_a_loader_of_ours_knows_its_classes(make, faces, trainer):
+    faces.setup()
+    module = make(tuple(reversed(faces.class_names)))
+    with pytest.raises(UserError, match=r"classes .* in the same order"):
+        trainer().validate(module, faces.val_dataloader(), verbose=False)
+
+
+@pytest.mark.parametrize("row", [torch.zeros(3, 32, 32), {"image": torch.zeros(3, 32, 32), "label": torch.tensor(0)}])
+def test_batches_of_another_form_are_refused(make, trainer, row):
+    with pytest.raises(UserError, match=r"must be a mapping with image, index, label, target"):
+        trainer().fit(make(), DataLoader([row] * 4, batch_size=2))
+
+
+@pytest.mark.parametrize(
+    "metrics", [[MulticlassCohenKappa(8)], MulticlassCohenKappa(8), {"a.b": MulticlassCohenKappa(8)}]
+)
+def test_metrics_have_names(make, metrics):
+    with pytest.raises(ValueError, match="Expected argument `metrics`"):
+        make(metrics=metrics)
+
+
+@pytest.mark.parametrize("verb", [load_model, export, lambda module: predict([], module)])
+def test_verbs_that_need_a_file_say_how_a_module_gets_into_one(make, verb):
+    with pytest.raises(ValueError, match=r"but got FERModule.*save_checkpoint"):
+        verb(make())

@@ -1,0 +1,73 @@
+"""SIGTERM ends a process in one line with exit code 143, whatever dies or fails beside it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+
+import pytest
+
+from mfer_lightning.termination import TERMINATED, one_line_on_sigterm, received
+
+LINE = "Stopped by SIGTERM. The same command continues an unfinished run.\n"
+
+
+def terminate() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_a_block_is_left_with_one_line_and_everything_is_as_before(capsys: pytest.CaptureFixture) -> None:
+    def state() -> tuple[object, ...]:
+        handlers = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGCHLD)]
+        return (*handlers, threading.excepthook, sys.unraisablehook, received())
+
+    before = state()
+    with pytest.raises(SystemExit) as stop, one_line_on_sigterm(), one_line_on_sigterm():
+        terminate()
+    assert stop.value.code == TERMINATED == 143
+    assert capsys.readouterr().err == LINE
+    assert state() == before
+
+
+def test_what_fails_after_the_signal_is_a_consequence_of_it(capsys: pytest.CaptureFixture) -> None:
+    def block() -> None:
+        try:
+            terminate()
+        finally:
+            thread = threading.Thread(target=lambda: 1 / 0)
+            thread.start()
+            thread.join()
+            raise RuntimeError("DataLoader worker (pid 1) is killed by signal: Terminated.")
+
+    with pytest.raises(SystemExit) as stop, one_line_on_sigterm():
+        block()
+    assert stop.value.code == 143
+    assert capsys.readouterr().err == LINE
+
+
+def test_an_error_without_the_signal_and_an_exit_stay_what_they_are(capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(RuntimeError), one_line_on_sigterm():
+        raise RuntimeError("a defect")
+    with pytest.raises(SystemExit) as stop, one_line_on_sigterm():
+        raise SystemExit(3)
+    assert stop.value.code == 3
+    assert capsys.readouterr().err == ""
+
+
+def test_further_ranks_say_nothing(capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    with pytest.raises(SystemExit), one_line_on_sigterm():
+        terminate()
+    assert capsys.readouterr().err == ""
+
+
+def test_in_a_thread_nothing_is_done() -> None:
+    def block() -> None:
+        with one_line_on_sigterm():
+            pass
+
+    thread = threading.Thread(target=block)
+    thread.start()
+    thread.join()
