@@ -8,9 +8,9 @@ import sys
 
 import pytest
 import torch
-from packaging.version import Version
 import torch.nn.functional as F
 from nn.convolutions import gradients
+from packaging.version import Version
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
