@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+LOWEST ?= .venv-lowest
 ARGS ?=
 export NO_ALBUMENTATIONS_UPDATE = 1
 # Some environments forbid Python to keep compiled modules: each process would compile torch and lightning anew, 20 s.
@@ -13,7 +14,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F':.*?## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F':.*?## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 # Torch and torchvision must be a matching pair, so the tested versions are installed (constraints.txt). For a GPU,
 # install your own build first and then `pip install -e .`. A current pip needs half of the time that the one of Python 3.11
@@ -39,6 +40,14 @@ test: $(STAMP) lint typecheck ## the quick tests, linting and types (minutes)
 test-all: $(STAMP) ## every test, the slow ones too
 	$(BIN)/python -m pytest -m "slow or not slow" $(ARGS)
 
+# uv, because pip has no way to ask for the lowest versions. Its own environment: torch of those days is another build.
+.PHONY: test-lowest
+test-lowest: ## the quick tests with the lowest versions that pyproject.toml allows, in .venv-lowest
+	test -x $(LOWEST)/bin/python || $(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/python -m pip install --quiet --upgrade uv
+	$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct --editable '.[test,joblib,slurm,optuna]'
+	$(LOWEST)/bin/python -m pytest -n 2 --dist worksteal $(ARGS)
+
 .PHONY: lint
 lint: $(STAMP) ## style and the direction of imports
 	$(BIN)/ruff check .
@@ -60,4 +69,4 @@ wheel: $(STAMP) ## build the wheel into dist/
 
 .PHONY: clean
 clean: ## remove everything that make has made (runs and data stay)
-	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) $(LOWEST) dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -22,6 +22,10 @@ class UserError(Exception):
     """
 
 
+class TrialPrunedError(Exception):
+    """A trial of a search was given up early. No mistake: the job that runs the trial catches it and records it."""
+
+
 class Range(NamedTuple):
     """Legal finite numbers.
 

@@ -61,7 +61,7 @@ def test_every_rank_of_a_job_trains_the_same_trial_of_a_grid(launcher: str | Non
 
 
 def test_every_rank_of_a_trial_trains_the_same_values_and_the_study_goes_on(bench: Bench) -> None:
-    pytest.importorskip("optuna")
+    pytest.importorskip("optuna", minversion="4")
     search = ("sweep=optuna", "trainer=ddp_cpu", "name=s", "loss=choice(ce,dsf)", "trainer.clip=null")
     done = bench.mfer(*search, "hydra.sweeper.n_trials=2")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -94,7 +94,7 @@ def test_every_rank_of_a_trial_trains_the_same_values_and_the_study_goes_on(benc
 
 
 def test_a_failing_trial_does_not_stop_a_search(bench: Bench) -> None:
-    pytest.importorskip("optuna")
+    pytest.importorskip("optuna", minversion="4")
     search = ("sweep=optuna", "hydra/sweeper/sampler=grid", "trainer=cpu", "loss=ce", "optimizer.lr=1e-3")
     more = ("name=s", "optimizer.weight_decay=0.1", "backbone.name=choice(convnext_tiny,nope)")
     done = bench.mfer(*search, *more)

@@ -10,6 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from nn.convolutions import gradients
+from packaging.version import Version
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
@@ -249,7 +250,8 @@ def test_compiled_it_is_one_graph_with_the_operator_whole(size):
             torch.testing.assert_close(mine, theirs)
         with torch.autocast("cpu", torch.bfloat16):
             assert compiled(x).dtype == torch.bfloat16
-    assert sum("mfer_lightning.convolve" in target for target in graphs[0]) == 1
+    told_apart = Version(torch.__version__) >= Version("2.12")  # from an export, which has torch's convolution
+    assert sum("mfer_lightning.convolve" in target for target in graphs[0]) == int(told_apart)
 
 
 @pytest.mark.parametrize("reentrant", [True, False])

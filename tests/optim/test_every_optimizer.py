@@ -82,7 +82,7 @@ def weights(*modules) -> list[torch.Tensor]:
 
 def test_there_are_as_many_as_the_libraries_list():
     assert len(ALL) > 100
-    assert set(REFUSED) <= set(ALL)
+    assert set(REFUSED) - set(ALL) <= ({"Muon"} if not hasattr(torch.optim, "Muon") else set())  # older torch
 
 
 @pytest.mark.slow

@@ -9,7 +9,8 @@ from commands.conftest import Mfer
 
 from mfer_lightning.sweeps import plan
 from mfer_lightning.sweeps.identity import sweep_name
-from mfer_lightning.sweeps.search import Study, best_trial, take_up_study
+from mfer_lightning.sweeps.search import best_trial, take_up_study
+from mfer_lightning.sweeps.study import Study
 
 
 def refused(mfer: Mfer, folder: Path, capsys: pytest.CaptureFixture, *arguments: str) -> str:
@@ -31,6 +32,7 @@ def refused(mfer: Mfer, folder: Path, capsys: pytest.CaptureFixture, *arguments:
         ("hydra/launcher=joblib", "joblib"),
         ("launcher=submitit_local", "slurm"),
         ("launcher=submitit_slurm", "slurm"),
+        ("launcher=ray", "ray"),
         ("sweep=optuna", "optuna"),
     ],
 )
@@ -38,7 +40,7 @@ def test_a_missing_extra_is_named_with_what_to_install(
     choice: str, extra: str, mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(plan, "EXTRAS", {k: (f"absent.{m}", e) for k, (m, e) in plan.EXTRAS.items()})
-    assert f"pip install 'mfer_lightning[{extra}]'" in refused(mfer, tmp_path, capsys, "-m", choice, "seed=0,1")
+    assert f"pip install -U 'mfer_lightning[{extra}]'" in refused(mfer, tmp_path, capsys, "-m", choice, "seed=0,1")
 
 
 @pytest.mark.slow
@@ -59,13 +61,15 @@ def test_a_missing_extra_is_named_with_what_to_install(
         (("sweep=optuna", "dataset=rafdb", "dataset.protocol=paper"), "selects on the test set"),
         (("-m", "launcher=submitit_local", "hydra.launcher.tasks_per_node=2", "seed=0,1"), "must have 1"),
         (("align", "-m", "launcher=joblib", "source=a,b"), "belong to mfer train"),
-        (("-m", "hydra/launcher=ray", "seed=0,1"), "hydra/launcher=ray: there is no such choice"),
+        (("-m", "hydra/launcher=rq", "seed=0,1"), "hydra/launcher=rq: there is no such choice"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
 def test_what_cannot_be_swept_is_refused_before_the_first_job(
     arguments: tuple[str, ...], message: str, mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
+    if arguments[0] == "sweep=optuna":
+        pytest.importorskip("optuna", minversion="4")
     assert message in refused(mfer, tmp_path, capsys, *arguments)
 
 
@@ -93,6 +97,7 @@ def test_a_sweep_whose_ranks_something_else_has_started_is_refused(
 def test_a_study_that_cannot_be_opened_is_one_message(
     mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
+    pytest.importorskip("optuna", minversion="4")
     (tmp_path / "runs" / "s").mkdir(parents=True)
     (tmp_path / "runs" / "s" / "study.db").write_text("not a database " * 100)
     said = refused(mfer, tmp_path, capsys, "sweep=optuna", "name=s")
@@ -103,12 +108,12 @@ def test_a_study_that_cannot_be_opened_is_one_message(
 
 
 def test_trials_that_were_cut_off_go_on_first_and_failed_ones_do_not(tmp_path: Path) -> None:
-    optuna = pytest.importorskip("optuna")
+    optuna = pytest.importorskip("optuna", minversion="4")
     storage = f"sqlite:///{tmp_path}/study.db"
     ours = Study(storage, "s", "maximize", wanted=5, seed=None)
     assert take_up_study(ours).started == 0
     study = optuna.load_study(study_name="s", storage=storage)
-    space = {"lr": optuna.distributions.UniformDistribution(0.0, 1.0)}
+    space = {"lr": optuna.distributions.FloatDistribution(0.0, 1.0)}
     trials = [study.ask(space) for _ in range(3)]
     study.tell(trials[0], 0.5)
     study.tell(trials[1], state=optuna.trial.TrialState.FAIL)

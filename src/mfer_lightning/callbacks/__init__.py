@@ -12,6 +12,7 @@ from mfer_lightning.callbacks.freeze import FreezeBackbone
 from mfer_lightning.callbacks.history import History
 from mfer_lightning.callbacks.interruption import Interruption
 from mfer_lightning.callbacks.progress import EpochLines, FERProgressBar
+from mfer_lightning.callbacks.pruning import PruneTrial
 from mfer_lightning.callbacks.step_times import StepTimes
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "FreezeBackbone",
     "History",
     "Interruption",
+    "PruneTrial",
     "RunCheckpoint",
     "StepTimes",
     "TrainingDivergedError",

@@ -118,7 +118,7 @@ def _no_name(overrides: Sequence[str]) -> str:
 def _missing_choice(error: MissingConfigException) -> str:
     group, _, name = (error.missing_cfg_file or "").rpartition("/")
     top = group.partition("/")[0]
-    legal = choices(top) if top else []
+    legal = choices(top) if top and top != "hydra" else []
     if legal:
         wanted = f"{group}/{name}"[len(top) + 1 :]
         more = more_by_name(top, wanted)

@@ -22,12 +22,13 @@ def end_sweep(sweep: Sweep, arguments: Sequence[str]) -> None:
         arguments: the command line that started it; ``report=false`` turns the report off.
     """
     records = read_records(sweep.folder)
-    if records or sweep.study is None:
-        rows = sweep_rows(records)
+    to_the_end = [record for record in records if record.status != "pruned"]
+    if to_the_end or sweep.study is None:
+        rows = sweep_rows(to_the_end)
         if any("folds" in (row["result"] or ()) for row in rows):
             from mfer_lightning.reporting.study.folds import join_rows  # it brings all that a report needs
 
-            rows = join_rows(rows, [record.run_dir for record in records])
+            rows = join_rows(rows, [record.run_dir for record in to_the_end])
         print_sweep(rows)
     if sweep.study is not None:
         best = best_trial(sweep.study, records, sweep.folder)
@@ -35,6 +36,8 @@ def end_sweep(sweep: Sweep, arguments: Sequence[str]) -> None:
             best.progress.done,
             sweep.study.wanted,
             best.progress.failed,
+            best.progress.pruned,
+            best.progress.running,
             number=best.number,
             value=best.value,
             params=best.params,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import platform
 import sys
 import traceback
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,13 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from mfer_lightning.config.compose import FULL_ERROR, to_plain
-from mfer_lightning.errors import UserError
+from mfer_lightning.config.environment import restored
+from mfer_lightning.config.resolvers import register_resolvers
+from mfer_lightning.errors import TrialPrunedError, UserError
 from mfer_lightning.sweeps.isolation import isolated_job, output_to
 from mfer_lightning.sweeps.records import TOKEN, JobRecord
+from mfer_lightning.sweeps.study import Study
+from mfer_lightning.sweeps.trial import TRIAL, described_trial
 
 #: One job: configuration, parent folder of its run, whether it belongs to a sweep -> its score, its folder, new or not.
 Job = Callable[[dict[str, Any], Path, bool], tuple[float | None, Path, bool]]
@@ -31,11 +36,13 @@ class SweepTask:
         job: what a job is.
         folder: of the sweep.
         flags: the command line's flags, without ``-m``.
+        study: of a search, whose job of a number is the trial of that number; None for a grid.
     """
 
     job: Job
     folder: Path
     flags: tuple[str, ...]
+    study: Study | None = None
     token: str = field(default_factory=lambda: os.environ.get(TOKEN, ""))
     full_error: str = field(default_factory=lambda: os.environ.get(FULL_ERROR, ""))
     process: int = field(default_factory=os.getpid)
@@ -46,6 +53,7 @@ class SweepTask:
         number, overrides = int(settings.job.num), tuple(settings.overrides.task)
         elsewhere = os.getpid() != self.process
         os.environ[TOKEN], os.environ[FULL_ERROR] = self.token, self.full_error
+        register_resolvers()  # another process has not composed anything yet
         log = self.folder / "jobs" / f"{number:04d}.log"
         print(f"\n--- job {number}: {' '.join(overrides)}{f' (output: {log})' if elsewhere else ''}", flush=True)
         if elsewhere:
@@ -55,14 +63,15 @@ class SweepTask:
         else:
             writes = True
         with output_to(log) if elsewhere else nullcontext():
-            record, score = self._run(cfg, JobRecord(number, overrides, "running", str(self.folder)), writes)
+            place = {"host": platform.node(), "cards": os.environ.get("CUDA_VISIBLE_DEVICES", "")}
+            record, score = self._run(cfg, JobRecord(number, overrides, "running", str(self.folder), **place), writes)
         if elsewhere:
             print(f"--- job {number} {record.status}{f': {record.error}' if record.error else ''}", flush=True)
         return score
 
     def _run(self, cfg: DictConfig, record: JobRecord, writes: bool) -> tuple[JobRecord, float | None]:
         def end(status: Any, folder: Path, error: str | None = None) -> JobRecord:
-            ended = JobRecord(record.number, record.overrides, status, str(folder), error)
+            ended = replace(record, status=status, run_dir=str(folder), error=error)
             if writes:
                 ended.write(self.folder)
             return ended
@@ -70,7 +79,9 @@ class SweepTask:
         if writes:
             record.write(self.folder)
         try:
-            with isolated_job(record.overrides, self.flags):
+            with isolated_job(record.overrides, self.flags), restored(TRIAL):
+                if (trial := described_trial(self.study, record.number)) is not None:
+                    os.environ[TRIAL] = trial
                 score, folder, new = self.job(to_plain(cfg), self.folder, True)
             return end("done" if new else "skipped", folder), score
         except KeyboardInterrupt:
@@ -80,6 +91,9 @@ class SweepTask:
             if os.getpid() == self.process or "SUBMITIT_FOLDER" in os.environ:
                 raise  # submitit may put it into its queue again
             return end("failed", self.folder, f"stopped (exit code {stop.code}); the same command continues it"), None
+        except TrialPrunedError as stop:
+            print(str(stop), flush=True)
+            return end("pruned", self.folder), None
         except Exception as error:
             message = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
             if self.full_error == "1" or os.getpid() != self.process:  # its log file takes it

@@ -7,7 +7,6 @@ import shutil
 import sys
 import uuid
 from collections.abc import Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +24,8 @@ from mfer_lightning.config.schema import Train, register
 from mfer_lightning.errors import UserError
 from mfer_lightning.sweeps.identity import make_writable
 from mfer_lightning.sweeps.job import Job, SweepTask
-from mfer_lightning.sweeps.lock import run_lock
 from mfer_lightning.sweeps.plan import Sweep, check_extras, plan_sweep, register_sweep_dir
-from mfer_lightning.sweeps.records import TOKEN, read_records
+from mfer_lightning.sweeps.records import TOKEN, read_records, record_files
 from mfer_lightning.sweeps.search import continue_study
 from mfer_lightning.termination import one_line_on_sigterm
 
@@ -87,34 +85,29 @@ def _launch_sweep(
     more = [f"hydra.sweep.dir={quoted(str(sweep.folder))}"]  # also where it is composed anew
     made = [folder for folder in (sweep.folder, *sweep.folder.parents) if not folder.exists()]
     make_writable(sweep.folder, "sweep's folder")
-    with ExitStack() as held:
-        if sweep.study is not None:
-            held.enter_context(run_lock(sweep.folder))
-            progress, continuation = continue_study(sweep.study)
-            if progress.done >= sweep.study.wanted:
-                return 0, sweep
-            more += continuation
-        try:
-            task = SweepTask(job, sweep.folder, tuple(kept))
-            start_hydra(config_name, Train, task, ["-m", *kept], [*quote_paths(overrides, several=True), *more])
-        except Exception as error:
-            if isinstance(error, UserError) or not read_records(sweep.folder):
-                _remove_empty(made)
-                raise
-            if not (sweep.study is not None and isinstance(error, ValueError)):  # Optuna's, where no trial has a result
-                said = str(error).strip().partition("\n")[0]
-                print(f"Error: the sweep ended early: {type(error).__name__}: {said}", file=sys.stderr, flush=True)
-        records = read_records(sweep.folder)
-        if not records and sweep.study is None:
+    if sweep.study is not None and continue_study(sweep.study).done >= sweep.study.wanted:
+        return 0, sweep
+    try:
+        task = SweepTask(job, sweep.folder, tuple(kept), sweep.study)
+        start_hydra(config_name, Train, task, ["-m", *kept], [*quote_paths(overrides, several=True), *more])
+    except Exception as error:
+        if not read_records(sweep.folder) or (isinstance(error, UserError) and sweep.study is None):
             _remove_empty(made)
-            raise UserError("The sweep has no jobs: a range is empty. Its end does not belong to it: seed=range(0,3).")
-    return int(not all(r.has_result for r in records)), sweep
+            raise
+        kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
+        said = str(error).strip().partition("\n")[0]
+        print(f"Error: the sweep ended early: {kind}{said}", file=sys.stderr, flush=True)
+    records = read_records(sweep.folder)
+    if not records and sweep.study is None:
+        _remove_empty(made)
+        raise UserError("The sweep has no jobs: a range is empty. Its end does not belong to it: seed=range(0,3).")
+    return int(not all(r.has_result or r.status == "pruned" for r in records)), sweep
 
 
 def _remove_empty(made: Sequence[Path]) -> None:
-    """Remove the folders of a refused sweep: Hydra writes its multirun.yaml before it looks at the jobs."""
+    """Remove the folders of a refused sweep, where Hydra has written its multirun.yaml and Ray its log."""
     for folder in made:
-        if {f.name for f in folder.iterdir()} <= {"multirun.yaml"}:
+        if {f.name for f in folder.iterdir()} <= {"multirun.yaml", "jobs"} and not record_files(folder):
             shutil.rmtree(folder)
 
 

@@ -23,15 +23,18 @@ from mfer_lightning.config.plugins import plugins_loaded
 from mfer_lightning.config.schema import Train, check_known
 from mfer_lightning.errors import UserError, nearest
 from mfer_lightning.sweeps.identity import check_name, sweep_name
-from mfer_lightning.sweeps.search import Study
+from mfer_lightning.sweeps.study import Study, build_part
 
 #: Choice -> the module it needs, and the extra that brings it.
 EXTRAS = {
     "joblib": ("hydra_plugins.hydra_joblib_launcher", "joblib"),
     "submitit_local": ("hydra_plugins.hydra_submitit_launcher", "slurm"),
     "submitit_slurm": ("hydra_plugins.hydra_submitit_launcher", "slurm"),
-    "optuna": ("hydra_plugins.hydra_optuna_sweeper", "optuna"),
+    "ray": ("ray", "ray"),
+    "optuna": ("optuna.storages.journal", "optuna"),  # a module that Optuna has since version 4
 }
+#: Extra -> a plugin of Hydra's whose options have the same names, and other types.
+_IN_THE_WAY = {"optuna": "hydra_plugins.hydra_optuna_sweeper", "ray": "hydra_plugins.hydra_ray_launcher"}
 _GROUPS = ("launcher", "hydra/launcher", "sweep", "hydra/sweeper")
 
 
@@ -58,12 +61,16 @@ def check_extras(overrides: Sequence[str]) -> None:
         group, _, name = override.partition("=")
         module, extra = EXTRAS.get(name, ("", ""))
         if group in _GROUPS and module and not _installed(module):
-            raise UserError(f"{override} needs the extra `{extra}`: pip install 'mfer_lightning[{extra}]'")
+            raise UserError(f"{override} needs the extra `{extra}`: pip install -U 'mfer_lightning[{extra}]'")
+        if group in _GROUPS and extra in _IN_THE_WAY and _installed(_IN_THE_WAY[extra]):
+            package = _IN_THE_WAY[extra].rpartition(".")[2].replace("_", "-")
+            raise UserError(f"{override}: {package}, which it needed once, is in its way: pip uninstall {package}")
 
 
 def _installed(module: str) -> bool:
     try:
-        return importlib.util.find_spec(module) is not None
+        found = importlib.util.find_spec(module)
+        return found is not None and found.origin is not None  # a folder of that name has none
     except ModuleNotFoundError:  # of the package above it
         return False
 
@@ -126,8 +133,18 @@ def plan_sweep(config_name: str, overrides: Sequence[str], config_dirs: Sequence
             raise UserError(f"hydra.sweeper.n_trials={sweeper.n_trials}: the value must be at least 1.")
         direction = getattr(sweeper.direction, "name", sweeper.direction)
         seed = int(sweeper.sampler.seed or 0) if "seed" in sweeper.sampler else None
-        study = Study(sweeper.storage, sweeper.study_name, str(direction), int(sweeper.n_trials), seed)
+        pruner = _checked_parts(sweeper)["pruner"]
+        study = Study(sweeper.storage, sweeper.study_name, str(direction), int(sweeper.n_trials), seed, pruner)
     return Sweep(Path(expand(config.hydra.sweep.dir)), study)
+
+
+def _checked_parts(sweeper: Any) -> dict[str, Any]:
+    """Build sampler and pruner on trial, and return what describes them, None for none."""
+    nodes: dict[str, Any] = {}
+    for kind in ("sampler", "pruner"):
+        nodes[kind] = OmegaConf.to_container(sweeper[kind], resolve=True) if sweeper.get(kind) else None
+        build_part(nodes[kind], kind, search_space={"x": [0]})
+    return nodes
 
 
 def _check_optimizer(options: Any) -> None:

@@ -29,19 +29,23 @@ class JobRecord:
     Args:
         number: the job's number in the sweep, from 0.
         overrides: the job's own command line, e.g. ``("loss=ce", "seed=0")``.
-        status: ``"running"``, ``"done"``, ``"skipped"`` (was finished before) or ``"failed"``. A job that still says
-            running when the sweep has ended was cut off.
+        status: ``"running"``, ``"done"``, ``"skipped"`` (was finished before), ``"pruned"`` (a trial of a search that
+            was given up early) or ``"failed"``. A job that still says running when the sweep has ended was cut off.
         run_dir: the run's folder.
         error: why it failed, in one message; None where it did not.
         token: which start of the sweep this belongs to.
+        host: machine that it ran on; empty where it never began.
+        cards: its ``CUDA_VISIBLE_DEVICES``; empty where that was not set.
     """
 
     number: int
     overrides: tuple[str, ...]
-    status: Literal["running", "done", "skipped", "failed"]
+    status: Literal["running", "done", "skipped", "pruned", "failed"]
     run_dir: str
     error: str | None = None
     token: str = ""
+    host: str = ""
+    cards: str = ""
 
     @property
     def has_result(self) -> bool:

@@ -3,60 +3,21 @@
 from __future__ import annotations
 
 import json
-import logging
 import math
+import os
+import platform
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, OmegaConf, open_dict, read_write
-
-from mfer_lightning.errors import UserError
 from mfer_lightning.sweeps.records import JobRecord, overrides_as_dict, varied_axes
+from mfer_lightning.sweeps.study import Study, open_study
 
-
-class Verbatim(Callback):
-    """Hand the options that are not searched to each trial as they were written.
-
-    Hydra's Optuna plugin writes each option anew from its parsed value, which ``null`` and nested values do not
-    survive. An option that the command line fixes is taken out of the search space.
-    """
-
-    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Move them from what the plugin reads to what every trial is composed with."""
-        parser = OverridesParser.create()
-        written = list(config.hydra.overrides.task)
-        fixed = [o for o in written if not parser.parse_override(o).is_sweep_override()]
-        params = dict(config.hydra.sweeper.params or {})
-        for override in fixed:
-            params.pop(parser.parse_override(override).get_key_element(), None)
-        with read_write(config), open_dict(config):
-            config.hydra.overrides.task = [o for o in written if o not in fixed]
-            config.hydra.overrides.hydra = [*config.hydra.overrides.hydra, *fixed]
-            config.hydra.sweeper.params = OmegaConf.create(params)
-
-
-@dataclass(frozen=True)
-class Study:
-    """Where a search keeps what it knows.
-
-    Args:
-        storage: address that Optuna knows; None: nothing is kept.
-        name: of the study.
-        direction: ``"maximize"`` or ``"minimize"``.
-        wanted: results that it is to hold.
-        seed: of the sampler, at the study's first start; None for a sampler without one.
-    """
-
-    storage: str | None
-    name: str | None
-    direction: str
-    wanted: int
-    seed: int | None
+#: Attribute of a trial: machine and process that run it.
+OWNER = "owner"
 
 
 @dataclass(frozen=True)
@@ -64,16 +25,20 @@ class Progress:
     """How far a study is.
 
     Args:
-        done: trials with a result.
+        done: trials that count: with a result, or pruned.
         failed: trials without one, which are over.
         cut: trials that were cut off, and go on first.
         started: all trials so far.
+        pruned: trials that were given up early, among those that count.
+        running: trials that are under way, here or elsewhere.
     """
 
     done: int
     failed: int
     cut: int
     started: int
+    pruned: int = 0
+    running: int = 0
 
 
 @dataclass(frozen=True)
@@ -95,43 +60,56 @@ class Best:
     run_dir: Path | None = None
 
 
-def continue_study(study: Study) -> tuple[Progress, list[str]]:
-    """Take up a search's study.
-
-    Returns:
-        How far it is, and what Hydra has to be told so that it goes on from there.
-    """
+def continue_study(study: Study) -> Progress:
+    """Take up a search's study, and say how far it is."""
     progress = take_up_study(study)
-    overrides = [f"hydra.sweeper.n_trials={max(study.wanted - progress.done, 0)}"]
-    if study.seed is not None:  # a sampler that begins anew must not propose the same trials again
-        overrides.append(f"hydra.sweeper.sampler.seed={study.seed + progress.started}")
     if progress.started:
-        cut = f"; {progress.cut} trials that were cut off go on first." if progress.cut else "."
-        print(f"The study holds {progress.done} of {study.wanted} results{cut}", flush=True)
-    return progress, overrides
+        cut = f"; {progress.cut} trials that were cut off go on first" if progress.cut else ""
+        elsewhere = f"; {progress.running} are under way elsewhere" if progress.running else ""
+        print(f"The study holds {progress.done} of {study.wanted} results{cut}{elsewhere}.", flush=True)
+    return progress
 
 
 def take_up_study(study: Study) -> Progress:
     """Open a study, or make it, and put what was cut off into its queue again.
 
-    Only one process may do so at a time.
+    A trial was cut off where its process on this machine is gone, or where one of another machine has given no sign of
+    life for :data:`~mfer_lightning.sweeps.study.SILENCE` seconds.
 
     Raises:
         UserError: where the storage cannot be opened.
     """
     if study.storage is None:
         return Progress(0, 0, 0, 0)
-    from optuna.trial import TrialState
+    import optuna
 
-    stored = _open(study)
-    cut = [t for t in stored.trials if t.state is TrialState.RUNNING]
-    for trial in cut:
-        if trial.params:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # "experimental", in all versions that the plugin takes
-                stored.enqueue_trial(trial.params)
-        stored.tell(trial.number, state=TrialState.FAIL)
-    return _progress(stored)
+    stored = open_study(study)
+    for trial in stored.get_trials(deepcopy=False, states=[optuna.trial.TrialState.RUNNING]):
+        if not _under_way(trial.user_attrs.get(OWNER)):
+            with suppress(ValueError):  # another process was quicker
+                stored.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+                if trial.params:
+                    stored.enqueue_trial(trial.params)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # "experimental"
+        optuna.storages.fail_stale_trials(stored)
+    return progress_of(stored)
+
+
+def _under_way(owner: str | None) -> bool:
+    """Whether a trial's process may still run: on this machine it is looked for, of others it is taken on trust."""
+    if not owner:
+        return False
+    host, _, process = owner.rpartition(" ")
+    if host != platform.node():
+        return True
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return int(process) != os.getpid()
 
 
 def best_trial(study: Study, records: Sequence[JobRecord], sweep_dir: Path) -> Best:
@@ -144,17 +122,17 @@ def best_trial(study: Study, records: Sequence[JobRecord], sweep_dir: Path) -> B
     """
     if study.storage is None:
         return _best_record(records)
-    stored = _open(study)
-    progress = _progress(stored)
-    if progress.done == 0:
+    stored = open_study(study)
+    progress = progress_of(stored)
+    if progress.done == progress.pruned:
         return Best(progress)
     trial = stored.best_trial
     return Best(progress, trial.number, trial.value, trial.params, _run_of(trial.value, trial.params, sweep_dir))
 
 
 def _best_record(records: Sequence[JobRecord]) -> Best:
-    done = sum(r.has_result for r in records)
-    found = Best(Progress(done, len(records) - done, 0, len(records)))
+    done, pruned = sum(r.has_result for r in records), sum(r.status == "pruned" for r in records)
+    found = Best(Progress(done + pruned, len(records) - done - pruned, 0, len(records), pruned))
     axes = varied_axes(records)
     for record in records:
         path = Path(record.run_dir) / "result.json"
@@ -168,30 +146,20 @@ def _best_record(records: Sequence[JobRecord]) -> Best:
     return found
 
 
-def _open(study: Study) -> Any:
-    import optuna
-
-    optuna.logging.set_verbosity(logging.ERROR)
-    logging.getLogger("hydra_plugins.hydra_optuna_sweeper._impl").setLevel(logging.ERROR)  # failures are said by us
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-    try:
-        return optuna.create_study(
-            study_name=study.name, storage=study.storage, direction=study.direction, load_if_exists=True
-        )
-    except Exception as error:  # of SQLAlchemy, of the database's driver, of Optuna
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(
-            f"hydra.sweeper.storage={study.storage}: the study cannot be opened ({reason}). Give the address of a "
-            "database that can be written to, or begin a study anew with another name=..."
-        ) from error
-
-
-def _progress(study: Any) -> Progress:
+def progress_of(study: Any) -> Progress:
+    """Count the trials of a study of Optuna's."""
     from optuna.trial import TrialState
 
-    states = [t.state for t in study.trials]
-    done, queued = states.count(TrialState.COMPLETE), states.count(TrialState.WAITING)
-    return Progress(done, states.count(TrialState.FAIL), queued, len(states) - queued)
+    states = [t.state for t in study.get_trials(deepcopy=False)]
+    pruned, queued = states.count(TrialState.PRUNED), states.count(TrialState.WAITING)
+    return Progress(
+        states.count(TrialState.COMPLETE) + pruned,
+        states.count(TrialState.FAIL),
+        queued,
+        len(states) - queued,
+        pruned,
+        states.count(TrialState.RUNNING),
+    )
 
 
 def _run_of(value: float, params: Mapping[str, Any], sweep_dir: Path) -> Path | None:

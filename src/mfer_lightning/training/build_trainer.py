@@ -29,6 +29,7 @@ from mfer_lightning.callbacks import (
     FreezeBackbone,
     History,
     Interruption,
+    PruneTrial,
     RunCheckpoint,
     StepTimes,
     WarmEMA,
@@ -40,6 +41,7 @@ from mfer_lightning.config.trainer_options import Trainer as TrainerOptions
 from mfer_lightning.errors import UserError
 from mfer_lightning.sweeps.ranks import external_environment
 from mfer_lightning.sweeps.slurm import requeue_command
+from mfer_lightning.sweeps.trial import reporter
 from mfer_lightning.tracking.epoch_curves import EpochCurves
 from mfer_lightning.tracking.loggers import build_loggers
 from mfer_lightning.training.checks.hardware import device_count
@@ -131,6 +133,8 @@ def build_callbacks(
         callbacks.append(CentersFromData())
     if config["early_stopping"]["name"] != "none" and monitor is not None:
         callbacks.append(EarlyStop(**early_stop_options(config, monitor, modes)))
+    if (report := reporter()) is not None and monitor is not None:
+        callbacks.append(PruneTrial(f"val/{monitor}", report))
     callbacks += [callback for callback in own if not isinstance(callback, Checkpoint)]
     if not any(isinstance(callback, ProgressBar) for callback in own):
         wanted = config["trainer"]["enable_progress_bar"]

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from mfer_lightning.errors import UserError
+from mfer_lightning.errors import TrialPrunedError, UserError
 
 log = logging.getLogger("mfer_lightning")
 
@@ -45,7 +45,7 @@ def logged_to(path: Path) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        expected = isinstance(error, (UserError, KeyboardInterrupt))
+        expected = isinstance(error, (UserError, TrialPrunedError, KeyboardInterrupt))
         log.error("ended by %s: %s", type(error).__name__, error, exc_info=None if expected else error)
         raise
     finally:

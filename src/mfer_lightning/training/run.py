@@ -24,7 +24,7 @@ from mfer_lightning.config.plugins import plugins_loaded
 from mfer_lightning.data.augment.build import describe_augment
 from mfer_lightning.data.datasets.registry import dataset_info
 from mfer_lightning.data.images.cache import available_cpus
-from mfer_lightning.errors import UserError
+from mfer_lightning.errors import TrialPrunedError, UserError
 from mfer_lightning.files import remove_leftovers, write_text
 from mfer_lightning.memory import keep_freed_memory
 from mfer_lightning.reporting.terminal.training_start import print_start
@@ -110,7 +110,7 @@ def train(config: dict[str, Any], parent: Path, in_sweep: bool) -> tuple[float |
                 if not inherited:
                     decide_together(partial(_build_on_trial, config))
                 return _train(config, run_dir), run_dir, True
-        except TrainingDivergedError:  # its log is evidence
+        except (TrainingDivergedError, TrialPrunedError):  # the log is evidence
             if not leads:
                 raise SystemExit(0) from None  # all ranks have stopped, and the first one says why
             raise

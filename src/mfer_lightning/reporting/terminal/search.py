@@ -14,6 +14,8 @@ def print_search(
     done: int,
     wanted: int,
     failed: int,
+    pruned: int = 0,
+    running: int = 0,
     *,
     number: int | None = None,
     value: float | None = None,
@@ -27,6 +29,8 @@ def print_search(
         done: results that the study holds.
         wanted: results that it is to hold.
         failed: trials without a result.
+        pruned: trials among ``done`` that were given up early.
+        running: trials that other processes run.
         number: of the best trial; None where no trial has a result.
         value: its selection metric on val.
         params: its values: option -> value.
@@ -36,7 +40,9 @@ def print_search(
     console = console or Console()
     console.print()
     lost = f", and {failed} trial{'s' * (failed != 1)} without one" if failed else ""
-    console.print(f"The study holds {done} of {wanted} results{lost}.")
+    early = f", {pruned} of them given up early" if pruned else ""
+    others = f"; {running} trial{'s are' if running != 1 else ' is'} under way elsewhere" if running else ""
+    console.print(f"The study holds {done} of {wanted} results{early}{lost}{others}.")
     if number is None or value is None:
         console.print("[bold red]No trial has a result.[/]")
         return

@@ -1,0 +1,1 @@
+"""Launchers and sweepers of this package, where Hydra looks for plugins."""

@@ -1,0 +1,47 @@
+"""Report the figures of a search's trial, and give it up where the study says so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import lightning as L
+from lightning.pytorch.callbacks import Callback
+
+from mfer_lightning.errors import TrialPrunedError
+
+
+class PruneTrial(Callback):
+    """Ask after each validation whether a trial is still worth its time.
+
+    The first rank asks, and all ranks stop together.
+
+    Args:
+        monitor: the logged figure that the search is about, e.g. ``"val/accuracy"``.
+        report: takes the epoch, from 0, and the figure; returns whether to give the trial up.
+    """
+
+    def __init__(self, monitor: str, report: Callable[[int, float], bool]) -> None:
+        self.monitor = monitor
+        self.report = report
+        self._validated = False
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Remember that there is a new figure."""
+        self._validated = not trainer.sanity_checking
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Report the epoch's figure.
+
+        Raises:
+            TrialPrunedError: on all ranks, where the study gives the trial up. The last epoch is never given up.
+        """
+        if not self._validated or self.monitor not in trainer.callback_metrics:
+            return
+        self._validated = False
+        epoch = trainer.current_epoch
+        figure = float(trainer.callback_metrics[self.monitor])
+        stop = self.report(epoch, figure) if trainer.is_global_zero else False
+        if trainer.strategy.broadcast(stop) and epoch + 1 != trainer.max_epochs:
+            raise TrialPrunedError(
+                f"Given up after epoch {epoch + 1}: {self.monitor} {figure:.4f} is behind the study."
+            )

@@ -1,0 +1,146 @@
+"""Start Ray on this machine, or join a running cluster, for the duration of a block. Imports Ray when it is used.
+
+What is started here is reachable from this machine alone, has no dashboard unless one is asked for, writes its messages
+to a file, and is gone at the end with its folder of temporary files.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
+from pathlib import Path
+from typing import Any, TextIO
+
+from mfer_lightning.config.environment import restored
+from mfer_lightning.errors import UserError
+from mfer_lightning.sweeps.isolation import output_to
+
+#: Options of ``ray.init`` that a running cluster has chosen for itself.
+_OF_A_NEW_ONE = ("num_cpus", "num_gpus", "resources", "object_store_memory", "include_dashboard")
+
+#: Read by Ray while it is imported and started. The first keeps its servers on the loopback interface, which it does
+#: by itself on macOS and Windows only; the second tells nobody of its use.
+_ENVIRONMENT = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0"}
+
+
+class _WithoutRay:
+    """Standard output, without what Ray's threads print on it, which goes to a file.
+
+    Args:
+        stream: standard output.
+        file: open for writing.
+    """
+
+    def __init__(self, stream: TextIO, file: TextIO) -> None:
+        self._stream, self._file = stream, file
+
+    def write(self, text: str) -> int:
+        """Write to whichever it is for."""
+        ours = not threading.current_thread().name.startswith("ray_")
+        return (self._stream if ours else self._file).write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+@contextmanager
+def ray_started(options: Mapping[str, Any], log: Path) -> Iterator[None]:
+    """Have Ray for the duration of a block.
+
+    Args:
+        options: arguments of ``ray.init``; without those that are None. ``address`` is ``"local"``, or names a cluster.
+        log: what Ray says while it starts goes there.
+
+    Raises:
+        UserError: where Ray cannot be started or reached.
+    """
+    given = {key: value for key, value in options.items() if value is not None}
+    local = given.get("address", "local") == "local"
+    given = {key: value for key, value in given.items() if local or key not in _OF_A_NEW_ONE}
+    scratch = _scratch() if local else None
+    token, handler = secrets.token_hex(32), signal.getsignal(signal.SIGTERM)
+    with restored(*_ENVIRONMENT, "RAY_AUTH_MODE", "RAY_AUTH_TOKEN"):
+        if local:
+            os.environ.update(_ENVIRONMENT)
+            # a token of its own, so that other users of this machine are refused, and no file is left in the home
+            os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=token)
+            given |= {"address": "local", "_temp_dir": scratch}
+        try:
+            import ray
+
+            with output_to(log):
+                try:
+                    ray.init(**given, configure_logging=False)
+                except Exception as error:  # of Ray, of its gRPC, of the operating system
+                    said = " ".join(str(error).split())[:300] or type(error).__name__
+                    raise UserError(
+                        f"Ray cannot be {'started' if local else 'reached'} with hydra.launcher.ray.init.address="
+                        f"{given['address']}: {said}"
+                    ) from error
+                finally:
+                    if threading.current_thread() is threading.main_thread():
+                        signal.signal(signal.SIGTERM, handler)  # Ray has set its own
+            logging.getLogger("ray").setLevel(logging.ERROR)
+            with ExitStack() as held:
+                if not given.get("log_to_driver"):
+                    file = held.enter_context(log.open("a", encoding="utf-8"))
+                    held.enter_context(redirect_stdout(_WithoutRay(sys.stdout, file)))
+                yield
+        finally:
+            _end(scratch, token)
+
+
+def _scratch() -> str:
+    """Make a folder for Ray's temporary files, and remove those of processes that were killed.
+
+    The name is short: the addresses of Ray's sockets must not be longer than 107 bytes.
+    """
+    for left in Path(tempfile.gettempdir()).glob("mfer-ray-*-*"):
+        process = left.name.split("-")[2]
+        if process.isdigit() and not Path(f"/proc/{process}").exists() and Path("/proc/self").exists():
+            shutil.rmtree(left, ignore_errors=True)  # nothing happens to those of other users
+    return tempfile.mkdtemp(prefix=f"mfer-ray-{os.getpid()}-")
+
+
+def _end(scratch: str | None, token: str) -> None:
+    import ray
+
+    try:
+        ray.shutdown()
+    finally:
+        began = time.monotonic()
+        while (left := _processes_of(token)) and time.monotonic() - began < 20:
+            if time.monotonic() - began > 3:  # workers look for their parent now and then, ranks of a killed job never
+                for process in left:
+                    with suppress(OSError):
+                        os.kill(process, signal.SIGKILL)
+            time.sleep(0.1)
+        if scratch is not None:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _processes_of(token: str) -> list[int]:
+    """Find what still runs of a Ray that was started here, by its token, which all its processes inherit (Linux)."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            running = (entry / "stat").read_text().rpartition(")")[2].split()[0] != "Z"
+            if running and entry.name != str(os.getpid()) and token.encode() in (entry / "environ").read_bytes():
+                found.append(int(entry.name))
+    return found
+
+
+def machines() -> list[Mapping[str, float]]:
+    """List the machines that Ray has at the moment, each with what it has in all: ``CPU``, ``GPU`` and others."""
+    import ray
+
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]

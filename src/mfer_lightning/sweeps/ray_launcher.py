@@ -1,0 +1,266 @@
+"""Run the jobs of a sweep with Ray, each on cards of its own, on this machine or on a cluster.
+
+hydra-ray-launcher does the same and is not used: it ends a sweep at the first job that is lost with its process or its
+machine, waits without end for what no machine has, leaves ports open to other machines, and its limits (cloudpickle
+before 3) exclude the joblib that scikit-learn brings. The names of the options are the same.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from math import floor
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.singleton import Singleton
+from hydra.core.utils import JobReturn, JobStatus, run_job, setup_globals
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from mfer_lightning.errors import UserError
+from mfer_lightning.sweeps.ray_cluster import machines, ray_started
+from mfer_lightning.sweeps.records import CUT_OFF, TOKEN, JobRecord
+
+#: Seconds between two looks at the jobs.
+_LOOK = 0.5
+
+#: Seconds that jobs have to end by themselves when the sweep is stopped.
+_GRACE = 15.0
+
+#: Cores are shared among the jobs of a machine without cards as if this many ran at a time, as under joblib.
+_WITHOUT_CARDS = 2
+
+
+class Jobs(Launcher):
+    """Hand the jobs of a sweep to Ray, and record those that are lost.
+
+    Args:
+        ray: ``init``, the arguments of ``ray.init``; ``remote``, what a job gets (the options of a Ray task);
+            ``patience``, seconds to wait where no machine has what a job needs.
+    """
+
+    def __init__(self, ray: Mapping[str, Any]) -> None:
+        plain = OmegaConf.to_container(OmegaConf.create(dict(ray)), resolve=True)
+        assert isinstance(plain, dict)
+        self._init = dict(plain.get("init") or {})
+        self._remote = {k: v for k, v in (plain.get("remote") or {}).items() if v is not None}
+        self._patience = float(plain.get("patience") or 0)
+        self._running: dict[Any, JobRecord] = {}
+        self._told: set[tuple[int, str]] = set()
+        self._opened = False
+        self._since: float | None = None
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Take what Hydra knows of the sweep."""
+        self._context, self._task, self._config = hydra_context, task_function, config
+        self._folder = Path(str(config.hydra.sweep.dir))
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        """Run jobs and wait for all of them; one that is lost has no value and stops no other."""
+        with self.opened():
+            for number, overrides in enumerate(job_overrides, initial_job_idx):
+                self.start(overrides, number)
+            ended: dict[int, JobReturn] = {}
+            while self._running:
+                ended |= self.ended()
+        return [ended[number] for number in sorted(ended)]
+
+    @contextmanager
+    def opened(self) -> Iterator[None]:
+        """Have Ray for the duration of a block, and end the jobs that are left when it is over."""
+        if self._opened:
+            yield
+            return
+        with ray_started(self._init, self._folder / "jobs" / "ray.log"):
+            self._opened = True
+            self._needs = self._needed()
+            try:
+                yield
+            finally:
+                self._opened = False
+                self._stop()
+
+    def start(self, overrides: Sequence[str], number: int) -> None:
+        """Hand one job to Ray, which runs it as soon as a machine has what it needs."""
+        import ray
+
+        config = self._context.config_loader.load_sweep_config(self._config, list(overrides))
+        with open_dict(config):
+            config.hydra.job.id, config.hydra.job.num = f"{self._config.hydra.job.name}_{number}", number
+        environment = {k: v for k, v in os.environ.items() if k.startswith("MFER_")}
+        job = ray.remote(**self._needs, max_retries=0)(_run_job)
+        reference = job.remote(self._context, config, self._task, Singleton.get_state(), str(Path.cwd()), environment)
+        task = tuple(OmegaConf.to_container(config.hydra.overrides.task) or ())
+        self._running[reference] = JobRecord(number, tuple(map(str, task)), "failed", str(self._folder))
+
+    def ended(self) -> dict[int, JobReturn]:
+        """Wait a moment, and return what has ended meanwhile: number of the job -> its return."""
+        import ray
+
+        done, _ = ray.wait(list(self._running), num_returns=1, timeout=0)
+        if not done:
+            time.sleep(_LOOK)  # in Python: a signal that arrives inside of Ray's wait loses its exit code
+        returns: dict[int, JobReturn] = {}
+        for reference in done:
+            record = self._running.pop(reference)
+            try:
+                returns[record.number] = ray.get(reference)
+            except ray.exceptions.RayError as error:
+                returns[record.number] = self._lose(record, _reason(error))
+            self._tell(record.number)
+        for record in self._running.values():
+            self._tell(record.number)
+        if not done:
+            returns |= self._without_machine()
+        return returns
+
+    def at_a_time(self) -> int:
+        """How many jobs the machines hold at a time, at least 1."""
+        return max(1, sum(_room(machine, self._needs) for machine in machines()))
+
+    def _needed(self) -> dict[str, Any]:
+        """What a job gets: what was asked for; else one card where there are cards, and its share of the cores."""
+        found = machines()
+        needs = dict(self._remote)
+        needs.setdefault("num_gpus", 1 if any(machine.get("GPU") for machine in found) else 0)
+        if "num_cpus" not in needs:
+            gpus = needs["num_gpus"]
+            at_a_time = [(m["GPU"] / gpus, m) for m in found if m.get("GPU")] if gpus else []
+            shared = at_a_time or [(_WITHOUT_CARDS, m) for m in found]
+            share = min((m.get("CPU", 1) / max(1, jobs) for jobs, m in shared), default=1)
+            needs["num_cpus"] = floor(share) if share >= 1 else floor(share * 100) / 100  # Ray's parts of cores
+        needs.pop("max_retries", None)
+        if self._init.get("address", "local") == "local" and not any(_room(m, needs) for m in found):
+            raise UserError(
+                f"A job needs {_words(needs)}, and this machine has {_words(_totals(found))}: ask for less "
+                "with hydra.launcher.ray.remote.num_gpus=... or num_cpus=..."
+            )
+        return needs
+
+    def _without_machine(self) -> dict[int, JobReturn]:
+        """Give up on the jobs that no machine can hold any more, when that has been so for a while."""
+        import ray
+
+        if any(_room(machine, self._needs) for machine in machines()):
+            self._since = None
+            return {}
+        now = time.monotonic()
+        self._since = self._since or now
+        if now - self._since < self._patience:
+            return {}
+        reason = (
+            f"no machine of the Ray cluster has had {_words(self._needs)} for {self._patience:g} seconds "
+            "(hydra.launcher.ray.patience); the same command runs it when there is one"
+        )
+        lost = dict(self._running)
+        self._running.clear()
+        for reference in lost:
+            ray.cancel(reference, force=True)
+        return {record.number: self._lose(record, reason) for record in lost.values()}
+
+    def _lose(self, record: JobRecord, reason: str) -> JobReturn:
+        """Record a job that has not said itself how it ended."""
+        JobRecord(record.number, record.overrides, "failed", record.run_dir, reason).write(self._folder)
+        # "completed" to Hydra, which would end the sweep otherwise; without a value a search takes it as failed
+        return JobReturn(overrides=record.overrides, status=JobStatus.COMPLETED)
+
+    def _tell(self, number: int) -> None:
+        """Say on the terminal that a job has begun, and how it has ended."""
+        path = self._folder / "jobs" / f"{number:04d}.json"
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return
+        if found["token"] != os.environ.get(TOKEN, "") or (number, found["status"]) in self._told:
+            return
+        if not any(told == number for told, _ in self._told):
+            log = path.with_suffix(".log")
+            card = f" on {found['host']}, GPU {found['cards']}" if found["cards"] else f" on {found['host']}"
+            print(f"\n--- job {number}{card}: {' '.join(found['overrides'])} (output: {log})", flush=True)
+        self._told.add((number, found["status"]))
+        if found["status"] != "running":
+            print(f"--- job {number} {found['status']}{f': {e}' if (e := found['error']) else ''}", flush=True)
+
+    def _stop(self) -> None:
+        """End the jobs that still run: first as Ctrl-C does, then by force."""
+        import ray
+
+        left = list(self._running)
+        self._running.clear()
+        if left:
+            for reference in left:
+                ray.cancel(reference)
+            _, left = ray.wait(left, num_returns=len(left), timeout=_GRACE)
+        for reference in left:
+            ray.cancel(reference, force=True)
+
+
+def _run_job(
+    context: HydraContext,
+    config: DictConfig,
+    task: TaskFunction,
+    state: Any,
+    folder: str,
+    environment: Mapping[str, str],
+) -> JobReturn:
+    """Run a job, in a process that Ray has started on some machine."""
+    if not Path(folder).is_dir():
+        raise UserError(
+            f"there is no folder {folder} on {os.uname().nodename}: jobs of a Ray cluster need the working folder, the "
+            "data and paths.runs under the same path on each machine"
+        )
+    os.chdir(folder)
+    os.environ.update(environment)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # of ray.cancel; below nohup it would be ignored
+    setup_globals()
+    Singleton.set_state(state)
+    HydraConfig.instance().set_config(config)
+    return run_job(
+        task_function=task,
+        config=config,
+        job_dir_key="hydra.sweep.dir",
+        job_subdir_key="hydra.sweep.subdir",
+        hydra_context=context,
+    )
+
+
+def _room(machine: Mapping[str, float], needs: Mapping[str, Any]) -> int:
+    """How many jobs at a time a machine holds."""
+    wanted = {"GPU": needs["num_gpus"], "CPU": needs["num_cpus"], **needs.get("resources", {})}
+    return min((int(machine.get(name, 0) / each + 1e-9) for name, each in wanted.items() if each), default=1)
+
+
+def _totals(found: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    return {"num_gpus": sum(m.get("GPU", 0) for m in found), "num_cpus": sum(m.get("CPU", 0) for m in found)}
+
+
+def _words(needs: Mapping[str, Any]) -> str:
+    further = "".join(f" and {v:g} {k}" for k, v in needs.get("resources", {}).items())
+    gpus, cores = needs["num_gpus"], needs["num_cpus"]
+    return f"{gpus:g} GPU{'s' * (gpus != 1)} and {cores:g} core{'s' * (cores != 1)}{further}"
+
+
+def _reason(error: Exception) -> str:
+    """Say why a job was lost, in one sentence."""
+    import ray
+
+    if isinstance(error, ray.exceptions.OutOfMemoryError):
+        return (
+            "its machine's memory was nearly full, and Ray ended it; run fewer at a time, the same command continues it"
+        )
+    if isinstance(error, ray.exceptions.NodeDiedError):
+        return "its machine left the Ray cluster; the same command continues it"
+    if isinstance(error, ray.exceptions.TaskCancelledError):
+        return "interrupted; the same command continues it"
+    if isinstance(error, ray.exceptions.RayTaskError):
+        return " ".join(str(error.cause or error).split())[:500]
+    if isinstance(error, ray.exceptions.WorkerCrashedError):
+        return CUT_OFF
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}; the same command continues it"

@@ -1,0 +1,61 @@
+"""A trial of a search, as its run sees it: where to report the figures of its epochs, and whether to go on."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from mfer_lightning.sweeps.study import Study, build_part, open_study
+
+#: The study and the trial that a run belongs to. Further ranks of the run inherit it.
+TRIAL = "MFER_TRIAL"
+
+log = logging.getLogger("mfer_lightning")
+
+
+def described_trial(study: Study | None, number: int) -> str | None:
+    """Describe a trial for the environment of its run; None where there is no study, or nothing to ask.
+
+    Args:
+        study: of the search; None for a grid.
+        number: of the trial in it.
+    """
+    if study is None or study.storage is None or study.pruner is None:
+        return None
+    return json.dumps({"study": study.to_dict(), "number": number})
+
+
+def reporter() -> Callable[[int, float], bool] | None:
+    """Find the trial that this process's run belongs to.
+
+    Returns:
+        Something to call with an epoch and its selection figure, which returns whether the trial is to be given up;
+        None where there is no such trial. A study that cannot be reached gives up no trial.
+    """
+    said = os.environ.get(TRIAL)
+    if not said:
+        return None
+    described: Mapping[str, Any] = json.loads(said)
+    opened: list[Any] = []
+
+    def report(epoch: int, figure: float) -> bool:
+        try:
+            if not opened:
+                opened.append(_open_trial(Study(**described["study"]), int(described["number"])))
+            opened[0].report(figure, epoch)
+            return bool(opened[0].should_prune())
+        except Exception as error:  # of the database; the run is worth more than the question
+            log.warning("the study cannot be asked whether to go on: %s: %s", type(error).__name__, error)
+            return False
+
+    return report
+
+
+def _open_trial(study: Study, number: int) -> Any:
+    import optuna
+
+    stored = open_study(study, pruner=build_part(study.pruner, "pruner"), sampler=optuna.samplers.RandomSampler())
+    return optuna.trial.Trial(stored, stored.get_trials(deepcopy=False)[number]._trial_id)

@@ -1,0 +1,242 @@
+"""Sweeps under Ray: jobs on cards of their own, what is lost is told, nothing is left running."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import secrets
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+from commands.processes import SMALL, Bench, check_two_ranks, results
+
+pytest.importorskip("ray", reason="the extra `ray` is not installed: pip install 'mfer_lightning[ray]'")
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+
+#: Two cards that are not there.
+RAY = ("launcher=ray", "hydra.launcher.ray.init.num_gpus=2")
+CPU = ("trainer=cpu",)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+def records(folder: Path) -> list[dict]:
+    return [json.loads(f.read_text()) for f in sorted((folder / "jobs").glob("*.json"))]
+
+
+def started(bench: Bench, *arguments: str, **more: str) -> subprocess.Popen[str]:
+    """A command line that goes on while the test looks at it."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "mfer_lightning", *SMALL, *arguments],
+        cwd=bench.folder,
+        env=bench.environment(**more),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        preexec_fn=lambda: signal.signal(
+            signal.SIGINT, signal.SIG_DFL
+        ),  # ignored where the tests run in the background
+    )
+
+
+def until(condition, process: subprocess.Popen, seconds: float = 240) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, process.stdout.read()
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+def table_of(said: str) -> str:
+    return said[said.rindex("facs@native") : said.rindex("Sweep: ")]
+
+
+def without_times(table: Path) -> list[dict]:
+    with table.open(newline="") as file:
+        return [{k: v for k, v in row.items() if "second" not in k} for row in csv.DictReader(file)]
+
+
+def scratch() -> set[Path]:
+    return set(Path(tempfile.gettempdir()).glob("mfer-ray-*"))
+
+
+def test_a_sweep_on_two_cards_that_is_killed_and_continued_gives_the_table_of_the_plain_one(bench: Bench) -> None:
+    before = scratch()
+    axes = ("dataset.train_size=32,48", "loss=ce,dsf", "seed=0,1", "trainer.max_epochs=4")
+    done = bench.mfer("-m", *CPU, "name=plain", *axes)
+    assert done.returncode == 0, done.stdout + done.stderr
+    plain = results(bench.folder / "runs" / "plain")
+    assert len(plain) == 8
+
+    folder = bench.folder / "runs" / "ray"
+    bad = folder / sorted(plain)[-1].name
+    bad.mkdir(parents=True)
+    (bad / "checkpoints").touch()  # a file where a folder is to be: this job fails
+    sweep = ("-m", *RAY, *CPU, "name=ray", *axes)
+    process = started(bench, *sweep)
+    until(lambda: len(results(folder)) >= 3, process)
+    process.kill()
+    process.wait(timeout=60)
+    gone = time.monotonic() + 90  # Ray's processes look for their parent now and then
+    while (left := bench.left_running()) and time.monotonic() < gone:
+        time.sleep(1)
+    assert not left, "processes of a sweep that was killed"
+    assert 3 <= len(results(folder)) < 7
+
+    done = bench.mfer(*sweep)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert not bench.left_running()
+    found = records(folder)
+    assert [r["status"] for r in found].count("failed") == 1
+    assert [r["status"] for r in found].count("skipped") >= 3
+    assert len(results(folder)) == 7
+    assert "1 job without a result:" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+    ran = [r for r in found if r["status"] != "skipped"]
+    assert {r["cards"] for r in ran} == {"0", "1"}, "each job has a card of its own"
+    assert done.stdout.count("--- job") == 16, done.stdout
+    (bad / "checkpoints").unlink()
+
+    done = bench.mfer(*sweep)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stderr == "", "the terminal is quiet"
+    assert table_of(done.stdout) == table_of(bench.mfer("-m", *CPU, "name=plain", *axes).stdout)
+    ours = results(folder)
+    assert {r.name for r in ours} == {r.name for r in plain}
+    for run, expected in plain.items():
+        assert ours[folder / run.name]["metrics"] == expected["metrics"]
+        there, here = ((f / run.name / "predictions_test.csv").read_text() for f in (folder, run.parent))
+        assert there == here
+        there, here = (without_times(f / run.name / "metrics.csv") for f in (folder, run.parent))
+        assert there == here
+    assert scratch() <= before, "Ray's temporary files"
+
+
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_ends_the_jobs_and_leaves_no_process_and_no_open_port(
+    sent: signal.Signals, code: int, bench: Bench
+) -> None:
+    before = scratch()
+    more = ("name=s", "trainer.max_epochs=500", "seed=0,1,2", "loss=ce", "loader.num_workers=1")
+    process = started(bench, "-m", *RAY, *CPU, *more)
+    folder = bench.folder / "runs" / "s"
+    until(lambda: len(list(folder.glob("*/checkpoints/last.ckpt"))) >= 2, process)
+    listening = subprocess.run(["ss", "-ltnpH"], capture_output=True, text=True).stdout.splitlines()
+    ours = [line for line in listening if set(re.findall(r"pid=(\d+)", line)) & pids_of(bench)]
+    assert ours
+    assert all(re.search(r"(127\.0\.0\.1|\[::1\])(\])?:\d+ ", line) for line in ours), ours
+    process.send_signal(sent)
+    assert process.wait(timeout=120) == code
+    assert not bench.left_running()
+    assert scratch() <= before
+    assert {r["status"] for r in records(folder)} == {"failed"}
+    assert len(list(folder.glob("*/.lock"))) == 0
+
+
+def pids_of(bench: Bench) -> set[str]:
+    found = set()
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            if bench.mark.encode() in (entry / "environ").read_bytes():
+                found.add(entry.name)
+        except OSError:
+            continue
+    return found
+
+
+def test_a_job_of_two_ranks_has_two_cards_and_a_job_that_is_killed_stops_no_other(bench: Bench) -> None:
+    cards = "hydra.launcher.ray.remote.num_gpus=2"
+    more = ("name=s", "loss=ce", "seed=0,1,2", "trainer.max_epochs=3")
+    process = started(bench, "-m", *RAY, cards, "trainer=ddp_cpu", *more)
+    folder = bench.folder / "runs" / "s"
+    log = folder / "jobs" / "0001.log"
+    until(lambda: log.exists() and next(folder.glob("*-s1-*/checkpoints/last.ckpt"), None), process)
+    run = next(folder.glob("*-s1-*"))
+    first = re.search(r"process (\d+), rank 0", (run / "log.txt").read_text())[1]
+    os.kill(int(first), signal.SIGKILL)  # as the kernel does where memory is short
+    said, _ = process.communicate(timeout=240)
+    assert process.returncode == 1, said
+    assert not bench.left_running(), "the second rank of the job that was killed"
+    assert "1 job without a result: seed=1: its process ended without a word" in " ".join(said.split())
+    done = results(folder)
+    assert len(done) == 2
+    for each in done:
+        check_two_ranks(each)
+    assert {r["cards"] for r in records(folder) if r["status"] == "done"} == {"0,1"}
+
+
+def test_what_this_machine_has_not_is_refused_before_the_first_job(bench: Bench) -> None:
+    done = bench.mfer("-m", *RAY, "hydra.launcher.ray.remote.num_gpus=3", *CPU, "seed=0,1")
+    assert done.returncode == 2
+    assert done.stderr.startswith("Error: A job needs 3 GPUs and "), done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (bench.folder / "runs").exists()
+    assert not bench.left_running()
+
+
+#: A cluster of two machines, each with one pretended card, both here. A line on its input ends the second, another all.
+CLUSTER = """
+import sys
+from ray.cluster_utils import Cluster
+has = {"num_cpus": 1, "num_gpus": 1, "object_store_memory": 80_000_000}
+cluster = Cluster(initialize_head=True, head_node_args={**has, "include_dashboard": False})
+second = cluster.add_node(**has)
+print("at", cluster.address, flush=True)
+sys.stdin.readline()
+cluster.remove_node(second, allow_graceful=False)
+sys.stdin.readline()
+cluster.shutdown()
+"""
+
+
+def test_a_machine_that_leaves_the_cluster_costs_its_jobs_which_the_same_command_runs_again(bench: Bench) -> None:
+    secret = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32), "RAY_USAGE_STATS_ENABLED": "0"}
+    own = {**secret, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # loopback
+    cluster = subprocess.Popen(
+        [sys.executable, "-c", CLUSTER],
+        env=bench.environment(**own),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    try:
+        address = next(line for line in cluster.stdout if line.startswith("at ")).split()[1]
+        more = ("launcher=ray", f"hydra.launcher.ray.init.address={address}", "hydra.launcher.ray.patience=10")
+        sweep = ("-m", *more, *CPU, "name=s", "loss=ce", "seed=0,1,2,3,4", "trainer.max_epochs=20", "report=false")
+        process = started(bench, *sweep, **own)
+        folder = bench.folder / "runs" / "s"
+
+        def both_at_work() -> bool:
+            return bool(results(folder)) and len([r for r in records(folder) if r["status"] == "running"]) == 2
+
+        until(both_at_work, process)
+        cluster.stdin.write("\n")
+        cluster.stdin.flush()
+        said, _ = process.communicate(timeout=400)
+        assert process.returncode == 1, said
+        lost = [r for r in records(folder) if r["status"] == "failed"]
+        assert len(lost) == 1, said
+        assert re.search("left the Ray cluster|ended without a word", lost[0]["error"])
+        assert len(results(folder)) == 4
+        done = bench.mfer(*sweep, **own)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert len(results(folder)) == 5
+
+        wanted = "hydra.launcher.ray.remote.num_gpus=2"
+        done = bench.mfer("-m", *more, wanted, *CPU, "name=t", "seed=0,1", **own)
+        assert done.returncode == 1
+        assert "no machine of the Ray cluster has had 2 GPUs" in " ".join(done.stdout.split())
+    finally:
+        cluster.communicate("\n\n", timeout=60)
+    assert not bench.left_running()

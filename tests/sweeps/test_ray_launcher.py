@@ -1,0 +1,84 @@
+"""What is known of a sweep under Ray without starting it: options, shares of a machine, messages."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra import compose, initialize_config_dir
+
+from mfer_lightning.config.location import config_dir
+from mfer_lightning.config.schema import Train, register
+from mfer_lightning.errors import UserError
+from mfer_lightning.sweeps import ray_launcher
+from mfer_lightning.sweeps.plan import register_sweep_dir
+from mfer_lightning.sweeps.ray_launcher import Jobs
+
+FOUR_CARDS = {"GPU": 4.0, "CPU": 16.0}
+NO_CARD = {"CPU": 8.0}
+
+
+def needed(monkeypatch: pytest.MonkeyPatch, machines: list[dict], remote: dict, **init: Any) -> dict:
+    monkeypatch.setattr(ray_launcher, "machines", lambda: machines)
+    return Jobs({"init": init, "remote": remote, "patience": 0})._needed()
+
+
+@pytest.mark.parametrize(
+    ("machines", "remote", "gpus", "cores"),
+    [
+        ([FOUR_CARDS], {}, 1, 4),
+        ([FOUR_CARDS], {"num_gpus": 2}, 2, 8),
+        ([FOUR_CARDS], {"num_gpus": 0.25}, 0.25, 1),
+        ([{"GPU": 1.0, "CPU": 2.0}], {"num_gpus": 0.25}, 0.25, 0.5),
+        ([FOUR_CARDS], {"num_cpus": 2}, 1, 2),
+        ([NO_CARD], {}, 0, 4),
+        ([NO_CARD, FOUR_CARDS], {}, 1, 4),
+    ],
+)
+def test_a_job_gets_one_card_where_there_are_cards_and_its_share_of_the_cores(
+    machines: list[dict], remote: dict, gpus: float, cores: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = needed(monkeypatch, machines, remote)
+    assert (found["num_gpus"], found["num_cpus"]) == (gpus, cores)
+
+
+def test_what_this_machine_has_not_is_said_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UserError, match=r"A job needs 5 GPUs and 16 cores, and this machine has 4 GPUs and 16 cores"):
+        needed(monkeypatch, [FOUR_CARDS], {"num_gpus": 5, "num_cpus": 16})
+    with pytest.raises(UserError, match=r"and 1 fast_disk"):
+        needed(monkeypatch, [FOUR_CARDS], {"resources": {"fast_disk": 1}})
+    needed(monkeypatch, [FOUR_CARDS], {"num_gpus": 5}, address="auto")  # a cluster may grow
+
+
+@pytest.mark.parametrize("group", ["launcher", "hydra/launcher"])
+def test_the_launcher_composes_with_the_names_of_the_usual_plugin(group: str) -> None:
+    register("train_schema", Train)
+    register_sweep_dir(["seed=0"])
+    more = ["hydra.launcher.ray.init.num_gpus=2", "hydra.launcher.ray.remote.num_gpus=1"] if group == "launcher" else []
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        config = compose("train", [f"{group}=ray", *more], return_hydra_config=True)
+    assert str(config.hydra.launcher._target_).endswith("hydra_mfer.ray_launcher.RayLauncher")
+    if more:
+        ray = config.hydra.launcher.ray
+        assert (ray.init.num_gpus, ray.remote.num_gpus) == (2, 1)
+        assert not ray.init.include_dashboard
+        assert ray.init.address == "local"
+
+
+def test_jobs_that_no_machine_can_hold_any_more_are_given_up_and_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("ray", reason="the extra `ray` is not installed")
+    jobs = Jobs({"init": {"address": "auto"}, "remote": {"num_gpus": 1}, "patience": 0})
+    monkeypatch.setattr(ray_launcher, "machines", lambda: [NO_CARD])
+    monkeypatch.setattr("ray.cancel", lambda *_, **__: None)
+    jobs._folder, jobs._needs = tmp_path, jobs._needed()
+    jobs._running = {"reference": ray_launcher.JobRecord(3, ("seed=3",), "failed", str(tmp_path))}
+    returns = jobs._without_machine()
+    assert returns[3].return_value is None
+    record = json.loads((tmp_path / "jobs" / "0003.json").read_text())
+    assert record["status"] == "failed"
+    assert "no machine of the Ray cluster has had 1 GPU" in record["error"]
+    assert not jobs._running
