@@ -34,9 +34,6 @@ from mfer_lightning.errors import UserError, nearest
 
 SplitName = Literal["train", "val", "test"]
 
-#: Faces a step where the user names no number.
-_BATCH_SIZE = 64
-
 
 class FaceDataModule(DescribedDataModule, ABC):
     """Faces of one dataset under one protocol.
@@ -61,8 +58,7 @@ class FaceDataModule(DescribedDataModule, ABC):
         augment: what :func:`~mfer_lightning.data.augment.build_augment` takes: a name, a transform of albumentations or
             a list of them, a description, or a function (:data:`~mfer_lightning.data.dataset.Change`).
         sampler: ``"shuffle"``, ``"balanced"`` or ``"sqrt"``.
-        batch_size: training faces a step over all ranks together; None: 64, or all training faces where there are
-            fewer.
+        batch_size: training faces a step over all ranks together; None: 64, or all where there are fewer.
         eval_batch_size: faces a step in evaluation over all ranks together; None: ``batch_size``.
         num_workers: processes that read and augment, a rank.
         pin_memory: whether batches are put where a GPU can fetch them.
@@ -133,7 +129,7 @@ class FaceDataModule(DescribedDataModule, ABC):
         if cache not in ("memmap", "none"):
             raise UserError(f"dataset.cache={cache} is not possible: {nearest(str(cache), ('memmap', 'none'))}")
         self.sampler = sampler
-        self.batch_size: int = _BATCH_SIZE if batch_size is None else batch_size
+        self.batch_size: int = 64 if batch_size is None else batch_size
         self.shrink_batch = shrink_batch or batch_size is None
         self.eval_batch_size = self.batch_size if eval_batch_size is None else eval_batch_size
         self.num_workers = num_workers

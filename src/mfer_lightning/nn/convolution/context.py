@@ -30,8 +30,8 @@ def plain() -> bool:
 def exporting() -> bool:
     """Whether a graph is captured for other programs (ONNX, torch.export, tracing), which know torch's operators only.
 
-    Before torch 2.12, ``torch.compile`` and ``torch.export`` cannot be told apart within a graph: both count as exporting
-    there, so that compiled networks take torch's own convolutions.
+    Before torch 2.12, ``torch.compile`` and ``torch.export`` cannot be told apart within a graph: both count as
+    exporting there, so that compiled networks take torch's own convolutions.
     """
     if torch._C._get_tracing_state() or torch.onnx.is_in_onnx_export():
         return True
