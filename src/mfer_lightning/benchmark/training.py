@@ -119,7 +119,7 @@ def measure_overhead(folder: Path, steps: int, repeats: int) -> dict[str, Any]:
 
 def _bare_loop(config: Mapping[str, Any], steps: int) -> Sample:
     module, datamodule = _build_run(config)
-    optimizer = optimizer_for(module.network, module.objective, config["optimizer"])
+    optimizer = optimizer_for(module.network, module.objective, config["optimizer"], module.method)
     scheduler = schedule_for(optimizer, config["scheduler"], total_steps=1000, steps_per_epoch=100)
     bfloat16 = precision(config["trainer"]) == "bf16-mixed"
     module.train()

@@ -20,7 +20,13 @@ from mfer_lightning.config.plugins import find_in_plugin, in_plugin, is_reserved
 from mfer_lightning.errors import UserError, nearest
 
 #: Modules whose public classes and functions any configuration may name, that of a checkpoint included.
-ALLOWED = ("mfer_lightning.data.datasets", "mfer_lightning.losses", "mfer_lightning.nn", "mfer_lightning.optim")
+ALLOWED = (
+    "mfer_lightning.data.datasets",
+    "mfer_lightning.losses",
+    "mfer_lightning.methods",
+    "mfer_lightning.nn",
+    "mfer_lightning.optim",
+)
 
 #: Node of the configuration -> further modules whose public classes it may name. Such a node is built from the user's
 #: configuration only. A checkpoint's is stored and never built, so that a file builds no callback, logger or transform.

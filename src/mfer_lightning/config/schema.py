@@ -188,6 +188,7 @@ class Train:
     head: Any = MISSING
     weights: str = "none"
     loss: Loss = field(default_factory=Loss)
+    method: Any = MISSING
     augment: Any = MISSING
     sampler: Named = field(default_factory=Named)
     mixup: Mixup = field(default_factory=Mixup)

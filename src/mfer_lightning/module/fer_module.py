@@ -18,12 +18,13 @@ from mfer_lightning.config.instantiate import keyword_parameters
 from mfer_lightning.errors import UserError
 from mfer_lightning.losses import describe_objective
 from mfer_lightning.memory import keep_freed_memory
+from mfer_lightning.methods import Baseline, Method, describe_method
 from mfer_lightning.module.arguments import config_of, options_of
-from mfer_lightning.module.evaluation_steps import EvaluationSteps
-from mfer_lightning.module.meet_datamodule import check_batch, check_classes, check_loaders, complete_preprocess, learn
+from mfer_lightning.module.meet_datamodule import check_classes, check_loaders, complete_preprocess, learn
 from mfer_lightning.module.metrics import build_metrics
 from mfer_lightning.module.progress_bar import FERProgressBar
 from mfer_lightning.module.rebuild import StoredArguments
+from mfer_lightning.module.training_steps import TrainingSteps
 from mfer_lightning.nn.adapter import SCALE, merge_adapter
 from mfer_lightning.nn.weights.checksums import check_storages
 from mfer_lightning.optim import Mixup, configured
@@ -39,7 +40,7 @@ CHECKPOINT_FORMAT = 1
 DEFAULT_LR = 2.5e-4
 
 
-class FERModule(EvaluationSteps):
+class FERModule(TrainingSteps):
     """Trains a network on batches of aligned faces, in any Trainer of Lightning.
 
     Where it meets a :class:`~mfer_lightning.data.FaceDataModule` in a Trainer, their classes must be the same, and a
@@ -64,6 +65,8 @@ class FERModule(EvaluationSteps):
         scheduler: options of :func:`mfer_lightning.optim.build_schedule` (``name``, ``warmup_epochs``, ...), and for
             ``plateau`` of :func:`mfer_lightning.optim.build_plateau` with ``monitor``, a validation figure without
             ``val/``; or a name alone.
+        method: computes the loss terms of a training step (:mod:`mfer_lightning.methods`); None: the objective of the
+            network's output.
         mixup: mixes the faces of a training batch after preprocessing; None: no mixing.
         metadata: plain values stored in each checkpoint beside the weights (dataset, protocol, configuration).
         metrics: name -> a further metric of torchmetrics, on logits (B,K) and labels (B,), computed on val and test.
@@ -91,6 +94,7 @@ class FERModule(EvaluationSteps):
         class_names: Sequence[str],
         optimizer: Mapping[str, Any] | str | None = None,
         scheduler: Mapping[str, Any] | str | None = None,
+        method: Method | None = None,
         mixup: Mixup | None = None,
         metadata: Mapping[str, Any] | None = None,
         metrics: Mapping[str, Metric] | MetricCollection | None = None,
@@ -100,6 +104,10 @@ class FERModule(EvaluationSteps):
         super().__init__(build_metrics(len(tuple(class_names)), metrics))
         if mixup is not None and getattr(getattr(objective, "classification", None), "target_kind", "") == "multi-hot":
             raise UserError("Mixup weighs classes and the multi-target loss takes sets of them: use mixup=none.")
+        self.method = method if method is not None else Baseline()
+        self.method.check(network, objective)
+        if mixup is not None and not self.method.takes_mixup:
+            raise UserError(f"Method {type(self.method).__name__} needs faces with one label each: use mixup=none.")
         self.class_names = tuple(class_names)
         if getattr(network, "num_classes", len(self.class_names)) != len(self.class_names):
             raise ValueError(
@@ -117,9 +125,6 @@ class FERModule(EvaluationSteps):
         self.mixup = mixup
         self.metadata = dict(metadata or {})
         self.views = Views.of_metadata(self.metadata)
-        self.batch_index: Tensor | None = None
-        self._sums: dict[str, Tensor] = {}
-        self._seen = 0
         self.save_hyperparameters(
             {
                 "class_names": list(self.class_names),
@@ -128,6 +133,7 @@ class FERModule(EvaluationSteps):
                 "objective": describe_objective(objective),
                 "optimizer": self.optimizer_options,
                 "scheduler": self.scheduler_options,
+                "method": describe_method(self.method),
                 "mixup": None if mixup is None else mixup.config,
                 "channels_last": channels_last,
             },
@@ -135,42 +141,6 @@ class FERModule(EvaluationSteps):
         )
         if compile_network:
             self.network.compile()  # in place: names in the state dict stay as they are
-
-    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
-        """Compute the loss of one batch; see :class:`mfer_lightning.losses.Objective` for its terms."""
-        check_batch(batch, "image", "index", "target")
-        self.batch_index = batch["index"]
-        mixed = {**batch, "image": self.preprocess(batch["image"])}
-        if self.mixup is not None:
-            step = self.current_epoch * int(self.trainer.num_training_batches) + batch_idx
-            mixed = self.mixup(mixed, step=step, rank=self.global_rank)
-        terms: dict[str, Tensor] = self.objective(self._network(mixed["image"]), mixed["target"])
-        if getattr(self.trainer.optimizers[0], "perturbed", False):
-            return terms["total"]  # the second pass of SAM, at another point: not to be counted
-        n = len(batch["index"])
-        for name, value in terms.items():
-            self._sums[name] = self._sums.get(name, torch.zeros_like(value)) + value.detach() * n
-        self._seen += n
-        total = terms["total"]
-        if self.trainer.progress_bar_callback is not None:  # nobody else looks at single steps
-            self.log("loss", total.detach(), on_step=True, on_epoch=False, prog_bar=True, logger=False)
-        return total
-
-    def on_train_epoch_start(self) -> None:
-        """Start the epoch's means anew."""
-        self._sums, self._seen = {}, 0
-
-    def train_means(self) -> dict[str, float]:
-        """Means of the loss terms over the faces of this epoch so far, over all ranks, as ``train/<term>``."""
-        means = {
-            f"train/{'loss' if name == 'total' else name}": self.trainer.strategy.reduce(total / max(self._seen, 1))
-            for name, total in self._sums.items()
-        }
-        return {name: float(value) for name, value in means.items()}
-
-    def on_train_epoch_end(self) -> None:
-        """Hand the epoch's means to the loggers."""
-        self.log_dict(self.train_means())
 
     @property
     def lr(self) -> float:
@@ -230,7 +200,7 @@ class FERModule(EvaluationSteps):
         trainer.fit_loop.setup_data()  # as estimated_stepping_batches does, unless the length is given in steps or time
         try:
             return configured(
-                (self.network, self.objective),
+                (self.network, self.objective, self.method),
                 self.optimizer_options,
                 self.scheduler_options,
                 total_steps=trainer.estimated_stepping_batches,

@@ -7,13 +7,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from mfer_lightning.checkpoints import file_checks
 from mfer_lightning.checkpoints.rebuild import build_network, build_preprocess, check_description, network_weights
 from mfer_lightning.config.instantiate import instantiate
 from mfer_lightning.errors import UserError
 from mfer_lightning.losses import Objective
+from mfer_lightning.methods import Method
 from mfer_lightning.optim import Mixup
 
 #: Entries of a checkpoint's description that are no metadata.
@@ -36,7 +37,8 @@ class StoredArguments:
         self.source = source
         self.given = given
         self.description: Mapping[str, Any] = checkpoint["mfer"]
-        self.weights = network_weights(checkpoint["state_dict"])
+        self.state: Mapping[str, Tensor] = checkpoint["state_dict"]
+        self.weights = network_weights(self.state)
         hyper = checkpoint.get("hyper_parameters")
         self.hyper: dict[str, Any] = dict(hyper) if isinstance(hyper, Mapping) else {}
         check_description(self.description, source)
@@ -50,6 +52,7 @@ class StoredArguments:
             "class_names": lambda: tuple(self.description["class_names"]),
             "optimizer": lambda: self._options("optimizer"),
             "scheduler": lambda: self._options("scheduler"),
+            "method": self._method,
             "mixup": self._mixup,
             "metadata": lambda: {k: v for k, v in self.description.items() if k not in _PARTS},
             "channels_last": lambda: bool(self.hyper.get("channels_last", True)),
@@ -96,6 +99,22 @@ class StoredArguments:
         file_checks.check_numbers(own, self.source, "objective")
         loss: nn.Module = instantiate(own, where="objective", base=nn.Module, **sizes)
         return loss
+
+    def _method(self) -> Method | None:
+        if "method" not in self.hyper:  # of an earlier version
+            return None
+        stored, sizes = self.hyper["method"], {"num_classes": len(self.description["class_names"])}
+        sizes["feature_dim"] = getattr(self.network, "feature_dim", None)
+        faces = self.state.get("method.labels.changed")
+        sizes["num_faces"] = 1 if faces is None else len(faces)
+        try:
+            own = {key: value for key, value in stored.items() if key not in sizes}
+            file_checks.check_numbers(own, self.source, "method")
+            method: Method = instantiate(own, where="method", base=Method, **sizes)
+        except (UserError, TypeError, ValueError, AttributeError) as error:
+            why = f" ({str(error).rstrip('.')}; method=Baseline() serves to evaluate it)"
+            raise self._to_be_given("method", why) from error
+        return method
 
     def _mixup(self) -> Mixup | None:
         options = self.hyper["mixup"] if "mixup" in self.hyper else self.config.get("mixup")

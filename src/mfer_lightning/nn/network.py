@@ -6,11 +6,13 @@ The defaults are the paper's network as the authors' public code builds it; docs
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, TypedDict
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from mfer_lightning.errors import UserError
 from mfer_lightning.nn.attention import ATTENTIONS, build_attention
@@ -19,12 +21,13 @@ from mfer_lightning.nn.head import HEADS, build_head
 from mfer_lightning.nn.options import Spec, resolve
 
 
-class Output(TypedDict):
-    """The network's output: feature (B,D), logits (B,K), head_logits a tuple of (B,K)."""
+class Output(TypedDict, total=False):
+    """The network's output: feature (B,D), logits (B,K), head_logits a tuple of (B,K); map (B,D,h,w), if it has one."""
 
     feature: Tensor
     logits: Tensor
     head_logits: tuple[Tensor, ...]
+    map: Tensor
 
 
 class MFER(nn.Module):
@@ -49,6 +52,7 @@ class MFER(nn.Module):
     Attributes:
         feature_dim: width D of the feature.
         num_classes: K.
+        outputs: names of what :meth:`forward` returns.
         config: a plain dict from which ``MFER(**config)`` builds the same network; fit for JSON and checkpoints.
         backbone: the :class:`~mfer_lightning.nn.backbones.timm_backbone.Backbone`.
         head: the head.
@@ -97,6 +101,7 @@ class MFER(nn.Module):
         )
         self.feature_dim = self.backbone.feature_dim
         self.head = build_head(self.config["head"], self.feature_dim, num_classes)
+        self.outputs = ("feature", "logits", "head_logits", *(("map",) if self.backbone.has_map else ()))
 
     def forward(self, image: Tensor) -> Output:
         """Classify normalised faces.
@@ -105,7 +110,8 @@ class MFER(nn.Module):
             image: float (B,C,H,W), as :class:`~mfer_lightning.nn.preprocess.Preprocess` returns it.
 
         Returns:
-            ``feature`` (B,D), ``logits`` (B,K), the sum of the heads', and ``head_logits``, one (B,K) a head.
+            ``feature`` (B,D), ``logits`` (B,K), the sum of the heads', ``head_logits``, one (B,K) a head, and where the
+            feature is the mean of a map, ``map`` (B,D,h,w) before pooling and norm.
 
         Raises:
             ValueError: for integer images, which were not normalised.
@@ -115,10 +121,44 @@ class MFER(nn.Module):
                 f"Expected argument `image` to hold normalised floats, but got {image.dtype}. "
                 "Pass it through Preprocess."
             )
-        feature = self.backbone(image)
+        feature, feature_map = self.backbone.pooled_map(image)
         head_logits = self.head(feature)
-        # summed at least in float32: under autocast the heads return bfloat16, whose rounding errors would add up
-        logits = head_logits[0]
-        if len(head_logits) > 1:
-            logits = torch.stack(head_logits).sum(0, dtype=torch.promote_types(logits.dtype, torch.float32))
-        return {"feature": feature, "logits": logits, "head_logits": head_logits}
+        output: Output = {"feature": feature, "logits": summed(head_logits), "head_logits": head_logits}
+        return output if feature_map is None else {**output, "map": feature_map}
+
+    def class_maps(self, feature_map: Tensor) -> Tensor:
+        """Classify each position of a map: the heads' summed logits there, without a gradient to norm and heads.
+
+        For one linear head without norm these are the class activation maps of Zhou et al. (CVPR 2016) plus the head's
+        bias; their mean over the positions is the prediction then.
+
+        Args:
+            feature_map: (B,D,h,w), the output's ``map``.
+
+        Returns:
+            (B,K,h,w).
+        """
+        batch, width, *sides = feature_map.shape
+        positions = _frozen(self.backbone.norm, feature_map.permute(0, 2, 3, 1).reshape(-1, width))
+        logits = summed(_frozen(self.head, positions))
+        return logits.reshape(batch, *sides, -1).permute(0, 3, 1, 2)
+
+
+def summed(head_logits: Sequence[Tensor]) -> Tensor:
+    """Sum the heads' logits, at least in float32: autocast's bfloat16 would add up rounding errors.
+
+    Args:
+        head_logits: one (B,K) a head.
+
+    Returns:
+        (B,K).
+    """
+    logits = head_logits[0]
+    if len(head_logits) == 1:
+        return logits
+    return torch.stack(tuple(head_logits)).sum(0, dtype=torch.promote_types(logits.dtype, torch.float32))
+
+
+def _frozen(module: nn.Module, x: Tensor) -> Any:
+    """Run a module with weights that get no gradient."""
+    return functional_call(module, {name: weight.detach() for name, weight in module.named_parameters()}, (x,))

@@ -15,7 +15,7 @@ from mfer_lightning.optim.schedules import schedule_for
 
 
 def configured(
-    parts: tuple[nn.Module, nn.Module | None],
+    parts: tuple[nn.Module, nn.Module | None, nn.Module | None],
     optimizer: Mapping[str, Any],
     scheduler: Mapping[str, Any],
     *,
@@ -27,7 +27,7 @@ def configured(
     """Build the optimizer, the schedule that steps with it, and what lowers the rate on a plateau.
 
     Args:
-        parts: the network, and the objective or None.
+        parts: the network, and the objective and the training method, each or None.
         optimizer: options of :func:`~mfer_lightning.optim.optimizer_for`.
         scheduler: options of :func:`~mfer_lightning.optim.schedule_for` and of the plateau; ``monitor`` is a figure of
             ``modes``, accuracy where none is given.
@@ -40,7 +40,8 @@ def configured(
         ValueError: where an option is not legal.
     """
     batches = int(min(batches, 10**9))
-    built = optimizer_for(*parts, optimizer)
+    network, objective, method = parts
+    built = optimizer_for(network, objective, optimizer, method)
     monitor = scheduler.get("monitor") or "accuracy"
     if scheduler.get("name") == "plateau" and monitor not in modes:
         raise ValueError(f"Expected argument `monitor` to be one of {tuple(modes)}, but got {monitor!r}.")

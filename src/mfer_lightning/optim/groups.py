@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from torch import nn
@@ -22,6 +23,7 @@ def parameter_groups(
     head_lr_scale: float = 1.0,
     center_lr_scale: float = 1.0,
     layer_decay: float | None = None,
+    method: nn.Module | None = None,
 ) -> list[dict[str, Any]]:
     """Sort every trainable parameter into named groups for an optimizer.
 
@@ -29,7 +31,8 @@ def parameter_groups(
       itself excludes (timm's ``no_weight_decay``: position embeddings and the like).
     - Parameters of the objective (class centres, covariances, proxies) form the group ``centers``, never decayed:
       decay would pull centres to the origin, against the loss that places them.
-    - Heads have their own rate, ``lr * head_lr_scale``.
+    - Heads have their own rate, ``lr * head_lr_scale``; so have layers that a training method adds.
+    - Further networks that a training method trains (its ``networks``) are sorted like the network itself.
     - ``layer_decay`` d < 1 multiplies the rate of the backbone's layer i of n by ``d ** (n - 1 - i)`` (Bao et al.,
       BEiT, ICLR 2022, arXiv 2106.08254; layers as timm's ``group_matcher`` counts them). What was added to the
       pre-trained backbone (attention) starts from scratch and keeps the full rate, as heads do.
@@ -42,6 +45,7 @@ def parameter_groups(
         head_lr_scale: >= 0.
         center_lr_scale: >= 0.
         layer_decay: within (0, 1], or None for 1.
+        method: the training method, for its learnable parameters, or None.
 
     Returns:
         Groups with ``name``, ``params``, ``lr``, ``weight_decay``. Each trainable parameter is in exactly one; frozen
@@ -64,27 +68,30 @@ def parameter_groups(
     check_number("center_lr_scale", center_lr_scale, 0)
     if layer_decay is not None:
         check_number("layer_decay", layer_decay, 0, 1, excluded="low")
-    scales = layer_scales(network, layer_decay) if layer_decay is not None and layer_decay < 1 else {}
-    excluded = _excluded_from_decay(network)
     groups: dict[str, dict[str, Any]] = {}
     seen: set[int] = set()
-    for name, parameter in network.named_parameters():
-        if not parameter.requires_grad:
-            continue
+
+    def sort(parameter: nn.Parameter, group: str, scale: float, decayed: bool) -> None:
         seen.add(id(parameter))
-        decayed = parameter.ndim > 1 and name not in excluded
-        if plain_name(name).startswith(HEAD_PREFIX):
-            group, scale = "head", head_lr_scale
-        elif name in scales:
-            layer, scale = scales[name]
-            group = f"backbone_layer{layer:02d}"
-        else:
-            group, scale = "backbone", 1.0
-        if not decayed:
-            group += "_no_decay"
-        decay = weight_decay if decayed else 0.0
+        group, decay = (group, weight_decay) if decayed else (f"{group}_no_decay", 0.0)
         groups.setdefault(group, {"name": group, "params": [], "lr": lr * scale, "weight_decay": decay})
         groups[group]["params"].append(parameter)
+
+    for member in (network, *getattr(method, "networks", ())):
+        scales = layer_scales(member, layer_decay) if layer_decay is not None and layer_decay < 1 else {}
+        excluded = _excluded_from_decay(member)
+        for name, parameter in _trainable(member):
+            if plain_name(name).startswith(HEAD_PREFIX):
+                group, scale = "head", head_lr_scale
+            elif name in scales:
+                layer, scale = scales[name]
+                group = f"backbone_layer{layer:02d}"
+            else:
+                group, scale = "backbone", 1.0
+            sort(parameter, group, scale, parameter.ndim > 1 and name not in excluded)
+    for _, parameter in _trainable(method):
+        if id(parameter) not in seen:
+            sort(parameter, "head", head_lr_scale, parameter.ndim > 1)
     ordered = sorted(groups.values(), key=lambda g: (g["name"].startswith("head"), g["name"]))
 
     centers = [] if objective is None else [p for p in objective.parameters() if p.requires_grad]
@@ -95,6 +102,10 @@ def parameter_groups(
     if not ordered:
         raise ValueError("Expected argument `network` to have trainable parameters, but all are frozen.")
     return ordered
+
+
+def _trainable(module: nn.Module | None) -> Iterator[tuple[str, nn.Parameter]]:
+    return (item for item in (module.named_parameters() if module is not None else ()) if item[1].requires_grad)
 
 
 def plain_name(name: str) -> str:

@@ -101,13 +101,16 @@ def build_optimizer(
     return optimizer if sam_rho == 0 else SAM(optimizer, rho=sam_rho, adaptive=sam_adaptive)
 
 
-def optimizer_for(network: nn.Module, objective: nn.Module | None, options: Mapping[str, Any]) -> Optimizer:
+def optimizer_for(
+    network: nn.Module, objective: nn.Module | None, options: Mapping[str, Any], method: nn.Module | None = None
+) -> Optimizer:
     """Build the optimizer of a training over the groups of its network and objective.
 
     Args:
         network: the model.
         objective: for its learnable parameters, or None.
         options: of :func:`build_optimizer` and :func:`mfer_lightning.optim.parameter_groups`; None values are left out.
+        method: the training method, for its learnable parameters, or None.
 
     Raises:
         ValueError: where an option is not legal.
@@ -115,7 +118,7 @@ def optimizer_for(network: nn.Module, objective: nn.Module | None, options: Mapp
     chosen = {k: v for k, v in options.items() if v is not None}
     split = {k: chosen.pop(k) for k in OF_GROUPS if k in chosen}
     decay = chosen.get("weight_decay", 0.0)
-    groups = parameter_groups(network, objective, lr=chosen["lr"], weight_decay=decay, **split)
+    groups = parameter_groups(network, objective, lr=chosen["lr"], weight_decay=decay, method=method, **split)
     return build_optimizer(groups, **chosen)
 
 

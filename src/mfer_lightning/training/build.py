@@ -20,6 +20,7 @@ from mfer_lightning.nn import MFER, Preprocess
 from mfer_lightning.nn.adapter import add_adapter
 from mfer_lightning.nn.backbones.data_config import with_own_normalisation
 from mfer_lightning.optim import Mixup
+from mfer_lightning.training.build_method import build_method
 from mfer_lightning.training.further_metrics import build_further_metrics, selecting_monitor
 from mfer_lightning.training.initial_weights import load_initial_weights
 
@@ -71,8 +72,8 @@ def build_module(config: Config, datamodule: FaceDataModule, metadata: Config) -
         network.backbone.set_checkpointing()
     grey = datamodule.train_dataset is not None and datamodule.train_dataset.is_grey()
     monitor = selecting_monitor(config, datamodule.protocol)
-    names, counts = datamodule.class_names, datamodule.class_counts
-    return assemble(config, network, names, counts, metadata, grey=grey, monitor=monitor)
+    names, counts, faces = datamodule.class_names, datamodule.class_counts, len(datamodule.index)
+    return assemble(config, network, names, counts, metadata, grey=grey, monitor=monitor, num_faces=faces)
 
 
 def build_network(config: Config, num_classes: int, stored_size: int | None = None) -> MFER:
@@ -100,8 +101,9 @@ def assemble(
     metadata: Config = MappingProxyType({}),
     grey: bool = False,
     monitor: str | None = None,
+    num_faces: int = 1,
 ) -> FERModule:
-    """Join a network with the objective, preprocessing and mixup that the configuration describes.
+    """Join a network with the objective, method, preprocessing and mixup that the configuration describes.
 
     Args:
         config: plain resolved configuration.
@@ -111,6 +113,7 @@ def assemble(
         metadata: plain values for the checkpoints, ``alignment`` among them.
         grey: whether the faces have no colour.
         monitor: the validation figure that selects, which the schedule follows where it names none.
+        num_faces: rows of the dataset's table, for a method that keeps something of each face.
     """
     with described("preprocess"):
         alignment = metadata.get("alignment", {}).get("template")
@@ -126,6 +129,7 @@ def assemble(
         class_names=class_names,
         optimizer=config["optimizer"],
         scheduler={**config["scheduler"], "monitor": config["scheduler"].get("monitor") or monitor},
+        method=build_method(config, network, len(class_names), num_faces),
         mixup=mixup,
         metadata=metadata,
         metrics=build_further_metrics(config, len(class_names)),

@@ -109,6 +109,7 @@ class Backbone(nn.Module):
         norm: the final LayerNorm, or Identity.
         stages: what the stages are: :class:`~mfer_lightning.nn.backbones.trace.Stage` (name, channels, stride, layout).
         feature_dim: width D of the feature.
+        has_map: whether the feature is the mean of a map, as it is unless tokens are pooled otherwise.
         pool: how tokens are pooled, one of :data:`~mfer_lightning.nn.backbones.pooling.POOLS`.
         side: of the images that it was tried with, in pixels.
         pruned: timm's names of the modules that were removed since they take no part in the feature.
@@ -140,6 +141,10 @@ class Backbone(nn.Module):
             self.feature_dim = layout.channels
             self._final_layout = layout.final
             self._prefix_tokens = layout.prefix_tokens
+            last = self.stages[-1] if self.stages else None
+            in_place = last is not None and last.layout == "tokens" and not last.problem and self.pool == "avg"
+            self.has_map = layout.final != "tokens" or in_place
+            self._final_tokens = TokenMap(layout.prefix_tokens, last.order if last is not None else None)
             self._fixed_side = fixed_side(self.model)
             self._wrapped: list[str] = []
             for number, make in sorted((attend or {}).items()):
@@ -156,7 +161,14 @@ class Backbone(nn.Module):
         self.norm = nn.LayerNorm(self.feature_dim, eps=1e-6) if config["norm"] == "layer" else nn.Identity()
 
     def forward(self, image: Tensor) -> Tensor:
-        """Map normalised images (B,C,H,W) to features (B,D).
+        """Map normalised images (B,C,H,W) to features (B,D); see :meth:`pooled_map`."""
+        return self.pooled_map(image)[0]
+
+    def pooled_map(self, image: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Map normalised images (B,C,H,W) to features and the map that they are pooled from.
+
+        Returns:
+            The feature (B,D), and the last map (B,D,h,w) before pooling and norm; None where ``has_map`` is false.
 
         Raises:
             ValueError: for images of another size than a network of a fixed size was built for.
@@ -172,7 +184,13 @@ class Backbone(nn.Module):
             pooled = pool_tokens(self.pool, self.model, x, self._prefix_tokens)
         else:
             pooled = x.mean((2, 3) if self._final_layout == "NCHW" else (1, 2))
-        return self.norm(pooled)  # type: ignore[no-any-return]
+        return self.norm(pooled), self._as_map(x) if self.has_map else None
+
+    def _as_map(self, x: Tensor) -> Tensor:
+        """View the final positions as a map (B,D,h,w)."""
+        if self._final_layout == "tokens":
+            x = self._final_tokens(x)
+        return x if self._final_layout == "NCHW" else x.permute(0, 3, 1, 2)
 
     def timm_name(self, name: str) -> str | None:
         """Return timm's name of one of our parameters or buffers; None: it has none (attention, adapters, our norm).

@@ -111,7 +111,7 @@ def _build_module(config: Mapping[str, Any], class_names: tuple[str, ...], size:
     module = assemble(config, network, names, (1,) * count)
     gflops_of(network, size)
     with described("optimizer"):
-        optimizer = optimizer_for(module.network, module.objective, config["optimizer"])
+        optimizer = optimizer_for(module.network, module.objective, config["optimizer"], module.method)
     with described("scheduler"):
         plateau_for(optimizer, config["scheduler"], "max")
         epochs, steps = config["trainer"]["max_epochs"] or -1, config["trainer"]["max_steps"]

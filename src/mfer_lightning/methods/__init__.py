@@ -1,0 +1,16 @@
+"""Training methods: what is computed of a batch, a network and an objective in one training step. Pure torch.
+
+A loss scores the network's output for a batch. A method decides what the network sees and which targets the loss gets:
+it may weigh faces, change their labels, show a face twice, or bring further networks. Evaluation and prediction know
+the network alone.
+"""
+
+from __future__ import annotations
+
+from mfer_lightning.methods.base import Method, Step
+from mfer_lightning.methods.baseline import Baseline
+from mfer_lightning.methods.describe import describe_method
+from mfer_lightning.methods.eac import EAC
+from mfer_lightning.methods.scn import SCN
+
+__all__ = ["EAC", "SCN", "Baseline", "Method", "Step", "describe_method"]

@@ -1,0 +1,96 @@
+"""What every training method is given, what it returns, and what it says of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from mfer_lightning.errors import UserError
+
+
+@dataclass(frozen=True)
+class Step:
+    """One training step, as a method sees it.
+
+    Args:
+        network: maps normalised images (B,3,S,S) to ``feature``, ``logits``, ``head_logits`` and further outputs. It
+            may be called more than once.
+        objective: maps such an output and targets (B,K) to named loss terms, ``total`` among them.
+        epoch: counted from 0.
+        number: of the step within the training, counted from 0, the same on all ranks.
+        rank: of this process.
+        repeated: whether the same batch was seen just before, for SAM's second gradient. State must not change then.
+    """
+
+    network: nn.Module
+    objective: Callable[[dict[str, Any], Tensor], dict[str, Tensor]]
+    epoch: int = 0
+    number: int = 0
+    rank: int = 0
+    repeated: bool = False
+
+    def generator(self, seed: int) -> torch.Generator:
+        """Return random numbers (on the CPU) that depend on seed, step and rank alone: resuming repeats them."""
+        return torch.Generator().manual_seed((seed * 1_000_003 + self.number) * 1_000_003 + self.rank)
+
+
+class Method(nn.Module):
+    """A training method.
+
+    It is called with the batch of this rank and a :class:`Step`, and returns named scalars: ``total`` is minimised,
+    the others are logged as ``train/<name>``, as means over the faces of an epoch and all ranks.
+
+    Layers of a method's own are submodules, and what it remembers is in buffers: both are trained, moved to the
+    device, kept in checkpoints and continued like the network's. A buffer must not depend on the rank: gather what
+    the ranks find out (:func:`mfer_lightning.methods.gather.gather_from_ranks`).
+
+    The batch is a mapping of ``image`` float (B,3,S,S), normalised and perhaps mixed, ``pixels`` uint8 (B,3,H,W), the
+    augmented face as it was read, ``label`` int64 (B,), ``target`` float32 (B,K), ``index`` int64 (B,), the row of the
+    dataset's table, and what else the dataset gives.
+    """
+
+    #: Outputs of the network that it needs beside ``feature``, ``logits`` and ``head_logits``.
+    needs: ClassVar[tuple[str, ...]] = ()
+    #: Whether it can be given mixed faces, whose targets are soft.
+    takes_mixup: ClassVar[bool] = True
+
+    def forward(self, batch: Mapping[str, Tensor], step: Step) -> dict[str, Tensor]:
+        """Compute the loss terms of one batch.
+
+        Args:
+            batch: of this rank.
+            step: network, objective and where the training stands.
+
+        Returns:
+            Named scalars, ``total`` among them.
+        """
+        raise NotImplementedError
+
+    def check(self, network: nn.Module, objective: nn.Module) -> None:
+        """Refuse a network or an objective that the method cannot serve.
+
+        Args:
+            network: says in ``outputs`` what it returns, if it is one of ours.
+            objective: of any class.
+
+        Raises:
+            UserError: naming what is missing and what to do.
+        """
+        has = getattr(network, "outputs", None)
+        missing = [name for name in self.needs if has is not None and name not in has]
+        if missing:
+            raise UserError(
+                f"Method {type(self).__name__} needs {' and '.join(map(repr, missing))} of the network, which "
+                f"{self._name(network)} does not return (it returns {', '.join(has or ())}). Use another network or "
+                "backbone, or method=baseline."
+            )
+
+    @staticmethod
+    def _name(network: nn.Module) -> str:
+        config = getattr(network, "config", None)
+        backbone = config.get("backbone") if isinstance(config, Mapping) else None
+        return f"'{backbone['name']}'" if isinstance(backbone, Mapping) and "name" in backbone else "this one"

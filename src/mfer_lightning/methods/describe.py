@@ -1,0 +1,32 @@
+"""Describe a method by its class and arguments, so that a checkpoint can say what its network was trained with."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from mfer_lightning.errors import is_plain
+from mfer_lightning.methods.base import Method
+
+#: The module whose names a configuration may give.
+_HOME = __name__.rpartition(".")[0]
+
+
+def describe_method(method: Method) -> dict[str, Any] | None:
+    """Return ``_target_`` and the arguments of a method, read off its attributes of the same names.
+
+    Returns:
+        None where an argument has no attribute, or one that is no plain value, such as a second network.
+
+    Example:
+        >>> from mfer_lightning.methods import SCN
+        >>> describe_method(SCN(feature_dim=8, num_faces=100))["_target_"]
+        'mfer_lightning.methods.SCN'
+    """
+    kind = type(method)
+    home = _HOME if kind.__module__.startswith(f"{_HOME}.") else kind.__module__
+    names = [name for name in inspect.signature(kind.__init__).parameters if name not in ("self", "args", "kwargs")]
+    if not all(hasattr(method, name) for name in names):
+        return None
+    values = {name: getattr(method, name) for name in names}
+    return {"_target_": f"{home}.{kind.__qualname__}", **values} if all(map(is_plain, values.values())) else None

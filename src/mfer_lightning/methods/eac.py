@@ -1,0 +1,65 @@
+"""EAC, Erasing Attention Consistency: the class maps of a face and of its mirror image must agree.
+
+Paper: Zhang, Wang, Ling, Deng: Learn From All: Erasing Attention Consistency for Noisy Label Facial Expression
+Recognition, ECCV 2022, arXiv 2207.10299. Formula, weight and the range of erasing from the paper and the authors'
+public script: random erasing of the face, the classification loss on the face alone, and the mean squared difference
+between its class maps and the mirrored maps of its mirror image, without a gradient to the classifier's weights.
+Ours: the class maps of a network with several or non-linear heads are the heads' summed logits at every position of
+the last feature map; for one linear head and no norm they are the paper's plus the head's bias, which cancels out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from mfer_lightning.errors import check_number
+from mfer_lightning.methods.base import Method, Step
+from mfer_lightning.methods.erasing import erase
+
+
+class EAC(Method):
+    """Attention consistency of an erased face and its mirror image.
+
+    Args:
+        weight: lambda >= 0 of the consistency.
+        erase_prob: share of the faces of which a rectangle is erased.
+        smallest: share of the face that a rectangle covers at least, within (0, 1].
+        largest: share that it covers at most, at least ``smallest``.
+        seed: of the rectangles.
+
+    Terms beside the objective's: ``consistency``, unweighted.
+
+    Raises:
+        ValueError: for arguments outside their range.
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ("map",)
+
+    def __init__(
+        self, weight: float = 5.0, erase_prob: float = 0.5, smallest: float = 0.02, largest: float = 0.25, seed: int = 0
+    ) -> None:
+        super().__init__()
+        self.weight = check_number("weight", weight, 0)
+        self.erase_prob = check_number("erase_prob", erase_prob, 0, 1)
+        self.smallest = check_number("smallest", smallest, 0, 1, excluded="low")
+        self.largest = check_number("largest", largest, smallest, 1)
+        self.seed = seed
+
+    def forward(self, batch: Mapping[str, Tensor], step: Step) -> dict[str, Tensor]:
+        """Compute the objective of the face, and how far the class maps of face and mirror image are apart."""
+        image = erase(batch["image"], self.erase_prob, (self.smallest, self.largest), step.generator(self.seed))
+        output, mirrored = step.network(image), step.network(image.flip(3))
+        terms = dict(step.objective(output, batch["target"]))
+        maps = (step.network.class_maps(seen["map"]) for seen in (output, mirrored))  # type: ignore[operator]
+        terms["consistency"] = consistency(*maps)
+        terms["total"] = terms["total"] + self.weight * terms["consistency"]
+        return terms
+
+
+def consistency(maps: Tensor, mirrored: Tensor) -> Tensor:
+    """Compute the mean squared difference of class maps (B,K,h,w) and those of the mirror image, mirrored back."""
+    return F.mse_loss(maps.float(), mirrored.flip(3).float())

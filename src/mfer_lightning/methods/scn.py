@@ -1,0 +1,130 @@
+"""SCN, Self-Cure Network: weigh faces by certainty, rank the weights, and change labels that the network doubts.
+
+Paper: Wang, Peng, Yang, Lu, Qiao: Suppressing Uncertainties for Large-Scale Facial Expression Recognition, CVPR 2020,
+arXiv 2002.10392. Formulas from the paper; the values, and that every face of a batch may be relabelled (the paper
+looks at the lower-ranked group only), from the authors' public script, as is that a changed label counts from the next
+time that the face is seen. Ours: with several heads each head's logits are weighted, and the probabilities are those
+of their sum; the weights serve training alone, while in the authors' script they also scale the logits of evaluation,
+which changes no prediction but makes probabilities more even.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from mfer_lightning.errors import UserError, check_count, check_number
+from mfer_lightning.methods.base import Method, Step
+from mfer_lightning.methods.labels_by_index import LabelsByIndex
+
+
+class SCN(Method):
+    """Self-cure: certainty weights, rank regularisation, and relabelling.
+
+    A linear layer with a sigmoid gives each face a weight in (0, 1), which multiplies its logits. In each batch the
+    share ``high_share`` of faces with the largest weights must have a mean weight that exceeds the others' by
+    ``rank_margin``; what is missing is added to the loss. From epoch ``relabel_epoch`` on, a face whose largest
+    probability exceeds that of its label by more than ``relabel_margin`` gets the predicted class as its label.
+
+    Args:
+        feature_dim: width D of the network's feature.
+        num_faces: rows of the dataset's table; the batch's ``index`` is below.
+        high_share: share beta of faces in the upper group, within [0, 1].
+        rank_margin: by how much the groups' mean weights must differ, delta 1, within [0, 1].
+        relabel_margin: by how much the probabilities must differ, delta 2, within [0, 1].
+        relabel_epoch: the first epoch, counted from 1, in which labels are changed.
+
+    Attributes:
+        labels: the labels that were changed, a :class:`~mfer_lightning.methods.labels_by_index.LabelsByIndex`.
+
+    Terms beside the objective's: ``rank``, the rank regularisation; ``certainty``, the mean weight; ``relabelled``,
+    the share of faces whose label was changed in this step.
+
+    Raises:
+        ValueError: for arguments outside their range.
+    """
+
+    takes_mixup: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        feature_dim: int,
+        num_faces: int,
+        high_share: float = 0.7,
+        rank_margin: float = 0.15,
+        relabel_margin: float = 0.2,
+        relabel_epoch: int = 10,
+    ) -> None:
+        super().__init__()
+        self.feature_dim = check_count("feature_dim", feature_dim)
+        self.num_faces = check_count("num_faces", num_faces)
+        self.high_share = check_number("high_share", high_share, 0, 1)
+        self.rank_margin = check_number("rank_margin", rank_margin, 0, 1)
+        self.relabel_margin = check_number("relabel_margin", relabel_margin, 0, 1)
+        self.relabel_epoch = check_count("relabel_epoch", relabel_epoch)
+        self.certainty = nn.Linear(feature_dim, 1)
+        self.labels = LabelsByIndex(num_faces)
+
+    def forward(self, batch: Mapping[str, Tensor], step: Step) -> dict[str, Tensor]:
+        """Compute the objective of weighted logits and the rank regularisation, and change labels.
+
+        Raises:
+            ValueError: where the batch's ``index`` is not below ``num_faces``.
+        """
+        output = step.network(batch["image"])
+        weight = torch.sigmoid(self.certainty(output["feature"]).float())
+        heads = tuple(weight * logits for logits in output["head_logits"])
+        logits = torch.stack([head.float() for head in heads]).sum(0)
+        target = self.labels.apply(batch["target"], batch["index"])
+        terms = dict(step.objective({**output, "head_logits": heads, "logits": logits}, target))
+        terms["rank"] = rank_regularisation(weight.flatten(), self.high_share, self.rank_margin)
+        terms["total"] = terms["total"] + terms["rank"]
+        terms["certainty"] = weight.detach().mean()
+        doubted = self._relabel(logits.detach(), target, batch["index"], step)
+        terms["relabelled"] = doubted.float().mean()
+        return terms
+
+    def _relabel(self, logits: Tensor, target: Tensor, index: Tensor, step: Step) -> Tensor:
+        """Change the labels of doubted faces, and return which they are (B,)."""
+        if step.repeated or step.epoch + 1 < self.relabel_epoch:
+            return torch.zeros_like(index, dtype=torch.bool)
+        largest, predicted = logits.softmax(1).max(1)
+        own = logits.softmax(1).gather(1, target.argmax(1, keepdim=True)).squeeze(1)
+        doubted = largest - own > self.relabel_margin
+        self.labels.change(index[doubted], predicted[doubted])
+        return doubted
+
+    def check(self, network: nn.Module, objective: nn.Module) -> None:
+        """Refuse targets that are sets of classes, which have no one label to change; see :meth:`Method.check`."""
+        super().check(network, objective)
+        if getattr(getattr(objective, "classification", None), "target_kind", "") == "multi-hot":
+            raise UserError(
+                "Method SCN changes a face's one label, and the multi-target loss takes sets of classes: use another "
+                "loss, or method=baseline."
+            )
+
+
+def rank_regularisation(weight: Tensor, high_share: float, margin: float) -> Tensor:
+    """Compute how much the mean of the larger weights lacks of exceeding the mean of the others by a margin.
+
+    Args:
+        weight: (B,).
+        high_share: share of the larger ones; ``int(B * high_share)`` of them, at least 1, leaving at least 1.
+        margin: by how much the means must differ.
+
+    Returns:
+        A scalar, ``max(0, margin - (mean of the larger - mean of the smaller))``; 0 for a batch of one face.
+
+    Example:
+        >>> weight = torch.tensor([0.9, 0.8, 0.7, 0.7])
+        >>> round(float(rank_regularisation(weight, 0.5, 0.2)), 6)
+        0.05
+    """
+    if len(weight) < 2:
+        return weight.sum() * 0.0
+    high = min(max(int(len(weight) * high_share), 1), len(weight) - 1)
+    ordered = weight.sort(descending=True).values
+    return (margin - (ordered[:high].mean() - ordered[high:].mean())).clamp(min=0.0)

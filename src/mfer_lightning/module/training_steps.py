@@ -1,0 +1,63 @@
+"""Training of a module: the step, which the method computes, and the means of its loss terms over an epoch."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from mfer_lightning.methods import Method, Step
+from mfer_lightning.module.evaluation_steps import EvaluationSteps
+from mfer_lightning.module.meet_datamodule import check_batch
+from mfer_lightning.optim import Mixup
+
+
+class TrainingSteps(EvaluationSteps):
+    """The part of :class:`~mfer_lightning.module.FERModule` that trains.
+
+    Attributes:
+        batch_index: int64 (B,), rows of the dataset's table in the batch that is being trained on.
+    """
+
+    method: Method
+    mixup: Mixup | None
+    batch_index: Tensor | None = None
+
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
+        """Compute the loss of one batch; see :class:`mfer_lightning.methods.Method` for its terms."""
+        check_batch(batch, "image", "index", "target")
+        self.batch_index = batch["index"]
+        number = self.current_epoch * int(self.trainer.num_training_batches) + batch_idx
+        seen = {**batch, "pixels": batch["image"], "image": self.preprocess(batch["image"])}
+        if self.mixup is not None:
+            seen = self.mixup(seen, step=number, rank=self.global_rank)
+        seen["image"] = seen["image"].contiguous(memory_format=self.memory_format)
+        perturbed = bool(getattr(self.trainer.optimizers[0], "perturbed", False))
+        step = Step(self.network, self.objective, self.current_epoch, number, self.global_rank, repeated=perturbed)
+        terms: dict[str, Tensor] = self.method(seen, step)
+        if perturbed:
+            return terms["total"]  # the second pass of SAM, at another point: not to be counted
+        n = len(batch["index"])
+        for name, value in terms.items():
+            self._sums[name] = self._sums.get(name, torch.zeros_like(value)) + value.detach() * n
+        self._seen += n
+        total = terms["total"]
+        if self.trainer.progress_bar_callback is not None:  # nobody else looks at single steps
+            self.log("loss", total.detach(), on_step=True, on_epoch=False, prog_bar=True, logger=False)
+        return total
+
+    def on_train_epoch_start(self) -> None:
+        """Start the epoch's means anew."""
+        self._sums: dict[str, Tensor] = {}
+        self._seen = 0
+
+    def train_means(self) -> dict[str, float]:
+        """Means of the loss terms over the faces of this epoch so far, over all ranks, as ``train/<term>``."""
+        means = {
+            f"train/{'loss' if name == 'total' else name}": self.trainer.strategy.reduce(total / max(self._seen, 1))
+            for name, total in self._sums.items()
+        }
+        return {name: float(value) for name, value in means.items()}
+
+    def on_train_epoch_end(self) -> None:
+        """Hand the epoch's means to the loggers."""
+        self.log_dict(self.train_means())
