@@ -73,7 +73,7 @@ class Uncertainty(TypedDict, total=False):
     ``intervals`` are 95% intervals of ``metrics``, [low, high] each, None where undefined. ``lists`` stands only where
     ``mfer evaluate`` was given some (:mod:`mfer_lightning.analysis.face_lists`). ``files`` are the SHA-256 of the
     tables of predictions beside the result. ``folds`` stands only under protocols with folds: ``fold``, the one that
-    was tested on, and ``of``, how many there are.
+    was tested on, and ``of``, how many there are. ``relabelled`` counts labels that the training method changed.
     """
 
     intervals: dict[str, list[float] | None]
@@ -81,6 +81,7 @@ class Uncertainty(TypedDict, total=False):
     lists: dict[str, Any]
     files: dict[str, str]
     folds: dict[str, int]
+    relabelled: dict[str, int]
 
 
 class Result(Evaluation, Uncertainty):

@@ -28,7 +28,7 @@ class LabelsByIndex(nn.Module):
     Example:
         >>> labels = LabelsByIndex(num_faces=4)
         >>> labels.change(torch.tensor([2]), torch.tensor([1]))
-        >>> labels.apply(torch.tensor([[1.0, 0.0], [1.0, 0.0]]), torch.tensor([0, 2])).tolist()
+        >>> labels.current(torch.tensor([[1.0, 0.0], [1.0, 0.0]]), torch.tensor([0, 2])).tolist()
         [[1.0, 0.0], [0.0, 1.0]]
     """
 
@@ -38,7 +38,7 @@ class LabelsByIndex(nn.Module):
         super().__init__()
         self.register_buffer("changed", torch.full((check_count("num_faces", num_faces),), UNCHANGED))
 
-    def apply(self, target: Tensor, index: Tensor) -> Tensor:
+    def current(self, target: Tensor, index: Tensor) -> Tensor:
         """Return targets (B,K) in which those of changed faces are one-hot, as they were changed.
 
         Args:

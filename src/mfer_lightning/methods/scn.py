@@ -78,7 +78,7 @@ class SCN(Method):
         weight = torch.sigmoid(self.certainty(output["feature"]).float())
         heads = tuple(weight * logits for logits in output["head_logits"])
         logits = torch.stack([head.float() for head in heads]).sum(0)
-        target = self.labels.apply(batch["target"], batch["index"])
+        target = self.labels.current(batch["target"], batch["index"])
         terms = dict(step.objective({**output, "head_logits": heads, "logits": logits}, target))
         terms["rank"] = rank_regularisation(weight.flatten(), self.high_share, self.rank_margin)
         terms["total"] = terms["total"] + terms["rank"]

@@ -103,10 +103,12 @@ class StoredArguments:
     def _method(self) -> Method | None:
         if "method" not in self.hyper:  # of an earlier version
             return None
-        stored, sizes = self.hyper["method"], {"num_classes": len(self.description["class_names"])}
-        sizes["feature_dim"] = getattr(self.network, "feature_dim", None)
-        faces = self.state.get("method.labels.changed")
-        sizes["num_faces"] = 1 if faces is None else len(faces)
+        stored, faces = self.hyper["method"], self.state.get("method.labels.changed")
+        sizes: dict[str, Any] = {
+            "num_classes": len(self.description["class_names"]),
+            "feature_dim": getattr(self.network, "feature_dim", None),
+            "num_faces": 1 if faces is None else len(faces),
+        }
         try:
             own = {key: value for key, value in stored.items() if key not in sizes}
             file_checks.check_numbers(own, self.source, "method")

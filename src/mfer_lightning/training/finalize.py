@@ -32,6 +32,7 @@ from mfer_lightning.reporting.terminal.results import print_result
 from mfer_lightning.tracking.provenance import hardware, peak_memory_bytes, versions
 from mfer_lightning.training.further_metrics import build_further_metrics, further_figures, selecting_monitor
 from mfer_lightning.training.publish_results import publish_result
+from mfer_lightning.training.relabelled import say_relabelled, write_relabelled
 from mfer_lightning.training.resume import mixed_arithmetic
 from mfer_lightning.views import Views
 
@@ -86,6 +87,9 @@ def finish(
     if not trainer.is_global_zero:
         return None
     result = _result(config, datamodule, module, history, gflops, tables[reported], reported, selection)
+    if counts := write_relabelled(run_dir, module.method, datamodule):
+        result["relabelled"] = counts
+        result["notes"] = [*result["notes"], say_relabelled(counts)]
     plot_learning_curves(run_dir / "metrics.csv", run_dir / "figures" / "learning_curves.png", selection["epoch"])
     draw_figures(run_dir, result, tables[reported], points)
     publish_result(trainer.loggers, run_dir, result, tables, datamodule)

@@ -1,0 +1,77 @@
+"""Write which labels a method has changed, and how often rightly where label noise makes the truth known."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+from mfer_lightning.data.datasets import FaceDataModule
+from mfer_lightning.files import write_text
+from mfer_lightning.methods import Method
+from mfer_lightning.methods.labels_by_index import UNCHANGED, LabelsByIndex
+
+#: The table in the run's folder.
+TABLE = "relabelled.csv"
+
+
+def write_relabelled(run_dir: Path, method: Method, datamodule: FaceDataModule) -> dict[str, int]:
+    """Write ``relabelled.csv``: path, label in training, label now, and under label noise the true one.
+
+    Args:
+        run_dir: the run's folder.
+        method: with the state of the selected checkpoint.
+        datamodule: is set up.
+
+    Returns:
+        ``faces`` (changed), ``training_faces``; under label noise ``flipped`` (faces with a label made wrong),
+        ``mended`` (changed back to the truth), ``still_wrong`` (changed to another wrong one) and ``spoilt`` (true
+        labels that were changed). Empty for a method that changes no labels.
+    """
+    labels = next((part for part in method.modules() if isinstance(part, LabelsByIndex)), None)
+    if labels is None:
+        return {}
+    train, names, manifest = datamodule.splits.train, datamodule.class_names, datamodule.noise_manifest
+    truth = {path: true for path, true, _ in manifest.flips} if manifest is not None else {}
+    now = labels.changed.cpu().numpy()
+    rows: list[tuple[str, ...]] = []
+    for row, label in zip(train.rows.tolist(), train.label.tolist(), strict=True):
+        if now[row] not in (UNCHANGED, label):
+            path, given = str(datamodule.index.path[row]), names[label]
+            rows.append((path, given, names[now[row]], truth.get(path, given)))
+    known = manifest is not None
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("path", "given", "now", *(("true",) if known else ())))
+    writer.writerows(row if known else row[:3] for row in rows)
+    write_text(run_dir / TABLE, text.getvalue())
+    counts = {"faces": len(rows), "training_faces": len(train)}
+    if known:
+        mended = sum(after == true for _, given, after, true in rows if given != true)
+        spoilt = sum(given == true for _, given, _, true in rows)
+        counts |= {
+            "flipped": len(truth),
+            "mended": mended,
+            "still_wrong": len(rows) - mended - spoilt,
+            "spoilt": spoilt,
+        }
+    return counts
+
+
+def say_relabelled(counts: dict[str, int]) -> str | None:
+    """Say in a sentence what :func:`write_relabelled` found; None: the method changes no labels.
+
+    Example:
+        >>> say_relabelled({"faces": 2, "training_faces": 10, "flipped": 3, "mended": 1, "still_wrong": 0, "spoilt": 1})
+        'labels of 2 of 10 training faces were changed: of the 3 that were wrong 1 mended, 0 changed ...; 1 right one spoilt'
+    """
+    if not counts:
+        return None
+    said = f"labels of {counts['faces']:,} of {counts['training_faces']:,} training faces were changed"
+    if "flipped" in counts:
+        said += (
+            f": of the {counts['flipped']:,} that were wrong {counts['mended']:,} mended, {counts['still_wrong']:,} "
+            f"changed to another wrong one; {counts['spoilt']:,} right "
+            f"{'one' if counts['spoilt'] == 1 else 'ones'} spoilt"
+        )
+    return said
