@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
@@ -10,7 +12,8 @@ from mfer_lightning.errors import UserError
 from mfer_lightning.losses import CrossEntropy, Objective
 from mfer_lightning.methods import EAC, Step
 from mfer_lightning.methods.eac import consistency
-from mfer_lightning.methods.erasing import erase
+from mfer_lightning.methods.erasing import DRAWS, erase
+from mfer_lightning.methods.random_by_face import uniforms
 from mfer_lightning.nn import MFER
 
 
@@ -31,8 +34,9 @@ class TestFormula:
         self, network: MFER, step: Step, batch: dict[str, Tensor]
     ) -> None:
         terms = EAC(weight=2.0, erase_prob=0.0)(batch, step)
-        output, mirrored = network(batch["image"]), network(batch["image"].flip(3))
-        maps, others = naive_class_map(network, output["map"]), naive_class_map(network, mirrored["map"])
+        with torch.no_grad():
+            output, mirrored = network(batch["image"]), network(batch["image"].flip(3))
+            maps, others = naive_class_map(network, output["map"]), naive_class_map(network, mirrored["map"])
         squares = [
             float((maps[b, k, y, x] - others[b, k, y, maps.shape[3] - 1 - x]) ** 2)
             for b in range(maps.shape[0])
@@ -41,7 +45,7 @@ class TestFormula:
             for x in range(maps.shape[3])
         ]
         expected = sum(squares) / len(squares)
-        loss = Objective(CrossEntropy())(output, batch["target"])["total"]
+        loss = step.objective(output, batch["target"])["total"]
         assert expected > 0
         assert float(terms["consistency"]) == pytest.approx(expected, rel=1e-5)
         assert float(terms["total"]) == pytest.approx(float(loss) + 2.0 * expected, rel=1e-5)
@@ -82,7 +86,7 @@ def test_training_on_it_makes_the_maps_agree(network: MFER, step: Step, batch: d
 class TestErasing:
     def test_rectangles_have_the_areas_that_are_asked_for(self) -> None:
         images = torch.ones(400, 3, 40, 40)
-        erased = erase(images, 1.0, (0.1, 0.2), torch.Generator().manual_seed(0))[:, 0] == 0
+        erased = erase(images, 1.0, (0.1, 0.2), uniforms(0, 0, torch.arange(400), DRAWS))[:, 0] == 0
         share = erased.float().mean((1, 2))
         assert 0.08 < float(share.min()) < 0.12
         assert 0.17 < float(share.max()) < 0.22
@@ -91,14 +95,21 @@ class TestErasing:
             assert one.sum() == (rows.max() - rows.min() + 1) * (columns.max() - columns.min() + 1)
 
     def test_it_comes_in_its_share_of_the_faces_and_everywhere(self) -> None:
-        erased = erase(torch.ones(2000, 1, 16, 16), 0.5, (0.02, 0.25), torch.Generator().manual_seed(0)) == 0
+        erased = erase(torch.ones(2000, 1, 16, 16), 0.5, (0.02, 0.25), uniforms(0, 0, torch.arange(2000), DRAWS)) == 0
         assert float(erased.flatten(1).any(1).float().mean()) == pytest.approx(0.5, abs=0.05)
         assert bool(erased.any(0).all())
 
-    def test_the_same_step_erases_the_same(self, step: Step, batch: dict[str, Tensor]) -> None:
-        first, second = EAC()(batch, step), EAC()(batch, step)
-        assert float(first["total"]) == float(second["total"])
-        assert float(EAC(seed=1)(batch, step)["total"]) != float(first["total"])
+    def test_a_face_is_erased_alike_in_every_batch_of_an_epoch_and_else_in_another(self) -> None:
+        draw = uniforms(0, 3, torch.tensor([4, 9, 2]), DRAWS)
+        assert torch.equal(draw[1:], uniforms(0, 3, torch.tensor([9, 2]), DRAWS))
+        for other in (uniforms(1, 3, torch.tensor([4]), DRAWS), uniforms(0, 4, torch.tensor([4]), DRAWS)):
+            assert not torch.equal(draw[:1], other)
+
+    def test_the_method_erases_by_seed_epoch_and_face(self, step: Step, batch: dict[str, Tensor]) -> None:
+        total = float(EAC()(batch, step)["total"])
+        assert float(EAC()(batch, step)["total"]) == total
+        assert float(EAC(seed=1)(batch, step)["total"]) != total
+        assert float(EAC()(batch, replace(step, epoch=3))["total"]) != total
 
 
 class TestMistakes:

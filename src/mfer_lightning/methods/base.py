@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor, nn
 
 from mfer_lightning.errors import UserError
@@ -32,10 +31,6 @@ class Step:
     number: int = 0
     rank: int = 0
     repeated: bool = False
-
-    def generator(self, seed: int) -> torch.Generator:
-        """Return random numbers (on the CPU) that depend on seed, step and rank alone: resuming repeats them."""
-        return torch.Generator().manual_seed((seed * 1_000_003 + self.number) * 1_000_003 + self.rank)
 
 
 class Method(nn.Module):

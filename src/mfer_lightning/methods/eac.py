@@ -18,7 +18,8 @@ from torch import Tensor
 
 from mfer_lightning.errors import check_number
 from mfer_lightning.methods.base import Method, Step
-from mfer_lightning.methods.erasing import erase
+from mfer_lightning.methods.erasing import DRAWS, erase
+from mfer_lightning.methods.random_by_face import uniforms
 
 
 class EAC(Method):
@@ -51,7 +52,8 @@ class EAC(Method):
 
     def forward(self, batch: Mapping[str, Tensor], step: Step) -> dict[str, Tensor]:
         """Compute the objective of the face, and how far the class maps of face and mirror image are apart."""
-        image = erase(batch["image"], self.erase_prob, (self.smallest, self.largest), step.generator(self.seed))
+        draw = uniforms(self.seed, step.epoch, batch["index"], DRAWS)
+        image = erase(batch["image"], self.erase_prob, (self.smallest, self.largest), draw)
         output, mirrored = step.network(image), step.network(image.flip(3))
         terms = dict(step.objective(output, batch["target"]))
         maps = (step.network.class_maps(seen["map"]) for seen in (output, mirrored))  # type: ignore[operator]

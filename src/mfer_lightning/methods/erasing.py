@@ -13,9 +13,11 @@ from torch import Tensor
 
 #: Height over width of a rectangle: the smallest and the largest.
 _RATIOS = (0.3, 3.3)
+#: Random numbers that an image needs.
+DRAWS = 5
 
 
-def erase(images: Tensor, prob: float, area: tuple[float, float], generator: torch.Generator) -> Tensor:
+def erase(images: Tensor, prob: float, area: tuple[float, float], draw: Tensor) -> Tensor:
     """Erase a rectangle of some images.
 
     Args:
@@ -23,19 +25,19 @@ def erase(images: Tensor, prob: float, area: tuple[float, float], generator: tor
         prob: share of the images.
         area: smallest and largest share of the image that a rectangle covers; its shape lies between 0.3 and 3.3. A
             side that would be longer than the image's is cut.
-        generator: of the random numbers, on the CPU.
+        draw: float (B,:data:`DRAWS`) within [0, 1) on the CPU, random numbers of each image.
 
     Returns:
         Images of the same shape; the others as they were.
     """
-    n, _, height, width = images.shape
-    draw = torch.rand(5, n, generator=generator)
-    share = area[0] + (area[1] - area[0]) * draw[0]
-    ratio = torch.exp(math.log(_RATIOS[0]) + math.log(_RATIOS[1] / _RATIOS[0]) * draw[1])
+    height, width = images.shape[2:]
+    which, how_much, shape, down, right = draw.unbind(1)
+    share = area[0] + (area[1] - area[0]) * how_much
+    ratio = torch.exp(math.log(_RATIOS[0]) + math.log(_RATIOS[1] / _RATIOS[0]) * shape)
     size = share * height * width
     tall, wide = (size * ratio).sqrt().round().clamp(max=height), (size / ratio).sqrt().round().clamp(max=width)
-    tall[draw[4] >= prob] = 0
-    top, left = ((height - tall + 1) * draw[2]).floor(), ((width - wide + 1) * draw[3]).floor()
+    tall[which >= prob] = 0
+    top, left = ((height - tall + 1) * down).floor(), ((width - wide + 1) * right).floor()
     rows, columns = torch.arange(height), torch.arange(width)
     inside = (rows >= top[:, None]) & (rows < (top + tall)[:, None])
     across = (columns >= left[:, None]) & (columns < (left + wide)[:, None])

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from mfer_lightning.errors import UserError, check_count, check_number
+from mfer_lightning.losses.gather import gather_rows
 from mfer_lightning.methods.base import Method, Step
 from mfer_lightning.methods.labels_by_index import LabelsByIndex
 
@@ -75,12 +76,13 @@ class SCN(Method):
             ValueError: where the batch's ``index`` is not below ``num_faces``.
         """
         output = step.network(batch["image"])
-        weight = torch.sigmoid(self.certainty(output["feature"]).float())
+        weight = torch.sigmoid(self.certainty(output["feature"]))
         heads = tuple(weight * logits for logits in output["head_logits"])
         logits = torch.stack([head.float() for head in heads]).sum(0)
         target = self.labels.current(batch["target"], batch["index"])
         terms = dict(step.objective({**output, "head_logits": heads, "logits": logits}, target))
-        terms["rank"] = rank_regularisation(weight.flatten(), self.high_share, self.rank_margin)
+        (weights,) = gather_rows(weight.flatten())  # the batch is that of all ranks
+        terms["rank"] = rank_regularisation(weights, self.high_share, self.rank_margin)
         terms["total"] = terms["total"] + terms["rank"]
         terms["certainty"] = weight.detach().mean()
         doubted = self._relabel(logits.detach(), target, batch["index"], step)

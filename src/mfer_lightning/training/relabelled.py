@@ -63,7 +63,7 @@ def say_relabelled(counts: dict[str, int]) -> str | None:
 
     Example:
         >>> say_relabelled({"faces": 2, "training_faces": 10, "flipped": 3, "mended": 1, "still_wrong": 0, "spoilt": 1})
-        'labels of 2 of 10 training faces were changed: of the 3 that were wrong 1 mended, 0 changed ...; 1 right one spoilt'
+        'labels of 2 of 10 training faces were changed: of the 3 that were wrong 1 mended, 0 changed ...'
     """
     if not counts:
         return None

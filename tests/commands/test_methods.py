@@ -1,0 +1,129 @@
+"""``method=`` through the command line: what is written, that a run continues, and that ranks do not matter."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from commands.conftest import FACS, FEW, Mfer, only_run
+
+from mfer_lightning.data.datasets import FacsDataModule
+from mfer_lightning.inference.checkpoint import read_checkpoint
+from mfer_lightning.module import FERModule
+
+SCN = ("method=scn", "method.relabel_epoch=1", "method.relabel_margin=0.0", "dataset.label_noise=0.3")
+
+
+def rows_of(table: Path) -> list[dict[str, str]]:
+    with table.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+class TestSCN:
+    def test_a_run_says_which_labels_it_changed_and_how_often_rightly(self, mfer: Mfer, tmp_path: Path) -> None:
+        assert mfer(*FACS, *SCN) == 0
+        run = only_run(tmp_path / "runs")
+        counts = json.loads((run / "result.json").read_text())["relabelled"]
+        rows = rows_of(run / "relabelled.csv")
+        noise = {flip["path"]: flip for flip in json.loads((run / "label_noise.json").read_text())["flips"]}
+        assert counts["faces"] == len(rows) > 0
+        assert counts["training_faces"] == 64
+        assert counts["flipped"] == len(noise) == 19
+        assert all(row["now"] != row["given"] for row in rows)
+        assert all(row["true"] == noise.get(row["path"], {"true": row["given"]})["true"] for row in rows)
+        assert counts["mended"] == sum(row["now"] == row["true"] for row in rows)
+        assert counts["spoilt"] == sum(row["given"] == row["true"] for row in rows)
+        assert counts["faces"] == counts["mended"] + counts["still_wrong"] + counts["spoilt"]
+        epochs = rows_of(run / "metrics.csv")
+        assert all(float(row["train/relabelled"]) > 0 and float(row["train/certainty"]) > 0 for row in epochs)
+
+        module = FERModule.load_from_checkpoint(run / "checkpoints" / "best.ckpt")
+        changed = module.method.labels.changed
+        assert int((changed >= 0).sum()) >= len(rows)
+        assert module.method.relabel_epoch == 1
+        datamodule = FacsDataModule(train_size=64, val_size=24, test_size=37, size=32, label_noise=0.3)
+        datamodule.prepare_data()
+        datamodule.setup("fit")
+        assert len(changed) == len(datamodule.index)
+
+    def test_mixed_faces_are_refused(self, mfer: Mfer, capsys: pytest.CaptureFixture[str]) -> None:
+        assert mfer(*FEW, *SCN, "mixup=default") == 2
+        assert "needs faces with one label each: use mixup=none" in capsys.readouterr().err
+
+
+def test_a_network_without_a_map_is_refused_by_eac(mfer: Mfer, capsys: pytest.CaptureFixture[str]) -> None:
+    small = "backbone.options={depth:2,embed_dim:12,num_heads:2}"
+    options = ("backbone=vit_small", small, "backbone.pool=token", "attention=none", "preprocess.size=32")
+    assert mfer("dataset=facs", *options, "method=eac") == 2
+    assert "Method EAC needs 'map'" in capsys.readouterr().err
+
+
+def start(folder: Path, *options: str) -> subprocess.Popen[bytes]:
+    folder.mkdir(exist_ok=True)
+    return subprocess.Popen(
+        [sys.executable, "-m", "mfer_lightning", *FACS, *options],
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=(folder / "stderr.txt").open("ab"),
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        start_new_session=True,
+    )
+
+
+def state_of(folder: Path) -> dict[str, torch.Tensor]:
+    return read_checkpoint(only_run(folder / "runs") / "checkpoints" / "last.ckpt")["state_dict"]
+
+
+@pytest.mark.slow
+def test_a_killed_and_continued_run_equals_an_undisturbed_one_changed_labels_included(tmp_path: Path) -> None:
+    options = (*SCN, "trainer.max_epochs=8")
+    assert start(tmp_path / "alone", *options).wait() == 0
+    folder = tmp_path / "killed"
+    for epochs in (2, 5):
+        process = start(folder, *options)
+        while process.poll() is None:
+            table = next(folder.glob("runs/*/metrics.csv"), None)
+            if table is not None and len(rows_of(table)) >= epochs:
+                break
+            time.sleep(0.005)
+        assert process.poll() is None, (folder / "stderr.txt").read_text()
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    assert start(folder, *options).wait() == 0
+    alone, killed = state_of(tmp_path / "alone"), state_of(folder)
+    assert bool((alone["method.labels.changed"] >= 0).any())
+    assert alone.keys() == killed.keys()
+    assert all(torch.equal(alone[name], killed[name]) for name in alone)
+    tables = [only_run(f / "runs") / "relabelled.csv" for f in (tmp_path / "alone", folder)]
+    assert tables[0].read_bytes() == tables[1].read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["scn", "eac"])
+def test_two_ranks_learn_what_one_learns_with_the_joined_batch(tmp_path: Path, method: str) -> None:
+    """Gradients are compared in tests/methods/test_ranks.py; here rounding errors have grown for 16 steps."""
+    options = SCN if method == "scn" else ("method=eac",)
+    for trainer in ("cpu", "ddp_cpu"):
+        assert start(tmp_path / trainer, *options, f"trainer={trainer}", "trainer.max_epochs=4").wait() == 0
+    one, two = (rows_of(only_run(tmp_path / t / "runs") / "metrics.csv") for t in ("cpu", "ddp_cpu"))
+    for first, second in zip(one, two, strict=True):
+        for name in first:
+            if name.startswith(("train/", "val/")):
+                assert float(second[name]) == pytest.approx(float(first[name]), rel=5e-3, abs=0.02), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["scn", "eac"])
+def test_mixed_precision_and_sam_and_a_moving_average_go_together(mfer: Mfer, tmp_path: Path, method: str) -> None:
+    options = ("trainer.precision=bf16-mixed", "optimizer.sam_rho=0.05", "ema=default", "ema.decay=0.9")
+    assert mfer(*FACS, f"method={method}", *options) == 0
+    rows = rows_of(only_run(tmp_path / "runs") / "metrics.csv")
+    assert all(float(row["train/loss"]) == pytest.approx(float(row["train/loss"])) for row in rows)

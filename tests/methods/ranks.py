@@ -1,0 +1,72 @@
+"""One rank of the comparison in test_ranks.py, also run there without a process group.
+
+Usage: ranks.py RANK WORLD_SIZE RENDEZVOUS_FILE OUTPUT
+"""
+
+from __future__ import annotations
+
+import sys
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from mfer_lightning.losses import CrossEntropy, Objective
+from mfer_lightning.methods import EAC, SCN, Baseline, Method, Step
+from mfer_lightning.nn import MFER
+
+N, K, FACES = 8, 3, 30
+
+
+class Training(nn.Module):
+    """Network and method in one module, as the training module holds them."""
+
+    def __init__(self, network: MFER, method: Method) -> None:
+        super().__init__()
+        self.network, self.method, self.objective = network, method, Objective(CrossEntropy(0.0))
+
+    def forward(self, batch: dict[str, Tensor], rank: int) -> Tensor:
+        return self.method(batch, Step(self.network, self.objective, epoch=20, number=3, rank=rank))["total"]
+
+
+def methods(width: int) -> dict[str, Method]:
+    """Every method that one rank and two compute alike."""
+    return {
+        "baseline": Baseline(),
+        "scn": SCN(width, FACES, rank_margin=0.9),
+        "eac": EAC(),
+    }
+
+
+def found_by(rank: int, world_size: int) -> dict[str, dict[str, Tensor]]:
+    """Return method -> name -> gradients and buffers after one step on this rank's part of the batch."""
+    generator = torch.Generator().manual_seed(0)
+    label = torch.randint(0, K, (N,), generator=generator)
+    batch = {
+        "image": torch.randn(N, 3, 32, 32, generator=generator, dtype=torch.float64),
+        "target": torch.eye(K, dtype=torch.float64)[label],
+        "label": label,
+        "index": torch.randperm(FACES, generator=generator)[:N],
+    }
+    mine = {name: part[rank * N // world_size : (rank + 1) * N // world_size] for name, part in batch.items()}
+    backbone = {"name": "convnext_atto", "options": {"depths": [1, 1, 1, 1], "dims": [4, 8, 12, 16]}}
+    found = {}
+    for name in methods(16):
+        torch.manual_seed(1)
+        network = MFER(backbone, K, attention="none", head="multiscale")
+        for head in network.head.heads:
+            head.fc2.weight.data *= 30
+        training = Training(network, methods(16)[name]).double().eval()
+        run = DistributedDataParallel(training) if world_size > 1 else training
+        run(mine, rank).backward()
+        parts = {key: p.grad.clone() for key, p in training.named_parameters() if p.grad is not None}
+        found[name] = parts | {key: buffer.clone() for key, buffer in training.method.named_buffers()}
+    return found
+
+
+if __name__ == "__main__":
+    rank, world_size, rendezvous, output = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4]
+    dist.init_process_group("gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=world_size)
+    torch.save(found_by(rank, world_size), output)
+    dist.destroy_process_group()

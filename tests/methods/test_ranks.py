@@ -1,0 +1,45 @@
+"""Two gloo ranks and one process with the joined batch must agree on every gradient and on a method's state."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from methods import ranks
+from torch import Tensor
+
+pytestmark = pytest.mark.slow  # two processes that import torch
+Found = dict[str, dict[str, Tensor]]
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> tuple[Found, list[Found]]:
+    folder = tmp_path_factory.mktemp("ranks")
+    processes = [
+        subprocess.Popen(
+            [sys.executable, ranks.__file__, str(n), "2", str(folder / "rendezvous"), str(folder / f"{n}.pt")],
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for n in range(2)
+    ]
+    one = ranks.found_by(0, 1)
+    errors = [process.communicate(timeout=120)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], "\n".join(errors)
+    return one, [torch.load(folder / f"{n}.pt", weights_only=True) for n in range(2)]
+
+
+@pytest.mark.parametrize("name", ranks.methods(4))
+def test_gradients_and_state_are_those_of_one_rank(found: tuple[Found, list[Found]], name: str) -> None:
+    one, two = found
+    assert not any(key.startswith("labels") for key in one[name]) or bool((one[name]["labels.changed"] >= 0).any())
+    for rank in two:
+        assert rank[name].keys() == one[name].keys()
+        for key, expected in one[name].items():
+            torch.testing.assert_close(
+                rank[name][key], expected, rtol=1e-9, atol=1e-12, msg=lambda m, k=key: f"{k}: {m}"
+            )
