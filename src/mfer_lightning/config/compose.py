@@ -10,7 +10,6 @@ from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from mfer_lightning.config.backbone_options import without_other_family
@@ -59,6 +58,7 @@ def run_verb(config_name: str, job: Callable[[dict[str, Any]], int | None], argu
         raise UserError("launcher= and sweep= belong to mfer train: other verbs do a grid in this process.")
     codes: list[int] = []
     refused: list[UserError] = []
+    swept = wants_sweep(flags, overrides)
 
     def task(cfg: DictConfig) -> None:
         try:
@@ -70,13 +70,15 @@ def run_verb(config_name: str, job: Callable[[dict[str, Any]], int | None], argu
         except UserError as error:  # raised below: Hydra would print lines of its own above the message
             refused.append(error)
             codes.append(1)
-            if HydraConfig.get().mode is RunMode.MULTIRUN:
+            if swept:
                 print(f"Error: {error}", file=sys.stderr, flush=True)
 
-    overrides = quote_paths(overrides, wants_sweep(flags, overrides))
+    overrides = quote_paths(overrides, swept)
     with tempfile.TemporaryDirectory() as scratch:  # for the multirun.yaml that Hydra writes in a sweep
         start_hydra(config_name, schema, task, flags, [*overrides, f"hydra.sweep.dir={scratch}"])
     if len(codes) == 1 and refused:
+        if swept:
+            return 2  # said above
         raise refused[0]
     return codes[0] if len(codes) == 1 else int(any(codes))
 
