@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
@@ -18,7 +17,7 @@ from mfer_lightning.errors import UserError
 
 def run_each(
     verb: str,
-    job: Callable[[dict[str, Any], Sequence[str]], int | None],
+    job: Callable[..., int | None],
     arguments: Sequence[str],
     options: Sequence[str],
 ) -> int:
@@ -28,7 +27,7 @@ def run_each(
 
     Args:
         verb: its name.
-        job: takes the verb's configuration, and one combination.
+        job: takes the verb's configuration, and one combination as ``options``.
         arguments: the command line after the verb, without these options.
         options: ``<option>=<value>``, with ``-m`` also comma-separated values.
 
