@@ -131,7 +131,8 @@ def _layers(network: MFER, targets: object) -> dict[str, str]:
         raise UserError(f"adapter=lora: backbone '{name}' has no linear layer that it calls: use adapter=none.")
     if wanted is None:
         return linear
-    missing = [target for target in wanted if not any(f".{theirs}".endswith(f".{target}") for theirs in linear.values())]
+    names = [f".{theirs}" for theirs in linear.values()]
+    missing = [target for target in wanted if not any(name.endswith(f".{target}") for name in names)]
     if missing:
         legal = ",".join(sorted({theirs.rpartition(".")[2] for theirs in linear.values()}))
         raise UserError(

@@ -242,7 +242,7 @@ def _check_numbers(tensors: Mapping[str, Tensor], targets: Mapping[str, Tensor],
     for name, tensor in tensors.items():
         if targets[name].is_floating_point() and not tensor.is_floating_point():
             found = f"holds {str(tensor.dtype).removeprefix('torch.')} numbers, which are no weights (quantised ones?)"
-        elif not (tensor.float() if tensor.element_size() == 1 else tensor).isfinite().all():  # torch has none of float8
+        elif not tensor.to(targets[name].dtype).isfinite().all():  # torch cannot ask float8
             found = "holds numbers that are not finite: the training that it comes from has diverged"
         else:
             continue
