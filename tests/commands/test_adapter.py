@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import timm
 import torch
 from commands.conftest import FEW, Mfer, only_run
 
@@ -56,11 +57,19 @@ def test_a_frozen_backbone_and_an_adapter_are_one_too_many(mfer: Mfer, capsys: p
 
 
 @pytest.mark.slow
-def test_two_ranks_train_an_adapter(tmp_path: Path) -> None:
+def test_two_ranks_train_an_adapter_and_the_weights_of_the_file_rest(tmp_path: Path) -> None:
     pytest.importorskip("peft", reason="pip install 'mfer_lightning[lora]'")
+    tiny = {"depth": 4, "embed_dim": 24, "num_heads": 2, "img_size": 32}
+    given = timm.create_model("vit_tiny_patch16_224", num_classes=0, **tiny).state_dict()
+    torch.save(given, tmp_path / "vit.pth")
     options = [option for option in VIT if not option.startswith("trainer.accelerator")]
-    command = [sys.executable, "-m", "mfer_lightning", *options, "trainer=ddp_cpu"]
+    command = [sys.executable, "-m", "mfer_lightning", *options, "trainer=ddp_cpu", "weights=vit.pth"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=300)
     assert done.returncode == 0, done.stderr
-    assert (only_run(tmp_path / "runs") / "result.json").is_file()
+    run = only_run(tmp_path / "runs")
+    assert (run / "result.json").is_file()
+    stored = read_checkpoint(run / "checkpoints" / "best.ckpt")["state_dict"]
+    parts = {name.partition(".model.")[2]: value for name, value in stored.items()}
+    rested = {name.replace(".stage.", ".").replace(".base_layer.", "."): value for name, value in parts.items()}
+    assert all(torch.equal(rested[name], value) for name, value in given.items())

@@ -224,6 +224,20 @@ def test_options_of_training_are_examined_too(mfer: Mfer, ferplus: Path, capsys:
     assert json.loads(capsys.readouterr().out)["protocol"] == "ferplus@dev"
 
 
+def test_a_sweep_examines_each_copy_and_one_that_is_not_there_does_not_stop_the_others(
+    mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    first = write_class_folders(tmp_path / "my faces, v=2 [a]", {".": 4}, ["happy", "sad"])
+    last = write_class_folders(tmp_path / "é", {".": 4}, ["anger", "sad"])
+    roots = f"dataset.root='{first}',{tmp_path / 'none'},{last}"
+    assert mfer("data", "-m", "dataset=folder", roots, "images=none", "sheet=none") == 1
+    read = capsys.readouterr()
+    assert read.out.count("Verdict: usable") == 2
+    assert read.err.count("Error: ") == 1
+    assert f"{tmp_path / 'none'} does not exist" in read.err
+    assert mfer("data", "dataset=folder", "+dataset.nothing={a", "sheet=none") == 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

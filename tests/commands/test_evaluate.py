@@ -238,7 +238,7 @@ def test_a_sweep_evaluates_each_combination_and_leaves_nothing_beside_the_result
         (("predictions={run}/predictions_test.csv", "suite=robustness"), "suite=robustness needs a model"),
         (("predictions={run}/predictions_test.csv", "split=val"), "split=val needs a model"),
         (("predictions={run}/predictions_test.csv", "dataset.occlusion=1"), "dataset.occlusion=1 needs a model"),
-        (("checkpoint={run}", "dataset.occlusion=0,1"), "add -m to evaluate each"),
+        (("checkpoint={run}", "dataset.occlusion=0,1"), "add -m to take each"),
         (("checkpoint={run}", "suite=robust"), "did you mean 'robustness'"),
         (
             ("checkpoint={run}", "suite=explain", "lists.occlusion=a.txt"),

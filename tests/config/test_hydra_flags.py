@@ -34,6 +34,7 @@ REFUSED = [
     ("evaluate -m checkpoint=x loader.num_workers=interval(1,2)", "-m loader.num_workers=1,2"),
     ("loss=[ce,dsf]", "loss takes one choice", "-m loss=ce,dsf"),
     ("-m loss=[ce,dsf] seed=0,1", "-m loss=ce,dsf"),
+    ("-m loss=[ce],[dsf]", "-m loss=ce,dsf"),
     ("dataset=[facs]", "without brackets: dataset=facs"),
     ("data dataset=[facs]", "without brackets: dataset=facs"),
     ("evaluate checkpoint=x dataset=[facs]", "one value, not a list"),

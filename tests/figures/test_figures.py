@@ -201,7 +201,7 @@ class TestEmbedding:
     def test_processes_of_their_own_give_the_same_planes(self, monkeypatch: pytest.MonkeyPatch) -> None:
         features = [self.clusters(n)[0] for n in (40, 44, 48, 52)]
         monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1}, raising=False)
-        for one, many in zip([embed(f) for f in features], embed_all(features), strict=True):
+        for one, many in zip([embed(f) for f in features], embed_all(features)(), strict=True):
             np.testing.assert_array_equal(one, many)
 
     def test_subsets_are_stratified_seeded_and_of_the_size_asked_for(self) -> None:

@@ -79,9 +79,9 @@ def test_its_targets_are_the_layers_that_are_named() -> None:
     assert {name.rpartition(".")[2] for name in layers} == {"qkv"}
     assert len(layers) == 4
     with pytest.raises(
-        UserError, match=r"no linear layer \['query'\]: adapter.targets=\['fc1', 'fc2', 'proj', 'qkv'\]"
+        UserError, match=r"no linear layer named 'query': use adapter\.targets=\[fc1,fc2,proj,qkv\], or some of them"
     ):
-        add_adapter(vit(), {"name": "lora", "targets": ["query"]})
+        add_adapter(vit(), {"name": "lora", "targets": ["qkv", "query"]})
 
 
 def test_layers_that_are_read_and_not_called_are_left_out() -> None:
@@ -94,7 +94,11 @@ def test_layers_that_are_read_and_not_called_are_left_out() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"rank": 0}, "`rank` to be at least 1"),
+        ({"rank": 0}, "`rank` to be an integer >= 1"),
+        ({"rank": 2.5}, "`rank` to be an integer >= 1, but got 2.5"),
+        ({"rank": 25}, "adapter.rank=25: the widest layer of 'vit_tiny_patch16_224' has rank 24"),
+        ({"targets": 7}, "adapter.targets=7: give the last parts"),
+        ({"targets": []}, r"adapter.targets=\[\]: give the last parts"),
         ({"dropout": 1.0}, "`dropout`"),
         ({"r": 8}, "no option 'r'"),
     ],
@@ -102,6 +106,12 @@ def test_layers_that_are_read_and_not_called_are_left_out() -> None:
 def test_mistakes_are_one_sentence(options: dict, message: str) -> None:
     with pytest.raises(UserError, match=message):
         add_adapter(vit(), {"name": "lora", **options})
+
+
+def test_a_second_adapter_is_refused() -> None:
+    network = adapted()
+    with pytest.raises(UserError, match="has an adapter already"):
+        add_adapter(network, "lora")
 
 
 def test_a_backbone_without_linear_layers_is_refused() -> None:

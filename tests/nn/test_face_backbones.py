@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 import pytest
 import timm
 import torch
@@ -39,6 +42,11 @@ TINY = {
 }
 
 
+def but_slow(names: Iterable[str], *quick: str) -> list[Any]:
+    """All names; those of the quick suite as they are, the others marked."""
+    return [name if name in quick else pytest.param(name, marks=pytest.mark.slow) for name in names]
+
+
 def whole(name: str, embedding: int = files.EMBEDDING, **options: object) -> nn.Module:
     with torch.device("meta"):
         network: nn.Module = timm.create_model(name, num_classes=embedding, **options)
@@ -54,7 +62,7 @@ def tiny(name: str, attention: str = "ds_depthwise", **options: object) -> MFER:
     return MFER({"name": name, "options": {**TINY[name], **options}}, 5, attention=attention)
 
 
-@pytest.mark.parametrize("name", list(PUBLISHED))
+@pytest.mark.parametrize("name", but_slow(PUBLISHED, "mobilefacenet", "iresnet50"))
 def test_whole_networks_have_the_published_number_of_parameters(name):
     options, published = PUBLISHED[name]
     assert count(whole(name, **options)) == published
@@ -67,7 +75,7 @@ def test_mobilefacenet_has_the_papers_099_million_when_its_batch_norms_are_folde
     assert folded == 993_344
 
 
-@pytest.mark.parametrize("name", FACE_NETWORKS)
+@pytest.mark.parametrize("name", but_slow(FACE_NETWORKS, "ir50_evolve"))
 def test_tensors_are_those_of_the_projects_files(name):
     found = {key: tuple(tensor.shape) for key, tensor in whole(name).state_dict().items()}
     assert found == PUBLIC[name]
@@ -78,7 +86,7 @@ def test_insightfaces_mobilefacenet_is_the_same_network_with_twice_the_width():
     assert sorted(tuple(t.shape) for t in ours.values()) == sorted(theirs.values())
 
 
-@pytest.mark.parametrize("name", FACE_NETWORKS)
+@pytest.mark.parametrize("name", but_slow(FACE_NETWORKS, "iresnet50"))
 def test_112_pixels_give_maps_of_14_and_7_in_the_stages_of_the_attention(name):
     with torch.device("meta"):
         stages = MFER(name, attention="ds_depthwise").backbone.stages
@@ -86,7 +94,7 @@ def test_112_pixels_give_maps_of_14_and_7_in_the_stages_of_the_attention(name):
     assert not any(stage.problem for stage in stages)
 
 
-@pytest.mark.parametrize("name", list(TINY))
+@pytest.mark.parametrize("name", but_slow(TINY, "iresnet50"))
 def test_a_step_of_training_reaches_every_weight_and_nobody_else_in_the_batch_matters(name):
     model = tiny(name)
     x = torch.randn(3, 3, 48, 48)
@@ -97,7 +105,7 @@ def test_a_step_of_training_reaches_every_weight_and_nobody_else_in_the_batch_ma
         torch.testing.assert_close(model(x[:1])["logits"], model(x)["logits"][:1], rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", list(TINY))
+@pytest.mark.parametrize("name", but_slow(TINY, "ir50_evolve"))
 def test_recomputed_activations_give_the_same_gradients(name):
     model, x = tiny(name).eval(), torch.randn(2, 3, 32, 32)
     gradients = []
@@ -109,7 +117,7 @@ def test_recomputed_activations_give_the_same_gradients(name):
     torch.testing.assert_close(gradients[0], gradients[1])
 
 
-@pytest.mark.parametrize("name", FACE_NETWORKS)
+@pytest.mark.parametrize("name", but_slow(FACE_NETWORKS, "mobilefacenet"))
 def test_layers_for_the_learning_rate_follow_the_order_of_the_network(name):
     with torch.device("meta"):
         model = MFER(name, attention="ds")

@@ -37,6 +37,9 @@ LAYOUTS = {
     ),
 }
 
+#: Those of the quick suite: names as they are, and names that are translated.
+QUICK = ("InsightFace", "POSTER V2")
+
 
 def network(name: str, options: object, attention: str = "ds_depthwise") -> MFER:
     chosen = attention if attention == "none" else {"name": attention, "stages": [2, 3]}
@@ -44,7 +47,11 @@ def network(name: str, options: object, attention: str = "ds_depthwise") -> MFER
 
 
 @pytest.mark.parametrize(
-    ("layout", "prefix"), [(layout, ("", "module.")[i % 2]) for i, layout in enumerate(LAYOUTS)], ids=list(LAYOUTS)
+    ("layout", "prefix"),
+    [
+        pytest.param(layout, ("", "module.")[i % 2], marks=() if layout in QUICK else pytest.mark.slow, id=layout)
+        for i, layout in enumerate(LAYOUTS)
+    ],
 )
 def test_a_file_of_each_layout_loads_with_every_tensor_placed(tmp_path, layout, prefix):
     name, options, shapes, colour, left_out = LAYOUTS[layout]
@@ -62,7 +69,10 @@ def test_a_file_of_each_layout_loads_with_every_tensor_placed(tmp_path, layout, 
     assert arrived == sorted(float(t.double().sum()) for key, t in state.items() if key not in report.dropped)
 
 
-@pytest.mark.parametrize("layout", ["InsightFace", "face.evoLVe", "AdaFace", "MobileFaceNet"])
+@pytest.mark.parametrize(
+    "layout",
+    ["AdaFace", *(pytest.param(x, marks=pytest.mark.slow) for x in ("InsightFace", "face.evoLVe", "MobileFaceNet"))],
+)
 def test_the_embedding_of_the_whole_network_follows_from_the_backbones_map(tmp_path, layout):
     name, options, shapes, _, _ = LAYOUTS[layout]
     state = files.random_file(shapes)

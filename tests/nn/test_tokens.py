@@ -41,7 +41,7 @@ def test_attention_follows_the_last_block_and_the_one_at_three_quarters_and_leav
 def test_the_blocks_can_be_chosen() -> None:
     network = vit(stage_blocks=[1, 3], attention={**DEPTHWISE, "stages": [1]})
     assert [stage.module for stage in network.backbone.stages] == ["blocks.0", "blocks.2"]
-    for wrong in ([3, 1], [5], [0]):
+    for wrong in ([3, 1], [5], [0], [], [True], [1.0], 12):
         with pytest.raises(UserError, match="ascending numbers of blocks, 1 to 4"):
             vit(stage_blocks=wrong)
     with pytest.raises(UserError, match="belongs to plain transformers"):
@@ -80,6 +80,7 @@ def test_pooling_takes_the_mean_the_class_token_or_the_models_own() -> None:
         ({**VIT, "pool": "map"}, "none", "has no attention pooling"),
         ({"name": "resnet18", "pool": "token"}, "none", "has no class token"),
         ({**VIT, "pool": "max"}, "none", "`pool` must be one of avg, token, map"),
+        ({**VIT, "pool": ["avg"]}, "none", r"`pool` must be one of avg, token, map, not \['avg'\]"),
     ],
 )
 def test_pooling_that_makes_no_sense_is_refused(backbone: dict, attention: object, message: str) -> None:

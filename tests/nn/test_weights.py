@@ -351,8 +351,23 @@ def test_a_truncated_file_is_a_readable_message(tmp_path):
     torch.save(released(network()), tmp_path / "whole.pth")
     whole = (tmp_path / "whole.pth").read_bytes()
     (tmp_path / "half.pth").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(UserError, match=r"half\.pth"):
+    with pytest.raises(UserError, match=r"half\.pth.*cut off"):
         load_weights(network(), tmp_path / "half.pth")
+
+
+def test_numbers_that_are_no_weights_are_refused_and_nothing_is_loaded(tmp_path):
+    model, state = network(), released(network())
+    name = next(iter(state))
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    for wrong, message in (
+        (torch.full_like(state[name], float("nan")), "numbers that are not finite"),
+        (torch.full_like(state[name], float("inf")), "numbers that are not finite"),
+        (state[name].to(torch.int8), "holds int8 numbers, which are no weights"),
+    ):
+        torch.save({**state, name: wrong}, tmp_path / "x.pth")
+        with pytest.raises(UserError, match=message):
+            load_weights(model, tmp_path / "x.pth")
+    assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
 
 
 def test_files_without_weights_are_refused(tmp_path):
@@ -365,6 +380,8 @@ def test_files_without_weights_are_refused(tmp_path):
 def test_a_missing_file_says_what_is_legal():
     with pytest.raises(UserError, match=r"No weights at 'imagnet'.*did you mean 'imagenet'"):
         load_weights(network(), "imagnet")
+    with pytest.raises(UserError, match=r"No weights at 'x\.pth': there is no such file\. Legal are .*, imagenet\.$"):
+        load_weights(network(), "x.pth")
 
 
 def test_an_unreachable_hub_is_an_error_and_never_a_start_from_scratch(monkeypatch):

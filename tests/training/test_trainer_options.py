@@ -164,6 +164,7 @@ def test_lightning_s_names_of_ddp_are_taken(strategy: str, unused: bool, tmp_pat
         ("trainer.precision=transformer-engine-float16", ("weights are kept in float32",)),
         ("trainer.precision=16", ("16-mixed needs a GPU",)),
         ("trainer.accumulate=2 trainer.accumulate_grad_batches=3", ("older spelling", "accumulate_grad_batches=3")),
+        ("trainer.accumulate=2 trainer.accumulate_grad_batches=1", ("older spelling", "accumulate_grad_batches=1")),
         ("trainer.clip=2.0 trainer.gradient_clip_val=1.0", ("older spelling", "gradient_clip_val=1.0")),
         ("trainer.accumulate=0", ("trainer.accumulate_grad_batches=0", "at least 1")),
         ("trainer.clip=much", ("trainer.clip=much", "a number")),
@@ -213,6 +214,16 @@ def test_older_spellings_train_and_sweep_as_ever(mfer: Mfer, tmp_path: Path) -> 
     ]
     assert sorted(c["accumulate_grad_batches"] for c in configs) == [1, 2]
     assert all(c["gradient_clip_val"] is None and not {"clip", "accumulate"} & set(c) for c in configs)
+
+
+@pytest.mark.slow
+def test_a_search_refuses_both_spellings_among_the_options_that_it_does_not_vary(mfer: Mfer, tmp_path: Path) -> None:
+    pytest.importorskip("optuna")
+    both = ("trainer.accumulate=2", "trainer.accumulate_grad_batches=1")
+    search = ("-m", "sweep=optuna", "hydra.sweeper.n_trials=1", "optimizer.lr=interval(0.001,0.002)")
+    assert mfer(*search, *both, *QUICK, "name=s", "report=false") == 1
+    (record,) = (tmp_path / "runs" / "s" / "jobs").glob("*.json")
+    assert "older spelling" in json.loads(record.read_text())["error"]
 
 
 @pytest.mark.slow

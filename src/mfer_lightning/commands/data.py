@@ -6,11 +6,10 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mfer_lightning.config.compose import run_verb
+from mfer_lightning.config.combinations import run_each
 from mfer_lightning.config.verb_schema import verb_schema
 from mfer_lightning.errors import UserError, check_choice, check_least
 from mfer_lightning.files import make_folder
@@ -25,12 +24,12 @@ def main(arguments: Sequence[str]) -> int:
         arguments: the command line after the verb.
 
     Returns:
-        Exit code: 0 healthy, 1 usable with warnings, 2 unusable.
+        Exit code: 0 healthy, 1 usable with warnings, 2 unusable; 1 also where one of several is not healthy (``-m``).
     """
     words = ["json=true" if a == "--json" else a for a in arguments]
     own = {f.name for f in fields(verb_schema("data"))}
     mine = [w for w in words if w.startswith("-") or w.lstrip("+").partition("=")[0] in own or "=" not in w]
-    return run_verb("data", partial(_examine, options=[w for w in words if w not in mine]), mine)
+    return run_each("data", _examine, mine, [w for w in words if w not in mine])
 
 
 def _examine(config: dict[str, Any], options: Sequence[str]) -> int:

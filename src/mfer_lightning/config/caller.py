@@ -32,16 +32,21 @@ def own_hydra() -> Iterator[None]:
         instances.update(callers)
 
 
+def given_overrides() -> tuple[str, ...]:
+    """Return what the command line under way gives: its own overrides and, in a sweep, the job's values.
+
+    A job of a search has the options that the search does not vary here as well.
+    """
+    return tuple(map(str, HydraConfig.get().overrides.task)) if HydraConfig.initialized() else ()
+
+
 def is_given(option: str) -> bool:
     """Whether the command line under way gives an option itself, so that its value is no default of ours.
 
     Args:
         option: dotted name.
     """
-    if not HydraConfig.initialized():
-        return False
-    given = HydraConfig.get().overrides  # a search keeps the options that it does not vary among Hydra's own
-    return any(override.lstrip("+").startswith(f"{option}=") for override in (*given.task, *given.hydra))
+    return any(override.lstrip("+").startswith(f"{option}=") for override in given_overrides())
 
 
 @contextmanager

@@ -10,11 +10,10 @@ from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from mfer_lightning.config.backbone_options import without_other_family
-from mfer_lightning.config.caller import composing
+from mfer_lightning.config.caller import composing, given_overrides, is_given
 from mfer_lightning.config.chosen import CHOICES, choices_to_keep
 from mfer_lightning.config.environment import restored
 from mfer_lightning.config.flags import primary_config, split_flags, wants_sweep
@@ -59,6 +58,7 @@ def run_verb(config_name: str, job: Callable[[dict[str, Any]], int | None], argu
         raise UserError("launcher= and sweep= belong to mfer train: other verbs do a grid in this process.")
     codes: list[int] = []
     refused: list[UserError] = []
+    swept = wants_sweep(flags, overrides)
 
     def task(cfg: DictConfig) -> None:
         try:
@@ -70,13 +70,15 @@ def run_verb(config_name: str, job: Callable[[dict[str, Any]], int | None], argu
         except UserError as error:  # raised below: Hydra would print lines of its own above the message
             refused.append(error)
             codes.append(1)
-            if HydraConfig.get().mode is RunMode.MULTIRUN:
+            if swept:
                 print(f"Error: {error}", file=sys.stderr, flush=True)
 
-    overrides = quote_paths(overrides, wants_sweep(flags, overrides))
+    overrides = quote_paths(overrides, swept)
     with tempfile.TemporaryDirectory() as scratch:  # for the multirun.yaml that Hydra writes in a sweep
         start_hydra(config_name, schema, task, flags, [*overrides, f"hydra.sweep.dir={scratch}"])
     if len(codes) == 1 and refused:
+        if swept:
+            return 2  # said above
         raise refused[0]
     return codes[0] if len(codes) == 1 else int(any(codes))
 
@@ -165,8 +167,7 @@ def to_plain(cfg: DictConfig, choice: str | None = None) -> dict[str, Any]:
         choice = chosen.get("backbone")
     if choice is not None and "backbone" in plain:
         plain["backbone"] = without_other_family(plain["backbone"], str(choice))
-    typed = [] if settings is None else settings.overrides.task
-    if chosen and "loss" in plain and (kept := choices_to_keep(plain, chosen, typed)):
+    if chosen and "loss" in plain and (kept := choices_to_keep(plain, chosen, given_overrides())):
         plain[CHOICES] = kept
     attention = plain.get("attention")
     if isinstance(attention, dict) and attention.get("name") == "none":  # an experiment states them for any attention
@@ -177,12 +178,11 @@ def to_plain(cfg: DictConfig, choice: str | None = None) -> dict[str, Any]:
 
 def _refuse_two_spellings(cfg: DictConfig, plain: dict[Any, Any]) -> None:
     """Refuse an older spelling that says something else than the option's name today, where both are given."""
-    given = HydraConfig.get().overrides.task if HydraConfig.initialized() else ()
     for older, newer in OPTIONS.items():
         group, name = older.split(".")
         if group not in plain or OmegaConf.is_interpolation(cfg[group], name):
             continue
         default = getattr(Train().trainer, newer.rpartition(".")[2])
         old, new = plain[group][name], plain[group][newer.rpartition(".")[2]]
-        if old != new and (new != default or any(o.lstrip("+").startswith(f"{newer}=") for o in given)):
+        if old != new and (new != default or is_given(newer)):
             raise UserError(f"{older}={old} is an older spelling of {newer}={new}, and both are given: keep one.")

@@ -63,6 +63,8 @@ def _check_single(group: str, value: str) -> None:
     written = value.strip()
     if not written.startswith("[") or group not in groups() or group in _STACKED or takes_several(group):
         return
-    names = [name.strip() for name in written.strip("[]").split(",")]
+    names = [name for part in written.split(",") if (name := part.strip(" []"))]
     each = f"; for a run with each of them: -m {group}={','.join(names)}" if len(names) > 1 else ""
-    raise UserError(f"{group}={value}: {group} takes one choice, without brackets: {group}={names[0] or '...'}{each}")
+    raise UserError(
+        f"{group}={value}: {group} takes one choice, without brackets: {group}={names[0] if names else '...'}{each}"
+    )

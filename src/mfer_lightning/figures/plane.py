@@ -6,7 +6,7 @@ import io
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -127,26 +127,34 @@ def plane_of(features: NDArray[np.floating], label: NDArray[np.integer], points:
     return Plane(embed(features[rows], "tsne", seed), rows)
 
 
-def embed_all(features: Sequence[NDArray[np.floating]], method: str = "tsne") -> list[NDArray[np.float64]]:
-    """Map several sets of features to the plane, each by itself, in a process a core where that pays.
+def embed_all(
+    features: Sequence[NDArray[np.floating]], method: str = "tsne"
+) -> Callable[[], list[NDArray[np.float64]]]:
+    """Begin to map several sets of features to the plane, each by itself, in a process a core where that pays.
 
     Args:
         features: (N,D) each.
         method: ``tsne`` or ``pca``.
 
     Returns:
-        (N,2) each, what :func:`embed` gives.
+        Waits for the coordinates and gives them: (N,2) each, what :func:`embed` gives.
     """
-    workers = min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, 8)
-    workers = min(workers, len(features) // 2)  # starting a process takes as long as one embedding of 500 faces
-    if method != "tsne" or workers < 2:
-        return [embed(f, method) for f in features]
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    workers = min(cores, 8, len(features) // 2)  # starting a process takes as long as one embedding of 500 faces
+    if method != "tsne" or cores < 2 or workers < 1:
+        return lambda: [embed(f, method) for f in features]
     shares = [range(first, len(features), workers) for first in range(workers)]
-    found: dict[int, NDArray[np.float64]] = {}
-    with ThreadPoolExecutor(workers) as pool:
-        for share, planes in zip(shares, pool.map(_elsewhere, [[features[i] for i in s] for s in shares]), strict=True):
-            found |= dict(zip(share, planes, strict=True))
-    return [found[i] for i in range(len(features))]
+    pool = ThreadPoolExecutor(workers)
+    begun = [pool.submit(_elsewhere, [features[i] for i in share]) for share in shares]
+    pool.shutdown(wait=False)
+
+    def wait() -> list[NDArray[np.float64]]:
+        found: dict[int, NDArray[np.float64]] = {}
+        for share, planes in zip(shares, begun, strict=True):
+            found |= dict(zip(share, planes.result(), strict=True))
+        return [found[i] for i in range(len(features))]
+
+    return wait
 
 
 def _elsewhere(features: Sequence[NDArray[np.floating]]) -> list[NDArray[np.float64]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mfer_lightning.nn.adapter import add_adapter
 from mfer_lightning.nn.attention import ATTENTIONS, ConvControl, DSAttention
 from mfer_lightning.nn.backbones import Backbone
 from mfer_lightning.nn.head import HEADS, LinearHead, MultiscaleHead
@@ -22,6 +23,7 @@ __all__ = [
     "MultiscaleHead",
     "Output",
     "Preprocess",
+    "add_adapter",
     "load_released_weights",
     "load_weights",
 ]

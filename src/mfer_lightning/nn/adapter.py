@@ -7,14 +7,14 @@ Paper: Hu et al.: LoRA, ICLR 2022, arXiv 2106.09685. The layers are those of the
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from mfer_lightning.errors import UserError, check_number
+from mfer_lightning.errors import UserError, check_count, check_number
 from mfer_lightning.nn.backbones.trace import run_on_meta, without_data
 from mfer_lightning.nn.network import MFER
 from mfer_lightning.nn.options import Spec, resolve
@@ -42,18 +42,27 @@ def add_adapter(network: MFER, adapter: Spec) -> tuple[str, ...]:
         timm's names of the adapted layers.
 
     Raises:
-        UserError: for unknown options and values out of range, where no layer is meant, or without the package peft.
+        UserError: for unknown options and values out of range, where a target names no layer, where the network has an
+            adapter already, or without the package peft.
     """
     options = resolve("adapter", adapter, ADAPTERS)
     if options["name"] == "none":
         return ()
     try:
-        rank = int(check_number("rank", options["rank"], 1))
+        rank = check_count("rank", options["rank"])
         alpha = float(check_number("alpha", options["alpha"], 0, excluded="low"))
         dropout = float(check_number("dropout", options["dropout"], 0, 1, excluded="high"))
     except ValueError as error:
         raise UserError(f"Adapter 'lora': {error}") from error
+    if hasattr(network, SCALE):
+        raise UserError("adapter=lora: the network has an adapter already.")
     layers = _layers(network, options["targets"])
+    widest = max(min(network.backbone.model.get_submodule(path).weight.shape) for path in layers)
+    if rank > widest:
+        raise UserError(
+            f"adapter.rank={rank}: the widest layer of '{network.config['backbone']['name']}' has rank {widest}, more "
+            f"than which changes nothing: 4 to 64 are usual."
+        )
     try:
         from peft import LoraConfig, inject_adapter_in_model
     except ImportError as error:
@@ -102,8 +111,14 @@ def merge_adapter(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return merged
 
 
-def _layers(network: MFER, targets: Sequence[str] | None) -> dict[str, str]:
+def _layers(network: MFER, targets: object) -> dict[str, str]:
     """Return the linear layers to adapt: path within the timm model -> timm's name."""
+    wanted = [targets] if isinstance(targets, str) else targets
+    if wanted is not None and not (isinstance(wanted, list) and wanted and all(isinstance(t, str) for t in wanted)):
+        raise UserError(
+            f"adapter.targets={targets!r}: give the last parts of layers' names, e.g. adapter.targets=[qkv,proj], or "
+            "null for every linear layer."
+        )
     backbone, name = network.backbone, network.config["backbone"]["name"]
     ghost, called = without_data(backbone.model), set()
     for path, module in ghost.named_modules():
@@ -112,15 +127,17 @@ def _layers(network: MFER, targets: Sequence[str] | None) -> dict[str, str]:
     run_on_meta(ghost, name, network.config["in_chans"], backbone.side)
     own = {path: backbone.timm_name(f"model.{path}.") for path, _ in backbone.model.named_modules() if path in called}
     linear = {path: theirs.rstrip(".") for path, theirs in own.items() if theirs is not None}
-    if targets is None:
-        found = linear
-    else:
-        ends = tuple(f".{target}" for target in ([targets] if isinstance(targets, str) else targets))
-        found = {path: theirs for path, theirs in linear.items() if f".{theirs}".endswith(ends)}
-    if not found:
-        legal = sorted({theirs.rpartition(".")[2] for theirs in linear.values()})
+    if not linear:
+        raise UserError(f"adapter=lora: backbone '{name}' has no linear layer that it calls: use adapter=none.")
+    if wanted is None:
+        return linear
+    names = [f".{theirs}" for theirs in linear.values()]
+    missing = [target for target in wanted if not any(name.endswith(f".{target}") for name in names)]
+    if missing:
+        legal = ",".join(sorted({theirs.rpartition(".")[2] for theirs in linear.values()}))
         raise UserError(
-            f"adapter=lora: backbone '{name}' has no linear layer"
-            + (" that it calls: use adapter=none." if not legal else f" {targets}: adapter.targets={legal} are there.")
+            f"adapter=lora: backbone '{name}' has no linear layer named {', '.join(map(repr, missing))}: use "
+            f"adapter.targets=[{legal}], or some of them."
         )
-    return found
+    ends = tuple(f".{target}" for target in wanted)
+    return {path: theirs for path, theirs in linear.items() if f".{theirs}".endswith(ends)}

@@ -46,6 +46,7 @@ REFUSED: Mapping[str, str] = MappingProxyType(
         "StochasticWeightAveraging": "its average is made after the last checkpoint and would not be evaluated. "
         "Use ema=default or callbacks=weight_averaging.",
         "ModelPruning": "it renames the weights, so that checkpoints of the run could not be loaded.",
+        "PruneTrial": "it belongs to the trials of a search. Use sweep=optuna with hydra/sweeper/pruner=median.",
         "SpikeDetection": "it ends a run so that its next start leaves batches out, and each start here sees them all.",
         **dict.fromkeys(
             ("EndOfTraining", "EpochLines", "FERProgressBar", "FiniteLossGuard", "History", "Interruption"), _HAS_ANYWAY

@@ -14,7 +14,7 @@ from mfer_lightning.errors import UserError
 POOLS = ("avg", "token", "map")
 
 #: Other words for them.
-POOL_WORDS: Mapping[Any, str] = MappingProxyType({"mean": "avg", "cls": "token"})
+POOL_WORDS: Mapping[str, str] = MappingProxyType({"mean": "avg", "cls": "token"})
 
 
 def pool_tokens(way: str, model: Any, tokens: Tensor, prefix: int) -> Tensor:

@@ -76,7 +76,8 @@ def resolve_timm(spec: Spec) -> dict[str, Any]:
         )
     check_options("backbone", name, given, _DEFAULTS)
     config = {"name": name, **_DEFAULTS, "options": {}, **given}
-    config["pool"] = POOL_WORDS.get(config["pool"], config["pool"])
+    if isinstance(config["pool"], str):
+        config["pool"] = POOL_WORDS.get(config["pool"], config["pool"])
     for option, legal in (("stem", _STEMS), ("norm", _NORMS), ("pool", POOLS)):
         if config[option] not in legal:
             raise UserError(f"Backbone option `{option}` must be one of {', '.join(legal)}, not {config[option]!r}.")

@@ -218,11 +218,12 @@ def _stage_entries(model: nn.Module, name: str, blocks: Sequence[int] | None) ->
         info = []
     by_reduction = {entry["reduction"]: entry for entry in info}
     if len(by_reduction) == 1:
-        ends = quarters(len(info)) if blocks is None else tuple(blocks)
-        if not all(isinstance(end, int) and 1 <= end <= len(info) for end in ends) or list(ends) != sorted(set(ends)):
+        ends = list(quarters(len(info))) if blocks is None else blocks
+        numbers = isinstance(ends, (list, tuple)) and all(isinstance(e, int) and not isinstance(e, bool) for e in ends)
+        if not numbers or not ends or list(ends) != sorted({*ends} & {*range(1, len(info) + 1)}):
             raise UserError(
                 f"Backbone option `stage_blocks` must hold ascending numbers of blocks, 1 to {len(info)} in '{name}', "
-                f"not {list(ends)}."
+                f"not {blocks!r}."
             )
         return [info[end - 1] for end in ends]
     if blocks is not None:

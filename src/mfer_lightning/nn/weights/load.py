@@ -232,8 +232,21 @@ def _load(model: MFER, state: Mapping[str, Tensor], layout: Layout, source: str,
             f"  {shown}{more}\nBuild the network like the weights' (backbone, attention, head, num_classes); "
             "where only the heads differ, keep new ones (head='new')."
         )
+    _check_numbers(tensors, targets, source)
     model.load_state_dict(tensors, strict=False)
     return _report(model, source, layout.words, tensors, dropped, layout.colour)
+
+
+def _check_numbers(tensors: Mapping[str, Tensor], targets: Mapping[str, Tensor], source: str) -> None:
+    """Refuse weights that are not finite, or not floating-point numbers where the network has such."""
+    for name, tensor in tensors.items():
+        if targets[name].is_floating_point() and not tensor.is_floating_point():
+            found = f"holds {str(tensor.dtype).removeprefix('torch.')} numbers, which are no weights (quantised ones?)"
+        elif not tensor.to(targets[name].dtype).isfinite().all():  # torch cannot ask float8
+            found = "holds numbers that are not finite: the training that it comes from has diverged"
+        else:
+            continue
+        raise UserError(f"The weights of {source} were refused: '{name}' {found}. Take another file.")
 
 
 def _refuse_other_network(

@@ -49,9 +49,8 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
     path = Path(path).expanduser()
     if not path.is_file():
         hint = nearest(str(path), ("none", "imagenet"))
-        raise UserError(
-            f"No weights at '{path}': there is no such file. Legal are a local file, none, imagenet; {hint}"
-        )
+        meant = f"; {hint}" if hint.startswith("did you mean") else "."
+        raise UserError(f"No weights at '{path}': there is no such file. Legal are a local file, none, imagenet{meant}")
     try:
         if path.suffix == ".safetensors":
             content = load_file(path)

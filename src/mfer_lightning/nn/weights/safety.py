@@ -83,6 +83,9 @@ def check_weights_file(path: Path) -> None:
         _check_zip(path, ALLOWED_IN_WEIGHTS)
         return
     with path.open("rb") as file:
+        if file.read(2) == b"PK":  # torch's current format is a zip archive, which ends with the list of its parts
+            raise UserError(f"{path} cannot be read as weights: it is cut off or damaged; get it anew.")
+        file.seek(0)
         size = path.stat().st_size
         for _ in range(5):  # before the numbers: magic number, version, machine, content, names of the numbers
             if file.tell() >= size:

@@ -22,7 +22,7 @@ from mfer_lightning.reporting.pages.result_panels import (
     method_panels,
     reliability_panels,
 )
-from mfer_lightning.reporting.pages.training_panels import curve_panels, embedding_panels
+from mfer_lightning.reporting.pages.training_panels import begin_planes, curve_panels, embedding_panels
 from mfer_lightning.reporting.study.ablation_tables import ablation_tables, class_table
 from mfer_lightning.reporting.study.comparisons import compare
 from mfer_lightning.reporting.study.contrast_plan import Plan
@@ -185,8 +185,11 @@ def _chapter(
     contrasts: Sequence[Planned],
     progress: Callable[[str], None],
 ) -> Chapter:
-    findings = compare(section, options.metric) or [_single(section)]
     panels = SectionPanels(section, output)
+    wanted = 0 if options.embedding == "none" else options.embedding_points
+    space = measure_features(section, wanted)
+    planes = begin_planes(panels, space, options.embedding, progress) if wanted else None
+    findings = compare(section, options.metric) or [_single(section)]
     methods = main_table(section, options.metric)
     planned: list[Part] = []
     if options.plan is not None and contrasts:
@@ -196,9 +199,6 @@ def _chapter(
     curves, unreadable = curve_panels(panels)
     optimism, unmeasured = optimism_table(section)
     told += [(problem.partition(": ")[0], problem.partition(": ")[2]) for problem in (*unreadable, *unmeasured)]
-    wanted = 0 if options.embedding == "none" else options.embedding_points
-    space = measure_features(section, wanted)
-    plane = embedding_panels(panels, space, options.embedding, progress) if wanted else None
     parts = [
         *planned,
         Part("Methods", _there(methods, fold_table(section), method_panels(panels, options.metric))),
@@ -206,6 +206,9 @@ def _chapter(
         Part("Training", _there(curves, optimism)),
         Part("Classes", _there(class_panels(panels), class_table(section), confusion_panels(panels))),
         Part("Calibration", _there(further_table(section), reliability_panels(panels))),
+    ]
+    plane = None if planes is None else embedding_panels(panels, space, options.embedding, planes())
+    parts += [
         Part("Feature space", _there(compactness_table(section, space), plane, subgroup_table(section, space))),
         Part("Cost", (cost_table(section),)),
         Part("Published figures", _there(published_table(section))),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mfer_lightning.errors import UserError
 from mfer_lightning.evaluation.metrics_csv import Curve, read_curves
@@ -55,26 +56,45 @@ def curve_panels(panels: SectionPanels) -> tuple[Group | None, list[str]]:
     return (Group("Learning curves", caption, tuple(pictures)) if pictures else None), problems
 
 
-def embedding_panels(
+def begin_planes(
     panels: SectionPanels, space: FeatureSpace, how: str, progress: Callable[[str], None] = lambda _: None
-) -> Group | None:
-    """Draw features in the plane side by side, a panel for each method.
+) -> Callable[[], dict[str, NDArray[np.floating]]]:
+    """Begin to compute where the faces lie in the plane, beside the figures that are drawn meanwhile.
 
     Points that runs have kept are taken as they are.
+
+    Args:
+        panels: says which methods are drawn.
+        space: of :func:`mfer_lightning.reporting.study.feature_space.measure_features`.
+        how: ``tsne`` or ``pca``.
+        progress: called with a few words where points are computed, which takes seconds for each method.
+
+    Returns:
+        Waits for the points and gives them: method label -> (M,2).
+    """
+    shown = [m.label for m in panels.methods if m.label in space.clouds][:MOST_EMBEDDINGS]
+    kept = {label: space.clouds[label].plane for label in shown if how == "tsne"}
+    ready = {label: plane for label, plane in kept.items() if plane is not None}
+    new = [label for label in shown if label not in ready]
+    if new:
+        progress(f"{panels.section.title}: features of {len(new)} methods in the plane")
+    begun = embed_all([space.clouds[label].feature for label in new], how)
+    return lambda: {**ready, **dict(zip(new, begun(), strict=True))}
+
+
+def embedding_panels(
+    panels: SectionPanels, space: FeatureSpace, how: str, planes: Mapping[str, NDArray[np.floating]]
+) -> Group | None:
+    """Draw features in the plane side by side, a panel for each method.
 
     Args:
         panels: draws them.
         space: of :func:`mfer_lightning.reporting.study.feature_space.measure_features`.
         how: ``tsne`` or ``pca``.
-        progress: called with a few words before points are computed, which takes seconds for each method.
+        planes: of :func:`begin_planes`.
     """
     pictures = []
-    shown = [m for m in panels.methods if m.label in space.clouds][:MOST_EMBEDDINGS]
-    planes = {m.label: space.clouds[m.label].plane for m in shown if how == "tsne"}
-    new = [m.label for m in shown if planes.get(m.label) is None]
-    if new:
-        progress(f"{panels.section.title}: features of {len(new)} methods in the plane")
-        planes |= dict(zip(new, embed_all([space.clouds[label].feature for label in new], how), strict=True))
+    shown = [m for m in panels.methods if m.label in planes]
     for method in shown:
         cloud = space.clouds[method.label]
         ratios = [m.ratio for m in space.overall[method.label] if m.ratio is not None]

@@ -1,0 +1,73 @@
+"""Run a verb for each combination of the options that it composes by itself."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from mfer_lightning.config.compose import run_verb
+from mfer_lightning.config.flags import split_flags, wants_sweep
+from mfer_lightning.config.messages import readable
+from mfer_lightning.config.path_options import quote_paths
+from mfer_lightning.errors import UserError
+
+
+def run_each(
+    verb: str,
+    job: Callable[..., int | None],
+    arguments: Sequence[str],
+    options: Sequence[str],
+) -> int:
+    """Run a verb once for each combination of options that are not in its own configuration.
+
+    As in every sweep, a combination that is refused prints its message and does not stop the others.
+
+    Args:
+        verb: its name.
+        job: takes the verb's configuration, and one combination as ``options``.
+        arguments: the command line after the verb, without these options.
+        options: ``<option>=<value>``, with ``-m`` also comma-separated values.
+
+    Returns:
+        Exit code: the job's own, or 1 where one of several failed.
+
+    Raises:
+        UserError: for what the user can correct, where there is one combination.
+    """
+    chosen = each_combination(options, wants_sweep(*split_flags(arguments, verb)))
+    codes = [run_verb(verb, partial(job, options=one), arguments) for one in chosen]
+    return codes[0] if len(codes) == 1 else int(any(codes))
+
+
+def each_combination(options: Sequence[str], several: bool) -> list[list[str]]:
+    """Expand options with several values, as Hydra does with its own.
+
+    Args:
+        options: ``<option>=<value>``, or with comma-separated values.
+        several: whether a sweep was asked for (``-m``).
+
+    Returns:
+        Options with one value each, one list a combination; a single empty list without options.
+
+    Raises:
+        UserError: for several values without a sweep, and for what Hydra's grammar does not read.
+
+    Example:
+        >>> each_combination(["dataset.occlusion=0,1", "dataset.protocol=native"], several=True)
+        [['dataset.occlusion=0', 'dataset.protocol=native'], ['dataset.occlusion=1', 'dataset.protocol=native']]
+    """
+    values = []
+    options = quote_paths(options, several)
+    with readable(overrides=options):
+        for option, override in zip(options, OverridesParser.create().parse_overrides(options), strict=True):
+            key = option.partition("=")[0]
+            if not override.is_sweep_override():
+                values.append([option])
+            elif several:
+                values.append([f"{key}={value}" for value in override.sweep_string_iterator()])
+            else:
+                raise UserError(f"{option} names several values: add -m to take each, or quote them as one.")
+    return [list(combination) for combination in itertools.product(*values)]
