@@ -123,6 +123,7 @@ class FERModule(TrainingSteps):
             self.optimizer_options["lr"] = DEFAULT_LR
         self.scheduler_options = options_of("scheduler", scheduler, "constant")
         self.mixup = mixup
+        self._sums, self._seen = {}, 0
         self.metadata = dict(metadata or {})
         self.views = Views.of_metadata(self.metadata)
         self.save_hyperparameters(

@@ -21,6 +21,8 @@ class TrainingSteps(EvaluationSteps):
     method: Method
     mixup: Mixup | None
     batch_index: Tensor | None = None
+    _sums: dict[str, Tensor]
+    _seen: int
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         """Compute the loss of one batch; see :class:`mfer_lightning.methods.Method` for its terms."""
@@ -47,8 +49,7 @@ class TrainingSteps(EvaluationSteps):
 
     def on_train_epoch_start(self) -> None:
         """Start the epoch's means anew."""
-        self._sums: dict[str, Tensor] = {}
-        self._seen = 0
+        self._sums, self._seen = {}, 0
 
     def train_means(self) -> dict[str, float]:
         """Means of the loss terms over the faces of this epoch so far, over all ranks, as ``train/<term>``."""
