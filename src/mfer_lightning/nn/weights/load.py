@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from mfer_lightning.errors import UserError, expect_choice
@@ -17,7 +16,7 @@ from mfer_lightning.nn.network import MFER
 from mfer_lightning.nn.weights.download import download
 from mfer_lightning.nn.weights.face_layouts import face_layout
 from mfer_lightning.nn.weights.layouts import Layout, detect, face, meta, own, released, timm_layout
-from mfer_lightning.nn.weights.nearest_backbone import is_counter, nearest_backbone, share_of
+from mfer_lightning.nn.weights.nearest_backbone import differ_in_ones, is_counter, nearest_backbone, share_of
 from mfer_lightning.nn.weights.position_tables import fit_positions
 from mfer_lightning.nn.weights.read import listed, read_state, tensors_of
 
@@ -212,7 +211,7 @@ def _load(model: MFER, state: Mapping[str, Tensor], layout: Layout, source: str,
             dropped.append(theirs)
         elif tensor.shape == targets[name].shape:
             tensors[name] = tensor
-        elif _differ_in_ones(tensor.shape, targets[name].shape):
+        elif differ_in_ones(tensor.shape, targets[name].shape):
             tensors[name] = tensor.reshape(targets[name].shape)
         elif layout.backbone_only and name in stem:
             dropped.append(theirs)
@@ -316,8 +315,3 @@ def part_of(model: MFER, name: str) -> str:
     if model.backbone.timm_name(name.removeprefix("backbone.")) is None:
         return "attention"
     return "stem" if name in _stem_names(model) else "backbone"
-
-
-def _differ_in_ones(theirs: torch.Size, ours: torch.Size) -> bool:
-    """Whether shapes differ by ones: Meta's linear layers are 1x1 convolutions in some of timm's ConvNeXts."""
-    return (*theirs, 1, 1) == tuple(ours) or tuple(theirs) == (1, 1, 1, *ours)

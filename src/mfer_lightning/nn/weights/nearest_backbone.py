@@ -8,7 +8,7 @@ from typing import Any
 
 import timm
 import torch
-from torch import Tensor
+from torch import Size, Tensor
 
 from mfer_lightning.nn.weights.face_layouts import LAYOUTS
 from mfer_lightning.nn.weights.layouts import META_MARK, meta_name
@@ -103,3 +103,8 @@ def _fit(
     kept = {key: shape for key, shape in given.items() if not key.startswith(inside)}
     common = len(kept.items() & wanted.items())
     return Fit(name, options, share_of(common, len(kept), len(wanted)))
+
+
+def differ_in_ones(theirs: Size, ours: Size) -> bool:
+    """Whether shapes differ by ones: Meta's linear layers are 1x1 convolutions in some of timm's ConvNeXts."""
+    return (*theirs, 1, 1) == tuple(ours) or tuple(theirs) == (1, 1, 1, *ours)
