@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+from two_ranks import beside_one
 
 pytest.importorskip("pytorch_metric_learning")
 pytestmark = pytest.mark.slow  # two processes that import torch
@@ -28,21 +26,7 @@ RANKS = load_script()
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("ranks")
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    processes = [
-        subprocess.Popen(
-            [sys.executable, str(SCRIPT), str(rank), "2", str(folder / "rendezvous"), str(folder / f"{rank}.pt")],
-            env=environment,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    one = RANKS.gradients(0, 1)
-    errors = [process.communicate(timeout=120)[1] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], "\n".join(errors)
-    return one, [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
+    return beside_one(SCRIPT, tmp_path_factory.mktemp("ranks"), lambda: RANKS.gradients(0, 1))
 
 
 @pytest.mark.parametrize("name", [n for n in RANKS.objectives() if n != "supcon_local"])

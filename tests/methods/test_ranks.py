@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-
 import pytest
 import torch
 from methods import ranks
 from torch import Tensor
+from two_ranks import beside_one
 
 pytestmark = pytest.mark.slow  # two processes that import torch
 Found = dict[str, dict[str, Tensor]]
@@ -17,20 +14,7 @@ Found = dict[str, dict[str, Tensor]]
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> tuple[Found, list[Found]]:
-    folder = tmp_path_factory.mktemp("ranks")
-    processes = [
-        subprocess.Popen(
-            [sys.executable, ranks.__file__, str(n), "2", str(folder / "rendezvous"), str(folder / f"{n}.pt")],
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for n in range(2)
-    ]
-    one = ranks.found_by(0, 1)
-    errors = [process.communicate(timeout=120)[1] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], "\n".join(errors)
-    return one, [torch.load(folder / f"{n}.pt", weights_only=True) for n in range(2)]
+    return beside_one(ranks.__file__, tmp_path_factory.mktemp("ranks"), lambda: ranks.found_by(0, 1))
 
 
 @pytest.mark.parametrize("name", ranks.methods(4))

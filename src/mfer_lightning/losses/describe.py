@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -45,15 +46,32 @@ def describe_loss(loss: nn.Module) -> dict[str, Any] | None:
     Returns:
         None where an argument has no attribute, or one that is no plain value.
     """
-    kind = type(loss)
-    home = _HOME if kind.__module__.startswith(f"{_HOME}.") else kind.__module__
     if isinstance(loss, MetricLearningLoss):
         sizes = {"num_classes": loss.num_classes, "feature_dim": loss.feature_dim}
-        values = {**sizes, "loss": loss.name, "gather": loss.gather, **loss.options}
-    else:
-        names = [name for name in inspect.signature(kind.__init__).parameters if name != "self"]
-        if not all(hasattr(loss, name) for name in names):
-            return None
-        values = {name: getattr(loss, name) for name in names}
-    values = {name: v.tolist() if isinstance(v, Tensor) else v for name, v in values.items()}
-    return {"_target_": f"{home}.{kind.__qualname__}", **values} if all(map(is_plain, values.values())) else None
+        return with_target(loss, {**sizes, "loss": loss.name, "gather": loss.gather, **loss.options}, _HOME)
+    names = [name for name in inspect.signature(type(loss).__init__).parameters if name != "self"]
+    return describe_by_attributes(loss, names, _HOME)
+
+
+def describe_by_attributes(module: nn.Module, names: Sequence[str], home: str) -> dict[str, Any] | None:
+    """Return ``_target_`` and the arguments of a module that keeps each under its own name.
+
+    Args:
+        module: of any class.
+        names: of its arguments.
+        home: package whose names a configuration may give, in place of the modules within it.
+
+    Returns:
+        None where an argument has no attribute, or one that is no plain value.
+    """
+    if not all(hasattr(module, name) for name in names):
+        return None
+    return with_target(module, {name: getattr(module, name) for name in names}, home)
+
+
+def with_target(module: nn.Module, values: Mapping[str, Any], home: str) -> dict[str, Any] | None:
+    """Name a module's class before its arguments; None where one of them is no plain value."""
+    kind = type(module)
+    place = home if kind.__module__.startswith(f"{home}.") else kind.__module__
+    plain = {name: v.tolist() if isinstance(v, Tensor) else v for name, v in values.items()}
+    return {"_target_": f"{place}.{kind.__qualname__}", **plain} if all(map(is_plain, plain.values())) else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from mfer_lightning.errors import is_plain
+from mfer_lightning.losses.describe import describe_by_attributes
 from mfer_lightning.methods.base import Method
 
 #: The module whose names a configuration may give.
@@ -23,10 +23,6 @@ def describe_method(method: Method) -> dict[str, Any] | None:
         >>> describe_method(SCN(feature_dim=8, num_faces=100))["_target_"]
         'mfer_lightning.methods.SCN'
     """
-    kind = type(method)
-    home = _HOME if kind.__module__.startswith(f"{_HOME}.") else kind.__module__
-    names = [name for name in inspect.signature(kind.__init__).parameters if name not in ("self", "args", "kwargs")]
-    if not all(hasattr(method, name) for name in names):
-        return None
-    values = {name: getattr(method, name) for name in names}
-    return {"_target_": f"{home}.{kind.__qualname__}", **values} if all(map(is_plain, values.values())) else None
+    parameters = inspect.signature(type(method).__init__).parameters
+    names = [name for name in parameters if name not in ("self", "args", "kwargs")]
+    return describe_by_attributes(method, names, _HOME)

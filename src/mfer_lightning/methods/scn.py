@@ -20,6 +20,7 @@ from mfer_lightning.errors import UserError, check_count, check_number
 from mfer_lightning.losses.gather import gather_rows
 from mfer_lightning.methods.base import Method, Step
 from mfer_lightning.methods.labels_by_index import LabelsByIndex
+from mfer_lightning.nn.network import summed
 
 
 class SCN(Method):
@@ -78,7 +79,7 @@ class SCN(Method):
         output = step.network(batch["image"])
         weight = torch.sigmoid(self.certainty(output["feature"]))
         heads = tuple(weight * logits for logits in output["head_logits"])
-        logits = torch.stack([head.float() for head in heads]).sum(0)
+        logits = summed(heads)
         target = self.labels.current(batch["target"], batch["index"])
         terms = dict(step.objective({**output, "head_logits": heads, "logits": logits}, target))
         (weights,) = gather_rows(weight.flatten())  # the batch is that of all ranks
@@ -93,8 +94,9 @@ class SCN(Method):
         """Change the labels of doubted faces, and return which they are (B,)."""
         if step.repeated or step.epoch + 1 < self.relabel_epoch:
             return torch.zeros_like(index, dtype=torch.bool)
-        largest, predicted = logits.softmax(1).max(1)
-        own = logits.softmax(1).gather(1, target.argmax(1, keepdim=True)).squeeze(1)
+        probability = logits.float().softmax(1)
+        largest, predicted = probability.max(1)
+        own = probability.gather(1, target.argmax(1, keepdim=True)).squeeze(1)
         doubted = largest - own > self.relabel_margin
         self.labels.change(index[doubted], predicted[doubted])
         return doubted

@@ -6,7 +6,6 @@ trials of a batch, prunes none, and takes a study for one process alone. The nam
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import threading
@@ -23,7 +22,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from mfer_lightning.errors import UserError
-from mfer_lightning.sweeps.records import TOKEN
+from mfer_lightning.sweeps.records import read_record
 from mfer_lightning.sweeps.search import OWNER, progress_of
 from mfer_lightning.sweeps.search_space import grid_of, split_overrides, suggest, written
 from mfer_lightning.sweeps.study import HEARTBEAT, Study, build_part, open_study
@@ -127,7 +126,7 @@ class Search(Sweeper):
         self._ended += 1
         if value is not None:
             self._finish(study, trial, float(value))
-        elif self._status(trial.number) == "pruned":
+        elif (record := read_record(self._folder, trial.number)) is not None and record.status == "pruned":
             self._finish(study, trial, state=TrialState.PRUNED)
         else:
             self._failed += 1
@@ -141,13 +140,6 @@ class Search(Sweeper):
     def _finish(self, study: Any, trial: Any, value: float | None = None, state: Any = None) -> None:
         with suppress(RuntimeError):  # the grid's sampler, after its last trial: it cannot stop who asks it
             study.tell(trial, value, state=state)
-
-    def _status(self, number: int) -> str | None:
-        path = self._folder / "jobs" / f"{number:04d}.json"
-        if not path.is_file():
-            return None
-        found = json.loads(path.read_text(encoding="utf-8"))
-        return str(found["status"]) if found["token"] == os.environ.get(TOKEN, "") else None
 
     def _opened(self) -> Any:
         return self._launcher.opened() if hasattr(self._launcher, "opened") else nullcontext()

@@ -7,7 +7,6 @@ before 3) exclude the joblib that scikit-learn brings. The names of the options 
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import time
@@ -26,7 +25,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from mfer_lightning.errors import UserError
 from mfer_lightning.sweeps.ray_cluster import machines, ray_started
-from mfer_lightning.sweeps.records import CUT_OFF, TOKEN, JobRecord
+from mfer_lightning.sweeps.records import CUT_OFF, JobRecord, read_record, record_file
 
 #: Seconds between two looks at the jobs.
 _LOOK = 0.5
@@ -173,20 +172,17 @@ class Jobs(Launcher):
 
     def _tell(self, number: int) -> None:
         """Say on the terminal that a job has begun, and how it has ended."""
-        path = self._folder / "jobs" / f"{number:04d}.json"
-        try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return
-        if found["token"] != os.environ.get(TOKEN, "") or (number, found["status"]) in self._told:
+        record = read_record(self._folder, number)
+        if record is None or (number, record.status) in self._told:
             return
         if not any(told == number for told, _ in self._told):
-            log = path.with_suffix(".log")
-            card = f" on {found['host']}, GPU {found['cards']}" if found["cards"] else f" on {found['host']}"
-            print(f"\n--- job {number}{card}: {' '.join(found['overrides'])} (output: {log})", flush=True)
-        self._told.add((number, found["status"]))
-        if found["status"] != "running":
-            print(f"--- job {number} {found['status']}{f': {e}' if (e := found['error']) else ''}", flush=True)
+            log = record_file(self._folder, number).with_suffix(".log")
+            card = f", GPU {record.cards}" if record.cards else ""
+            words = " ".join(record.overrides)
+            print(f"\n--- job {number} on {record.host}{card}: {words} (output: {log})", flush=True)
+        self._told.add((number, record.status))
+        if record.status != "running":
+            print(f"--- job {number} {record.status}{f': {record.error}' if record.error else ''}", flush=True)
 
     def _stop(self) -> None:
         """End the jobs that still run: first as Ctrl-C does, then by force."""

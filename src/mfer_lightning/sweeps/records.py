@@ -54,7 +54,12 @@ class JobRecord:
 
     def write(self, sweep_dir: Path) -> None:
         """Write the record into the sweep's folder."""
-        write_json(sweep_dir / "jobs" / f"{self.number:04d}.json", {**asdict(self), "token": os.environ.get(TOKEN, "")})
+        write_json(record_file(sweep_dir, self.number), {**asdict(self), "token": os.environ.get(TOKEN, "")})
+
+
+def record_file(sweep_dir: Path, number: int) -> Path:
+    """Return where the record of a job is; its output is beside it, in a ``.log``."""
+    return sweep_dir / "jobs" / f"{number:04d}.json"
 
 
 def record_files(sweep_dir: Path) -> list[Path]:
@@ -68,12 +73,23 @@ def record_files(sweep_dir: Path) -> list[Path]:
 
 def read_records(sweep_dir: Path) -> list[JobRecord]:
     """Read the records of the sweep that this process started, in the order of its jobs."""
-    records = []
-    for path in record_files(sweep_dir):
-        data = json.loads(path.read_text(encoding="utf-8"))
-        if data["token"] == os.environ.get(TOKEN, ""):
-            records.append(JobRecord(**{**data, "overrides": tuple(data["overrides"])}))
-    return records
+    found = (_read(path) for path in record_files(sweep_dir))
+    return [record for record in found if record is not None]
+
+
+def read_record(sweep_dir: Path, number: int) -> JobRecord | None:
+    """Read one record of the sweep that this process started; None where its job has not begun."""
+    try:
+        return _read(record_file(sweep_dir, number))
+    except (OSError, ValueError):
+        return None
+
+
+def _read(path: Path) -> JobRecord | None:
+    """Read a record; None for one of an earlier start of the sweep."""
+    data = json.loads(path.read_text(encoding="utf-8"))
+    ours = data["token"] == os.environ.get(TOKEN, "")
+    return JobRecord(**{**data, "overrides": tuple(data["overrides"])}) if ours else None
 
 
 def varied_axes(records: Sequence[JobRecord]) -> list[str]:
