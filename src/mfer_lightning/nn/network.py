@@ -116,6 +116,11 @@ class MFER(Network):
         output: Output = {"feature": feature, "logits": summed(head_logits), "head_logits": head_logits}
         return output if feature_map is None else {**output, "map": feature_map}
 
+    def classify(self, feature: Tensor) -> tuple[Tensor, ...]:
+        """Run the heads on features (B,D): one (B,K) of logits a head, as in the output's ``head_logits``."""
+        head_logits: tuple[Tensor, ...] = self.head(feature)
+        return head_logits
+
     def class_maps(self, feature_map: Tensor) -> Tensor:
         """Classify each position of a map: the heads' summed logits there, without a gradient to norm and heads.
 
