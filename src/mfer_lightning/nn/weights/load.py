@@ -97,7 +97,9 @@ def load_weights(model: Network, weights: str | Path, *, head: str = "load") -> 
     return _load(model, state, _layout(model, state), str(weights), head)
 
 
-def load_released_weights(model: Network, weights: str | Path | Mapping[str, Tensor], *, require_heads: bool = False) -> Network:
+def load_released_weights(
+    model: Network, weights: str | Path | Mapping[str, Tensor], *, require_heads: bool = False
+) -> Network:
     """Load a checkpoint in the layout of the authors' released code, strictly.
 
     Args:
@@ -140,7 +142,7 @@ def load_released_weights(model: Network, weights: str | Path | Mapping[str, Ten
 
 def _layout(model: Network, state: Mapping[str, Tensor]) -> Layout:
     kind = detect(state)
-    if (theirs := public(model.name, model.public_names(), state)) is not None:
+    if (theirs := public(model, state)) is not None:
         return theirs
     if kind == "own":
         return own(model.state_dict(), state)
