@@ -1,7 +1,8 @@
 """Losses: classification losses on logits, feature losses on the pooled feature, and the objective that joins them.
 
 Pure torch. Classification losses are ``(logits (B,K), target (B,K)) -> scalar``; feature losses are
-``(feature (B,D), target (B,K)) -> {"total": scalar, part: scalar, ...}``, divided by D.
+``(feature (B,D), target (B,K)) -> {"total": scalar, part: scalar, ...}``, divided by D; losses of valence and arousal
+are ``((B,2), (B,2) with NaN where unknown) -> scalar``.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from mfer_lightning.losses.balanced_softmax import BalancedSoftmax
 from mfer_lightning.losses.center import CenterLoss
 from mfer_lightning.losses.classification import CrossEntropy
+from mfer_lightning.losses.concordance import ConcordanceLoss
 from mfer_lightning.losses.describe import describe_objective
 from mfer_lightning.losses.dsf import DSFLoss
 from mfer_lightning.losses.focal import FocalLoss
@@ -16,11 +18,13 @@ from mfer_lightning.losses.lgm import LGMLoss
 from mfer_lightning.losses.metric_learning import MetricLearningLoss
 from mfer_lightning.losses.multi_target import MultiTargetLoss
 from mfer_lightning.losses.objective import Objective
+from mfer_lightning.losses.valence_arousal_mse import ValenceArousalMSE
 from mfer_lightning.losses.weights import class_weights_from_counts
 
 __all__ = [
     "BalancedSoftmax",
     "CenterLoss",
+    "ConcordanceLoss",
     "CrossEntropy",
     "DSFLoss",
     "FocalLoss",
@@ -28,6 +32,7 @@ __all__ = [
     "MetricLearningLoss",
     "MultiTargetLoss",
     "Objective",
+    "ValenceArousalMSE",
     "class_weights_from_counts",
     "describe_objective",
 ]

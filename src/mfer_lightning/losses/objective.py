@@ -1,4 +1,4 @@
-"""The objective: the classification loss on every head, plus a weighted feature loss."""
+"""The objective: the classification loss on every head, plus weighted losses of feature, valence and arousal."""
 
 from __future__ import annotations
 
@@ -25,6 +25,9 @@ class Objective(nn.Module):
             :class:`DSFLoss`, or None.
         feature_weight: weight >= 0 of the feature loss. As feature losses are divided by D, one weight serves every
             width; the weight 1e-3 that was published for 1,024 dimensions corresponds to about 1.
+        valence_arousal: a loss ``(prediction (B,2), target (B,2) with NaN where unknown) -> scalar``, e.g.
+            :class:`ConcordanceLoss`, or None.
+        valence_arousal_weight: its weight >= 0.
 
     Raises:
         ValueError: where the weight is not legal.
@@ -42,27 +45,40 @@ class Objective(nn.Module):
     """
 
     def __init__(
-        self, classification: nn.Module, feature: nn.Module | None = None, feature_weight: float = 1.0
+        self,
+        classification: nn.Module,
+        feature: nn.Module | None = None,
+        feature_weight: float = 1.0,
+        *,
+        valence_arousal: nn.Module | None = None,
+        valence_arousal_weight: float = 1.0,
     ) -> None:
         super().__init__()
         self.classification = classification
         self.feature = feature
         self.feature_weight = check_number("feature_weight", feature_weight, 0.0)
+        self.valence_arousal = valence_arousal
+        self.valence_arousal_weight = check_number("valence_arousal_weight", valence_arousal_weight, 0.0)
         self._values_checked = False
 
-    def forward(self, output: Mapping[str, Any], target: Tensor) -> dict[str, Tensor]:
+    def forward(
+        self, output: Mapping[str, Any], target: Tensor, valence_arousal: Tensor | None = None
+    ) -> dict[str, Tensor]:
         """Compute the loss terms of a network's output.
 
         The values of the targets (whether they are distributions, one-hot, ...) are checked on the first batch only,
         since reading them waits for the device.
 
         Args:
-            output: ``feature`` (B,D), needed with a feature loss, and ``head_logits``, one or more (B,K).
+            output: ``feature`` (B,D), needed with a feature loss, ``head_logits``, one or more (B,K), and
+                ``valence_arousal`` (B,2), needed with their loss.
             target: (B,K), or integer labels (B,), which are taken as hard targets.
+            valence_arousal: (B,2), NaN where unknown, needed with their loss.
 
         Returns:
             Scalars: ``total`` (the one to minimise), ``classification``, and with a feature loss ``feature``
-            (unweighted) and its parts ``feature_<part>``.
+            (unweighted) and its parts ``feature_<part>``, with one of valence and arousal ``valence_arousal``
+            (unweighted).
 
         Raises:
             UserError: where a loss cannot take targets of this kind.
@@ -80,13 +96,21 @@ class Objective(nn.Module):
         if not self._values_checked:
             self._check_values(target)
             self._values_checked = True
-        return self._terms(heads, output.get("feature"), target)
+        terms = self._terms(heads, output.get("feature"), target)
+        if self.valence_arousal is not None:
+            value = self.valence_arousal(*_values(output.get("valence_arousal"), valence_arousal))
+            terms |= {
+                "valence_arousal": value,
+                "total": terms["total"] + self.valence_arousal_weight * value,
+            }
+        return terms
 
     def evaluate(self, output: Mapping[str, Any], target: Tensor) -> Tensor:
         """Compute the value to be minimised for faces that are not trained on.
 
         A feature loss that takes one-hot targets only is left out: those of pytorch-metric-learning depend on which
-        faces share a batch, and on hard labels, which an evaluation set need not have.
+        faces share a batch, and on hard labels, which an evaluation set need not have. So is the loss of valence and
+        arousal, whose statistics are those of a batch; they are measured over the whole set instead.
 
         Args:
             output: as in :meth:`forward`.
@@ -149,8 +173,24 @@ class Objective(nn.Module):
                 check_target_kind(values, kind, type(loss).__name__)
 
     def extra_repr(self) -> str:
-        """Name the weight where the module is printed."""
-        return f"feature_weight={self.feature_weight}"
+        """Name the weights where the module is printed."""
+        further = "" if self.valence_arousal is None else f", valence_arousal_weight={self.valence_arousal_weight}"
+        return f"feature_weight={self.feature_weight}{further}"
+
+
+def _values(predicted: Any, known: Any) -> tuple[Tensor, Tensor]:
+    """Return predictions and labels of valence and arousal, or say which of them lacks."""
+    if not isinstance(predicted, Tensor):
+        raise ValueError(
+            "Expected argument `output` to hold `valence_arousal`, a tensor (B, 2), but got "
+            f"{type(predicted).__name__}. Build the network with valence_arousal=True."
+        )
+    if not isinstance(known, Tensor):
+        raise ValueError(
+            "Expected argument `valence_arousal`, a tensor (B, 2) with NaN where unknown, but got "
+            f"{type(known).__name__}."
+        )
+    return predicted, known
 
 
 def _hard_targets(label: Tensor, num_classes: int) -> Tensor:

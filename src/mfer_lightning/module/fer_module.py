@@ -25,6 +25,7 @@ from mfer_lightning.module.metrics import build_metrics
 from mfer_lightning.module.progress_bar import FERProgressBar
 from mfer_lightning.module.rebuild import StoredArguments
 from mfer_lightning.module.training_steps import TrainingSteps
+from mfer_lightning.module.valence_arousal import check_outputs, check_valence_arousal, learns_valence_arousal
 from mfer_lightning.nn.adapter import SCALE, merge_adapter
 from mfer_lightning.nn.weights.checksums import check_storages
 from mfer_lightning.optim import Mixup, configured
@@ -106,6 +107,7 @@ class FERModule(TrainingSteps):
             raise UserError("Mixup weighs classes and the multi-target loss takes sets of them: use mixup=none.")
         self.method = method if method is not None else Baseline()
         self.method.check(network, objective)
+        check_outputs(network, objective)
         if mixup is not None and not self.method.takes_mixup:
             raise UserError(f"Method {type(self.method).__name__} needs faces with one label each: use mixup=none.")
         self.class_names = tuple(class_names)
@@ -166,6 +168,8 @@ class FERModule(TrainingSteps):
         if datamodule is None:
             return
         check_classes(self.class_names, datamodule)
+        if stage == "fit" and learns_valence_arousal(self.objective):
+            check_valence_arousal(datamodule)
         if stage == "fit":
             self.metadata |= learn(self.metadata, datamodule)
             complete_preprocess(self.preprocess, self.metadata, datamodule)

@@ -89,7 +89,14 @@ class StoredArguments:
         }
         try:
             feature = self._loss(stored["feature"], sizes) if stored.get("feature") else None
-            return Objective(self._loss(stored["classification"], sizes), feature, stored.get("feature_weight", 1.0))
+            affect = self._loss(stored["valence_arousal"], {}) if stored.get("valence_arousal") else None
+            return Objective(
+                self._loss(stored["classification"], sizes),
+                feature,
+                stored.get("feature_weight", 1.0),
+                valence_arousal=affect,
+                valence_arousal_weight=stored.get("valence_arousal_weight", 1.0),
+            )
         except (UserError, TypeError, ValueError, KeyError, AttributeError) as error:
             raise self._to_be_given("objective", f" ({str(error).rstrip('.')})") from error
 

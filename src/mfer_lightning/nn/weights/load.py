@@ -282,6 +282,8 @@ def _optional(model: MFER, layout: Layout, given: set[str], head: str) -> set[st
     optional = set()
     if head == "new" or not any(name.startswith("head.") for name in given):
         optional.add("head")
+    if not any(name.startswith("valence_arousal.") for name in given):
+        optional.add("valence and arousal")
     if layout.backbone_only:
         optional.add("attention")
         if not any(name.startswith("backbone.norm.") for name in given):
@@ -305,11 +307,11 @@ def part_of(model: MFER, name: str) -> str:
         name: a name of its state dict.
 
     Returns:
-        ``"backbone"``, ``"stem"`` (the first convolution of a small stem), ``"attention"``, ``"final norm"`` or
-        ``"head"``.
+        ``"backbone"``, ``"stem"`` (the first convolution of a small stem), ``"attention"``, ``"final norm"``,
+        ``"head"`` or ``"valence and arousal"``.
     """
-    if name.startswith("head."):
-        return "head"
+    if name.startswith(("head.", "valence_arousal.")):
+        return "head" if name.startswith("head.") else "valence and arousal"
     if name.startswith("backbone.norm."):
         return "final norm"
     if model.backbone.timm_name(name.removeprefix("backbone.")) is None:
