@@ -23,8 +23,9 @@ def describe_objective(objective: nn.Module) -> dict[str, Any] | None:
         objective: of any class.
 
     Returns:
-        ``classification``, ``feature`` (both with ``_target_``; feature may be None) and ``feature_weight``, and
-        where there is one ``valence_arousal`` with ``valence_arousal_weight``; None where the objective is of another class, or a loss does not keep its arguments.
+        ``classification``, ``feature`` (both with ``_target_``; feature may be None) and ``feature_weight``, and where
+        there is one ``valence_arousal`` with ``valence_arousal_weight``; None where the objective is of another class,
+        or a loss does not keep its arguments.
 
     Example:
         >>> from mfer_lightning.losses import CrossEntropy, Objective
