@@ -61,4 +61,5 @@ def valence_arousal(units: NDArray[np.float64]) -> NDArray[np.float32]:
     weights = np.zeros((len(AU_INDEX), 2))
     for unit, effect in WEIGHTS.items():
         weights[AU_INDEX[f"AU{unit}"]] = effect
-    return np.tanh(units.mean(axis=-2) @ weights).astype(np.float32)
+    values: NDArray[np.float32] = np.tanh(units.mean(axis=-2) @ weights).astype(np.float32)
+    return values
