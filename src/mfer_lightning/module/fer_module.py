@@ -49,11 +49,13 @@ class FERModule(TrainingSteps):
 
     Logged are ``train/<term>`` (means of the loss terms over an epoch), ``val/`` and ``test/`` with ``accuracy``,
     ``mean_class_accuracy``, ``macro_f1``, ``nll`` and those of ``metrics``, and ``val/loss``, the loss on the
-    validation faces (:meth:`mfer_lightning.losses.Objective.evaluate`). ``test/`` is computed in float32, as the
-    command line's results are.
+    validation faces (:meth:`mfer_lightning.losses.Objective.evaluate`). Where valence and arousal are predicted and
+    known, also ``ccc``, ``rmse`` and ``sagr``, of each (``ccc_valence``, ...) and as the mean of both. ``test/`` is
+    computed in float32, as the command line's results are.
 
     Batches are dicts of ``image`` uint8 (B,3,H,W), ``label`` int64 (B,), ``target`` float32 (B,K), ``index`` int64 (B,)
-    with -1 in rows that only pad a distributed evaluation.
+    with -1 in rows that only pad a distributed evaluation, and perhaps ``valence_arousal`` float32 (B,2), NaN where
+    unknown.
 
     Args:
         network: maps normalised images (B,3,S,S) to ``feature``, ``logits`` and ``head_logits``.

@@ -16,6 +16,9 @@ from torch import Tensor, nn
 #: Name of the output, of the batch's entry and of the module in the network.
 VALENCE_AROUSAL = "valence_arousal"
 
+#: What a prediction keeps of a network's output, where it has it.
+PREDICTED = ("logits", "feature", VALENCE_AROUSAL)
+
 
 class ValenceArousalHead(nn.Module):
     """Predict valence and arousal from the feature: ``tanh(W x + b)``, in float32 at least.
