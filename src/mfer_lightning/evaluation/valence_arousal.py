@@ -8,6 +8,8 @@ computes thousands of resamples at once.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,9 +22,9 @@ FIGURES = tuple(f"{measure}{of}" for measure in ("ccc", "rmse", "sagr") for of i
 _MEASURES = {"ccc": ("CCC", "", 1.0, 3), "rmse": ("RMSE", "", 1.0, 3), "sagr": ("SAGR", "%", 100.0, 2)}
 _OF = {"": "valence/arousal", "_valence": "valence", "_arousal": "arousal"}
 #: Figure -> its title, its unit, and factor and digits of the number in that unit.
-TITLES = {
-    f"{measure}{of}": (f"{title}, {words}", *form)
-    for measure, (title, *form) in _MEASURES.items()
+TITLES: Mapping[str, tuple[str, str, float, int]] = {
+    f"{measure}{of}": (f"{title}, {words}", unit, factor, digits)
+    for measure, (title, unit, factor, digits) in _MEASURES.items()
     for of, words in _OF.items()
 }
 
