@@ -7,6 +7,7 @@ from torch import nn
 
 from mfer_lightning.data.datasets.base import FaceDataModule
 from mfer_lightning.errors import UserError
+from mfer_lightning.module.metrics import VALENCE_AROUSAL_MODES
 from mfer_lightning.nn.valence_arousal import VALENCE_AROUSAL
 
 
@@ -29,11 +30,12 @@ def check_outputs(network: nn.Module, objective: nn.Module) -> None:
         )
 
 
-def check_valence_arousal(datamodule: FaceDataModule) -> None:
-    """Refuse to learn valence and arousal from faces that have none.
+def check_valence_arousal(datamodule: FaceDataModule, monitor: str | None = None) -> None:
+    """Refuse to learn valence and arousal from faces that have none, or to select by them where val has none.
 
     Args:
         datamodule: is set up.
+        monitor: the validation figure that selects the checkpoint.
 
     Raises:
         UserError: naming the dataset and its layout.
@@ -41,6 +43,12 @@ def check_valence_arousal(datamodule: FaceDataModule) -> None:
     known = datamodule.index.valence_arousal
     rows = datamodule.splits.train.rows
     if known is not None and not np.isnan(known[rows]).all():
+        val = known[datamodule.splits.val.rows]
+        if monitor in VALENCE_AROUSAL_MODES and (~np.isnan(val)).sum(axis=0).min() < 2:
+            raise UserError(
+                f"monitor={monitor}: the {len(val):,} validation faces of {datamodule.dataset} have too few known "
+                "values of valence and arousal to select by. Use monitor=accuracy, or another figure of the emotions."
+            )
         return
     lack = "has no valence and arousal" if known is None else "knows valence and arousal of no training face"
     raise UserError(

@@ -65,7 +65,7 @@ def build_module(config: Config, datamodule: FaceDataModule, metadata: Config) -
         metadata: plain values for the checkpoints, ``alignment`` among them.
     """
     if learns_valence_arousal(config):
-        check_valence_arousal(datamodule)
+        check_valence_arousal(datamodule, selecting_monitor(config, datamodule.protocol))
     network = build_network(config, datamodule.num_classes, datamodule.size)
     colour = load_initial_weights(config, network, datamodule.class_names)
     config = {**config, "preprocess": {**config["preprocess"], "colour": colour}}
