@@ -115,7 +115,7 @@ def count_valence_arousal(datamodule: FaceDataModule) -> dict[str, dict[str, Any
     found: dict[str, dict[str, Any]] = {}
     for split in ("train", "val", "test") if values is not None else ():
         assert values is not None
-        mine = values[datamodule.splits[split].rows]  # type: ignore[index]
+        mine = values[datamodule.splits[split].rows]
         found[split] = {"faces": len(mine)}
         for name, column in zip(DIMENSIONS, mine.T, strict=True):
             known = column[~np.isnan(column)]
