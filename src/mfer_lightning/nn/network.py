@@ -137,13 +137,18 @@ class MFER(nn.Module):
                 "Pass it through Preprocess."
             )
         feature, feature_map = self.backbone.pooled_map(image)
-        head_logits = self.head(feature)
+        head_logits = self.classify(feature)
         output: Output = {"feature": feature, "logits": summed(head_logits), "head_logits": head_logits}
         if feature_map is not None:
             output["map"] = feature_map
         if self.valence_arousal is not None:
             output["valence_arousal"] = self.valence_arousal(feature)
         return output
+
+    def classify(self, feature: Tensor) -> tuple[Tensor, ...]:
+        """Run the heads on features (B,D): one (B,K) of logits a head, as in the output's ``head_logits``."""
+        head_logits: tuple[Tensor, ...] = self.head(feature)
+        return head_logits
 
     def class_maps(self, feature_map: Tensor) -> Tensor:
         """Classify each position of a map: the heads' summed logits there, without a gradient to norm and heads.
