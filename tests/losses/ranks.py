@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from mfer_lightning.losses import (
+    AffinityLoss,
     BalancedSoftmax,
     CenterLoss,
     ConcordanceLoss,
@@ -23,6 +24,7 @@ from mfer_lightning.losses import (
     MetricLearningLoss,
     MultiTargetLoss,
     Objective,
+    PartitionLoss,
     ValenceArousalMSE,
 )
 
@@ -44,6 +46,7 @@ class Model(nn.Module):
         logits = tuple(head(feature[:, : head.in_features]) for head in self.heads)
         values = self.affect(feature)
         output = {"feature": feature, "logits": sum(logits), "head_logits": logits, "valence_arousal": values}
+        output |= {"pooled": feature, "attended": torch.stack([feature, feature.square()], 1)}
         return self.objective(output, target, affect)["total"] + 0 * values.sum()
 
 
@@ -58,6 +61,8 @@ def objectives():
         "center": Objective(ce, CenterLoss(K, D), 1.0),
         "lgm": Objective(ce, LGMLoss(K, D), 1.0),
         "lgm_diagonal": Objective(ce, LGMLoss(K, D, covariance="diagonal"), 1.0),
+        "affinity": Objective(ce, terms={"affinity": AffinityLoss(K, D, weight=0.5)}),
+        "partition": Objective(ce, terms={"partition": PartitionLoss()}),
         "dsf": Objective(ce, DSFLoss(K, D), 1.0),
         "arcface": Objective(ce, MetricLearningLoss(K, D, loss="arcface"), 1.0),
         "supcon_gathered": Objective(ce, MetricLearningLoss(K, D, loss="supcon", gather=True), 1.0),

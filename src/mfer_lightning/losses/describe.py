@@ -23,8 +23,8 @@ def describe_objective(objective: nn.Module) -> dict[str, Any] | None:
         objective: of any class.
 
     Returns:
-        ``classification``, ``feature`` (both with ``_target_``; feature may be None) and ``feature_weight``, and where
-        there is one ``valence_arousal`` with ``valence_arousal_weight``; None where the objective is of another class,
+        ``classification``, ``feature`` (both with ``_target_``; feature may be None), ``feature_weight``, and where
+        there are any ``terms``, and ``valence_arousal`` with its weight; None where the objective is of another class,
         or a loss does not keep its arguments.
 
     Example:
@@ -38,7 +38,14 @@ def describe_objective(objective: nn.Module) -> dict[str, Any] | None:
     described = {name: None if loss is None else describe_loss(loss) for name, loss in parts.items()}
     if any(loss is not None and described[name] is None for name, loss in parts.items()):
         return None
-    own: dict[str, Any] = {**described, "feature_weight": objective.feature_weight}
+    terms = {name: describe_loss(loss) for name, loss in objective.terms.items()}
+    if None in terms.values():
+        return None
+    own: dict[str, Any] = {
+        **described,
+        "feature_weight": objective.feature_weight,
+        **({"terms": terms} if terms else {}),
+    }
     if objective.valence_arousal is None:
         return own
     further = describe_loss(objective.valence_arousal)
