@@ -67,7 +67,7 @@ def test_affectnet_with_gaps_from_the_doctor_to_photos(
     assert mfer("evaluate", f"checkpoint={run}", "paths.data=.", "output=again") == 0
     again = json.loads((tmp_path / "again" / "result.json").read_text())
     assert mfer("evaluate", f"predictions={run / 'predictions_test.csv'}", "output=table") == 0
-    alone = json.loads((tmp_path / "table" / "result.json").read_text())
+    alone = json.loads((tmp_path / "table" / "evaluation.json").read_text())
     for name in FIGURES:
         assert again["metrics"][name] == pytest.approx(result["metrics"][name], abs=1e-5)
         assert alone["metrics"][name] == pytest.approx(result["metrics"][name], abs=1e-6)
