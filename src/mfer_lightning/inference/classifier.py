@@ -66,6 +66,11 @@ class TorchClassifier:
         self.class_names = model.class_names
         self.metadata = model.metadata
 
+    @property
+    def precision(self) -> str:
+        """What the network computes in."""
+        return self.model.precision
+
     def identity(self) -> str:
         """Hash of class names, preprocessing, views and every weight."""
         # without a shift as before there was one, so that older folders of predictions can be continued
@@ -81,7 +86,10 @@ class TorchClassifier:
         """Classify uint8 (B,H,W,3) RGB faces; the results are float32, whatever the model computes in."""
         import torch
 
-        batch = torch.from_numpy(np.ascontiguousarray(faces.transpose(0, 3, 1, 2)))
+        batch = torch.from_numpy(np.ascontiguousarray(faces))
+        if self.model.device.type == "cuda":  # sent as it is and transposed there
+            batch = batch.pin_memory().to(self.model.device, non_blocking=True)
+        batch = batch.permute(0, 3, 1, 2).contiguous()
         output = self.model(batch, views=self.views)
         probabilities = output["logits"].double().softmax(1).float().cpu().numpy()
         others = (output[name].float().cpu().numpy() for name in ("feature", "valence_arousal") if name in output)

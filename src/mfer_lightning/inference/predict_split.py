@@ -11,6 +11,7 @@ import lightning as L
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from mfer_lightning.data.dataset import Change
@@ -88,7 +89,7 @@ def predict_split(
     change: Change | None = None,
     progress: Progress | None = None,
 ) -> Outputs:
-    """Predict a split with a loaded model, in float32.
+    """Predict a split with a loaded model, in the model's precision.
 
     Args:
         model: the model.
@@ -105,12 +106,20 @@ def predict_split(
     Raises:
         UserError: where the split is empty or a face cannot be read.
     """
-    parts = []
+    parts: list[dict[str, NDArray[Any]]] = []
+    running: dict[str, Tensor] | None = None  # a GPU computes it while the next batch is sent
+
+    def collect() -> None:
+        if running is not None:
+            parts.append({name: value.cpu().numpy() for name, value in running.items()})
+            if progress is not None:
+                progress(len(running["index"]))
+
     for batch in datamodule.predict_dataloader(split, positions, change):
-        output = {"index": batch["index"], **model(batch["image"], views=views)}
-        parts.append({name: value.cpu().numpy() for name, value in output.items()})
-        if progress is not None:
-            progress(len(batch["index"]))
+        following = {"index": batch["index"], **model(batch["image"], views=views)}
+        collect()
+        running = following
+    collect()
     return Outputs.of_batches(parts)
 
 

@@ -30,7 +30,7 @@ Result = tuple[Picture, Prediction, NDArray[np.float32]]
 class Predictor:
     """A trained model that takes photos.
 
-    It is what :func:`mfer_lightning.load_model` returns. The model is in evaluation mode and computes in float32
+    It is what :func:`mfer_lightning.load_model` returns. The model is in evaluation mode and computes
     without gradients. The prediction of a face does not depend on the other faces of the batch.
 
     Args:
@@ -58,6 +58,11 @@ class Predictor:
     def metadata(self) -> Mapping[str, Any]:
         """The metadata of the model's file: ``dataset``, ``protocol``, ``config``, ``git``, ..."""
         return self.classifier.metadata
+
+    @property
+    def precision(self) -> str:
+        """What the network computes in, under Lightning's names: ``"32-true"``, ``"bf16-mixed"`` or ``"16-mixed"``."""
+        return str(getattr(self.classifier, "precision", "32-true"))
 
     @property
     def alignment(self) -> dict[str, Any]:
