@@ -129,9 +129,10 @@ def test_methods_train_it_beside_their_own_terms(mfer: Mfer, tmp_path: Path, met
 @pytest.mark.slow
 def test_a_continued_run_equals_an_undisturbed_one(mfer: Mfer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     options = (*FEW, CCC, "mixup=default")
-    with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="stopped for a test"):
+    with monkeypatch.context() as patch:
         patch.setattr(History, "on_train_epoch_start", _stop_in_second_epoch)
-        mfer(*options, "paths.runs=continued")
+        with pytest.raises(RuntimeError, match="stopped for a test"):
+            mfer(*options, "paths.runs=continued")
     weights = []
     for folder in ("whole", "continued"):
         assert mfer(*options, f"paths.runs={folder}") == 0
