@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 from torch import Tensor
 
@@ -20,9 +19,6 @@ from mfer_lightning.nn.weights.layouts import Layout, detect, face, meta, own, p
 from mfer_lightning.nn.weights.nearest_backbone import differ_in_ones, is_counter, nearest_backbone, share_of
 from mfer_lightning.nn.weights.position_tables import fit_positions
 from mfer_lightning.nn.weights.read import listed, read_state, tensors_of
-
-#: A network, returned as it was given.
-N = TypeVar("N", bound=Network)
 
 _SHOWN = 8
 _LISTED = 4
@@ -101,7 +97,7 @@ def load_weights(model: Network, weights: str | Path, *, head: str = "load") -> 
     return _load(model, state, _layout(model, state), str(weights), head)
 
 
-def load_released_weights(model: N, weights: str | Path | Mapping[str, Tensor], *, require_heads: bool = False) -> N:
+def load_released_weights(model: Network, weights: str | Path | Mapping[str, Tensor], *, require_heads: bool = False) -> Network:
     """Load a checkpoint in the layout of the authors' released code, strictly.
 
     Args:
