@@ -97,7 +97,9 @@ def load_weights(model: Network, weights: str | Path, *, head: str = "load") -> 
     return _load(model, state, _layout(model, state), str(weights), head)
 
 
-def load_released_weights(model: Network, weights: str | Path | Mapping[str, Tensor], *, require_heads: bool = False) -> Network:
+def load_released_weights(
+    model: Network, weights: str | Path | Mapping[str, Tensor], *, require_heads: bool = False
+) -> Network:
     """Load a checkpoint in the layout of the authors' released code, strictly.
 
     Args:
