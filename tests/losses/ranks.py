@@ -14,6 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from mfer_lightning.losses import (
     AffinityLoss,
+    AttentionLoss,
     BalancedSoftmax,
     CenterLoss,
     ConcordanceLoss,
@@ -47,6 +48,7 @@ class Model(nn.Module):
         values = self.affect(feature)
         output = {"feature": feature, "logits": sum(logits), "head_logits": logits, "valence_arousal": values}
         output |= {"pooled": feature, "attended": torch.stack([feature, feature.square()], 1)}
+        output["attention_maps"] = output["attended"].sigmoid()[..., None, None]
         return self.objective(output, target, affect)["total"] + 0 * values.sum()
 
 
@@ -62,6 +64,7 @@ def objectives():
         "lgm": Objective(ce, LGMLoss(K, D), 1.0),
         "lgm_diagonal": Objective(ce, LGMLoss(K, D, covariance="diagonal"), 1.0),
         "affinity": Objective(ce, terms={"affinity": AffinityLoss(K, D, weight=0.5)}),
+        "attention": Objective(ce, terms={"attention": AttentionLoss(weight=0.1)}),
         "partition": Objective(ce, terms={"partition": PartitionLoss()}),
         "dsf": Objective(ce, DSFLoss(K, D), 1.0),
         "arcface": Objective(ce, MetricLearningLoss(K, D, loss="arcface"), 1.0),

@@ -8,6 +8,7 @@ further outputs are ``(output, target (B,K)) -> scalar``, those of valence and a
 from __future__ import annotations
 
 from mfer_lightning.losses.affinity import AffinityLoss
+from mfer_lightning.losses.attention_diversity import AttentionLoss
 from mfer_lightning.losses.balanced_softmax import BalancedSoftmax
 from mfer_lightning.losses.center import CenterLoss
 from mfer_lightning.losses.classification import CrossEntropy
@@ -26,6 +27,7 @@ from mfer_lightning.losses.weights import class_weights_from_counts
 
 __all__ = [
     "AffinityLoss",
+    "AttentionLoss",
     "BalancedSoftmax",
     "CenterLoss",
     "ConcordanceLoss",

@@ -75,6 +75,10 @@ class Network(nn.Module):
         """Return the names of our tensors in the authors' public files; empty where a network has none of its own."""
         return {}
 
+    def public_left_out(self) -> tuple[str, ...]:
+        """Return the modules of the authors' public files that have no counterpart here."""
+        return ()
+
     @staticmethod
     def check_image(image: Tensor) -> None:
         """Refuse integer images, which were not normalised.

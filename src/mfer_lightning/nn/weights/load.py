@@ -142,7 +142,7 @@ def load_released_weights(
 
 def _layout(model: Network, state: Mapping[str, Tensor]) -> Layout:
     kind = detect(state)
-    if (theirs := public(model.name, model.public_names(), state)) is not None:
+    if (theirs := public(model, state)) is not None:
         return theirs
     if kind == "own":
         return own(model.state_dict(), state)
