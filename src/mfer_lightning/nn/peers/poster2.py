@@ -183,10 +183,10 @@ class POSTER2(Network):
             stage, _, inner = rest.partition(".")
             if stage != "body":
                 return f"ir_back.{rest}"
-            block, _, inner = inner.partition(".")
-            starts = [0, *accumulate(self.config["depths"])]
-            number = max(i for i, start in enumerate(starts[:-1]) if start <= int(block))
-            return f"ir_back.body{number + 1}.{int(block) - starts[number]}.{inner}"
+            place, _, inner = inner.partition(".")
+            block, starts = int(place), [0, *accumulate(self.config["depths"])]
+            stage_number = max(i for i, start in enumerate(starts[:-1]) if start <= block)
+            return f"ir_back.body{stage_number + 1}.{block - starts[stage_number]}.{inner}"
         if top == "landmarks":
             return f"face_landback.{rest}"
         if top == "levels":
@@ -253,7 +253,8 @@ class Gate(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Weigh features (B,D)."""
-        return x * self.linear2(F.relu(self.linear1(x))).sigmoid()
+        weighed: Tensor = x * self.linear2(F.relu(self.linear1(x))).sigmoid()
+        return weighed
 
 
 def _check(
@@ -269,9 +270,9 @@ def _check(
     Raises:
         UserError: naming the option.
     """
-    given = {"depths": depths, "widths": widths, "landmark_depths": landmark_depths, "heads": heads}
+    given: dict[str, Any] = {"depths": depths, "widths": widths, "landmark_depths": landmark_depths, "heads": heads}
     for name, values in given.items():
-        if isinstance(values, str) or len(values) != 3 or not all(type(v) is int and v > 0 for v in values):
+        if not isinstance(values, Sequence) or len(values) != 3 or not all(type(v) is int and v > 0 for v in values):
             raise UserError(f"POSTER2: `{name}` must be three positive integers, not {values!r}.")
     for name, value, multiple in (("embed_dim", embed_dim, 8), ("inner_size", inner_size, 16)):
         if type(value) is not int or value < multiple or value % multiple:
