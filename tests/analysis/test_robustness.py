@@ -13,12 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from mfer_lightning.analysis.consistency import batch_invariance, batch_statistics, flip_consistency
-from mfer_lightning.analysis.face_lists import FaceList
 from mfer_lightning.analysis.forward_passes import Passes
 from mfer_lightning.analysis.model_on_split import ModelOnSplit, choose_faces
 from mfer_lightning.analysis.robustness_card import Condition, conditions, measure_robustness
 from mfer_lightning.analysis.severities import CORRUPTIONS, MISALIGNMENTS, TABLES
 from mfer_lightning.data.datasets import FacsDataModule
+from mfer_lightning.data.labels.face_lists import FaceList
 from mfer_lightning.inference.match_classes import match_classes
 from mfer_lightning.inference.model import FERModel
 from mfer_lightning.nn import Preprocess

@@ -93,6 +93,13 @@ def test_shared_faces_are_listed_for_evaluation_with_and_without_them(
         (row,) = csv.DictReader(file)
     assert row == {"path": "FER2013Test/fer0000084.png", "twin": "FER2013Train/fer0000003.png", "same": "pixels"}
     assert Path("out/shared/val-in-train.csv").read_text().split() == ["path,twin,same"]
+    with Path("out/shared/train-in-test.csv").open() as file:
+        twins = [Path(row["path"]).name for row in csv.DictReader(file)]
+    assert twins == ["fer0000003.png", "fer0000008.png"]
+    lists = "dataset.exclude=[out/shared/train-in-test.csv,out/shared/train-in-val.csv]"
+    assert mfer("data", *WHERE, lists, "--json") != 2
+    found = findings(capsys)
+    assert "duplicates-train-test" not in found
     assert mfer("data", *WHERE, "shared=out/shared", "--json") == 1
     assert json.loads(capsys.readouterr().out)["shared"]["out/shared/test-in-train.csv"] == 1
 

@@ -9,9 +9,10 @@ from typing import Any
 from mfer_lightning.analysis.accuracy_intervals import Right, drop, mean_accuracy, point
 from mfer_lightning.analysis.consistency import batch_invariance, flip_consistency
 from mfer_lightning.analysis.corruptions import Change
-from mfer_lightning.analysis.face_lists import FaceList, list_figures
+from mfer_lightning.analysis.face_lists import list_figures
 from mfer_lightning.analysis.forward_passes import Passes
 from mfer_lightning.analysis.severities import CORRUPTIONS, MISALIGNMENTS, RESOLUTIONS, SEVERITIES, TABLES, VERSION
+from mfer_lightning.data.labels.face_lists import FaceList
 
 #: Group of the curves over resolution.
 RESOLUTION = "resolution"

@@ -21,6 +21,8 @@ PATHS = (
     "callbacks.*.filename",
     "checkpoint",
     "contrasts",
+    "dataset.exclude",
+    "dataset.relabel",
     "dataset.root",
     "dataset.table",
     "detector.model",
@@ -41,7 +43,7 @@ PATHS = (
 TEXTS = ("baseline", "title")
 
 #: Runs are named by these as they were written: ``~`` is left to whoever reads the files.
-_IN_NAMES = ("dataset.root", "paths.data", "weights")
+_IN_NAMES = ("dataset.exclude", "dataset.relabel", "dataset.root", "paths.data", "weights")
 
 _QUOTED = re.compile(r"'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"", re.DOTALL)
 _FUNCTION = re.compile(r"(?:choice|glob|interval|range|shuffle|sort|tag)\(.*\)", re.DOTALL)

@@ -1,4 +1,4 @@
-"""Controlled changes of the training set: label noise, and fewer faces.
+"""Controlled changes of the training set: label noise, corrections, and fewer faces.
 
 Label noise follows SCN (Wang et al., CVPR 2020), RUL (Zhang et al., NeurIPS 2021) and EAC (Zhang et al., ECCV 2022):
 10, 20 or 30% of the training labels become another class, each other class being equally likely. They publish no lists,
@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mfer_lightning.data.corrections import exclude_faces, relabel_faces
 from mfer_lightning.data.index import FaceIndex
 from mfer_lightning.data.seeding import STREAM_NOISE, name_order, uniforms
 from mfer_lightning.data.splits import Split, Splits
@@ -109,8 +110,12 @@ def change_training_set(
     label_noise_seed: int,
     train_faces: int | None,
     seed: int,
+    relabel: str | Path | None = None,
+    exclude: Sequence[str | Path] = (),
 ) -> tuple[Splits, NoiseManifest | None, list[str]]:
-    """Flip training labels and leave training faces out, as an experiment asks.
+    """Change a training set as an experiment asks: flip labels, correct labels, leave faces out, in this order.
+
+    Corrections come after the flips, so that a list made by an audit of flipped labels corrects the same flips.
 
     Args:
         splits: of the protocol.
@@ -120,9 +125,14 @@ def change_training_set(
         label_noise_seed: which ones.
         train_faces: how many faces to keep; None: all.
         seed: which ones.
+        relabel: table of labels to give (:func:`~mfer_lightning.data.corrections.relabel_faces`).
+        exclude: lists of faces to leave out (:func:`~mfer_lightning.data.corrections.exclude_faces`).
 
     Returns:
         The splits, the manifest of flips (None without any), and what was done, in sentences.
+
+    Raises:
+        UserError: for a list or table that cannot be read or does not fit.
     """
     train, manifest, notes = splits.train, None, []
     paths = [str(path) for path in index.path[train.rows]]
@@ -132,6 +142,13 @@ def change_training_set(
             f"{len(manifest.flips):,} training labels were flipped on purpose "
             f"(label noise {label_noise:.0%}, {manifest.hash[:12]})"
         )
+    if relabel is not None:
+        train, done = relabel_faces(train, index, relabel)
+        notes += done
+    if exclude:
+        train, done = exclude_faces(train, index, exclude)
+        notes += done
+        paths = [str(path) for path in index.path[train.rows]]
     if train_faces is not None and train_faces < len(train):
         train = first_faces(train, paths, train_faces, seed)
         notes.append(f"trained on {len(train):,} of {len(splits.train):,} training faces only")

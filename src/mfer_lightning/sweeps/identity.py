@@ -73,6 +73,8 @@ LATER: Mapping[str, Any] = {
     "dataset.columns": None,
     "dataset.class_names": None,
     "dataset.trust_labels": False,
+    "dataset.relabel": None,
+    "dataset.exclude": None,
     **{f"attention.{name}": value for name, value in FORMER_ATTENTION.items()},
     "backbone.pool": None,
     "backbone.stage_blocks": None,

@@ -69,6 +69,8 @@ class FaceDataModule(DescribedDataModule, ABC):
         label_noise: share of the training labels flipped to another class.
         label_noise_seed: which flips; apart from ``seed``, so that runs of several seeds share their noise.
         trust_labels: read files that bear another dataset's names or counts all the same.
+        relabel: table of image names and labels that training faces get instead of the dataset's.
+        exclude: text or csv files of image names, one or several: training faces to leave out.
         train_faces: train on this many faces only, drawn by ``seed``; None: on all.
         track_test: give the test set as a second validation set, to record (never to select).
         shrink_batch: whether a ``batch_size`` larger than the training set means all of its faces, instead of an error.
@@ -112,6 +114,8 @@ class FaceDataModule(DescribedDataModule, ABC):
         label_noise: float = 0.0,
         label_noise_seed: int = 0,
         trust_labels: bool = False,
+        relabel: str | Path | None = None,
+        exclude: str | Path | Sequence[str | Path] | None = None,
         train_faces: int | None = None,
         track_test: bool = False,
         shrink_batch: bool = False,
@@ -132,16 +136,14 @@ class FaceDataModule(DescribedDataModule, ABC):
         self.batch_size: int = 64 if batch_size is None else batch_size
         self.shrink_batch = shrink_batch or batch_size is None
         self.eval_batch_size = self.batch_size if eval_batch_size is None else eval_batch_size
-        self.num_workers = num_workers
-        self.pin_memory = pin_memory
+        self.num_workers, self.pin_memory = num_workers, pin_memory
         self.size = size
         self.cache_dir = None if cache == "none" else Path(cache_dir).expanduser() if cache_dir else default_cache_dir()
         self.seed = seed
-        self.label_noise = label_noise
-        self.label_noise_seed = label_noise_seed
-        self.trust_labels = trust_labels
-        self.train_faces = train_faces
-        self.track_test = track_test
+        self.label_noise, self.label_noise_seed = label_noise, label_noise_seed
+        self.trust_labels, self.relabel = trust_labels, relabel
+        self.exclude = (exclude,) if isinstance(exclude, str | Path) else tuple(exclude or ())
+        self.train_faces, self.track_test = train_faces, track_test
         for argument in ("batch_size", "eval_batch_size", "num_workers", "size", "train_faces"):
             value, least = getattr(self, argument), int(argument != "num_workers")
             if value is not None and value < least:
@@ -210,6 +212,8 @@ class FaceDataModule(DescribedDataModule, ABC):
             label_noise_seed=self.label_noise_seed,
             train_faces=self.train_faces,
             seed=self.seed,
+            relabel=self.relabel,
+            exclude=self.exclude,
         )
         self._store = ImageStore(self.index, self.make_source(self.index), self.cache_dir)
         self.train_dataset = self._dataset(self.splits.train, training=True)

@@ -1,4 +1,4 @@
-"""Write lists of the faces of one split that another split holds as well, to evaluate with and without them."""
+"""Write lists of the faces of one split that another split holds as well, to evaluate or train without them."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from mfer_lightning.data.doctor.duplicates import Pairs
 from mfer_lightning.data.doctor.scan import Scan
 from mfer_lightning.files import atomic_path, make_folder
 
-#: Which split's faces are listed for being in which other: what a figure is measured on before what was learned from.
-BETWEEN = (("val", "train"), ("test", "train"), ("test", "val"))
+#: Which split's faces are listed for being in which other: what a figure is measured on before what was learned from,
+#: to measure without them; and the other way round, to train without them (``dataset.exclude``).
+BETWEEN = (("val", "train"), ("test", "train"), ("test", "val"), ("train", "val"), ("train", "test"))
 COLUMNS = ("path", "twin", "same")
 
 
@@ -22,7 +23,8 @@ def write_shared(folder: str | Path, looked: Scan, pairs: Pairs, datamodule: Fac
 
     One face a line, once, with the columns ``path``, ``twin`` (the first such face of the other split) and ``same``
     (``pixels``, or ``looks`` for nearly the same). A face that is itself in both, as under a protocol that selects on
-    the test set, is its own twin. ``mfer evaluate lists.<name>=<file>`` reads them. A file of two splits that share
+    the test set, is its own twin. ``mfer evaluate lists.<name>=<file>`` and
+    ``mfer train dataset.exclude=<file>`` read them. A file of two splits that share
     nothing holds the header alone, so that none of an earlier time is left standing.
 
     Args:

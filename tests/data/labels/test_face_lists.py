@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mfer_lightning.analysis.face_lists import match_list, read_names
+from mfer_lightning.data.labels.face_lists import match_list, read_names
 from mfer_lightning.errors import UserError
 
 RAFDB = [f"Image/aligned/train_{i:05d}_aligned.jpg" for i in range(3)] + [

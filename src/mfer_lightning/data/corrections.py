@@ -1,0 +1,144 @@
+"""Correct a training set by lists: leave faces out, and give faces other labels.
+
+The lists come from an audit of the labels, from a search for duplicates (``mfer data shared=<folder>``), or from one's
+own eyes. Validation and test faces stay as they are, so that figures remain comparable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from mfer_lightning.data.index import FaceIndex
+from mfer_lightning.data.labels.columns import find_columns
+from mfer_lightning.data.labels.face_lists import FaceList, match_list, read_names
+from mfer_lightning.data.labels.table_head import read_head
+from mfer_lightning.data.labels.tables import read_table
+from mfer_lightning.data.splits import Split
+from mfer_lightning.emotions import canonical
+from mfer_lightning.errors import UserError, nearest
+
+#: What a list is of, in messages.
+_TRAINED = "training face"
+
+
+def exclude_faces(train: Split, index: FaceIndex, files: Sequence[str | Path]) -> tuple[Split, list[str]]:
+    """Leave the faces of lists out of a training set.
+
+    Args:
+        train: the training faces.
+        index: the dataset's faces.
+        files: text or csv files with a file name a line (:func:`~mfer_lightning.data.labels.face_lists.read_names`).
+            Names of validation and test faces are counted and change nothing. An empty table leaves nothing out.
+
+    Returns:
+        The training faces that are left, and what was done, a sentence a list.
+
+    Raises:
+        UserError: where a list cannot be read or names no training face, or no face is left.
+    """
+    notes, left_out = [], np.zeros(len(train), dtype=bool)
+    for file in files:
+        names = read_names(file, empty=True)
+        if not names:
+            notes.append(f"dataset.exclude: {Path(file).name} lists no faces")
+            continue
+        found = _match("dataset.exclude", names, index, train)
+        left_out |= np.isin(train.rows, found.rows)
+        notes.append(f"dataset.exclude: {len(found.rows):,} training faces of {Path(file).name} are left out")
+        notes[-1] += _rest(found)
+    if len(train) and left_out.all():
+        raise UserError(
+            f"dataset.exclude={', '.join(map(str, files))} leaves no training face. Shorten the list, or leave it out."
+        )
+    kept = ~left_out
+    return Split(train.rows[kept], train.label[kept], train.target[kept]), notes
+
+
+def relabel_faces(train: Split, index: FaceIndex, file: str | Path) -> tuple[Split, list[str]]:
+    """Give training faces the labels of a table.
+
+    Args:
+        train: the training faces.
+        index: the dataset's faces.
+        file: a table with a column of image names and one of labels, under any of the usual names
+            (:mod:`mfer_lightning.data.labels.columns`). Labels are names of the dataset's classes in any spelling.
+
+    Returns:
+        The training faces, those of the table with its labels and one-hot targets; and what was done, in sentences.
+
+    Raises:
+        UserError: where the table cannot be read, a label is no class, a face has two labels, or no training face is
+            named.
+    """
+    file = Path(file).expanduser()
+    if not file.is_file():
+        raise UserError(f"dataset.relabel: there is no table {file}. Give a csv with the columns path and label.")
+    by_class = _labels(file, index.class_names)
+    label, target = train.label.copy(), train.target.copy()
+    given = np.full(len(train), -1, dtype=np.int64)
+    matched: list[FaceList] = []
+    for k, names in by_class.items():
+        try:
+            found = _match("dataset.relabel", names, index, train)
+        except UserError:
+            if len(by_class) == 1:
+                raise
+            continue
+        matched.append(found)
+        here = np.isin(train.rows, found.rows)
+        twice = here & (given >= 0)
+        if twice.any():
+            row = int(np.flatnonzero(twice)[0])
+            raise UserError(
+                f"dataset.relabel: {file.name} gives {index.path[train.rows[row]]} two labels, "
+                f"{index.class_names[given[row]]} and {index.class_names[k]}. Keep one of them."
+            )
+        given[here] = k
+    if not matched:
+        names = [name for names in by_class.values() for name in names]
+        _match("dataset.relabel", names, index, train)  # raises, with all of the names
+    changed = given >= 0
+    label[changed] = given[changed]
+    target[changed] = np.eye(len(index.class_names), dtype=np.float32)[given[changed]]
+    differs = int((label != train.label).sum())
+    words = f"dataset.relabel: {int(changed.sum()):,} training faces have the labels of {file.name}: {differs:,} new"
+    return Split(train.rows, label, target), [words]
+
+
+def _labels(file: Path, class_names: Sequence[str]) -> Mapping[int, list[str]]:
+    """Read a table of labels: class -> file names."""
+    head = read_head(file)
+    columns = find_columns(head)
+    table = read_table(head, skip_header=head.has_header)
+    classes = {canonical(name): k for k, name in enumerate(class_names)}
+    by_class: dict[int, list[str]] = {}
+    for row, (name, text) in enumerate(
+        zip(table.columns[columns["path"]], table.columns[columns["label"]], strict=True)
+    ):
+        k = classes.get(canonical(text))
+        if k is None:
+            raise UserError(
+                f"dataset.relabel: {file.name}, line {table.lines[row]}: {text!r} is no class: "
+                f"{nearest(text, class_names)}"
+            )
+        by_class.setdefault(k, []).append(name)
+    if not by_class:
+        raise UserError(f"dataset.relabel: {file} lists no faces. Leave the option out, or name faces in it.")
+    return by_class
+
+
+def _match(option: str, names: Sequence[str], index: FaceIndex, train: Split) -> FaceList:
+    paths = [str(path) for path in index.path]
+    return match_list("", names, paths, train.rows, index.dataset, option=option, kind=_TRAINED)
+
+
+def _rest(found: FaceList) -> str:
+    parts = []
+    if found.elsewhere:
+        parts.append(f"{len(found.elsewhere):,} of its names are not training faces")
+    if found.unknown:
+        parts.append(f"{len(found.unknown):,} name no face of {found.among}")
+    return f" ({'; '.join(parts)})" if parts else ""

@@ -1,0 +1,209 @@
+"""Lists of faces by file name: read them, and find the faces that they name.
+
+The published ones are those of RAN (Wang et al., Region Attention Networks, IEEE TIP 2020, arXiv 1905.04075) for
+RAF-DB, FERPlus and AffectNet: occlusion, and pose beyond 30 and 45 degrees. They carry no licence, so they are read
+from the user's copy and not shipped.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mfer_lightning.data.labels.image_files import IMAGE_SUFFIXES, is_image, some
+from mfer_lightning.data.labels.table_head import read_head, read_lines
+from mfer_lightning.data.labels.tables import read_table
+from mfer_lightning.errors import UserError, printable
+
+_BETWEEN = re.compile(r"[\s,;\"']+")
+
+
+@dataclass(frozen=True)
+class FaceList:
+    """A list, matched with the faces that are evaluated.
+
+    Args:
+        name: given by the user.
+        listed: different names in it.
+        repeated: lines that repeat a face.
+        rows: (M,) rows of the index that it names and that are evaluated.
+        elsewhere: names of faces of the dataset that are not evaluated here (another split, no label
+            under the protocol, left out by a limit).
+        unknown: names of no face of the dataset.
+        among: where the names were looked up, in words.
+    """
+
+    name: str
+    listed: int
+    repeated: int
+    rows: NDArray[np.int64]
+    elsewhere: tuple[str, ...]
+    unknown: tuple[str, ...]
+    among: str = "the dataset"
+
+    def describe(self) -> str:
+        """Describe in a sentence what matched and what did not."""
+        words = f"list {self.name}: {len(self.rows):,} of its {self.listed:,} names are faces measured here"
+        if self.elsewhere:
+            words += f"; {len(self.elsewhere):,} are faces of {self.among} that are not ({some(self.elsewhere, 2)})"
+        if self.unknown:
+            words += f"; {len(self.unknown):,} are no faces of {self.among} ({some(self.unknown, 2)})"
+        return printable(words + (f"; {self.repeated:,} lines repeat a name." if self.repeated else "."))
+
+
+def read_names(path: str | Path, *, empty: bool = False) -> list[str]:
+    """Read the file names of a list.
+
+    One face a line, as text or csv: the name may be anywhere in the line, with or without folders and ending, beside
+    labels or other columns. A header is skipped; if it has a column ``path``, the names are taken from that column.
+
+    Args:
+        path: the file.
+        empty: return nothing for a file without a line, instead of refusing it.
+
+    Returns:
+        The names, in order, repeats included.
+
+    Raises:
+        UserError: where the file cannot be read, is no text, is empty, or has a column ``path`` and is no csv.
+    """
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise UserError(f"There is no list {path}: give a text or csv file with one file name a line.")
+    if empty and path.stat().st_size == 0:
+        return []
+    lines = read_lines(path)
+    header = [field.strip().strip('"') for field in lines[0].split(",")]
+    if "path" in header:
+        table = read_table(read_head(path), skip_header=True)
+        return [name for name in table.columns[header.index("path")] if name]
+    names = []
+    for number, line in enumerate(lines):
+        fields = [field for field in _BETWEEN.split(line) if field]
+        if not fields:
+            continue
+        name = _name(fields)
+        if number == 0 and not any(ch.isdigit() for ch in name) and not _is_image(name):
+            continue  # a header: files of these datasets all carry numbers
+        names.append(name)
+    return names
+
+
+def match_list(
+    name: str,
+    names: Sequence[str],
+    paths: Sequence[str],
+    measured: NDArray[np.int64],
+    among: str = "the dataset",
+    *,
+    option: str | None = None,
+    kind: str = "face measured here",
+) -> FaceList:
+    """Find the faces that a list names.
+
+    A name that is the whole path of one face means that face. Of others, folders, ending, upper and lower case and
+    RAF-DB's ``_aligned`` are left out of account, unless several faces would then be meant: folders decide between
+    them, or which of them is measured.
+
+    Args:
+        name: of the list.
+        names: as :func:`read_names` returns them.
+        paths: (N,) paths of all faces of the index.
+        measured: rows of the index that are measured.
+        among: what the paths are of, in words.
+        option: the option that gave the list, for the message; None: ``lists.<name>``.
+        kind: what a face of ``measured`` is, in words, for the message.
+
+    Returns:
+        The match.
+
+    Raises:
+        UserError: where the list names no face that is measured.
+
+    Example:
+        >>> found = match_list("occlusion", ["b.jpg 1", "z"], ["x/a.jpg", "x/b_aligned.jpg"], np.array([0, 1]))
+        >>> found.rows.tolist(), found.unknown
+        ([1], ('z',))
+    """
+    by_stem: dict[str, list[int]] = {}
+    for row, path in enumerate(paths):
+        by_stem.setdefault(_stem(path), []).append(row)
+    often = Counter(paths)  # of several faces of one photo, its path tells none
+    whole = {path: row for row, path in enumerate(paths) if often[path] == 1}
+    here = set(measured.tolist())
+    rows: dict[int, None] = {}
+    seen: set[str] = set()
+    elsewhere: list[str] = []
+    unknown: list[str] = []
+    repeated = 0
+    for entry in names:
+        # a name may hold spaces, and what follows them may be the name of another face
+        one = _is_image(entry) or _stem(entry) in by_stem
+        text = entry if one else _name([field for field in _BETWEEN.split(entry) if field] or [""])
+        key = text if text in whole else "/".join((*_folders(text), _stem(text)))
+        if key in seen:
+            repeated += 1
+            continue
+        seen.add(key)
+        candidates = by_stem.get(_stem(text), [])
+        found = whole[text] if text in whole else _one(text, candidates, paths)
+        if found is None:  # several faces of that name: the one that is measured, if only one is
+            found = _one(text, [row for row in candidates if row in here], paths)
+        if found is None:
+            unknown.append(text)
+        elif found not in here:
+            elsewhere.append(text)
+        elif found in rows:
+            repeated += 1
+        else:
+            rows[found] = None
+    if not rows:
+        like = f"; {among}'s faces are called like {paths[int(measured[0])]}" if len(measured) else ""
+        first = f"its first name is {names[0]}" if names else "it holds no names"
+        raise UserError(
+            printable(f"{option or f'lists.{name}'}: none of its {len(seen):,} names is a {kind} ({first}{like}). ")
+            + "Is it the list of this dataset, and of this split?"
+        )
+    listed = len(rows) + len(elsewhere) + len(unknown)
+    measured_rows = np.array(sorted(rows), dtype=np.int64)
+    return FaceList(name, listed, repeated, measured_rows, tuple(elsewhere), tuple(unknown), among)
+
+
+def _name(fields: Sequence[str]) -> str:
+    """Choose the field that is a file name: with an image's ending, else of letters and digits, else the first."""
+    images = [field for field in fields if _is_image(field)]
+    mixed = [f for f in fields if any(c.isdigit() for c in f) and any(c.isalpha() for c in f)]
+    return (images or mixed or list(fields))[0]
+
+
+def _is_image(text: str) -> bool:
+    return is_image(text)
+
+
+def _folders(path: str) -> list[str]:
+    return [part for part in path.replace("\\", "/").lower().split("/")[:-1] if part not in ("", ".", "..")]
+
+
+def _stem(path: str) -> str:
+    name = path.replace("\\", "/").lower().rpartition("/")[2]
+    stem, ending = posixpath.splitext(name)
+    return (stem if ending in IMAGE_SUFFIXES else name).removesuffix("_aligned")
+
+
+def _one(text: str, rows: Sequence[int], paths: Sequence[str]) -> int | None:
+    """Choose among faces of one name by their folders, the nearest first; None where they cannot tell."""
+    folders = _folders(text)
+    candidates = list(rows)
+    for back in range(1, len(folders) + 1):
+        if len(candidates) < 2:
+            break
+        nearer = [row for row in candidates if _folders(paths[row])[-back:] == folders[-back:]]
+        candidates = nearer or candidates
+    return candidates[0] if len(candidates) == 1 else None
