@@ -99,8 +99,11 @@ class CoTeaching(Method):
         parts = {name: _rows(value, mine, size) for name, value in output.items()}
         ranks = dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
         share = mine.sum() * ranks / chosen.sum()
-        terms = step.objective(parts, target[mine])
-        return {name: torch.nan_to_num(value) * share for name, value in terms.items()}
+        affect = getattr(step.objective, "keywords", {}).get("valence_arousal")  # of the whole batch
+        known = {} if affect is None else {"valence_arousal": affect[mine]}
+        terms = step.objective(parts, target[mine], **known)
+        some = mine.any()  # means over no face are not numbers
+        return {name: torch.where(some, value, torch.zeros_like(value)) * share for name, value in terms.items()}
 
     def check(self, network: nn.Module, objective: nn.Module) -> None:
         """Refuse an objective with parameters, and targets that are sets of classes; see :meth:`Method.check`."""

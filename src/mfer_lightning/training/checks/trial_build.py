@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -16,10 +16,11 @@ from mfer_lightning.config.instantiate import described
 from mfer_lightning.errors import UserError
 from mfer_lightning.methods import Method
 from mfer_lightning.module import FERModule
-from mfer_lightning.nn import MFER
+from mfer_lightning.nn import Network
 from mfer_lightning.nn.adapter import add_adapter
 from mfer_lightning.nn.cost import count_gflops
 from mfer_lightning.nn.weights.download import check_download
+from mfer_lightning.nn.weights.read import check_exists
 from mfer_lightning.optim import optimizer_for, plateau_for, schedule_for
 from mfer_lightning.training.build import assemble, build_datamodule, build_network
 from mfer_lightning.training.build_trainer import early_stop_options
@@ -65,7 +66,7 @@ def build_on_trial(config: Mapping[str, Any]) -> None:
             config, protocol.class_names, int(config["preprocess"]["size"] or datamodule.size or 224)
         )
         if module is not None and config["weights"] == "imagenet":
-            check_download(cast(MFER, module.network))
+            check_download(module.network)  # type: ignore[arg-type]
         if module is not None:
             _check_figures(config, module.modes(), selecting_monitor(config, protocol) or protocol.monitor)
     finally:
@@ -83,11 +84,8 @@ def _check_time(max_time: Any) -> None:
 
 
 def _check_weights(weights: str) -> None:
-    if weights not in ("none", "imagenet") and not Path(weights).expanduser().is_file():
-        raise UserError(
-            f"weights={weights}: there is no such file. Legal are none, imagenet, or a .safetensors, .pth or .ckpt "
-            "file."
-        )
+    if weights not in ("none", "imagenet"):
+        check_exists(Path(weights).expanduser())
 
 
 def _check_figures(config: Mapping[str, Any], modes: Mapping[str, str], monitor: str) -> None:
@@ -104,7 +102,7 @@ def _build_module(config: Mapping[str, Any], class_names: tuple[str, ...], size:
     weights = look_up(config, "loss.classification.class_weights")
     count = len(class_names) or (len(weights) if isinstance(weights, list) else SOME_CLASSES)
 
-    def network_on_trial() -> MFER:
+    def network_on_trial() -> Network:
         with torch.device("meta"):
             return build_network(config, count, size)
 
