@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from mfer_lightning.losses import (
+    AffinityLoss,
     BalancedSoftmax,
     CenterLoss,
     CrossEntropy,
@@ -22,6 +23,7 @@ from mfer_lightning.losses import (
     MetricLearningLoss,
     MultiTargetLoss,
     Objective,
+    PartitionLoss,
 )
 
 N, INPUT, D, K = 8, 5, 6, 3
@@ -39,7 +41,9 @@ class Model(nn.Module):
     def forward(self, x, target):
         feature = self.trunk(x)
         logits = tuple(head(feature[:, : head.in_features]) for head in self.heads)
-        return self.objective({"feature": feature, "logits": sum(logits), "head_logits": logits}, target)["total"]
+        output = {"feature": feature, "logits": sum(logits), "head_logits": logits}
+        output |= {"pooled": feature, "attended": torch.stack([feature, feature.square()], 1)}
+        return self.objective(output, target)["total"]
 
 
 def objectives():
@@ -53,6 +57,8 @@ def objectives():
         "center": Objective(ce, CenterLoss(K, D), 1.0),
         "lgm": Objective(ce, LGMLoss(K, D), 1.0),
         "lgm_diagonal": Objective(ce, LGMLoss(K, D, covariance="diagonal"), 1.0),
+        "affinity": Objective(ce, terms={"affinity": AffinityLoss(K, D, weight=0.5)}),
+        "partition": Objective(ce, terms={"partition": PartitionLoss()}),
         "dsf": Objective(ce, DSFLoss(K, D), 1.0),
         "arcface": Objective(ce, MetricLearningLoss(K, D, loss="arcface"), 1.0),
         "supcon_gathered": Objective(ce, MetricLearningLoss(K, D, loss="supcon", gather=True), 1.0),

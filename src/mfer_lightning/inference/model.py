@@ -24,7 +24,7 @@ from mfer_lightning.errors import UserError
 from mfer_lightning.inference.checkpoint import checkpoint_path, model_path
 from mfer_lightning.inference.export.run_results import find_results, publishable, without_folders
 from mfer_lightning.inference.export.safetensors_folder import is_export, read_export, write_export
-from mfer_lightning.nn import MFER, Preprocess
+from mfer_lightning.nn import Network, Preprocess
 from mfer_lightning.nn.adapter import merge_adapter
 from mfer_lightning.nn.weights.checksums import check_storages
 from mfer_lightning.views import ONE_VIEW, Views
@@ -53,7 +53,7 @@ class FERModel(nn.Module):
 
     def __init__(
         self,
-        network: MFER,
+        network: Network,
         preprocess: Preprocess,
         class_names: Sequence[str],
         metadata: Mapping[str, Any] | None = None,
@@ -114,7 +114,7 @@ class FERModel(nn.Module):
             "format": NEWEST_FORMAT,
             "library_name": "mfer_lightning",
             "model_type": "mfer",
-            "architectures": ["MFER"],
+            "architectures": [type(self.network).__name__],
             "class_names": list(self.class_names),
             "id2label": {str(k): name for k, name in enumerate(self.class_names)},
             "label2id": {name: k for k, name in enumerate(self.class_names)},

@@ -23,8 +23,8 @@ def describe_objective(objective: nn.Module) -> dict[str, Any] | None:
         objective: of any class.
 
     Returns:
-        ``classification``, ``feature`` (both with ``_target_``; feature may be None) and ``feature_weight``; None
-        where the objective is of another class, or a loss does not keep its arguments.
+        ``classification``, ``feature`` (both with ``_target_``; feature may be None), ``feature_weight`` and ``terms``,
+        where there are any; None where the objective is of another class, or a loss does not keep its arguments.
 
     Example:
         >>> from mfer_lightning.losses import CrossEntropy, Objective
@@ -37,7 +37,10 @@ def describe_objective(objective: nn.Module) -> dict[str, Any] | None:
     described = {name: None if loss is None else describe_loss(loss) for name, loss in parts.items()}
     if any(loss is not None and described[name] is None for name, loss in parts.items()):
         return None
-    return {**described, "feature_weight": objective.feature_weight}
+    terms = {name: describe_loss(loss) for name, loss in objective.terms.items()}
+    if None in terms.values():
+        return None
+    return {**described, "feature_weight": objective.feature_weight, **({"terms": terms} if terms else {})}
 
 
 def describe_loss(loss: nn.Module) -> dict[str, Any] | None:

@@ -74,11 +74,8 @@ class EvaluationSteps(L.LightningModule):
         check_batch(batch, "image", "index", "label", "target")
         output = self(batch["image"])
         keep = batch["index"] >= 0
-        kept = {
-            "feature": output["feature"][keep],
-            "logits": output["logits"][keep].float(),
-            "head_logits": tuple(logits[keep] for logits in output["head_logits"]),
-        }
+        kept = {name: _rows(value, keep) for name, value in output.items() if name != "map"}
+        kept["logits"] = kept["logits"].float()
         target = batch["target"][keep]
         nll = -(target * kept["logits"].log_softmax(1)).sum(1)
         loss = self._evaluation_loss(kept, target) if len(target) else None
@@ -153,3 +150,8 @@ class EvaluationSteps(L.LightningModule):
         """The datamodule of ours that this module's Trainer was given."""
         datamodule = self.trainer.datamodule  # type: ignore[attr-defined]
         return datamodule if isinstance(datamodule, FaceDataModule) else None
+
+
+def _rows(value: Any, keep: Tensor) -> Any:
+    """Choose the rows of an output of the network, or of each of several."""
+    return value[keep] if isinstance(value, Tensor) else tuple(part[keep] for part in value)

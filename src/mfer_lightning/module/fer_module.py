@@ -16,7 +16,7 @@ from mfer_lightning.checkpoints.read import read_checkpoint
 from mfer_lightning.checkpoints.rebuild import unlike_attention
 from mfer_lightning.config.instantiate import keyword_parameters
 from mfer_lightning.errors import UserError
-from mfer_lightning.losses import describe_objective
+from mfer_lightning.losses import Objective, describe_objective
 from mfer_lightning.memory import keep_freed_memory
 from mfer_lightning.methods import Baseline, Method, describe_method
 from mfer_lightning.module.arguments import config_of, options_of
@@ -106,6 +106,8 @@ class FERModule(TrainingSteps):
             raise UserError("Mixup weighs classes and the multi-target loss takes sets of them: use mixup=none.")
         self.method = method if method is not None else Baseline()
         self.method.check(network, objective)
+        if isinstance(objective, Objective):
+            objective.check(network)
         if mixup is not None and not self.method.takes_mixup:
             raise UserError(f"Method {type(self.method).__name__} needs faces with one label each: use mixup=none.")
         self.class_names = tuple(class_names)

@@ -28,13 +28,13 @@ class TrainingSteps(EvaluationSteps):
         """Compute the loss of one batch; see :class:`mfer_lightning.methods.Method` for its terms."""
         check_batch(batch, "image", "index", "target")
         self.batch_index = batch["index"]
-        number = self.current_epoch * int(self.trainer.num_training_batches) + batch_idx
         seen = {**batch, "pixels": batch["image"], "image": self.preprocess(batch["image"])}
         if self.mixup is not None:
+            number = self.current_epoch * int(self.trainer.num_training_batches) + batch_idx
             seen = self.mixup(seen, step=number, rank=self.global_rank)
         seen["image"] = seen["image"].contiguous(memory_format=self.memory_format)
         perturbed = bool(getattr(self.trainer.optimizers[0], "perturbed", False))
-        step = Step(self.network, self.objective, self.current_epoch, number, self.global_rank, repeated=perturbed)
+        step = Step(self.network, self.objective, self.current_epoch, repeated=perturbed)
         terms: dict[str, Tensor] = self.method(seen, step)
         if perturbed:
             return terms["total"]  # the second pass of SAM, at another point: not to be counted

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, TypedDict
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -17,20 +17,12 @@ from torch.func import functional_call
 from mfer_lightning.errors import UserError
 from mfer_lightning.nn.attention import ATTENTIONS, build_attention
 from mfer_lightning.nn.backbones import build_backbone, resolve_backbone
+from mfer_lightning.nn.base import Network, Output
 from mfer_lightning.nn.head import HEADS, build_head
 from mfer_lightning.nn.options import Spec, resolve
 
 
-class Output(TypedDict, total=False):
-    """The network's output: feature (B,D), logits (B,K), head_logits a tuple of (B,K); map (B,D,h,w), if it has one."""
-
-    feature: Tensor
-    logits: Tensor
-    head_logits: tuple[Tensor, ...]
-    map: Tensor
-
-
-class MFER(nn.Module):
+class MFER(Network):
     """Facial expression network: timm backbone, DS attention after some stages, multiscale heads.
 
     Args:
@@ -66,6 +58,8 @@ class MFER(nn.Module):
         >>> out["feature"].shape, out["logits"].shape, len(out["head_logits"])
         (torch.Size([2, 32]), torch.Size([2, 7]), 3)
     """
+
+    name: ClassVar[str] = "mfer"
 
     def __init__(
         self,
@@ -116,15 +110,16 @@ class MFER(nn.Module):
         Raises:
             ValueError: for integer images, which were not normalised.
         """
-        if not image.is_floating_point():
-            raise ValueError(
-                f"Expected argument `image` to hold normalised floats, but got {image.dtype}. "
-                "Pass it through Preprocess."
-            )
+        self.check_image(image)
         feature, feature_map = self.backbone.pooled_map(image)
-        head_logits = self.head(feature)
+        head_logits = self.classify(feature)
         output: Output = {"feature": feature, "logits": summed(head_logits), "head_logits": head_logits}
         return output if feature_map is None else {**output, "map": feature_map}
+
+    def classify(self, feature: Tensor) -> tuple[Tensor, ...]:
+        """Run the heads on features (B,D): one (B,K) of logits a head, as in the output's ``head_logits``."""
+        head_logits: tuple[Tensor, ...] = self.head(feature)
+        return head_logits
 
     def class_maps(self, feature_map: Tensor) -> Tensor:
         """Classify each position of a map: the heads' summed logits there, without a gradient to norm and heads.

@@ -10,13 +10,15 @@ import torch
 from torch import nn
 
 from mfer_lightning.config.caller import is_given
+from mfer_lightning.config.chosen import is_peer
 from mfer_lightning.config.former_values import with_former_attention
 from mfer_lightning.config.instantiate import described, instantiate
 from mfer_lightning.data.datasets import FaceDataModule
 from mfer_lightning.errors import UserError
-from mfer_lightning.losses import Objective, class_weights_from_counts
+from mfer_lightning.losses import Objective, OutputLoss, class_weights_from_counts
 from mfer_lightning.module import FERModule
-from mfer_lightning.nn import MFER, Preprocess
+from mfer_lightning.nn import MFER, Network, Preprocess
+from mfer_lightning.nn import build_network as build_described
 from mfer_lightning.nn.adapter import add_adapter
 from mfer_lightning.nn.backbones.data_config import with_own_normalisation
 from mfer_lightning.optim import Mixup
@@ -76,7 +78,7 @@ def build_module(config: Config, datamodule: FaceDataModule, metadata: Config) -
     return assemble(config, network, names, counts, metadata, grey=grey, monitor=monitor, num_faces=faces)
 
 
-def build_network(config: Config, num_classes: int, stored_size: int | None = None) -> MFER:
+def build_network(config: Config, num_classes: int, stored_size: int | None = None) -> Network:
     """Build the network with fresh weights, for the size of images that it gets.
 
     A configuration of an earlier version builds that version's network.
@@ -86,8 +88,11 @@ def build_network(config: Config, num_classes: int, stored_size: int | None = No
         num_classes: number of classes.
         stored_size: side of the dataset's images, which is the size where ``preprocess.size`` is null.
     """
-    backbone = {k: v for k, v in config["backbone"].items() if v is not None}
     size = config["preprocess"]["size"] or stored_size
+    if is_peer(config):
+        with described("network"):
+            return build_described({**config["network"], "num_classes": num_classes, "image_size": size})
+    backbone = {k: v for k, v in config["backbone"].items() if v is not None}
     with described("network"):
         attention = with_former_attention(config)["attention"]
         return MFER(backbone, num_classes, attention=attention, head=config["head"], image_size=size)
@@ -146,8 +151,12 @@ def build_objective(
     weighted = _with_class_weights(loss["classification"], class_names, counts)
     classification = instantiate(weighted, where="loss.classification", **available)
     feature = instantiate(loss["feature"], where="loss.feature", **available) if loss["feature"] else None
+    terms = {
+        name: instantiate(node, where=f"loss.terms.{name}", base=OutputLoss, **available)
+        for name, node in (loss.get("terms") or {}).items()
+    }
     with described("loss"):
-        return Objective(classification, feature, loss["feature_weight"])
+        return Objective(classification, feature, loss["feature_weight"], terms)
 
 
 def _with_class_weights(node: Config, class_names: Sequence[str], class_counts: Sequence[int]) -> Config:

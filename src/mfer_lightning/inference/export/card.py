@@ -8,7 +8,7 @@ from typing import Any
 import jinja2
 import yaml
 
-from mfer_lightning.config.chosen import kept_choices
+from mfer_lightning.config.chosen import PARTS, kept_choices
 from mfer_lightning.data.datasets.declaration import UNKNOWN_LICENCE
 from mfer_lightning.data.datasets.registry import find_dataset
 from mfer_lightning.evaluation.intervals import result_interval
@@ -40,8 +40,8 @@ def model_card(description: Mapping[str, Any], kind: str, measured: Sequence[str
     results = [r for r in description.get("results") or [] if isinstance(r, Mapping)]
     network = description["network"]
     choices = kept_choices(description.get("config") or {})
-    parts = (str(choices.get(part) or network[part]["name"]) for part in ("backbone", "attention", "head"))
-    name = f"MFER ({', '.join(parts)})"
+    parts = (str(choices.get(part) or network[part]["name"]) for part in PARTS if part in network)
+    name = f"{str(network.get('name', 'mfer')).upper()} ({', '.join(parts)})"
     front: dict[str, Any] = {
         "library_name": "mfer_lightning",
         "pipeline_tag": "image-classification",

@@ -81,12 +81,12 @@ def own(ours: Iterable[str], keys: Iterable[str]) -> Layout:
     Raises:
         UserError: where it holds two networks.
     """
-    keys = list(keys)
+    ours, keys = list(ours), list(keys)
     prefixes = {key[: key.index(_OWN_MARK)] for key in keys if _OWN_MARK in key}
     if len(prefixes) != 1:
         raise UserError(f"The checkpoint holds {len(prefixes)} networks ({', '.join(sorted(prefixes))}), not one.")
     prefix = prefixes.pop()
-    inside = tuple(prefix + part for part in ("backbone.", "head."))
+    inside = tuple({f"{prefix}{name.partition('.')[0]}." for name in ours})
     # beside the network there may be loss centres and the like; within it every tensor needs a counterpart
     beside = tuple(key for key in keys if not key.startswith(inside)) if prefix else ()
     return Layout("one of our checkpoints", {name: prefix + name for name in ours}, beside)
@@ -114,6 +114,21 @@ def released(ours: Iterable[str], ours_to_timm: Mapping[str, str], attention: Ma
         if name.startswith("head.heads."):
             names[name] = f"msc.{name.removeprefix('head.heads.')}"
     return Layout("released MFER", names)
+
+
+def public(network: str, names: Mapping[str, str], keys: Iterable[str]) -> Layout | None:
+    """Recognise the authors' file of a whole network, by the names of what stands behind its backbone.
+
+    Args:
+        network: its name, for messages.
+        names: our name -> the file's; empty: there is no such layout.
+        keys: names in the file.
+
+    Returns:
+        None where it is no such file.
+    """
+    behind = {theirs for ours, theirs in names.items() if not ours.startswith(("backbone.", "head."))}
+    return Layout(f"public {network}", names) if behind.intersection(keys) else None
 
 
 def timm_layout(ours_to_timm: Mapping[str, str], head_norm: bool, droppable: Iterable[str]) -> Layout:
