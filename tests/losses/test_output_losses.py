@@ -11,6 +11,7 @@ import torch
 from mfer_lightning.errors import UserError
 from mfer_lightning.losses import AffinityLoss, CrossEntropy, Objective, PartitionLoss, describe_objective
 from mfer_lightning.losses.affinity import affinity_loss
+from mfer_lightning.losses.attention_diversity import attention_loss
 from mfer_lightning.losses.partition import partition_loss
 from mfer_lightning.nn import DAN, MFER
 
@@ -56,15 +57,27 @@ def test_partition_of_one_head_is_zero_and_of_equal_heads_finite(data):
     assert equal.grad.isfinite().all()
 
 
-@pytest.mark.parametrize("loss", ["affinity", "partition"])
+def test_attention_is_its_formula(data):
+    maps = torch.rand(B, H, D, 2, 2, dtype=torch.float64)
+    m = maps.numpy()
+    pairs = [(0, 1), (0, 2), (1, 2)]
+    expected = len(pairs) / sum(np.mean((m[:, i] - m[:, j]) ** 2) for i, j in pairs)
+    assert attention_loss(maps).item() == pytest.approx(expected, rel=1e-12)
+    assert attention_loss(maps[:, :1]) == 0
+    assert attention_loss(maps[:, :1].expand(-1, H, -1, -1, -1)).isfinite()
+
+
+@pytest.mark.parametrize("loss", ["affinity", "partition", "attention"])
 def test_gradients_are_those_of_finite_differences(data, loss):
     pooled, attended, centers, target = data
     for tensor in (pooled, attended, centers):
         tensor.requires_grad_()
     if loss == "affinity":
         assert torch.autograd.gradcheck(lambda x, c: affinity_loss(x, target, c), (pooled, centers))
-    else:
+    elif loss == "partition":
         assert torch.autograd.gradcheck(partition_loss, (attended,))
+    else:
+        assert torch.autograd.gradcheck(lambda x: attention_loss(x.sigmoid()[..., None, None]), (attended,))
 
 
 def test_an_objective_adds_them_with_their_weights_in_training_and_evaluation(data):

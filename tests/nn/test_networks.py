@@ -14,6 +14,14 @@ from mfer_lightning.nn import DAN, NETWORKS, Network, build_network
 #: Small networks of each kind, and the side of their images.
 TINY: dict[str, tuple[dict[str, Any], int]] = {
     "mfer": ({"backbone": "resnet10t", "attention": "none"}, 64),
+    "ddamfn": (
+        {
+            "name": "ddamfn",
+            "backbone": {"name": "mixedfeaturenet", "options": {"depths": [1, 1, 1], "width": 8}},
+            "image_size": 64,
+        },
+        64,
+    ),
     "dan": ({"name": "dan", "backbone": "resnet10t", "heads": 2}, 64),
 }
 

@@ -91,7 +91,11 @@ class StoredArguments:
             feature = self._loss(stored["feature"], sizes) if stored.get("feature") else None
             terms = {str(name): self._loss(node, sizes) for name, node in (stored.get("terms") or {}).items()}
             classification, weight = self._loss(stored["classification"], sizes), stored.get("feature_weight", 1.0)
-            return Objective(classification, feature, weight, terms)
+            affect: dict[str, Any] = {}
+            if stored.get("valence_arousal"):
+                affect["valence_arousal"] = self._loss(stored["valence_arousal"], {})
+                affect["valence_arousal_weight"] = stored.get("valence_arousal_weight", 1.0)
+            return Objective(classification, feature, weight, terms, **affect)
         except (UserError, TypeError, ValueError, KeyError, AttributeError) as error:
             raise self._to_be_given("objective", f" ({str(error).rstrip('.')})") from error
 

@@ -10,12 +10,14 @@ from mfer_lightning.nn.head import HEADS, LinearHead, MultiscaleHead
 from mfer_lightning.nn.network import MFER
 from mfer_lightning.nn.networks import NETWORKS, build_network
 from mfer_lightning.nn.peers.dan import DAN
+from mfer_lightning.nn.peers.ddamfn import DDAMFN
 from mfer_lightning.nn.preprocess import NORMALISATIONS, Preprocess
 from mfer_lightning.nn.weights.load import LoadReport, load_released_weights, load_weights
 
 __all__ = [
     "ATTENTIONS",
     "DAN",
+    "DDAMFN",
     "HEADS",
     "MFER",
     "NETWORKS",

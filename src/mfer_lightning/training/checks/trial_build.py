@@ -18,6 +18,7 @@ from mfer_lightning.module import FERModule
 from mfer_lightning.nn.adapter import add_adapter
 from mfer_lightning.nn.cost import count_gflops
 from mfer_lightning.nn.weights.download import check_download
+from mfer_lightning.nn.weights.read import check_exists
 from mfer_lightning.optim import optimizer_for, plateau_for, schedule_for
 from mfer_lightning.training.build import assemble, build_datamodule, build_network
 from mfer_lightning.training.build_trainer import early_stop_options
@@ -79,11 +80,8 @@ def _check_time(max_time: Any) -> None:
 
 
 def _check_weights(weights: str) -> None:
-    if weights not in ("none", "imagenet") and not Path(weights).expanduser().is_file():
-        raise UserError(
-            f"weights={weights}: there is no such file. Legal are none, imagenet, or a .safetensors, .pth or .ckpt "
-            "file."
-        )
+    if weights not in ("none", "imagenet"):
+        check_exists(Path(weights).expanduser())
 
 
 def _check_figures(config: Mapping[str, Any], modes: Mapping[str, str], monitor: str) -> None:
