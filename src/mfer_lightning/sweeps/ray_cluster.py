@@ -118,7 +118,7 @@ def _refuse_silence(address: str) -> None:
     if address == "auto":
         place = os.environ.get("RAY_ADDRESS", "")
         with suppress(OSError):  # what `ray start` leaves
-            place = place or Path("/tmp/ray/ray_current_cluster").read_text(encoding="utf-8").strip()  # noqa: S108
+            place = place or Path("/tmp", "ray", "ray_current_cluster").read_text(encoding="utf-8").strip()  # noqa: S108
     host, _, port = place.rpartition(":")
     if host and port.isdecimal() and int(port) < 2**16 and "//" not in host:  # the rest is for Ray to judge
         try:
