@@ -22,7 +22,7 @@ def network() -> MFER:
 
 @pytest.fixture
 def step(network: MFER) -> Step:
-    return Step(network, Objective(CrossEntropy(label_smoothing=0.0)), epoch=20, number=7)
+    return Step(network, Objective(CrossEntropy(label_smoothing=0.0)), epoch=20)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from mfer_lightning.losses import CrossEntropy, Objective
-from mfer_lightning.methods import EAC, SCN, Baseline, Method, Step
+from mfer_lightning.methods import EAC, RUL, SCN, Baseline, Method, Step
 from mfer_lightning.nn import MFER
 
 N, K, FACES = 8, 3, 30
@@ -26,8 +26,8 @@ class Training(nn.Module):
         super().__init__()
         self.network, self.method, self.objective = network, method, Objective(CrossEntropy(0.0))
 
-    def forward(self, batch: dict[str, Tensor], rank: int) -> Tensor:
-        return self.method(batch, Step(self.network, self.objective, epoch=20, number=3, rank=rank))["total"]
+    def forward(self, batch: dict[str, Tensor]) -> Tensor:
+        return self.method(batch, Step(self.network, self.objective, epoch=20))["total"]
 
 
 def methods(width: int) -> dict[str, Method]:
@@ -36,6 +36,7 @@ def methods(width: int) -> dict[str, Method]:
         "baseline": Baseline(),
         "scn": SCN(width, FACES, rank_margin=0.9),
         "eac": EAC(),
+        "rul": RUL(width, width=5),
     }
 
 
@@ -59,7 +60,7 @@ def found_by(rank: int, world_size: int) -> dict[str, dict[str, Tensor]]:
             head.fc2.weight.data *= 30
         training = Training(network, methods(16)[name]).double().eval()
         run = DistributedDataParallel(training) if world_size > 1 else training
-        run(mine, rank).backward()
+        run(mine).backward()
         parts = {key: p.grad.clone() for key, p in training.named_parameters() if p.grad is not None}
         found[name] = parts | {key: buffer.clone() for key, buffer in training.method.named_buffers()}
     return found

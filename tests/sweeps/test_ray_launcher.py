@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hydra import compose, initialize_config_dir
+from hydra.core.utils import JobReturn, JobStatus
+from omegaconf import OmegaConf
 
 from mfer_lightning.config.location import config_dir
 from mfer_lightning.config.schema import Train, register
 from mfer_lightning.errors import UserError
-from mfer_lightning.sweeps import ray_launcher
+from mfer_lightning.sweeps import ray_cluster, ray_launcher
 from mfer_lightning.sweeps.plan import register_sweep_dir
 from mfer_lightning.sweeps.ray_launcher import Jobs
 
@@ -82,3 +85,57 @@ def test_jobs_that_no_machine_can_hold_any_more_are_given_up_and_recorded(
     assert record["status"] == "failed"
     assert "no machine of the Ray cluster has had 1 GPU" in record["error"]
     assert not jobs._running
+
+
+@pytest.mark.parametrize(
+    ("node", "name", "amount", "taken"),
+    [
+        ("remote", "num_gpus", -1, False),
+        ("remote", "num_gpus", "x", False),
+        ("remote", "num_gpus", 1.5, False),
+        ("remote", "num_gpus", 0.25, True),
+        ("remote", "num_cpus", 2.0, True),
+        ("init", "num_gpus", 0.5, False),
+        ("init", "num_gpus", 2, True),
+    ],
+)
+def test_amounts_that_ray_does_not_deal_out_are_refused(node: str, name: str, amount: Any, taken: bool) -> None:
+    jobs = Jobs({node: {name: amount}})
+    with nullcontext() if taken else pytest.raises(UserError, match=f"{node}.{name}={amount}: the value must be"):
+        jobs._check()
+
+
+@pytest.mark.parametrize("node", ["remote", "init"])
+def test_jobs_that_train_on_a_card_and_get_none_are_refused(node: str) -> None:
+    jobs = Jobs({node: {"num_gpus": 0}})
+    jobs._config = OmegaConf.create({"trainer": {"accelerator": "gpu"}})
+    with pytest.raises(UserError, match=rf"{node}.num_gpus=0 gives a job no GPU"):
+        jobs._check()
+    jobs._config = OmegaConf.create({"trainer": {"accelerator": "cpu"}})
+    jobs._check()
+
+
+def test_a_job_that_could_not_even_say_how_it_ended_is_lost_and_stops_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("ray", reason="the extra `ray` is not installed")
+    failed = JobReturn(status=JobStatus.FAILED)
+    failed.return_value = OSError("no space left")
+    monkeypatch.setattr("ray.wait", lambda *_, **__: (["reference"], []))
+    monkeypatch.setattr("ray.get", lambda _: failed)
+    jobs = Jobs({})
+    jobs._folder = tmp_path
+    jobs._running = {"reference": ray_launcher.JobRecord(3, ("seed=3",), "failed", str(tmp_path))}
+    assert jobs.ended()[3].return_value is None
+    assert "OSError: no space left" in json.loads((tmp_path / "jobs" / "0003.json").read_text())["error"]
+
+
+def test_the_folder_of_rays_sockets_has_a_short_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    long = tmp_path / ("x" * 40)
+    long.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(long))
+    made = ray_cluster._scratch()
+    try:
+        assert len(made) <= 107 - 65
+    finally:
+        Path(made).rmdir()

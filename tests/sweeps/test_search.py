@@ -14,7 +14,7 @@ from mfer_lightning.callbacks import PruneTrial
 from mfer_lightning.errors import TrialPrunedError, UserError
 from mfer_lightning.sweeps.optuna_sweeper import Search
 from mfer_lightning.sweeps.search import OWNER, take_up_study
-from mfer_lightning.sweeps.search_space import grid_of, split_overrides, written
+from mfer_lightning.sweeps.search_space import grid_of, split_overrides, suggest, written
 from mfer_lightning.sweeps.study import Study, open_study
 from mfer_lightning.sweeps.trial import TRIAL, described_trial, reporter
 
@@ -55,6 +55,15 @@ def test_a_trial_of_another_process_is_left_alone_and_one_whose_process_is_gone_
     progress = take_up_study(ours)
     assert (progress.running, progress.cut, progress.failed) == (2, 1, 1)
     assert open_study(ours).ask(space).params == trials[1].params
+
+
+def test_a_study_that_was_begun_otherwise_is_not_gone_on_with(tmp_path: Path) -> None:
+    study = open_study(Study(storage(tmp_path), "s", "maximize", wanted=5, seed=None))
+    with pytest.raises(UserError, match=r"direction=minimize: the study s in .* was begun with maximize"):
+        open_study(Study(storage(tmp_path), "s", "minimize", wanted=5, seed=None))
+    assert suggest(study.ask(), "loss", optuna.distributions.CategoricalDistribution(["ce", "dsf"])) in ("ce", "dsf")
+    with pytest.raises(UserError, match="loss: the study's trials so far had other choices"):
+        suggest(study.ask(), "loss", optuna.distributions.CategoricalDistribution(["ce", "dsf", "lgm"]))
 
 
 class Here:

@@ -225,12 +225,14 @@ def test_a_run_that_cannot_reach_wandb_is_logged_offline(
     monkeypatch.setattr("wandb.init", init)
     monkeypatch.setattr("wandb.setup", lambda **_: None)
     monkeypatch.setattr("wandb.teardown", lambda: None)
-    logger_in(tmp_path).start({})
+    run = tmp_path / "run"
+    run.mkdir()
+    logger_in(run).start({})
     assert [options["mode"] for options in started] == ["online", "offline"]
-    assert started[0]["id"] == started[1]["id"] == read_id(tmp_path)
+    assert started[0]["id"] == started[1]["id"] == read_id(run)
     assert started[0]["resume"] == "allow"
     assert "logged offline" in capsys.readouterr().out
-    moved = tmp_path.rename(tmp_path.with_name(tmp_path.name + "-moved"))
+    moved = run.rename(tmp_path / "moved")
     logger_in(moved, mode="offline").start({})
     assert started[2]["id"] == started[0]["id"], "the id belongs to the folder, wherever it lies"
 

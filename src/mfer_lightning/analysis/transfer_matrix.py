@@ -31,7 +31,7 @@ from mfer_lightning.errors import UserError
 from mfer_lightning.figures.heat_map import plot_heat_map
 from mfer_lightning.files import atomic_path, write_json
 from mfer_lightning.inference.dataset import dataset_config, open_dataset, stored_config
-from mfer_lightning.inference.model import FERModel, read_model
+from mfer_lightning.inference.model import FERModel, choose_device, read_model, usual_batch
 from mfer_lightning.inference.predict_split import SplitName
 
 #: Options of a dataset that change its training set alone.
@@ -174,6 +174,8 @@ def measure_matrix(
     loader: Mapping[str, Any] | None = None,
     flip: bool | None = None,
     shift: float | None = None,
+    precision: str | None = None,
+    compile: bool | str = False,
     embedding_points: int = 0,
     progress: Callable[[str], None] = lambda words: None,
 ) -> Matrix:
@@ -192,6 +194,8 @@ def measure_matrix(
         loader: ``eval_batch_size`` and ``num_workers``.
         flip: average with the mirrored face; None: as each checkpoint says.
         shift: average with shifted copies; None: as each checkpoint says.
+        precision: of the forward passes, as in :func:`~mfer_lightning.analysis.model_on_split.open_model_on_split`.
+        compile: compile each network, likewise.
         embedding_points: faces in each t-SNE figure.
         progress: gets a line a pair, before it is measured.
 
@@ -201,7 +205,10 @@ def measure_matrix(
     Raises:
         UserError: where a model or a dataset cannot be opened, or one is named twice.
     """
-    sizes = {"eval_batch_size": 64, "num_workers": 2} if loader is None else loader
+    sizes = {"num_workers": 2, **(loader or {})}
+    if sizes.get("eval_batch_size") is None:
+        sizes["eval_batch_size"] = usual_batch(choose_device(device))
+    opening: dict[str, Any] = {"flip": flip, "shift": shift, "precision": precision, "compile": compile}
     opened: dict[str, tuple[FaceDataModule, dict[str, Any], str]] = {}
     for dataset in datasets:
         name, options = _name_and_options(dataset)
@@ -222,7 +229,7 @@ def measure_matrix(
                 both = _alone(model.class_names, datamodule.class_names)
                 left_out = tuple(dict.fromkeys((*drop, *both)))
                 subject = open_model_on_split(
-                    model, split, datamodule=datamodule, drop=left_out, flip=flip, shift=shift, device=device
+                    model, split, datamodule=datamodule, drop=left_out, device=device, **opening
                 )
                 subject = replace(subject, dataset=config, options=words)
                 subject.require_faces()

@@ -119,7 +119,7 @@ SENTENCES = dict.fromkeys(
     ("checkpoint", "ckpt", "ckpt_path", "resume_from", "resume_from_checkpoint"),
     "the same command continues its unfinished run (resume=auto), weights=<file> starts from trained weights, and "
     "mfer evaluate checkpoint=<file> measures them",
-)
+) | {"dataset.fold": "this dataset has no folds; dataset=ckplus and dataset=jaffe have"}
 
 #: Group -> the option that takes more than its choices, and what it takes.
 BY_NAME = {

@@ -20,16 +20,12 @@ class Step:
             may be called more than once.
         objective: maps such an output and targets (B,K) to named loss terms, ``total`` among them.
         epoch: counted from 0.
-        number: of the step within the training, counted from 0, the same on all ranks.
-        rank: of this process.
         repeated: whether the same batch was seen just before, for SAM's second gradient. State must not change then.
     """
 
     network: nn.Module
     objective: Callable[[dict[str, Any], Tensor], dict[str, Tensor]]
     epoch: int = 0
-    number: int = 0
-    rank: int = 0
     repeated: bool = False
 
 

@@ -129,12 +129,10 @@ def plan_sweep(config_name: str, overrides: Sequence[str], config_dirs: Sequence
     study = None
     if search:
         sweeper = config.hydra.sweeper
-        if sweeper.n_trials < 1:
-            raise UserError(f"hydra.sweeper.n_trials={sweeper.n_trials}: the value must be at least 1.")
-        direction = getattr(sweeper.direction, "name", sweeper.direction)
+        direction = _check_numbers(sweeper)
         seed = int(sweeper.sampler.seed or 0) if "seed" in sweeper.sampler else None
         pruner = _checked_parts(sweeper)["pruner"]
-        study = Study(sweeper.storage, sweeper.study_name, str(direction), int(sweeper.n_trials), seed, pruner)
+        study = Study(sweeper.storage, sweeper.study_name, direction, sweeper.n_trials, seed, pruner)
     return Sweep(Path(expand(config.hydra.sweep.dir)), study)
 
 
@@ -145,6 +143,23 @@ def _checked_parts(sweeper: Any) -> dict[str, Any]:
         nodes[kind] = OmegaConf.to_container(sweeper[kind], resolve=True) if sweeper.get(kind) else None
         build_part(nodes[kind], kind, search_space={"x": [0]})
     return nodes
+
+
+def _check_numbers(sweeper: Any) -> str:
+    """Refuse what a search cannot count with, and return its direction."""
+    for name, none in (("n_trials", False), ("n_jobs", True)):
+        value = sweeper[name]
+        if (value is None and none) or (type(value) is int and value >= 1):
+            continue
+        also = ", or null: one for each place that the launcher has" if none else ""
+        raise UserError(f"hydra.sweeper.{name}={value}: the value must be a whole number of at least 1{also}.")
+    share = sweeper.max_failure_rate
+    if type(share) not in (int, float) or not 0 <= share <= 1:
+        raise UserError(f"hydra.sweeper.max_failure_rate={share}: the value must be a number from 0 to 1.")
+    direction = str(getattr(sweeper.direction, "name", sweeper.direction))
+    if direction not in ("maximize", "minimize"):
+        raise UserError(f"hydra.sweeper.direction={direction}: the value must be maximize or minimize.")
+    return direction
 
 
 def _check_optimizer(options: Any) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import platform
 import secrets
 import shutil
 import signal
@@ -15,6 +16,7 @@ import sys
 import tempfile
 import threading
 import time
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
 from pathlib import Path
@@ -30,6 +32,10 @@ _OF_A_NEW_ONE = ("num_cpus", "num_gpus", "resources", "object_store_memory", "in
 #: Read by Ray while it is imported and started. The first keeps its servers on the loopback interface, which it does
 #: by itself on macOS and Windows only; the second tells nobody of its use.
 _ENVIRONMENT = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0"}
+
+
+#: Letters of the folder that Ray's own is made in, of 107: ours takes 30, and Ray's sockets 65.
+_LONGEST = 12
 
 
 class _WithoutRay:
@@ -102,13 +108,18 @@ def ray_started(options: Mapping[str, Any], log: Path) -> Iterator[None]:
 def _scratch() -> str:
     """Make a folder for Ray's temporary files, and remove those of processes that were killed.
 
-    The name is short: the addresses of Ray's sockets must not be longer than 107 bytes.
+    The name is short, and so is that of the folder above it: the addresses of Ray's sockets, which lie deeper, must not
+    be longer than 107 bytes. It marks the machine, since containers may share the folder and do not see each other's
+    processes.
     """
-    for left in Path(tempfile.gettempdir()).glob("mfer-ray-*-*"):
-        process = left.name.split("-")[2]
+    usual = tempfile.gettempdir()
+    place = usual if len(usual) <= _LONGEST else "/tmp"  # noqa: S108 - the folder made there has a name of its own
+    prefix = f"mfer-ray-{zlib.crc32(platform.node().encode()) & 0xFFFF:04x}-"
+    for left in Path(place).glob(f"{prefix}*-*"):
+        process = left.name.removeprefix(prefix).partition("-")[0]
         if process.isdigit() and not Path(f"/proc/{process}").exists() and Path("/proc/self").exists():
             shutil.rmtree(left, ignore_errors=True)  # nothing happens to those of other users
-    return tempfile.mkdtemp(prefix=f"mfer-ray-{os.getpid()}-")
+    return tempfile.mkdtemp(prefix=f"{prefix}{os.getpid()}-", dir=place)
 
 
 def _end(scratch: str | None, token: str) -> None:

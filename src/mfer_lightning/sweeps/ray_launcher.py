@@ -77,9 +77,10 @@ class Jobs(Launcher):
         if self._opened:
             yield
             return
+        self._check()
         with ray_started(self._init, self._folder / "jobs" / "ray.log"):
-            self._opened = True
             self._needs = self._needed()
+            self._opened = True
             try:
                 yield
             finally:
@@ -110,7 +111,9 @@ class Jobs(Launcher):
         for reference in done:
             record = self._running.pop(reference)
             try:
-                returns[record.number] = ray.get(reference)
+                job = ray.get(reference)
+                failed = job._return_value if job.status is JobStatus.FAILED else None  # its value would be raised
+                returns[record.number] = job if failed is None else self._lose(record, _in_a_sentence(failed))
             except ray.exceptions.RayError as error:
                 returns[record.number] = self._lose(record, _reason(error))
             self._tell(record.number)
@@ -123,6 +126,26 @@ class Jobs(Launcher):
     def at_a_time(self) -> int:
         """How many jobs the machines hold at a time, at least 1."""
         return max(1, sum(_room(machine, self._needs) for machine in machines()))
+
+    def _check(self) -> None:
+        """Refuse amounts that Ray does not deal out, and jobs that would train on a card without having one."""
+        for node, asked in (("init", self._init), ("remote", self._remote)):
+            for name in ("num_gpus", "num_cpus"):
+                amount = asked.get(name)
+                if amount is None:
+                    continue
+                part = node == "remote" and type(amount) is float and 0 < amount < 1
+                if not part and (type(amount) not in (int, float) or amount < 0 or amount % 1):
+                    raise UserError(
+                        f"hydra.launcher.ray.{node}.{name}={amount}: the value must be a whole number"
+                        f"{', or a part of one below 1' if node == 'remote' else ''}."
+                    )
+        none = "remote" if self._remote.get("num_gpus") == 0 else "init" if self._init.get("num_gpus") == 0 else ""
+        if none and self._config.trainer.accelerator in ("gpu", "cuda"):
+            raise UserError(
+                f"hydra.launcher.ray.{none}.num_gpus=0 gives a job no GPU, and the trainer asks for one: leave it out, "
+                "or say trainer=cpu."
+            )
 
     def _needed(self) -> dict[str, Any]:
         """What a job gets: what was asked for; else one card where there are cards, and its share of the cores."""
@@ -243,6 +266,11 @@ def _words(needs: Mapping[str, Any]) -> str:
     return f"{gpus:g} GPU{'s' * (gpus != 1)} and {cores:g} core{'s' * (cores != 1)}{further}"
 
 
+def _in_a_sentence(error: BaseException) -> str:
+    said = " ".join(str(error).split())[:500]
+    return said if isinstance(error, UserError) else f"{type(error).__name__}: {said}"
+
+
 def _reason(error: Exception) -> str:
     """Say why a job was lost, in one sentence."""
     import ray
@@ -256,7 +284,7 @@ def _reason(error: Exception) -> str:
     if isinstance(error, ray.exceptions.TaskCancelledError):
         return "interrupted; the same command continues it"
     if isinstance(error, ray.exceptions.RayTaskError):
-        return " ".join(str(error.cause or error).split())[:500]
+        return _in_a_sentence(error.cause or error)
     if isinstance(error, ray.exceptions.WorkerCrashedError):
         return CUT_OFF
     return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}; the same command continues it"

@@ -52,11 +52,20 @@ def _distribution(override: Override) -> Any:
 
 
 def suggest(trial: Any, option: str, distribution: Any) -> Any:
-    """Ask a trial for the value of an option."""
+    """Ask a trial for the value of an option.
+
+    Raises:
+        UserError: where the study's earlier trials chose among other values, which Optuna does not take.
+    """
     from optuna.distributions import CategoricalDistribution, IntDistribution
 
     if isinstance(distribution, CategoricalDistribution):
-        return trial.suggest_categorical(option, distribution.choices)
+        try:
+            return trial.suggest_categorical(option, distribution.choices)
+        except ValueError as error:
+            raise UserError(
+                f"{option}: the study's trials so far had other choices. Begin a study anew with another name=..."
+            ) from error
     of_kind = trial.suggest_int if isinstance(distribution, IntDistribution) else trial.suggest_float
     step = {} if distribution.step is None else {"step": distribution.step}
     return of_kind(option, distribution.low, distribution.high, log=distribution.log, **step)

@@ -79,7 +79,7 @@ def open_study(study: Study, **parts: Any) -> Any:
     optuna.logging.set_verbosity(logging.ERROR)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     try:
-        return optuna.create_study(
+        found = optuna.create_study(
             study_name=study.name,
             storage=None if study.storage is None else _storage(study.storage),
             direction=study.direction,
@@ -92,6 +92,12 @@ def open_study(study: Study, **parts: Any) -> Any:
             f"hydra.sweeper.storage={study.storage}: the study cannot be opened ({reason}). Give the address of a "
             "database that can be written to, or begin a study anew with another name=..."
         ) from error
+    if (direction := found.direction.name.lower()) != study.direction:  # Optuna would go on without a word
+        raise UserError(
+            f"hydra.sweeper.direction={study.direction}: the study {study.name} in {study.storage} was begun with "
+            f"{direction}. Begin a study anew with another name=..."
+        )
+    return found
 
 
 def _storage(address: str) -> Any:

@@ -58,7 +58,8 @@ def find_duplicates(scan: Scan) -> Pairs:
         band = (scan.perceptual >> np.uint64(shift)) & np.uint64(2**width - 1)
         shift += width
         found = _pairs_in_groups(np.where(flat, np.uint64(2**width) + np.arange(len(scan), dtype=np.uint64), band))
-        bits = np.bitwise_count(scan.perceptual[found[:, 0]] ^ scan.perceptual[found[:, 1]])
+        differ = scan.perceptual[found[:, 0]] ^ scan.perceptual[found[:, 1]]
+        bits = np.unpackbits(differ[:, None].view(np.uint8), axis=1).sum(axis=1)  # NumPy 1 has no bitwise_count
         candidates.append(found[bits <= MOST_BITS])
     pairs = np.unique(np.concatenate(candidates), axis=0)
     exact = scan.exact[pairs[:, 0]] == scan.exact[pairs[:, 1]]

@@ -117,9 +117,10 @@ def marks(prediction: Prediction) -> list[Mark]:
 
 
 def _name(face: Face) -> str:
-    """Name the person and the mark of a face, as far as it has them."""
+    """Name the person and the mark of a face, and its valence and arousal, as far as it has them."""
     person = "" if face.track is None else f"person {face.track}"
-    return ", ".join(filter(None, (person, "" if face.quality in (None, GOOD) else face.quality)))
+    affect = [f"{name} {value:+.2f}" for name, value in face.affect.items()]
+    return ", ".join(filter(None, (person, "" if face.quality in (None, GOOD) else face.quality, *affect)))
 
 
 def _copy(output: Path, key: str) -> Path:

@@ -1,0 +1,142 @@
+"""RUL, Relative Uncertainty Learning: mix the features of two faces by their uncertainties, and learn both labels.
+
+Paper: Zhang, Wang, Deng: Relative Uncertainty Learning for Facial Expression Recognition, NeurIPS 2021. Formula, branch
+and values as in the authors' public script: uncertainties weigh the mixed features, the "add-up" loss asks the
+classifier for both labels in equal parts, and evaluation uses the features as they are. A face whose features do not
+suffice to be recognised in the mixture gets more weight: it is the more uncertain one. Ours: the branch sees the
+network's feature, where the authors' sees the flattened last map, so that it fits every backbone and image size; its
+statistics are those of the batch of all ranks; no face is mixed with itself, which their random permutation allows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from mfer_lightning.errors import UserError, check_count, check_number
+from mfer_lightning.losses.gather import gather_rows
+from mfer_lightning.methods.base import Method, Step
+from mfer_lightning.methods.gather import gather_from_ranks, rows_of_this_rank
+from mfer_lightning.methods.random_by_face import uniforms
+from mfer_lightning.nn.network import summed
+
+#: Added to variances, as in the authors' script.
+_EPS = 2e-5
+
+
+class RUL(Method):
+    """Mixed features, weighted by a learned uncertainty.
+
+    A branch gives each face an uncertainty u > 0: its feature is standardised over the batch, some of it is dropped, a
+    linear layer gives ``width`` values, which are standardised, scaled and shifted; u is the mean of their
+    exponentials.
+    Faces a and b are mixed to ``(u_a f_a + u_b f_b) / (u_a + u_b)``, and the loss is the mean of the objective for the
+    label of a and for that of b. A feature loss sees the features as they are.
+
+    Args:
+        feature_dim: width D of the network's feature.
+        width: values of the branch.
+        dropout: share of the standardised feature that is dropped, within [0, 1).
+        seed: of the pairs and of what is dropped.
+
+    Terms beside the objective's: ``uncertainty``, its mean; ``spread``, its standard deviation over the batch, divided
+    by the mean: 0 where the branch does not tell faces apart.
+
+    Raises:
+        ValueError: for arguments outside their range.
+    """
+
+    takes_mixup: ClassVar[bool] = False
+
+    def __init__(self, feature_dim: int, width: int = 64, dropout: float = 0.4, seed: int = 0) -> None:
+        super().__init__()
+        self.feature_dim = check_count("feature_dim", feature_dim)
+        self.width = check_count("width", width)
+        self.dropout = check_number("dropout", dropout, 0, 1, excluded="high")
+        self.seed = seed
+        self.branch = nn.Linear(feature_dim, width)
+        self.scale = nn.Parameter(torch.ones(width))
+        self.shift = nn.Parameter(torch.zeros(width))
+
+    def forward(self, batch: Mapping[str, Tensor], step: Step) -> dict[str, Tensor]:
+        """Compute the mean of the objective's terms for the two labels of each mixed feature."""
+        output = step.network(batch["image"])
+        (features,) = gather_rows(output["feature"])  # pairs are those of the batch of all ranks
+        target, index = gather_from_ranks(batch["target"], batch["index"])
+        draw = uniforms(self.seed, step.epoch, index, 1 + self.feature_dim)
+        partner = partners(draw[:, 0]).to(features.device)
+        uncertainty = self.uncertainty(features, (draw[:, 1:] >= self.dropout).to(features.device))
+        own = rows_of_this_rank(batch["index"])
+        heads = step.network.classify(mix(features, uncertainty, partner)[own])  # type: ignore[operator]
+        seen = {**output, "head_logits": heads, "logits": summed(heads)}
+        one = step.objective(seen, batch["target"])
+        other = step.objective({**seen, "feature": features[partner[own]]}, target[partner[own]])
+        terms = {name: 0.5 * (one[name] + other[name]) for name in one}
+        known = uncertainty.detach()
+        terms["uncertainty"] = known.mean()
+        terms["spread"] = known.std(correction=0) / known.mean()
+        return terms
+
+    def uncertainty(self, feature: Tensor, kept: Tensor) -> Tensor:
+        """Compute the uncertainty of each face of a batch, in float32 at least.
+
+        Args:
+            feature: (B,D).
+            kept: bool (B,D), what is not dropped.
+
+        Returns:
+            (B,), positive.
+        """
+        with torch.autocast(feature.device.type, enabled=False):
+            x = _standardised(feature.to(torch.promote_types(feature.dtype, torch.float32)))
+            x = self.branch(x * kept / (1 - self.dropout))
+            return (_standardised(x) * self.scale + self.shift).exp().mean(1)
+
+    def check(self, network: nn.Module, objective: nn.Module) -> None:
+        """Refuse a network whose classifier cannot be run on a feature; see :meth:`Method.check`."""
+        super().check(network, objective)
+        if not callable(getattr(network, "classify", None)):
+            raise UserError(
+                f"Method RUL classifies mixed features, and {self._name(network)} has no `classify(feature)`: use "
+                "network=mfer, give your network this method (logits (B,K) of features (B,D), one a head), or use "
+                "method=baseline."
+            )
+
+
+def partners(draw: Tensor) -> Tensor:
+    """Pair each face with the next one in the order of random numbers, the last with the first.
+
+    Args:
+        draw: (B,), a random number a face.
+
+    Returns:
+        int64 (B,), the row of each face's partner: another one, unless there is a single face.
+
+    Example:
+        >>> partners(torch.tensor([0.9, 0.1, 0.5])).tolist()
+        [1, 2, 0]
+    """
+    order = draw.argsort(stable=True)
+    partner = torch.empty_like(order)
+    partner[order] = order.roll(-1)
+    return partner
+
+
+def mix(feature: Tensor, uncertainty: Tensor, partner: Tensor) -> Tensor:
+    """Compute the means of features (B,D) and their partners', weighted by uncertainties (B,).
+
+    Example:
+        >>> mix(torch.tensor([[0.0], [1.0]]), torch.tensor([1.0, 3.0]), torch.tensor([1, 0])).tolist()
+        [[0.75], [0.75]]
+    """
+    own = (uncertainty / (uncertainty + uncertainty[partner]))[:, None]
+    return own * feature + (1 - own) * feature[partner]
+
+
+def _standardised(x: Tensor) -> Tensor:
+    """Subtract the batch's mean and divide by its standard deviation, as batch normalisation does in training."""
+    variance, mean = torch.var_mean(x, 0, correction=0)
+    return (x - mean) / (variance + _EPS).sqrt()
