@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from mfer_lightning.analysis.transfer_matrix import Cell, Matrix, _name_and_options, _short_names
+from mfer_lightning.analysis.matrix import Cell, Matrix
+from mfer_lightning.analysis.transfer_matrix import _name_and_options, _short_names
 from mfer_lightning.errors import UserError
 from mfer_lightning.reporting.terminal.matrix import print_matrix
 

@@ -9,7 +9,8 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from mfer_lightning.analysis.transfer_matrix import Dataset, Matrix, measure_matrix
+from mfer_lightning.analysis.matrix import Matrix
+from mfer_lightning.analysis.transfer_matrix import Dataset, measure_matrix
 from mfer_lightning.config.plugins import plugins_loaded
 from mfer_lightning.errors import UserError, check_choice
 from mfer_lightning.evaluation.runs import is_training

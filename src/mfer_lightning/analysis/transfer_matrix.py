@@ -6,15 +6,15 @@ is over fewer classes than the others and is not comparable with them.
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from mfer_lightning.align.stored_alignment import describe_alignment
+from mfer_lightning.analysis.matrix import Cell, Matrix
 from mfer_lightning.analysis.model_on_split import (
     OTHERWISE_SAME,
     ModelOnSplit,
@@ -28,8 +28,6 @@ from mfer_lightning.data.datasets import FaceDataModule
 from mfer_lightning.data.datasets.registry import dataset_info
 from mfer_lightning.emotions import canonical
 from mfer_lightning.errors import UserError
-from mfer_lightning.figures.heat_map import plot_heat_map
-from mfer_lightning.files import atomic_path, write_json
 from mfer_lightning.inference.dataset import dataset_config, open_dataset, stored_config
 from mfer_lightning.inference.model import FERModel, choose_device, read_model, usual_batch
 from mfer_lightning.inference.predict_split import SplitName
@@ -39,125 +37,6 @@ _TRAINING = ("target", "augment", "label_noise", "label_noise_seed", "relabel", 
 
 #: A dataset of a matrix: a choice of ``conf/dataset``, or one with options as ``{"name": "facs", "difficulty": 0.8}``.
 Dataset = str | Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Cell:
-    """What one model does on one dataset.
-
-    Args:
-        model: the model's name.
-        dataset: the dataset's name, with its options.
-        protocol: under which the faces were chosen, marked where classes are left out.
-        trained_on: the protocol that the model was trained under, if it is known.
-        faces: how many were measured; 0 where the pair could not be measured.
-        classes: how many classes the figures are over.
-        left_out: the classes that only one side has.
-        accuracy: overall, 0 to 1.
-        low: lower end of its 95% interval.
-        high: upper end.
-        mean_class_accuracy: mean of the classes' recalls.
-        alignment: where the model's training faces and these faces were aligned differently, a sentence; else empty.
-        folder: of the whole evaluation.
-        error: why the pair could not be measured; else empty.
-        at_home: whether the model was trained on this dataset, with the options that change its faces.
-    """
-
-    model: str
-    dataset: str
-    protocol: str = ""
-    trained_on: str = ""
-    faces: int = 0
-    classes: int = 0
-    left_out: tuple[str, ...] = ()
-    accuracy: float | None = None
-    low: float | None = None
-    high: float | None = None
-    mean_class_accuracy: float | None = None
-    alignment: str = ""
-    folder: str = ""
-    error: str = ""
-    at_home: bool = False
-
-
-@dataclass(frozen=True)
-class Matrix:
-    """All pairs of models and datasets.
-
-    Args:
-        models: M names.
-        datasets: D names.
-        split: the split that was measured.
-        cells: M * D, the datasets of the first model first.
-    """
-
-    models: tuple[str, ...]
-    datasets: tuple[str, ...]
-    split: str
-    cells: tuple[Cell, ...]
-
-    def row(self, model: str) -> tuple[Cell, ...]:
-        """Return the D cells of a model."""
-        return tuple(cell for cell in self.cells if cell.model == model)
-
-    @property
-    def failed(self) -> tuple[Cell, ...]:
-        """The pairs that could not be measured."""
-        return tuple(cell for cell in self.cells if cell.error)
-
-    def notes(self) -> list[str]:
-        """Say what keeps cells from being compared: classes left out, other alignments, and pairs that failed."""
-        found: dict[str, list[str]] = {}
-        for cell in self.cells:
-            pair = f"{cell.model} on {cell.dataset}"
-            if cell.left_out:
-                words = (
-                    f"over {cell.classes} classes, without {', '.join(cell.left_out)}: not comparable with the others"
-                )
-                found.setdefault(words, []).append(pair)
-            if cell.alignment:
-                found.setdefault(cell.alignment, []).append(pair)
-            if cell.error:
-                found.setdefault(f"not measured: {cell.error}", []).append(pair)
-        return [f"{'; '.join(pairs)}: {words}" for words, pairs in found.items()]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the content of ``matrix.json``: plain values."""
-        cells = [{**asdict(cell), "left_out": list(cell.left_out)} for cell in self.cells]
-        return {
-            "models": list(self.models),
-            "datasets": list(self.datasets),
-            "split": self.split,
-            "notes": self.notes(),
-            "cells": cells,
-        }
-
-    def write(self, folder: str | Path) -> Path:
-        """Write ``matrix.csv``, one line a pair, ``matrix.json``, and the heat map ``figures/matrix.png``.
-
-        Returns:
-            The folder.
-        """
-        folder = Path(folder).expanduser()
-        folder.mkdir(parents=True, exist_ok=True)
-        names = [field.name for field in fields(Cell)]
-        with atomic_path(folder / "matrix.csv") as part, part.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, names)
-            writer.writeheader()
-            for cell in self.cells:
-                writer.writerow({**asdict(cell), "left_out": " ".join(cell.left_out)})
-        rows = [self.row(model) for model in self.models]
-        plot_heat_map(
-            [[cell.accuracy for cell in row] for row in rows],
-            [[_below(cell) for cell in row] for row in rows],
-            self.models,
-            self.datasets,
-            folder / "figures" / "matrix.png",
-            framed=[[cell.at_home for cell in row] for row in rows],
-            caption=f"accuracy (%), split {self.split}, 95% intervals; framed: trained on this dataset",
-        )
-        write_json(folder / "matrix.json", self.to_dict())
-        return folder
 
 
 def measure_matrix(
@@ -258,13 +137,6 @@ def measure_matrix(
                 )
             )
     return Matrix(tuple(models), tuple(opened), split, tuple(cells))
-
-
-def _below(cell: Cell) -> str:
-    if cell.low is None or cell.high is None:
-        return "not measured" if cell.accuracy is None else ""
-    words = f"{100 * cell.low:.1f} to {100 * cell.high:.1f}"
-    return f"{words}\n{cell.classes} classes" if cell.left_out else words
 
 
 def _name_and_options(dataset: Dataset) -> tuple[str, list[str]]:
