@@ -15,7 +15,7 @@ class Output(TypedDict, total=False):
 
     ``map`` (B,D,h,w) is there where the feature is the mean of a map. Networks with several attention heads add
     ``pooled`` (B,D), the mean of the map in front of the attention, ``attended`` (B,H,D), the heads' features, and
-    ``attention_maps`` (B,H,D,h,w).
+    ``attention_maps`` (B,H,D,h,w). ``valence_arousal`` (B,2) is there where a network predicts them.
     """
 
     feature: Tensor
@@ -25,6 +25,7 @@ class Output(TypedDict, total=False):
     pooled: Tensor
     attended: Tensor
     attention_maps: Tensor
+    valence_arousal: Tensor
 
 
 class Network(nn.Module):

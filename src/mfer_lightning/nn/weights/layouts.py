@@ -90,6 +90,8 @@ def own(ours: Iterable[str], keys: Iterable[str]) -> Layout:
     inside = tuple({f"{prefix}{name.partition('.')[0]}." for name in ours})
     # beside the network there may be loss centres and the like; within it every tensor needs a counterpart
     beside = tuple(key for key in keys if not key.startswith(inside)) if prefix else ()
+    if not any(name.startswith("valence_arousal.") for name in ours):
+        beside += (f"{prefix}valence_arousal.",)
     return Layout("one of our checkpoints", {name: prefix + name for name in ours}, beside)
 
 

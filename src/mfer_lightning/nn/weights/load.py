@@ -281,13 +281,12 @@ def _report(
 
 def _optional(model: Network, layout: Layout, given: set[str], head: str) -> set[str]:
     """Return our tensors that a file of this layout may lack."""
-    optional = set()
-    if head == "new" or not any(name.startswith("head.") for name in given):
-        optional.add("head")
+    starts = {"head": "head.", "valence and arousal": "valence_arousal."}
     if layout.backbone_only:
-        optional.add("attention")
-        if not any(name.startswith("backbone.norm.") for name in given):
-            optional.add("final norm")  # timm's model has no norm after the pooling
+        starts["final norm"] = "backbone.norm."  # timm's model has no norm after the pooling
+    optional = {part for part, start in starts.items() if not any(name.startswith(start) for name in given)}
+    optional |= {"attention"} if layout.backbone_only else set()
+    optional |= {"head"} if head == "new" else set()
     return {name for name in model.state_dict() if part_of(model, name) in optional} | set(layout.made)
 
 
@@ -307,11 +306,11 @@ def part_of(model: Network, name: str) -> str:
         name: a name of its state dict.
 
     Returns:
-        ``"backbone"``, ``"stem"`` (the first convolution of a small stem), ``"attention"``, ``"final norm"`` or
-        ``"head"``.
+        ``"backbone"``, ``"stem"`` (the first convolution of a small stem), ``"attention"``, ``"final norm"``,
+        ``"head"`` or ``"valence and arousal"``.
     """
-    if name.startswith("head."):
-        return "head"
+    if name.startswith(("head.", "valence_arousal.")):
+        return "head" if name.startswith("head.") else "valence and arousal"
     if name.startswith("backbone.norm."):
         return "final norm"
     if model.backbone.timm_name(name.removeprefix("backbone.")) is None:
