@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -124,14 +126,37 @@ class TestPeer:
         assert mfer(*SMALL, f"network={peer}", *options) == 0
         assert (only_run(tmp_path / "runs") / "relabelled.csv").is_file()
 
-    def test_a_continued_run_equals_an_undisturbed_one(self, mfer: Mfer, tmp_path: Path, peer: str) -> None:
-        states = []
-        for name, steps in (("alone", ("",)), ("twice", ("trainer.max_time=00:00:00:00", ""))):
-            for extra in steps:
-                options = [o for o in (f"network={peer}", f"paths.runs={name}", extra) if o]
-                assert mfer(*SMALL, *options) == 0
-            states.append(read_checkpoint(only_run(tmp_path / name) / "checkpoints" / "last.ckpt")["state_dict"])
-        assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
+    def test_a_killed_and_continued_run_equals_an_undisturbed_one(self, tmp_path: Path, peer: str) -> None:
+        def start(folder: Path) -> subprocess.Popen[bytes]:
+            folder.mkdir(exist_ok=True)
+            return subprocess.Popen(
+                [sys.executable, "-m", "mfer_lightning", *SMALL, f"network={peer}", "trainer.max_epochs=6"],
+                cwd=folder,
+                stdout=subprocess.DEVNULL,
+                env={**os.environ, "OMP_NUM_THREADS": "1"},
+                start_new_session=True,
+            )
+
+        assert start(tmp_path / "alone").wait() == 0
+        killed = start(tmp_path / "killed")
+        while killed.poll() is None:
+            table = next((tmp_path / "killed").glob("runs/*/metrics.csv"), None)
+            if table is not None and len(table.read_text().splitlines()) > 2:
+                break
+            time.sleep(0.005)
+        assert killed.poll() is None
+        os.killpg(killed.pid, signal.SIGKILL)
+        killed.wait()
+        assert start(tmp_path / "killed").wait() == 0
+        states = [
+            read_checkpoint(only_run(tmp_path / name / "runs") / "checkpoints" / "last.ckpt")["state_dict"]
+            for name in ("alone", "killed")
+        ]
+        assert states[0].keys() == states[1].keys()
+        for name, value in states[0].items():
+            # torch's random numbers, which drop-path draws, begin anew where a run is continued; POSTER V2 has drop-path
+            loose = {"atol": 0.02, "rtol": 0.02} if peer == "poster2_64px" else {"atol": 0.0, "rtol": 0.0}
+            torch.testing.assert_close(states[1][name], value, **loose)
 
     def test_two_ranks_train_it(self, tmp_path: Path, peer: str) -> None:
         losses = []
@@ -169,8 +194,12 @@ def test_one_step_at_full_size(mfer: Mfer, tmp_path: Path, peer: str, size: int)
 @pytest.mark.slow
 @pytest.mark.parametrize("peer", PEERS)
 def test_it_learns(mfer: Mfer, tmp_path: Path, peer: str) -> None:
-    epochs = {"dan_64px": 6, "ddamfn_64px": 6, "poster2_64px": 6}[peer]
-    code = mfer("dataset=facs", f"network={peer}", f"trainer.max_epochs={epochs}", "trainer.accelerator=cpu")
+    options = {
+        "dan_64px": ("trainer.max_epochs=6",),
+        "ddamfn_64px": ("trainer.max_epochs=5", "optimizer.lr=3e-3"),
+        "poster2_64px": ("trainer.max_epochs=10", "optimizer.lr=1.5e-3"),
+    }[peer]
+    code = mfer("dataset=facs", f"network={peer}", *options, "trainer.accelerator=cpu", "evaluation.embedding_points=0")
     assert code == 0
     said = json.loads((only_run(tmp_path / "runs") / "result.json").read_text())
     assert said["metrics"]["accuracy"] > 0.8

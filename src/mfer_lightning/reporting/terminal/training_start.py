@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from mfer_lightning.config.chosen import kept_choices, name_of
+from mfer_lightning.config.chosen import is_peer, kept_choices, name_of
 from mfer_lightning.data.datasets import FaceDataModule
 from mfer_lightning.module import FERModule
 from mfer_lightning.nn.cost import count_parameters
@@ -53,7 +53,7 @@ def print_start(
     table.add_row("layout", escape(datamodule.index.layout))
     table.add_row(
         "network",
-        f"{_part(config, 'backbone')} + {_part(config, 'attention')} attention + {_part(config, 'head')} head, "
+        f"{_network(config)}, "
         f"{count_parameters(network) / 1e6:.2f} M parameters "
         f"({', '.join(f'{k} {v / 1e6:.2f}' for k, v in parts.items() if v)}), "
         f"{gflops:.3g} GFLOPs at {size} px",
@@ -74,6 +74,18 @@ def print_start(
     console.print(table, highlight=False, soft_wrap=False)
     for note in datamodule.notes:
         console.print(f"[yellow]note[/yellow] {escape(note)}", highlight=False)
+
+
+def _network(config: Mapping[str, Any]) -> str:
+    """Name the network by its parts, or by its name where it is whole.
+
+    Example:
+        >>> _network({"network": {"name": "dan"}})
+        'dan'
+    """
+    if is_peer(config):
+        return _part(config, "network")
+    return f"{_part(config, 'backbone')} + {_part(config, 'attention')} attention + {_part(config, 'head')} head"
 
 
 def _part(config: Mapping[str, Any], group: str) -> str:
