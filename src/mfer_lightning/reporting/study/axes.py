@@ -38,6 +38,7 @@ TITLES = {
     "augment.name": "augment",
     "sampler.name": "sampler",
     "mixup.name": "mixup",
+    "valence_arousal.name": "valence/arousal",
     "optimizer.name": "optimizer",
     "optimizer.lr": "learning rate",
     "optimizer.weight_decay": "weight decay",
@@ -101,6 +102,8 @@ def flatten(config: Mapping[str, Any]) -> dict[str, str]:
         group = dotted.partition(".")[0]
         if group == "attention" and found.get("attention.name") == "none":
             continue  # has no options
+        if isinstance(value, Mapping) and group == dotted and group not in config:
+            walk(value, f"{dotted}.")
         if group != dotted and isinstance(config.get(group), Mapping):
             found.setdefault(dotted, in_words(value))
         elif found.get(dotted) == in_words(value):
