@@ -12,17 +12,26 @@ from typing import Any
 import torch
 
 
-def beside_one(script: str | Path, folder: Path, alone: Callable[[], Any]) -> tuple[Any, list[Any]]:
+def beside_one(script: str | Path, folder: Path, alone: Callable[[], Any], *more: str) -> tuple[Any, list[Any]]:
     """Return what this process finds alone, and what two ranks write meanwhile.
 
     Args:
         script: takes RANK WORLD_SIZE RENDEZVOUS_FILE OUTPUT, and saves what it finds to OUTPUT with ``torch.save``.
         folder: for the files.
         alone: computes the same without a process group.
+        *more: further arguments of the script.
     """
     processes = [
         subprocess.Popen(
-            [sys.executable, str(script), str(rank), "2", str(folder / "rendezvous"), str(folder / f"{rank}.pt")],
+            [
+                sys.executable,
+                str(script),
+                str(rank),
+                "2",
+                str(folder / "rendezvous"),
+                str(folder / f"{rank}.pt"),
+                *more,
+            ],
             env={**os.environ, "OMP_NUM_THREADS": "1"},
             stderr=subprocess.PIPE,
             text=True,

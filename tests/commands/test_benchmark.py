@@ -130,23 +130,6 @@ def test_what_is_measured_from_outside(mfer: Mfer, quick: None, tmp_path: Path) 
     assert [row["workers"] for row in found["loader"]] == [0, 1]
 
 
-def test_the_script_for_a_gpu_compares_with_what_is_asked_for(tmp_path: Path) -> None:
-    gpu = script("gpu")
-    rows = [
-        {"map": "512x14x14", "computation": "forward and both gradients", "gflops_per_second": 3e5},
-        {"map": "512x14x14", "computation": "forward", "gflops_per_second": 1.0},
-    ]
-    train = [{"batch": batch, "faces_per_second": {"ours": 900.0, "naive": 1.0}} for batch in (64, 256)]
-    found = gpu.verdicts({"parts": {"convolutions": rows, "train": train}})
-    assert found == [
-        ("dense convolution 512x14x14, GFLOP/s", 3e5, 250_000),
-        ("training step of 256, faces/s", 900.0, 1_300),
-    ]
-    named = gpu.commands(tmp_path, quick=False)
-    assert list(named) == ["results on the GPU", "benchmark", "compiled training step"]
-    assert "compiled training step" not in gpu.commands(tmp_path, quick=True)
-
-
 @pytest.mark.parametrize(
     ("argument", "words"),
     [

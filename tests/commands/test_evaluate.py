@@ -67,6 +67,33 @@ def test_results_lie_in_the_run_under_the_name_of_what_was_measured(trained: Pat
     assert (trained / "result.json").read_bytes() == before
 
 
+def test_figures_are_float32_unless_asked_and_say_so_otherwise(trained: Path) -> None:
+    assert evaluate(trained, "precision=bf16-mixed") == 0
+    found, exact = result_in(trained / "evaluations" / "facs@native-test-bf16-mixed"), result_in(trained)
+    assert found["model"]["predicted_in"] == "bf16-mixed"
+    assert any("predicted in bf16-mixed, not in float32" in note for note in found["notes"])
+    assert not any("predicted in" in note for note in exact["notes"])
+    rounded = Predictions.from_csv(trained / "evaluations" / "facs@native-test-bf16-mixed" / "predictions_test.csv")
+    plain = Predictions.from_csv(trained / "predictions_test.csv")
+    assert 0 < np.abs(rounded.probabilities - plain.probabilities).max() < 0.01
+    second, first = np.sort(plain.probabilities, axis=1)[:, -2:].T
+    clear = first - second > 0.01  # the network has hardly been trained: some faces are undecided
+    assert clear.sum() > len(clear) / 2
+    np.testing.assert_array_equal(rounded.pred[clear], plain.pred[clear])
+
+
+def test_what_evaluation_cannot_compute_in_is_refused(trained: Path, capsys: pytest.CaptureFixture) -> None:
+    table = f"predictions={trained / 'predictions_test.csv'}"
+    for given, words in (
+        ((f"checkpoint={trained}", "precision=half"), "precision=half: legal: auto, 32-true, bf16-mixed"),
+        ((f"checkpoint={trained}", "precision=bf16-mixed", "suite=explain"), "in float32: leave precision out"),
+        ((f"checkpoint={trained}", "compile=whole"), "compile=whole: the value must be true, false or auto"),
+        ((table, "precision=bf16-mixed"), "precision=bf16-mixed needs a model"),
+    ):
+        assert mfer("evaluate", *given, "device=cpu") == 2
+        assert words in capsys.readouterr().err
+
+
 def test_a_view_of_fewer_classes_is_marked_and_smaller(trained: Path, tmp_path: Path) -> None:
     assert evaluate(trained, "drop=[contempt]", f"output={tmp_path}") == 0
     found, whole = result_in(tmp_path), result_in(trained)

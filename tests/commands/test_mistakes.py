@@ -38,6 +38,8 @@ MISTAKES: list[tuple[str, ...]] = [
     ("seed=[1", "`seed=[1` cannot be understood", "Quote"),
     ("loss=dsf✓", "cannot be understood", "ASCII"),
     ("loss=ce,dsf", "loss=ce,dsf: several values are a sweep", "-m"),
+    ("'paths.data=${oc.env:NO_SUCH_PLACE}/x'", "paths.data: the environment variable NO_SUCH_PLACE is not set"),
+    ("'trainer.max_epochs=${nothing.there}'", "trainer.max_epochs: ${nothing.there} stands for the option"),
     # types and missing values
     ("trainer.max_epochs=abc", "trainer.max_epochs=abc", "whole number"),
     ("resume=maybe", "resume=maybe: legal are auto"),

@@ -10,7 +10,7 @@ import torch
 from commands.conftest import FACS, FEW, Mfer, only_run
 from commands.test_train import result_of
 
-from mfer_lightning.callbacks import CompileNetwork, EarlyStop, FreezeBackbone
+from mfer_lightning.callbacks import EarlyStop, FreezeBackbone, compilation
 from mfer_lightning.inference.checkpoint import read_checkpoint
 from mfer_lightning.module import FERModule
 
@@ -178,7 +178,7 @@ def test_a_network_that_cannot_be_compiled_falls_back_at_its_first_batch(
 
         self._compiled_call_impl = call
 
-    monkeypatch.setattr(CompileNetwork, "_rehearse", lambda self, device: None)
+    monkeypatch.setattr(compilation, "try_compiler", lambda device: None)
     monkeypatch.setattr(torch.nn.Module, "compile", compile_badly)
     assert mfer(*FEW, "trainer.compile=true", "debug=fast_dev_run") == 0
     assert capsys.readouterr().err.count("Warning: torch.compile does not work here") == 1

@@ -35,6 +35,7 @@ REFUSED = [
     ("loss=[ce,dsf]", "loss takes one choice", "-m loss=ce,dsf"),
     ("-m loss=[ce,dsf] seed=0,1", "-m loss=ce,dsf"),
     ("-m loss=[ce],[dsf]", "-m loss=ce,dsf"),
+    ("-m loss=ce,[dsf,lgm]", "-m loss=ce,dsf,lgm"),
     ("dataset=[facs]", "without brackets: dataset=facs"),
     ("data dataset=[facs]", "without brackets: dataset=facs"),
     ("evaluate checkpoint=x dataset=[facs]", "one value, not a list"),
@@ -73,7 +74,9 @@ def test_recipes_and_groups_of_several_choices_take_lists(tmp_path: Path) -> Non
         check_overrides(["optimizer=[sgd,adamw]"], "train")
 
 
-@pytest.mark.parametrize("sweep", ["loss=choice(ce,nothing)", "loss=glob(qq*)", "loss=tag(a,choice(ce,nothing))"])
+@pytest.mark.parametrize(
+    "sweep", ["loss=choice(ce,nothing)", "loss=glob(qq*)", "loss=glob([qq*,rr*])", "loss=tag(a,choice(ce,nothing))"]
+)
 def test_other_ways_to_write_a_sweep_are_hydra_s_own(sweep: str, mfer: Mfer, capfd: pytest.CaptureFixture) -> None:
     assert mfer("-m", sweep, "seed=x") == 2
     assert "Traceback" not in capfd.readouterr().err

@@ -69,7 +69,7 @@ def test_a_class_name_is_no_formula(name: str, forms: Forms, tmp_path: Path) -> 
 
 
 def test_bfloat16_says_nearly_the_same_and_is_another_model(forms: Forms, faces: np.ndarray) -> None:
-    exact, quick = (load_model(forms.checkpoint, "cpu", precision=p) for p in ("float32", "bfloat16"))
+    exact, quick = (load_model(forms.checkpoint, "cpu", precision=p) for p in ("32-true", "bf16-mixed"))
     batch = torch.from_numpy(faces.transpose(0, 3, 1, 2).copy())
     expected, found = (predictor.classifier.model(batch)["logits"] for predictor in (exact, quick))
     assert found.dtype == torch.float32
@@ -79,13 +79,21 @@ def test_bfloat16_says_nearly_the_same_and_is_another_model(forms: Forms, faces:
 
 
 def test_a_precision_that_cannot_be_had_is_refused(forms: Forms) -> None:
-    with pytest.raises(UserError, match=r"precision=half: .*float32"):
+    with pytest.raises(UserError, match=r"precision=half: legal: auto, 32-true, bf16-mixed, 16-mixed"):
         load_model(forms.checkpoint, "cpu", precision="half")
     for kind in (None, torch.bfloat16):  # a mistake that is easily made from Python
-        with pytest.raises(UserError, match=r"precision=.*bfloat16"):
+        with pytest.raises(UserError, match=r"precision=.*(bf16-mixed|bfloat16)"):
             load_model(forms.checkpoint, "cpu", precision=kind)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match=r"precision=bf16-true: norms, softmax and sums stay in float32 here. Use"):
+        load_model(forms.checkpoint, "cpu", precision="bf16-true")
+    with pytest.raises(UserError, match="precision=16-mixed needs a GPU: on the CPU use bf16-mixed, 32-true or auto"):
+        load_model(forms.checkpoint, "cpu", precision="16-mixed")
     with pytest.raises(UserError, match="precision=bfloat16: an ONNX file computes in what it was written in"):
         load_model(forms.onnx, "cpu", precision="bfloat16")
+    with pytest.raises(UserError, match="compile=true: an ONNX file is run as it is"):
+        load_model(forms.onnx, "cpu", compile=True)
+    with pytest.raises(UserError, match="compile=whole: the value must be true, false or auto"):
+        load_model(forms.checkpoint, "cpu", compile="whole")
 
 
 def test_a_checkpoint_s_dataset_builds_no_transform(tmp_path: Path) -> None:

@@ -83,7 +83,9 @@ def test_ours_stand_first_and_the_run_s_own_checkpoints_before_the_user_s(tmp_pa
     config = composed("callbacks=[model_checkpoint,timer]", "trainer.accelerator=cpu")
     kinds = [type(c).__name__ for c in built(config, tmp_path)]
     assert kinds[:2] == ["FiniteLossGuard", "History"]
-    assert kinds.index("Timer") < kinds.index("RunCheckpoint")
+    assert kinds.index("Timer") < kinds.index("SlowLoader") < kinds.index("RunCheckpoint"), (
+        "others' time is not waiting"
+    )
     assert kinds[-1] == "ModelCheckpoint"
     trainer = build_trainer(config, tmp_path, "accuracy", History(tmp_path / "metrics.csv"))
     assert isinstance(trainer.checkpoint_callback, RunCheckpoint)

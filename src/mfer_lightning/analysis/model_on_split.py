@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from numpy.typing import NDArray
 
@@ -18,16 +20,18 @@ from mfer_lightning.data.datasets import FaceDataModule
 from mfer_lightning.data.datasets.registry import find_protocol
 from mfer_lightning.data.holdout import holdout
 from mfer_lightning.errors import UserError
+from mfer_lightning.inference.arithmetic import check_precision, choose_precision, set_precision
 from mfer_lightning.inference.checkpoint import run_folder
+from mfer_lightning.inference.compilation import check_compile, compile_model
 from mfer_lightning.inference.dataset import dataset_config, open_dataset, stored_config
 from mfer_lightning.inference.match_classes import ClassMatch, match_classes
-from mfer_lightning.inference.model import FERModel, read_model
+from mfer_lightning.inference.model import FERModel, read_model, usual_batch
 from mfer_lightning.inference.predict_split import SplitName
 from mfer_lightning.memory import keep_freed_memory
 from mfer_lightning.views import ONE_VIEW, Views
 
 #: Options of a dataset that do not change its faces, or that the protocol's name contains already.
-_SAME_FACES = ("protocol", "root", "name", "cache", "cache_dir", "batch_size", "num_workers", "pin_memory")
+OTHERWISE_SAME = ("protocol", "root", "name", "cache", "cache_dir", "batch_size", "num_workers", "pin_memory")
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,6 +97,7 @@ class ModelOnSplit:
             "checkpoint": None if self.model.source is None else str(self.model.source),
             "trained_on": said.get("protocol"),
             **{key: said.get(key) for key in ("data_hash", "git", "precision")},
+            **({} if self.model.precision == "32-true" else {"predicted_in": self.model.precision}),
             "class_names": list(self.model.class_names),
             **self.views.to_config(),
         }
@@ -102,7 +107,8 @@ class ModelOnSplit:
         digest = hashlib.sha256()
         for name, tensor in self.model.network.state_dict().items():
             digest.update(name.encode())
-            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+            plain = tensor.detach().cpu().contiguous()
+            digest.update((plain.float() if plain.dtype == torch.bfloat16 else plain).numpy().tobytes())
         preprocess = self.model.preprocess.to_config()
         facts = (self.datamodule.data_hash, self.split, self.match.names, self.views.mark, preprocess)
         digest.update(repr(facts).encode())
@@ -122,6 +128,10 @@ class ModelOnSplit:
     def remarks(self) -> list[str]:
         """Warn of faces that the model was trained or selected on, and name the classes that are left out."""
         notes = self._seen_before()
+        if self.model.precision != "32-true":
+            notes.append(
+                f"predicted in {self.model.precision}, not in float32: probabilities differ by up to a hundredth or so"
+            )
         if self.match.dropped:
             lost = int((self.match.to_common[self.datamodule.splits[self.split].label] < 0).sum())
             names = ", ".join(self.match.dropped)
@@ -163,6 +173,8 @@ def open_model_on_split(
     flip: bool | None = None,
     shift: float | None = None,
     device: str = "auto",
+    precision: str | None = None,
+    compile: bool | str = False,
     verify: bool = True,
     data: str | None = None,
     cache: str | None = None,
@@ -180,6 +192,9 @@ def open_model_on_split(
         flip: average with the mirrored face; None: as the checkpoint says.
         shift: average with four shifted copies; None: as the checkpoint says.
         device: ``"auto"``, or a torch device.
+        precision: of the forward passes, see :func:`~mfer_lightning.inference.arithmetic.choose_precision`; None:
+            float32, and a loaded model's own.
+        compile: compile the network, see :func:`~mfer_lightning.inference.compilation.compile_model`.
         verify: compare the weights with the checksums in their file.
         data: the data root; None: the stored one, or the default.
         cache: folder of decoded images; None: the default.
@@ -190,11 +205,20 @@ def open_model_on_split(
     """
     if datamodule is not None and (dataset_name or dataset_options or data or cache):
         raise UserError("Give either a datamodule or a dataset by name (dataset_name, dataset_options, data, cache).")
+    check_compile(compile)
+    check_precision("32-true" if precision is None else precision)
     keep_freed_memory()
+    loaded = isinstance(checkpoint, FERModel)
     model = checkpoint if isinstance(checkpoint, FERModel) else read_model(checkpoint, device, verify=verify)
+    chosen = model.precision if precision is None else choose_precision(precision, model.device)
+    if loaded and (chosen != model.precision or check_compile(compile) is True):
+        model = copy.deepcopy(model)  # the caller's stays as it is
+    set_precision(model, chosen)
+    sizes = {"num_workers": 2, **(loader or {})}
+    if sizes.get("eval_batch_size") is None:
+        sizes["eval_batch_size"] = usual_batch(model.device)
     if datamodule is None:
         config = dataset_config(dataset_name, dataset_options, stored_config(model.metadata), data)
-        sizes = {"eval_batch_size": 64, "num_workers": 2} if loader is None else loader
         datamodule = open_dataset(config, sizes, cache)
     else:
         config = {"name": datamodule.dataset}
@@ -203,7 +227,9 @@ def open_model_on_split(
     match = match_classes(model.class_names, datamodule.class_names, drop)
     views = Views.of_metadata(model.metadata, flip, shift)
     positions = choose_faces(datamodule, split, match)
-    return ModelOnSplit(model, datamodule, split, match, positions, views, config, _changing(dataset_options))
+    if not loaded or check_compile(compile) is True:
+        compile_model(model, compile, datamodule.eval_batch_size, len(positions) * views.count)
+    return ModelOnSplit(model, datamodule, split, match, positions, views, config, options_in_words(dataset_options))
 
 
 def choose_faces(
@@ -249,16 +275,22 @@ def results_folder(subject: ModelOnSplit, runs: str | Path = "runs", suffix: str
     if len(plain) > 80:
         plain = hashlib.sha256(subject.options.encode()).hexdigest()[:8]
     mark = f"-{plain}" if subject.options else ""
-    return parent / "evaluations" / f"{name}{mark}{subject.views.mark}{suffix}"
+    rounded = "" if subject.model.precision == "32-true" else f"-{subject.model.precision}"
+    return parent / "evaluations" / f"{name}{mark}{subject.views.mark}{rounded}{suffix}"
 
 
-def _changing(options: Sequence[str]) -> str:
-    """Name the options that change the faces of a dataset.
+def options_in_words(options: Sequence[str], *, faces_only: bool = True) -> str:
+    """Name the options of a dataset.
+
+    Args:
+        options: ``dataset.<option>=<value>``.
+        faces_only: leave out those that do not change its faces, and those that the protocol's name contains already.
 
     Example:
-        >>> _changing(["dataset.protocol=paper", "dataset.occlusion=0.5", "dataset.difficulty=1"])
+        >>> options_in_words(["dataset.protocol=paper", "dataset.occlusion=0.5", "dataset.difficulty=1"])
         'difficulty=1 occlusion=0.5'
     """
     parsed = OverridesParser.create().parse_overrides(list(options))
     given = {o.key_or_group.removeprefix("dataset."): o.value() for o in parsed}
-    return " ".join(f"{key}={value}" for key, value in sorted(given.items()) if key not in _SAME_FACES)
+    left_out = OTHERWISE_SAME if faces_only else ()
+    return " ".join(f"{key}={value}" for key, value in sorted(given.items()) if key not in left_out)

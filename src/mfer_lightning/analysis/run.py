@@ -65,7 +65,7 @@ def evaluate(
         runs: folder for the results of checkpoints that belong to no run.
         device: ``"auto"``, or a torch device.
         plugins: packages of yours that the model was trained with; importing them executes their code.
-        **opening: ``dataset_name``, ``flip``, ``loader``, ... of
+        **opening: ``dataset_name``, ``flip``, ``loader``, ``precision``, ``compile``, ... of
             :func:`~mfer_lightning.analysis.model_on_split.open_model_on_split`.
 
     Returns:
@@ -87,9 +87,13 @@ def evaluate(
     check_shift(opening.get("shift"))
     if calibrate and suite != "standard":
         raise UserError(f"calibrate=true belongs to suite=standard, not to suite={suite}.")
+    rounded = None if opening.get("precision") in (None, "32-true") else opening["precision"]
+    if rounded is not None and suite == "explain":
+        raise UserError(f"precision={rounded}: suite=explain computes gradients, in float32: leave precision out.")
     if predictions is not None:
         usual = {"dataset_name": None, "flip": None, "shift": None, "suite": "standard", "split": "test"}
-        given = {**usual, "suite": suite, "split": split, **opening}
+        usual["precision"] = None
+        given = {**usual, "suite": suite, "split": split, **opening, "precision": rounded}
         changed = [f"{name.removesuffix('_name')}={given[name]}" for name in usual if given[name] != usual[name]]
         for option in (*changed, *opening.get("dataset_options", ())):
             raise UserError(f"{option} needs a model: give checkpoint=..., not predictions=...")
@@ -108,6 +112,8 @@ def evaluate(
         robustness_suite.check_options({"limit": None, "kinds": None, "border": "black", **(robustness or {})})
     elif suite == "explain":
         explained.check()
+    if suite == "explain":
+        opening["compile"] = False  # hooks and gradients go through the plain network
     with plugins_loaded(plugins), as_model(checkpoint, device) as model:
         subject = open_model_on_split(model, split, datamodule=datamodule, drop=drop, device=device, **opening)
         if folder is None and not isinstance(model, FERModel):

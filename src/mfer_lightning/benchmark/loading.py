@@ -53,19 +53,19 @@ def our_loader(root: Path, cache: Path, batch: int, workers: int, side: int) -> 
 
 
 def measure_loader(
-    folder: Path, faces: int, workers: tuple[int, ...], repeats: int, device: Device
+    folder: Path, faces: int, workers: tuple[int, ...], repeats: int, device: Device, *, stored: int = 100
 ) -> list[dict[str, Any]]:
     """Compare faces a second of both loaders, normalised to 224 pixels on the device, with each number of workers.
 
     Ours sends faces to the device as they are stored and resizes them there, as ``mfer train`` does.
     """
-    root, batch = folder / "faces", 64
-    write_faces(root, faces, side=100)
+    root, batch = folder / "faces", min(64, faces)
+    write_faces(root, faces, side=stored)
     preprocess = Preprocess(size=224).to(device.type)
     rows = []
     for number in workers:
         theirs = their_loader(root, batch, number, 224)
-        ours = our_loader(root, folder / "cache", batch, number, 100)
+        ours = our_loader(root, folder / "cache", batch, number, stored)
 
         def plain(loader: Any = theirs) -> None:
             for image, _ in loader:

@@ -15,7 +15,7 @@ from mfer_lightning.benchmark.plain_baseline import naive_step
 from mfer_lightning.benchmark.timing import interleaved, median, rates, speedup
 from mfer_lightning.benchmark.workload import Work, build, faces, normalised, our_step
 from mfer_lightning.errors import UserError
-from mfer_lightning.inference.load import in_bfloat16
+from mfer_lightning.inference.arithmetic import set_precision
 from mfer_lightning.inference.model import FERModel
 from mfer_lightning.nn import MFER, Preprocess
 from mfer_lightning.nn.cost import count_gflops
@@ -75,7 +75,7 @@ def measure_inference(work: Work, repeats: int, ceiling: Mapping[str, float]) ->
         differences = {"float32": _difference(models["ours"](image)["logits"], wanted)}
     if work.bfloat16:
         for model in models.values():
-            in_bfloat16(model)
+            set_precision(model, "bf16-mixed")
         differences["bfloat16"] = _difference(models["ours"](image)["logits"], wanted)
     if work.compile:
         compile_blocks(models["ours_compiled"].network)

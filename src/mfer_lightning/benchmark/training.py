@@ -29,15 +29,13 @@ from mfer_lightning.training.build_trainer import build_trainer, precision
 
 #: Steps at the start of an epoch that are not measured, at the least.
 SKIPPED = 2
-#: Side of the stored faces in pixels.
-STORED = 100
 #: Batches that each worker reads ahead (see ``FaceDataModule``): those of the start would flatter the loader.
 AHEAD = 4
 #: Faces a step of the embedded dataset's network: near 50 ms a step on two cores.
 BATCH = 32
 
 
-def measure_end_to_end(folder: Path, work: Work, workers: int, steps: int, repeats: int) -> dict[str, Any]:
+def measure_end_to_end(folder: Path, work: Work, workers: int, steps: int, repeats: int, stored: int) -> dict[str, Any]:
     """Time steps of ``mfer train``, loader, callbacks and all, and the same number of bare steps, in turn.
 
     Args:
@@ -46,13 +44,14 @@ def measure_end_to_end(folder: Path, work: Work, workers: int, steps: int, repea
         workers: processes that read.
         steps: timed in each repeat.
         repeats: of both.
+        stored: side of the files in pixels.
 
     Returns:
         Faces a second of both, and the share of the bare step's that ``mfer train`` reaches.
     """
     skipped = SKIPPED + AHEAD * workers
-    write_faces(folder / "faces", work.batch * (skipped + steps + 1), side=STORED)
-    config = _end_to_end_config(folder, work, workers)
+    write_faces(folder / "faces", work.batch * (skipped + steps + 1), side=stored)
+    config = _end_to_end_config(folder, work, workers, stored)
     bare = bare_step(work)
     bare()
     samples: dict[str, list[Sample]] = {"bare_step": [], "mfer_train": []}
@@ -71,8 +70,8 @@ def measure_end_to_end(folder: Path, work: Work, workers: int, steps: int, repea
     }
 
 
-def _end_to_end_config(folder: Path, work: Work, workers: int) -> dict[str, Any]:
-    overrides = ["dataset=folder", f"dataset.size={STORED}", f"preprocess.size={work.size}", "loss=ce", "logger=csv"]
+def _end_to_end_config(folder: Path, work: Work, workers: int, stored: int) -> dict[str, Any]:
+    overrides = ["dataset=folder", f"dataset.size={stored}", f"preprocess.size={work.size}", "loss=ce", "logger=csv"]
     overrides += [f"loader.batch_size={work.batch}", f"loader.num_workers={workers}", "trainer.max_epochs=1"]
     overrides += [f"trainer.accelerator={work.where.accelerator}", "trainer.limit_val_batches=0"]
     overrides += [f"trainer.precision={'bf16-mixed' if work.bfloat16 else '32-true'}"]

@@ -13,6 +13,7 @@ from mfer_lightning.callbacks.history import History
 from mfer_lightning.callbacks.interruption import Interruption
 from mfer_lightning.callbacks.progress import EpochLines, FERProgressBar
 from mfer_lightning.callbacks.pruning import PruneTrial
+from mfer_lightning.callbacks.slow_loader import SlowLoader
 from mfer_lightning.callbacks.step_times import StepTimes
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "Interruption",
     "PruneTrial",
     "RunCheckpoint",
+    "SlowLoader",
     "StepTimes",
     "TrainingDivergedError",
     "WarmEMA",

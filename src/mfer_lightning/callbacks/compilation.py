@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
-from typing import Any
 
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback
-from torch import nn
 
 from mfer_lightning.data.images.cache import default_cache_dir
 from mfer_lightning.module import FERModule
+from mfer_lightning.nn.compiled_calls import guard_calls, short_reason, try_compiler
 from mfer_lightning.nn.cost import count_gflops
 from mfer_lightning.nn.regions import compile_blocks, count_kinds
 from mfer_lightning.termination import received
@@ -22,10 +20,13 @@ from mfer_lightning.termination import received
 PAYS_FROM = 600.0
 
 #: For that count: thousand million operations a second of a GPU. An H100 reached about this with MFER-Base, uncompiled.
-_GPU_RATE = 1e5
+GPU_RATE = 1e5
 
 #: Seconds that a kind of block takes, for the message. Measured on two CPU cores; GPUs compile in parallel.
-_SECONDS_A_KIND = 5
+SECONDS_A_KIND = 5
+
+#: What is said where nothing can be compiled.
+NO_COMPILER = "torch.compile does not work here, going on without it"
 
 
 class CompileNetwork(Callback):
@@ -55,7 +56,7 @@ class CompileNetwork(Callback):
             return
         use_lasting_cache()
         try:
-            self._rehearse(trainer.strategy.root_device)
+            try_compiler(trainer.strategy.root_device)
         except Exception as error:  # whatever compilers, drivers and file systems raise
             if received():
                 raise
@@ -64,43 +65,14 @@ class CompileNetwork(Callback):
         network = pl_module.network
         if self.mode != "whole" and (blocks := compile_blocks(network)):
             kinds = count_kinds(blocks)
-            self._say(trainer, f"{kinds} kinds of blocks", kinds * _SECONDS_A_KIND)
+            self._say(trainer, f"{kinds} kinds of blocks", kinds * SECONDS_A_KIND)
         else:
             blocks = [network]
             network.compile()
             self._say(trainer, "the network as one graph", 2 * 60)
-        for block in blocks:
-            compiled = block._compiled_call_impl
-            assert compiled is not None
-            block._compiled_call_impl = self._or_eager(trainer, block, blocks, compiled)
-
-    def _rehearse(self, device: torch.device) -> None:
-        layer = nn.Linear(2, 1).to(device)
-        torch.compile(layer)(torch.zeros(1, 2, device=device)).sum().backward()
-
-    def _or_eager(
-        self, trainer: L.Trainer, block: nn.Module, blocks: list[nn.Module], compiled: Callable[..., Any]
-    ) -> Callable[..., Any]:
-        """Return the compiled call, which gives way to the plain one where it cannot be compiled after all.
-
-        Evaluation takes the plain one: a graph of its own would take longer to compile than it saves, and a result
-        does not depend on whether the training was compiled.
-        """
-
-        def call(*arguments: Any, **options: Any) -> Any:
-            if not torch.is_grad_enabled():
-                return block._call_impl(*arguments, **options)
-            try:
-                return compiled(*arguments, **options)
-            except torch._dynamo.exc.TorchDynamoException as error:
-                if received():  # the compiler's processes have had the signal as well
-                    raise
-                self._warn(trainer, error)
-                for other in blocks:
-                    other._compiled_call_impl = None
-                return block._call_impl(*arguments, **options)
-
-        return call
+        # Evaluation takes the plain call: a graph of its own would take longer to compile than it saves, and a result
+        # does not depend on whether the training was compiled.
+        guard_calls(blocks, lambda *_, **__: torch.is_grad_enabled(), lambda error: self._warn(trainer, error))
 
     def _say(self, trainer: L.Trainer, what: str, seconds: int) -> None:
         if trainer.is_global_zero:
@@ -112,11 +84,7 @@ class CompileNetwork(Callback):
 
     def _warn(self, trainer: L.Trainer, error: Exception) -> None:
         if trainer.is_global_zero:
-            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-            reason = lines[0][:200] if lines else type(error).__name__
-            print(
-                f"Warning: torch.compile does not work here, going on without it: {reason}", file=sys.stderr, flush=True
-            )
+            print(f"Warning: {NO_COMPILER}: {short_reason(error)}", file=sys.stderr, flush=True)
 
 
 def pays_to_compile(trainer: L.Trainer, module: FERModule) -> bool:
@@ -130,7 +98,7 @@ def pays_to_compile(trainer: L.Trainer, module: FERModule) -> bool:
     size = int(getattr(module.preprocess, "size", None) or 224)
     batches = float(trainer.estimated_stepping_batches) * int(trainer.accumulate_grad_batches)
     faces = batches * int(getattr(trainer.datamodule, "batch_size", 1))  # type: ignore[attr-defined]
-    return bool(2 * 3 * count_gflops(module.network, size) * faces / _GPU_RATE >= PAYS_FROM)
+    return bool(2 * 3 * count_gflops(module.network, size) * faces / GPU_RATE >= PAYS_FROM)
 
 
 def use_lasting_cache() -> None:

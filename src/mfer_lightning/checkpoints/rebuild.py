@@ -15,7 +15,8 @@ from mfer_lightning.config.former_values import with_former_attention
 from mfer_lightning.config.instantiate import LIBRARIES, locate
 from mfer_lightning.config.plugins import missing_plugins
 from mfer_lightning.errors import UserError
-from mfer_lightning.nn import MFER, Preprocess
+from mfer_lightning.nn import Network, Preprocess
+from mfer_lightning.nn import build_network as build_described
 from mfer_lightning.nn.adapter import merge_adapter
 from mfer_lightning.views import Views
 
@@ -52,7 +53,7 @@ def check_description(description: Mapping[str, Any], source: Path) -> None:
         Views.of_metadata(description)
 
 
-def build_network(description: Mapping[str, Any], weights: Mapping[str, Tensor], source: Path) -> MFER:
+def build_network(description: Mapping[str, Any], weights: Mapping[str, Tensor], source: Path) -> Network:
     """Build the network that a checked description states, with its weights in float32.
 
     Shapes are compared before anything of their size is allocated: a file cannot ask for more memory than it brings.
@@ -77,10 +78,10 @@ def build_network(description: Mapping[str, Any], weights: Mapping[str, Tensor],
         config = {**config, "image_size": description["preprocess"].get("size")}
     with _explained(description, source):
         with torch.device("meta"), file_checks.parts_at_most(len(weights), source):
-            network = MFER(**config)
+            network = build_described(config)
         file_checks.check_fit(network.state_dict(), weights, source)
         if file_checks.check_tables(network, source):  # tables are not among the weights: they must be computed
-            network = MFER(**config)
+            network = build_described(config)
     file_checks.check_finite(weights, source)
     network.load_state_dict({name: _own(weight) for name, weight in weights.items()}, assign=True)
     return network

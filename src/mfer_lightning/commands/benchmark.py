@@ -38,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _benchmark(config: dict[str, Any]) -> int:
-    for name in ("repeats", "size", "steps", "faces", "threads", "workers", "gemm"):
+    for name in ("repeats", "size", "steps", "faces", "stored", "threads", "workers", "gemm"):
         least = 0 if name == "workers" else 1
         if config[name] is not None and config[name] < least:
             raise UserError(f"{name}={config[name]}: the value must be at least {least}.")
@@ -115,10 +115,12 @@ def _measure(part: str, config: dict[str, Any], works: list[Work], threads: int,
             "inference": lambda: [network.measure_inference(work, repeats, rates) for work in works],
             "convolutions": lambda: convolutions.measure_convolutions(device, largest.batch, bfloat16, repeats, rates),
             "end_to_end": lambda: training.measure_end_to_end(
-                folder, smallest, workers, min(steps, device.steps), min(repeats, 3)
+                folder, smallest, workers, min(steps, device.steps), min(repeats, 3), config["stored"]
             ),
             "small": lambda: small_model.measure_small(folder, faces, workers, repeats, bfloat16),
-            "loader": lambda: loading.measure_loader(folder, faces, (0, workers), repeats, device),
+            "loader": lambda: loading.measure_loader(
+                folder, faces, (0, workers), repeats, device, stored=config["stored"]
+            ),
             "overhead": lambda: training.measure_overhead(folder, steps, repeats),
             "startup": lambda: processes.measure_startup(repeats),
             "memory": lambda: processes.measure_memory(largest),

@@ -16,6 +16,8 @@ from mfer_lightning.config.yaml_options import Option
 CHOICES = "choices"
 #: A group of recipes that set other groups' options: it has no options of its own, and no name beside its choice.
 RECIPE = "experiment"
+#: The groups that make up ``network=mfer`` and no other network.
+PARTS = ("backbone", "attention", "head")
 
 
 def choices_to_keep(
@@ -48,6 +50,8 @@ def choices_to_keep(
 def name_of(config: Mapping[str, Any], group: str) -> str:
     """Name a part of a run by its choice, or else by its own name without what stands before a slash.
 
+    A whole network (``network=dan``) stands in the place of the backbone.
+
     Args:
         config: plain configuration, in use or stored.
         group: e.g. ``"backbone"``.
@@ -57,7 +61,20 @@ def name_of(config: Mapping[str, Any], group: str) -> str:
         >>> name_of({**config, "choices": {"backbone": "convnext_64px"}}, "backbone"), name_of(config, "backbone")
         ('convnext_64px', 'convnext_tiny')
     """
+    if group == "backbone" and is_peer(config):
+        group = "network"
     return str(kept_choices(config).get(group) or config[group]["name"]).rpartition("/")[2]
+
+
+def is_peer(config: Mapping[str, Any]) -> bool:
+    """Whether a configuration names another network than MFER, which is whole: it has no backbone to choose.
+
+    Example:
+        >>> is_peer({"network": {"name": "dan"}}), is_peer({"network": {"name": "mfer"}}), is_peer({})
+        (True, False, False)
+    """
+    network = config.get("network")
+    return isinstance(network, Mapping) and network.get("name", "mfer") != "mfer"
 
 
 def kept_choices(config: Mapping[str, Any]) -> Mapping[str, Any]:

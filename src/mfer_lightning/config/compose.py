@@ -6,6 +6,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import hydra
@@ -14,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from mfer_lightning.config.backbone_options import without_other_family
 from mfer_lightning.config.caller import composing, given_overrides, is_given
-from mfer_lightning.config.chosen import CHOICES, choices_to_keep
+from mfer_lightning.config.chosen import CHOICES, PARTS, choices_to_keep, is_peer
 from mfer_lightning.config.environment import restored
 from mfer_lightning.config.flags import primary_config, split_flags, wants_sweep
 from mfer_lightning.config.former_names import OPTIONS, override_of_today, with_options_of_today
@@ -24,7 +25,7 @@ from mfer_lightning.config.messages import readable
 from mfer_lightning.config.override_checks import check_overrides
 from mfer_lightning.config.path_options import empty_paths, expand_paths, quote_paths
 from mfer_lightning.config.plugins import plugins_loaded
-from mfer_lightning.config.schema import Train, check_known, register
+from mfer_lightning.config.schema import Backbone, Train, check_known, register
 from mfer_lightning.config.verb_schema import verb_schema
 from mfer_lightning.errors import UserError
 
@@ -167,6 +168,8 @@ def to_plain(cfg: DictConfig, choice: str | None = None) -> dict[str, Any]:
         choice = chosen.get("backbone")
     if choice is not None and "backbone" in plain:
         plain["backbone"] = without_other_family(plain["backbone"], str(choice))
+    if is_peer(plain):
+        plain |= {part: asdict(Backbone(name="none")) if part == "backbone" else {"name": "none"} for part in PARTS}
     if chosen and "loss" in plain and (kept := choices_to_keep(plain, chosen, given_overrides())):
         plain[CHOICES] = kept
     attention = plain.get("attention")

@@ -193,6 +193,10 @@ def _bad_value(error: OmegaConfBaseException, schema: type, overrides: Sequence[
             return f"{key}{value}: the value must be {kind}."
     if "does not support deletion" in first:
         return f"`{key}` cannot be taken away with ~: leave it out for its default, or give a value."
+    if absent := re.search(r"Environment variable '([^']*)' not found", first):
+        return f"{key}: the environment variable {absent[1]} is not set. Set it, or write the value itself."
+    if absent := re.search(r"Interpolation key '([^']*)' not found", first):
+        return f"{key}: ${{{absent[1]}}} stands for the option {absent[1]}, and there is none of that name."
     if "Missing mandatory value" in first:
         return f"`{key}` has no value: set {key}=..."
     return f"{key}: {first}" if key else first

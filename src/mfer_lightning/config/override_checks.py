@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from mfer_lightning.config.location import groups
@@ -60,8 +61,8 @@ def check_overrides(overrides: Sequence[str], verb: str) -> None:
 
 
 def _check_single(group: str, value: str) -> None:
-    written = value.strip()
-    if not written.startswith("[") or group not in groups() or group in _STACKED or takes_several(group):
+    written = re.sub(r"\(.*\)", "", value)  # glob([a*, b*]) and its like are Hydra's own lists of choices
+    if "[" not in written or group not in groups() or group in _STACKED or takes_several(group):
         return
     names = [name for part in written.split(",") if (name := part.strip(" []"))]
     each = f"; for a run with each of them: -m {group}={','.join(names)}" if len(names) > 1 else ""

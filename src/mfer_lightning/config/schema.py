@@ -93,6 +93,16 @@ class Loss:
     feature: Any = None
     feature_weight: float = 0.0
     centers_from_data: bool = False
+    terms: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class ValenceArousal:
+    """Whether valence and arousal are predicted, and the loss that they are trained with."""
+
+    name: str = MISSING
+    loss: Any = None
+    weight: float = 1.0
 
 
 @dataclass
@@ -186,9 +196,11 @@ class Train:
     backbone: Backbone = field(default_factory=Backbone)
     attention: Any = MISSING
     head: Any = MISSING
+    network: Any = MISSING
     weights: str = "none"
     loss: Loss = field(default_factory=Loss)
     method: Any = MISSING
+    valence_arousal: ValenceArousal = field(default_factory=ValenceArousal)
     augment: Any = MISSING
     sampler: Named = field(default_factory=Named)
     mixup: Mixup = field(default_factory=Mixup)
@@ -228,7 +240,17 @@ def register(name: str, schema: type = Train) -> None:
     register_resolvers()
     node = OmegaConf.structured(schema)
     # Mappings whose names timm, torch, detectors, loggers and users give, beside those that the dataclass types.
-    free_forms = ("backbone.options", "optimizer", "scheduler", "callbacks", "metrics", "logger", "options", "detector")
+    free_forms = (
+        "backbone.options",
+        "loss.terms",
+        "optimizer",
+        "scheduler",
+        "callbacks",
+        "metrics",
+        "logger",
+        "options",
+        "detector",
+    )
     for free in (*free_forms, "lists"):
         if isinstance(mapping := OmegaConf.select(node, free), DictConfig):
             OmegaConf.set_struct(mapping, False)

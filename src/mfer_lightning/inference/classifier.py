@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from mfer_lightning.inference.model import FERModel
 
 Batch = NDArray[np.uint8]
-Output = tuple[NDArray[np.float32], NDArray[np.float32]]
+#: Probabilities (B,K), features (B,D), and valence and arousal (B,2) where the model predicts them.
+Output = tuple[NDArray[np.float32], ...]
 
 
 class Classifier(Protocol):
@@ -40,7 +41,10 @@ class Classifier(Protocol):
         ...
 
     def classify(self, faces: Batch) -> Output:
-        """Return probabilities (B,K) and features (B,D), float32, of uint8 (B,H,W,3) RGB faces."""
+        """Return probabilities (B,K) and features (B,D), float32, of uint8 (B,H,W,3) RGB faces.
+
+        A model of valence and arousal returns them third, (B,2) within [-1, 1].
+        """
         ...
 
 
@@ -62,6 +66,11 @@ class TorchClassifier:
         self.class_names = model.class_names
         self.metadata = model.metadata
 
+    @property
+    def precision(self) -> str:
+        """What the network computes in."""
+        return self.model.precision
+
     def identity(self) -> str:
         """Hash of class names, preprocessing, views and every weight."""
         # without a shift as before there was one, so that older folders of predictions can be continued
@@ -77,7 +86,11 @@ class TorchClassifier:
         """Classify uint8 (B,H,W,3) RGB faces; the results are float32, whatever the model computes in."""
         import torch
 
-        batch = torch.from_numpy(np.ascontiguousarray(faces.transpose(0, 3, 1, 2)))
+        batch = torch.from_numpy(np.ascontiguousarray(faces))
+        if self.model.device.type == "cuda":  # sent as it is and transposed there
+            batch = batch.pin_memory().to(self.model.device, non_blocking=True)
+        batch = batch.permute(0, 3, 1, 2).contiguous()
         output = self.model(batch, views=self.views)
         probabilities = output["logits"].double().softmax(1).float().cpu().numpy()
-        return probabilities, output["feature"].float().cpu().numpy()
+        others = (output[name].float().cpu().numpy() for name in ("feature", "valence_arousal") if name in output)
+        return probabilities, *others

@@ -24,8 +24,9 @@ from mfer_lightning.errors import UserError
 from mfer_lightning.inference.checkpoint import checkpoint_path, model_path
 from mfer_lightning.inference.export.run_results import find_results, publishable, without_folders
 from mfer_lightning.inference.export.safetensors_folder import is_export, read_export, write_export
-from mfer_lightning.nn import MFER, Preprocess
+from mfer_lightning.nn import Network, Preprocess
 from mfer_lightning.nn.adapter import merge_adapter
+from mfer_lightning.nn.valence_arousal import PREDICTED
 from mfer_lightning.nn.weights.checksums import check_storages
 from mfer_lightning.views import ONE_VIEW, Views
 
@@ -33,9 +34,13 @@ from mfer_lightning.views import ONE_VIEW, Views
 _DERIVED = ("library_name", "model_type", "architectures", "id2label", "label2id")
 _VERSIONS_OF = ("mfer_lightning", "torch", "timm", "safetensors")
 
+#: Faces at a time where nothing else is said. A GPU needs many to be busy; a CPU is not quicker with more.
+_BATCH = {"cuda": 256}
+_BATCH_ELSEWHERE = 64
+
 
 class FERModel(nn.Module):
-    """Network and preprocessing of a trained model, in evaluation mode, in float32.
+    """Network and preprocessing of a trained model, in evaluation mode.
 
     Args:
         network: maps normalised images to feature and logits.
@@ -43,6 +48,10 @@ class FERModel(nn.Module):
         class_names: the K emotions in the network's order.
         metadata: what else its checkpoint says: dataset, protocol, configuration, data hash, git.
         source: the file that it was read from.
+
+    Attributes:
+        precision: what it computes in (:func:`mfer_lightning.inference.arithmetic.set_precision`), at first float32.
+        full_batch: faces of the batches that it is compiled for; 0: it is not compiled.
 
     Example:
         >>> network = MFER({"name": "convnext_atto", "options": {"depths": [1, 1, 1, 1], "dims": [8, 16, 32, 64]}}, 2)
@@ -53,7 +62,7 @@ class FERModel(nn.Module):
 
     def __init__(
         self,
-        network: MFER,
+        network: Network,
         preprocess: Preprocess,
         class_names: Sequence[str],
         metadata: Mapping[str, Any] | None = None,
@@ -65,6 +74,8 @@ class FERModel(nn.Module):
         self.class_names = tuple(class_names)
         self.metadata = dict(metadata or {})
         self.source = source
+        self.precision = "32-true"
+        self.full_batch = 0
         self.eval()
 
     @property
@@ -87,15 +98,19 @@ class FERModel(nn.Module):
             views: what logits and features are averaged over; by default the faces as they are.
 
         Returns:
-            ``logits`` (B,K) and ``feature`` (B,D), float32, on the model's device.
+            ``logits`` (B,K) and ``feature`` (B,D), float32, on the model's device, and where the model predicts them
+            ``valence_arousal`` (B,2).
         """
         with torch.inference_mode(), torch.autocast(self.device.type, enabled=False):
-            return views.average(self._run, faces.to(self.device))
+            return views.average(self._run, faces.to(self.device, non_blocking=self.device.type == "cuda"))
 
     def _run(self, faces: Tensor) -> dict[str, Tensor]:
+        count, full = len(faces), self.full_batch
+        if full // 2 < count < full:
+            faces = torch.cat([faces, faces[-1:].expand(full - count, -1, -1, -1)])
         pixels = self.preprocess(faces).contiguous(memory_format=torch.channels_last)
         output = self.network(pixels)
-        return {name: output[name].float() for name in ("logits", "feature")}
+        return {name: output[name][:count].float() for name in PREDICTED if name in output}
 
     def batches(self, faces: Tensor, size: int = 64, *, views: Views = ONE_VIEW) -> Iterator[dict[str, Tensor]]:
         """Classify many faces, ``size`` at a time."""
@@ -114,7 +129,7 @@ class FERModel(nn.Module):
             "format": NEWEST_FORMAT,
             "library_name": "mfer_lightning",
             "model_type": "mfer",
-            "architectures": ["MFER"],
+            "architectures": [type(self.network).__name__],
             "class_names": list(self.class_names),
             "id2label": {str(k): name for k, name in enumerate(self.class_names)},
             "label2id": {name: k for k, name in enumerate(self.class_names)},
@@ -213,6 +228,16 @@ def build_model(description: Mapping[str, Any], weights: Mapping[str, Tensor], s
     network.to(memory_format=torch.channels_last)
     metadata = {k: v for k, v in description.items() if k not in ("network", "preprocess", "class_names")}
     return FERModel(network, preprocess, description["class_names"], metadata, source)
+
+
+def usual_batch(device: torch.device) -> int:
+    """Return how many faces a device predicts at a time where nothing else is said.
+
+    Example:
+        >>> usual_batch(torch.device("cpu")), usual_batch(torch.device("cuda:1"))
+        (64, 256)
+    """
+    return _BATCH.get(device.type, _BATCH_ELSEWHERE)
 
 
 def choose_device(name: str) -> torch.device:

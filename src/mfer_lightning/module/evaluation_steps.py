@@ -12,7 +12,8 @@ from torchmetrics import MetricCollection
 from mfer_lightning.data.datasets.base import FaceDataModule
 from mfer_lightning.losses import Objective
 from mfer_lightning.module.meet_datamodule import check_batch
-from mfer_lightning.module.metrics import EvaluationMetrics
+from mfer_lightning.module.metrics import VALENCE_AROUSAL_MODES, EvaluationMetrics
+from mfer_lightning.nn.valence_arousal import PREDICTED, VALENCE_AROUSAL
 from mfer_lightning.views import ONE_VIEW, Views
 
 
@@ -61,6 +62,8 @@ class EvaluationSteps(L.LightningModule):
     def modes(self) -> dict[str, Literal["max", "min"]]:
         """Say of each validation figure whether more (``max``) or less (``min``) is better; others are left out."""
         better = {"nll": False, **{name: metric.higher_is_better for name, metric in self.metrics.items()}}
+        if VALENCE_AROUSAL in getattr(self.network, "outputs", ()):
+            better |= VALENCE_AROUSAL_MODES
         return {name: "max" if more else "min" for name, more in better.items() if more is not None}
 
     def _start_evaluation(self) -> None:
@@ -74,15 +77,15 @@ class EvaluationSteps(L.LightningModule):
         check_batch(batch, "image", "index", "label", "target")
         output = self(batch["image"])
         keep = batch["index"] >= 0
-        kept = {
-            "feature": output["feature"][keep],
-            "logits": output["logits"][keep].float(),
-            "head_logits": tuple(logits[keep] for logits in output["head_logits"]),
-        }
+        kept = {name: _rows(value, keep) for name, value in output.items() if name != "map"}
+        kept["logits"] = kept["logits"].float()
         target = batch["target"][keep]
         nll = -(target * kept["logits"].log_softmax(1)).sum(1)
         loss = self._evaluation_loss(kept, target) if len(target) else None
-        self._evaluation("val", dataloader_idx).update(kept["logits"], batch["label"][keep], nll, loss)
+        evaluation = self._evaluation("val", dataloader_idx)
+        evaluation.update(kept["logits"], batch["label"][keep], nll, loss)
+        if VALENCE_AROUSAL in output and VALENCE_AROUSAL in batch:
+            evaluation.update_valence_arousal(output[VALENCE_AROUSAL][keep].float(), batch[VALENCE_AROUSAL][keep])
 
     def _evaluation_loss(self, output: dict[str, Any], target: Tensor) -> Tensor:
         if isinstance(self.objective, Objective):
@@ -93,11 +96,14 @@ class EvaluationSteps(L.LightningModule):
     def test_step(self, batch: dict[str, Tensor], batch_idx: int, dataloader_idx: int = 0) -> None:
         """Update the figures with one batch, predicted as :meth:`predict_step` does."""
         check_batch(batch, "image", "index", "label")
-        logits = self.predict_step(batch, batch_idx, dataloader_idx)["logits"]
+        output = self.predict_step(batch, batch_idx, dataloader_idx)
         keep = batch["index"] >= 0
-        logits, label = logits[keep], batch["label"][keep]
+        logits, label = output["logits"][keep], batch["label"][keep]
         nll = nn.functional.cross_entropy(logits, label, reduction="none")
-        self._evaluation("test", dataloader_idx).update(logits, label, nll, None)
+        evaluation = self._evaluation("test", dataloader_idx)
+        evaluation.update(logits, label, nll, None)
+        if VALENCE_AROUSAL in output and VALENCE_AROUSAL in batch:
+            evaluation.update_valence_arousal(output[VALENCE_AROUSAL][keep], batch[VALENCE_AROUSAL][keep])
 
     def _evaluation(self, stage: Literal["val", "test"], dataloader_idx: int) -> EvaluationMetrics:
         """Return the figures of an evaluation loader; several are named as Lightning names them."""
@@ -136,8 +142,8 @@ class EvaluationSteps(L.LightningModule):
     def predict_step(self, batch: dict[str, Tensor], batch_idx: int, dataloader_idx: int = 0) -> dict[str, Tensor]:
         """Return ``index`` (B,), ``logits`` (B,K) and ``feature`` (B,D) of one batch, computed in float32.
 
-        Logits and feature are means over ``views``. On NVIDIA GPUs torch's convolutions round factors to TF32 unless
-        told otherwise (``torch.backends.cudnn.allow_tf32``).
+        Where the network predicts them, also ``valence_arousal`` (B,2). All are means over ``views``. On NVIDIA GPUs
+        torch's convolutions round factors to TF32 unless told otherwise (``torch.backends.cudnn.allow_tf32``).
         """
         check_batch(batch, "image", "index")
         with torch.autocast(self.device.type, enabled=False):
@@ -146,10 +152,15 @@ class EvaluationSteps(L.LightningModule):
 
     def _answers(self, images: Tensor) -> dict[str, Tensor]:
         output = self(images)
-        return {name: output[name].float() for name in ("logits", "feature")}
+        return {name: output[name].float() for name in PREDICTED if name in output}
 
     @property
     def datamodule_of_ours(self) -> FaceDataModule | None:
         """The datamodule of ours that this module's Trainer was given."""
         datamodule = self.trainer.datamodule  # type: ignore[attr-defined]
         return datamodule if isinstance(datamodule, FaceDataModule) else None
+
+
+def _rows(value: Any, keep: Tensor) -> Any:
+    """Choose the rows of an output of the network, or of each of several."""
+    return value[keep] if isinstance(value, Tensor) else tuple(part[keep] for part in value)

@@ -16,7 +16,7 @@ from mfer_lightning.checkpoints.read import read_checkpoint
 from mfer_lightning.checkpoints.rebuild import unlike_attention
 from mfer_lightning.config.instantiate import keyword_parameters
 from mfer_lightning.errors import UserError
-from mfer_lightning.losses import describe_objective
+from mfer_lightning.losses import Objective, describe_objective
 from mfer_lightning.memory import keep_freed_memory
 from mfer_lightning.methods import Baseline, Method, describe_method
 from mfer_lightning.module.arguments import config_of, options_of
@@ -25,6 +25,7 @@ from mfer_lightning.module.metrics import build_metrics
 from mfer_lightning.module.progress_bar import FERProgressBar
 from mfer_lightning.module.rebuild import StoredArguments
 from mfer_lightning.module.training_steps import TrainingSteps
+from mfer_lightning.module.valence_arousal import check_outputs, check_valence_arousal, learns_valence_arousal
 from mfer_lightning.nn.adapter import SCALE, merge_adapter
 from mfer_lightning.nn.weights.checksums import check_storages
 from mfer_lightning.optim import Mixup, configured
@@ -48,11 +49,13 @@ class FERModule(TrainingSteps):
 
     Logged are ``train/<term>`` (means of the loss terms over an epoch), ``val/`` and ``test/`` with ``accuracy``,
     ``mean_class_accuracy``, ``macro_f1``, ``nll`` and those of ``metrics``, and ``val/loss``, the loss on the
-    validation faces (:meth:`mfer_lightning.losses.Objective.evaluate`). ``test/`` is computed in float32, as the
-    command line's results are.
+    validation faces (:meth:`mfer_lightning.losses.Objective.evaluate`). Where valence and arousal are predicted and
+    known, also ``ccc``, ``rmse`` and ``sagr``, of each (``ccc_valence``, ...) and as the mean of both. ``test/`` is
+    computed in float32, as the command line's results are.
 
     Batches are dicts of ``image`` uint8 (B,3,H,W), ``label`` int64 (B,), ``target`` float32 (B,K), ``index`` int64 (B,)
-    with -1 in rows that only pad a distributed evaluation.
+    with -1 in rows that only pad a distributed evaluation, and perhaps ``valence_arousal`` float32 (B,2), NaN where
+    unknown.
 
     Args:
         network: maps normalised images (B,3,S,S) to ``feature``, ``logits`` and ``head_logits``.
@@ -106,6 +109,9 @@ class FERModule(TrainingSteps):
             raise UserError("Mixup weighs classes and the multi-target loss takes sets of them: use mixup=none.")
         self.method = method if method is not None else Baseline()
         self.method.check(network, objective)
+        if isinstance(objective, Objective):
+            objective.check(network)
+        check_outputs(network, objective)
         if mixup is not None and not self.method.takes_mixup:
             raise UserError(f"Method {type(self.method).__name__} needs faces with one label each: use mixup=none.")
         self.class_names = tuple(class_names)
@@ -166,6 +172,8 @@ class FERModule(TrainingSteps):
         if datamodule is None:
             return
         check_classes(self.class_names, datamodule)
+        if stage == "fit" and learns_valence_arousal(self.objective):
+            check_valence_arousal(datamodule)
         if stage == "fit":
             self.metadata |= learn(self.metadata, datamodule)
             complete_preprocess(self.preprocess, self.metadata, datamodule)

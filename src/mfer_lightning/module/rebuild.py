@@ -89,11 +89,17 @@ class StoredArguments:
         }
         try:
             feature = self._loss(stored["feature"], sizes) if stored.get("feature") else None
-            return Objective(self._loss(stored["classification"], sizes), feature, stored.get("feature_weight", 1.0))
+            terms = {str(name): self._loss(node, sizes) for name, node in (stored.get("terms") or {}).items()}
+            classification, weight = self._loss(stored["classification"], sizes), stored.get("feature_weight", 1.0)
+            affect: dict[str, Any] = {}
+            if stored.get("valence_arousal"):
+                affect["valence_arousal"] = self._loss(stored["valence_arousal"], {})
+                affect["valence_arousal_weight"] = stored.get("valence_arousal_weight", 1.0)
+            return Objective(classification, feature, weight, terms, **affect)
         except (UserError, TypeError, ValueError, KeyError, AttributeError) as error:
             raise self._to_be_given("objective", f" ({str(error).rstrip('.')})") from error
 
-    def _loss(self, node: Mapping[str, Any], sizes: Mapping[str, Any]) -> nn.Module:
+    def _loss(self, node: Mapping[str, Any], sizes: Mapping[str, Any]) -> Any:
         # Sizes are the network's, whatever the file says: it cannot ask for more memory than it brings.
         own = {k: v for k, v in node.items() if k not in sizes and not (k == "class_weights" and v == "none")}
         file_checks.check_numbers(own, self.source, "objective")

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from mfer_lightning.errors import UserError, check_count, check_number
 from mfer_lightning.nn.backbones.trace import run_on_meta, without_data
-from mfer_lightning.nn.network import MFER
+from mfer_lightning.nn.base import Network
 from mfer_lightning.nn.options import Spec, resolve
 
 #: Adapters by name: their options with their defaults.
@@ -28,7 +28,7 @@ SCALE = "adapter_scale"
 _BASE, _DOWN, _UP = ".base_layer.", ".lora_A.default.weight", ".lora_B.default.weight"
 
 
-def add_adapter(network: MFER, adapter: Spec) -> tuple[str, ...]:
+def add_adapter(network: Network, adapter: Spec) -> tuple[str, ...]:
     """Freeze the backbone's weights and put an adapter beside its linear layers, in place.
 
     Load pre-trained weights before. Attention, the final norm and the heads stay trainable.
@@ -111,7 +111,7 @@ def merge_adapter(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return merged
 
 
-def _layers(network: MFER, targets: object) -> dict[str, str]:
+def _layers(network: Network, targets: object) -> dict[str, str]:
     """Return the linear layers to adapt: path within the timm model -> timm's name."""
     wanted = [targets] if isinstance(targets, str) else targets
     if wanted is not None and not (isinstance(wanted, list) and wanted and all(isinstance(t, str) for t in wanted)):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, TypedDict
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -17,20 +17,13 @@ from torch.func import functional_call
 from mfer_lightning.errors import UserError
 from mfer_lightning.nn.attention import ATTENTIONS, build_attention
 from mfer_lightning.nn.backbones import build_backbone, resolve_backbone
+from mfer_lightning.nn.base import Network, Output
 from mfer_lightning.nn.head import HEADS, build_head
 from mfer_lightning.nn.options import Spec, resolve
+from mfer_lightning.nn.valence_arousal import VALENCE_AROUSAL, ValenceArousalHead
 
 
-class Output(TypedDict, total=False):
-    """The network's output: feature (B,D), logits (B,K), head_logits a tuple of (B,K); map (B,D,h,w), if it has one."""
-
-    feature: Tensor
-    logits: Tensor
-    head_logits: tuple[Tensor, ...]
-    map: Tensor
-
-
-class MFER(nn.Module):
+class MFER(Network):
     """Facial expression network: timm backbone, DS attention after some stages, multiscale heads.
 
     Args:
@@ -48,6 +41,7 @@ class MFER(nn.Module):
         in_chans: channels of the images.
         image_size: side of the images in pixels, for models that are built for one size (transformers, mostly); None:
             any size where the model can change it while it runs, else timm's own.
+        valence_arousal: predict valence and arousal beside the emotions.
 
     Attributes:
         feature_dim: width D of the feature.
@@ -56,6 +50,7 @@ class MFER(nn.Module):
         config: a plain dict from which ``MFER(**config)`` builds the same network; fit for JSON and checkpoints.
         backbone: the :class:`~mfer_lightning.nn.backbones.timm_backbone.Backbone`.
         head: the head.
+        valence_arousal: the :class:`~mfer_lightning.nn.valence_arousal.ValenceArousalHead`, or None.
 
     Raises:
         UserError: for unknown names and options, and for backbones that do not support the attention or the size.
@@ -67,6 +62,8 @@ class MFER(nn.Module):
         (torch.Size([2, 32]), torch.Size([2, 7]), 3)
     """
 
+    name: ClassVar[str] = "mfer"
+
     def __init__(
         self,
         backbone: Spec = "convnext_base",
@@ -76,6 +73,7 @@ class MFER(nn.Module):
         head: Spec = "multiscale",
         in_chans: int = 3,
         image_size: int | None = None,
+        valence_arousal: bool = False,
     ) -> None:
         super().__init__()
         attention_config = resolve("attention", attention, ATTENTIONS)
@@ -87,6 +85,10 @@ class MFER(nn.Module):
             "in_chans": in_chans,
             "image_size": image_size,
         }
+        if type(valence_arousal) is not bool:
+            raise UserError(f"`valence_arousal` must be true or false, not {valence_arousal!r}.")
+        if valence_arousal:  # named where it is on: descriptions of other networks stay as they were
+            self.config[VALENCE_AROUSAL] = True
         self.num_classes = num_classes
         stages = attention_config.get("stages", [])
         if not isinstance(stages, list) or len(set(stages)) != len(stages):
@@ -101,7 +103,9 @@ class MFER(nn.Module):
         )
         self.feature_dim = self.backbone.feature_dim
         self.head = build_head(self.config["head"], self.feature_dim, num_classes)
-        self.outputs = ("feature", "logits", "head_logits", *(("map",) if self.backbone.has_map else ()))
+        self.valence_arousal = ValenceArousalHead(self.feature_dim) if valence_arousal else None
+        further = (("map", self.backbone.has_map), (VALENCE_AROUSAL, valence_arousal))
+        self.outputs = ("feature", "logits", "head_logits", *(name for name, has in further if has))
 
     def forward(self, image: Tensor) -> Output:
         """Classify normalised faces.
@@ -111,20 +115,21 @@ class MFER(nn.Module):
 
         Returns:
             ``feature`` (B,D), ``logits`` (B,K), the sum of the heads', ``head_logits``, one (B,K) a head, and where the
-            feature is the mean of a map, ``map`` (B,D,h,w) before pooling and norm.
+            feature is the mean of a map, ``map`` (B,D,h,w) before pooling and norm; where it predicts them,
+            ``valence_arousal`` (B,2) within [-1, 1].
 
         Raises:
             ValueError: for integer images, which were not normalised.
         """
-        if not image.is_floating_point():
-            raise ValueError(
-                f"Expected argument `image` to hold normalised floats, but got {image.dtype}. "
-                "Pass it through Preprocess."
-            )
+        self.check_image(image)
         feature, feature_map = self.backbone.pooled_map(image)
         head_logits = self.classify(feature)
         output: Output = {"feature": feature, "logits": summed(head_logits), "head_logits": head_logits}
-        return output if feature_map is None else {**output, "map": feature_map}
+        if feature_map is not None:
+            output["map"] = feature_map
+        if self.valence_arousal is not None:
+            output["valence_arousal"] = self.valence_arousal(feature)
+        return output
 
     def classify(self, feature: Tensor) -> tuple[Tensor, ...]:
         """Run the heads on features (B,D): one (B,K) of logits a head, as in the output's ``head_logits``."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mfer_lightning.config.augment_forms import first_form
-from mfer_lightning.config.chosen import CHOICES, name_of
+from mfer_lightning.config.chosen import CHOICES, is_peer, name_of
 from mfer_lightning.config.former_names import with_first_names
 from mfer_lightning.config.former_values import FORMER_ATTENTION
 from mfer_lightning.errors import UserError
@@ -79,6 +79,9 @@ LATER: Mapping[str, Any] = {
     "backbone.pool": None,
     "backbone.stage_blocks": None,
     "adapter": {"name": "none"},
+    "valence_arousal": {"name": "none", "loss": None, "weight": 1.0},
+    "network": {"name": "mfer"},
+    "loss.terms": {},
     "method": {"name": "baseline", "_target_": "mfer_lightning.methods.Baseline"},
 }
 
@@ -124,9 +127,11 @@ def run_name(config: Mapping[str, Any]) -> str:
         config: plain resolved configuration of ``mfer train``.
 
     Returns:
-        ``<dataset>-<backbone>-<attention>-<loss>-s<seed>-<hash>``.
+        ``<dataset>-<backbone>-<attention>-<loss>-s<seed>-<hash>``, with the network in place of backbone and attention
+        where it is another than MFER.
     """
-    parts = (name_of(config, group) for group in ("dataset", "backbone", "attention", "loss"))
+    network = ("network",) if is_peer(config) else ("backbone", "attention")
+    parts = (name_of(config, group) for group in ("dataset", *network, "loss"))
     return "-".join((*parts, f"s{config['seed']}", config_hash(config)))
 
 

@@ -10,13 +10,16 @@ import torch
 from torch import nn
 
 from mfer_lightning.config.caller import is_given
+from mfer_lightning.config.chosen import is_peer
 from mfer_lightning.config.former_values import with_former_attention
 from mfer_lightning.config.instantiate import described, instantiate
 from mfer_lightning.data.datasets import FaceDataModule
 from mfer_lightning.errors import UserError
-from mfer_lightning.losses import Objective, class_weights_from_counts
+from mfer_lightning.losses import Objective, OutputLoss, class_weights_from_counts
 from mfer_lightning.module import FERModule
-from mfer_lightning.nn import MFER, Preprocess
+from mfer_lightning.module.valence_arousal import check_valence_arousal
+from mfer_lightning.nn import MFER, Network, Preprocess
+from mfer_lightning.nn import build_network as build_described
 from mfer_lightning.nn.adapter import add_adapter
 from mfer_lightning.nn.backbones.data_config import with_own_normalisation
 from mfer_lightning.optim import Mixup
@@ -63,6 +66,8 @@ def build_module(config: Config, datamodule: FaceDataModule, metadata: Config) -
         datamodule: is set up.
         metadata: plain values for the checkpoints, ``alignment`` among them.
     """
+    if learns_valence_arousal(config):
+        check_valence_arousal(datamodule, selecting_monitor(config, datamodule.protocol))
     network = build_network(config, datamodule.num_classes, datamodule.size)
     colour = load_initial_weights(config, network, datamodule.class_names)
     config = {**config, "preprocess": {**config["preprocess"], "colour": colour}}
@@ -76,7 +81,7 @@ def build_module(config: Config, datamodule: FaceDataModule, metadata: Config) -
     return assemble(config, network, names, counts, metadata, grey=grey, monitor=monitor, num_faces=faces)
 
 
-def build_network(config: Config, num_classes: int, stored_size: int | None = None) -> MFER:
+def build_network(config: Config, num_classes: int, stored_size: int | None = None) -> Network:
     """Build the network with fresh weights, for the size of images that it gets.
 
     A configuration of an earlier version builds that version's network.
@@ -86,11 +91,22 @@ def build_network(config: Config, num_classes: int, stored_size: int | None = No
         num_classes: number of classes.
         stored_size: side of the dataset's images, which is the size where ``preprocess.size`` is null.
     """
-    backbone = {k: v for k, v in config["backbone"].items() if v is not None}
     size = config["preprocess"]["size"] or stored_size
+    if is_peer(config):
+        with described("network"):
+            return build_described({**config["network"], "num_classes": num_classes, "image_size": size})
+    backbone = {k: v for k, v in config["backbone"].items() if v is not None}
     with described("network"):
         attention = with_former_attention(config)["attention"]
-        return MFER(backbone, num_classes, attention=attention, head=config["head"], image_size=size)
+        affect = learns_valence_arousal(config)
+        return MFER(
+            backbone, num_classes, attention=attention, head=config["head"], image_size=size, valence_arousal=affect
+        )
+
+
+def learns_valence_arousal(config: Config) -> bool:
+    """Whether valence and arousal are predicted; not in the configurations of earlier versions."""
+    return bool((config.get("valence_arousal") or {}).get("loss"))
 
 
 def assemble(
@@ -124,7 +140,7 @@ def assemble(
         mixup = build_mixup(config)
     return FERModule(
         network,
-        build_objective(config["loss"], class_names, class_counts, int(network.feature_dim)),  # type: ignore[arg-type]
+        build_objective(config, class_names, class_counts, int(network.feature_dim)),  # type: ignore[arg-type]
         preprocess,
         class_names=class_names,
         optimizer=config["optimizer"],
@@ -138,16 +154,25 @@ def assemble(
 
 
 def build_objective(
-    loss: Config, class_names: Sequence[str], class_counts: Sequence[int], feature_dim: int
+    config: Config, class_names: Sequence[str], class_counts: Sequence[int], feature_dim: int
 ) -> Objective:
-    """Build the objective that ``loss`` describes, its class weights computed from the training set's counts."""
-    counts = tuple(class_counts)
+    """Build the objective of ``loss`` and ``valence_arousal``, class weights from the training set's counts."""
+    loss, counts = config["loss"], tuple(class_counts)
     available: dict[str, Any] = {"num_classes": len(class_names), "feature_dim": feature_dim, "class_counts": counts}
     weighted = _with_class_weights(loss["classification"], class_names, counts)
     classification = instantiate(weighted, where="loss.classification", **available)
     feature = instantiate(loss["feature"], where="loss.feature", **available) if loss["feature"] else None
+    terms = {
+        name: instantiate(node, where=f"loss.terms.{name}", base=OutputLoss, **available)
+        for name, node in (loss.get("terms") or {}).items()
+    }
+    affect: dict[str, Any] = {}
+    if learns_valence_arousal(config):
+        node = config["valence_arousal"]
+        affect["valence_arousal"] = instantiate(node["loss"], where="valence_arousal.loss", base=nn.Module)
+        affect["valence_arousal_weight"] = node["weight"]
     with described("loss"):
-        return Objective(classification, feature, loss["feature_weight"])
+        return Objective(classification, feature, loss["feature_weight"], terms, **affect)
 
 
 def _with_class_weights(node: Config, class_names: Sequence[str], class_counts: Sequence[int]) -> Config:

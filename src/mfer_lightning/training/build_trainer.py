@@ -31,6 +31,7 @@ from mfer_lightning.callbacks import (
     Interruption,
     PruneTrial,
     RunCheckpoint,
+    SlowLoader,
     StepTimes,
     WarmEMA,
 )
@@ -139,6 +140,7 @@ def build_callbacks(
     if not any(isinstance(callback, ProgressBar) for callback in own):
         wanted = config["trainer"]["enable_progress_bar"]
         callbacks.append(FERProgressBar() if (interactive() if wanted is None else wanted) else EpochLines())
+    callbacks.append(SlowLoader())  # after the others, whose time is not the loader's
     folder = run_dir / "checkpoints"
     mode = "max" if monitor is None else mode_of("monitor", monitor, modes)
     callbacks.append(RunCheckpoint(folder, "best", None if monitor is None else f"val/{monitor}", mode))

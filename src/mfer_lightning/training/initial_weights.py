@@ -12,13 +12,13 @@ from mfer_lightning.checkpoints.rebuild import unlike_attention
 from mfer_lightning.config.instantiate import described
 from mfer_lightning.errors import UserError
 from mfer_lightning.inference.export.safetensors_folder import WEIGHTS, read_export
-from mfer_lightning.nn import MFER, LoadReport, load_weights
+from mfer_lightning.nn import LoadReport, Network, load_weights
 from mfer_lightning.training.log_file import log
 
 Config = Mapping[str, Any]
 
 
-def load_initial_weights(config: Config, network: MFER, class_names: Sequence[str]) -> str:
+def load_initial_weights(config: Config, network: Network, class_names: Sequence[str]) -> str:
     """Load weights into a network, print one line about it and log every tensor by name.
 
     Args:

@@ -49,7 +49,11 @@ REFUSED: Mapping[str, str] = MappingProxyType(
         "PruneTrial": "it belongs to the trials of a search. Use sweep=optuna with hydra/sweeper/pruner=median.",
         "SpikeDetection": "it ends a run so that its next start leaves batches out, and each start here sees them all.",
         **dict.fromkeys(
-            ("EndOfTraining", "EpochLines", "FERProgressBar", "FiniteLossGuard", "History", "Interruption"), _HAS_ANYWAY
+            (
+                *("EndOfTraining", "EpochLines", "FERProgressBar", "FiniteLossGuard", "History", "Interruption"),
+                "SlowLoader",
+            ),
+            _HAS_ANYWAY,
         ),
         "RunCheckpoint": f"{_HAS_ANYWAY[:-1]}. callbacks=model_checkpoint writes further checkpoints.",
         "CompileNetwork": "it is trainer.compile=true.",

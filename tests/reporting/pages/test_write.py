@@ -285,3 +285,12 @@ def test_equal_runs_give_equal_reports(small: str, tmp_path: Path) -> None:
     for name in ("a", "b"):
         write_report([small], tmp_path / name, QUICK)
     assert (tmp_path / "a" / "report.html").read_bytes() == (tmp_path / "b" / "report.html").read_bytes()
+
+
+def test_names_that_differ_in_signs_alone_have_pictures_of_their_own(tmp_path: Path) -> None:
+    for gain in (0.5, -0.5):
+        write_run(tmp_path / "runs", changes={"loss.gain": gain}, name=f"gain{gain}", features=False)
+    write_report([str(tmp_path / "runs")], tmp_path / "report", QUICK)
+    pictures = re.findall(r"\]\((figures/[^)]+)\)", (tmp_path / "report" / "report.md").read_text())
+    assert sum("confusion" in name for name in pictures) == 2
+    assert len(set(pictures)) == len(pictures)

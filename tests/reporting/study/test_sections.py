@@ -233,3 +233,18 @@ def test_recipes_are_an_axis_and_what_they_set_is_none(tmp_path: Path) -> None:
     assert [m.label for m in section.methods] == ["experiment=a", "experiment=b", "experiment=c"]
     write_run(tmp_path, "lgm", name="by options alone")
     assert [a.title for a in sections_of(tmp_path)[0].axes] == ["loss", "learning rate"]
+
+
+def test_numbers_and_yes_or_no_say_what_they_are_of(tmp_path: Path) -> None:
+    for rate in (0.1, 0.2):
+        write_run(tmp_path, changes={"optimizer.lr": rate}, name=f"lr{rate}")
+    (section,) = sections_of(tmp_path)
+    assert [m.short for m in section.methods] == ["learning rate 0.1", "learning rate 0.2"]
+
+
+def test_long_names_that_begin_alike_are_not_cut_to_one(tmp_path: Path) -> None:
+    names = ("vit_small_patch14_reg4_dinov2.lvd142m", "vit_small_patch14_reg4_dinov2.other")
+    for name in names:
+        write_run(tmp_path, changes={"backbone.name": name}, name=name)
+    (section,) = sections_of(tmp_path)
+    assert sorted(m.short for m in section.methods) == sorted(names)

@@ -8,11 +8,12 @@ from typing import Any
 import jinja2
 import yaml
 
-from mfer_lightning.config.chosen import kept_choices
+from mfer_lightning.config.chosen import PARTS, kept_choices
 from mfer_lightning.data.datasets.declaration import UNKNOWN_LICENCE
 from mfer_lightning.data.datasets.registry import find_dataset
 from mfer_lightning.evaluation.intervals import result_interval
 from mfer_lightning.evaluation.schema import METRICS
+from mfer_lightning.evaluation.valence_arousal import TITLES
 from mfer_lightning.views import Views
 
 #: Metrics of a result that the card shows, with their names in words.
@@ -22,8 +23,9 @@ _SHOWN = {
     "macro_f1": "Macro F1",
     "nll": "Negative log-likelihood",
     "ece": "Expected calibration error",
+    **{name: title for name, (title, *_) in TITLES.items()},
 }
-_SHARES = ("accuracy", "mean_class_accuracy", "macro_f1", "ece")
+_SHARES = ("accuracy", "mean_class_accuracy", "macro_f1", "ece", *(name for name, form in TITLES.items() if form[1]))
 
 
 def model_card(description: Mapping[str, Any], kind: str, measured: Sequence[str] = ()) -> str:
@@ -40,8 +42,8 @@ def model_card(description: Mapping[str, Any], kind: str, measured: Sequence[str
     results = [r for r in description.get("results") or [] if isinstance(r, Mapping)]
     network = description["network"]
     choices = kept_choices(description.get("config") or {})
-    parts = (str(choices.get(part) or network[part]["name"]) for part in ("backbone", "attention", "head"))
-    name = f"MFER ({', '.join(parts)})"
+    parts = (str(choices.get(part) or network[part]["name"]) for part in PARTS if part in network)
+    name = f"{str(network.get('name', 'mfer')).upper()} ({', '.join(parts)})"
     front: dict[str, Any] = {
         "library_name": "mfer_lightning",
         "pipeline_tag": "image-classification",
@@ -138,7 +140,7 @@ def _metric_rows(result: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     """Yield name, value and interval of each metric."""
     for name, words in _SHOWN.items():
         value = result["metrics"].get(name)
-        if name in METRICS and value is not None:
+        if name in (*METRICS, *TITLES) and value is not None:
             show = _share if name in _SHARES else "{:.4f}".format
             ends = result_interval(result, name)
             yield words, show(value), "-" if ends is None else " to ".join(map(show, ends))

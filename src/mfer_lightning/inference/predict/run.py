@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from mfer_lightning.errors import UserError, check_choice, check_least
+from mfer_lightning.inference.arithmetic import check_precision
+from mfer_lightning.inference.compilation import check_compile
 from mfer_lightning.inference.load import load_model
 from mfer_lightning.inference.media.photo_files import find_photos
 from mfer_lightning.inference.media.photos import MOST_PIXELS
@@ -21,6 +23,9 @@ from mfer_lightning.inference.predict.video_run import predict_video
 from mfer_lightning.inference.predictor import Predictor
 from mfer_lightning.inference.results import Predictions
 from mfer_lightning.views import check_shift
+
+#: What the arithmetic is called in the settings of a folder, as in earlier versions.
+_PRECISIONS_OF_FOLDERS = {"32-true": "float32", "bf16-mixed": "bfloat16", "16-mixed": "float16"}
 
 FACES = ("all", "largest", "surest", "central")
 
@@ -40,10 +45,11 @@ def predict(
     annotate: bool = False,
     retry: bool = False,
     max_pixels: int = MOST_PIXELS,
-    batch_size: int = 64,
+    batch_size: int | None = None,
     workers: int = 0,
     device: str = "auto",
-    precision: str = "float32",
+    precision: str = "auto",
+    compile: bool | str = "auto",
     verify: bool = True,
     fps: float | None = 5.0,
     smooth: float = 0.5,
@@ -71,10 +77,12 @@ def predict(
         annotate: draw boxes and emotions into copies of the photos, or into a video.
         retry: try again the photos that an earlier start could not read.
         max_pixels: larger photos are not decoded.
-        batch_size: faces at a time.
+        batch_size: faces at a time; None: 256 on a GPU, 64 elsewhere.
         workers: processes that read photos and find faces; 0: this one.
         device: ``"auto"``, or a torch device.
-        precision: ``"float32"`` or ``"bfloat16"``.
+        precision: ``"auto"`` (bfloat16 on a GPU that has it, else float32), ``"32-true"``, ``"bf16-mixed"``, or
+            ``"16-mixed"`` on GPUs.
+        compile: compile the network; ``"auto"``: on a GPU, for so many photos that it pays.
         verify: compare the weights with the checksums in their file.
         fps: frames a second of a video; None: all.
         smooth: seconds over which a person's emotions are averaged in a video; 0: not at all.
@@ -90,7 +98,9 @@ def predict(
     """
     check_choice("faces", faces, FACES)
     check_shift(shift)
-    check_least("batch_size", batch_size, 1)
+    check_least("batch_size", 1 if batch_size is None else batch_size, 1)
+    check_precision(precision)
+    check_compile(compile)
     check_least("workers", workers, 0)
     check_least("max_pixels", max_pixels, 1)
     check_least("video.timelines", timelines, 0)
@@ -104,7 +114,7 @@ def predict(
     looks: dict[str, Any] = {"aligned": aligned, "faces": faces, "detector": dict(detector or {}), "rotate": rotate}
     looks["second_look"] = second_look and not aligned
     opening: dict[str, Any] = {"flip": flip, "shift": shift, "precision": precision, "verify": verify}
-    opening["plugins"] = plugins
+    opening |= {"plugins": plugins, "compile": compile}
     if not isinstance(source, (str, PathLike)):
         if output is not None or annotate:
             raise UserError("Pictures in memory are predicted in memory: leave output and annotate out, or save them.")
@@ -117,7 +127,7 @@ def predict(
         raise UserError(f"output={folder} is the folder of the photos themselves: choose another one.")
     watched = is_camera(source) or is_video(source)
     photos = None if watched else find_photos(source, leave_out=folder)
-    model = _opened(checkpoint, device, batch_size, opening)
+    model = _opened(checkpoint, device, batch_size, opening, 0 if photos is None else len(photos.paths))
     model.finder(**looks)
     for note in () if aligned else model.notes:
         print(f"Note: {note}.", flush=True)
@@ -133,7 +143,7 @@ def predict(
         "second_look": looks["second_look"] or None,
         "flip": flip,
         "shift": shift,
-        "precision": precision,
+        "precision": _PRECISIONS_OF_FOLDERS[model.precision],
     }
     if photos is None:
         settings["video"] = {"fps": fps, "smooth": smooth, "seconds": seconds}
@@ -150,11 +160,15 @@ def predict(
 
 
 def _opened(
-    checkpoint: str | PathLike[str] | Predictor, device: str, batch_size: int, opening: Mapping[str, Any]
+    checkpoint: str | PathLike[str] | Predictor,
+    device: str,
+    batch_size: int | None,
+    opening: Mapping[str, Any],
+    expected_faces: int = 0,
 ) -> Predictor:
     if isinstance(checkpoint, Predictor):
         return checkpoint
-    return load_model(checkpoint, device, batch_size=batch_size, **opening)
+    return load_model(checkpoint, device, batch_size=batch_size, expected_faces=expected_faces, **opening)
 
 
 def _default_output(source: str) -> Path:

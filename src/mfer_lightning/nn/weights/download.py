@@ -10,11 +10,11 @@ from torch import Tensor
 from mfer_lightning.errors import UserError
 from mfer_lightning.nn.backbones.timm_backbone import create_timm_model
 from mfer_lightning.nn.backbones.trace import timm_facts
-from mfer_lightning.nn.network import MFER
+from mfer_lightning.nn.base import Network
 from mfer_lightning.nn.weights.hub import cache_alone, reachable
 
 
-def check_download(model: MFER) -> None:
+def check_download(model: Network) -> None:
     """Refuse ``weights=imagenet`` where there are none, or the hub cannot be reached and its cache does not hold them.
 
     Args:
@@ -28,7 +28,7 @@ def check_download(model: MFER) -> None:
         download(model)
 
 
-def download(model: MFER) -> tuple[str, dict[str, Tensor]]:
+def download(model: Network) -> tuple[str, dict[str, Tensor]]:
     """Return where the weights of a network's backbone come from, and the weights, under timm's names.
 
     Raises:

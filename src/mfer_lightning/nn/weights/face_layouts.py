@@ -12,6 +12,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from mfer_lightning.nn.backbones.faces.mixedfeaturenet import never_called
+
 #: POSTER V2 has a module for each stage, with blocks counted from 0: stage, blocks before it, its blocks.
 _SPLIT_STAGES = ((1, 0, 3), (2, 3, 4), (3, 7, 14))
 _SPLIT = tuple(
@@ -76,6 +78,7 @@ class FaceLayout:
 _EMBEDDING = ("output_layer.3", "output_layer.4")
 LAYOUTS = (
     FaceLayout("MobileFaceNet", "mobilefacenet", None, ("conv_6_dw", "linear", "bn", "output_layer")),
+    FaceLayout("MixedFeatureNet", "mixedfeaturenet", "RGB", ("conv_6_dw", "linear", "bn", *never_called())),
     FaceLayout("InsightFace MobileFaceNet", "mobilefacenet", "RGB", ("features",), _NUMBERED, {"scale": 2}),
     FaceLayout("InsightFace", "iresnet50", "RGB", ("fc", "features")),
     FaceLayout("InsightFace", "iresnet100", "RGB", ("fc", "features")),

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from mfer_lightning.errors import UserError
+from mfer_lightning.nn.base import Network
 from mfer_lightning.nn.weights.face_layouts import FaceLayout
 
 #: A name by which Meta's files are known.
@@ -81,14 +82,16 @@ def own(ours: Iterable[str], keys: Iterable[str]) -> Layout:
     Raises:
         UserError: where it holds two networks.
     """
-    keys = list(keys)
+    ours, keys = list(ours), list(keys)
     prefixes = {key[: key.index(_OWN_MARK)] for key in keys if _OWN_MARK in key}
     if len(prefixes) != 1:
         raise UserError(f"The checkpoint holds {len(prefixes)} networks ({', '.join(sorted(prefixes))}), not one.")
     prefix = prefixes.pop()
-    inside = tuple(prefix + part for part in ("backbone.", "head."))
+    inside = tuple({f"{prefix}{name.partition('.')[0]}." for name in ours})
     # beside the network there may be loss centres and the like; within it every tensor needs a counterpart
     beside = tuple(key for key in keys if not key.startswith(inside)) if prefix else ()
+    if not any(name.startswith("valence_arousal.") for name in ours):
+        beside += (f"{prefix}valence_arousal.",)
     return Layout("one of our checkpoints", {name: prefix + name for name in ours}, beside)
 
 
@@ -114,6 +117,21 @@ def released(ours: Iterable[str], ours_to_timm: Mapping[str, str], attention: Ma
         if name.startswith("head.heads."):
             names[name] = f"msc.{name.removeprefix('head.heads.')}"
     return Layout("released MFER", names)
+
+
+def public(network: Network, keys: Iterable[str]) -> Layout | None:
+    """Recognise the authors' file of a whole network, by the names of what stands behind its backbone.
+
+    Args:
+        network: says what its authors call its tensors, if they have published files.
+        keys: names in the file.
+
+    Returns:
+        None where it is no such file.
+    """
+    names = network.public_names()
+    behind = {theirs for ours, theirs in names.items() if not ours.startswith(("backbone.", "head."))}
+    return Layout(f"public {network.name}", names, network.public_left_out()) if behind.intersection(keys) else None
 
 
 def timm_layout(ours_to_timm: Mapping[str, str], head_norm: bool, droppable: Iterable[str]) -> Layout:

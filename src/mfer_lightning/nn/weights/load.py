@@ -12,10 +12,10 @@ from torch import Tensor
 from mfer_lightning.errors import UserError, expect_choice
 from mfer_lightning.nn.adapter import merge_adapter
 from mfer_lightning.nn.backbones.trace import timm_facts
-from mfer_lightning.nn.network import MFER
+from mfer_lightning.nn.base import Network
 from mfer_lightning.nn.weights.download import download
 from mfer_lightning.nn.weights.face_layouts import face_layout
-from mfer_lightning.nn.weights.layouts import Layout, detect, face, meta, own, released, timm_layout
+from mfer_lightning.nn.weights.layouts import Layout, detect, face, meta, own, public, released, timm_layout
 from mfer_lightning.nn.weights.nearest_backbone import differ_in_ones, is_counter, nearest_backbone, share_of
 from mfer_lightning.nn.weights.position_tables import fit_positions
 from mfer_lightning.nn.weights.read import listed, read_state, tensors_of
@@ -63,7 +63,7 @@ class LoadReport:
         return "\n".join(f"{words} {name}" for words, names in groups for name in names)
 
 
-def load_weights(model: MFER, weights: str | Path, *, head: str = "load") -> LoadReport:
+def load_weights(model: Network, weights: str | Path, *, head: str = "load") -> LoadReport:
     """Load initial weights into a network.
 
     Args:
@@ -98,8 +98,8 @@ def load_weights(model: MFER, weights: str | Path, *, head: str = "load") -> Loa
 
 
 def load_released_weights(
-    model: MFER, weights: str | Path | Mapping[str, Tensor], *, require_heads: bool = False
-) -> MFER:
+    model: Network, weights: str | Path | Mapping[str, Tensor], *, require_heads: bool = False
+) -> Network:
     """Load a checkpoint in the layout of the authors' released code, strictly.
 
     Args:
@@ -140,8 +140,10 @@ def load_released_weights(
     return model
 
 
-def _layout(model: MFER, state: Mapping[str, Tensor]) -> Layout:
+def _layout(model: Network, state: Mapping[str, Tensor]) -> Layout:
     kind = detect(state)
+    if (theirs := public(model, state)) is not None:
+        return theirs
     if kind == "own":
         return own(model.state_dict(), state)
     if kind == "timm":
@@ -154,14 +156,14 @@ def _layout(model: MFER, state: Mapping[str, Tensor]) -> Layout:
     if kind == "meta":
         return meta(names)
     attention = {}
-    for number in model.config["attention"].get("stages", []):
+    for number in model.config.get("attention", {}).get("stages", []):
         stage = model.backbone.stages[number - 1].module
         blocks = {name.split(".")[3] for name in names.values() if name.startswith(f"{stage}.blocks.")}
         attention[f"backbone.model.{stage}.attention"] = (number - 1, len(blocks))
     return released(model.state_dict(), names, attention)
 
 
-def _timm(model: MFER, state: Mapping[str, Tensor]) -> Layout:
+def _timm(model: Network, state: Mapping[str, Tensor]) -> Layout:
     names = _ours_to_timm(model)
     backbone = model.config["backbone"]["name"]
     project = face_layout(backbone, names.values(), state)
@@ -188,12 +190,12 @@ def _fitting(state: Mapping[str, Tensor], share: float = 0.0) -> str:
     return f"; {fit} has {fit.share:.0%} of them" if fit is not None and fit.share > share else ""
 
 
-def _ours_to_timm(model: MFER) -> dict[str, str]:
+def _ours_to_timm(model: Network) -> dict[str, str]:
     pairs = ((name, model.backbone.timm_name(name)) for name in model.backbone.state_dict())
     return {f"backbone.{name}": theirs for name, theirs in pairs if theirs is not None}
 
 
-def _load(model: MFER, state: Mapping[str, Tensor], layout: Layout, source: str, head: str = "load") -> LoadReport:
+def _load(model: Network, state: Mapping[str, Tensor], layout: Layout, source: str, head: str = "load") -> LoadReport:
     ours = {theirs: name for name, theirs in layout.names.items()}
     targets = model.state_dict()
     stem = _stem_names(model)
@@ -249,7 +251,7 @@ def _check_numbers(tensors: Mapping[str, Tensor], targets: Mapping[str, Tensor],
 
 
 def _refuse_other_network(
-    model: MFER, state: Mapping[str, Tensor], layout: Layout, source: str, placed: int, given: int
+    model: Network, state: Mapping[str, Tensor], layout: Layout, source: str, placed: int, given: int
 ) -> None:
     """Refuse weights that fit another backbone better than the network's."""
     known = {name for name in model.state_dict() if name in layout.names and not is_counter(name)}
@@ -264,7 +266,7 @@ def _refuse_other_network(
 
 
 def _report(
-    model: MFER,
+    model: Network,
     source: str,
     layout: str,
     loaded: Mapping[str, Tensor],
@@ -277,19 +279,18 @@ def _report(
     return LoadReport(source, layout, tuple(loaded), new, parts, tuple(dropped), colour)
 
 
-def _optional(model: MFER, layout: Layout, given: set[str], head: str) -> set[str]:
+def _optional(model: Network, layout: Layout, given: set[str], head: str) -> set[str]:
     """Return our tensors that a file of this layout may lack."""
-    optional = set()
-    if head == "new" or not any(name.startswith("head.") for name in given):
-        optional.add("head")
+    starts = {"head": "head.", "valence and arousal": "valence_arousal."}
     if layout.backbone_only:
-        optional.add("attention")
-        if not any(name.startswith("backbone.norm.") for name in given):
-            optional.add("final norm")  # timm's model has no norm after the pooling
+        starts["final norm"] = "backbone.norm."  # timm's model has no norm after the pooling
+    optional = {part for part, start in starts.items() if not any(name.startswith(start) for name in given)}
+    optional |= {"attention"} if layout.backbone_only else set()
+    optional |= {"head"} if head == "new" else set()
     return {name for name in model.state_dict() if part_of(model, name) in optional} | set(layout.made)
 
 
-def _stem_names(model: MFER) -> set[str]:
+def _stem_names(model: Network) -> set[str]:
     """Return the tensors of a small stem's first convolution, whose kernel may differ from pre-trained weights."""
     first = timm_facts(model.backbone.model).get("first_conv")
     if model.config["backbone"]["stem"] != "small" or not isinstance(first, str):
@@ -297,7 +298,7 @@ def _stem_names(model: MFER) -> set[str]:
     return {f"backbone.model.{first}.weight", f"backbone.model.{first}.bias"}
 
 
-def part_of(model: MFER, name: str) -> str:
+def part_of(model: Network, name: str) -> str:
     """Name the part of the network that a tensor of its state dict belongs to.
 
     Args:
@@ -305,11 +306,11 @@ def part_of(model: MFER, name: str) -> str:
         name: a name of its state dict.
 
     Returns:
-        ``"backbone"``, ``"stem"`` (the first convolution of a small stem), ``"attention"``, ``"final norm"`` or
-        ``"head"``.
+        ``"backbone"``, ``"stem"`` (the first convolution of a small stem), ``"attention"``, ``"final norm"``,
+        ``"head"`` or ``"valence and arousal"``.
     """
-    if name.startswith("head."):
-        return "head"
+    if name.startswith(("head.", "valence_arousal.")):
+        return "head" if name.startswith("head.") else "valence and arousal"
     if name.startswith("backbone.norm."):
         return "final norm"
     if model.backbone.timm_name(name.removeprefix("backbone.")) is None:

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from mfer_lightning.nn.backbones.timm_backbone import create_timm_model
-from mfer_lightning.nn.network import MFER
+from mfer_lightning.nn.base import Network
 from mfer_lightning.nn.weights.layouts import detect
 
 
-def fit_positions(model: MFER, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def fit_positions(model: Network, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Interpolate the position embeddings of a file's weights to the size that a network was built for.
 
     Args:
@@ -47,7 +47,7 @@ def fit_positions(model: MFER, state: Mapping[str, Tensor]) -> dict[str, Tensor]
     return {name: converted.get(files[name], tensor) if name in files else tensor for name, tensor in state.items()}
 
 
-def _own_names(model: MFER, state: Mapping[str, Tensor]) -> dict[str, str]:
+def _own_names(model: Network, state: Mapping[str, Tensor]) -> dict[str, str]:
     """Return timm's names of the backbone's tensors in one of our checkpoints, whatever their prefix."""
     names = {}
     for name in state:

@@ -58,6 +58,7 @@ class SectionPanels:
         self.section = section
         self.folder = folder
         self.methods = self._shown()
+        self._files: set[str] = set()
 
     def limit_note(self, shown: int | None = None) -> str:
         """Say how many methods are shown, if it is not all of them; ``shown`` as a rule are those of ``methods``."""
@@ -75,7 +76,9 @@ class SectionPanels:
             options: further arguments of ``draw``.
         """
         safe = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:80] or "figure"
-        file = f"figures/{self.section.slug}/{safe}.png"
+        free = (safe, *(f"{safe}-{n}" for n in range(2, len(self._files) + 2)))  # -0.5 and 0.5 are both "0-5"
+        file = next(f for name in free if (f := f"figures/{self.section.slug}/{name}.png") not in self._files)
+        self._files.add(file)
         return Picture(file, draw(*data, path=self.folder / file, **options), alt)
 
     def _shown(self) -> list[Method]:

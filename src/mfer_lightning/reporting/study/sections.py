@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mfer_lightning.errors import UserError, nearest
 from mfer_lightning.evaluation.runs import LeftOut
 from mfer_lightning.evaluation.statistics import MethodComparison
-from mfer_lightning.reporting.study.axes import ABSENT, Axis, Flat, find_axes, in_words, simplicity, title_of
+from mfer_lightning.reporting.study.axes import ABSENT, Axis, Flat, as_number, find_axes, in_words, simplicity, title_of
 from mfer_lightning.reporting.study.choices import named_by_choice
 from mfer_lightning.reporting.study.provenance import unlike_arithmetic
 from mfer_lightning.reporting.study.runs import Run
@@ -206,9 +206,23 @@ def _methods(
         found = dict(flat)
         values = tuple(found.get(axis.key, ABSENT) for axis in axes)
         label = ", ".join(f"{axis.title}={value}" for axis, value in zip(axes, values, strict=True)) or _only(found)
-        short = " · ".join(v if len(v) < 24 else f"{v[:21]}..." for v in values) or label
+        short = _short(axes, values) or label
         methods.append(Method(values, label, short, tuple(seeds[seed] for seed in sorted(seeds)), found))
+    if len({method.short for method in methods}) < len(methods):  # figures find their methods by these names
+        methods = [replace(m, short=_short(axes, m.values, most=1000) or m.label) for m in methods]
     return tuple(sorted(methods, key=lambda method: [simplicity(value) for value in method.values])), repeated
+
+
+def _short(axes: Sequence[Axis], values: Sequence[str], most: int = 24) -> str:
+    """Name a method in figures by its values, cut off where they are long; of a bare number or yes or no, say of what.
+
+    Example:
+        >>> _short([Axis("loss.name", "loss"), Axis("evaluation.shift", "shift")], ["ce", "0.02"])
+        'ce · shift 0.02'
+    """
+    cut = [value if len(value) < most else f"{value[: most - 3]}..." for value in values]
+    bare = [as_number(v) is not None or v in ("true", "false", ABSENT) for v in values]
+    return " · ".join(f"{a.title} {v}" if b else v for a, v, b in zip(axes, cut, bare, strict=True))
 
 
 def _only(flat: Mapping[str, str]) -> str:

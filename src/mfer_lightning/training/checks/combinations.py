@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from mfer_lightning.config.caller import given_overrides
+from mfer_lightning.config.chosen import PARTS, is_peer, name_of
 from mfer_lightning.config.instantiate import locate
 from mfer_lightning.config.precision import configured_precision
 from mfer_lightning.data.datasets.registry import (
@@ -35,7 +38,7 @@ def check_combinations(config: Config) -> None:
         UserError: naming both options and the way out.
     """
     _check_target(config)
-    for parts in (_length, _protocol, _optimizer, _freezing):
+    for parts in (_network, _length, _protocol, _optimizer, _freezing):
         for impossible, message in parts(config):
             if impossible:
                 raise UserError(message)
@@ -87,6 +90,15 @@ def _kind_taken(node: Any, where: str) -> str:
 def _default_target(dataset: Config) -> str | None:
     known = find_protocol(f"{dataset['name']}@{dataset.get('protocol')}")
     return None if known is None else known.target
+
+
+def _network(config: Config) -> Iterator[tuple[bool, str]]:
+    given = [o for o in given_overrides() if re.match(rf"\+*({'|'.join(PARTS)})[.=]", o)] if is_peer(config) else []
+    yield (
+        bool(given),
+        f"{given[0] if given else ''} does nothing with network={name_of(config, 'network')}: backbone, attention and "
+        "head make up network=mfer, the other networks are whole. Leave it out, or set network.*.",
+    )
 
 
 def _length(config: Config) -> Iterator[tuple[bool, str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -15,10 +15,10 @@ from mfer_lightning.callbacks import EarlyStop, FreezeBackbone, WarmEMA
 from mfer_lightning.config.instantiate import described
 from mfer_lightning.errors import UserError
 from mfer_lightning.module import FERModule
-from mfer_lightning.nn import MFER
 from mfer_lightning.nn.adapter import add_adapter
 from mfer_lightning.nn.cost import count_gflops
 from mfer_lightning.nn.weights.download import check_download
+from mfer_lightning.nn.weights.read import check_exists
 from mfer_lightning.optim import optimizer_for, plateau_for, schedule_for
 from mfer_lightning.training.build import assemble, build_datamodule, build_network
 from mfer_lightning.training.build_trainer import early_stop_options
@@ -62,7 +62,7 @@ def build_on_trial(config: Mapping[str, Any]) -> None:
             config, protocol.class_names, int(config["preprocess"]["size"] or datamodule.size or 224)
         )
         if module is not None and config["weights"] == "imagenet":
-            check_download(cast(MFER, module.network))
+            check_download(module.network)  # type: ignore[arg-type]
         if module is not None:
             _check_figures(config, module.modes(), selecting_monitor(config, protocol) or protocol.monitor)
     finally:
@@ -80,11 +80,8 @@ def _check_time(max_time: Any) -> None:
 
 
 def _check_weights(weights: str) -> None:
-    if weights not in ("none", "imagenet") and not Path(weights).expanduser().is_file():
-        raise UserError(
-            f"weights={weights}: there is no such file. Legal are none, imagenet, or a .safetensors, .pth or .ckpt "
-            "file."
-        )
+    if weights not in ("none", "imagenet"):
+        check_exists(Path(weights).expanduser())
 
 
 def _check_figures(config: Mapping[str, Any], modes: Mapping[str, str], monitor: str) -> None:

@@ -1,0 +1,62 @@
+"""Attention loss of DDAMFN: make the maps of several attention heads differ.
+
+Paper: Zhang, Zhang, Wang, Song: A Dual-Direction Attention Mixed Feature Network for Facial Expression Recognition,
+Electronics 12(17), 2023, doi 10.3390/electronics12173595: the inverse of the mean squared difference over all pairs of
+heads. The authors' public code adds it with weight 0.1. Ours: the mean over the faces is that of all ranks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import combinations
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from mfer_lightning.losses.checks import at_least_float32, no_autocast
+from mfer_lightning.losses.gather import gather_rows
+from mfer_lightning.losses.output_loss import OutputLoss
+
+
+def attention_loss(maps: Tensor, gather: bool = True) -> Tensor:
+    r"""Compute :math:`1 / \bar d` with the mean squared difference of two heads' maps, over pairs, faces and positions.
+
+    Args:
+        maps: (B,H,D,h,w), the heads' weights of a map.
+        gather: take the mean over the faces of all ranks, where a process group is running.
+
+    Returns:
+        A scalar, > 0; 0 for one head.
+
+    Example:
+        >>> attention_loss(torch.tensor([0.1, 0.6]).view(1, 2, 1, 1, 1))
+        tensor(4.0000)
+    """
+    if maps.shape[1] == 1:
+        return maps.sum() * 0.0
+    with no_autocast(maps):
+        (maps,) = at_least_float32(maps)
+        pairs = list(combinations(range(maps.shape[1]), 2))
+        difference = torch.stack([(maps[:, i] - maps[:, j]).square().flatten(1).mean(1) for i, j in pairs], 1)
+        if gather:
+            (difference,) = gather_rows(difference)
+        # equal maps, whose difference is 0, must not make the loss infinite
+        return 1 / difference.mean().clamp_min(torch.finfo(difference.dtype).eps)
+
+
+class AttentionLoss(OutputLoss):
+    """Attention loss of DDAMFN on the heads' maps.
+
+    Args:
+        weight: in the objective; the authors' code has 0.1.
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ("attention_maps",)
+
+    def __init__(self, weight: float = 0.1) -> None:
+        super().__init__(weight)
+
+    def forward(self, output: Mapping[str, Any], target: Tensor) -> Tensor:
+        """Compute the loss of ``output["attention_maps"]``; evaluations do not wait for other ranks."""
+        return attention_loss(output["attention_maps"], gather=self.training)

@@ -1,0 +1,46 @@
+"""Coordinate attention: weigh each position of a map by its row and by its column.
+
+Paper: Hou, Zhou, Feng: Coordinate Attention for Efficient Mobile Network Design, CVPR 2021, arXiv 2103.02907. Names and
+shapes of the tensors are those of the public files that hold it (DDAMFN's). Written anew.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class CoordinateAttention(nn.Module):
+    """Weights in (0, 1) of a map's positions and channels, a product of a factor a row and a factor a column.
+
+    Args:
+        channels: C of the map.
+        reduction: C over the width of the bottleneck, which is 8 at least.
+    """
+
+    def __init__(self, channels: int, reduction: int = 32) -> None:
+        super().__init__()
+        inner = max(8, channels // reduction)
+        self.conv1 = nn.Conv2d(channels, inner, 1)
+        self.bn1 = nn.BatchNorm2d(inner)
+        self.conv2 = nn.Conv2d(inner, channels, 1)
+        self.conv3 = nn.Conv2d(inner, channels, 1)
+
+    def rows(self, x: Tensor) -> Tensor:
+        """Summarise each row of a map (B,C,h,w); (B,C,h,1)."""
+        return x.mean(3, keepdim=True)
+
+    def columns(self, x: Tensor) -> Tensor:
+        """Summarise each column of a map (B,C,h,w); (B,C,1,w)."""
+        return x.mean(2, keepdim=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Compute the weights of a map (B,C,h,w), of the same shape."""
+        height = x.shape[2]
+        both = torch.cat([self.rows(x), self.columns(x).transpose(2, 3)], 2)
+        both = F.hardswish(self.bn1(self.conv1(both)))
+        by_row = self.conv2(both[:, :, :height]).sigmoid()
+        by_column = self.conv3(both[:, :, height:].transpose(2, 3)).sigmoid()
+        weights: Tensor = by_row * by_column
+        return weights

@@ -1,0 +1,176 @@
+"""DDAMFN: dual-direction attention heads on the last map of MixedFeatureNet.
+
+Paper: Zhang, Zhang, Wang, Song: A Dual-Direction Attention Mixed Feature Network for Facial Expression Recognition,
+Electronics 12(17), 2023, doi 10.3390/electronics12173595. Structure from the paper; widths and the order of operations
+as in the authors' public code (https://github.com/simon20010923/DDAMFN), whose files load. Their files also hold
+modules that their network never calls; these are left out. Ours: maps of other sizes than 7x7 (the kernels over a whole
+row, column or map have the map's side), and other backbones with a last map.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from mfer_lightning.errors import UserError, check_count
+from mfer_lightning.nn.backbones import build_backbone, resolve_backbone
+from mfer_lightning.nn.backbones.faces.mixedfeaturenet import never_called
+from mfer_lightning.nn.base import Network, Output
+from mfer_lightning.nn.coordinate_attention import CoordinateAttention
+from mfer_lightning.nn.options import Spec
+
+#: MixedFeatureNet as a sequence without its embedding, as the authors' files number it.
+_NUMBERED = ("conv1", "conv2_dw", "conv_23", "conv_3", "conv_34", "conv_4", "conv_45", "conv_5", "conv_6_sep")
+
+
+class DDAMFN(Network):
+    """Dual-direction attention mixed feature network.
+
+    Args:
+        num_classes: K.
+        backbone: a timm model whose last map is attended, by name or as for :class:`~mfer_lightning.nn.MFER`.
+        heads: number H of dual-direction attention heads.
+        in_chans: channels of the images.
+        image_size: side of the images in pixels, which fixes the kernels over the whole map.
+
+    Outputs beside ``feature``, ``logits`` and ``head_logits``: ``attention_maps`` (B,H,D,h,w), the heads' weights of
+    the map, which the attention loss takes.
+
+    Raises:
+        UserError: for unknown names and options, or a backbone without a last map.
+
+    Example:
+        >>> net = DDAMFN(backbone={"name": "mixedfeaturenet", "options": {"depths": [1, 1, 1], "width": 8}})
+        >>> out = net.eval()(torch.zeros(2, 3, 112, 112))
+        >>> out["feature"].shape, out["logits"].shape, out["attention_maps"].shape
+        (torch.Size([2, 64]), torch.Size([2, 7]), torch.Size([2, 2, 64, 7, 7]))
+    """
+
+    name: ClassVar[str] = "ddamfn"
+
+    def __init__(
+        self,
+        num_classes: int = 7,
+        *,
+        backbone: Spec = "mixedfeaturenet",
+        heads: int = 2,
+        in_chans: int = 3,
+        image_size: int | None = 112,
+    ) -> None:
+        super().__init__()
+        spec = {"name": backbone} if isinstance(backbone, str) else dict(backbone)
+        resolved = resolve_backbone({"norm": "none", **spec})
+        self.num_classes = check_count("num_classes", num_classes)
+        check_count("heads", heads)
+        side = 112 if image_size is None else image_size
+        self.config = {
+            "name": self.name,
+            "backbone": resolved,
+            "num_classes": num_classes,
+            "heads": heads,
+            "in_chans": in_chans,
+            "image_size": side,
+        }
+        self.backbone = build_backbone(resolved, in_chans=in_chans, image_size=side)
+        if not self.backbone.has_map or not self.backbone.stages:
+            raise UserError(f"DDAMFN attends to the last map of its backbone, and '{resolved['name']}' has none.")
+        self.map_side = max(round(side / self.backbone.stages[-1].reduction), 1)
+        self.feature_dim = self.backbone.feature_dim
+        self.attention = nn.ModuleList(DirectionHead(self.feature_dim, self.map_side) for _ in range(heads))
+        self.pool = WholeMap(self.feature_dim, (self.map_side, self.map_side))
+        self.head = nn.Linear(self.feature_dim, num_classes)
+        self.outputs = ("feature", "logits", "head_logits", "attention_maps")
+
+    def forward(self, image: Tensor) -> Output:
+        """Classify normalised faces, float (B,C,S,S) of ``image_size``.
+
+        Raises:
+            ValueError: for integer images, which were not normalised, or images of another size.
+        """
+        self.check_image(image)
+        side = self.config["image_size"]
+        if image.shape[2:] != (side, side):
+            raise ValueError(
+                f"Expected argument `image` of {side}x{side} pixels, the size that this network was built for, but got "
+                f"{image.shape[2]}x{image.shape[3]}: build it with image_size={image.shape[3]}."
+            )
+        _, last = self.backbone.pooled_map(image)
+        assert last is not None
+        maps = torch.stack([head(last) for head in self.attention], 1)
+        feature = self.pool(last * maps.amax(1)).flatten(1)
+        logits = self.head(feature)
+        return {"feature": feature, "logits": logits, "head_logits": (logits,), "attention_maps": maps}
+
+    def public_names(self) -> Mapping[str, str]:
+        """Return the names of our tensors in the authors' files, which hold MixedFeatureNet."""
+        names = {}
+        for ours in self.state_dict():
+            top, _, rest = ours.partition(".")
+            if top == "backbone":
+                names[ours] = numbered(self.backbone.timm_name(rest) or rest)
+            elif top == "attention":
+                number, _, inner = rest.partition(".")
+                names[ours] = f"cat_head{number}.CoordAtt.{inner}"
+            else:
+                names[ours] = {"pool": "Linear", "head": "fc"}[top] + f".{rest}"
+        return names
+
+    def public_left_out(self) -> tuple[str, ...]:
+        """Return the modules of the authors' files that their network never calls."""
+        depths = getattr(self.backbone.model, "depths", None)
+        unused = () if depths is None else tuple(numbered(name) for name in never_called(depths))
+        return ("bn", *(f"cat_head{i}.CoordAtt.Linear" for i in range(len(self.attention))), *unused)
+
+
+def numbered(name: str) -> str:
+    """Translate one of MixedFeatureNet's names into the authors' files of the whole network.
+
+    Example:
+        >>> numbered("conv_23.conv.bn.weight")
+        'features.2.conv.bn.weight'
+    """
+    stage, _, inner = name.partition(".")
+    return f"features.{_NUMBERED.index(stage) if stage in _NUMBERED else stage}.{inner}"
+
+
+class DirectionHead(CoordinateAttention):
+    """Coordinate attention whose rows and columns are summarised by convolutions over their whole length.
+
+    Args:
+        channels: C of the map.
+        side: of the map.
+    """
+
+    def __init__(self, channels: int, side: int) -> None:
+        super().__init__(channels)
+        self.Linear_h = WholeMap(channels, (1, side))
+        self.Linear_w = WholeMap(channels, (side, 1))
+
+    def rows(self, x: Tensor) -> Tensor:
+        """Summarise each row of a map (B,C,h,w); (B,C,h,1)."""
+        return self.Linear_h(x)  # type: ignore[no-any-return]
+
+    def columns(self, x: Tensor) -> Tensor:
+        """Summarise each column of a map (B,C,h,w); (B,C,1,w)."""
+        return self.Linear_w(x)  # type: ignore[no-any-return]
+
+
+class WholeMap(nn.Module):
+    """A depthwise convolution without padding, over a whole row, column or map, and a batch norm.
+
+    Args:
+        channels: C of the map.
+        kernel: height and width.
+    """
+
+    def __init__(self, channels: int, kernel: tuple[int, int]) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, kernel, groups=channels, bias=False)
+        self.bn = nn.BatchNorm2d(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B,C,h,w) to (B,C,h - kernel[0] + 1,w - kernel[1] + 1)."""
+        return self.bn(self.conv(x))  # type: ignore[no-any-return]
