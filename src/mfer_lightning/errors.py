@@ -91,7 +91,8 @@ def check_number(name: str, value: Number, low: float, high: float = math.inf, *
     """
     legal = Range(low, high, excluded)
     if value not in legal:
-        raise ValueError(f"Expected argument `{name}` to be {legal}, but got {value!r}.")
+        finite = "finite and " if value in (math.inf, -math.inf) else ""
+        raise ValueError(f"Expected argument `{name}` to be {finite}{legal}, but got {value!r}.")
     return value
 
 

@@ -15,6 +15,7 @@ from commands.conftest import FEW, Mfer, only_run
 
 from mfer_lightning.checkpoints.read import read_checkpoint
 from mfer_lightning.inference.model import read_model
+from mfer_lightning.onnx import OnnxModel
 
 VIT = (
     *(option for option in FEW if not option.startswith("backbone.")),
@@ -48,7 +49,22 @@ def test_a_run_is_trained_continued_evaluated_and_exported(mfer: Mfer, capsys: p
     assert found["metrics"]["nll"] == pytest.approx(first["metrics"]["nll"], abs=1e-5)
     assert mfer("export", f"checkpoint={run}", "output=exported") == 0
     faces = torch.randint(0, 256, (3, 3, 32, 32), dtype=torch.uint8)
-    assert torch.equal(read_model("exported")(faces)["logits"], read_model(run)(faces)["logits"])
+    expected = read_model(run)(faces)
+    assert torch.equal(read_model("exported")(faces)["logits"], expected["logits"])
+    assert mfer("export", f"checkpoint={run}", "format=onnx", "output=onnx") == 0
+    found = OnnxModel("onnx").predict(faces.permute(0, 2, 3, 1).numpy())
+    assert found.probabilities == pytest.approx(expected["logits"].softmax(1).numpy(), abs=1e-4)
+
+
+@pytest.mark.slow
+def test_a_run_with_an_adapter_compiles_its_blocks(mfer: Mfer, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("peft", reason="pip install 'mfer_lightning[lora]'")
+    assert mfer(*VIT, "trainer.compile=blocks", "trainer.max_epochs=1") == 0
+    said = capsys.readouterr()
+    assert "Compiling 2 kinds of blocks at the first steps" in said.out
+    assert "torch.compile does not work here" not in said.err
+    stored = read_checkpoint(only_run(Path("runs")) / "checkpoints" / "best.ckpt")["state_dict"]
+    assert not any("_orig_mod" in name for name in stored)
 
 
 def test_a_frozen_backbone_and_an_adapter_are_one_too_many(mfer: Mfer, capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,6 +17,7 @@ from mfer_lightning.losses import (
     AttentionLoss,
     BalancedSoftmax,
     CenterLoss,
+    ConcordanceLoss,
     CrossEntropy,
     DSFLoss,
     FocalLoss,
@@ -25,6 +26,7 @@ from mfer_lightning.losses import (
     MultiTargetLoss,
     Objective,
     PartitionLoss,
+    ValenceArousalMSE,
 )
 
 N, INPUT, D, K = 8, 5, 6, 3
@@ -37,15 +39,17 @@ class Model(nn.Module):
         super().__init__()
         self.trunk = nn.Sequential(nn.Linear(INPUT, 7), nn.GELU(), nn.Linear(7, D), nn.LayerNorm(D))
         self.heads = nn.ModuleList([nn.Linear(D // 2, K), nn.Linear(D, K)])
+        self.affect = nn.Linear(D, 2)
         self.objective = objective
 
-    def forward(self, x, target):
+    def forward(self, x, target, affect):
         feature = self.trunk(x)
         logits = tuple(head(feature[:, : head.in_features]) for head in self.heads)
-        output = {"feature": feature, "logits": sum(logits), "head_logits": logits}
+        values = self.affect(feature)
+        output = {"feature": feature, "logits": sum(logits), "head_logits": logits, "valence_arousal": values}
         output |= {"pooled": feature, "attended": torch.stack([feature, feature.square()], 1)}
         output["attention_maps"] = output["attended"].sigmoid()[..., None, None]
-        return self.objective(output, target)["total"]
+        return self.objective(output, target, affect)["total"] + 0 * values.sum()
 
 
 def objectives():
@@ -66,6 +70,8 @@ def objectives():
         "arcface": Objective(ce, MetricLearningLoss(K, D, loss="arcface"), 1.0),
         "supcon_gathered": Objective(ce, MetricLearningLoss(K, D, loss="supcon", gather=True), 1.0),
         "arcface_gathered": Objective(ce, MetricLearningLoss(K, D, loss="arcface", gather=True), 1.0),
+        "concordance": Objective(ce, valence_arousal=ConcordanceLoss()),
+        "valence_arousal_mse": Objective(ce, valence_arousal=ValenceArousalMSE(), valence_arousal_weight=0.3),
         "supcon_local": Objective(ce, MetricLearningLoss(K, D, loss="supcon"), 1.0),
     }
 
@@ -77,13 +83,15 @@ def gradients(rank, world_size):
     hard = torch.eye(K)[torch.randint(0, K, (N,), generator=generator)]
     soft = torch.rand(N, K, generator=generator).softmax(1)
     rows = slice(rank * N // world_size, (rank + 1) * N // world_size)
+    affect = torch.rand(N, 2, generator=torch.Generator().manual_seed(3)) * 2 - 1
+    affect[[0, 1, 2, 5], [0, 0, 1, 1]] = torch.nan  # the first rank knows less
     found = {}
     torch.manual_seed(1)
     for name, objective in objectives().items():
         model = Model(objective)
         run = DistributedDataParallel(model) if world_size > 1 else model
         target = hard if name.startswith(("supcon", "arcface")) else soft
-        run(x[rows], target[rows]).backward()
+        run(x[rows], target[rows], affect[rows]).backward()
         found[name] = {key: parameter.grad.clone() for key, parameter in model.named_parameters()}
     # Centres from data: each rank holds a part of unequal size, and class 2 on one of them only.
     loss = CenterLoss(K, D)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import pytest
 import torch
+from torch._dynamo.testing import CompileCounterWithBackend
 
 from mfer_lightning.errors import UserError
 from mfer_lightning.inference.model import read_model
@@ -13,6 +15,7 @@ from mfer_lightning.losses import CrossEntropy, Objective
 from mfer_lightning.module import FERModule
 from mfer_lightning.nn import MFER, Preprocess, load_weights
 from mfer_lightning.nn.adapter import SCALE, add_adapter, merge_adapter
+from mfer_lightning.nn.regions import compile_blocks
 from mfer_lightning.optim import optimizer_for
 
 VIT = {"name": "vit_tiny_patch16_224", "options": {"depth": 4, "embed_dim": 24, "num_heads": 2}}
@@ -84,6 +87,24 @@ def test_its_targets_are_the_layers_that_are_named() -> None:
         add_adapter(vit(), {"name": "lora", "targets": ["qkv", "query"]})
 
 
+def test_adapted_blocks_compile_and_give_the_gradients_of_plain_ones() -> None:
+    torch._dynamo.reset()
+    plain = adapted().train()
+    for name, parameter in plain.named_parameters():
+        if ".lora_B" in name:  # zero at first
+            torch.nn.init.normal_(parameter, std=0.1)
+    compiled = copy.deepcopy(plain)
+    counter = CompileCounterWithBackend("eager")
+    blocks = compile_blocks(compiled, backend=counter)
+    assert [type(block).__name__ for block in blocks] == [*["Block"] * 4, *["DSAttention"] * 2]
+    for network in (plain, compiled):
+        network(torch.ones(2, 3, 32, 32))["logits"].square().sum().backward()
+    assert counter.frame_count <= 2 + 1  # two kinds, and no break inside a block where an adapter is
+    for (name, one), (_, other) in zip(plain.named_parameters(), compiled.named_parameters(), strict=True):
+        torch.testing.assert_close(one.grad, other.grad, msg=name)
+    assert list(compiled.state_dict()) == list(plain.state_dict())
+
+
 def test_layers_that_are_read_and_not_called_are_left_out() -> None:
     pytest.importorskip("peft", reason="pip install 'mfer_lightning[lora]'")
     beit = {"name": "beit_base_patch16_224", "options": VIT["options"]}
@@ -127,5 +148,10 @@ def test_no_adapter_is_nothing_and_damaged_ones_are_refused() -> None:
     for up in (torch.ones(400000, 2), torch.ones(4, 5)):
         with pytest.raises(UserError, match="does not fit its layer a"):
             merge_adapter({SCALE: torch.tensor(2.0), **layer, "a.lora_B.default.weight": up})
+    for scale in (torch.ones(2), torch.ones(0)):
+        with pytest.raises(
+            UserError, match=rf"hold {SCALE} of shape \({len(scale)},\), not one number: they are damaged"
+        ):
+            merge_adapter({SCALE: scale, **layer, "a.lora_B.default.weight": torch.ones(4, 2)})
     merged = merge_adapter({SCALE: torch.tensor(2.0), **layer, "a.lora_B.default.weight": torch.ones(4, 2)})
     assert torch.equal(merged["a.weight"], torch.full((4, 3), 4.0))

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import timm
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from mfer_lightning.errors import UserError
 from mfer_lightning.nn import MFER, load_weights
@@ -60,6 +61,28 @@ def test_tokens_in_another_order_are_put_where_they_belong_and_back() -> None:
     assert network(torch.randn(1, 3, 64, 64))["logits"].shape == (1, 3)
 
 
+def test_the_last_map_of_hiera_is_a_view_of_its_tokens_and_nothing_is_reordered() -> None:
+    network = MFER(HIERA, 3, attention="none", image_size=64).eval()
+    model, taken = network.backbone.model, []
+
+    class Indices(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+            taken.append(str(func)) if "index" in str(func) else None
+            return func(*args, **kwargs or {})
+
+    kept: list[torch.Tensor] = []
+    model.blocks[-1].register_forward_hook(lambda _m, _i, tokens: kept.append(tokens))
+    with torch.inference_mode(), Indices():
+        found = network(torch.randn(2, 3, 64, 64))["map"]
+    assert taken == []
+    tokens = model.forward_features(torch.zeros(2, 3, 64, 64))
+    assert found.shape == (2, tokens.shape[2], 2, 2)
+    assert found.data_ptr() == kept[0].data_ptr()
+    last = int(network.backbone.stages[-1].module.rpartition(".")[2])
+    assert torch.equal(found, model.reroll(kept[0], last).permute(0, 3, 1, 2))
+    assert network.backbone.stages[2].order is not None  # the attention in front of it still needs the order
+
+
 def test_pooling_takes_the_mean_the_class_token_or_the_models_own() -> None:
     x = torch.randn(2, 3, 64, 64)
     for pool, feature in (("avg", lambda t: t[:, 1:].mean(1)), ("cls", lambda t: t[:, 0])):
@@ -95,7 +118,8 @@ def test_a_network_without_a_size_takes_any_and_one_with_a_size_says_which() -> 
         "name": "swinv2_tiny_window8_256",
         "options": {"embed_dim": 8, "depths": [1, 1, 1, 1], "num_heads": [1] * 4},
     }
-    for backbone in (dinov2, swin):
+    fixed = timm.create_model(swin["name"], **swin["options"]).patch_embed.strict_img_size  # in older timm
+    for backbone in (dinov2,) if fixed else (dinov2, swin):
         assert MFER(backbone, 3, attention=DEPTHWISE).eval()(torch.randn(1, 3, 224, 224))["logits"].shape == (1, 3)
     network = vit(64)
     with pytest.raises(ValueError, match=r"64x64 pixels.*but got 32x32: build it with image_size=32"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import random
+import re
 import time
 import zipfile
 from pathlib import Path
@@ -378,10 +379,25 @@ def test_files_without_weights_are_refused(tmp_path):
 
 
 def test_a_missing_file_says_what_is_legal():
-    with pytest.raises(UserError, match=r"No weights at 'imagnet'.*did you mean 'imagenet'"):
+    with pytest.raises(UserError, match=r"weights=imagnet: there is no such file.*did you mean 'imagenet'"):
         load_weights(network(), "imagnet")
-    with pytest.raises(UserError, match=r"No weights at 'x\.pth': there is no such file\. Legal are .*, imagenet\.$"):
+    with pytest.raises(UserError, match=r"weights=x\.pth: there is no such file\. Legal are none, .*\.ckpt file\.$"):
         load_weights(network(), "x.pth")
+
+
+def test_a_folder_is_no_file(tmp_path):
+    with pytest.raises(UserError, match=r"is a folder: give a file in it"):
+        load_weights(network(), tmp_path)
+
+
+@pytest.mark.parametrize("name", ["x.pth", "x.safetensors"])
+@pytest.mark.parametrize(
+    "text", ["<!DOCTYPE html>\n<title>403</title>", "version https://git-lfs.github.com/spec/v1\noid sha256:0"]
+)
+def test_a_page_or_a_pointer_in_the_place_of_a_file_is_called_by_its_name(tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(UserError, match=re.escape(f"begins with {text.splitlines()[0]!r}: a web page or a pointer")):
+        load_weights(network(), tmp_path / name)
 
 
 def test_an_unreachable_hub_is_an_error_and_never_a_start_from_scratch(monkeypatch):

@@ -123,3 +123,20 @@ def test_targets_must_fit():
 def test_wrong_arguments_are_named(options, argument):
     with pytest.raises(ValueError, match=rf"Expected argument `{argument}`"):
         Mixup(**options)
+
+
+@pytest.mark.parametrize("alphas", [(0.8, 0.0), (0.0, 1.0)])
+def test_valence_and_arousal_are_mixed_and_a_gap_stays_a_gap(alphas):
+    batch = coded(5)
+    values = torch.linspace(-1, 1, 10).reshape(5, 2)
+    batch["valence_arousal"] = values.clone()
+    batch["valence_arousal"][1, 0] = torch.nan
+    for step in range(4):
+        mixed = Mixup(mixup_alpha=alphas[0], cutmix_alpha=alphas[1], mode="elem")(batch, step=step)
+        shares = mixed["image"].mean((2, 3))
+        found = mixed["valence_arousal"]
+        torch.testing.assert_close(found[:, 1], (shares @ values)[:, 1])
+        gaps = shares[:, 1] > 0
+        assert found[:, 0].isnan().tolist() == gaps.tolist()
+        torch.testing.assert_close(found[~gaps, 0], (shares @ values)[~gaps, 0])
+    assert batch["valence_arousal"].isnan().sum() == 1  # the batch that was given stays as it is

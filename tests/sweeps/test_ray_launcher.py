@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -128,6 +129,26 @@ def test_a_job_that_could_not_even_say_how_it_ended_is_lost_and_stops_no_other(
     jobs._running = {"reference": ray_launcher.JobRecord(3, ("seed=3",), "failed", str(tmp_path))}
     assert jobs.ended()[3].return_value is None
     assert "OSError: no space left" in json.loads((tmp_path / "jobs" / "0003.json").read_text())["error"]
+
+
+@pytest.mark.parametrize("by_variable", [False, True])
+def test_a_cluster_that_is_not_there_is_refused_at_once(by_variable: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        place = f"127.0.0.1:{server.getsockname()[1]}"
+        if by_variable:
+            monkeypatch.setenv("RAY_ADDRESS", place)
+        address = "auto" if by_variable else place
+        ray_cluster._refuse_silence(address)
+    with pytest.raises(UserError, match=rf"address={address}: nothing answers at {place} \(Connection refused\)"):
+        ray_cluster._refuse_silence(address)
+
+
+def test_options_that_ray_does_not_know_are_refused() -> None:
+    pytest.importorskip("ray", reason="the extra `ray` is not installed")
+    jobs = Jobs({})
+    jobs._needs = {"num_gpus": 0, "num_cpus": 1, "bogus": 1}
+    with pytest.raises(UserError, match=r"ray.remote is not what Ray takes: .*bogus"):
+        jobs._as_ray_has_it()
 
 
 def test_the_folder_of_rays_sockets_has_a_short_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

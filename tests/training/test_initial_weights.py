@@ -18,6 +18,7 @@ from mfer_lightning.inference.checkpoint import read_checkpoint
 from mfer_lightning.nn import MFER
 from mfer_lightning.sweeps.identity import config_hash
 from mfer_lightning.training.build import assemble
+from mfer_lightning.training.checks.values import check_values
 from mfer_lightning.training.initial_weights import load_initial_weights
 
 #: Sixteen channels: below that, torch 2.14's 1x1 convolutions of stride 2 crash in channels_last memory on the CPU.
@@ -70,6 +71,16 @@ def test_weights_colour_is_an_option_and_null_names_the_run_as_ever(config):
     assert compose_train(["backbone=ir50", "dataset=rafdb"])["preprocess"]["size"] == 112
     without = {**config, "preprocess": {k: v for k, v in config["preprocess"].items() if k != "colour"}}
     assert config_hash(config) == config_hash(without)
+
+
+@pytest.mark.parametrize("value", ["gbr", "grey", "7", ""])
+def test_an_order_that_there_is_not_is_refused_with_the_legal_ones(value):
+    config = compose_train([f"weights.colour={value}"])
+    with pytest.raises(UserError) as refusal:
+        check_values(config)
+    said = str(refusal.value)
+    assert said.startswith(f"preprocess.colour={value.upper()}: legal are RGB and BGR, the order of the channels")
+    assert "weights.colour=" in said
 
 
 def test_the_order_of_a_checkpoint_of_ours_goes_on(config, tmp_path):

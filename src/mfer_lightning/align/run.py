@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rich.progress import Progress
-
 from mfer_lightning.align.align_photos import align_photos, build_aligner
 from mfer_lightning.align.geometry import BORDERS
 from mfer_lightning.align.photo_list import list_photos
 from mfer_lightning.align.report_file import CENTRE, DONE, Report
 from mfer_lightning.errors import UserError, check_choice, check_least
+from mfer_lightning.progress import progress_bar
 
 #: What happens to a photo with several faces, and to one without.
 SEVERAL_FACES = ("largest", "surest", "central", "all", "skip")
@@ -83,7 +82,7 @@ def align(
     left = [photo for photo in photos if photo.name not in before]
     if before:
         print(f"{len(photos) - len(left):,} of {len(photos):,} photos were done before.")
-    with Progress(transient=True) as bar:
+    with progress_bar() as bar:
         task = bar.add_task("align", total=len(left))
         for rows in align_photos(left, settings, folder, workers):
             report.append(rows)

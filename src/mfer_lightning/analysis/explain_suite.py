@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.progress import Progress
 from scipy.special import softmax
 
 from mfer_lightning.analysis.attention_maps import attention_maps
@@ -23,6 +22,7 @@ from mfer_lightning.errors import UserError, check_choice, nearest
 from mfer_lightning.figures.example_grid import surest
 from mfer_lightning.figures.saliency import Explained, plot_attention, plot_saliency
 from mfer_lightning.files import atomic_path, write_json
+from mfer_lightning.progress import progress_bar
 from mfer_lightning.reporting.terminal.results import print_places
 from mfer_lightning.tracking.provenance import versions
 
@@ -195,7 +195,7 @@ def _choose(subject: ModelOnSplit, options: Options) -> tuple[ModelOnSplit, NDAr
         # a sample is empty where there are fewer faces than would give each class one
         chosen = (sample if len(sample) else chosen)[: options.count]
     subject = replace(subject, positions=chosen)
-    with Progress(transient=True) as bar:
+    with progress_bar() as bar:
         task = bar.add_task(split, total=len(chosen))
         logits = Passes(subject, progress=lambda _, n: bar.advance(task, n)).run("clean", chosen)
     if options.rows is not None or options.choice == "sample":

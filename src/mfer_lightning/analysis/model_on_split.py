@@ -31,7 +31,7 @@ from mfer_lightning.memory import keep_freed_memory
 from mfer_lightning.views import ONE_VIEW, Views
 
 #: Options of a dataset that do not change its faces, or that the protocol's name contains already.
-_SAME_FACES = ("protocol", "root", "name", "cache", "cache_dir", "batch_size", "num_workers", "pin_memory")
+OTHERWISE_SAME = ("protocol", "root", "name", "cache", "cache_dir", "batch_size", "num_workers", "pin_memory")
 
 
 @dataclass(frozen=True, eq=False)
@@ -229,7 +229,7 @@ def open_model_on_split(
     positions = choose_faces(datamodule, split, match)
     if not loaded or check_compile(compile) is True:
         compile_model(model, compile, datamodule.eval_batch_size, len(positions) * views.count)
-    return ModelOnSplit(model, datamodule, split, match, positions, views, config, _changing(dataset_options))
+    return ModelOnSplit(model, datamodule, split, match, positions, views, config, options_in_words(dataset_options))
 
 
 def choose_faces(
@@ -279,13 +279,18 @@ def results_folder(subject: ModelOnSplit, runs: str | Path = "runs", suffix: str
     return parent / "evaluations" / f"{name}{mark}{subject.views.mark}{rounded}{suffix}"
 
 
-def _changing(options: Sequence[str]) -> str:
-    """Name the options that change the faces of a dataset.
+def options_in_words(options: Sequence[str], *, faces_only: bool = True) -> str:
+    """Name the options of a dataset.
+
+    Args:
+        options: ``dataset.<option>=<value>``.
+        faces_only: leave out those that do not change its faces, and those that the protocol's name contains already.
 
     Example:
-        >>> _changing(["dataset.protocol=paper", "dataset.occlusion=0.5", "dataset.difficulty=1"])
+        >>> options_in_words(["dataset.protocol=paper", "dataset.occlusion=0.5", "dataset.difficulty=1"])
         'difficulty=1 occlusion=0.5'
     """
     parsed = OverridesParser.create().parse_overrides(list(options))
     given = {o.key_or_group.removeprefix("dataset."): o.value() for o in parsed}
-    return " ".join(f"{key}={value}" for key, value in sorted(given.items()) if key not in _SAME_FACES)
+    left_out = OTHERWISE_SAME if faces_only else ()
+    return " ".join(f"{key}={value}" for key, value in sorted(given.items()) if key not in left_out)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.progress import Progress
 
 from mfer_lightning.align.geometry import BORDERS
 from mfer_lightning.analysis.corruptions import Change
@@ -22,6 +21,7 @@ from mfer_lightning.errors import UserError, check_choice, nearest
 from mfer_lightning.figures.change_sheet import plot_changes
 from mfer_lightning.figures.robustness import plot_lists, plot_robustness
 from mfer_lightning.files import atomic_path, write_json
+from mfer_lightning.progress import progress_bar
 from mfer_lightning.reporting.terminal.robustness import describe_batch, print_robustness
 from mfer_lightning.tracking.provenance import hardware, versions
 
@@ -88,7 +88,7 @@ def evaluate_robustness(
 
     # the hash of the data is of its labels: options of the dataset make other pictures of the same faces
     pictures = {name: value for name, value in sorted(subject.dataset.items()) if name != "root"}
-    with Progress(transient=True) as bar:
+    with progress_bar() as bar:
         total = len(subject.positions) * (len(wanted) + 2 + (subject.views.count > 1) + bool(batch))
         task = bar.add_task("clean", total=total)
         passes = Passes(

@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.progress import Progress
-
 from mfer_lightning.analysis.evaluated import Evaluated
 from mfer_lightning.analysis.face_lists import match_lists, measure_lists
 from mfer_lightning.analysis.model_on_split import ModelOnSplit
@@ -31,6 +29,7 @@ from mfer_lightning.inference.predict_split import (
     write_features,
 )
 from mfer_lightning.nn.cost import count_gflops, count_parameters
+from mfer_lightning.progress import progress_bar
 from mfer_lightning.reporting.terminal.results import print_result
 from mfer_lightning.tracking.provenance import git_state, hardware, peak_memory_bytes, versions
 
@@ -42,6 +41,7 @@ def evaluate_model(
     lists: Mapping[str, Sequence[str]] | None = None,
     calibrate: bool = False,
     embedding_points: int = 1500,
+    show: bool = True,
 ) -> Evaluated:
     """Evaluate a model on a split; write and print the results.
 
@@ -52,6 +52,7 @@ def evaluate_model(
         lists: file names of subsets to measure, see :mod:`mfer_lightning.analysis.face_lists`.
         calibrate: fit one temperature on val and report calibration before and after.
         embedding_points: faces in the t-SNE figure; 0: no figure.
+        show: print the results, and a progress bar; nothing is printed without a folder.
 
     Returns:
         The result.
@@ -62,14 +63,15 @@ def evaluate_model(
     split, index = subject.split, subject.datamodule.index
     matched = match_lists(lists or {}, index.path.tolist(), subject.rows)  # before the predictions, which take a while
     started = time.perf_counter()
-    outputs = _predict(subject, split, quiet=folder is None)
+    quiet = folder is None or not show
+    outputs = _predict(subject, split, quiet=quiet)
     seconds = time.perf_counter() - started
     table, kept = tabulate(subject.datamodule, split, outputs, subject.match)
     result = _result(subject, table, seconds)
     groups = groups_of(subject.datamodule, table)
     measure_lists(matched, table, result, groups)
     if calibrate:
-        result["calibration"] = calibration(_validation_table(subject, quiet=folder is None), table)
+        result["calibration"] = calibration(_validation_table(subject, quiet=quiet), table)
     validate_result(result)
     if folder is None:
         return Evaluated(result, None, table)
@@ -83,13 +85,14 @@ def evaluate_model(
     draw_figures(folder, result, table, embedding_points)
     result["files"] = digests(folder, [f"predictions_{split}.csv"])
     write_json(folder / "result.json", result)
-    print_result(result, folder)
+    if show:
+        print_result(result, folder)
     return Evaluated(result, folder, table)
 
 
 def _predict(subject: ModelOnSplit, split: SplitName, *, quiet: bool) -> Outputs:
     datamodule = subject.datamodule
-    with Progress(transient=True, disable=quiet) as bar:
+    with progress_bar(quiet=quiet) as bar:
         task = bar.add_task(split, total=len(datamodule.splits[split]))
         return predict_split(
             subject.model, datamodule, split, views=subject.views, progress=lambda n: bar.advance(task, n)

@@ -45,10 +45,9 @@ def _examine(config: dict[str, Any], options: Sequence[str]) -> int:
     if sheet not in (None, "none") and Path(sheet).suffix.lower() != ".png":
         raise UserError(f"sheet={sheet}: the contact sheet is a .png file.")
 
-    from rich.progress import Progress
-
     from mfer_lightning.config.compose import compose_train
     from mfer_lightning.data.doctor import Finding, examine
+    from mfer_lightning.progress import progress_bar
     from mfer_lightning.reporting.terminal.doctor import as_json, print_examination
     from mfer_lightning.training.build import build_datamodule
     from mfer_lightning.training.checks import check_config
@@ -77,7 +76,7 @@ def _examine(config: dict[str, Any], options: Sequence[str]) -> int:
         make_folder(folder)
     if preview is not None:
         _draw_preview(datamodule, train, config["preview"], preview)
-    with Progress(transient=True, disable=config["json"] or not sys.stderr.isatty()) as bar:
+    with progress_bar(quiet=config["json"] or not sys.stderr.isatty()) as bar:
         task = bar.add_task("images", total=None)
         found = examine(datamodule, config["images"], lambda n: bar.advance(task, n))
     drawn = drawn and found.scan is not None and len(found.scan) > 0

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mfer_lightning.config.combinations import run_each
+from mfer_lightning.errors import UserError
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -21,11 +22,32 @@ def main(arguments: Sequence[str]) -> int:
     return run_each("evaluate", _evaluate, rest, options)
 
 
-def _evaluate(config: dict[str, Any], options: Sequence[str]) -> None:
+def _evaluate(config: dict[str, Any], options: Sequence[str]) -> int | None:
+    if config["datasets"]:
+        return _matrix(config, options)
+    if isinstance(config["checkpoint"], list):
+        raise UserError(
+            "checkpoint names several models: name the datasets to measure them on, as in datasets=[ferplus,facs], or "
+            "evaluate them one after the other (mfer evaluate -m checkpoint=a,b)."
+        )
     from mfer_lightning.analysis.run import evaluate
 
+    config.pop("datasets")
     further = {**config.pop("paths"), **config.pop("evaluation")}
     evaluate(**config, **further, dataset_options=options)
+    return None
+
+
+def _matrix(config: dict[str, Any], options: Sequence[str]) -> int:
+    """Measure several models on several datasets. Exit code 1 where a pair could not be measured."""
+    from mfer_lightning.analysis.matrix_run import evaluate_matrix
+
+    given = {"dataset": config.pop("dataset_name"), **{option.partition("=")[0]: True for option in options}}
+    for name, value in given.items():
+        if value is not None:
+            raise UserError(f"{name} does not go with datasets=[...]: name each dataset there, with its options.")
+    further = {**config.pop("paths"), **config.pop("evaluation")}
+    return int(bool(evaluate_matrix(**config, **further).failed))
 
 
 def split_dataset_options(arguments: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -97,6 +97,15 @@ class Loss:
 
 
 @dataclass
+class ValenceArousal:
+    """Whether valence and arousal are predicted, and the loss that they are trained with."""
+
+    name: str = MISSING
+    loss: Any = None
+    weight: float = 1.0
+
+
+@dataclass
 class Optimizer:
     """Options of every optimiser; each takes those that it knows, and arguments of its own beside them."""
 
@@ -191,6 +200,7 @@ class Train:
     weights: str = "none"
     loss: Loss = field(default_factory=Loss)
     method: Any = MISSING
+    valence_arousal: ValenceArousal = field(default_factory=ValenceArousal)
     augment: Any = MISSING
     sampler: Named = field(default_factory=Named)
     mixup: Mixup = field(default_factory=Mixup)

@@ -34,6 +34,9 @@ TYPES: Mapping[str, Any] = {
 #: Options that take more than what their default is.
 _WIDER: Mapping[str, Any] = {"baselines": Any, "batch": Any, "compile": Any, "fps": Optional[float], "parts": Any}
 
+#: Options that have this type in one verb alone.
+_IN_VERB: Mapping[tuple[str, str], Any] = {("evaluate", "checkpoint"): Any, ("evaluate", "datasets"): list[Any]}
+
 #: Mappings whose names detectors, timm and users give.
 _FREE = ("detector", "lists", "options")
 
@@ -52,7 +55,10 @@ def verb_schema(verb: str) -> type:
 
 
 def _dataclass(name: str, options: Mapping[str, Any]) -> type:
-    return make_dataclass(name.capitalize(), [(key, *_typed(key, value)) for key, value in options.items()])
+    typed = {key: _typed(key, value) for key, value in options.items()}
+    return make_dataclass(
+        name.capitalize(), [(key, _IN_VERB.get((name, key), kind), default) for key, (kind, default) in typed.items()]
+    )
 
 
 def _typed(name: str, default: Any) -> tuple[Any, Any]:

@@ -94,11 +94,15 @@ class FaceIndex:
 
     @property
     def valence_arousal(self) -> NDArray[np.float32] | None:
-        """(N,2) float32 valence and arousal, NaN where unknown; None where the dataset has no such attributes."""
+        """(N,2) float32 valence and arousal, NaN where unknown; None where the dataset has no such attributes.
+
+        What lies outside of [-1, 1] is unknown: AffectNet's -2, in whatever table it stands.
+        """
         found = [np.asarray(self.attributes.get(name)) for name in ("valence", "arousal")]
-        if not all(np.issubdtype(column.dtype, np.floating) for column in found):
+        if not all(np.issubdtype(column.dtype, np.number) for column in found):
             return None
-        return np.stack(found, axis=1).astype(np.float32)
+        values = np.stack(found, axis=1).astype(np.float32)
+        return np.where(np.abs(values) <= 1, values, np.float32(np.nan))
 
     def fingerprint(self) -> str:
         """SHA-256 over paths, partitions, labels, votes and boxes: which data, in which order, a result was made of."""

@@ -10,6 +10,7 @@ from mfer_lightning.evaluation.class_order import doubt_class_order
 from mfer_lightning.evaluation.face_metrics import annotators, face_values
 from mfer_lightning.evaluation.predictions import PADDING, Predictions
 from mfer_lightning.evaluation.schema import ClassFigures, Evaluation
+from mfer_lightning.evaluation.valence_arousal import valence_arousal_figures
 
 
 def evaluate(predictions: Predictions) -> Evaluation:
@@ -26,6 +27,7 @@ def evaluate(predictions: Predictions) -> Evaluation:
     ece                       expected calibration error, 15 bins of equal mass
     kl_to_votes               mean of ``KL(votes || p)`` in nats, where votes or soft targets exist
     cross_entropy_to_votes    mean of ``-sum_k votes_k log p_k`` in nats, likewise
+    ccc, rmse, sagr           of valence and arousal, where they are predicted and known (:mod:`.valence_arousal`)
     ========================  ==========================================================================
 
     A class without samples has no recall and no F1: both are None, and the means leave it out. A class that is never
@@ -85,6 +87,7 @@ def evaluate(predictions: Predictions) -> Evaluation:
     }
     annotators(table, notes)
     metrics |= {name: value for name, value in means.items() if name not in metrics}  # of the votes
+    metrics |= valence_arousal_figures(table, notes)
 
     confusion = confusion_matrix(label, pred, labels=classes)
     doubt = doubt_class_order(confusion, names)

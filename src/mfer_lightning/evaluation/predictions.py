@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from mfer_lightning.evaluation.predictions_csv import csv_text, read_columns
+from mfer_lightning.evaluation.predictions_csv import DIMENSIONS, csv_text, read_columns
 from mfer_lightning.files import atomic_path
 
 #: The index of a row that only fills up a batch of distributed evaluation.
 PADDING = -1
-_COLUMNS = ("index", "path", "label", "logits", "target", "votes")
+_AFFECT = ("valence_arousal", "true_valence_arousal")
+_COLUMNS = ("index", "path", "label", "logits", "target", "votes", *_AFFECT)
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +36,8 @@ class Predictions:
         target: (N,K) float32 soft target distributions, or None.
         votes: (N,V) int64 annotators' votes, or None.
         vote_names: the V names of the vote columns (may hold more than the K classes: ``unknown``, ``NF``).
+        valence_arousal: (N,2) float32 predictions within [-1, 1], or None.
+        true_valence_arousal: (N,2) float32 within [-1, 1], NaN where unknown, or None.
 
     Raises:
         ValueError: where columns differ in length or hold illegal values.
@@ -53,6 +56,8 @@ class Predictions:
     target: NDArray[np.float32] | None = None
     votes: NDArray[np.int64] | None = None
     vote_names: tuple[str, ...] = ()
+    valence_arousal: NDArray[np.float32] | None = None
+    true_valence_arousal: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         names = tuple(self.class_names)
@@ -72,6 +77,11 @@ class Predictions:
             self._convert("votes", np.int64, (n, len(self.vote_names)))
         elif self.vote_names:
             raise ValueError(f"Expected argument `votes` with the vote_names {self.vote_names}, but got None.")
+        for name in _AFFECT:
+            if getattr(self, name) is not None:
+                self._convert(name, np.float32, (n, 2))
+                if (np.abs(getattr(self, name)) > 1).any():
+                    raise ValueError(f"Expected argument `{name}` within [-1, 1], but got values outside.")
         if n and self.index.min() < PADDING:
             raise ValueError(f"Expected argument `index` to be at least {PADDING}, but got {self.index.min()}.")
         if n and (self.label.min() < -1 or self.label.max() >= len(names)):
@@ -79,7 +89,7 @@ class Predictions:
                 f"Expected argument `label` within [-1, {len(names) - 1}], "
                 f"but got {self.label.min()} to {self.label.max()}."
             )
-        for column in ("logits", "target"):
+        for column in ("logits", "target", "valence_arousal"):
             values = getattr(self, column)
             if values is not None and not np.isfinite(values).all():
                 row = int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0])
@@ -150,7 +160,7 @@ class Predictions:
                         f"Expected argument `parts` to agree in {name}, "
                         f"but got {getattr(first, name)} and {getattr(part, name)}."
                     )
-            for name in ("target", "votes"):
+            for name in ("target", "votes", *_AFFECT):
                 if (getattr(part, name) is None) != (getattr(first, name) is None):
                     raise ValueError(f"Expected argument `parts` to agree in having `{name}`, but some have none.")
         columns: dict[str, Any] = {name: np.concatenate([getattr(p, name) for p in parts]) for name in first._columns()}
@@ -188,6 +198,9 @@ class Predictions:
         if self.votes is not None:
             counts = zip(self.vote_names, self.votes.T.tolist(), strict=True)
             columns |= {f"votes_{name}": column for name, column in counts}
+        for prefix, values in (("", self.valence_arousal), ("true_", self.true_valence_arousal)):
+            for of, column in zip(DIMENSIONS, () if values is None else values.T, strict=values is not None):
+                columns[f"{prefix}{of}"] = ["" if cell == "nan" else cell for cell in column.astype(np.str_).tolist()]
         return csv_text(columns)
 
     def to_csv(self, path: str | Path) -> None:

@@ -3,10 +3,12 @@
 One row per face, with the columns::
 
     index, path, label, pred, p_<class> x K, logit_<class> x K [, t_<class> x K] [, votes_<name> x V]
+        [, valence, arousal [, true_valence, true_arousal]]
 
 ``label`` and ``pred`` are class numbers in the order of the ``p_`` columns (-1: no label). Logits and targets read back
 as exactly the float32 that was written. ``p_`` and ``pred`` follow from the logits: they are there for people and
-spreadsheets, and are checked on reading. Further columns are ignored. A table without ``p_`` columns takes its class
+spreadsheets, and are checked on reading. ``valence`` and ``arousal`` are predictions, and an empty cell under their
+``true_`` names is an unknown value. Further columns are ignored. A table without ``p_`` columns takes its class
 order from the ``logit_`` columns. A file may be compressed (``.csv.xz``).
 """
 
@@ -32,6 +34,8 @@ COMPRESSED = ".xz"
 #: kilobytes could ask for terabytes. 300,000 faces take a third of it.
 MOST_BYTES = 100_000_000
 _MEMORY = 128 * 2**20
+#: The two numbers beside the emotions, in the order of their columns.
+DIMENSIONS = ("valence", "arousal")
 _FIXED = ("index", "path", "label", "pred")
 #: Probabilities are written with 6 digits after the point; beyond this they are not the softmax of the logits.
 _TOLERANCE = 1e-4
@@ -122,7 +126,26 @@ def read_columns(path: str | Path, class_names: Sequence[str] | None = None) -> 
         "target": target,
         "votes": votes,
         "vote_names": voters,
+        **_valence_arousal(path, cells),
     }
+
+
+def _valence_arousal(path: Path, cells: Mapping[str, Sequence[str]]) -> dict[str, NDArray[np.float32] | None]:
+    """Read predictions and known values of valence and arousal, each where both of its columns are there."""
+    found: dict[str, NDArray[np.float32] | None] = {}
+    for prefix in ("", "true_"):
+        names = [f"{prefix}{of}" for of in DIMENSIONS]
+        found[f"{prefix}valence_arousal"] = None
+        if not all(name in cells for name in names):
+            continue
+        values = np.empty((len(cells[names[0]]), 2), dtype=np.float32)
+        for i, name in enumerate(names):
+            unknown = np.array([not cell.strip() for cell in cells[name]], dtype=bool) & bool(prefix)
+            known = ["0" if gap else cell for gap, cell in zip(unknown, cells[name], strict=True)]
+            values[:, i] = np.where(unknown, np.nan, _numbers(path, name, known, whole=False))
+            _refuse(path, name, np.abs(values[:, i]) > 1, values[:, i], "a value is from -1 to 1")
+        found[f"{prefix}valence_arousal"] = values
+    return found
 
 
 def _class_order(header: Sequence[str]) -> tuple[str, ...]:

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from mfer_lightning.inference.model import FERModel
 
 Batch = NDArray[np.uint8]
-Output = tuple[NDArray[np.float32], NDArray[np.float32]]
+#: Probabilities (B,K), features (B,D), and valence and arousal (B,2) where the model predicts them.
+Output = tuple[NDArray[np.float32], ...]
 
 
 class Classifier(Protocol):
@@ -40,7 +41,10 @@ class Classifier(Protocol):
         ...
 
     def classify(self, faces: Batch) -> Output:
-        """Return probabilities (B,K) and features (B,D), float32, of uint8 (B,H,W,3) RGB faces."""
+        """Return probabilities (B,K) and features (B,D), float32, of uint8 (B,H,W,3) RGB faces.
+
+        A model of valence and arousal returns them third, (B,2) within [-1, 1].
+        """
         ...
 
 
@@ -67,6 +71,11 @@ class TorchClassifier:
         """What the network computes in."""
         return self.model.precision
 
+    @property
+    def device(self) -> str:
+        """Where the network is."""
+        return str(self.model.device)
+
     def identity(self) -> str:
         """Hash of class names, preprocessing, views and every weight."""
         # without a shift as before there was one, so that older folders of predictions can be continued
@@ -88,4 +97,5 @@ class TorchClassifier:
         batch = batch.permute(0, 3, 1, 2).contiguous()
         output = self.model(batch, views=self.views)
         probabilities = output["logits"].double().softmax(1).float().cpu().numpy()
-        return probabilities, output["feature"].float().cpu().numpy()
+        others = (output[name].float().cpu().numpy() for name in ("feature", "valence_arousal") if name in output)
+        return probabilities, *others

@@ -26,6 +26,7 @@ from mfer_lightning.inference.export.run_results import find_results, publishabl
 from mfer_lightning.inference.export.safetensors_folder import is_export, read_export, write_export
 from mfer_lightning.nn import Network, Preprocess
 from mfer_lightning.nn.adapter import merge_adapter
+from mfer_lightning.nn.valence_arousal import PREDICTED
 from mfer_lightning.nn.weights.checksums import check_storages
 from mfer_lightning.views import ONE_VIEW, Views
 
@@ -97,7 +98,8 @@ class FERModel(nn.Module):
             views: what logits and features are averaged over; by default the faces as they are.
 
         Returns:
-            ``logits`` (B,K) and ``feature`` (B,D), float32, on the model's device.
+            ``logits`` (B,K) and ``feature`` (B,D), float32, on the model's device, and where the model predicts them
+            ``valence_arousal`` (B,2).
         """
         with torch.inference_mode(), torch.autocast(self.device.type, enabled=False):
             return views.average(self._run, faces.to(self.device, non_blocking=self.device.type == "cuda"))
@@ -108,7 +110,7 @@ class FERModel(nn.Module):
             faces = torch.cat([faces, faces[-1:].expand(full - count, -1, -1, -1)])
         pixels = self.preprocess(faces).contiguous(memory_format=torch.channels_last)
         output = self.network(pixels)
-        return {name: output[name][:count].float() for name in ("logits", "feature")}
+        return {name: output[name][:count].float() for name in PREDICTED if name in output}
 
     def batches(self, faces: Tensor, size: int = 64, *, views: Views = ONE_VIEW) -> Iterator[dict[str, Tensor]]:
         """Classify many faces, ``size`` at a time."""
@@ -136,6 +138,7 @@ class FERModel(nn.Module):
             "alignment": self.metadata.get("alignment") or preprocess["alignment"],
             **{k: v for k, v in self.metadata.items() if k not in derived},
             "augmentation": without_folders(self.metadata.get("augmentation")),
+            **({"teachers": without_folders(self.metadata["teachers"])} if "teachers" in self.metadata else {}),
             "results": find_results(self.source, self.metadata),
             "config": publishable(config) if isinstance(config, Mapping) else None,
             "versions": {

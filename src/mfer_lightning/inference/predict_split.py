@@ -38,16 +38,19 @@ class Outputs:
         index: (N,) int64 rows in the FaceIndex, each once.
         logits: (N,K) float32.
         feature: (N,D) float32.
+        valence_arousal: (N,2) float32, or None where the network does not predict them.
     """
 
     index: NDArray[np.int64]
     logits: NDArray[np.float32]
     feature: NDArray[np.float32]
+    valence_arousal: NDArray[np.float32] | None = None
 
     @classmethod
     def of_batches(cls, batches: list[dict[str, NDArray[Any]]]) -> Outputs:
-        """Join batches of ``index``, ``logits`` and ``feature``; padding rows (index -1) and repeats are left out."""
-        joined = {name: np.concatenate([batch[name] for batch in batches]) for name in ("index", "logits", "feature")}
+        """Join batches of the columns above; padding rows (index -1) and repeats are left out."""
+        names = ("index", "logits", "feature", *(n for n in ("valence_arousal",) if batches and n in batches[0]))
+        joined = {name: np.concatenate([batch[name] for batch in batches]) for name in names}
         rows, first = np.unique(joined["index"], return_index=True)
         return cls(**{name: values[first[rows >= 0]] for name, values in joined.items()})
 
@@ -156,8 +159,19 @@ def tabulate(
         target=part.target[order][:, match.to_common >= 0][keep],
         votes=None if index.votes is None else index.votes[outputs.index][keep],
         vote_names=index.vote_names,
+        **_valence_arousal(outputs, keep, index.valence_arousal),
     )
     return table, keep
+
+
+def _valence_arousal(
+    outputs: Outputs, keep: NDArray[np.bool_], known: NDArray[np.float32] | None
+) -> dict[str, NDArray[np.float32]]:
+    """Give the columns of valence and arousal, where the network predicts them: what it says, and what is known."""
+    if outputs.valence_arousal is None:
+        return {}
+    found = {"valence_arousal": outputs.valence_arousal[keep]}
+    return found if known is None else {**found, "true_valence_arousal": known[outputs.index][keep]}
 
 
 def groups_of(datamodule: FaceDataModule, table: Predictions) -> NDArray[np.int64] | None:

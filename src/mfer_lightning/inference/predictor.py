@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from mfer_lightning.align.aligner import AlignedFace
 from mfer_lightning.align.stored_alignment import describe_alignment
 from mfer_lightning.errors import UserError, check_number
-from mfer_lightning.inference.classifier import Classifier
+from mfer_lightning.inference.classifier import Classifier, Output
 from mfer_lightning.inference.media.detect_faces import Finder, Found
 from mfer_lightning.inference.media.photos import MOST_PIXELS, Picture, Pixels, pictures
 from mfer_lightning.inference.results import NO_FACE, OF_PICTURE, OK, Embeddings, Face, Prediction, Predictions
@@ -62,6 +63,11 @@ class Predictor:
     def precision(self) -> str:
         """What the network computes in, under Lightning's names: ``"32-true"``, ``"bf16-mixed"`` or ``"16-mixed"``."""
         return str(getattr(self.classifier, "precision", "32-true"))
+
+    @property
+    def device(self) -> str:
+        """Where the network runs, e.g. ``"cuda:0"``."""
+        return str(getattr(self.classifier, "device", "cpu"))
 
     @property
     def alignment(self) -> dict[str, Any]:
@@ -207,44 +213,49 @@ class Predictor:
 
     def _classified(self, waiting: list[Found], keep_aligned: bool) -> Iterator[Result]:
         crops = [crop for found in waiting for crop in found.crops]
-        probabilities, vectors = self.classify(crops)
+        probabilities, vectors, *others = self.classify(crops)
+        affect = others[0].tolist() if others else [None] * len(crops)
         start = 0
         for found in waiting:
             stop = start + len(found.crops)
             faces = []
-            for number, (row, crop) in enumerate(zip(probabilities[start:stop], found.crops, strict=True)):
+            mine = zip(probabilities[start:stop], found.crops, affect[start:stop], strict=True)
+            for number, (row, crop, values) in enumerate(mine):
                 seen = None if found.faces is None else found.faces[number]
                 shares = dict(zip(self.class_names, map(float, row), strict=True))
-                faces.append(_face(number, shares, seen, found.qualities[number], crop if keep_aligned else None))
+                face = _face(number, shares, seen, found.qualities[number], crop if keep_aligned else None)
+                faces.append(face if values is None else replace(face, valence=values[0], arousal=values[1]))
             said = {name: getattr(found.picture, name) for name in OF_PICTURE}
             if said["status"] == OK and not faces:
                 said["status"] = NO_FACE
             yield found.picture, Prediction(faces=tuple(faces), **said), vectors[start:stop]
             start = stop
 
-    def classify(self, crops: list[Pixels]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def classify(self, crops: list[Pixels]) -> Output:
         """Return probabilities (N,K) and vectors (N,D) of N aligned uint8 (H,W,3) RGB faces, whatever their sizes.
+
+        A model of valence and arousal returns them third, (N,2).
 
         Raises:
             UserError: where the network's outputs are not finite.
         """
         order = sorted(range(len(crops)), key=lambda i: crops[i].shape)
-        parts: list[tuple[list[int], NDArray[np.float32], NDArray[np.float32]]] = []
+        parts: list[tuple[list[int], Output]] = []
         while order:
             shape = crops[order[0]].shape
             most = max(1, min(self.batch_size, _BATCH_BYTES // crops[order[0]].nbytes))
             chosen = [i for i in order[:most] if crops[i].shape == shape]
             order = order[len(chosen) :]
-            parts.append((chosen, *self.classifier.classify(np.stack([crops[i] for i in chosen]))))
+            parts.append((chosen, self.classifier.classify(np.stack([crops[i] for i in chosen]))))
         if not parts:
             return np.zeros((0, len(self.class_names)), np.float32), np.zeros((0, 0), np.float32)
-        back = np.argsort([i for chosen, _, _ in parts for i in chosen])
-        probabilities = np.concatenate([p for _, p, _ in parts])[back]
-        if not np.isfinite(probabilities).all():
+        back = np.argsort([i for chosen, _ in parts for i in chosen])
+        found = tuple(np.concatenate(columns)[back] for columns in zip(*(part for _, part in parts), strict=True))
+        if not all(np.isfinite(values).all() for values in (found[0], *found[2:])):
             raise UserError(
                 "The model's answers are not finite numbers: its weights are damaged, or training diverged."
             )
-        return probabilities, np.concatenate([v for _, _, v in parts])[back]
+        return found
 
     def __repr__(self) -> str:
         trained = self.metadata.get("protocol") or self.metadata.get("dataset") or "unknown"

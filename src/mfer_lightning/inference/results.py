@@ -10,8 +10,8 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from mfer_lightning.align.templates import LANDMARKS
 from mfer_lightning.errors import printable
+from mfer_lightning.inference.result_columns import AFFECT, BOX, POINTS
 from mfer_lightning.inference.results_html import HtmlRow, html_table
 
 #: ``status`` of a photo or frame: it has faces, it has none, or why it could not be read.
@@ -22,18 +22,6 @@ STATUSES = (OK, NO_FACE, UNREADABLE, NOT_AN_IMAGE, TOO_LARGE)
 OF_PICTURE = ("path", "status", "message", "width", "height", "frame", "time", "rotated")
 
 Row = dict[str, Any]
-
-_BOX = ("x", "y", "box_width", "box_height")
-_POINTS = tuple(f"{name}_{axis}" for name in LANDMARKS for axis in "xy")
-
-
-def columns(class_names: Sequence[str], *, video: bool = False) -> list[str]:
-    """Name the columns of :meth:`Prediction.rows` for a model with these classes; frames and people in videos only."""
-    start = ["path", *(["frame", "time"] if video else []), "face", "status", "label", "probability"]
-    emotions = [f"p_{name}" for name in class_names]
-    people = ["track", *(f"smoothed_{name}" for name in class_names)] if video else []
-    end = ("confidence", "residual", "quality", "width", "height", "rotated", "message")
-    return [*start, *emotions, *people, *_BOX, *_POINTS, *end]
 
 
 @dataclass(frozen=True)
@@ -51,6 +39,8 @@ class Face:
         quality: of :data:`mfer_lightning.inference.media.face_quality.QUALITIES`; None where it was not judged.
         track: number of the person in a video, from 1; None in photos.
         smoothed: probabilities averaged over time, in a video.
+        valence: how pleasant the expression is, -1 to 1; None where the model does not predict it.
+        arousal: how excited, -1 to 1; None likewise.
         aligned: (H,W,3) uint8 RGB, the model's input; None unless it was asked for.
     """
 
@@ -63,6 +53,8 @@ class Face:
     quality: str | None = None
     track: int | None = None
     smoothed: Mapping[str, float] | None = None
+    valence: float | None = None
+    arousal: float | None = None
     aligned: NDArray[np.uint8] | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -107,7 +99,13 @@ class Face:
             values["track"] = self.track
         if self.smoothed is not None:
             values["smoothed"] = dict(self.smoothed)
-        return values
+        return values | self.affect
+
+    @property
+    def affect(self) -> dict[str, float]:
+        """Valence and arousal by name, where the model predicts them."""
+        both = zip(AFFECT, (self.valence, self.arousal), strict=True)
+        return {name: value for name, value in both if value is not None}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Face:
@@ -123,10 +121,13 @@ class Face:
             quality=values.get("quality"),
             track=values.get("track"),
             smoothed=values.get("smoothed"),
+            valence=values.get("valence"),
+            arousal=values.get("arousal"),
         )
 
     def __str__(self) -> str:
         words = ", ".join(f"{name} {share:.0%}" for name, share in self.top(3))
+        words += "".join(f", {name} {value:+.2f}" for name, value in self.affect.items())
         person = "" if self.track is None else f" of person {self.track}"
         x, y, width, height = self.box or (0, 0, 0, 0)
         place = "" if self.box is None else f" at x {x:.0f}, y {y:.0f}, {width:.0f}x{height:.0f} px"
@@ -207,11 +208,11 @@ class Prediction:
         table = []
         for face in self.faces:
             row = {**photo, "face": face.number, "label": face.label, "probability": face.probability}
-            row |= {f"p_{name}": share for name, share in face.probabilities.items()}
+            row |= {f"p_{name}": share for name, share in face.probabilities.items()} | face.affect
             if face.box is not None:
-                row |= zip(_BOX, face.box, strict=True)
+                row |= zip(BOX, face.box, strict=True)
             if face.landmarks is not None:
-                row |= zip(_POINTS, (value for point in face.landmarks for value in point), strict=True)
+                row |= zip(POINTS, (value for point in face.landmarks for value in point), strict=True)
             row |= {"confidence": face.confidence, "residual": face.residual, "quality": face.quality}
             if face.track is not None:
                 row["track"] = face.track

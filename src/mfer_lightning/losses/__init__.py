@@ -2,7 +2,7 @@
 
 Pure torch. Classification losses are ``(logits (B,K), target (B,K)) -> scalar``; feature losses are
 ``(feature (B,D), target (B,K)) -> {"total": scalar, part: scalar, ...}``, divided by D. Losses on
-further outputs are ``(output, target (B,K)) -> scalar``.
+further outputs are ``(output, target (B,K)) -> scalar``, those of valence and arousal ``((B,2), (B,2)) -> scalar``.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from mfer_lightning.losses.attention_diversity import AttentionLoss
 from mfer_lightning.losses.balanced_softmax import BalancedSoftmax
 from mfer_lightning.losses.center import CenterLoss
 from mfer_lightning.losses.classification import CrossEntropy
+from mfer_lightning.losses.concordance import ConcordanceLoss
 from mfer_lightning.losses.describe import describe_objective
 from mfer_lightning.losses.dsf import DSFLoss
 from mfer_lightning.losses.focal import FocalLoss
@@ -21,6 +22,7 @@ from mfer_lightning.losses.multi_target import MultiTargetLoss
 from mfer_lightning.losses.objective import Objective
 from mfer_lightning.losses.output_loss import OutputLoss
 from mfer_lightning.losses.partition import PartitionLoss
+from mfer_lightning.losses.valence_arousal_mse import ValenceArousalMSE
 from mfer_lightning.losses.weights import class_weights_from_counts
 
 __all__ = [
@@ -28,6 +30,7 @@ __all__ = [
     "AttentionLoss",
     "BalancedSoftmax",
     "CenterLoss",
+    "ConcordanceLoss",
     "CrossEntropy",
     "DSFLoss",
     "FocalLoss",
@@ -37,6 +40,7 @@ __all__ = [
     "Objective",
     "OutputLoss",
     "PartitionLoss",
+    "ValenceArousalMSE",
     "class_weights_from_counts",
     "describe_objective",
 ]

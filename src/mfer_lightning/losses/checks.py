@@ -47,6 +47,26 @@ def check_feature(feature: Tensor, target: Tensor, num_classes: int, feature_dim
     _check_target(target, feature.shape[0], num_classes)
 
 
+def check_valence_arousal(prediction: Tensor, target: Tensor) -> None:
+    """Check that predictions and labels of valence and arousal are both floating (B,2).
+
+    Raises:
+        ValueError: where they are not.
+    """
+    for name, values in (("prediction", prediction), ("target", target)):
+        if values.ndim != 2 or values.shape[1] != 2 or not values.is_floating_point():
+            raise ValueError(
+                f"Expected argument `{name}` to be floating, of shape (B, 2), valence and arousal, but got "
+                f"{values.dtype} of shape {tuple(values.shape)}."
+            )
+    if len(prediction) != len(target):
+        raise ValueError(
+            f"Expected argument `target` to have a row for each of the {len(prediction)} predictions, but got "
+            f"{len(target)}. Where a method trains on some rows of a batch, it gives the objective theirs "
+            "(valence_arousal=...)."
+        )
+
+
 def _check_target(target: Tensor, batch: int, num_classes: int) -> None:
     if target.shape != (batch, num_classes) or not target.is_floating_point():
         hint = " Turn labels into targets with `F.one_hot(label, K).float()`." if target.ndim == 1 else ""

@@ -23,8 +23,9 @@ def describe_objective(objective: nn.Module) -> dict[str, Any] | None:
         objective: of any class.
 
     Returns:
-        ``classification``, ``feature`` (both with ``_target_``; feature may be None), ``feature_weight`` and ``terms``,
-        where there are any; None where the objective is of another class, or a loss does not keep its arguments.
+        ``classification``, ``feature`` (both with ``_target_``; feature may be None), ``feature_weight``, and where
+        there are any ``terms``, and ``valence_arousal`` with its weight; None where the objective is of another class,
+        or a loss does not keep its arguments.
 
     Example:
         >>> from mfer_lightning.losses import CrossEntropy, Objective
@@ -40,7 +41,16 @@ def describe_objective(objective: nn.Module) -> dict[str, Any] | None:
     terms = {name: describe_loss(loss) for name, loss in objective.terms.items()}
     if None in terms.values():
         return None
-    return {**described, "feature_weight": objective.feature_weight, **({"terms": terms} if terms else {})}
+    own: dict[str, Any] = {
+        **described,
+        "feature_weight": objective.feature_weight,
+        **({"terms": terms} if terms else {}),
+    }
+    if objective.valence_arousal is None:
+        return own
+    further = describe_loss(objective.valence_arousal)
+    weight = {"valence_arousal_weight": objective.valence_arousal_weight}
+    return None if further is None else {**own, "valence_arousal": further, **weight}
 
 
 def describe_loss(loss: nn.Module) -> dict[str, Any] | None:
@@ -52,7 +62,8 @@ def describe_loss(loss: nn.Module) -> dict[str, Any] | None:
     if isinstance(loss, MetricLearningLoss):
         sizes = {"num_classes": loss.num_classes, "feature_dim": loss.feature_dim}
         return with_target(loss, {**sizes, "loss": loss.name, "gather": loss.gather, **loss.options}, _HOME)
-    names = [name for name in inspect.signature(type(loss).__init__).parameters if name != "self"]
+    parameters = inspect.signature(type(loss).__init__).parameters
+    names = [name for name in parameters if name not in ("self", "args", "kwargs")]  # nn.Module's own take anything
     return describe_by_attributes(loss, names, _HOME)
 
 

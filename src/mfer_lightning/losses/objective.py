@@ -1,4 +1,4 @@
-"""The objective: the classification loss on every head, a weighted feature loss, and losses on further outputs."""
+"""The objective: the classification loss on every head, and weighted losses on the feature and on further outputs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mfer_lightning.losses.checks import check_target_kind
 from mfer_lightning.losses.output_loss import OutputLoss
 
 #: Names of the terms that every objective may have.
-RESERVED = ("total", "classification", "feature")
+RESERVED = ("total", "classification", "feature", "valence_arousal")
 
 
 class Objective(nn.Module):
@@ -31,6 +31,9 @@ class Objective(nn.Module):
         terms: name -> a loss on further outputs of the network, which has its weight, e.g. :class:`PartitionLoss`.
         feature_weight: weight >= 0 of the feature loss. As feature losses are divided by D, one weight serves every
             width; the weight 1e-3 that was published for 1,024 dimensions corresponds to about 1.
+        valence_arousal: a loss ``(prediction (B,2), target (B,2) with NaN where unknown) -> scalar``, e.g.
+            :class:`ConcordanceLoss`, or None.
+        valence_arousal_weight: its weight >= 0.
 
     Raises:
         ValueError: where the weight is not legal.
@@ -53,30 +56,40 @@ class Objective(nn.Module):
         feature: nn.Module | None = None,
         feature_weight: float = 1.0,
         terms: Mapping[str, OutputLoss] = MappingProxyType({}),
+        *,
+        valence_arousal: nn.Module | None = None,
+        valence_arousal_weight: float = 1.0,
     ) -> None:
         super().__init__()
         self.classification = classification
         self.feature = feature
         self.feature_weight = check_number("feature_weight", feature_weight, 0.0)
+        self.valence_arousal = valence_arousal
+        self.valence_arousal_weight = check_number("valence_arousal_weight", valence_arousal_weight, 0.0)
         taken = [name for name in terms if name in RESERVED or name.startswith("feature_")]
         if taken:
             raise ValueError(f"Expected argument `terms` to have names of their own, but got {taken[0]!r}.")
         self.terms = nn.ModuleDict(dict(terms))
         self._values_checked = False
 
-    def forward(self, output: Mapping[str, Any], target: Tensor) -> dict[str, Tensor]:
+    def forward(
+        self, output: Mapping[str, Any], target: Tensor, valence_arousal: Tensor | None = None
+    ) -> dict[str, Tensor]:
         """Compute the loss terms of a network's output.
 
         The values of the targets (whether they are distributions, one-hot, ...) are checked on the first batch only,
         since reading them waits for the device.
 
         Args:
-            output: ``feature`` (B,D), needed with a feature loss, and ``head_logits``, one or more (B,K).
+            output: ``feature`` (B,D), needed with a feature loss, ``head_logits``, one or more (B,K), and
+                ``valence_arousal`` (B,2), needed with their loss.
             target: (B,K), or integer labels (B,), which are taken as hard targets.
+            valence_arousal: (B,2), NaN where unknown, needed with their loss.
 
         Returns:
             Scalars: ``total`` (the one to minimise), ``classification``, and with a feature loss ``feature``
-            (unweighted) and its parts ``feature_<part>``; and each of ``terms`` by its name, unweighted.
+            (unweighted) and its parts ``feature_<part>``; each of ``terms`` by its name, and ``valence_arousal`` where
+            it has a loss, unweighted.
 
         Raises:
             UserError: where a loss cannot take targets of this kind.
@@ -94,13 +107,19 @@ class Objective(nn.Module):
         if not self._values_checked:
             self._check_values(target)
             self._values_checked = True
-        return self._terms(output, target)
+        terms = self._terms(output, target)
+        if self.valence_arousal is not None:
+            value = self.valence_arousal(*_values(output.get("valence_arousal"), valence_arousal))
+            total = terms["total"] + self.valence_arousal_weight * value
+            terms |= {"valence_arousal": value, "total": total}
+        return terms
 
     def evaluate(self, output: Mapping[str, Any], target: Tensor) -> Tensor:
         """Compute the value to be minimised for faces that are not trained on.
 
         A feature loss that takes one-hot targets only is left out: those of pytorch-metric-learning depend on which
-        faces share a batch, and on hard labels, which an evaluation set need not have.
+        faces share a batch, and on hard labels, which an evaluation set need not have. So is the loss of valence and
+        arousal, whose statistics are those of a batch; they are measured over the whole set instead.
 
         Args:
             output: as in :meth:`forward`.
@@ -184,8 +203,24 @@ class Objective(nn.Module):
                 check_target_kind(values, kind, type(loss).__name__)
 
     def extra_repr(self) -> str:
-        """Name the weight where the module is printed."""
-        return f"feature_weight={self.feature_weight}"
+        """Name the weights where the module is printed."""
+        further = "" if self.valence_arousal is None else f", valence_arousal_weight={self.valence_arousal_weight}"
+        return f"feature_weight={self.feature_weight}{further}"
+
+
+def _values(predicted: Any, known: Any) -> tuple[Tensor, Tensor]:
+    """Return predictions and labels of valence and arousal, or say which of them lacks."""
+    if not isinstance(predicted, Tensor):
+        raise ValueError(
+            "Expected argument `output` to hold `valence_arousal`, a tensor (B, 2), but got "
+            f"{type(predicted).__name__}. Build the network with valence_arousal=True."
+        )
+    if not isinstance(known, Tensor):
+        raise ValueError(
+            "Expected argument `valence_arousal`, a tensor (B, 2) with NaN where unknown, but got "
+            f"{type(known).__name__}."
+        )
+    return predicted, known
 
 
 def _hard_targets(label: Tensor, num_classes: int) -> Tensor:

@@ -10,12 +10,21 @@ from torch import Tensor, nn
 from torchmetrics import MeanMetric, Metric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score, MulticlassRecall
 
+from mfer_lightning.evaluation.predictions_csv import DIMENSIONS
+from mfer_lightning.module.valence_arousal_metrics import MEASURES, ValenceArousalMetrics
+
 #: Names that a module logs beside those of its metrics.
 MEANS = ("nll", "loss")
 
 
 #: Names of the metrics that every module has.
 OWN = ("accuracy", "mean_class_accuracy", "macro_f1")
+
+
+#: Those of valence and arousal, and whether more is better.
+VALENCE_AROUSAL_MODES = {
+    f"{name}{of}": more for name, more in MEASURES.items() for of in ("", *(f"_{d}" for d in DIMENSIONS))
+}
 
 
 def class_scores(logits: Tensor) -> Tensor:
@@ -53,7 +62,7 @@ def build_metrics(num_classes: int, further: Mapping[str, Metric] | MetricCollec
             raise ValueError(
                 f"Expected argument `metrics` to hold metrics of torchmetrics, but got {metric!r} as `{name}`."
             )
-        if name in (*metrics, *MEANS):
+        if name in (*metrics, *MEANS, *VALENCE_AROUSAL_MODES):
             raise ValueError(f"Expected argument `metrics` to have names of its own, but got `{name}`, which is taken.")
         metrics[str(name)] = metric
     return MetricCollection(metrics)
@@ -69,12 +78,17 @@ class EvaluationMetrics(nn.Module):
         prefix: before each name, e.g. ``"val/"``.
         postfix: after each name.
         means: which of :data:`MEANS` are measured, in this order.
+
+    Attributes:
+        valence_arousal: their figures; None until a batch has them.
     """
 
     def __init__(self, metrics: MetricCollection, prefix: str, postfix: str = "", means: Sequence[str] = MEANS) -> None:
         super().__init__()
         self.metrics = metrics.clone(prefix=prefix, postfix=postfix or None)
         self.further = set(metrics.keys(keep_base=True)) != set(OWN)
+        self.valence_arousal: ValenceArousalMetrics | None = None
+        self._named = (prefix, postfix)
         self.means = nn.ModuleDict({f"{prefix}{name}{postfix}": MeanMetric() for name in means})
 
     def reset(self) -> None:
@@ -82,6 +96,8 @@ class EvaluationMetrics(nn.Module):
         self.metrics.reset()
         for mean in self.means.values():
             mean.reset()  # type: ignore[operator]
+        if self.valence_arousal is not None:
+            self.valence_arousal.reset()
 
     def update(self, logits: Tensor, label: Tensor, nll: Tensor, loss: Tensor | None) -> None:
         """Add a batch.
@@ -97,7 +113,14 @@ class EvaluationMetrics(nn.Module):
             if value is not None and len(logits):
                 mean.update(value, torch.ones_like(nll) if value.ndim else len(logits))  # type: ignore[operator]
 
+    def update_valence_arousal(self, predicted: Tensor, target: Tensor) -> None:
+        """Add a batch of predictions (B,2), and of known values (B,2), NaN where unknown."""
+        if self.valence_arousal is None:
+            self.valence_arousal = ValenceArousalMetrics(*self._named).to(predicted.device).train()
+        self.valence_arousal.update(predicted, target)
+
     def compute(self) -> dict[str, Any]:
         """Return name -> value, over all ranks."""
+        further = {} if self.valence_arousal is None else self.valence_arousal.compute()
         measured = {name: mean.compute() for name, mean in self.means.items() if mean.update_called}  # type: ignore[operator]
-        return {**self.metrics.compute(), **measured}
+        return {**self.metrics.compute(), **further, **measured}

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from mfer_lightning.checkpoints import file_checks
 from mfer_lightning.checkpoints.rebuild import build_network, build_preprocess, check_description, network_weights
-from mfer_lightning.config.instantiate import instantiate
+from mfer_lightning.config.instantiate import instantiate, takes
 from mfer_lightning.errors import UserError
 from mfer_lightning.losses import Objective
 from mfer_lightning.methods import Method
@@ -91,7 +91,11 @@ class StoredArguments:
             feature = self._loss(stored["feature"], sizes) if stored.get("feature") else None
             terms = {str(name): self._loss(node, sizes) for name, node in (stored.get("terms") or {}).items()}
             classification, weight = self._loss(stored["classification"], sizes), stored.get("feature_weight", 1.0)
-            return Objective(classification, feature, weight, terms)
+            affect: dict[str, Any] = {}
+            if stored.get("valence_arousal"):
+                affect["valence_arousal"] = self._loss(stored["valence_arousal"], {})
+                affect["valence_arousal_weight"] = stored.get("valence_arousal_weight", 1.0)
+            return Objective(classification, feature, weight, terms, **affect)
         except (UserError, TypeError, ValueError, KeyError, AttributeError) as error:
             raise self._to_be_given("objective", f" ({str(error).rstrip('.')})") from error
 
@@ -114,6 +118,8 @@ class StoredArguments:
         try:
             own = {key: value for key, value in stored.items() if key not in sizes}
             file_checks.check_numbers(own, self.source, "method")
+            if takes(own, "peer"):  # the second network, which gets its own weights with all others
+                sizes["peer"] = build_network(self.description, self.weights, self.source)
             method: Method = instantiate(own, where="method", base=Method, **sizes)
         except (UserError, TypeError, ValueError, AttributeError) as error:
             why = f" ({str(error).rstrip('.')}; method=Baseline() serves to evaluate it)"

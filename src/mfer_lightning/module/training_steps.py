@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
-from mfer_lightning.methods import Method, Step
+from mfer_lightning.methods import Step
 from mfer_lightning.module.evaluation_steps import EvaluationSteps
 from mfer_lightning.module.meet_datamodule import check_batch
+from mfer_lightning.module.valence_arousal import learns_valence_arousal
+from mfer_lightning.nn.valence_arousal import VALENCE_AROUSAL
 from mfer_lightning.optim import Mixup
 
 
@@ -18,7 +22,6 @@ class TrainingSteps(EvaluationSteps):
         batch_index: int64 (B,), rows of the dataset's table in the batch that is being trained on.
     """
 
-    method: Method
     mixup: Mixup | None
     batch_index: Tensor | None = None
     _sums: dict[str, Tensor]
@@ -26,7 +29,8 @@ class TrainingSteps(EvaluationSteps):
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         """Compute the loss of one batch; see :class:`mfer_lightning.methods.Method` for its terms."""
-        check_batch(batch, "image", "index", "target")
+        learns = learns_valence_arousal(self.objective)
+        check_batch(batch, "image", "index", "target", *((VALENCE_AROUSAL,) if learns else ()))
         self.batch_index = batch["index"]
         seen = {**batch, "pixels": batch["image"], "image": self.preprocess(batch["image"])}
         if self.mixup is not None:
@@ -34,7 +38,8 @@ class TrainingSteps(EvaluationSteps):
             seen = self.mixup(seen, step=number, rank=self.global_rank)
         seen["image"] = seen["image"].contiguous(memory_format=self.memory_format)
         perturbed = bool(getattr(self.trainer.optimizers[0], "perturbed", False))
-        step = Step(self.network, self.objective, self.current_epoch, repeated=perturbed)
+        objective = partial(self.objective, valence_arousal=seen[VALENCE_AROUSAL]) if learns else self.objective
+        step = Step(self.network, objective, self.current_epoch, repeated=perturbed)
         terms: dict[str, Tensor] = self.method(seen, step)
         if perturbed:
             return terms["total"]  # the second pass of SAM, at another point: not to be counted

@@ -15,7 +15,7 @@ class Output(TypedDict, total=False):
 
     ``map`` (B,D,h,w) is there where the feature is the mean of a map. Networks with several attention heads add
     ``pooled`` (B,D), the mean of the map in front of the attention, ``attended`` (B,H,D), the heads' features, and
-    ``attention_maps`` (B,H,D,h,w).
+    ``attention_maps`` (B,H,D,h,w). ``valence_arousal`` (B,2) is there where a network predicts them.
     """
 
     feature: Tensor
@@ -25,6 +25,7 @@ class Output(TypedDict, total=False):
     pooled: Tensor
     attended: Tensor
     attention_maps: Tensor
+    valence_arousal: Tensor
 
 
 class Network(nn.Module):
@@ -64,6 +65,12 @@ class Network(nn.Module):
             ValueError: for integer images, which were not normalised.
         """
         raise NotImplementedError
+
+    @property
+    def backbone_config(self) -> dict[str, Any]:
+        """The complete specification of the backbone."""
+        found: dict[str, Any] = self.config["backbone"]
+        return found
 
     def classify(self, feature: Tensor) -> tuple[Tensor, ...]:
         """Compute the heads' logits, one (B,K) each, of features (B,D) like the output's ``feature``."""

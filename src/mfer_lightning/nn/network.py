@@ -20,6 +20,7 @@ from mfer_lightning.nn.backbones import build_backbone, resolve_backbone
 from mfer_lightning.nn.base import Network, Output
 from mfer_lightning.nn.head import HEADS, build_head
 from mfer_lightning.nn.options import Spec, resolve
+from mfer_lightning.nn.valence_arousal import VALENCE_AROUSAL, ValenceArousalHead
 
 
 class MFER(Network):
@@ -40,6 +41,7 @@ class MFER(Network):
         in_chans: channels of the images.
         image_size: side of the images in pixels, for models that are built for one size (transformers, mostly); None:
             any size where the model can change it while it runs, else timm's own.
+        valence_arousal: predict valence and arousal beside the emotions.
 
     Attributes:
         feature_dim: width D of the feature.
@@ -48,6 +50,7 @@ class MFER(Network):
         config: a plain dict from which ``MFER(**config)`` builds the same network; fit for JSON and checkpoints.
         backbone: the :class:`~mfer_lightning.nn.backbones.timm_backbone.Backbone`.
         head: the head.
+        valence_arousal: the :class:`~mfer_lightning.nn.valence_arousal.ValenceArousalHead`, or None.
 
     Raises:
         UserError: for unknown names and options, and for backbones that do not support the attention or the size.
@@ -70,6 +73,7 @@ class MFER(Network):
         head: Spec = "multiscale",
         in_chans: int = 3,
         image_size: int | None = None,
+        valence_arousal: bool = False,
     ) -> None:
         super().__init__()
         attention_config = resolve("attention", attention, ATTENTIONS)
@@ -81,6 +85,10 @@ class MFER(Network):
             "in_chans": in_chans,
             "image_size": image_size,
         }
+        if type(valence_arousal) is not bool:
+            raise UserError(f"`valence_arousal` must be true or false, not {valence_arousal!r}.")
+        if valence_arousal:  # named where it is on: descriptions of other networks stay as they were
+            self.config[VALENCE_AROUSAL] = True
         self.num_classes = num_classes
         stages = attention_config.get("stages", [])
         if not isinstance(stages, list) or len(set(stages)) != len(stages):
@@ -95,7 +103,9 @@ class MFER(Network):
         )
         self.feature_dim = self.backbone.feature_dim
         self.head = build_head(self.config["head"], self.feature_dim, num_classes)
-        self.outputs = ("feature", "logits", "head_logits", *(("map",) if self.backbone.has_map else ()))
+        self.valence_arousal = ValenceArousalHead(self.feature_dim) if valence_arousal else None
+        further = (("map", self.backbone.has_map), (VALENCE_AROUSAL, valence_arousal))
+        self.outputs = ("feature", "logits", "head_logits", *(name for name, has in further if has))
 
     def forward(self, image: Tensor) -> Output:
         """Classify normalised faces.
@@ -105,7 +115,8 @@ class MFER(Network):
 
         Returns:
             ``feature`` (B,D), ``logits`` (B,K), the sum of the heads', ``head_logits``, one (B,K) a head, and where the
-            feature is the mean of a map, ``map`` (B,D,h,w) before pooling and norm.
+            feature is the mean of a map, ``map`` (B,D,h,w) before pooling and norm; where it predicts them,
+            ``valence_arousal`` (B,2) within [-1, 1].
 
         Raises:
             ValueError: for integer images, which were not normalised.
@@ -114,12 +125,11 @@ class MFER(Network):
         feature, feature_map = self.backbone.pooled_map(image)
         head_logits = self.classify(feature)
         output: Output = {"feature": feature, "logits": summed(head_logits), "head_logits": head_logits}
-        return output if feature_map is None else {**output, "map": feature_map}
-
-    def classify(self, feature: Tensor) -> tuple[Tensor, ...]:
-        """Run the heads on features (B,D): one (B,K) of logits a head, as in the output's ``head_logits``."""
-        head_logits: tuple[Tensor, ...] = self.head(feature)
-        return head_logits
+        if feature_map is not None:
+            output["map"] = feature_map
+        if self.valence_arousal is not None:
+            output["valence_arousal"] = self.valence_arousal(feature)
+        return output
 
     def class_maps(self, feature_map: Tensor) -> Tensor:
         """Classify each position of a map: the heads' summed logits there, without a gradient to norm and heads.

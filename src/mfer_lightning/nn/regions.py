@@ -115,7 +115,9 @@ def compile_blocks(network: nn.Module, **options: Any) -> list[nn.Module]:
                     setattr(module, name, drop.to(device).train(child.training))
         block.compile(dynamic=False, **options)
     if blocks:
-        torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, _GRAPHS)
+        config = torch._dynamo.config
+        limit = "recompile_limit" if hasattr(config, "recompile_limit") else "cache_size_limit"  # torch 2.6
+        setattr(config, limit, max(getattr(config, limit), _GRAPHS))
     return blocks
 
 

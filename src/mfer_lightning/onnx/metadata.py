@@ -17,6 +17,8 @@ FORMAT = 1
 INPUT = "faces"
 #: Outputs in their order.
 OUTPUTS = ("probabilities", "logits", "feature")
+#: The output that follows where a model predicts valence and arousal, (B,2) within [-1, 1].
+VALENCE_AROUSAL = "valence_arousal"
 
 _KEY = "mfer_lightning"
 #: Key of the SHA-256 of graph and metadata. Exports of earlier versions have none.

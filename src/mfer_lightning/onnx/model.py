@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from mfer_lightning.errors import UserError, check_number
 from mfer_lightning.onnx.inspect_file import inspect
-from mfer_lightning.onnx.metadata import INPUT, OUTPUTS, Description
+from mfer_lightning.onnx.metadata import INPUT, OUTPUTS, VALENCE_AROUSAL, Description
 from mfer_lightning.onnx.read_faces import as_faces
 from mfer_lightning.views import Views
 
@@ -43,6 +43,7 @@ class FacePredictions:
         probabilities: (N,K) float32, rows sum to 1.
         logits: (N,K) float32.
         feature: (N,D) float32, the input of the heads.
+        valence_arousal: (N,2) float32 within [-1, 1], or None where the model does not predict them.
 
     Example:
         >>> p = np.array([[0.25, 0.75]], np.float32)
@@ -54,6 +55,7 @@ class FacePredictions:
     probabilities: NDArray[np.float32]
     logits: NDArray[np.float32]
     feature: NDArray[np.float32]
+    valence_arousal: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.probabilities)
@@ -174,10 +176,14 @@ class OnnxModel:
         """Return the features (N,D) of aligned faces; arguments as for :meth:`predict`."""
         return self.predict(faces, batch_size=batch_size, flip=flip, shift=shift).feature
 
-    def classify(self, faces: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return probabilities (B,K) and features (B,D) of uint8 (B,H,W,3) RGB faces."""
-        probabilities, _, feature = self._run(faces, self.views)
-        return probabilities, feature
+    def classify(self, faces: NDArray[np.uint8]) -> tuple[NDArray[np.float32], ...]:
+        """Return probabilities (B,K), features (B,D), and valence and arousal (B,2) where the model predicts them.
+
+        Args:
+            faces: uint8 (B,H,W,3), RGB.
+        """
+        probabilities, _, *others = self._run(faces, self.views)
+        return probabilities, *others
 
     def identity(self) -> str:
         """Hash of the file."""
@@ -206,12 +212,12 @@ class OnnxModel:
         right = p.shape == (len(faces), len(self.class_names)) and bool(np.isfinite(p).all())
         if not right or not np.allclose(p.sum(axis=1), 1, atol=1e-3) or p.min() < 0:
             raise UserError(f"{self.source}: its answers are no probabilities of {len(self.class_names)} classes.")
-        return tuple(found[name].astype(np.float32) for name in OUTPUTS)
+        return tuple(found[name].astype(np.float32) for name in self._outputs)
 
     def _session_run(self, planes: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
         try:
-            found = self.session.run(list(OUTPUTS), {INPUT: np.ascontiguousarray(planes)})
-            return dict(zip(OUTPUTS, found, strict=True))
+            found = self.session.run(list(self._outputs), {INPUT: np.ascontiguousarray(planes)})
+            return dict(zip(self._outputs, found, strict=True))
         except Exception as error:  # see __init__
             raise UserError(
                 f"{self.source} failed on {len(planes)} faces of {planes.shape[3]} x {planes.shape[2]} pixels "
@@ -222,9 +228,11 @@ class OnnxModel:
         """Refuse a file whose inputs and outputs do not match its metadata."""
         K = len(self.class_names)
         inputs, outputs = self.session.get_inputs(), self.session.get_outputs()
+        further = (VALENCE_AROUSAL,) if any(value.name == VALENCE_AROUSAL for value in outputs) else ()
+        self._outputs = (*OUTPUTS, *further)
         wrong = [
             f"{which} {[value.name for value in values]}"
-            for which, values, legal in (("inputs", inputs, (INPUT,)), ("outputs", outputs, OUTPUTS))
+            for which, values, legal in (("inputs", inputs, (INPUT,)), ("outputs", outputs, self._outputs))
             if tuple(value.name for value in values) != legal
         ]
         if not wrong:
@@ -232,6 +240,7 @@ class OnnxModel:
                 wrong.append(f"{INPUT} of {inputs[0].type} {inputs[0].shape}")
             odd = [o for o in outputs[:2] if len(o.shape) != 2 or o.shape[1] != K]
             wrong += [f"{o.name} of shape {list(o.shape)} for {K} classes" for o in odd]
+            wrong += [f"{o.name} of shape {list(o.shape)}" for o in outputs[3:] if len(o.shape) != 2 or o.shape[1] != 2]
             wrong += [f"{o.name} of {o.type}" for o in outputs if o.type != "tensor(float)"]
         if wrong:
             raise UserError(f"{self.source}: its metadata do not fit the model ({'; '.join(wrong)}). Export it anew.")

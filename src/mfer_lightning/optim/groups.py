@@ -10,8 +10,9 @@ from torch import nn
 from mfer_lightning.errors import check_number
 from mfer_lightning.optim.layers import layer_scales
 
-#: Parameters of the network under this prefix are the heads'.
+#: Parameters of the network under this prefix are the heads', as are those of the head of valence and arousal.
 HEAD_PREFIX = "head."
+_HEADS = (HEAD_PREFIX, "valence_arousal.")
 
 
 def parameter_groups(
@@ -38,7 +39,8 @@ def parameter_groups(
       pre-trained backbone (attention) starts from scratch and keeps the full rate, as heads do.
 
     Args:
-        network: the model. Head parameters are those named ``head.*``; everything else is backbone.
+        network: the model. Head parameters are those named ``head.*`` and
+            ``valence_arousal.*``; everything else is backbone.
         objective: the objective or loss, for its learnable parameters, or None.
         lr: base learning rate, > 0.
         weight_decay: >= 0.
@@ -81,7 +83,7 @@ def parameter_groups(
         scales = layer_scales(member, layer_decay) if layer_decay is not None and layer_decay < 1 else {}
         excluded = _excluded_from_decay(member)
         for name, parameter in _trainable(member):
-            if plain_name(name).startswith(HEAD_PREFIX):
+            if plain_name(name).startswith(_HEADS):
                 group, scale = "head", head_lr_scale
             elif name in scales:
                 layer, scale = scales[name]

@@ -85,8 +85,11 @@ class Mixup:
     def __call__(self, batch: Mapping[str, Any], step: int | None = None, rank: int = 0) -> dict[str, Any]:
         """Return the batch with ``image`` and ``target`` mixed; everything else, ``label`` included, stays.
 
+        Valence and arousal are mixed as well, where the batch has them: a mixture with a face that has none has none.
+
         Args:
-            batch: ``image`` floating (B,3,H,W) and ``target`` (B,K); left as they are.
+            batch: ``image`` floating (B,3,H,W), ``target`` (B,K), and perhaps ``valence_arousal`` (B,2), NaN where
+                unknown; left as they are.
             step: training step. With it the draw depends on (seed, step, rank) alone, hence survives resumption;
                 without it, NumPy's global stream is used.
             rank: of the process, so that ranks draw differently.
@@ -110,8 +113,11 @@ class Mixup:
             mixed, shares = self._mix(image)
         # Trainings step under autocast, where a product would round targets until they no longer sum to 1.
         with torch.autocast(target.device.type, enabled=False):
-            targets = shares.to(target) @ target
-        return {**batch, "image": mixed, "target": targets}
+            mixture = {"image": mixed, "target": shares.to(target) @ target}
+            if (affect := batch.get("valence_arousal")) is not None:
+                gaps = (shares > 0).to(affect) @ affect.isnan().to(affect) > 0
+                mixture["valence_arousal"] = (shares.to(affect) @ affect.nan_to_num()).masked_fill(gaps, torch.nan)
+        return {**batch, **mixture}
 
     def _mix(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Return mixed images and the share (B,B) of each sample in each mixture."""

@@ -8,13 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
-
 from mfer_lightning.config.plugins import plugins_loaded
 from mfer_lightning.errors import UserError, check_choice, check_least
 from mfer_lightning.evaluation.keep_study import check_place, keep_study
 from mfer_lightning.evaluation.runs import folder_of, is_place, run_folders
 from mfer_lightning.evaluation.statistics.methods import MethodMetric
+from mfer_lightning.progress import status
 from mfer_lightning.reporting.pages.document import Document, Options
 from mfer_lightning.reporting.pages.write import PAGE, write_report
 from mfer_lightning.reporting.study.contrast_plan import read_plan
@@ -103,8 +102,8 @@ def report(
     plan = None if contrasts is None else read_plan(contrasts)
     options = Options(title or "", baseline, metric, tuple(axes), embedding, embedding_points, plan)
     started = time.perf_counter()
-    with plugins_loaded(plugins), Console(stderr=True).status("reading runs") as status:
-        document = write_report(folders, target, options, status.update)
+    with plugins_loaded(plugins), status("reading runs") as say:
+        document = write_report(folders, target, options, say)
     for chapter in document.chapters:
         print(f"{chapter.section.title}: baseline {chapter.section.baseline.label}")
         for finding in chapter.findings:
@@ -119,7 +118,7 @@ def report(
 
 def _keep(folders: Sequence[str], into: str) -> None:
     """Keep the numbers that the report was made of."""
-    with Console(stderr=True).status("keeping numbers"):
+    with status("keeping numbers"):
         kept = keep_study(folders, into)
     for name, reason in said_once(kept.left_out):
         print(f"Not kept: {name} {reason}")

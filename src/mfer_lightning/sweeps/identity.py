@@ -79,6 +79,7 @@ LATER: Mapping[str, Any] = {
     "backbone.pool": None,
     "backbone.stage_blocks": None,
     "adapter": {"name": "none"},
+    "valence_arousal": {"name": "none", "loss": None, "weight": 1.0},
     "network": {"name": "mfer"},
     "loss.terms": {},
     "method": {"name": "baseline", "_target_": "mfer_lightning.methods.Baseline"},

@@ -12,6 +12,7 @@ import platform
 import secrets
 import shutil
 import signal
+import socket
 import sys
 import tempfile
 import threading
@@ -72,6 +73,8 @@ def ray_started(options: Mapping[str, Any], log: Path) -> Iterator[None]:
     given = {key: value for key, value in options.items() if value is not None}
     local = given.get("address", "local") == "local"
     given = {key: value for key, value in given.items() if local or key not in _OF_A_NEW_ONE}
+    if not local:
+        _refuse_silence(str(given["address"]))
     scratch = _scratch() if local else None
     token, handler = secrets.token_hex(32), signal.getsignal(signal.SIGTERM)
     with restored(*_ENVIRONMENT, "RAY_AUTH_MODE", "RAY_AUTH_TOKEN"):
@@ -103,6 +106,28 @@ def ray_started(options: Mapping[str, Any], log: Path) -> Iterator[None]:
                 yield
         finally:
             _end(scratch, token)
+
+
+def _refuse_silence(address: str) -> None:
+    """Refuse a cluster where nothing listens: Ray would look for it for minutes, and then end this process.
+
+    Raises:
+        UserError: where it is none.
+    """
+    place = address
+    if address == "auto":
+        place = os.environ.get("RAY_ADDRESS", "")
+        with suppress(OSError):  # what `ray start` leaves
+            place = place or Path("/tmp", "ray", "ray_current_cluster").read_text(encoding="utf-8").strip()  # noqa: S108
+    host, _, port = place.rpartition(":")
+    if host and port.isdecimal() and int(port) < 2**16 and "//" not in host:  # the rest is for Ray to judge
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=20).close()
+        except OSError as error:
+            raise UserError(
+                f"Ray cannot be reached with hydra.launcher.ray.init.address={address}: nothing answers at {place} "
+                f"({error.strerror or error}). Start a cluster there with `ray start --head`, or give its address."
+            ) from error
 
 
 def _scratch() -> str:

@@ -80,6 +80,7 @@ class Jobs(Launcher):
         self._check()
         with ray_started(self._init, self._folder / "jobs" / "ray.log"):
             self._needs = self._needed()
+            self._job = self._as_ray_has_it()
             self._opened = True
             try:
                 yield
@@ -89,14 +90,13 @@ class Jobs(Launcher):
 
     def start(self, overrides: Sequence[str], number: int) -> None:
         """Hand one job to Ray, which runs it as soon as a machine has what it needs."""
-        import ray
-
         config = self._context.config_loader.load_sweep_config(self._config, list(overrides))
         with open_dict(config):
             config.hydra.job.id, config.hydra.job.num = f"{self._config.hydra.job.name}_{number}", number
         environment = {k: v for k, v in os.environ.items() if k.startswith("MFER_")}
-        job = ray.remote(**self._needs, max_retries=0)(_run_job)
-        reference = job.remote(self._context, config, self._task, Singleton.get_state(), str(Path.cwd()), environment)
+        reference = self._job.remote(
+            self._context, config, self._task, Singleton.get_state(), str(Path.cwd()), environment
+        )
         task = tuple(OmegaConf.to_container(config.hydra.overrides.task) or ())
         self._running[reference] = JobRecord(number, tuple(map(str, task)), "failed", str(self._folder))
 
@@ -165,6 +165,15 @@ class Jobs(Launcher):
                 "with hydra.launcher.ray.remote.num_gpus=... or num_cpus=..."
             )
         return needs
+
+    def _as_ray_has_it(self) -> Any:
+        import ray
+
+        try:
+            return ray.remote(**self._needs, max_retries=0)(_run_job)
+        except (TypeError, ValueError) as error:
+            said = " ".join(str(error).split())[:300]
+            raise UserError(f"hydra.launcher.ray.remote is not what Ray takes: {said}") from error
 
     def _without_machine(self) -> dict[int, JobReturn]:
         """Give up on the jobs that no machine can hold any more, when that has been so for a while."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -17,6 +18,7 @@ from mfer_lightning.data.datasets import FaceDataModule
 from mfer_lightning.errors import UserError
 from mfer_lightning.losses import Objective, OutputLoss, class_weights_from_counts
 from mfer_lightning.module import FERModule
+from mfer_lightning.module.valence_arousal import check_valence_arousal
 from mfer_lightning.nn import MFER, Network, Preprocess
 from mfer_lightning.nn import build_network as build_described
 from mfer_lightning.nn.adapter import add_adapter
@@ -25,6 +27,7 @@ from mfer_lightning.optim import Mixup
 from mfer_lightning.training.build_method import build_method
 from mfer_lightning.training.further_metrics import build_further_metrics, selecting_monitor
 from mfer_lightning.training.initial_weights import load_initial_weights
+from mfer_lightning.training.teachers import load_teachers
 
 Config = Mapping[str, Any]
 
@@ -65,8 +68,11 @@ def build_module(config: Config, datamodule: FaceDataModule, metadata: Config) -
         datamodule: is set up.
         metadata: plain values for the checkpoints, ``alignment`` among them.
     """
+    if learns_valence_arousal(config):
+        check_valence_arousal(datamodule, selecting_monitor(config, datamodule.protocol))
     network = build_network(config, datamodule.num_classes, datamodule.size)
     colour = load_initial_weights(config, network, datamodule.class_names)
+    second = partial(_second_network, config, datamodule)
     config = {**config, "preprocess": {**config["preprocess"], "colour": colour}}
     with described("adapter"):
         add_adapter(network, config["adapter"])
@@ -75,7 +81,17 @@ def build_module(config: Config, datamodule: FaceDataModule, metadata: Config) -
     grey = datamodule.train_dataset is not None and datamodule.train_dataset.is_grey()
     monitor = selecting_monitor(config, datamodule.protocol)
     names, counts, faces = datamodule.class_names, datamodule.class_counts, len(datamodule.index)
-    return assemble(config, network, names, counts, metadata, grey=grey, monitor=monitor, num_faces=faces)
+    teachers = partial(load_teachers, config, names)
+    return assemble(config, network, names, counts, metadata, grey, monitor, faces, second, teachers)
+
+
+def _second_network(config: Config, datamodule: FaceDataModule) -> Network:
+    """Build a network like the first, with the same initial weights where they come from a file."""
+    network = build_network(config, datamodule.num_classes, datamodule.size)
+    load_initial_weights(config, network, datamodule.class_names)
+    if config["trainer"]["checkpointing"]:
+        network.backbone.set_checkpointing()
+    return network
 
 
 def build_network(config: Config, num_classes: int, stored_size: int | None = None) -> Network:
@@ -95,7 +111,15 @@ def build_network(config: Config, num_classes: int, stored_size: int | None = No
     backbone = {k: v for k, v in config["backbone"].items() if v is not None}
     with described("network"):
         attention = with_former_attention(config)["attention"]
-        return MFER(backbone, num_classes, attention=attention, head=config["head"], image_size=size)
+        affect = learns_valence_arousal(config)
+        return MFER(
+            backbone, num_classes, attention=attention, head=config["head"], image_size=size, valence_arousal=affect
+        )
+
+
+def learns_valence_arousal(config: Config) -> bool:
+    """Whether valence and arousal are predicted; not in the configurations of earlier versions."""
+    return bool((config.get("valence_arousal") or {}).get("loss"))
 
 
 def assemble(
@@ -107,6 +131,8 @@ def assemble(
     grey: bool = False,
     monitor: str | None = None,
     num_faces: int = 1,
+    second: Callable[[], nn.Module] | None = None,
+    teachers: Callable[[str | None], Sequence[nn.Module]] | None = None,
 ) -> FERModule:
     """Join a network with the objective, method, preprocessing and mixup that the configuration describes.
 
@@ -119,6 +145,8 @@ def assemble(
         grey: whether the faces have no colour.
         monitor: the validation figure that selects, which the schedule follows where it names none.
         num_faces: rows of the dataset's table, for a method that keeps something of each face.
+        second: builds a network like ``network``, for a method that trains two.
+        teachers: loads the models that the method learns from, given the alignment of the faces.
     """
     with described("preprocess"):
         alignment = metadata.get("alignment", {}).get("template")
@@ -129,12 +157,14 @@ def assemble(
         mixup = build_mixup(config)
     return FERModule(
         network,
-        build_objective(config["loss"], class_names, class_counts, int(network.feature_dim)),  # type: ignore[arg-type]
+        build_objective(config, class_names, class_counts, int(network.feature_dim)),  # type: ignore[arg-type]
         preprocess,
         class_names=class_names,
         optimizer=config["optimizer"],
         scheduler={**config["scheduler"], "monitor": config["scheduler"].get("monitor") or monitor},
-        method=build_method(config, network, len(class_names), num_faces),
+        method=build_method(
+            config, network, len(class_names), num_faces, second, partial(teachers, alignment) if teachers else tuple
+        ),
         mixup=mixup,
         metadata=metadata,
         metrics=build_further_metrics(config, len(class_names)),
@@ -143,10 +173,10 @@ def assemble(
 
 
 def build_objective(
-    loss: Config, class_names: Sequence[str], class_counts: Sequence[int], feature_dim: int
+    config: Config, class_names: Sequence[str], class_counts: Sequence[int], feature_dim: int
 ) -> Objective:
-    """Build the objective that ``loss`` describes, its class weights computed from the training set's counts."""
-    counts = tuple(class_counts)
+    """Build the objective of ``loss`` and ``valence_arousal``, class weights from the training set's counts."""
+    loss, counts = config["loss"], tuple(class_counts)
     available: dict[str, Any] = {"num_classes": len(class_names), "feature_dim": feature_dim, "class_counts": counts}
     weighted = _with_class_weights(loss["classification"], class_names, counts)
     classification = instantiate(weighted, where="loss.classification", **available)
@@ -155,8 +185,13 @@ def build_objective(
         name: instantiate(node, where=f"loss.terms.{name}", base=OutputLoss, **available)
         for name, node in (loss.get("terms") or {}).items()
     }
+    affect: dict[str, Any] = {}
+    if learns_valence_arousal(config):
+        node = config["valence_arousal"]
+        affect["valence_arousal"] = instantiate(node["loss"], where="valence_arousal.loss", base=nn.Module)
+        affect["valence_arousal_weight"] = node["weight"]
     with described("loss"):
-        return Objective(classification, feature, loss["feature_weight"], terms)
+        return Objective(classification, feature, loss["feature_weight"], terms, **affect)
 
 
 def _with_class_weights(node: Config, class_names: Sequence[str], class_counts: Sequence[int]) -> Config:

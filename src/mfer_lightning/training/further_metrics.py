@@ -15,12 +15,13 @@ from mfer_lightning.data.protocols import Protocol
 from mfer_lightning.errors import UserError, nearest
 from mfer_lightning.evaluation.predictions import PADDING, Predictions
 from mfer_lightning.evaluation.schema import METRICS
+from mfer_lightning.evaluation.valence_arousal import FIGURES
 from mfer_lightning.module import class_scores
 
 Config = Mapping[str, Any]
 
 #: Names that results and logs have for figures of their own.
-TAKEN = (*METRICS, "kl_to_votes", "cross_entropy_to_votes", "loss")
+TAKEN = (*METRICS, "kl_to_votes", "cross_entropy_to_votes", "loss", *FIGURES)
 
 
 def build_further_metrics(config: Config, num_classes: int) -> dict[str, Metric]:

@@ -16,6 +16,8 @@ Any of these layouts::
     └── Manually_Annotated_Images/         │   └── annotations/0_exp.npy ...      │   └── 7/
         └── 1/<hash>.jpg ...               └── val_set/   (or valid_set/)          └── val/
                                                └── ...                                 └── 0/ ... 7/
+
+Checked against public readers and papers, and not on the data: the layouts, the codes, the counts by class.
 """
 
 from __future__ import annotations

@@ -28,6 +28,9 @@ from mfer_lightning.data.targets import VOTE_RULES
 from mfer_lightning.emotions import EMOTIONS
 from mfer_lightning.errors import UserError
 
+#: What the renderer derives from the action units (:mod:`mfer_lightning.data.facs.affect`).
+AFFECT = ("valence", "arousal")
+
 RENDERED = Layout("rendered", "nothing: the faces are drawn")
 
 INFO = DatasetInfo(
@@ -161,7 +164,7 @@ class FacsDataModule(FaceDataModule):
             vote_names=EMOTIONS,
             mixture=columns["target"],
             group=columns["identity"],
-            attributes={name: columns[name] for name in ("skin", "age", "occluded", "ambiguous")},
+            attributes={name: columns[name] for name in ("skin", "age", "occluded", "ambiguous", *AFFECT)},
         )
 
     def make_source(self, index: FaceIndex) -> ImageSource:

@@ -16,6 +16,9 @@ from mfer_lightning.data.doctor.image_findings import duplicate_findings, image_
 from mfer_lightning.data.doctor.label_findings import split_findings
 from mfer_lightning.data.doctor.scan import Scan, scan
 
+#: The two numbers beside the emotions, in the order of the index's columns.
+DIMENSIONS = ("valence", "arousal")
+
 #: Which images are read.
 IMAGES = ("all", "sample", "none")
 SAMPLE = 2000
@@ -33,6 +36,8 @@ class Examination:
         class_names: K of them.
         counts: split -> faces of each class.
         looks: sizes and colours in numbers.
+        valence_arousal: split -> how many of its faces have known values and between which they lie; empty where the
+            dataset has none.
         findings: what was found, the worst first.
         scan: of the images, or None.
         pairs: of duplicates, or None.
@@ -46,6 +51,7 @@ class Examination:
     counts: dict[str, list[int]]
     looks: dict[str, Any]
     findings: tuple[Finding, ...]
+    valence_arousal: dict[str, dict[str, Any]] = field(default_factory=dict)
     scan: Scan | None = field(default=None, repr=False)
     pairs: Pairs | None = field(default=None, repr=False)
 
@@ -96,10 +102,26 @@ def examine(
         class_names=index.class_names,
         counts=counts,
         looks=looks,
+        valence_arousal=count_valence_arousal(datamodule),
         findings=tuple(sorted(findings, key=lambda f: order[f.severity])),
         scan=looked,
         pairs=pairs,
     )
+
+
+def count_valence_arousal(datamodule: FaceDataModule) -> dict[str, dict[str, Any]]:
+    """Count the known values of valence and arousal in each split, and say between which they lie."""
+    values = datamodule.index.valence_arousal
+    found: dict[str, dict[str, Any]] = {}
+    for split in ("train", "val", "test") if values is not None else ():
+        assert values is not None
+        mine = values[datamodule.splits[split].rows]
+        found[split] = {"faces": len(mine)}
+        for name, column in zip(DIMENSIONS, mine.T, strict=True):
+            known = column[~np.isnan(column)]
+            ends = [round(float(known.min()), 4), round(float(known.max()), 4)] if len(known) else None
+            found[split][name] = {"known": len(known), "range": ends}
+    return found
 
 
 def rows_to_read(count: int, images: str) -> NDArray[np.int64]:

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mfer_lightning.data.facs.action_units import PARTNERS, activation, as_mapping
+from mfer_lightning.data.facs.action_units import ACTION_UNITS, PARTNERS, activation, as_mapping
+from mfer_lightning.data.facs.affect import valence_arousal
 from mfer_lightning.data.facs.average_face import FloatArray
 from mfer_lightning.data.facs.canvas import Image
 from mfer_lightning.data.facs.conditions import Conditions, sample_conditions
@@ -98,6 +99,7 @@ class FacsGenerator:
         plan = self._plan(partition, i)
         person, units, conditions = self._compose(plan)
         pose = conditions.pose
+        valence, arousal = map(float, valence_arousal(units))
         return FacsSample(
             image=self._draw(plan, person, units, conditions),
             label=plan.label,
@@ -117,6 +119,8 @@ class FacsGenerator:
                 "glasses": person.glasses,
                 "beard": person.beard,
                 "hair": person.style,
+                "valence": valence,
+                "arousal": arousal,
             },
         )
 
@@ -156,6 +160,8 @@ class FacsGenerator:
         }
         for name in ("target", "votes"):
             columns[name] = columns[name].reshape(n, len(EMOTIONS))
+        units = np.array([self._units(plan) for plan in plans]).reshape(n, 2, len(ACTION_UNITS))
+        columns |= dict(zip(("valence", "arousal"), valence_arousal(units).T, strict=True))
         return FacsLabels(skin=skin_age[:, 0], age=skin_age[:, 1], **columns)
 
     def _plan(self, partition: str, i: int) -> _Plan:
@@ -193,12 +199,14 @@ class FacsGenerator:
 
     def _compose(self, plan: _Plan) -> tuple[Identity, FloatArray, Conditions]:
         person = _person(self.seed, plan.identity)
-        expression = Stream(self.seed, _EXPRESSION, plan.number)
-        expression.random()  # taken by the plan: whether the face is occluded
-        units = activation(expression, plan.target, self.difficulty)
         circumstances = Stream(self.seed, _CONDITIONS, plan.number)
         conditions = sample_conditions(circumstances, self.difficulty, plan.occluded, person.skin_color)
-        return person, units, conditions
+        return person, self._units(plan), conditions
+
+    def _units(self, plan: _Plan) -> FloatArray:
+        expression = Stream(self.seed, _EXPRESSION, plan.number)
+        expression.random()  # taken by the plan: whether the face is occluded
+        return activation(expression, plan.target, self.difficulty)
 
     def _draw(self, plan: _Plan, person: Identity, units: FloatArray, conditions: Conditions) -> Image:
         return render(person, units, conditions, self.size, Stream(self.seed, _DETAILS, plan.number))

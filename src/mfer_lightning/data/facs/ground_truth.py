@@ -24,7 +24,8 @@ class FacsSample:
         identity: number of the person, never the same in two partitions.
         attributes: ``skin`` (Fitzpatrick type 1 to 6), ``age`` (years), ``occluded`` (bool), ``occluder`` (str,
             ``"none"`` without one), ``ambiguous`` (bool: two emotions), ``yaw``, ``pitch``, ``roll`` (degrees),
-            ``glasses``, ``beard`` and ``hair`` (str).
+            ``glasses``, ``beard`` and ``hair`` (str), ``valence`` and ``arousal`` (float within [-1, 1], from the
+            action units by :mod:`mfer_lightning.data.facs.affect`).
     """
 
     image: Image
@@ -49,6 +50,8 @@ class FacsLabels:
         age: (n,) int64, years.
         occluded: (n,) bool.
         ambiguous: (n,) bool.
+        valence: (n,) float32 within [-1, 1].
+        arousal: (n,) float32 within [-1, 1].
     """
 
     label: NDArray[np.int64]
@@ -59,6 +62,8 @@ class FacsLabels:
     age: NDArray[np.int64]
     occluded: NDArray[np.bool_]
     ambiguous: NDArray[np.bool_]
+    valence: NDArray[np.float32]
+    arousal: NDArray[np.float32]
 
     def __len__(self) -> int:
         return len(self.label)

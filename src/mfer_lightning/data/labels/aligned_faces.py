@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from mfer_lightning.data.alignment import NAME
@@ -26,7 +27,8 @@ def whole_photos(title: str, root: Path, or_else: str = "") -> UserError:
         or_else: another way out, as a clause.
     """
     other = f"; or {or_else}" if or_else else ""
+    source, output = shlex.quote(f"source={root}"), shlex.quote(f"output={root / FOLDER}")
     return UserError(
         f"{title} under {root} holds whole pictures, in which the faces must be found first: "
-        f"mfer align source={root} output={root / FOLDER}{other}. The same command as before then reads the faces."
+        f"mfer align {source} {output}{other}. The same command as before then reads the faces."
     )

@@ -57,7 +57,7 @@ def read_boxed_faces(
             labels, or photos are missing.
     """
     head = read_head(path)
-    form = f"{width} fields, of which {', '.join(f'the {columns[n] + 1}th is the {n}' for n in columns)}"
+    form = f"{width} fields, with {', '.join(f'the {n} in field {columns[n] + 1}' for n in columns)}"
     table = read_table(head, skip_header=head.has_header, width=width, form=form)
     faces = BoxedFaces(table=table)
     seen: dict[tuple[str, tuple[int, int, int, int]], tuple[int, int]] = {}

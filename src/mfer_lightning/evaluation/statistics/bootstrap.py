@@ -19,11 +19,12 @@ from mfer_lightning.evaluation.face_metrics import face_values
 from mfer_lightning.evaluation.predictions import PADDING, Predictions
 from mfer_lightning.evaluation.statistics.count_metrics import FROM_COUNTS
 from mfer_lightning.evaluation.statistics.resample import resample_cells, resample_weights
+from mfer_lightning.evaluation.valence_arousal import FIGURES, figures_of_sums, has_valence_arousal, summands
 
 Interval = tuple[float, float]
 
-#: Metrics that have a bootstrap interval; the last two where votes or soft targets exist.
-BOOTSTRAPPED = (*FROM_COUNTS, "top2_accuracy", "nll", "brier", "ece", "kl_to_votes", "cross_entropy_to_votes")
+#: Metrics that have a bootstrap interval; those of votes, and of valence and arousal, where these exist.
+BOOTSTRAPPED = (*FROM_COUNTS, "top2_accuracy", "nll", "brier", "ece", "kl_to_votes", "cross_entropy_to_votes", *FIGURES)
 
 
 def bootstrap_interval(
@@ -91,7 +92,7 @@ def bootstrap_intervals(
     if not len(table):
         raise ValueError("Expected argument `predictions` to hold labels, but no row has one.")
     faces = face_values(table)
-    available = [*FROM_COUNTS, *faces, "ece"]
+    available = [*FROM_COUNTS, *faces, "ece", *(FIGURES if has_valence_arousal(table) else ())]
     names = [name for name in BOOTSTRAPPED if name in available] if metric_names is None else list(metric_names)
     for name in names:
         if name not in available:
@@ -124,7 +125,8 @@ def _draw(
     """Give each metric over the resamples, (R,)."""
     k = len(table.class_names)
     by_counts = [name for name in names if name in FROM_COUNTS]
-    by_faces = [name for name in names if name not in FROM_COUNTS]
+    by_faces = [name for name in names if name not in (*FROM_COUNTS, *FIGURES)]
+    by_values = [name for name in names if name in FIGURES]
     cell = table.label * k + table.pred
     drawn: dict[str, NDArray[np.float64]] = {}
     if by_counts and groups is None:
@@ -132,20 +134,22 @@ def _draw(
         confusions = resample_cells(cells, cells.sum(axis=1), resamples, rng)
         drawn |= {name: FROM_COUNTS[name](confusions) for name in by_counts}
         by_counts = []
-    if not by_counts and not by_faces:
+    if not by_counts and not by_faces and not by_values:
         return drawn
     # one matrix of everything that is summed over faces, so that a block of resamples is one product
     columns = [np.eye(k * k)[cell]] if by_counts else []
     for name in by_faces:
         columns.append(_gaps(table) if name == "ece" else np.stack([faces[name][0], faces[name][1]], axis=1))
-    summands = np.concatenate(columns, axis=1)
-    sums = np.concatenate([w @ summands for w in resample_weights(table.label, groups, resamples, rng)])
+    if by_values:
+        columns.append(summands(table))
+    all_columns = np.concatenate(columns, axis=1)
+    sums = np.concatenate([w @ all_columns for w in resample_weights(table.label, groups, resamples, rng)])
     at = 0
     if by_counts:
         confusions = sums[:, : k * k].round().astype(np.int64).reshape(-1, k, k)
         drawn |= {name: FROM_COUNTS[name](confusions) for name in by_counts}
         at = k * k
-    for name, part in zip(by_faces, columns[len(columns) - len(by_faces) :], strict=True):
+    for name, part in zip(by_faces, columns[bool(by_counts) :], strict=False):
         mine = sums[:, at : at + part.shape[1]]
         at += part.shape[1]
         if name == "ece":
@@ -153,7 +157,8 @@ def _draw(
         else:
             with np.errstate(invalid="ignore"):
                 drawn[name] = mine[:, 0] / mine[:, 1]
-    return drawn
+    found = figures_of_sums(sums[:, at:]) if by_values else {}
+    return drawn | {name: found[name] for name in by_values}
 
 
 def _gaps(table: Predictions) -> NDArray[np.float64]:

@@ -13,6 +13,7 @@ from mfer_lightning.data.datasets.declaration import UNKNOWN_LICENCE
 from mfer_lightning.data.datasets.registry import find_dataset
 from mfer_lightning.evaluation.intervals import result_interval
 from mfer_lightning.evaluation.schema import METRICS
+from mfer_lightning.evaluation.valence_arousal import TITLES
 from mfer_lightning.views import Views
 
 #: Metrics of a result that the card shows, with their names in words.
@@ -22,8 +23,9 @@ _SHOWN = {
     "macro_f1": "Macro F1",
     "nll": "Negative log-likelihood",
     "ece": "Expected calibration error",
+    **{name: title for name, (title, *_) in TITLES.items()},
 }
-_SHARES = ("accuracy", "mean_class_accuracy", "macro_f1", "ece")
+_SHARES = ("accuracy", "mean_class_accuracy", "macro_f1", "ece", *(name for name, form in TITLES.items() if form[1]))
 
 
 def model_card(description: Mapping[str, Any], kind: str, measured: Sequence[str] = ()) -> str:
@@ -138,7 +140,7 @@ def _metric_rows(result: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     """Yield name, value and interval of each metric."""
     for name, words in _SHOWN.items():
         value = result["metrics"].get(name)
-        if name in METRICS and value is not None:
+        if name in (*METRICS, *TITLES) and value is not None:
             show = _share if name in _SHARES else "{:.4f}".format
             ends = result_interval(result, name)
             yield words, show(value), "-" if ends is None else " to ".join(map(show, ends))

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from mfer_lightning.errors import UserError
 from mfer_lightning.inference.model import FERModel
 from mfer_lightning.nn.preprocess import without_colour
-from mfer_lightning.onnx.metadata import INPUT, OUTPUTS
+from mfer_lightning.onnx.metadata import INPUT, OUTPUTS, VALENCE_AROUSAL
 
 #: The oldest operator set that can resize with an antialiasing filter. ONNX Runtime 1.14 and later run it.
 OPSET = 18
@@ -39,8 +39,16 @@ class FaceGraph(nn.Module):
         self.network = model.network
         self.preprocess = model.preprocess
 
-    def forward(self, faces: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Map uint8 (B,3,H,W) RGB to probabilities (B,K), logits (B,K) and feature (B,D)."""
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of what :meth:`forward` returns."""
+        return (*OUTPUTS, *((VALENCE_AROUSAL,) if VALENCE_AROUSAL in self.network.outputs else ()))
+
+    def forward(self, faces: Tensor) -> tuple[Tensor, ...]:
+        """Map uint8 (B,3,H,W) RGB to probabilities (B,K), logits (B,K), feature (B,D), and the network's further ones.
+
+        These are valence and arousal (B,2), where it predicts them.
+        """
         said = self.preprocess
         x = faces.to(torch.float32)
         if said.grey:
@@ -54,7 +62,8 @@ class FaceGraph(nn.Module):
                 x = x.clamp(0, 255)
         output = self.network((x - said.shift) * said.scale)
         logits = output["logits"]
-        return logits.softmax(1), logits, output["feature"]
+        further = (output[VALENCE_AROUSAL],) if VALENCE_AROUSAL in output else ()
+        return logits.softmax(1), logits, output["feature"], *further
 
 
 def write_graph(model: FERModel, path: Path, size: int) -> None:
@@ -86,7 +95,7 @@ def write_graph(model: FERModel, path: Path, size: int) -> None:
                 (example.to(model.device),),
                 str(path),
                 input_names=[INPUT],
-                output_names=list(OUTPUTS),
+                output_names=list(graph.outputs),
                 dynamo=True,
                 opset_version=OPSET,
                 dynamic_shapes={INPUT: dict.fromkeys(free, torch.export.Dim.DYNAMIC)},

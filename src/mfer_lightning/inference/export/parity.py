@@ -50,6 +50,7 @@ class Comparison:
         right: how many faces with a label each gets right: checkpoint and export; None without labels.
         lost: right before, wrong after; None without labels.
         won: wrong before, right after; None without labels.
+        valence_arousal_difference: largest one of valence or arousal; None where the model does not predict them.
     """
 
     faces: str
@@ -61,6 +62,7 @@ class Comparison:
     right: tuple[int, int] | None = None
     lost: int | None = None
     won: int | None = None
+    valence_arousal_difference: float | None = None
 
     @property
     def sentence(self) -> str:
@@ -69,6 +71,8 @@ class Comparison:
             f"{self.faces} ({self.n:,} faces): largest difference of a probability {self.largest_difference:.1e}, "
             f"mean {self.mean_difference:.1e}; same emotion on {self.same_emotion:,}"
         )
+        if self.valence_arousal_difference is not None:
+            line += f"; largest difference of valence or arousal {self.valence_arousal_difference:.1e}"
         if self.right is None:
             return line
         before, after = (100 * r / self.labelled for r in self.right)
@@ -78,14 +82,23 @@ class Comparison:
 def compare(model: FERModel, exported: OnnxModel, faces: Faces) -> Comparison:
     """Run checkpoint and export on the same faces, one view each."""
     before, after = [], []
+    affect: list[float] = []
     for batch in faces.batches:
-        before.append(model(torch.from_numpy(batch))["logits"].double().softmax(1).cpu().numpy())
-        after.append(exported.predict(batch, flip=False, shift=0.0).probabilities.astype(np.float64))
+        output, answer = model(torch.from_numpy(batch)), exported.predict(batch, flip=False, shift=0.0)
+        before.append(output["logits"].double().softmax(1).cpu().numpy())
+        after.append(answer.probabilities.astype(np.float64))
+        if answer.valence_arousal is not None:
+            affect.append(float(np.abs(output["valence_arousal"].cpu().numpy() - answer.valence_arousal).max()))
     p, q = np.concatenate(before), np.concatenate(after)
     first, second = p.argmax(axis=1), q.argmax(axis=1)
     difference = np.abs(p - q)
     found = Comparison(
-        faces.name, len(p), float(difference.max()), float(difference.mean()), int((first == second).sum())
+        faces.name,
+        len(p),
+        float(difference.max()),
+        float(difference.mean()),
+        int((first == second).sum()),
+        valence_arousal_difference=max(affect, default=None),
     )
     label = np.full(len(p), -1) if faces.label is None else faces.label
     known = label >= 0

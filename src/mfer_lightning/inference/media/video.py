@@ -196,12 +196,13 @@ def video_writer(path: Path, rate: float, width: int, height: int) -> Iterator[A
 
 
 def _open(source: str | Path | int) -> Any:
-    level = cv2.utils.logging.getLogLevel()
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what cannot be opened is said by the caller
+    logging = getattr(cv2.utils, "logging", cv2)  # OpenCV 5; before, in cv2 itself
+    level = logging.getLogLevel()
+    logging.setLogLevel(0)  # silent: what cannot be opened is said by the caller
     try:
         return _open_loudly(source)
     finally:
-        cv2.utils.logging.setLogLevel(level)
+        logging.setLogLevel(level)
 
 
 def _open_loudly(source: str | Path | int) -> Any:

@@ -15,7 +15,8 @@ from typing import IO, Any
 
 from mfer_lightning.errors import FORMULA, UserError
 from mfer_lightning.files import atomic_path, changed_settings, drop_partial_line
-from mfer_lightning.inference.results import STATUSES, Prediction, Predictions, columns
+from mfer_lightning.inference.result_columns import columns
+from mfer_lightning.inference.results import STATUSES, Prediction, Predictions
 
 LINES, TABLE, SETTINGS = "predictions.jsonl", "predictions.csv", "predict.json"
 
@@ -60,8 +61,7 @@ class Journal(AbstractContextManager["Journal"]):
     ) -> None:
         self.folder = folder
         self.path = folder / LINES
-        self._class_names = set(class_names)
-        self._columns = columns(class_names, video=video)
+        self._class_names, self._video = tuple(class_names), video
         self._file: IO[str] | None = None
         changed = changed_settings(folder / SETTINGS, settings)
         checkpoint = changed.pop("checkpoint", settings.get("checkpoint"))
@@ -130,14 +130,17 @@ class Journal(AbstractContextManager["Journal"]):
                 yield line, prediction
 
     def _check(self, key: Any, prediction: Prediction) -> None:
-        named = all(set(face.shown) == set(face.probabilities) == self._class_names for face in prediction.faces)
+        named = all(set(face.shown) == set(face.probabilities) == set(self._class_names) for face in prediction.faces)
         if not (isinstance(key, str) and prediction.status in STATUSES and named and prediction.rows()):
             raise ValueError("it is no prediction of this model")
 
     def write_table(self) -> None:
         """Write ``predictions.csv``: one row a face, or one that says why there is none."""
+        first = next((face for prediction in self.predictions() for face in prediction), None)
+        affect = first is not None and bool(first.affect)
+        names = columns(self._class_names, video=self._video, valence_arousal=affect)
         with atomic_path(self.folder / TABLE) as path, path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, self._columns, restval="", lineterminator="\n")
+            writer = csv.DictWriter(file, names, restval="", lineterminator="\n")
             writer.writeheader()
             for prediction in self.predictions():
                 writer.writerows({**row, "path": _no_formula(row["path"])} for row in prediction.rows())

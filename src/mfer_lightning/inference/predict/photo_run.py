@@ -9,8 +9,6 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from rich.progress import Progress
-
 from mfer_lightning.figures.annotate import Mark, write_picture
 from mfer_lightning.figures.annotate import annotate as draw_marks
 from mfer_lightning.files import make_folder, remove_leftovers
@@ -20,6 +18,7 @@ from mfer_lightning.inference.media.photo_files import Photos
 from mfer_lightning.inference.predict.journal import Journal, Stamp, stamp_of
 from mfer_lightning.inference.predictor import Predictor
 from mfer_lightning.inference.results import NO_FACE, OK, Face, Prediction
+from mfer_lightning.progress import progress_bar
 from mfer_lightning.reporting.terminal.predictions import count, print_summary
 from mfer_lightning.sweeps.lock import run_lock
 
@@ -76,7 +75,7 @@ def predict_photos(
                 workers=workers,
                 keep_image=annotate,
             )
-            with Progress(transient=True) as bar:
+            with progress_bar() as bar:
                 task = bar.add_task("photos", total=len(left))
                 results = model.finish(found, keep_image=annotate)
                 for (key, (_, stamp)), (picture, prediction, _) in zip(left.items(), results, strict=True):
@@ -118,9 +117,10 @@ def marks(prediction: Prediction) -> list[Mark]:
 
 
 def _name(face: Face) -> str:
-    """Name the person and the mark of a face, as far as it has them."""
+    """Name the person and the mark of a face, and its valence and arousal, as far as it has them."""
     person = "" if face.track is None else f"person {face.track}"
-    return ", ".join(filter(None, (person, "" if face.quality in (None, GOOD) else face.quality)))
+    affect = [f"{name} {value:+.2f}" for name, value in face.affect.items()]
+    return ", ".join(filter(None, (person, "" if face.quality in (None, GOOD) else face.quality, *affect)))
 
 
 def _copy(output: Path, key: str) -> Path:

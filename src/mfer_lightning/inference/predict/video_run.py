@@ -12,7 +12,6 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-from rich.progress import Progress
 
 from mfer_lightning.errors import UserError
 from mfer_lightning.figures.annotate import annotate as draw_marks
@@ -24,6 +23,7 @@ from mfer_lightning.inference.predict.journal import LINES, Journal, stamp_of
 from mfer_lightning.inference.predict.photo_run import marks
 from mfer_lightning.inference.predictor import MOST_WAITING, Predictor
 from mfer_lightning.inference.results import Prediction
+from mfer_lightning.progress import progress_bar
 from mfer_lightning.reporting.terminal.predictions import print_summary
 from mfer_lightning.sweeps.lock import run_lock
 
@@ -101,7 +101,7 @@ def _watch(
     """Predict frame after frame and return their number; Ctrl-C ends a camera's pictures like the end of a file."""
     tracker, count = Tracker(smooth=smooth, patience=max(1.0, 2.5 / frames.rate)), 0
     waiting = 1 if frames.live else min(MOST_WAITING, _FRAMES_WAITING)
-    with ExitStack() as stack, Progress(transient=True) as bar:
+    with ExitStack() as stack, progress_bar() as bar:
         task = bar.add_task(frames.name if frames.live else "frames", total=frames.expected)
         write: Callable[..., None] | None = None
         try:

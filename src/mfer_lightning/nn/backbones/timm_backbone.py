@@ -14,7 +14,7 @@ from typing import Any
 import timm
 from torch import Tensor, nn
 
-from mfer_lightning.errors import UserError, nearest
+from mfer_lightning.errors import UserError
 from mfer_lightning.nn.backbones.attended import AttendedStage, AttendedTokens, TokenMap
 from mfer_lightning.nn.backbones.image_size import (
     build_for_size,
@@ -23,6 +23,7 @@ from mfer_lightning.nn.backbones.image_size import (
     legal_sizes,
     traced_side,
 )
+from mfer_lightning.nn.backbones.model_names import check_model_name
 from mfer_lightning.nn.backbones.pooling import POOL_WORDS, POOLS, check_pool, pool_tokens
 from mfer_lightning.nn.backbones.small_stem import shrink_stem, small_stem_options
 from mfer_lightning.nn.backbones.trace import (
@@ -69,11 +70,7 @@ def resolve_timm(spec: Spec) -> dict[str, Any]:
         UserError: for an unknown model, option or value.
     """
     name, given = split("backbone", spec)
-    if not timm.is_model(name):
-        raise UserError(
-            f"Unknown backbone '{name}': {nearest(name.split('.')[0], timm.list_models())} "
-            "Any hierarchical model of timm will do: `timm.list_models('*convnext*')` lists them."
-        )
+    check_model_name(name)
     check_options("backbone", name, given, _DEFAULTS)
     config = {"name": name, **_DEFAULTS, "options": {}, **given}
     if isinstance(config["pool"], str):
@@ -289,7 +286,8 @@ def create_timm_model(
         UserError: where timm's constructor refuses the options or the size.
     """
     name = config["name"]
-    family = timm.model_entrypoint(name).__module__.rsplit(".", 1)[-1]
+    where = timm.model_entrypoint(name).__module__
+    family = where.rsplit(".", 1)[-1]
     options = dict(config["options"])
     small = config["stem"] == "small" and not pretrained
     if small:
@@ -306,8 +304,8 @@ def create_timm_model(
         # timm passes options to the model's constructor, which raises any of these for a wrong one
         size = "" if image_size is None else f" for images of {image_size}x{image_size}"
         raise DoesNotRunError(
-            f"timm cannot build backbone '{name}'{size} with the options {options}: {error or type(error).__name__}. "
-            f"Legal are the arguments of its constructor in timm.models.{family}."
+            f"timm cannot build backbone '{name}'{size} with the options {options}: "
+            f"{str(error).rstrip('.') or type(error).__name__}. Legal are the arguments of its constructor in {where}."
         ) from error
     if small:
         shrink_stem(model, name, family, config["stem_stride"])

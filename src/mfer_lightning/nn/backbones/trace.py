@@ -34,7 +34,7 @@ class Stage:
         layout: ``"NCHW"``, ``"NHWC"`` or ``"tokens"``, (B,prefix+H*W,C) with H = W.
         problem: why attention cannot follow it; empty where it can.
         prefix: number of tokens in front that have no position in the image.
-        order: token of each position, row by row, where tokens are in another order.
+        order: token of each position, row by row, where tokens are in another order; None: they are in this one.
     """
 
     module: str
@@ -266,12 +266,16 @@ def _stage(model: nn.Module, entry: dict[str, Any], outputs: list[Any], side: in
 
 
 def _order(model: nn.Module, path: str, count: int) -> tuple[int, ...] | None:
-    """Return the token of each position where the model orders its tokens by mask units (timm's ``reroll``)."""
+    """Return the token of each position where the model orders its tokens by mask units (timm's ``reroll``).
+
+    Of Hiera's last blocks a mask unit is one token, and the order is that of the rows: then there is nothing to change.
+    """
     reroll: Any = getattr(model, "reroll", None)
     if reroll is None:
         return None
     numbers = torch.arange(count, device="cpu").view(1, count, 1)
-    return tuple(reroll(numbers, int(path.rpartition(".")[2])).flatten().tolist())
+    order = tuple(reroll(numbers, int(path.rpartition(".")[2])).flatten().tolist())
+    return None if order == tuple(range(count)) else order
 
 
 def _layout(output: Tensor, channels: int, fallback: str) -> str:

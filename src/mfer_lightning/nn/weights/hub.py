@@ -13,7 +13,7 @@ PATIENCE = 5.0
 
 def reachable() -> bool:
     """Whether the hub answers, be it with an error; at once where ``HF_HUB_OFFLINE`` is set."""
-    if constants.is_offline_mode():
+    if constants.HF_HUB_OFFLINE:
         return False
     try:
         get_session().head(constants.ENDPOINT, timeout=PATIENCE)

@@ -22,6 +22,9 @@ _WRAPPERS = (
     *("state_dict", "model", "module", "state_dict_ema", "model_ema"),
     *("state_dict_backbone", "model_state_dict", "net_state_dict"),
 )
+#: How web pages and pointers of Git LFS begin. Long enough to be no length of a safetensors header.
+_TEXTS = (b"<!DOCTYPE", b"<!doctype", b"<html", b"<HTML", b"<?xml", b"version https://git-lfs")
+_START = 200
 _PREFIXES = ("module.", "_orig_mod.")  # added by DataParallel and torch.compile
 
 
@@ -47,10 +50,8 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
         UserError: where it is missing, damaged, holds anything but plain data, or holds no weights.
     """
     path = Path(path).expanduser()
-    if not path.is_file():
-        hint = nearest(str(path), ("none", "imagenet"))
-        meant = f"; {hint}" if hint.startswith("did you mean") else "."
-        raise UserError(f"No weights at '{path}': there is no such file. Legal are a local file, none, imagenet{meant}")
+    check_exists(path)
+    _refuse_text(path)
     try:
         if path.suffix == ".safetensors":
             content = load_file(path)
@@ -76,6 +77,36 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
         if not plain or not is_stored_whole(value):
             raise UserError(f"{path}: {name[:80]!r} is no plain tensor, or claims to be larger than what is stored.")
     return state
+
+
+def check_exists(path: Path) -> None:
+    """Refuse a path that is no file's.
+
+    Raises:
+        UserError: saying what is legal.
+    """
+    if path.is_dir():
+        raise UserError(f"weights={path} is a folder: give a file in it, e.g. checkpoints/best.ckpt of a run's.")
+    if not path.is_file():
+        hint = nearest(str(path), ("none", "imagenet"))
+        meant = f"; {hint}" if hint.startswith("did you mean") else "."
+        raise UserError(
+            f"weights={path}: there is no such file. Legal are none, imagenet, or a .safetensors, .pth or .ckpt file"
+            f"{meant}"
+        )
+
+
+def _refuse_text(path: Path) -> None:
+    """Refuse what a download leaves in the place of weights: a web page, an error message, a pointer of Git LFS."""
+    with path.open("rb") as file:
+        start = file.read(_START)
+    if not start.startswith(_TEXTS):
+        return
+    line = start.decode("utf-8", "replace").splitlines()[0].strip()
+    raise UserError(
+        f"{path} holds no weights but text that begins with {line[:60]!r}: a web page or a pointer was saved in the "
+        "place of the file, so download it again."
+    )
 
 
 def is_stored_whole(value: Tensor) -> bool:

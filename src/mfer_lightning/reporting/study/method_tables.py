@@ -11,6 +11,7 @@ import yaml
 
 from mfer_lightning.errors import UserError
 from mfer_lightning.evaluation.statistics import MethodComparison, optimism_gap
+from mfer_lightning.evaluation.valence_arousal import TITLES as AFFECT
 from mfer_lightning.reporting.study.comparisons import points, signed
 from mfer_lightning.reporting.study.method_intervals import method_interval
 from mfer_lightning.reporting.study.method_table import MethodRow, method_table
@@ -28,6 +29,10 @@ FURTHER = {
     "ece": ("ECE %", 100.0, 2),
     "kl_to_votes": ("KL to votes (nats)", 1.0, 3),
     "cross_entropy_to_votes": ("cross-entropy to votes (nats)", 1.0, 3),
+    **{
+        name: (f"{title} %" if unit else title, factor, digits)
+        for name, (title, unit, factor, digits) in AFFECT.items()
+    },
 }
 #: Key in a result's ``cost`` -> heading, factor, digits, and what it means.
 COSTS = {

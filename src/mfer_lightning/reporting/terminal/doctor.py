@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from mfer_lightning.data.doctor import Examination
+from mfer_lightning.data.doctor.examine import DIMENSIONS
 from mfer_lightning.reporting.terminal.tables import new_table
 
 _COLOURS = {"error": "bold red", "warning": "bold yellow", "info": "bold"}
@@ -50,6 +51,10 @@ def print_examination(
         mean = ", ".join(f"{v:.3f}" for v in looks["mean"])
         console.print(f"{looks['images']:,} images read: {sizes}{more}; {looks['grey']:,} grey; mean RGB {mean}")
         console.print()
+    for split, counts in found.valence_arousal.items():
+        if counts["faces"]:
+            said = "; ".join(_known(name, counts[name]) for name in DIMENSIONS)
+            console.print(f"Valence and arousal, {split}: {said}", highlight=False)
     for finding in found.findings:
         colour = _COLOURS[finding.severity]
         console.print(f"[{colour}]{finding.severity}[/] {escape(finding.message)} {escape(finding.advice)}".rstrip())
@@ -64,6 +69,11 @@ def print_examination(
         console.print(f"Shared faces: {escape(str(file))} ({count:,})", soft_wrap=True, highlight=False)
 
 
+def _known(name: str, counted: Mapping[str, Any]) -> str:
+    between = "" if counted["range"] is None else " ({:.2f} to {:.2f})".format(*counted["range"])
+    return f"{name} known of {counted['known']:,}{between}"
+
+
 def as_json(found: Examination) -> dict[str, Any]:
     """Everything but the images, as plain values."""
     return {
@@ -75,5 +85,6 @@ def as_json(found: Examination) -> dict[str, Any]:
         "class_names": list(found.class_names),
         "counts": found.counts,
         "looks": found.looks,
+        "valence_arousal": found.valence_arousal,
         "findings": [asdict(finding) for finding in found.findings],
     }

@@ -18,6 +18,7 @@ from rich.table import Table
 
 from mfer_lightning.evaluation.intervals import is_wilson, result_interval
 from mfer_lightning.evaluation.statistics.seeds import mean_and_spread
+from mfer_lightning.evaluation.valence_arousal import TITLES as VALENCE_AROUSAL
 from mfer_lightning.reporting.terminal.tables import new_table, print_heading, print_lists
 
 #: What a row of a sweep says beside the axes that were varied.
@@ -35,6 +36,7 @@ _OVERALL = {
     "ece": ("calibration error (ECE)", "%"),
     "kl_to_votes": ("KL(votes || prediction)", "nats"),
     "cross_entropy_to_votes": ("cross-entropy to the votes", "nats"),
+    **{name: (title, unit) for name, (title, unit, _, _) in VALENCE_AROUSAL.items()},
 }
 _NOT_A_TEST = "a selection figure, not a test figure: the checkpoint was chosen on this split"
 

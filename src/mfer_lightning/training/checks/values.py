@@ -59,8 +59,10 @@ _NAMES: Mapping[str, Sequence[str]] = {
     "trainer.profiler": ("steps", "simple", "advanced", "pytorch"),
 }
 
-#: Why a value that one may well expect is not legal.
+#: Why a value that one may well expect, or any other value of an option, is not legal.
 _REASONS = {
+    "preprocess.colour": "legal are RGB and BGR, the order of the channels that the weights were trained on "
+    "(weights.colour= is another name for the option).",
     **dict.fromkeys(
         (
             f"trainer.precision={p}"
@@ -91,7 +93,7 @@ def check_values(config: Mapping[str, Any]) -> None:
     for option, names in _NAMES.items():
         value = look_up(config, option)
         if value is not None and value not in names:
-            reason = _REASONS.get(f"{option}={value}") or _strategy_reason(option, str(value))
+            reason = _REASONS.get(f"{option}={value}") or _REASONS.get(option) or _strategy_reason(option, str(value))
             raise UserError(f"{option}={value}: {reason or f'there is no such value, {nearest(str(value), names)}'}")
     _check_limits(config["trainer"])
     _check_numbers_or_words(config["trainer"])

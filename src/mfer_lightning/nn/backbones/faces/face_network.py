@@ -118,12 +118,23 @@ def stage_widths(depths: Sequence[int], widths: Sequence[int]) -> list[tuple[int
         >>> stage_widths([3, 4, 14], [64, 128, 256, 512])
         [(3, 64), (4, 128), (14, 256)]
     """
-    if not 1 <= len(depths) <= 4 or len(widths) not in (4, len(depths)) or min(depths) < 1 or min(widths) < 1:
+    whole = are_counts(depths) and are_counts(widths)
+    if not whole or not 1 <= len(depths) <= 4 or len(widths) not in (4, len(depths)):
         raise ValueError(
-            "Expected arguments `depths` and `widths` to hold a number for each of one to four stages, but got "
-            f"{list(depths)} and {list(widths)}."
+            "Expected arguments `depths` and `widths` to hold a whole number for each of one to four stages, but got "
+            f"{depths} and {widths}."
         )
     return list(zip(depths, widths, strict=False))
+
+
+def are_counts(values: object) -> bool:
+    """Whether something is a list or tuple of whole numbers of at least 1.
+
+    Example:
+        >>> are_counts([3, 4]), are_counts([3, 0]), are_counts([1.5]), are_counts("34")
+        (True, False, False, False)
+    """
+    return isinstance(values, (list, tuple)) and all(type(value) is int and value > 0 for value in values)
 
 
 def drop_path_rates(rate: float, blocks: int) -> list[float]:

@@ -95,6 +95,7 @@ class IR(FaceNetwork):
         drop_path_rate: float = 0.0,
     ) -> None:
         super().__init__(num_classes)
+        shape = stage_widths(depths, widths)
         rates = drop_path_rates(drop_path_rate, sum(depths))
         channels = widths[0]
         self.input_layer = nn.Sequential(
@@ -102,7 +103,7 @@ class IR(FaceNetwork):
         )
         self.body = nn.Sequential()
         self.feature_info = []
-        for number, (depth, width) in enumerate(stage_widths(depths, widths), start=1):
+        for number, (depth, width) in enumerate(shape, start=1):
             for block in range(depth):
                 self.body.append(IRBlock(channels, width, 1 if block else 2, inner_norm, rates[len(self.body)]))
                 channels = width

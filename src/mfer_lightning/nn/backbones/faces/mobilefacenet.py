@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from mfer_lightning.nn.backbones.faces.face_network import (
     FaceNetwork,
+    are_counts,
     convolution,
     data_config,
     drop_path_rates,
@@ -122,8 +123,8 @@ class MobileFaceNet(FaceNetwork):
         drop_path_rate: float = 0.0,
     ) -> None:
         super().__init__(num_classes)
-        if len(depths) != 3 or min(depths) < 1:
-            raise ValueError(f"Expected argument `depths` to be three positive integers, but got {list(depths)}.")
+        if not are_counts(depths) or len(depths) != 3:
+            raise ValueError(f"Expected argument `depths` to be three positive integers, but got {depths}.")
         if isinstance(scale, bool) or not isinstance(scale, int) or scale < 1:
             raise ValueError(f"Expected argument `scale` to be a positive integer, but got {scale!r}.")
         self.depths = tuple(depths)

@@ -1,0 +1,137 @@
+"""Hold the accuracies of models on datasets, say what keeps them from being compared, and write them."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from mfer_lightning.figures.heat_map import plot_heat_map
+from mfer_lightning.files import atomic_path, write_json
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What one model does on one dataset.
+
+    Args:
+        model: the model's name.
+        dataset: the dataset's name, with its options.
+        protocol: under which the faces were chosen, marked where classes are left out.
+        trained_on: the protocol that the model was trained under, if it is known.
+        faces: how many were measured; 0 where the pair could not be measured.
+        classes: how many classes the figures are over.
+        left_out: the classes that only one side has.
+        accuracy: overall, 0 to 1.
+        low: lower end of its 95% interval.
+        high: upper end.
+        mean_class_accuracy: mean of the classes' recalls.
+        alignment: where the model's training faces and these faces were aligned differently, a sentence; else empty.
+        folder: of the whole evaluation.
+        error: why the pair could not be measured; else empty.
+        at_home: whether the model was trained on this dataset, with the options that change its faces.
+    """
+
+    model: str
+    dataset: str
+    protocol: str = ""
+    trained_on: str = ""
+    faces: int = 0
+    classes: int = 0
+    left_out: tuple[str, ...] = ()
+    accuracy: float | None = None
+    low: float | None = None
+    high: float | None = None
+    mean_class_accuracy: float | None = None
+    alignment: str = ""
+    folder: str = ""
+    error: str = ""
+    at_home: bool = False
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """All pairs of models and datasets.
+
+    Args:
+        models: M names.
+        datasets: D names.
+        split: the split that was measured.
+        cells: M * D, the datasets of the first model first.
+    """
+
+    models: tuple[str, ...]
+    datasets: tuple[str, ...]
+    split: str
+    cells: tuple[Cell, ...]
+
+    def row(self, model: str) -> tuple[Cell, ...]:
+        """Return the D cells of a model."""
+        return tuple(cell for cell in self.cells if cell.model == model)
+
+    @property
+    def failed(self) -> tuple[Cell, ...]:
+        """The pairs that could not be measured."""
+        return tuple(cell for cell in self.cells if cell.error)
+
+    def notes(self) -> list[str]:
+        """Say what keeps cells from being compared: classes left out, other alignments, and pairs that failed."""
+        found: dict[str, list[str]] = {}
+        for cell in self.cells:
+            pair = f"{cell.model} on {cell.dataset}"
+            if cell.left_out:
+                words = (
+                    f"over {cell.classes} classes, without {', '.join(cell.left_out)}: not comparable with the others"
+                )
+                found.setdefault(words, []).append(pair)
+            if cell.alignment:
+                found.setdefault(cell.alignment, []).append(pair)
+            if cell.error:
+                found.setdefault(f"not measured: {cell.error}", []).append(pair)
+        return [f"{'; '.join(pairs)}: {words}" for words, pairs in found.items()]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the content of ``matrix.json``: plain values."""
+        cells = [{**asdict(cell), "left_out": list(cell.left_out)} for cell in self.cells]
+        return {
+            "models": list(self.models),
+            "datasets": list(self.datasets),
+            "split": self.split,
+            "notes": self.notes(),
+            "cells": cells,
+        }
+
+    def write(self, folder: str | Path) -> Path:
+        """Write ``matrix.csv``, one line a pair, ``matrix.json``, and the heat map ``figures/matrix.png``.
+
+        Returns:
+            The folder.
+        """
+        folder = Path(folder).expanduser()
+        folder.mkdir(parents=True, exist_ok=True)
+        names = [field.name for field in fields(Cell)]
+        with atomic_path(folder / "matrix.csv") as part, part.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, names)
+            writer.writeheader()
+            for cell in self.cells:
+                writer.writerow({**asdict(cell), "left_out": " ".join(cell.left_out)})
+        rows = [self.row(model) for model in self.models]
+        plot_heat_map(
+            [[cell.accuracy for cell in row] for row in rows],
+            [[_below(cell) for cell in row] for row in rows],
+            self.models,
+            self.datasets,
+            folder / "figures" / "matrix.png",
+            framed=[[cell.at_home for cell in row] for row in rows],
+            caption=f"accuracy (%), split {self.split}, 95% intervals; framed: trained on this dataset",
+        )
+        write_json(folder / "matrix.json", self.to_dict())
+        return folder
+
+
+def _below(cell: Cell) -> str:
+    if cell.low is None or cell.high is None:
+        return "not measured" if cell.accuracy is None else ""
+    words = f"{100 * cell.low:.1f} to {100 * cell.high:.1f}"
+    return f"{words}\n{cell.classes} classes" if cell.left_out else words

@@ -1,0 +1,57 @@
+"""What training valence and arousal asks of network, objective and faces."""
+
+from __future__ import annotations
+
+import numpy as np
+from torch import nn
+
+from mfer_lightning.data.datasets.base import FaceDataModule
+from mfer_lightning.errors import UserError
+from mfer_lightning.module.metrics import VALENCE_AROUSAL_MODES
+from mfer_lightning.nn.valence_arousal import VALENCE_AROUSAL
+
+
+def learns_valence_arousal(objective: nn.Module) -> bool:
+    """Whether an objective has a loss of valence and arousal."""
+    return getattr(objective, "valence_arousal", None) is not None
+
+
+def check_outputs(network: nn.Module, objective: nn.Module) -> None:
+    """Refuse a network without the output that an objective's loss of valence and arousal needs.
+
+    Raises:
+        UserError: naming what the network returns.
+    """
+    outputs = getattr(network, "outputs", None)
+    if learns_valence_arousal(objective) and outputs is not None and VALENCE_AROUSAL not in outputs:
+        raise UserError(
+            f"The objective has a loss of valence and arousal, and the network does not predict them (it returns "
+            f"{', '.join(outputs)}): take MFER(..., valence_arousal=True), network=mfer, or use valence_arousal=none."
+        )
+
+
+def check_valence_arousal(datamodule: FaceDataModule, monitor: str | None = None) -> None:
+    """Refuse to learn valence and arousal from faces that have none, or to select by them where val has none.
+
+    Args:
+        datamodule: is set up.
+        monitor: the validation figure that selects the checkpoint.
+
+    Raises:
+        UserError: naming the dataset and its layout.
+    """
+    known = datamodule.index.valence_arousal
+    rows = datamodule.splits.train.rows
+    if known is not None and not np.isnan(known[rows]).all():
+        val = known[datamodule.splits.val.rows]
+        if monitor in VALENCE_AROUSAL_MODES and (~np.isnan(val)).sum(axis=0).min() < 2:
+            raise UserError(
+                f"monitor={monitor}: the {len(val):,} validation faces of {datamodule.dataset} have too few known "
+                "values of valence and arousal to select by. Use monitor=accuracy, or another figure of the emotions."
+            )
+        return
+    lack = "has no valence and arousal" if known is None else "knows valence and arousal of no training face"
+    raise UserError(
+        f"{datamodule.dataset} ({datamodule.index.layout}) {lack}, so that they cannot be learned from it: use "
+        "valence_arousal=none, or faces that have them (affectnet7 or affectnet8 in the csv or npy release, facs)."
+    )

@@ -1,0 +1,46 @@
+"""Refuse names that timm does not know, with the nearest ones that it does."""
+
+from __future__ import annotations
+
+import timm
+
+from mfer_lightning.errors import UserError, nearest
+
+_SHOWN = 3
+
+
+def check_model_name(name: str) -> None:
+    """Refuse a name that is no timm model's, or whose tag (after the dot) names no weights of that model.
+
+    Args:
+        name: e.g. ``"convnext_tiny"``, ``"convnext_tiny.dinov3_lvd1689m"``.
+
+    Raises:
+        UserError: naming the nearest models or tags.
+    """
+    if not timm.is_model(name):
+        raise UserError(
+            f"Unknown backbone '{name}': {_nearest_models(name)} Any hierarchical model of timm will do: "
+            "`timm.list_models('*convnext*')` lists them."
+        )
+    model, _, tag = name.partition(".")
+    try:
+        timm.get_pretrained_cfg(name)
+    except RuntimeError as error:
+        tags = [known.partition(".")[2] for known in timm.list_pretrained(f"{model}.*")]
+        hint = nearest(tag, tags) if tags else "timm has no weights of it."
+        raise UserError(
+            f"Unknown backbone '{name}': '{tag}' is no tag of weights of '{model}': {hint} Without a tag: "
+            f"backbone.name={model}."
+        ) from error
+
+
+def _nearest_models(name: str) -> str:
+    """Name the models that begin with what was given or hold it, else those that are spelled much alike."""
+    stem = name.rpartition("/")[2].partition(".")[0]  # people also write timm/<model>
+    known: list[str] = timm.list_models()
+    inside = [model for model in known if len(stem) > 2 and stem in model]
+    inside.sort(key=lambda model: (not model.startswith(stem), not timm.is_model_pretrained(model), len(model)))
+    if inside:
+        return "did you mean " + " or ".join(f"'{model}'" for model in inside[:_SHOWN]) + "?"
+    return nearest(stem, known)

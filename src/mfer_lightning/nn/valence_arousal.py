@@ -1,0 +1,41 @@
+"""The head that predicts valence and arousal beside the emotions.
+
+Valence says how pleasant a facial expression is, arousal how excited; both lie within [-1, 1] as in AffectNet
+(Mollahosseini, Hasani, Mahoor, IEEE Transactions on Affective Computing 2017, arXiv 1708.03985). A linear layer on the
+shared feature, beside that of the emotions, is what multi-task networks of the field have (Kollias, Zafeiriou, Face
+Behavior a la carte, arXiv 1910.11111; Toisoul et al., Nature Machine Intelligence 2021, doi
+10.1038/s42256-020-00280-0). Ours: the hyperbolic tangent, which keeps the answers within the range of the labels with
+a gradient everywhere; others leave the layer linear or clip it.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+#: Name of the output, of the batch's entry and of the module in the network.
+VALENCE_AROUSAL = "valence_arousal"
+
+#: What a prediction keeps of a network's output, where it has it.
+PREDICTED = ("logits", "feature", VALENCE_AROUSAL)
+
+
+class ValenceArousalHead(nn.Module):
+    """Predict valence and arousal from the feature: ``tanh(W x + b)``, in float32 at least.
+
+    Args:
+        in_features: width D of the feature.
+
+    Example:
+        >>> ValenceArousalHead(8)(torch.zeros(3, 8)).shape
+        torch.Size([3, 2])
+    """
+
+    def __init__(self, in_features: int) -> None:
+        super().__init__()
+        self.fc = nn.Linear(in_features, 2)
+
+    def forward(self, feature: Tensor) -> Tensor:
+        """Map features (B,D) to valence and arousal (B,2) within [-1, 1]."""
+        raw: Tensor = self.fc(feature)
+        return raw.to(torch.promote_types(raw.dtype, torch.float32)).tanh()

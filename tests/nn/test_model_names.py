@@ -1,0 +1,43 @@
+"""A name that timm does not know is refused with names that it knows."""
+
+from __future__ import annotations
+
+import pytest
+
+from mfer_lightning.errors import UserError
+from mfer_lightning.nn.backbones.model_names import check_model_name
+
+
+@pytest.mark.parametrize("name", ["vit_small_patch16_224", "convnext_tiny.dinov3_lvd1689m", "iresnet50"])
+def test_known_names_pass(name: str) -> None:
+    check_model_name(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("vit_smal", "'vit_small_patch16_224'"),  # the beginning of a name
+        ("dinov2", "_patch14_dinov2'"),  # a part of it
+        ("ir50", "'ir50_evolve' or 'ir50_adaface'"),  # of ours too
+        ("vit_tiny_patch16_244", "'vit_tiny_patch16_224'"),  # misspelled
+        ("timm/vit_base_patch16_224", "'vit_base_patch16_224'"),
+    ],
+)
+def test_the_nearest_names_are_given(name: str, nearest: str) -> None:
+    with pytest.raises(UserError) as refusal:
+        check_model_name(name)
+    said = str(refusal.value)
+    assert said.startswith(f"Unknown backbone '{name}': did you mean ")
+    assert nearest in said
+
+
+def test_a_name_like_nothing_is_not_answered_with_all_names() -> None:
+    with pytest.raises(UserError, match=r"in all\) Any hierarchical model"):
+        check_model_name("zzz")
+
+
+def test_an_unknown_tag_of_weights_is_refused_with_the_nearest() -> None:
+    with pytest.raises(UserError, match=r"'augreg_in1' is no tag of weights of 'vit_small_patch16_224'.*'augreg_in1k'"):
+        check_model_name("vit_small_patch16_224.augreg_in1")
+    with pytest.raises(UserError, match=r"timm has no weights of it\. Without a tag: backbone.name=iresnet50\."):
+        check_model_name("iresnet50.ms1mv3")
