@@ -3,25 +3,40 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import torch
 from commands.conftest import FACS, FEW, Mfer, only_run
+from safetensors.torch import load_file
 
+from mfer_lightning import evaluate
 from mfer_lightning.data.datasets import FacsDataModule
 from mfer_lightning.inference.checkpoint import read_checkpoint
 from mfer_lightning.module import FERModule
 
 SCN = ("method=scn", "method.relabel_epoch=1", "method.relabel_margin=0.0", "dataset.label_noise=0.3")
 #: Options that let each method act within few epochs.
-METHODS = {"scn": SCN, "eac": ("method=eac",), "rul": ("method=rul",)}
+METHODS = {
+    "scn": SCN,
+    "eac": ("method=eac",),
+    "rul": ("method=rul",),
+    "coteaching": ("method=coteaching", "method.ramp_epochs=2", "loss=ce"),
+    "distill": ("method=distill", "method.teachers=[TEACHER]"),
+}
+
+
+def options_of(method: str, teacher: Path) -> tuple[str, ...]:
+    return tuple(option.replace("TEACHER", str(teacher)) for option in METHODS[method])
 
 
 def rows_of(table: Path) -> list[dict[str, str]]:
@@ -58,7 +73,7 @@ class TestSCN:
 
     def test_mixed_faces_are_refused(self, mfer: Mfer, capsys: pytest.CaptureFixture[str]) -> None:
         assert mfer(*FEW, *SCN, "mixup=default") == 2
-        assert "needs faces with one label each: use mixup=none" in capsys.readouterr().err
+        assert "Method SCN takes no mixed faces: use mixup=none" in capsys.readouterr().err
 
 
 def test_a_network_without_a_map_is_refused_by_eac(mfer: Mfer, capsys: pytest.CaptureFixture[str]) -> None:
@@ -66,6 +81,92 @@ def test_a_network_without_a_map_is_refused_by_eac(mfer: Mfer, capsys: pytest.Ca
     options = ("backbone=vit_small", small, "backbone.pool=token", "attention=none", "preprocess.size=32")
     assert mfer("dataset=facs", *options, "method=eac") == 2
     assert "Method EAC needs 'map'" in capsys.readouterr().err
+
+
+class TestCoTeaching:
+    OPTIONS = (*METHODS["coteaching"], "dataset.label_noise=0.3")
+
+    def test_the_network_that_is_better_on_val_is_the_one_that_is_used(self, mfer: Mfer, tmp_path: Path) -> None:
+        assert mfer(*FACS, *self.OPTIONS, "trainer.max_epochs=4") == 0
+        run = only_run(tmp_path / "runs")
+        epochs = rows_of(run / "metrics.csv")
+        for row in epochs:
+            both = [float(row[f"val/{place}_accuracy"]) for place in ("first", "second")]
+            assert float(row["val/accuracy"]) == max(both)
+            assert float(row["val/kept"]) == (2 if both[1] > both[0] else 1)
+        assert [float(row["train/remembered"]) for row in epochs] == pytest.approx([1.0, 0.9, 0.8, 0.8])
+
+        selected = json.loads((run / "result.json").read_text())["selection"]
+        best = read_checkpoint(run / "checkpoints" / "best.ckpt")
+        assert int(best["state_dict"]["method.kept"]) == float(epochs[selected["epoch"]]["val/kept"]) - 1
+        evaluation = FacsDataModule(train_size=64, val_size=24, test_size=37, size=32, label_noise=0.3, num_workers=0)
+        accuracy = evaluate(str(run), evaluation, "val").metrics["accuracy"]
+        assert accuracy == pytest.approx(selected["value"], abs=1e-6)
+
+        module = FERModule.load_from_checkpoint(run / "checkpoints" / "best.ckpt")
+        names = module.method.state_dict().keys()
+        assert any(name.startswith("peer.backbone") for name in names)
+        first, second = module.network.state_dict(), module.method.peer.state_dict()
+        assert any(not torch.equal(first[name], second[name]) for name in first)
+        assert mfer("export", f"checkpoint={run}", "output=exported", "format=safetensors") == 0
+        assert len(load_file(tmp_path / "exported" / "model.safetensors")) == len(first)
+
+    def test_centres_are_refused(self, mfer: Mfer, capsys: pytest.CaptureFixture[str]) -> None:
+        assert mfer(*FEW, "method=coteaching", "loss=dsf") == 2
+        assert "use loss=ce" in capsys.readouterr().err
+
+    def test_what_changes_one_network_only_is_refused(self, mfer: Mfer, capsys: pytest.CaptureFixture[str]) -> None:
+        assert mfer(*FEW, *self.OPTIONS, "adapter=lora") == 2
+        assert "trains two whole networks, and adapter=lora changes one" in capsys.readouterr().err
+
+
+class TestDistill:
+    def test_teachers_are_named_in_the_checkpoint_and_needed_in_training_alone(
+        self, mfer: Mfer, tmp_path: Path, few_run: Path
+    ) -> None:
+        teacher = tmp_path / "teacher.ckpt"
+        shutil.copy(few_run / "checkpoints" / "best.ckpt", teacher)
+        assert mfer(*FEW, "method=distill", f"method.teachers=[{few_run},{teacher}]") == 0
+        run = only_run(tmp_path / "runs")
+        best = read_checkpoint(run / "checkpoints" / "best.ckpt")
+        assert best["mfer"]["teachers"] == [
+            {"path": str(path), "sha256": hashlib.sha256(teacher.read_bytes()).hexdigest()}
+            for path in (few_run / "checkpoints" / "best.ckpt", teacher)
+        ]
+        assert not any(name.startswith("method.") for name in best["state_dict"])
+        rows = rows_of(run / "metrics.csv")
+        assert all(float(row["train/distillation"]) > 0 for row in rows)
+        teacher.unlink()
+        assert FERModule.load_from_checkpoint(run / "checkpoints" / "best.ckpt").method.temperature == 2.0
+        assert mfer("export", f"checkpoint={run}", "output=exported", "format=safetensors") == 0
+        assert str(few_run.parent) not in (tmp_path / "exported" / "config.json").read_text()
+
+    @pytest.mark.parametrize(
+        ("teachers", "said"), [("[]", "name one or more, runs or checkpoints"), ("[nowhere]", "method.teachers: There")]
+    )
+    def test_no_teacher_is_refused(
+        self, mfer: Mfer, capsys: pytest.CaptureFixture[str], teachers: str, said: str
+    ) -> None:
+        assert mfer(*FEW, "method=distill", f"method.teachers={teachers}") == 2
+        assert said in capsys.readouterr().err
+
+    @pytest.mark.slow
+    def test_a_changed_or_missing_teacher_stops_a_run_that_is_continued(self, tmp_path: Path, few_run: Path) -> None:
+        teacher, folder = tmp_path / "teacher.ckpt", tmp_path / "pupil"
+        shutil.copy(few_run / "checkpoints" / "best.ckpt", teacher)
+        options = ("method=distill", f"method.teachers=[{teacher}]", "trainer.max_epochs=200")
+        kill_after(folder, options, 1)
+        kept = teacher.read_bytes()
+        changed = torch.load(teacher, weights_only=True)
+        changed["epoch"] += 1
+        torch.save(changed, teacher)
+        assert start(folder, *options).wait() == 2
+        assert "has changed since" in (folder / "stderr.txt").read_text()
+        teacher.unlink()
+        assert start(folder, *options).wait() == 2
+        assert "method.teachers: There is no" in (folder / "stderr.txt").read_text()
+        teacher.write_bytes(kept)
+        kill_after(folder, options, 3)
 
 
 def start(folder: Path, *options: str) -> subprocess.Popen[bytes]:
@@ -80,29 +181,34 @@ def start(folder: Path, *options: str) -> subprocess.Popen[bytes]:
     )
 
 
+def kill_after(folder: Path, options: Sequence[str], epochs: int) -> None:
+    """Start or continue a run, and kill it when its table has that many epochs."""
+    process = start(folder, *options)
+    while process.poll() is None:
+        table = next(folder.glob("runs/*/metrics.csv"), None)
+        if table is not None and len(rows_of(table)) >= epochs:
+            break
+        time.sleep(0.005)
+    assert process.poll() is None, (folder / "stderr.txt").read_text()
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
 def state_of(folder: Path) -> dict[str, torch.Tensor]:
     return read_checkpoint(only_run(folder / "runs") / "checkpoints" / "last.ckpt")["state_dict"]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["scn", "rul"])
-def test_a_killed_and_continued_run_equals_an_undisturbed_one(tmp_path: Path, method: str) -> None:
-    options = (*METHODS[method], "trainer.max_epochs=8")
+@pytest.mark.parametrize("method", ["scn", "rul", "coteaching", "distill"])
+def test_a_killed_and_continued_run_equals_an_undisturbed_one(tmp_path: Path, few_run: Path, method: str) -> None:
+    options = (*options_of(method, few_run), "trainer.max_epochs=8")
     assert start(tmp_path / "alone", *options).wait() == 0
     folder = tmp_path / "killed"
     for epochs in (2, 5):
-        process = start(folder, *options)
-        while process.poll() is None:
-            table = next(folder.glob("runs/*/metrics.csv"), None)
-            if table is not None and len(rows_of(table)) >= epochs:
-                break
-            time.sleep(0.005)
-        assert process.poll() is None, (folder / "stderr.txt").read_text()
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        kill_after(folder, options, epochs)
     assert start(folder, *options).wait() == 0
     alone, killed = state_of(tmp_path / "alone"), state_of(folder)
-    assert any(name.startswith("method.") for name in alone)
+    assert any(name.startswith("method.") for name in alone) is (method != "distill")
     assert alone.keys() == killed.keys()
     assert all(torch.equal(alone[name], killed[name]) for name in alone)
     if method == "scn":
@@ -113,10 +219,13 @@ def test_a_killed_and_continued_run_equals_an_undisturbed_one(tmp_path: Path, me
 
 @pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
-def test_two_ranks_learn_what_one_learns_with_the_joined_batch(tmp_path: Path, method: str) -> None:
+def test_two_ranks_learn_what_one_learns_with_the_joined_batch(tmp_path: Path, few_run: Path, method: str) -> None:
     """Gradients are compared in tests/methods/test_ranks.py; here rounding errors have grown for 16 steps."""
     for trainer in ("cpu", "ddp_cpu"):
-        assert start(tmp_path / trainer, *METHODS[method], f"trainer={trainer}", "trainer.max_epochs=4").wait() == 0
+        assert (
+            start(tmp_path / trainer, *options_of(method, few_run), f"trainer={trainer}", "trainer.max_epochs=4").wait()
+            == 0
+        )
     one, two = (rows_of(only_run(tmp_path / t / "runs") / "metrics.csv") for t in ("cpu", "ddp_cpu"))
     for first, second in zip(one, two, strict=True):
         for name in first:
@@ -126,8 +235,10 @@ def test_two_ranks_learn_what_one_learns_with_the_joined_batch(tmp_path: Path, m
 
 @pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
-def test_mixed_precision_and_sam_and_a_moving_average_go_together(mfer: Mfer, tmp_path: Path, method: str) -> None:
+def test_mixed_precision_and_sam_and_a_moving_average_go_together(
+    mfer: Mfer, tmp_path: Path, few_run: Path, method: str
+) -> None:
     options = ("trainer.precision=bf16-mixed", "optimizer.sam_rho=0.05", "ema=default", "ema.decay=0.9")
-    assert mfer(*FACS, f"method={method}", *options) == 0
+    assert mfer(*FACS, *options_of(method, few_run), *options) == 0
     rows = rows_of(only_run(tmp_path / "runs") / "metrics.csv")
     assert all(float(row["train/loss"]) == pytest.approx(float(row["train/loss"])) for row in rows)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from mfer_lightning.losses import CrossEntropy, Objective
-from mfer_lightning.methods import EAC, RUL, SCN, Baseline, Method, Step
+from mfer_lightning.methods import EAC, RUL, SCN, Baseline, CoTeaching, Distill, Method, Step
 from mfer_lightning.nn import MFER
 
 N, K, FACES = 8, 3, 30
@@ -30,6 +30,17 @@ class Training(nn.Module):
         return self.method(batch, Step(self.network, self.objective, epoch=20))["total"]
 
 
+class Scaled(nn.Module):
+    """A teacher that prepares faces by scaling them."""
+
+    def __init__(self, network: MFER) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, faces: Tensor) -> dict[str, Tensor]:
+        return {"logits": self.network(faces.double() / 255)["logits"]}
+
+
 def methods(width: int) -> dict[str, Method]:
     """Every method that one rank and two compute alike."""
     return {
@@ -37,7 +48,18 @@ def methods(width: int) -> dict[str, Method]:
         "scn": SCN(width, FACES, rank_margin=0.9),
         "eac": EAC(),
         "rul": RUL(width, width=5),
+        "coteaching": CoTeaching(build_network(seed=5), forget_rate=0.4),
+        "distill": Distill([Scaled(build_network(seed=6).double())]),
     }
+
+
+def build_network(seed: int) -> MFER:
+    torch.manual_seed(seed)
+    backbone = {"name": "convnext_atto", "options": {"depths": [1, 1, 1, 1], "dims": [4, 8, 12, 16]}}
+    network = MFER(backbone, K, attention="none", head="multiscale")
+    for head in network.head.heads:
+        head.fc2.weight.data *= 30
+    return network
 
 
 def found_by(rank: int, world_size: int) -> dict[str, dict[str, Tensor]]:
@@ -46,19 +68,15 @@ def found_by(rank: int, world_size: int) -> dict[str, dict[str, Tensor]]:
     label = torch.randint(0, K, (N,), generator=generator)
     batch = {
         "image": torch.randn(N, 3, 32, 32, generator=generator, dtype=torch.float64),
+        "pixels": torch.randint(0, 256, (N, 3, 32, 32), generator=generator, dtype=torch.uint8),
         "target": torch.eye(K, dtype=torch.float64)[label],
         "label": label,
         "index": torch.randperm(FACES, generator=generator)[:N],
     }
     mine = {name: part[rank * N // world_size : (rank + 1) * N // world_size] for name, part in batch.items()}
-    backbone = {"name": "convnext_atto", "options": {"depths": [1, 1, 1, 1], "dims": [4, 8, 12, 16]}}
     found = {}
     for name in methods(16):
-        torch.manual_seed(1)
-        network = MFER(backbone, K, attention="none", head="multiscale")
-        for head in network.head.heads:
-            head.fc2.weight.data *= 30
-        training = Training(network, methods(16)[name]).double().eval()
+        training = Training(build_network(seed=1), methods(16)[name]).double().eval()
         run = DistributedDataParallel(training) if world_size > 1 else training
         run(mine).backward()
         parts = {key: p.grad.clone() for key, p in training.named_parameters() if p.grad is not None}

@@ -240,6 +240,16 @@ def keyword_parameters(target: Any) -> tuple[dict[str, inspect.Parameter], bool]
     return found, True
 
 
+def takes(node: Mapping[str, Any], argument: str, where: str = "the configuration") -> bool:
+    """Whether the class that a node names takes an argument that the node does not give.
+
+    Example:
+        >>> takes({"_target_": "mfer_lightning.methods.CoTeaching"}, "peer")
+        True
+    """
+    return argument not in node and argument in keyword_parameters(locate(str(node.get("_target_", "")), where))[0]
+
+
 def _build(value: Any, where: str, available: Mapping[str, Any]) -> Any:
     if isinstance(value, Mapping):
         if "_target_" in value:

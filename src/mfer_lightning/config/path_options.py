@@ -29,6 +29,7 @@ PATHS = (
     "hydra.sweep.dir",
     "keep",
     "lists.*",
+    "method.teachers",
     "output",
     "paths.*",
     "predictions",

@@ -138,6 +138,7 @@ class FERModel(nn.Module):
             "alignment": self.metadata.get("alignment") or preprocess["alignment"],
             **{k: v for k, v in self.metadata.items() if k not in derived},
             "augmentation": without_folders(self.metadata.get("augmentation")),
+            **({"teachers": without_folders(self.metadata["teachers"])} if "teachers" in self.metadata else {}),
             "results": find_results(self.source, self.metadata),
             "config": publishable(config) if isinstance(config, Mapping) else None,
             "versions": {

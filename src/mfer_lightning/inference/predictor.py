@@ -65,6 +65,11 @@ class Predictor:
         return str(getattr(self.classifier, "precision", "32-true"))
 
     @property
+    def device(self) -> str:
+        """Where the network runs, e.g. ``"cuda:0"``."""
+        return str(getattr(self.classifier, "device", "cpu"))
+
+    @property
     def alignment(self) -> dict[str, Any]:
         """How its faces are aligned (:func:`mfer_lightning.align.stored_alignment.describe_alignment`)."""
         stored = self.metadata.get("alignment")

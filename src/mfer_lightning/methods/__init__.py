@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from mfer_lightning.methods.base import Method, Step
 from mfer_lightning.methods.baseline import Baseline
+from mfer_lightning.methods.coteaching import CoTeaching
 from mfer_lightning.methods.describe import describe_method
+from mfer_lightning.methods.distill import Distill
 from mfer_lightning.methods.eac import EAC
 from mfer_lightning.methods.rul import RUL
 from mfer_lightning.methods.scn import SCN
 
-__all__ = ["EAC", "RUL", "SCN", "Baseline", "Method", "Step", "describe_method"]
+__all__ = ["EAC", "RUL", "SCN", "Baseline", "CoTeaching", "Distill", "Method", "Step", "describe_method"]

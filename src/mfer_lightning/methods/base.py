@@ -48,6 +48,26 @@ class Method(nn.Module):
     needs: ClassVar[tuple[str, ...]] = ()
     #: Whether it can be given mixed faces, whose targets are soft.
     takes_mixup: ClassVar[bool] = True
+    #: How many times a face goes through each network that is trained.
+    passes: ClassVar[int] = 1
+
+    @property
+    def networks(self) -> tuple[nn.Module, ...]:
+        """Further networks that are trained like the network."""
+        return ()
+
+    @property
+    def teachers(self) -> tuple[nn.Module, ...]:
+        """Networks that are run without being trained; they are no submodules, so that checkpoints leave them out."""
+        return ()
+
+    @property
+    def rival(self) -> nn.Module | None:
+        """Of ``networks``, the one called ``peer`` that is kept in place of the network where it is better on val.
+
+        Such a method has an int64 buffer ``kept``, 0 or 1, which the training sets after each validation.
+        """
+        return None
 
     def forward(self, batch: Mapping[str, Tensor], step: Step) -> dict[str, Tensor]:
         """Compute the loss terms of one batch.

@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+from torch import nn
+
 from mfer_lightning.losses.describe import describe_by_attributes
 from mfer_lightning.methods.base import Method
 
@@ -15,8 +17,10 @@ _HOME = __name__.rpartition(".")[0]
 def describe_method(method: Method) -> dict[str, Any] | None:
     """Return ``_target_`` and the arguments of a method, read off its attributes of the same names.
 
+    Networks are left out: a second one is built as the first is, and teachers are needed in training alone.
+
     Returns:
-        None where an argument has no attribute, or one that is no plain value, such as a second network.
+        None where an argument has no attribute, or one that is neither a plain value nor a network.
 
     Example:
         >>> from mfer_lightning.methods import SCN
@@ -25,4 +29,11 @@ def describe_method(method: Method) -> dict[str, Any] | None:
     """
     parameters = inspect.signature(type(method).__init__).parameters
     names = [name for name in parameters if name not in ("self", "args", "kwargs")]
+    names = [name for name in names if not _is_network(getattr(method, name, None))]
     return describe_by_attributes(method, names, _HOME)
+
+
+def _is_network(value: object) -> bool:
+    return isinstance(value, nn.Module) or (
+        isinstance(value, (tuple, list)) and bool(value) and all(isinstance(part, nn.Module) for part in value)
+    )

@@ -39,6 +39,7 @@ class EAC(Method):
     """
 
     needs: ClassVar[tuple[str, ...]] = ("map",)
+    passes: ClassVar[int] = 2
 
     def __init__(
         self, weight: float = 5.0, erase_prob: float = 0.5, smallest: float = 0.02, largest: float = 0.25, seed: int = 0

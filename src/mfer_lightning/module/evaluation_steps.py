@@ -6,15 +6,21 @@ from typing import Any, Literal
 
 import lightning as L
 import torch
+from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
 from mfer_lightning.data.datasets.base import FaceDataModule
 from mfer_lightning.losses import Objective
+from mfer_lightning.methods import Method
+from mfer_lightning.module.kept_network import choose
 from mfer_lightning.module.meet_datamodule import check_batch
 from mfer_lightning.module.metrics import VALENCE_AROUSAL_MODES, EvaluationMetrics
 from mfer_lightning.nn.valence_arousal import PREDICTED, VALENCE_AROUSAL
 from mfer_lightning.views import ONE_VIEW, Views
+
+#: Ends the names of the evaluations of a second network.
+RIVAL = "@second"
 
 
 class EvaluationSteps(L.LightningModule):
@@ -25,6 +31,7 @@ class EvaluationSteps(L.LightningModule):
     """
 
     network: nn.Module
+    method: Method
     objective: nn.Module
     preprocess: nn.Module
     memory_format: torch.memory_format
@@ -45,10 +52,10 @@ class EvaluationSteps(L.LightningModule):
         Returns:
             ``feature`` (B,D), ``logits`` (B,K), ``head_logits`` tuple of (B,K).
         """
-        return self._network(self.preprocess(image))
+        return self._run(self.network, image)
 
-    def _network(self, pixels: Tensor) -> dict[str, Any]:
-        output: dict[str, Any] = self.network(pixels.contiguous(memory_format=self.memory_format))
+    def _run(self, network: nn.Module, image: Tensor) -> dict[str, Any]:
+        output: dict[str, Any] = network(self.preprocess(image).contiguous(memory_format=self.memory_format))
         return output
 
     def on_validation_epoch_start(self) -> None:
@@ -73,16 +80,28 @@ class EvaluationSteps(L.LightningModule):
             evaluation.reset()  # type: ignore[operator]
 
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int, dataloader_idx: int = 0) -> None:
-        """Update the figures with one batch, leaving out the rows that only pad it."""
+        """Update the figures with one batch, leaving out the rows that only pad it.
+
+        While training with two networks of which one is kept, both are measured.
+        """
         check_batch(batch, "image", "index", "label", "target")
-        output = self(batch["image"])
+        self._validate(batch, self(batch["image"]), dataloader_idx)
+        if (rival := self._rival()) is not None:
+            self._validate(batch, self._run(rival, batch["image"]), dataloader_idx, RIVAL)
+
+    def _rival(self) -> nn.Module | None:
+        return self.method.rival if self.trainer.state.fn == TrainerFn.FITTING else None
+
+    def _validate(
+        self, batch: dict[str, Tensor], output: dict[str, Any], dataloader_idx: int, suffix: str = ""
+    ) -> None:
         keep = batch["index"] >= 0
         kept = {name: _rows(value, keep) for name, value in output.items() if name != "map"}
         kept["logits"] = kept["logits"].float()
         target = batch["target"][keep]
         nll = -(target * kept["logits"].log_softmax(1)).sum(1)
         loss = self._evaluation_loss(kept, target) if len(target) else None
-        evaluation = self._evaluation("val", dataloader_idx)
+        evaluation = self._evaluation("val", dataloader_idx, suffix)
         evaluation.update(kept["logits"], batch["label"][keep], nll, loss)
         if VALENCE_AROUSAL in output and VALENCE_AROUSAL in batch:
             evaluation.update_valence_arousal(output[VALENCE_AROUSAL][keep].float(), batch[VALENCE_AROUSAL][keep])
@@ -105,7 +124,7 @@ class EvaluationSteps(L.LightningModule):
         if VALENCE_AROUSAL in output and VALENCE_AROUSAL in batch:
             evaluation.update_valence_arousal(output[VALENCE_AROUSAL][keep], batch[VALENCE_AROUSAL][keep])
 
-    def _evaluation(self, stage: Literal["val", "test"], dataloader_idx: int) -> EvaluationMetrics:
+    def _evaluation(self, stage: Literal["val", "test"], dataloader_idx: int, suffix: str = "") -> EvaluationMetrics:
         """Return the figures of an evaluation loader; several are named as Lightning names them."""
         loaders = self.trainer.num_val_batches if stage == "val" else self.trainer.num_test_batches
         name, prefix, postfix = str(stage), f"{stage}/", ""
@@ -115,6 +134,7 @@ class EvaluationSteps(L.LightningModule):
             else:
                 postfix = f"/dataloader_idx_{dataloader_idx}"
                 name += postfix
+        name += suffix
         if name not in self.evaluations:
             means = {"val": ("nll", "loss"), "test": ("nll",)}.get(prefix[:-1], ())
             self.evaluations[name] = EvaluationMetrics(self.metrics, prefix, postfix, means).to(self.device).train()
@@ -133,11 +153,26 @@ class EvaluationSteps(L.LightningModule):
         self._log_evaluation()
 
     def _log_evaluation(self) -> None:
-        for name in self._measured:
-            figures = self.evaluations[name].compute()  # type: ignore[operator]
+        measured = {name: self.evaluations[name].compute() for name in self._measured}  # type: ignore[operator]
+        if rivals := {name: measured.pop(name) for name in self._measured if name.endswith(RIVAL)}:
+            self._keep_the_better(measured, rivals)
+        for figures in measured.values():
             if "val/accuracy" in figures:
                 self.log("val/accuracy", figures.pop("val/accuracy"), prog_bar=True)
             self.log_dict(figures, add_dataloader_idx=False)
+
+    def _keep_the_better(self, measured: dict[str, dict[str, Any]], rivals: dict[str, dict[str, Any]]) -> None:
+        """Take the figures of the better network as those of the epoch, and log those on val of both."""
+        monitor = getattr(self.trainer.checkpoint_callback, "monitor", None)
+        monitor = monitor if monitor in measured["val"] else "val/accuracy"
+        both = (measured["val"], rivals[f"val{RIVAL}"])
+        better = self.modes().get(monitor.removeprefix("val/"), "min")  # val/loss
+        if choose(self.method, both[0][monitor], both[1][monitor], better):
+            for name in measured:
+                measured[name] = rivals[f"{name}{RIVAL}"]
+        for place, figures in zip(("first", "second"), both, strict=True):
+            self.log_dict({name.replace("val/", f"val/{place}_"): value for name, value in figures.items()})
+        self.log("val/kept", self.method.kept.float() + 1)  # type: ignore[operator]
 
     def predict_step(self, batch: dict[str, Tensor], batch_idx: int, dataloader_idx: int = 0) -> dict[str, Tensor]:
         """Return ``index`` (B,), ``logits`` (B,K) and ``feature`` (B,D) of one batch, computed in float32.

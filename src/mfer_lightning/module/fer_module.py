@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from lightning.pytorch.callbacks import Callback, RichProgressBar
+from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 from torchmetrics import Metric, MetricCollection
 
@@ -20,6 +21,7 @@ from mfer_lightning.losses import Objective, describe_objective
 from mfer_lightning.memory import keep_freed_memory
 from mfer_lightning.methods import Baseline, Method, describe_method
 from mfer_lightning.module.arguments import config_of, options_of
+from mfer_lightning.module.kept_network import exchange
 from mfer_lightning.module.meet_datamodule import check_classes, check_loaders, complete_preprocess, learn
 from mfer_lightning.module.metrics import build_metrics
 from mfer_lightning.module.progress_bar import FERProgressBar
@@ -113,7 +115,7 @@ class FERModule(TrainingSteps):
             objective.check(network)
         check_outputs(network, objective)
         if mixup is not None and not self.method.takes_mixup:
-            raise UserError(f"Method {type(self.method).__name__} needs faces with one label each: use mixup=none.")
+            raise UserError(f"Method {type(self.method).__name__} takes no mixed faces: use mixup=none.")
         self.class_names = tuple(class_names)
         if getattr(network, "num_classes", len(self.class_names)) != len(self.class_names):
             raise ValueError(
@@ -122,6 +124,8 @@ class FERModule(TrainingSteps):
             )
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.network = network.to(memory_format=self.memory_format)
+        for further in self.method.networks:
+            further.to(memory_format=self.memory_format)
         self.objective = objective
         self.preprocess = preprocess
         self.optimizer_options = options_of("optimizer", optimizer, "adamw")
@@ -221,7 +225,13 @@ class FERModule(TrainingSteps):
             raise UserError(f"optimizer or scheduler: {error}") from error
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Store what is needed to use the weights: network, preprocessing, class names, protocol, configuration."""
+        """Store what is needed to use the weights: network, preprocessing, class names, protocol, configuration.
+
+        Of two networks the one that is kept is stored as the network.
+        """
+        if self.method.rival is not None:  # a moving average has the choice of an earlier epoch
+            checkpoint["state_dict"]["method.kept"] = self.method.kept.clone()  # type: ignore[operator]
+            exchange(checkpoint["state_dict"])
         checkpoint["mfer"] = {
             "format": CHECKPOINT_FORMAT,
             "class_names": list(self.class_names),
@@ -233,9 +243,13 @@ class FERModule(TrainingSteps):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Warn where the attention of the network computes something else than the checkpoint's did.
 
+        Where a training goes on with two networks, each gets its own weights again.
+
         Warns:
             UserWarning: naming the options.
         """
+        if self._trainer is not None and self._trainer.state.fn == TrainerFn.FITTING:
+            exchange(checkpoint["state_dict"])
         unlike = unlike_attention(checkpoint.get("mfer") or {}, self.network)
         if unlike is not None:
             warnings.warn(

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from mfer_lightning.checkpoints import file_checks
 from mfer_lightning.checkpoints.rebuild import build_network, build_preprocess, check_description, network_weights
-from mfer_lightning.config.instantiate import instantiate
+from mfer_lightning.config.instantiate import instantiate, takes
 from mfer_lightning.errors import UserError
 from mfer_lightning.losses import Objective
 from mfer_lightning.methods import Method
@@ -118,6 +118,8 @@ class StoredArguments:
         try:
             own = {key: value for key, value in stored.items() if key not in sizes}
             file_checks.check_numbers(own, self.source, "method")
+            if takes(own, "peer"):  # the second network, which gets its own weights with all others
+                sizes["peer"] = build_network(self.description, self.weights, self.source)
             method: Method = instantiate(own, where="method", base=Method, **sizes)
         except (UserError, TypeError, ValueError, AttributeError) as error:
             why = f" ({str(error).rstrip('.')}; method=Baseline() serves to evaluate it)"

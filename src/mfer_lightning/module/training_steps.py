@@ -7,7 +7,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from mfer_lightning.methods import Method, Step
+from mfer_lightning.methods import Step
 from mfer_lightning.module.evaluation_steps import EvaluationSteps
 from mfer_lightning.module.meet_datamodule import check_batch
 from mfer_lightning.module.valence_arousal import learns_valence_arousal
@@ -22,7 +22,6 @@ class TrainingSteps(EvaluationSteps):
         batch_index: int64 (B,), rows of the dataset's table in the batch that is being trained on.
     """
 
-    method: Method
     mixup: Mixup | None
     batch_index: Tensor | None = None
     _sums: dict[str, Tensor]

@@ -131,11 +131,6 @@ class MFER(Network):
             output["valence_arousal"] = self.valence_arousal(feature)
         return output
 
-    def classify(self, feature: Tensor) -> tuple[Tensor, ...]:
-        """Run the heads on features (B,D): one (B,K) of logits a head, as in the output's ``head_logits``."""
-        head_logits: tuple[Tensor, ...] = self.head(feature)
-        return head_logits
-
     def class_maps(self, feature_map: Tensor) -> Tensor:
         """Classify each position of a map: the heads' summed logits there, without a gradient to norm and heads.
 

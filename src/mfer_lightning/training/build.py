@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -26,6 +27,7 @@ from mfer_lightning.optim import Mixup
 from mfer_lightning.training.build_method import build_method
 from mfer_lightning.training.further_metrics import build_further_metrics, selecting_monitor
 from mfer_lightning.training.initial_weights import load_initial_weights
+from mfer_lightning.training.teachers import load_teachers
 
 Config = Mapping[str, Any]
 
@@ -70,6 +72,7 @@ def build_module(config: Config, datamodule: FaceDataModule, metadata: Config) -
         check_valence_arousal(datamodule, selecting_monitor(config, datamodule.protocol))
     network = build_network(config, datamodule.num_classes, datamodule.size)
     colour = load_initial_weights(config, network, datamodule.class_names)
+    second = partial(_second_network, config, datamodule)
     config = {**config, "preprocess": {**config["preprocess"], "colour": colour}}
     with described("adapter"):
         add_adapter(network, config["adapter"])
@@ -78,7 +81,17 @@ def build_module(config: Config, datamodule: FaceDataModule, metadata: Config) -
     grey = datamodule.train_dataset is not None and datamodule.train_dataset.is_grey()
     monitor = selecting_monitor(config, datamodule.protocol)
     names, counts, faces = datamodule.class_names, datamodule.class_counts, len(datamodule.index)
-    return assemble(config, network, names, counts, metadata, grey=grey, monitor=monitor, num_faces=faces)
+    teachers = partial(load_teachers, config, names)
+    return assemble(config, network, names, counts, metadata, grey, monitor, faces, second, teachers)
+
+
+def _second_network(config: Config, datamodule: FaceDataModule) -> Network:
+    """Build a network like the first, with the same initial weights where they come from a file."""
+    network = build_network(config, datamodule.num_classes, datamodule.size)
+    load_initial_weights(config, network, datamodule.class_names)
+    if config["trainer"]["checkpointing"]:
+        network.backbone.set_checkpointing()
+    return network
 
 
 def build_network(config: Config, num_classes: int, stored_size: int | None = None) -> Network:
@@ -118,6 +131,8 @@ def assemble(
     grey: bool = False,
     monitor: str | None = None,
     num_faces: int = 1,
+    second: Callable[[], nn.Module] | None = None,
+    teachers: Callable[[str | None], Sequence[nn.Module]] | None = None,
 ) -> FERModule:
     """Join a network with the objective, method, preprocessing and mixup that the configuration describes.
 
@@ -130,6 +145,8 @@ def assemble(
         grey: whether the faces have no colour.
         monitor: the validation figure that selects, which the schedule follows where it names none.
         num_faces: rows of the dataset's table, for a method that keeps something of each face.
+        second: builds a network like ``network``, for a method that trains two.
+        teachers: loads the models that the method learns from, given the alignment of the faces.
     """
     with described("preprocess"):
         alignment = metadata.get("alignment", {}).get("template")
@@ -145,7 +162,9 @@ def assemble(
         class_names=class_names,
         optimizer=config["optimizer"],
         scheduler={**config["scheduler"], "monitor": config["scheduler"].get("monitor") or monitor},
-        method=build_method(config, network, len(class_names), num_faces),
+        method=build_method(
+            config, network, len(class_names), num_faces, second, partial(teachers, alignment) if teachers else tuple
+        ),
         mixup=mixup,
         metadata=metadata,
         metrics=build_further_metrics(config, len(class_names)),

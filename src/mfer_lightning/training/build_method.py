@@ -2,36 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from torch import nn
 
-from mfer_lightning.config.instantiate import instantiate
+from mfer_lightning.config.instantiate import instantiate, takes
+from mfer_lightning.errors import UserError
 from mfer_lightning.methods import Baseline, Method
 
 
-def build_method(config: Mapping[str, Any], network: nn.Module, num_classes: int, num_faces: int) -> Method:
-    """Build the method, with the sizes that it asks for by name.
+def build_method(
+    config: Mapping[str, Any],
+    network: nn.Module,
+    num_classes: int,
+    num_faces: int,
+    second: Callable[[], nn.Module] | None = None,
+    teachers: Callable[[], Sequence[nn.Module]] = tuple,
+) -> Method:
+    """Build the method, with the sizes and networks that it asks for by name.
 
     Args:
         config: plain resolved configuration; without ``method``, as those of earlier versions, it is the baseline.
         network: that it trains.
         num_classes: K.
         num_faces: rows of the dataset's table.
+        second: builds a network like ``network``, with weights of its own.
+        teachers: loads the models that ``method.teachers`` names.
 
     Raises:
-        UserError: where an option is not legal.
+        UserError: where an option is not legal, or cannot go with a second network.
     """
     if "method" not in config:
         return Baseline()
+    node: dict[str, Any] = dict(config["method"])
+    available: dict[str, Any] = {}
+    if node.pop("teachers", None) is not None:  # paths
+        available["teachers"] = teachers()
+    if second is not None and takes(node, "peer", "method"):
+        _check_second(config)
+        available["peer"] = second()
     method: Method = instantiate(
-        config["method"],
+        node,
         where="method",
         base=Method,
         num_classes=num_classes,
         feature_dim=int(network.feature_dim),  # type: ignore[arg-type]
         num_faces=num_faces,
         seed=config["seed"],
+        **available,
     )
     return method
+
+
+def _check_second(config: Mapping[str, Any]) -> None:
+    """Refuse what is done to the first network only."""
+    for group in ("adapter", "freeze"):
+        if config[group]["name"] != "none":
+            raise UserError(
+                f"method={config['method'].get('name', '...')} trains two whole networks, and "
+                f"{group}={config[group]['name']} changes one: use {group}=none."
+            )

@@ -25,12 +25,14 @@ class Resumption:
             are none.
         ended: whether all epochs are trained, and only the evaluation is left.
         epochs: that are trained already.
+        teachers: records of the models that it learns from, as the checkpoint holds them.
     """
 
     checkpoint: str | None = None
     precision: str | None = None
     ended: bool = False
     epochs: int = 0
+    teachers: Any = None
 
     def with_precision(self, now: str) -> str:
         """Say in what arithmetic the run will have been trained.
@@ -82,7 +84,7 @@ def resumption(last: Path, data_hash: str, max_epochs: int | None = None, max_st
         limit is not None and done >= limit > 0
         for done, limit in ((epochs, max_epochs), (checkpoint.get("global_step", 0), max_steps))
     )
-    return Resumption(str(last), _precision_of(stored), ended, epochs)
+    return Resumption(str(last), _precision_of(stored), ended, epochs, stored.get("teachers"))
 
 
 def _precision_of(stored: Mapping[str, Any]) -> str:

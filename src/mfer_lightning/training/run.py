@@ -40,7 +40,7 @@ from mfer_lightning.training.build import build_datamodule, build_module
 from mfer_lightning.training.build_trainer import build_trainer, precision
 from mfer_lightning.training.checks import check_config
 from mfer_lightning.training.checks.combinations import idle_options
-from mfer_lightning.training.checks.trial_build import build_on_trial, gflops_of
+from mfer_lightning.training.checks.trial_build import build_on_trial, gflops_of, relative_cost
 from mfer_lightning.training.disk_space import check_space
 from mfer_lightning.training.finalize import finish
 from mfer_lightning.training.further_metrics import check_direction, selecting_monitor
@@ -50,6 +50,7 @@ from mfer_lightning.training.log_file import logged_to
 from mfer_lightning.training.publish_results import run_facts
 from mfer_lightning.training.resume import Resumption, mixed_arithmetic, resumption
 from mfer_lightning.training.stop_ranks import stop_ranks
+from mfer_lightning.training.teachers import check_teachers, teacher_records
 from mfer_lightning.training.time_estimate import note_on_duration, note_on_time
 from mfer_lightning.views import Views
 
@@ -148,6 +149,9 @@ def _train(config: dict[str, Any], run_dir: Path) -> float | None:
     )
     now = precision(config["trainer"])
     arithmetic = resume.with_precision(now)
+    teachers = teacher_records(config)
+    if resume.checkpoint is not None and not resume.ended:
+        check_teachers(resume.teachers, teachers, run_dir)
     metadata = {
         "dataset": config["dataset"]["name"],
         "protocol": protocol.name,
@@ -163,6 +167,7 @@ def _train(config: dict[str, Any], run_dir: Path) -> float | None:
         "precision": arithmetic,
         "augmentation": describe_augment(datamodule.augment),
         **Views.of_metadata(config["evaluation"]).to_config(),
+        **({"teachers": teachers} if teachers else {}),
     }
     module = build_module(config, datamodule, metadata)
     history = History(run_dir / "metrics.csv")
@@ -179,7 +184,8 @@ def _train(config: dict[str, Any], run_dir: Path) -> float | None:
         if whole and trainer.strategy.root_device.type == "cpu":
             cores = min(torch.get_num_threads() * trainer.num_devices, available_cpus())
             faces = len(datamodule.splits.train) // trainer.num_nodes
-            notes += filter(None, [note_on_duration(config, gflops, faces, epochs - resume.epochs, cores, now)])
+            cost = gflops * relative_cost(module.method, gflops, size)
+            notes += filter(None, [note_on_duration(config, cost, faces, epochs - resume.epochs, cores, now)])
         for note in notes:
             print(f"Note: {note}.", flush=True)
         if (mixed := mixed_arithmetic(arithmetic)) is not None:

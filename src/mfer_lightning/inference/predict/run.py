@@ -10,6 +10,7 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
+from mfer_lightning.data.images.cache import available_cpus
 from mfer_lightning.errors import UserError, check_choice, check_least
 from mfer_lightning.inference.arithmetic import check_precision
 from mfer_lightning.inference.compilation import check_compile
@@ -26,6 +27,9 @@ from mfer_lightning.views import check_shift
 
 #: What the arithmetic is called in the settings of a folder, as in earlier versions.
 _PRECISIONS_OF_FOLDERS = {"32-true": "float32", "bf16-mixed": "bfloat16", "16-mixed": "float16"}
+
+#: Photos from which on processes of their own pay for their start, where a GPU leaves the cores idle.
+MANY = 64
 
 FACES = ("all", "largest", "surest", "central")
 
@@ -46,7 +50,7 @@ def predict(
     retry: bool = False,
     max_pixels: int = MOST_PIXELS,
     batch_size: int | None = None,
-    workers: int = 0,
+    workers: int | None = None,
     device: str = "auto",
     precision: str = "auto",
     compile: bool | str = "auto",
@@ -78,7 +82,8 @@ def predict(
         retry: try again the photos that an earlier start could not read.
         max_pixels: larger photos are not decoded.
         batch_size: faces at a time; None: 256 on a GPU, 64 elsewhere.
-        workers: processes that read photos and find faces; 0: this one.
+        workers: processes that read photos and find faces; 0: this one; None: beside a GPU one a core but one, where
+            there are :data:`MANY` photos or more, else this one.
         device: ``"auto"``, or a torch device.
         precision: ``"auto"`` (bfloat16 on a GPU that has it, else float32), ``"32-true"``, ``"bf16-mixed"``, or
             ``"16-mixed"`` on GPUs.
@@ -101,7 +106,7 @@ def predict(
     check_least("batch_size", 1 if batch_size is None else batch_size, 1)
     check_precision(precision)
     check_compile(compile)
-    check_least("workers", workers, 0)
+    check_least("workers", 0 if workers is None else workers, 0)
     check_least("max_pixels", max_pixels, 1)
     check_least("video.timelines", timelines, 0)
     check_least("video.smooth", smooth, 0)
@@ -154,7 +159,8 @@ def predict(
         drawn: dict[str, Any] = {"annotate": annotate, "smooth": smooth, "timelines": timelines}
         journal = predict_video(model, frames, folder, settings, looks, **drawn)
     else:
-        further: dict[str, Any] = {"annotate": annotate, "retry": retry, "workers": workers}
+        further: dict[str, Any] = {"annotate": annotate, "retry": retry}
+        further["workers"] = usual_workers(model.device, len(photos.paths)) if workers is None else workers
         journal = predict_photos(model, photos, folder, settings, looks, most_pixels=max_pixels, **further)
     return FolderPredictions(journal, () if aligned else model.notes)
 
@@ -169,6 +175,20 @@ def _opened(
     if isinstance(checkpoint, Predictor):
         return checkpoint
     return load_model(checkpoint, device, batch_size=batch_size, expected_faces=expected_faces, **opening)
+
+
+def usual_workers(device: str, photos: int) -> int:
+    """Return how many processes find faces where nothing is said.
+
+    Args:
+        device: that the network runs on, e.g. ``"cuda:0"``. On the CPU the network needs the cores itself.
+        photos: to look at.
+
+    Example:
+        >>> usual_workers("cpu", 10_000), usual_workers("cuda:0", 3)
+        (0, 0)
+    """
+    return max(0, available_cpus() - 1) if device.startswith("cuda") and photos >= MANY else 0
 
 
 def _default_output(source: str) -> Path:

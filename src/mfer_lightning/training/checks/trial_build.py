@@ -14,7 +14,9 @@ from torch import nn
 from mfer_lightning.callbacks import EarlyStop, FreezeBackbone, WarmEMA
 from mfer_lightning.config.instantiate import described
 from mfer_lightning.errors import UserError
+from mfer_lightning.methods import Method
 from mfer_lightning.module import FERModule
+from mfer_lightning.nn import Network
 from mfer_lightning.nn.adapter import add_adapter
 from mfer_lightning.nn.cost import count_gflops
 from mfer_lightning.nn.weights.download import check_download
@@ -25,6 +27,7 @@ from mfer_lightning.training.build_trainer import early_stop_options
 from mfer_lightning.training.checks.hardware import check_accelerator
 from mfer_lightning.training.checks.values import look_up
 from mfer_lightning.training.further_metrics import mode_of, selecting_monitor
+from mfer_lightning.training.teachers import teacher_files
 from mfer_lightning.training.user_callbacks import build_user_callbacks
 
 #: Classes that a network on trial has where only the data's files name them.
@@ -47,6 +50,7 @@ def build_on_trial(config: Mapping[str, Any]) -> None:
         UserError: for what a constructor refuses, naming the option.
     """
     check_accelerator(config["trainer"]["accelerator"])
+    teacher_files(config)
     _check_weights(str(config["weights"]))
     state = torch.random.get_rng_state()
     try:
@@ -97,15 +101,19 @@ def _build_module(config: Mapping[str, Any], class_names: tuple[str, ...], size:
     """Build a module on trial; None: only the real data can tell."""
     weights = look_up(config, "loss.classification.class_weights")
     count = len(class_names) or (len(weights) if isinstance(weights, list) else SOME_CLASSES)
-    try:
+
+    def network_on_trial() -> Network:
         with torch.device("meta"):
-            network = build_network(config, count, size)
+            return build_network(config, count, size)
+
+    try:
+        network = network_on_trial()
     except (RuntimeError, NotImplementedError):  # a constructor that reads what it computes; the real one will tell
         return None
     with described("adapter"):
         add_adapter(network, config["adapter"])
     names = class_names or tuple(str(k) for k in range(count))
-    module = assemble(config, network, names, (1,) * count)
+    module = assemble(config, network, names, (1,) * count, second=network_on_trial)
     gflops_of(network, size)
     with described("optimizer"):
         optimizer = optimizer_for(module.network, module.objective, config["optimizer"], module.method)
@@ -136,3 +144,19 @@ def gflops_of(network: nn.Module, size: int) -> float:
         return float("nan")
     except (RuntimeError, ValueError, AssertionError) as error:
         raise UserError(f"preprocess.size={size}: the network cannot take faces of this size ({error}).") from error
+
+
+def relative_cost(method: Method, gflops: float, size: int) -> float:
+    """Compute how much more arithmetic a training with a method takes than the plain one.
+
+    Args:
+        method: with its further networks and teachers.
+        gflops: the network's arithmetic for one face.
+        size: side of the faces in pixels.
+
+    Returns:
+        A factor; a teacher counts a third, since it is run forwards alone.
+    """
+    trained = gflops + sum(gflops_of(network, size) for network in method.networks)
+    frozen = sum(gflops_of(getattr(teacher, "network", teacher), size) for teacher in method.teachers)
+    return (method.passes * trained + frozen / 3) / gflops if gflops > 0 else float(method.passes)

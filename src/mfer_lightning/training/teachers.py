@@ -1,0 +1,132 @@
+"""Load the teachers of ``method=distill``, and notice where one has changed since a run was started."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mfer_lightning.errors import UserError
+from mfer_lightning.files import sha256_of
+from mfer_lightning.inference.checkpoint import checkpoint_path
+from mfer_lightning.inference.export.safetensors_folder import WEIGHTS, is_export
+from mfer_lightning.inference.match_classes import match_classes
+from mfer_lightning.inference.model import FERModel, read_model
+
+Config = Mapping[str, Any]
+
+
+class Teacher(nn.Module):
+    """A trained model that answers in the order of other class names.
+
+    Args:
+        model: prepares faces for itself.
+        columns: of its logits, one a class.
+    """
+
+    def __init__(self, model: FERModel, columns: Sequence[int]) -> None:
+        super().__init__()
+        self.model = model
+        self.columns = list(columns)
+
+    @property
+    def network(self) -> nn.Module:
+        """Its network."""
+        return self.model.network
+
+    def forward(self, faces: Tensor) -> dict[str, Tensor]:
+        """Classify uint8 faces (B,3,H,W): ``logits`` (B,K), float32."""
+        return {"logits": self.model(faces)["logits"][:, self.columns]}
+
+    def train(self, mode: bool = True) -> Teacher:
+        """Stay in evaluation mode."""
+        self.training = False
+        return self
+
+
+def teacher_files(config: Config) -> list[Path]:
+    """Find the files of the teachers that ``method.teachers`` names; empty for a method without such an option.
+
+    Raises:
+        UserError: where none is named, or one is not there.
+    """
+    node = config.get("method", {})
+    if "teachers" not in node:
+        return []
+    given = node["teachers"] or []
+    named = [given] if isinstance(given, str) else list(given)
+    if not named:
+        raise UserError(
+            f"method={node.get('name')} learns from trained networks: name one or more, runs or checkpoints, as in "
+            "method.teachers=[runs/first,runs/second]."
+        )
+    return [_file(str(where)) for where in named]
+
+
+def _file(where: str) -> Path:
+    path = Path(where).expanduser()
+    try:
+        return path / WEIGHTS if path.is_dir() and is_export(path) else checkpoint_path(path)
+    except UserError as error:
+        raise UserError(f"method.teachers: {error}") from error
+
+
+def teacher_records(config: Config) -> list[dict[str, str]]:
+    """Name each teacher by ``path`` and ``sha256``, as the checkpoints of its pupil do."""
+    return [{"path": str(path), "sha256": sha256_of(path)} for path in teacher_files(config)]
+
+
+def check_teachers(stored: Any, now: Sequence[Mapping[str, str]], run_dir: Path) -> None:
+    """Refuse to continue a run with other teachers than it was started with.
+
+    Args:
+        stored: records of the run's last checkpoint; None: it had no teachers.
+        now: records of the files as they are.
+        run_dir: the run's folder.
+
+    Raises:
+        UserError: naming the first that has changed.
+    """
+    former = [record["sha256"] for record in stored or ()]
+    for place, record in enumerate(now):
+        if place >= len(former) or former[place] != record["sha256"]:
+            raise UserError(
+                f"The teacher {record['path']} has changed since {run_dir} was started (its SHA-256 is another): put "
+                "the former file back, or start a fresh run with resume=never."
+            )
+
+
+def load_teachers(config: Config, class_names: Sequence[str], alignment: str | None) -> tuple[Teacher, ...]:
+    """Load the teachers on the CPU, each with its own preprocessing.
+
+    Args:
+        config: plain resolved configuration.
+        class_names: the K emotions in the pupil's order.
+        alignment: name of the template that the pupil's faces are aligned to; None: unknown.
+
+    Raises:
+        UserError: where a teacher cannot be read, has other classes, or was trained on another alignment.
+    """
+    return tuple(_load(path, class_names, alignment) for path in teacher_files(config))
+
+
+def _load(path: Path, class_names: Sequence[str], alignment: str | None) -> Teacher:
+    state = torch.random.get_rng_state()
+    try:
+        model = read_model(path, device="cpu")
+        columns = match_classes(model.class_names, class_names).columns.tolist()
+    except UserError as error:
+        hint = str(error).partition(" Nothing is mapped")[0]
+        raise UserError(f"method.teachers: {path} cannot teach here: {hint}") from error
+    finally:
+        torch.random.set_rng_state(state)  # the pupil's weights do not depend on its teachers
+    own = model.preprocess.alignment
+    if own and alignment and own != alignment:
+        raise UserError(
+            f"method.teachers: {path} was trained on faces aligned to {own}, and these are aligned to {alignment}: "
+            "align the faces alike (mfer align), or use another teacher."
+        )
+    return Teacher(model, columns)

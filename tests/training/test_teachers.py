@@ -1,0 +1,69 @@
+"""Teachers answer in the pupil's order of classes, after their own preprocessing, or are refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from mfer_lightning.errors import UserError
+from mfer_lightning.inference.model import FERModel
+from mfer_lightning.nn import MFER, Preprocess
+from mfer_lightning.training.teachers import check_teachers, load_teachers, teacher_records
+
+CLASSES = ("sadness", "happiness", "anger")
+
+
+@pytest.fixture
+def export(tmp_path: Path) -> Path:
+    """A teacher for 32 pixels, on faces aligned to a template."""
+    torch.manual_seed(0)
+    backbone = {"name": "convnext_atto", "options": {"depths": [1, 1, 1, 1], "dims": [4, 8, 12, 16]}}
+    network = MFER(backbone, 3, attention="none", head="linear")
+    model = FERModel(network, Preprocess(size=32, mean="half", std="half", alignment="arcface-1"), CLASSES)
+    return model.save_pretrained(tmp_path / "teacher")
+
+
+def config(*teachers: Path) -> dict[str, object]:
+    return {"method": {"name": "distill", "teachers": [str(path) for path in teachers]}}
+
+
+def test_its_answers_are_in_the_pupil_s_order_after_its_own_preprocessing(export: Path) -> None:
+    faces = torch.randint(0, 256, (4, 3, 40, 40), dtype=torch.uint8)
+    (teacher,) = load_teachers(config(export), ("anger", "joy", "sadness"), "arcface-1")
+    expected = FERModel.from_pretrained(export, "cpu")(faces)["logits"]
+    assert torch.equal(teacher(faces)["logits"], expected[:, [2, 1, 0]])
+    assert not teacher.train().model.training
+
+
+def test_the_pupil_s_random_numbers_do_not_depend_on_teachers(export: Path) -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    load_teachers(config(export), CLASSES, None)
+    assert torch.equal(torch.rand(3), expected)
+
+
+class TestRefusals:
+    def test_of_other_classes(self, export: Path) -> None:
+        with pytest.raises(UserError, match=r"cannot teach here: The classes differ: the model alone has anger") as e:
+            load_teachers(config(export), ("sadness", "happiness", "fear"), None)
+        assert "drop=" not in str(e.value)
+
+    def test_of_another_alignment(self, export: Path) -> None:
+        with pytest.raises(UserError, match="aligned to arcface-1, and these are aligned to mfer-1"):
+            load_teachers(config(export), CLASSES, "mfer-1")
+
+    def test_of_a_changed_file(self, export: Path, tmp_path: Path) -> None:
+        before = teacher_records(config(export))
+        check_teachers(before, teacher_records(config(export)), tmp_path)
+        file = export / "model.safetensors"
+        file.write_bytes(file.read_bytes() + b" ")
+        with pytest.raises(UserError, match=r"has changed since .*resume=never"):
+            check_teachers(before, teacher_records(config(export)), tmp_path)
+
+    def test_of_none_where_one_is_needed(self) -> None:
+        with pytest.raises(UserError, match=r"method.teachers=\[runs/first"):
+            teacher_records(config())
+        assert teacher_records({"method": {"name": "baseline"}}) == []
