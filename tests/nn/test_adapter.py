@@ -148,5 +148,10 @@ def test_no_adapter_is_nothing_and_damaged_ones_are_refused() -> None:
     for up in (torch.ones(400000, 2), torch.ones(4, 5)):
         with pytest.raises(UserError, match="does not fit its layer a"):
             merge_adapter({SCALE: torch.tensor(2.0), **layer, "a.lora_B.default.weight": up})
+    for scale in (torch.ones(2), torch.ones(0)):
+        with pytest.raises(
+            UserError, match=rf"hold {SCALE} of shape \({len(scale)},\), not one number: they are damaged"
+        ):
+            merge_adapter({SCALE: scale, **layer, "a.lora_B.default.weight": torch.ones(4, 2)})
     merged = merge_adapter({SCALE: torch.tensor(2.0), **layer, "a.lora_B.default.weight": torch.ones(4, 2)})
     assert torch.equal(merged["a.weight"], torch.full((4, 3), 4.0))

@@ -22,6 +22,17 @@ TINY: dict[str, tuple[dict[str, Any], int]] = {
         },
         64,
     ),
+    "poster2": (
+        {
+            "name": "poster2",
+            "depths": [1, 1, 1],
+            "widths": [8, 8, 16],
+            "landmark_depths": [1, 1, 1],
+            "embed_dim": 16,
+            "inner_size": 32,
+        },
+        64,
+    ),
     "dan": ({"name": "dan", "backbone": "resnet10t", "heads": 2}, 64),
 }
 
@@ -82,7 +93,7 @@ class TestEvery:
     ("config", "message"),
     [
         ({"name": "dun"}, "network=dun: did you mean 'dan'"),
-        ({"name": "os.system"}, "network=os.system: legal: "),
+        ({"name": "os.system"}, "network=os.system: "),
         ({"name": "dan", "head": 4}, "The network 'dan' has no option 'head': did you mean 'heads'"),
         ({"name": "dan", "backbone": "vit_tiny_patch16_224", "image_size": 32}, None),
     ],

@@ -71,6 +71,11 @@ class TorchClassifier:
         """What the network computes in."""
         return self.model.precision
 
+    @property
+    def device(self) -> str:
+        """Where the network is."""
+        return str(self.model.device)
+
     def identity(self) -> str:
         """Hash of class names, preprocessing, views and every weight."""
         # without a shift as before there was one, so that older folders of predictions can be continued

@@ -11,6 +11,7 @@ from mfer_lightning.nn.network import MFER
 from mfer_lightning.nn.networks import NETWORKS, build_network
 from mfer_lightning.nn.peers.dan import DAN
 from mfer_lightning.nn.peers.ddamfn import DDAMFN
+from mfer_lightning.nn.peers.poster2 import POSTER2
 from mfer_lightning.nn.preprocess import NORMALISATIONS, Preprocess
 from mfer_lightning.nn.weights.load import LoadReport, load_released_weights, load_weights
 
@@ -22,6 +23,7 @@ __all__ = [
     "MFER",
     "NETWORKS",
     "NORMALISATIONS",
+    "POSTER2",
     "Backbone",
     "ConvControl",
     "DSAttention",

@@ -94,6 +94,8 @@ def merge_adapter(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     scale = next((value for name, value in state.items() if name.endswith(SCALE)), None)
     if scale is None:
         return dict(state)
+    if scale.numel() != 1:
+        raise UserError(f"The weights hold {SCALE} of shape {tuple(scale.shape)}, not one number: they are damaged.")
     merged = {}
     for name, value in state.items():
         if name.endswith((SCALE, _DOWN, _UP)):

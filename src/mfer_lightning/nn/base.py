@@ -66,6 +66,12 @@ class Network(nn.Module):
         """
         raise NotImplementedError
 
+    @property
+    def backbone_config(self) -> dict[str, Any]:
+        """The complete specification of the backbone."""
+        found: dict[str, Any] = self.config["backbone"]
+        return found
+
     def classify(self, feature: Tensor) -> tuple[Tensor, ...]:
         """Compute the heads' logits, one (B,K) each, of features (B,D) like the output's ``feature``."""
         logits = self.head(feature)

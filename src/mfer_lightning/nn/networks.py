@@ -12,11 +12,12 @@ from mfer_lightning.nn.network import MFER
 from mfer_lightning.nn.options import check_options
 from mfer_lightning.nn.peers.dan import DAN
 from mfer_lightning.nn.peers.ddamfn import DDAMFN
+from mfer_lightning.nn.peers.poster2 import POSTER2
 
 #: The one that a description without a name means, as those of earlier versions.
 DEFAULT = "mfer"
 
-NETWORKS: Mapping[str, type[Network]] = MappingProxyType({kind.name: kind for kind in (MFER, DAN, DDAMFN)})
+NETWORKS: Mapping[str, type[Network]] = MappingProxyType({kind.name: kind for kind in (MFER, DAN, DDAMFN, POSTER2)})
 
 
 def build_network(config: Mapping[str, Any]) -> Network:

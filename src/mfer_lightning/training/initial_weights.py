@@ -36,6 +36,12 @@ def load_initial_weights(config: Config, network: Network, class_names: Sequence
     ours = _description(weights)
     with described("weights"):
         report = load_weights(network, weights, head=_head_choice(ours, class_names))
+    if "landmarks" in report.new_parts and network.config.get("freeze_landmarks"):
+        raise UserError(
+            f"weights={weights} brings no weights of the landmark network, and network.freeze_landmarks=true would "
+            "keep it as it is, at random: give a file that has them (docs/networks.md), or "
+            "network.freeze_landmarks=false."
+        )
     if weights != "none":
         print(f"weights: {report}", flush=True)
         log.info("weights: %s\n%s", report, report.by_name())

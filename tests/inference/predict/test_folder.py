@@ -18,11 +18,13 @@ from inference.predict.conftest import save_run, write
 from inference.predict.mixed import bomb, make
 from PIL import Image
 
+import mfer_lightning.inference.predict.run as run_module
 from mfer_lightning import load_model
 from mfer_lightning.cli import main
 from mfer_lightning.emotions import EMOTIONS
 from mfer_lightning.errors import UserError
 from mfer_lightning.inference.predict.journal import Journal
+from mfer_lightning.inference.predict.run import MANY, usual_workers
 from mfer_lightning.inference.predictor import Predictor
 from mfer_lightning.inference.results import Face, Prediction
 
@@ -194,6 +196,12 @@ def test_the_results_may_lie_among_the_photos(photos: Path, run: Path, capsys: p
     assert len(lines(photos / "out")) == 3
     assert predict(*command, f"output={photos}") == 2
     assert "the folder of the photos themselves" in capsys.readouterr().err
+
+
+def test_beside_a_gpu_the_idle_cores_find_faces_where_there_are_many_photos(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_module, "available_cpus", lambda: 16)
+    assert usual_workers("cuda:0", MANY) == 15
+    assert usual_workers("cuda:0", MANY - 1) == usual_workers("cpu", 10_000) == 0
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
+from mfer_lightning.data.images.cache import available_cpus
 from mfer_lightning.errors import UserError, check_choice, check_least
 from mfer_lightning.inference.arithmetic import check_precision
 from mfer_lightning.inference.compilation import check_compile
@@ -27,6 +28,9 @@ from mfer_lightning.views import check_shift
 #: What the arithmetic is called in the settings of a folder, as in earlier versions.
 _PRECISIONS_OF_FOLDERS = {"32-true": "float32", "bf16-mixed": "bfloat16", "16-mixed": "float16"}
 
+#: Photos from which on processes of their own pay for their start, where a GPU leaves the cores idle.
+MANY = 64
+
 FACES = ("all", "largest", "surest", "central")
 
 
@@ -41,11 +45,12 @@ def predict(
     flip: bool | None = None,
     shift: float | None = None,
     rotate: bool = False,
+    second_look: bool = True,
     annotate: bool = False,
     retry: bool = False,
     max_pixels: int = MOST_PIXELS,
     batch_size: int | None = None,
-    workers: int = 0,
+    workers: int | None = None,
     device: str = "auto",
     precision: str = "auto",
     compile: bool | str = "auto",
@@ -72,11 +77,13 @@ def predict(
         flip: average with the mirrored face; None: as the checkpoint says.
         shift: average with four shifted copies; None: as the checkpoint says.
         rotate: turn photos without a face by 90, 180 and 270 degrees and look again.
+        second_look: look again, with a border and less strictly, in photos where nothing else found a face.
         annotate: draw boxes and emotions into copies of the photos, or into a video.
         retry: try again the photos that an earlier start could not read.
         max_pixels: larger photos are not decoded.
         batch_size: faces at a time; None: 256 on a GPU, 64 elsewhere.
-        workers: processes that read photos and find faces; 0: this one.
+        workers: processes that read photos and find faces; 0: this one; None: beside a GPU one a core but one, where
+            there are :data:`MANY` photos or more, else this one.
         device: ``"auto"``, or a torch device.
         precision: ``"auto"`` (bfloat16 on a GPU that has it, else float32), ``"32-true"``, ``"bf16-mixed"``, or
             ``"16-mixed"`` on GPUs.
@@ -99,7 +106,7 @@ def predict(
     check_least("batch_size", 1 if batch_size is None else batch_size, 1)
     check_precision(precision)
     check_compile(compile)
-    check_least("workers", workers, 0)
+    check_least("workers", 0 if workers is None else workers, 0)
     check_least("max_pixels", max_pixels, 1)
     check_least("video.timelines", timelines, 0)
     check_least("video.smooth", smooth, 0)
@@ -110,6 +117,7 @@ def predict(
     if rotate and aligned:
         raise UserError("rotate=true looks for faces, which aligned=true does not: leave out one of them.")
     looks: dict[str, Any] = {"aligned": aligned, "faces": faces, "detector": dict(detector or {}), "rotate": rotate}
+    looks["second_look"] = second_look and not aligned
     opening: dict[str, Any] = {"flip": flip, "shift": shift, "precision": precision, "verify": verify}
     opening |= {"plugins": plugins, "compile": compile}
     if not isinstance(source, (str, PathLike)):
@@ -136,7 +144,8 @@ def predict(
         "class_names": list(model.class_names),
         "alignment": None if aligned else model.alignment,
         **looks,
-        "rotate": rotate or None,  # folders of earlier versions do not have it
+        "rotate": rotate or None,  # folders of earlier versions have neither of these two
+        "second_look": looks["second_look"] or None,
         "flip": flip,
         "shift": shift,
         "precision": _PRECISIONS_OF_FOLDERS[model.precision],
@@ -150,7 +159,8 @@ def predict(
         drawn: dict[str, Any] = {"annotate": annotate, "smooth": smooth, "timelines": timelines}
         journal = predict_video(model, frames, folder, settings, looks, **drawn)
     else:
-        further: dict[str, Any] = {"annotate": annotate, "retry": retry, "workers": workers}
+        further: dict[str, Any] = {"annotate": annotate, "retry": retry}
+        further["workers"] = usual_workers(model.device, len(photos.paths)) if workers is None else workers
         journal = predict_photos(model, photos, folder, settings, looks, most_pixels=max_pixels, **further)
     return FolderPredictions(journal, () if aligned else model.notes)
 
@@ -165,6 +175,20 @@ def _opened(
     if isinstance(checkpoint, Predictor):
         return checkpoint
     return load_model(checkpoint, device, batch_size=batch_size, expected_faces=expected_faces, **opening)
+
+
+def usual_workers(device: str, photos: int) -> int:
+    """Return how many processes find faces where nothing is said.
+
+    Args:
+        device: that the network runs on, e.g. ``"cuda:0"``. On the CPU the network needs the cores itself.
+        photos: to look at.
+
+    Example:
+        >>> usual_workers("cpu", 10_000), usual_workers("cuda:0", 3)
+        (0, 0)
+    """
+    return max(0, available_cpus() - 1) if device.startswith("cuda") and photos >= MANY else 0
 
 
 def _default_output(source: str) -> Path:

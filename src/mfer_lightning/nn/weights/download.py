@@ -23,7 +23,7 @@ def check_download(model: Network) -> None:
     Raises:
         UserError: saying how to get the weights.
     """
-    _check_published(model.config["backbone"]["name"])
+    _check_published(model.backbone_config["name"])
     if not reachable():
         download(model)
 
@@ -34,7 +34,7 @@ def download(model: Network) -> tuple[str, dict[str, Tensor]]:
     Raises:
         UserError: saying how to get the weights.
     """
-    config = model.config["backbone"]
+    config = model.backbone_config
     _check_published(config["name"])
     try:
         given = {key: model.config[key] for key in ("in_chans", "image_size") if model.config[key] is not None}

@@ -120,7 +120,7 @@ def released(ours: Iterable[str], ours_to_timm: Mapping[str, str], attention: Ma
 
 
 def public(network: Network, keys: Iterable[str]) -> Layout | None:
-    """Recognise the authors' file of a whole network, by the names of what stands behind its backbone.
+    """Recognise the authors' file of a whole network, by the names of what stands beside its backbone.
 
     Args:
         network: says what its authors call its tensors, if they have published files.
@@ -129,9 +129,13 @@ def public(network: Network, keys: Iterable[str]) -> Layout | None:
     Returns:
         None where it is no such file.
     """
-    names = network.public_names()
-    behind = {theirs for ours, theirs in names.items() if not ours.startswith(("backbone.", "head."))}
-    return Layout(f"public {network.name}", names, network.public_left_out()) if behind.intersection(keys) else None
+    names, keys = network.public_names(), set(keys)
+    behind = {theirs for ours, theirs in names.items() if not ours.startswith(("backbone.", "landmarks.", "head."))}
+    landmarks = {theirs for ours, theirs in names.items() if ours.startswith("landmarks.")}
+    if not keys & (behind | landmarks):
+        return None
+    pretrained = not keys & behind  # the networks that a training starts from, joined in one file
+    return Layout(f"public {network.name}", names, network.public_left_out(), backbone_only=pretrained)
 
 
 def timm_layout(ours_to_timm: Mapping[str, str], head_norm: bool, droppable: Iterable[str]) -> Layout:

@@ -151,7 +151,7 @@ def _layout(model: Network, state: Mapping[str, Tensor]) -> Layout:
     names = _ours_to_timm(model)
     if "stages.0.blocks.0.conv_dw.weight" not in names.values():
         raise UserError(
-            f"The weights are a ConvNeXt's, the backbone is '{model.config['backbone']['name']}'{_fitting(state)}."
+            f"The weights are a ConvNeXt's, the backbone is '{model.backbone_config['name']}'{_fitting(state)}."
         )
     if kind == "meta":
         return meta(names)
@@ -165,7 +165,7 @@ def _layout(model: Network, state: Mapping[str, Tensor]) -> Layout:
 
 def _timm(model: Network, state: Mapping[str, Tensor]) -> Layout:
     names = _ours_to_timm(model)
-    backbone = model.config["backbone"]["name"]
+    backbone = model.backbone_config["name"]
     project = face_layout(backbone, names.values(), state)
     if project is not None:
         return face(names, project)
@@ -175,7 +175,7 @@ def _timm(model: Network, state: Mapping[str, Tensor]) -> Layout:
             f"checkpoints: they begin with {listed(state)}{_fitting(state)}."
         )
     norm = state.get("head.norm.weight")
-    head_norm = norm is not None and norm.shape == (model.feature_dim,) and model.config["backbone"]["norm"] == "layer"
+    head_norm = norm is not None and norm.shape == (model.feature_dim,) and model.backbone_config["norm"] == "layer"
     classifier = timm_facts(model.backbone.model).get("classifier") or ()
     heads = (classifier,) if isinstance(classifier, str) else tuple(classifier)
     # files of older timm versions also hold computed buffers
@@ -260,7 +260,7 @@ def _refuse_other_network(
     other = _fitting(state, share)
     if other:
         raise UserError(
-            f"The weights of {source} are not those of backbone={model.config['backbone']['name']}, which has "
+            f"The weights of {source} are not those of backbone={model.backbone_config['name']}, which has "
             f"{max(share, 0):.0%} of their tensors{other}: choose that backbone, or other weights; nothing was loaded."
         )
 
@@ -293,7 +293,7 @@ def _optional(model: Network, layout: Layout, given: set[str], head: str) -> set
 def _stem_names(model: Network) -> set[str]:
     """Return the tensors of a small stem's first convolution, whose kernel may differ from pre-trained weights."""
     first = timm_facts(model.backbone.model).get("first_conv")
-    if model.config["backbone"]["stem"] != "small" or not isinstance(first, str):
+    if model.backbone_config["stem"] != "small" or not isinstance(first, str):
         return set()
     return {f"backbone.model.{first}.weight", f"backbone.model.{first}.bias"}
 
@@ -301,18 +301,16 @@ def _stem_names(model: Network) -> set[str]:
 def part_of(model: Network, name: str) -> str:
     """Name the part of the network that a tensor of its state dict belongs to.
 
-    Args:
-        model: the network.
-        name: a name of its state dict.
-
     Returns:
         ``"backbone"``, ``"stem"`` (the first convolution of a small stem), ``"attention"``, ``"final norm"``,
-        ``"head"`` or ``"valence and arousal"``.
+        ``"landmarks"``, ``"head"`` or ``"valence and arousal"``.
     """
     if name.startswith(("head.", "valence_arousal.")):
         return "head" if name.startswith("head.") else "valence and arousal"
     if name.startswith("backbone.norm."):
         return "final norm"
+    if name.startswith("landmarks."):
+        return "landmarks"
     if model.backbone.timm_name(name.removeprefix("backbone.")) is None:
         return "attention"
     return "stem" if name in _stem_names(model) else "backbone"

@@ -28,7 +28,7 @@ def fit_positions(model: Network, state: Mapping[str, Tensor]) -> dict[str, Tens
     Returns:
         The weights, unchanged where the model has no positions of a fixed size, or timm cannot convert them.
     """
-    config = model.config["backbone"]
+    config = model.backbone_config
     facts, kind = timm.get_pretrained_cfg(config["name"]), detect(state)
     if facts is None or not facts.fixed_input_size or kind not in ("own", "timm"):
         return dict(state)

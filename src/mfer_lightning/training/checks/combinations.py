@@ -188,6 +188,12 @@ def _freezing(config: Config) -> Iterator[tuple[bool, str]]:
         f"freeze.epochs={freeze['epochs']}: the run has {epochs} epochs. Use freeze.epochs=null for a backbone that "
         "stays frozen throughout.",
     )
+    frozen = is_peer(config) and config["network"].get("freeze_landmarks")
+    yield (
+        bool(frozen) and config["weights"] in ("none", "imagenet"),
+        f"network.freeze_landmarks=true would keep a landmark network of random weights with weights="
+        f"{config['weights']}: give a file that has them (docs/networks.md), or network.freeze_landmarks=false.",
+    )
     yield (
         config["adapter"]["name"] != "none" and freeze["name"] != "none",
         "adapter=lora keeps the backbone frozen throughout: use freeze=none with it.",
