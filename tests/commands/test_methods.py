@@ -242,3 +242,18 @@ def test_mixed_precision_and_sam_and_a_moving_average_go_together(
     assert mfer(*FACS, *options_of(method, few_run), *options) == 0
     rows = rows_of(only_run(tmp_path / "runs") / "metrics.csv")
     assert all(float(row["train/loss"]) == pytest.approx(float(row["train/loss"])) for row in rows)
+
+
+@pytest.mark.slow
+def test_a_sweep_over_methods_ends_in_a_report_that_compares_them(mfer: Mfer, tmp_path: Path) -> None:
+    methods = "method=baseline,scn,rul,eac"
+    assert mfer("-m", methods, "dataset=facs", "dataset.label_noise=0.3", "seed=0,1", *FACS, "name=field") == 0
+    results = [json.loads(path.read_text()) for path in (tmp_path / "runs" / "field").glob("*/result.json")]
+    assert {(r["config"]["method"]["name"], r["seed"]) for r in results} == {
+        (method, seed) for method in ("baseline", "scn", "rul", "eac") for seed in (0, 1)
+    }
+    text = (tmp_path / "runs" / "field" / "report" / "report.md").read_text()
+    for method in ("baseline", "scn", "rul", "eac"):
+        assert f"| {method} |" in text
+    assert "a comparison of methods needs 3 seeds on either side): method=eac; method=rul; method=scn" in text
+    assert text.count("? undecided |") >= 3  # a verdict on each, against the baseline

@@ -164,3 +164,6 @@ def test_datasets_without_values_and_selection_without_a_head_are_refused(
     assert mfer(*FEW, CCC, "valence_arousal.loss._target_=os.system") == 2
     assert "valence_arousal.loss names `os.system`" in " ".join(capsys.readouterr().err.split())
     assert mfer(*FEW, "valence_arousal=cc") == 2
+    capsys.readouterr()
+    assert mfer("dataset=facs", "network=dan", CCC) == 2
+    assert "the network does not predict them (it returns feature, " in " ".join(capsys.readouterr().err.split())

@@ -66,6 +66,14 @@ def lab(tmp_path: Path) -> Iterator[Path]:
     use_config_dirs(())
 
 
+def test_valence_and_arousal_cannot_be_learned_from_a_dataset_without_them(
+    lab: Path, mfer: Mfer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert mfer(*MINE, *OPTIONS, "valence_arousal=ccc") == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "has no valence and arousal, so that they cannot be learned from it: use valence_arousal=none" in said
+
+
 def test_the_page_shows_every_file() -> None:
     assert set(FILES) == {
         "my_lab/__init__.py",

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from mfer_lightning.align.detectors.base import Detection, Detector
 from mfer_lightning.align.geometry import BORDERS, Matrix, similarity, transform_points, warp
 from mfer_lightning.align.refine_landmarks import refine
+from mfer_lightning.align.second_look import look_again
 from mfer_lightning.align.templates import Template, get_template
 from mfer_lightning.errors import check_number, expect_choice
 
@@ -82,9 +83,18 @@ class Aligner:
         """Find every face of an (H,W,3) RGB photo, with refined landmarks."""
         return [refine(self.detector, image, face, self.refine) for face in self.detector.detect(image)]
 
-    def align(self, image: NDArray[np.uint8]) -> list[AlignedFace]:
-        """Align the faces of an (H,W,3) RGB photo: the chosen one, or all of them; empty where there is none."""
-        found = self.choose(self.detector.detect(image), image.shape[1], image.shape[0])
+    def align(self, image: NDArray[np.uint8], *, second_look: bool = False) -> list[AlignedFace]:
+        """Align the faces of a photo.
+
+        Args:
+            image: (H,W,3) RGB.
+            second_look: look as :func:`~mfer_lightning.align.second_look.look_again` does.
+
+        Returns:
+            The chosen face, or all of them; empty where there is none.
+        """
+        seen = look_again(self.detector, image) if second_look else self.detector.detect(image)
+        found = self.choose(seen, image.shape[1], image.shape[0])
         return [self.crop(image, refine(self.detector, image, face, self.refine)) for face in found]
 
     def choose(self, found: list[Detection], width: int, height: int) -> list[Detection]:

@@ -34,7 +34,8 @@ def plot_contact_sheet(rows: Sequence[tuple[str, Sequence[NDArray[np.uint8]]]], 
     for i, (_, faces) in enumerate(rows):
         for j, face in enumerate(faces):
             canvas[i * SIDE : (i + 1) * SIDE, j * SIDE : (j + 1) * SIDE] = fit(face)
-    with new_figure(path, 1.9 + 0.55 * columns, 0.6 + 0.55 * len(rows)) as figure:
+    names = max(1.9, 0.12 * max(len(name) for name, _ in rows))  # inches; RAF-DB's compound classes have long ones
+    with new_figure(path, names + 0.55 * columns, 0.6 + 0.55 * len(rows)) as figure:
         axes = figure.subplots()
         axes.imshow(canvas, interpolation="nearest")
         bare(axes, frame=False)

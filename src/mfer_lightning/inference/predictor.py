@@ -100,6 +100,7 @@ class Predictor:
         detector: Mapping[str, Any] | None = None,
         colour: str = "RGB",
         rotate: bool = False,
+        second_look: bool = True,
         keep_aligned: bool = False,
         max_pixels: int = MOST_PIXELS,
     ) -> Predictions:
@@ -113,6 +114,7 @@ class Predictor:
             detector: options of the detector that win over the model's own, e.g. ``{"min_score": 0.99}``.
             colour: channel order of arrays, ``"RGB"`` or ``"BGR"``.
             rotate: turn photos without a face by 90, 180 and 270 degrees and look again.
+            second_look: look again, with a border and less strictly, in photos where nothing else found a face.
             keep_aligned: keep the model's input of each face (``face.aligned``).
             max_pixels: larger photos are refused.
 
@@ -124,6 +126,7 @@ class Predictor:
             ValueError: for an argument that is not a picture.
         """
         looks: dict[str, Any] = {"aligned": aligned, "faces": faces, "detector": detector, "rotate": rotate}
+        looks["second_look"] = second_look
         results = self.stream(pictures(source, colour, max_pixels), keep_aligned=keep_aligned, **looks)
         return Predictions([prediction for _, prediction, _ in results], () if aligned else self.notes)
 
@@ -154,6 +157,7 @@ class Predictor:
         faces: str = "all",
         detector: Mapping[str, Any] | None = None,
         rotate: bool = False,
+        second_look: bool = True,
         keep_aligned: bool = False,
         keep_image: bool = False,
         most_waiting: int = MOST_WAITING,
@@ -166,6 +170,7 @@ class Predictor:
             faces: as for :meth:`predict`.
             detector: as for :meth:`predict`.
             rotate: as for :meth:`predict`.
+            second_look: as for :meth:`predict`.
             keep_aligned: as for :meth:`predict`.
             keep_image: keep the pixels of the pictures; else they are released as soon as possible.
             most_waiting: pictures that may wait for a batch to fill; 1 returns each one at once.
@@ -173,7 +178,8 @@ class Predictor:
         Yields:
             Picture, prediction, and (n,D) vectors of its n faces, in the order of the source.
         """
-        found = map(self.finder(aligned=aligned, faces=faces, detector=detector, rotate=rotate), source)
+        looks: dict[str, Any] = {"aligned": aligned, "faces": faces, "detector": detector, "rotate": rotate}
+        found = map(self.finder(**looks, second_look=second_look), source)
         yield from self.finish(found, keep_aligned=keep_aligned, keep_image=keep_image, most_waiting=most_waiting)
 
     def finder(
@@ -183,12 +189,13 @@ class Predictor:
         faces: str = "all",
         detector: Mapping[str, Any] | None = None,
         rotate: bool = False,
+        second_look: bool = True,
     ) -> Finder:
         """Return the face finder of this model; it is built once for each set of options."""
-        key = repr((aligned, faces, sorted((detector or {}).items()), rotate))
+        key = repr((aligned, faces, sorted((detector or {}).items()), rotate, second_look))
         if key not in self._finders:
             options: dict[str, Any] = {"aligned": aligned, "faces": faces, "detector": detector, "rotate": rotate}
-            self._finders[key] = Finder(self.alignment, **options)
+            self._finders[key] = Finder(self.alignment, **options, second_look=second_look)
         return self._finders[key]
 
     def finish(

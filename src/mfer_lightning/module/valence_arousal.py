@@ -26,7 +26,7 @@ def check_outputs(network: nn.Module, objective: nn.Module) -> None:
     if learns_valence_arousal(objective) and outputs is not None and VALENCE_AROUSAL not in outputs:
         raise UserError(
             f"The objective has a loss of valence and arousal, and the network does not predict them (it returns "
-            f"{', '.join(outputs)}): build it with MFER(..., valence_arousal=True), or use valence_arousal=none."
+            f"{', '.join(outputs)}): take MFER(..., valence_arousal=True), network=mfer, or use valence_arousal=none."
         )
 
 

@@ -87,6 +87,25 @@ class TestTable:
         (tmp_path / "labels.csv").write_text("age,Label,Path\n9,happy,a/1.png\n10,angry,a/2.png\n")
         assert label_names(read_folder(tmp_path)) == ["happiness", "anger"]
 
+    def test_rows_that_are_there_twice_are_read_once(self, tmp_path: Path) -> None:
+        root = write_table(tmp_path, ["a/1.png,happy,7", "a/2.png,sad,8", "./a/1.png,happy,7"], "path,label,age")
+        index = read_folder(root)
+        assert (index.path.tolist(), label_names(index)) == (["a/1.png", "a/2.png"], ["happiness", "sadness"])
+        assert index.attributes["age"].tolist() == ["7", "8"]
+        assert index.notes == ("1 rows of labels.csv repeat an earlier one and were left out",)
+
+    def test_one_image_in_two_splits_is_refused(self, tmp_path: Path) -> None:
+        root = write_table(tmp_path, ["1.png,sad,test", "2.png,happy,train", "1.png,sad,train"], "path,label,split")
+        with pytest.raises(UserError, match=r"names a file twice: 1\.png on lines 2 and 4"):
+            read_folder(root)
+
+    @pytest.mark.parametrize("name", ["labels.xlsx", "annotations.JSON"])
+    def test_tables_that_are_no_text_are_named(self, tmp_path: Path, name: str) -> None:
+        write_table(tmp_path, ["1.png,happy", "2.png,sad"])
+        (tmp_path / "labels.csv").rename(tmp_path / name)
+        with pytest.raises(UserError, match=f"Not read: {name}. If it holds the labels, save it as csv"):
+            read_folder(tmp_path)
+
     def test_the_file_itself_may_be_named(self, tmp_path: Path) -> None:
         write_table(tmp_path, ROWS)
         write_table(tmp_path, ROWS[:2], name="few.csv")

@@ -166,3 +166,12 @@ def test_affectnet_reads_its_lists_with_it(tmp_path: Path) -> None:
             row[0] = f"{tmp_path}/Manually_Annotated_Images/{row[0]}"
         path.write_bytes("\r\n".join("\t".join(row) for row in rows).encode("utf-16"))
     assert read_affectnet(tmp_path).fingerprint() == before
+
+
+@pytest.mark.parametrize("header", ["image;emotion\n", ""])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_a_line_that_names_the_separator_to_excel_is_no_row(tmp_path: Path, header: str, encoding: str) -> None:
+    text = f"sep=;\n{header}a,b.jpg;anger\nc.jpg;fear\n"
+    table = read(tmp_path / "labels.csv", text.encode(encoding))
+    assert table.columns == {0: ["a,b.jpg", "c.jpg"], 1: ["anger", "fear"]}
+    assert table.lines == ([3, 4] if header else [2, 3])

@@ -86,3 +86,15 @@ def test_networks_of_before_the_attention_s_options_are_told_from_those_of_today
     assert (former["attention.norm_eps"], now["attention.norm_eps"]) == ("1e-06", "1e-05")
     assert [axis.key for axis in find_axes([plain, now])] == ["attention.name"]
     assert [axis.key for axis in find_axes([plain, former, now])] == ["attention.name", "attention.init"]
+
+
+def test_a_part_that_came_later_is_no_axis_beside_runs_that_do_not_know_it():
+    earlier = {"loss": {"name": "ce"}}
+    none = {"name": "none", "loss": None, "weight": 1.0}
+    baseline = {"name": "baseline", "_target_": "mfer_lightning.methods.Baseline"}
+    today = {**earlier, "adapter": {"name": "none"}, "method": baseline, "valence_arousal": none}
+    assert find_axes([flatten(earlier), flatten(today)]) == ()
+    ccc = {**today, "valence_arousal": {**none, "name": "ccc", "loss": {"_target_": "ConcordanceLoss"}}}
+    for other in (earlier, today):
+        (axis,) = find_axes([flatten(other), flatten(ccc)])
+        assert (axis.title, axis.tied) == ("valence/arousal", ())

@@ -26,6 +26,9 @@ from mfer_lightning.align.detectors.base import Declaration, Detection
 from mfer_lightning.align.templates import LANDMARKS
 from mfer_lightning.errors import check_number
 
+#: Least confidence of faces in a second look (:mod:`mfer_lightning.align.second_look`).
+FAINT = 0.8
+
 #: Windows that the second and third network look at together. The engine crashes on more than twelve.
 TOGETHER = 8
 
@@ -71,6 +74,13 @@ class MTCNNDetector:
 
     def detect(self, image: NDArray[np.uint8]) -> list[Detection]:
         """Find the faces of an (H,W,3) RGB picture, the surest first."""
+        return self._detect(image, self.min_score)
+
+    def detect_faint(self, image: NDArray[np.uint8]) -> list[Detection]:
+        """Find the faces of an (H,W,3) RGB picture at a confidence of :data:`FAINT`, the surest first."""
+        return self._detect(image, min(FAINT, self.min_score))
+
+    def _detect(self, image: NDArray[np.uint8], min_score: float) -> list[Detection]:
         height, width = image.shape[:2]
         scale = min(1.0, self.max_side / max(height, width))
         if scale < 1.0:
@@ -86,7 +96,7 @@ class MTCNNDetector:
             box = tuple(float(v) / scale for v in face["box"])
             landmarks = (points + 0.5) / scale - 0.5
             score = float(face["confidence"])
-            if score >= self.min_score and box[2] > 0 and box[3] > 0 and np.isfinite(landmarks).all():
+            if score >= min_score and box[2] > 0 and box[3] > 0 and np.isfinite(landmarks).all():
                 found.append(Detection((box[0], box[1], box[2], box[3]), landmarks, min(score, 1.0)))
         return sorted(found, key=lambda d: -d.score)
 

@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any
 
 import albumentations
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -157,7 +158,8 @@ def _mirror(
     rows: NDArray[np.int64],
 ) -> None:
     mirrored = uniforms(seed, epoch, rows, STREAM_FLIP + again) < transform.p
-    images[mirrored] = images[mirrored, :, ::-1]
+    for position in np.flatnonzero(mirrored):  # OpenCV reverses pixels of three bytes much quicker than NumPy
+        images[position] = cv2.flip(images[position], 1)
 
 
 def _change(

@@ -24,6 +24,9 @@ _LOOKED_AT = 8
 #: Folders one level down in which another dataset is looked for.
 _MOST_FOLDERS = 20
 
+#: Files that hold tables and are no text with a row a face.
+_OTHER_TABLES = (".xlsx", ".xls", ".xlsm", ".ods", ".numbers", ".json", ".jsonl", ".parquet", ".xml", ".pkl", ".mat")
+
 #: Name -> declaration, and the class that made it.
 _DATASETS: dict[str, tuple[DatasetInfo, str]] = {}
 
@@ -185,7 +188,8 @@ def _hint(info: DatasetInfo, root: Path) -> str:
         if known is not None:
             name = info.name if known.title == info.title else known.name
             return f" {folder} looks like {known.title}: say dataset={name} dataset.root={folder}."
-    return ""
+    tables = [name for name in contents(root).others if Path(name).suffix.lower() in _OTHER_TABLES]
+    return f" Not read: {some(tables, 3)}. If it holds the labels, save it as csv." if tables else ""
 
 
 def _has_classes_of(info: DatasetInfo, folder: Path) -> bool:

@@ -166,8 +166,13 @@ def _read_one(found: FoundTable, root: Path, partition: str | None, faces: Table
             raise table.refuse(row, "a path and a label", ",".join(table.columns[i][row] for i in table.columns)[:120])
         if splits[row] not in SPLITS:
             raise table.refuse(row, "a split of train, val, test", splits[row])
-    check_unique(paths, lines, path)
+    rows = list(zip(paths, labels, splits, strict=True))
+    kept = sorted({row: i for i, row in reversed(list(enumerate(rows)))}.values())  # the first of equal rows
+    paths, labels, splits = ([column[i] for i in kept] for column in (paths, labels, splits))
+    check_unique(paths, [lines[i] for i in kept], path)
     paths, notes = locate_images(root, paths, path, search=True)
+    if len(kept) < len(rows):
+        notes = (*notes, f"{len(rows) - len(kept):,} rows of {path.name} repeat an earlier one and were left out")
     apart = {folder for name in paths if (folder := name.partition("/")[0].lower()) in SPLITS}
     if "split" not in at and partition is None and len({SPLITS[folder] for folder in apart}) > 1:
         where = ", ".join(sorted(apart))
@@ -180,4 +185,4 @@ def _read_one(found: FoundTable, root: Path, partition: str | None, faces: Table
         if i in at.values() or not name or name.lower().startswith("unnamed:"):  # pandas' index
             continue
         if max(map(len, table.columns[i]), default=0) <= LONGEST_ATTRIBUTE:
-            faces.attributes.setdefault(name, []).extend(table.columns[i])
+            faces.attributes.setdefault(name, []).extend(table.columns[i][row] for row in kept)

@@ -30,6 +30,9 @@ HEAD_ROWS = 100
 _MOST_ACCENTS = 0.3
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f]")
 
+#: A first line for Excel alone, which names the separator.
+_SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\s*')
+
 
 class Head(NamedTuple):
     """The beginning of a table.
@@ -141,8 +144,11 @@ def read_head(path: Path) -> Head:
     lines = list(io.StringIO(text, newline=None))
     if len(start) == HEAD and len(lines) > 1:
         del lines[-1]  # it may be cut off
+    separators: Sequence[str] = SEPARATORS
+    if lines and (named := _SEPARATOR_LINE.fullmatch(lines[0])):
+        lines[0], separators = "\n", named[1]  # rows keep their line numbers
     found: list[tuple[float, Head]] = []
-    for separator in SEPARATORS:
+    for separator in separators:
         head = Head(path, encoding, separator, tuple(islice(_split(lines, separator), HEAD_ROWS)))
         if not head.rows:
             raise _empty(path)

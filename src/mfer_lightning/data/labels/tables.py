@@ -66,7 +66,7 @@ def read_table(
     width = width or (len(head.rows[0][1]) if skip_header else head.width)
     form = form or f"{width} fields"
     widest = max(len(fields) for _, fields in head.rows)
-    skipped = head.rows[0][0] if skip_header else 0
+    skipped = head.rows[0][0] - (not skip_header)  # and what stands above the first row
     options = {
         "header": None,
         "names": range(max(width + 1, widest)),  # one more, where rows with too many fields show up
@@ -168,6 +168,6 @@ def check_unique(names: Sequence[str], lines: Sequence[int], path: Path) -> None
             repeated = len(names) - len(set(names))
             raise UserError(
                 f"{path} names a file twice: {name} on lines {first[name]} and {line} ({repeated} repetitions in all). "
-                "Which label is meant cannot be told: leave one of them."
+                "Which of them is meant cannot be told: leave one."
             )
         first[name] = line

@@ -59,6 +59,8 @@ class Finder:
         faces: which faces of a picture, of :data:`mfer_lightning.align.aligner.CHOICES`.
         detector: options of the detector that win over the stored ones.
         rotate: turn pictures without a face by 90, 180 and 270 degrees and look again.
+        second_look: look again, with a border and less strictly, in photos where nothing else found a face; not in
+            frames of a video.
 
     Raises:
         UserError: where the stored alignment is damaged or its detector is missing.
@@ -73,6 +75,7 @@ class Finder:
         faces: str = "all",
         detector: Mapping[str, Any] | None = None,
         rotate: bool = False,
+        second_look: bool = True,
     ) -> None:
         expect_choice("faces", faces, CHOICES)
         size = alignment.get("size")
@@ -80,6 +83,7 @@ class Finder:
             raise UserError(f"The model says that its faces were stored at a size of {size!r} pixels: it is damaged.")
         self.size = size
         self.rotate = rotate
+        self.second_look = second_look
         self.aligner = None if aligned else build_stored_aligner(alignment, faces=faces, detector=detector)
 
     def __call__(self, picture: Picture) -> Found:
@@ -91,6 +95,8 @@ class Finder:
         faces = self.aligner.align(picture.image)
         if not faces and self.rotate:
             faces, picture.rotated = align_turned(self.aligner, picture.image)
+        if not faces and self.second_look and picture.frame is None:
+            faces = self.aligner.align(picture.image, second_look=True)
         if not faces and picture.frame is None:
             picture.message = NOT_EVEN_TURNED if self.rotate else TRY_TURNED
         faces.sort(key=lambda face: face.detection.box[0])

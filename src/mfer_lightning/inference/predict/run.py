@@ -45,6 +45,7 @@ def predict(
     flip: bool | None = None,
     shift: float | None = None,
     rotate: bool = False,
+    second_look: bool = True,
     annotate: bool = False,
     retry: bool = False,
     max_pixels: int = MOST_PIXELS,
@@ -76,6 +77,7 @@ def predict(
         flip: average with the mirrored face; None: as the checkpoint says.
         shift: average with four shifted copies; None: as the checkpoint says.
         rotate: turn photos without a face by 90, 180 and 270 degrees and look again.
+        second_look: look again, with a border and less strictly, in photos where nothing else found a face.
         annotate: draw boxes and emotions into copies of the photos, or into a video.
         retry: try again the photos that an earlier start could not read.
         max_pixels: larger photos are not decoded.
@@ -115,6 +117,7 @@ def predict(
     if rotate and aligned:
         raise UserError("rotate=true looks for faces, which aligned=true does not: leave out one of them.")
     looks: dict[str, Any] = {"aligned": aligned, "faces": faces, "detector": dict(detector or {}), "rotate": rotate}
+    looks["second_look"] = second_look and not aligned
     opening: dict[str, Any] = {"flip": flip, "shift": shift, "precision": precision, "verify": verify}
     opening |= {"plugins": plugins, "compile": compile}
     if not isinstance(source, (str, PathLike)):
@@ -141,7 +144,8 @@ def predict(
         "class_names": list(model.class_names),
         "alignment": None if aligned else model.alignment,
         **looks,
-        "rotate": rotate or None,  # folders of earlier versions do not have it
+        "rotate": rotate or None,  # folders of earlier versions have neither of these two
+        "second_look": looks["second_look"] or None,
         "flip": flip,
         "shift": shift,
         "precision": _PRECISIONS_OF_FOLDERS[model.precision],

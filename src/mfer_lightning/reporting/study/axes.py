@@ -38,6 +38,7 @@ TITLES = {
     "augment.name": "augment",
     "sampler.name": "sampler",
     "mixup.name": "mixup",
+    "valence_arousal.name": "valence/arousal",
     "optimizer.name": "optimizer",
     "optimizer.lr": "learning rate",
     "optimizer.weight_decay": "weight decay",
@@ -157,7 +158,17 @@ def find_axes(configs: Sequence[Flat]) -> tuple[Axis, ...]:
         ['loss', 'learning rate']
     """
     keys = dict.fromkeys(key for config in configs for key in config)
-    columns = {key: tuple(config.get(key, ABSENT) for config in configs) for key in keys}
+    runs = [(config, {_group(key) for key in config}) for config in configs]
+    # parts that earlier versions did not know had these values in their runs
+    later = {
+        f"{part}.{k}": in_words(v) for part, node in LATER.items() if isinstance(node, Mapping) for k, v in node.items()
+    }
+    columns = {
+        key: tuple(
+            config.get(key, ABSENT if _group(key) in known else later.get(key, ABSENT)) for config, known in runs
+        )
+        for key in keys
+    }
     varied = [key for key, column in columns.items() if len(set(column)) > 1]
     varied.sort(key=lambda key: (_ORDER.get(key, len(_ORDER)), not key.endswith(".name"), key))
     axes: list[str] = []

@@ -1,0 +1,49 @@
+"""Look a second time for faces that fill a photo or leave it: with a border around the photo, and less strictly.
+
+Detectors are trained on faces with something around them. A crop that ends at the chin or in the middle of the forehead
+is often missed, and is found where the photo's edge is repeated around it. The second look is for photos in which the
+first found nothing: it never replaces a find.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mfer_lightning.align.detectors.base import Detection, Detector
+
+#: Width of the border, as a share of the photo's longer side.
+BORDER = 0.15
+
+
+def look_again(detector: Detector, image: NDArray[np.uint8]) -> list[Detection]:
+    """Find the faces of an (H,W,3) RGB photo with a border around it.
+
+    Args:
+        detector: one with a method ``detect_faint`` is asked for faces that it is less sure of; of another, the border
+            alone makes the difference.
+        image: the photo.
+
+    Returns:
+        Faces whose centre lies in the photo, with places in the photo; boxes may reach beyond it.
+    """
+    height, width = image.shape[:2]
+    pad = round(BORDER * max(height, width))
+    padded = np.asarray(cv2.copyMakeBorder(image, pad, pad, pad, pad, cv2.BORDER_REPLICATE), dtype=np.uint8)
+    find: Callable[[NDArray[np.uint8]], list[Detection]] = getattr(detector, "detect_faint", detector.detect)
+    moved = [_moved(face, -pad) for face in find(padded)]
+    return [face for face in moved if _inside(face, width, height)]
+
+
+def _moved(face: Detection, by: float) -> Detection:
+    x, y, width, height = face.box
+    return replace(face, box=(x + by, y + by, width, height), landmarks=face.landmarks + by)
+
+
+def _inside(face: Detection, width: int, height: int) -> bool:
+    x, y, w, h = face.box
+    return 0 <= x + w / 2 < width and 0 <= y + h / 2 < height

