@@ -154,7 +154,7 @@ class TestPeer:
         ]
         assert states[0].keys() == states[1].keys()
         for name, value in states[0].items():
-            # torch's random numbers, which drop-path draws, begin anew where a run is continued; POSTER V2 has drop-path
+            # drop-path, which POSTER V2 has, draws random numbers that begin anew where a run is continued
             loose = {"atol": 0.02, "rtol": 0.02} if peer == "poster2_64px" else {"atol": 0.0, "rtol": 0.0}
             torch.testing.assert_close(states[1][name], value, **loose)
 
