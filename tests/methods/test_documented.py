@@ -15,7 +15,11 @@ from mfer_lightning.training.checks.trial_build import build_on_trial
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "methods.md").read_text(encoding="utf-8")
 #: Recipes of methods; those of networks are on another page.
-FIELD = [name for name in choices("experiment") if name in ("field/common", *(f"field/{m}" for m in choices("method")))]
+FIELD = [
+    name
+    for name in choices("experiment")
+    if name in ("field/common_methods", *(f"field/{m}" for m in choices("method")))
+]
 
 
 @pytest.mark.parametrize("name", choices("method"))
@@ -42,4 +46,4 @@ def test_every_recipe_of_the_field_builds_and_is_on_the_page(name: str) -> None:
     assert config["optimizer"]["name"] == "adam"
     assert config["loss"]["classification"]["label_smoothing"] == 0
     method = name.removeprefix("field/")
-    assert config["method"]["name"] == ("baseline" if method == "common" else method)
+    assert config["method"]["name"] == ("baseline" if method == "common_methods" else method)

@@ -14,6 +14,7 @@ from mfer_lightning.callbacks.interruption import Interruption
 from mfer_lightning.callbacks.progress import EpochLines, FERProgressBar
 from mfer_lightning.callbacks.pruning import PruneTrial
 from mfer_lightning.callbacks.slow_loader import SlowLoader
+from mfer_lightning.callbacks.step_seed import StepSeed
 from mfer_lightning.callbacks.step_times import StepTimes
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "PruneTrial",
     "RunCheckpoint",
     "SlowLoader",
+    "StepSeed",
     "StepTimes",
     "TrainingDivergedError",
     "WarmEMA",

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 #: The streams in use, so that no two purposes share a number.
-STREAM_FLIP, STREAM_AUGMENT, STREAM_TARGET, STREAM_ORDER, STREAM_NOISE, STREAM_CHANGE = range(6)
+STREAM_FLIP, STREAM_AUGMENT, STREAM_TARGET, STREAM_ORDER, STREAM_NOISE, STREAM_CHANGE, STREAM_LAYERS = range(7)
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 

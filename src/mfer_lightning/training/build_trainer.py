@@ -32,6 +32,7 @@ from mfer_lightning.callbacks import (
     PruneTrial,
     RunCheckpoint,
     SlowLoader,
+    StepSeed,
     StepTimes,
     WarmEMA,
 )
@@ -122,6 +123,7 @@ def build_callbacks(
     """
     own = build_user_callbacks(config, run_dir)
     callbacks: list[Callback] = [FiniteLossGuard(), history, EpochCurves(lambda: history.rows[-1]), EndOfTraining()]
+    callbacks.append(StepSeed(config["seed"]))
     if config["adapter"]["name"] != "none":  # keeps the statistics of batch norms too
         callbacks.append(FreezeBackbone())
     elif config["freeze"]["name"] == "backbone":

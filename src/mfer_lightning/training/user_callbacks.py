@@ -50,8 +50,8 @@ REFUSED: Mapping[str, str] = MappingProxyType(
         "SpikeDetection": "it ends a run so that its next start leaves batches out, and each start here sees them all.",
         **dict.fromkeys(
             (
-                *("EndOfTraining", "EpochLines", "FERProgressBar", "FiniteLossGuard", "History", "Interruption"),
-                "SlowLoader",
+                *("EndOfTraining", "EpochLines", "StepSeed", "FERProgressBar", "FiniteLossGuard", "History"),
+                *("Interruption", "SlowLoader"),
             ),
             _HAS_ANYWAY,
         ),
