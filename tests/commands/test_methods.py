@@ -116,8 +116,8 @@ class TestCoTeaching:
         assert "use loss=ce" in capsys.readouterr().err
 
     def test_what_changes_one_network_only_is_refused(self, mfer: Mfer, capsys: pytest.CaptureFixture[str]) -> None:
-        assert mfer(*FEW, *self.OPTIONS, "adapter=lora") == 2
-        assert "trains two whole networks, and adapter=lora changes one" in capsys.readouterr().err
+        assert mfer(*FEW, *self.OPTIONS, "freeze=backbone") == 2
+        assert "trains two whole networks, and freeze=backbone changes one" in capsys.readouterr().err
 
 
 class TestDistill:

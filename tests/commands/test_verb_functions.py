@@ -11,6 +11,7 @@ from omegaconf import MISSING, OmegaConf
 
 from mfer_lightning import evaluate, export, predict, report
 from mfer_lightning.align.run import align
+from mfer_lightning.analysis.matrix_run import evaluate_matrix
 from mfer_lightning.analysis.model_on_split import open_model_on_split
 from mfer_lightning.config.verb_schema import verb_schema
 
@@ -30,7 +31,7 @@ def options(schema: type) -> dict[str, Any]:
     ("verb", "functions", "absent"),
     [
         ("align", (align,), ()),
-        ("evaluate", (evaluate, open_model_on_split), ()),
+        ("evaluate", (evaluate, open_model_on_split, evaluate_matrix), ()),
         ("export", (export,), ("runs",)),
         ("predict", (predict,), ()),
         ("report", (report,), ()),

@@ -174,7 +174,7 @@ def open_model_on_split(
     shift: float | None = None,
     device: str = "auto",
     precision: str | None = None,
-    compile: bool | str = False,
+    compile: bool | str = "auto",
     verify: bool = True,
     data: str | None = None,
     cache: str | None = None,

@@ -54,7 +54,7 @@ def measure_matrix(
     flip: bool | None = None,
     shift: float | None = None,
     precision: str | None = None,
-    compile: bool | str = False,
+    compile: bool | str = "auto",
     embedding_points: int = 0,
     progress: Callable[[str], None] = lambda words: None,
 ) -> Matrix:

@@ -40,7 +40,7 @@ def presets() -> Mapping[str, Mapping[str, Any]]:
 
     Example:
         >>> list(presets()), list(presets()["standard"])
-        (['none', 'paper', 'standard', 'strong'], ['flip', 'warp', 'light'])
+        (['field', 'none', 'paper', 'standard', 'strong'], ['flip', 'warp', 'light'])
     """
     found = {}
     for path in sorted((config_dir() / "augment").glob("*.yaml")):

@@ -10,7 +10,7 @@ from typing import Any
 from mfer_lightning.config.location import choices, config_dir
 from mfer_lightning.config.options import LIKE_TRAIN, every_option, is_internal
 from mfer_lightning.config.usual_names import BY_NAME, SENTENCES, TRAIN, TRAINED
-from mfer_lightning.errors import nearest
+from mfer_lightning.errors import MOST_NAMES, nearest
 
 #: How many options of the same name are worth listing.
 _MOST = 3
@@ -53,7 +53,10 @@ def no_option(key: str, legal: Iterable[str], verb: str, overrides: Sequence[str
 def sentence(found: str, legal: Sequence[str]) -> str:
     """Make sentences of what :func:`mfer_lightning.errors.nearest` found, with the legal names behind them."""
     found = found[0].upper() + found[1:]
-    return f"{found}." if found.startswith("Legal") else f"{found} Legal: {', '.join(legal)}."
+    if found.startswith("Legal"):
+        return f"{found}."
+    more = f", ... ({len(legal)} in all)" if len(legal) > MOST_NAMES else ""
+    return f"{found} Legal: {', '.join(legal[:MOST_NAMES])}{more}."
 
 
 def hint(key: str, value: str, names: Mapping[str, bool], verb: str) -> str:

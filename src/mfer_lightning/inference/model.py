@@ -54,6 +54,7 @@ class FERModel(nn.Module):
         full_batch: faces of the batches that it is compiled for; 0: it is not compiled.
 
     Example:
+        >>> from mfer_lightning.nn import MFER
         >>> network = MFER({"name": "convnext_atto", "options": {"depths": [1, 1, 1, 1], "dims": [8, 16, 32, 64]}}, 2)
         >>> model = FERModel(network, Preprocess(size=32), ("sadness", "happiness"))
         >>> model(torch.zeros(3, 3, 48, 48, dtype=torch.uint8))["logits"].shape

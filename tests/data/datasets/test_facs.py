@@ -51,7 +51,7 @@ def test_targets(target: str, soft: bool) -> None:
 def test_subgroups_come_along() -> None:
     datamodule = FacsDataModule(**SMALL)
     datamodule.setup("predict")
-    assert set(datamodule.index.attributes) == {"skin", "age", "occluded", "ambiguous"}
+    assert set(datamodule.index.attributes) == {"skin", "age", "occluded", "ambiguous", "valence", "arousal"}
 
 
 def test_imbalance_is_in_training_only() -> None:

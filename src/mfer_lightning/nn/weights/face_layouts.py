@@ -67,7 +67,7 @@ class FaceLayout:
         """Translate one of the network's own names.
 
         Example:
-            >>> LAYOUTS[1].theirs("conv_3.model.2.conv_dw.bn.weight")
+            >>> LAYOUTS[2].theirs("conv_3.model.2.conv_dw.bn.weight")
             'layers.3.layers.2.layers.1.layers.1.weight'
         """
         for pattern, replacement in self.renames:

@@ -83,6 +83,7 @@ def load_weights(model: Network, weights: str | Path, *, head: str = "load") -> 
         ValueError: for an illegal ``head``.
 
     Example:
+        >>> from mfer_lightning.nn import MFER
         >>> net = MFER({"name": "convnext_atto", "options": {"depths": [1, 1, 1, 1], "dims": [8, 16, 24, 32]}}, 7)
         >>> print(load_weights(net, "none"))
         no weights; new: attention, backbone, final norm, head

@@ -77,8 +77,8 @@ def flatten(config: Mapping[str, Any]) -> dict[str, str]:
     """Write a configuration as dotted names and words, without what does not make another method.
 
     Example:
-        >>> flatten({"loss": {"name": "dsf", "feature": None}, "seed": 3, "paths": {"runs": "runs"}})
-        {'loss.name': 'dsf', 'loss.feature': 'none'}
+        >>> flatten({"ema": {"name": "ema", "decay": None}, "seed": 3, "paths": {"runs": "runs"}})
+        {'ema.name': 'ema', 'ema.decay': 'none'}
     """
     config = with_options_of_today(with_first_names({**config, **_augment_written_out(config)}))
     found: dict[str, str] = {}
