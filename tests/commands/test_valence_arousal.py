@@ -38,6 +38,7 @@ def affectnet(folder: Path) -> None:
         (root / name).write_text("\n".join([head, *lines]) + "\n")
 
 
+@pytest.mark.slow
 def test_affectnet_with_gaps_from_the_doctor_to_photos(
     mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -118,7 +119,9 @@ def test_the_onnx_file_answers_as_the_checkpoint_without_torch(mfer: Mfer, tmp_p
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", [("scn", "method.relabel_epoch=1"), ("eac",)], ids=lambda m: m[0])
+@pytest.mark.parametrize(
+    "method", [("scn", "method.relabel_epoch=1"), ("eac",), ("rul",), ("coteaching", "loss=ce")], ids=lambda m: m[0]
+)
 def test_methods_train_it_beside_their_own_terms(mfer: Mfer, tmp_path: Path, method: tuple[str, ...]) -> None:
     name, *options = method
     assert mfer(*FEW, CCC, f"method={name}", *options) == 0
