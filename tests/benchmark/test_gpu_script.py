@@ -88,6 +88,7 @@ def test_a_missing_figure_is_never_reached(gpu: ModuleType, tmp_path: Path) -> N
     assert missed(gpu, tmp_path) == ["compiled inference, faces/s"]
 
 
+@pytest.mark.slow
 def test_lines_stop_when_the_time_is_over_and_failed_ones_are_named(
     gpu: ModuleType, capfd: pytest.CaptureFixture
 ) -> None:

@@ -67,6 +67,7 @@ def test_results_lie_in_the_run_under_the_name_of_what_was_measured(trained: Pat
     assert (trained / "result.json").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_figures_are_float32_unless_asked_and_say_so_otherwise(trained: Path) -> None:
     assert evaluate(trained, "precision=bf16-mixed") == 0
     found, exact = result_in(trained / "evaluations" / "facs@native-test-bf16-mixed"), result_in(trained)
@@ -133,6 +134,7 @@ def test_a_temperature_fitted_on_val_does_not_hurt_on_val_and_changes_no_predict
     assert figures["after"]["nll"] <= figures["before"]["nll"] + 1e-9
 
 
+@pytest.mark.slow
 def test_predictions_alone_give_the_same_figures(trained: Path, tmp_path: Path) -> None:
     table = trained / "predictions_test.csv"
     assert mfer("evaluate", f"predictions={table}", f"output={tmp_path}") == 0
@@ -144,6 +146,7 @@ def test_predictions_alone_give_the_same_figures(trained: Path, tmp_path: Path) 
     assert view["n"] == found["n"] - found["per_class"]["contempt"]["n"]
 
 
+@pytest.mark.slow
 def test_lists_of_faces_are_measured_with_a_model_and_from_predictions_alone(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:

@@ -25,6 +25,7 @@ def two(trained: Path, tmp_path: Path, mfer: Mfer) -> tuple[Path, Path]:
     return runs[0], runs[1]
 
 
+@pytest.mark.slow
 def test_each_pair_is_evaluated_and_the_matrix_is_written(two: tuple[Path, Path], mfer: Mfer, tmp_path: Path) -> None:
     write_rafdb(tmp_path / "data" / "raf-db", train=0, test=28)
     write_ferplus(tmp_path / "data" / "ferplus")

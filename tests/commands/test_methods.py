@@ -86,6 +86,7 @@ def test_a_network_without_a_map_is_refused_by_eac(mfer: Mfer, capsys: pytest.Ca
 class TestCoTeaching:
     OPTIONS = (*METHODS["coteaching"], "dataset.label_noise=0.3")
 
+    @pytest.mark.slow
     def test_the_network_that_is_better_on_val_is_the_one_that_is_used(self, mfer: Mfer, tmp_path: Path) -> None:
         assert mfer(*FACS, *self.OPTIONS, "trainer.max_epochs=4") == 0
         run = only_run(tmp_path / "runs")
@@ -115,8 +116,10 @@ class TestCoTeaching:
         assert mfer(*FEW, "method=coteaching", "loss=dsf") == 2
         assert "use loss=ce" in capsys.readouterr().err
 
-    def test_what_changes_one_network_only_is_refused(self, mfer: Mfer, capsys: pytest.CaptureFixture[str]) -> None:
-        assert mfer(*FEW, *self.OPTIONS, "freeze=backbone") == 2
+    def test_what_changes_one_network_only_is_refused(
+        self, mfer: Mfer, capsys: pytest.CaptureFixture[str], few_run: Path
+    ) -> None:
+        assert mfer(*FEW, *self.OPTIONS, "freeze=backbone", f"weights={few_run}") == 2
         assert "trains two whole networks, and freeze=backbone changes one" in capsys.readouterr().err
 
 

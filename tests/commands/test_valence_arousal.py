@@ -153,6 +153,7 @@ def _stop_in_second_epoch(history: History, trainer: L.Trainer, module: L.Lightn
         raise RuntimeError("stopped for a test")
 
 
+@pytest.mark.slow
 def test_datasets_without_values_and_selection_without_a_head_are_refused(
     mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

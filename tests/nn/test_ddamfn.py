@@ -153,6 +153,7 @@ def test_a_file_of_the_backbone_leaves_attention_and_head_new(tmp_path: Path) ->
     assert set(report.dropped) == {*unused, *embedding}
 
 
+@pytest.mark.slow
 def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     torch.save(public(small(heads=3)), tmp_path / "three.pth")
     with pytest.raises(UserError, match="no place for 'cat_head2"):
