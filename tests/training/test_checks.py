@@ -12,6 +12,7 @@ from config.test_compose import composed
 
 from mfer_lightning.config.flags import split_flags
 from mfer_lightning.errors import UserError
+from mfer_lightning.training.build import build_objective
 from mfer_lightning.training.checks import check_config
 from mfer_lightning.training.checks.trial_build import build_on_trial
 
@@ -84,3 +85,8 @@ def test_absent_data_is_one_message_that_says_what_was_looked_for(
 ) -> None:
     assert mfer(f"dataset={dataset}", f"paths.data={tmp_path}/none", "backbone=convnext_atto") == 2
     assert f"{tmp_path}/none" in capsys.readouterr().err
+
+
+def test_null_turns_a_term_of_the_loss_off() -> None:
+    config = composed("network=dan_64px", "preprocess.size=64", "loss.terms.affinity=null")
+    assert list(build_objective(config, ("a", "b"), (1, 1), 8).terms) == ["partition"]

@@ -188,7 +188,7 @@ def _freezing(config: Config) -> Iterator[tuple[bool, str]]:
         f"freeze.epochs={freeze['epochs']}: the run has {epochs} epochs. Use freeze.epochs=null for a backbone that "
         "stays frozen throughout.",
     )
-    frozen = is_peer(config) and config["network"].get("freeze_landmarks")
+    frozen = is_peer(config) and config["network"].get("freeze_landmarks") is True
     yield (
         bool(frozen) and config["weights"] in ("none", "imagenet"),
         f"network.freeze_landmarks=true would keep a landmark network of random weights with weights="
