@@ -64,6 +64,16 @@ class TestFormula:
         assert repeated != float(method(batch, step)["total"].detach())
 
 
+def test_a_rank_without_a_chosen_face_takes_part_and_adds_nothing(
+    network: MFER, step: Step, batch: dict[str, Tensor]
+) -> None:
+    chosen = torch.arange(12) >= 6  # all of them another rank's
+    terms = CoTeaching._objective(step, network(batch["image"]), batch["target"], chosen, slice(0, 6))
+    terms["total"].backward()
+    assert float(terms["total"].detach()) == 0
+    assert all(p.grad is None or not p.grad.any() for p in network.parameters())
+
+
 def test_wrong_labels_are_left_out(step: Step) -> None:
     """Two networks that have begun to see the classes drop most faces with a wrong label, and learn the others."""
     torch.manual_seed(0)

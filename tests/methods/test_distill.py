@@ -116,3 +116,7 @@ class TestMistakes:
     def test_it_cannot_train_without_a_teacher(self, step: Step, batch: dict[str, Tensor]) -> None:
         with pytest.raises(UserError, match=r"Distill\(teachers="):
             Distill()(batch, step)
+
+
+def test_a_method_without_teachers_is_described_as_one_with_them() -> None:
+    assert describe_method(Distill()) == describe_method(Distill([nn.Linear(2, 2)]))

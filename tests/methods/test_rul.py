@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mfer_lightning.errors import UserError
-from mfer_lightning.losses import CenterLoss, CrossEntropy, Objective
+from mfer_lightning.losses import AffinityLoss, CenterLoss, CrossEntropy, Objective
 from mfer_lightning.methods import RUL, Step
 from mfer_lightning.methods.random_by_face import uniforms
 from mfer_lightning.methods.rul import mix, partners
@@ -150,3 +150,22 @@ def test_every_kind_of_backbone_serves(step: Step, batch: dict[str, Tensor]) -> 
     terms = RUL(network.feature_dim).double()(batch, replace(step, network=network))
     terms["total"].backward()
     assert all(p.grad is not None for p in network.parameters())
+
+
+def test_losses_on_further_outputs_see_each_face_with_its_own_label(
+    network: MFER, step: Step, batch: dict[str, Tensor]
+) -> None:
+    class Affine(nn.Module):
+        """A network with a `pooled` that tells the faces apart."""
+
+        def forward(self, image: Tensor) -> dict[str, object]:
+            return {**network(image), "pooled": image.mean((2, 3))}
+
+        def classify(self, feature: Tensor) -> tuple[Tensor, ...]:
+            return network.classify(feature)
+
+    affinity = AffinityLoss(3, 3).double()
+    objective = Objective(CrossEntropy(), terms={"affinity": affinity})
+    terms = rul(network)(batch, replace(step, network=Affine(), objective=objective))
+    expected = affinity({"pooled": batch["image"].mean((2, 3))}, batch["target"])
+    assert float(terms["affinity"].detach()) == pytest.approx(float(expected.detach()), rel=1e-9)

@@ -182,3 +182,8 @@ def test_a_file_of_another_family_is_refused(tmp_path: Path) -> None:
     )
     with pytest.raises(UserError, match="layout is none of"):
         load_weights(small(), tmp_path / "dan.pth")
+
+
+def test_a_word_is_not_taken_for_true() -> None:
+    with pytest.raises(UserError, match="`freeze_landmarks` must be true or false, not 'off'"):
+        small(freeze_landmarks="off")

@@ -12,7 +12,9 @@ from config.test_compose import composed
 
 from mfer_lightning.config.flags import split_flags
 from mfer_lightning.errors import UserError
+from mfer_lightning.training.build import build_objective
 from mfer_lightning.training.checks import check_config
+from mfer_lightning.training.checks.combinations import idle_options
 from mfer_lightning.training.checks.trial_build import build_on_trial
 
 
@@ -84,3 +86,23 @@ def test_absent_data_is_one_message_that_says_what_was_looked_for(
 ) -> None:
     assert mfer(f"dataset={dataset}", f"paths.data={tmp_path}/none", "backbone=convnext_atto") == 2
     assert f"{tmp_path}/none" in capsys.readouterr().err
+
+
+def test_null_turns_a_term_of_the_loss_off() -> None:
+    config = composed("network=dan_64px", "preprocess.size=64", "loss.terms.affinity=null")
+    assert list(build_objective(config, ("a", "b"), (1, 1), 8).terms) == ["partition"]
+
+
+def test_valence_and_arousal_without_a_loss_are_said_to_do_nothing() -> None:
+    config = composed("valence_arousal=ccc", "valence_arousal.loss=null", "valence_arousal.weight=3")
+    notes = {note for note in idle_options(config) if note.startswith("valence_arousal")}
+    assert notes == {
+        "valence_arousal.weight=3.0 does nothing without valence_arousal.loss",
+        "valence_arousal=ccc does nothing with valence_arousal.loss=null",
+    }
+    assert not [note for note in idle_options(composed()) if note.startswith("valence_arousal")]
+
+
+def test_a_method_s_refusal_names_the_network_that_was_chosen() -> None:
+    with pytest.raises(UserError, match="needs 'map' of the network, which network=dan does not return"):
+        build_on_trial(composed("method=eac", "network=dan_64px", "preprocess.size=64"))

@@ -134,3 +134,18 @@ def test_a_face_network_trains_from_its_file_exports_and_predicts(mfer: Mfer, tm
     assert mfer("predict", f"checkpoint={run}", "source=face.png", "aligned=true", "output=said") == 0
     assert "face.png" in (tmp_path / "said" / "predictions.csv").read_text()
     assert mfer("evaluate", f"checkpoint={run}", "split=test") == 0
+
+
+def test_the_second_of_two_networks_has_a_head_of_its_own(config, tmp_path):
+    source, first, second = (MFER({"name": "ir50_evolve", "options": SHAPE}, 3, attention="none") for _ in range(3))
+    torch.save(source.state_dict(), tmp_path / "whole.pth")
+    changed = {
+        **config,
+        "weights": str(tmp_path / "whole.pth"),
+        "preprocess": {**config["preprocess"], "colour": "RGB"},
+    }
+    load_initial_weights(changed, first, NAMES)
+    load_initial_weights(changed, second, NAMES, new_heads=True)
+    own = [name for name, value in first.state_dict().items() if not torch.equal(value, second.state_dict()[name])]
+    assert own
+    assert all(name.startswith("head.") for name in own)

@@ -9,7 +9,9 @@ import torch
 
 from mfer_lightning.errors import UserError
 from mfer_lightning.inference.model import FERModel
-from mfer_lightning.nn import MFER, Preprocess
+from mfer_lightning.methods import Distill
+from mfer_lightning.nn import DDAMFN, MFER, Preprocess
+from mfer_lightning.training.checks.trial_build import gflops_of, relative_cost
 from mfer_lightning.training.teachers import check_teachers, load_teachers, teacher_records
 
 CLASSES = ("sadness", "happiness", "anger")
@@ -43,6 +45,14 @@ def test_the_pupil_s_random_numbers_do_not_depend_on_teachers(export: Path) -> N
     torch.manual_seed(5)
     load_teachers(config(export), CLASSES, None)
     assert torch.equal(torch.rand(3), expected)
+
+
+def test_the_cost_of_a_teacher_is_that_at_its_own_size(tmp_path: Path) -> None:
+    backbone = {"name": "mixedfeaturenet", "options": {"depths": [1, 1, 1], "width": 8}}
+    FERModel(DDAMFN(3, backbone=backbone), Preprocess(size=112), CLASSES).save_pretrained(tmp_path / "teacher")
+    (teacher,) = load_teachers(config(tmp_path / "teacher"), CLASSES, None)
+    gflops = gflops_of(teacher.network, 112)
+    assert relative_cost(Distill([teacher]), gflops, 64) == pytest.approx(1 + 1 / 3, rel=1e-6)
 
 
 class TestRefusals:

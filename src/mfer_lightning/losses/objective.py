@@ -173,6 +173,11 @@ class Objective(nn.Module):
             terms["total"] = terms["total"] + loss.weight * terms[name]  # type: ignore[operator]
         return terms
 
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Outputs of the network that the losses of ``terms`` take."""
+        return tuple(dict.fromkeys(name for loss in self.terms.values() for name in loss.needs))  # type: ignore[union-attr]
+
     def init_centers(self, feature: Tensor, target: Tensor) -> bool:
         """Set the feature loss's centres to the class means of data, where it has centres.
 

@@ -103,5 +103,7 @@ class Method(nn.Module):
     @staticmethod
     def _name(network: nn.Module) -> str:
         config = getattr(network, "config", None)
+        if isinstance(config, Mapping) and config.get("name", "mfer") != "mfer":
+            return f"network={config['name']}"
         backbone = config.get("backbone") if isinstance(config, Mapping) else None
         return f"'{backbone['name']}'" if isinstance(backbone, Mapping) and "name" in backbone else "this one"

@@ -2,7 +2,7 @@
 
 Paper: Han, Yao, Yu, Niu, Xu, Hu, Tsang, Sugiyama: Co-teaching: Robust Training of Deep Neural Networks with Extremely
 Noisy Labels, NeurIPS 2018, arXiv 1804.06872. The share of faces that is kept, ``R(T) = 1 - min(T / T_k * tau, tau)``,
-is the paper's, T counted from 0 (the authors' public script reaches tau one epoch earlier); the number of faces,
+is the paper's, T counted from 0 (the authors' public script reaches tau two epochs earlier); the number of faces,
 ``int(R(T) * B)``, and the values are that script's. Ours: the faces are chosen among the batch of all ranks; the
 losses of both networks are added and one optimizer trains both, which is the same as two, except that a clipped
 gradient norm and SAM's radius are those of both together; after each epoch the network that is better on the validation
@@ -92,17 +92,19 @@ class CoTeaching(Method):
     ) -> dict[str, Tensor]:
         """Compute the objective of this rank's chosen faces; the mean over ranks is that of all chosen faces.
 
-        A rank without a chosen face takes part all the same, since the objective may gather over ranks.
+        A rank without a chosen face takes part all the same, since the objective may gather over ranks: with its first
+        face, whose terms count nothing, and whose valence and arousal are unknown.
         """
         mine = chosen[own]
         size = len(mine)
-        parts = {name: _rows(value, mine, size) for name, value in output.items()}
+        some = mine.any()
+        seen = mine if some else torch.arange(size, device=mine.device) == 0  # losses refuse no face at all
+        parts = {name: _rows(value, seen, size) for name, value in output.items()}
         ranks = dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
         share = mine.sum() * ranks / chosen.sum()
         affect = getattr(step.objective, "keywords", {}).get("valence_arousal")  # of the whole batch
-        known = {} if affect is None else {"valence_arousal": affect[mine]}
-        terms = step.objective(parts, target[mine], **known)
-        some = mine.any()  # means over no face are not numbers
+        known = {} if affect is None else {"valence_arousal": affect[seen].masked_fill(~some, torch.nan)}
+        terms = step.objective(parts, target[seen], **known)
         return {name: torch.where(some, value, torch.zeros_like(value)) * share for name, value in terms.items()}
 
     def check(self, network: nn.Module, objective: nn.Module) -> None:

@@ -34,7 +34,7 @@ class RUL(Method):
     linear layer gives ``width`` values, which are standardised, scaled and shifted; u is the mean of their
     exponentials.
     Faces a and b are mixed to ``(u_a f_a + u_b f_b) / (u_a + u_b)``, and the loss is the mean of the objective for the
-    label of a and for that of b. A feature loss sees the features as they are.
+    label of a and for that of b. Losses on the feature and on further outputs see them as they are.
 
     Args:
         feature_dim: width D of the network's feature.
@@ -73,7 +73,9 @@ class RUL(Method):
         heads = step.network.classify(mix(features, uncertainty, partner)[own])  # type: ignore[operator]
         seen = {**output, "head_logits": heads, "logits": summed(heads)}
         one = step.objective(seen, batch["target"])
-        other = step.objective({**seen, "feature": features[partner[own]]}, target[partner[own]])
+        needs = getattr(getattr(step.objective, "func", step.objective), "needs", ())
+        others = {n: gather_rows(output[n])[0][partner[own]] for n in needs if n in output}
+        other = step.objective({**seen, **others, "feature": features[partner[own]]}, target[partner[own]])
         terms = {name: 0.5 * (one[name] + other[name]) for name in one}
         known = uncertainty.detach()
         terms["uncertainty"] = known.mean()

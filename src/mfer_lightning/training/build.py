@@ -86,9 +86,9 @@ def build_module(config: Config, datamodule: FaceDataModule, metadata: Config) -
 
 
 def _second_network(config: Config, datamodule: FaceDataModule) -> Network:
-    """Build a network like the first, with the same initial weights where they come from a file."""
+    """Build a network like the first, with weights from the same file, but a head of its own: else they stay alike."""
     network = build_network(config, datamodule.num_classes, datamodule.size)
-    load_initial_weights(config, network, datamodule.class_names)
+    load_initial_weights(config, network, datamodule.class_names, new_heads=True)
     if config["trainer"]["checkpointing"]:
         network.backbone.set_checkpointing()
     return network
@@ -184,6 +184,7 @@ def build_objective(
     terms = {
         name: instantiate(node, where=f"loss.terms.{name}", base=OutputLoss, **available)
         for name, node in (loss.get("terms") or {}).items()
+        if node  # null turns one off
     }
     affect: dict[str, Any] = {}
     if learns_valence_arousal(config):

@@ -18,13 +18,14 @@ from mfer_lightning.training.log_file import log
 Config = Mapping[str, Any]
 
 
-def load_initial_weights(config: Config, network: Network, class_names: Sequence[str]) -> str:
+def load_initial_weights(config: Config, network: Network, class_names: Sequence[str], new_heads: bool = False) -> str:
     """Load weights into a network, print one line about it and log every tensor by name.
 
     Args:
         config: plain resolved configuration of ``mfer train``.
         network: changed in place.
         class_names: the K emotions in order.
+        new_heads: keep the network's own heads where the file has some.
 
     Returns:
         The order of the channels: ``preprocess.colour``, or else what the weights were trained on.
@@ -35,7 +36,7 @@ def load_initial_weights(config: Config, network: Network, class_names: Sequence
     weights = str(config["weights"])
     ours = _description(weights)
     with described("weights"):
-        report = load_weights(network, weights, head=_head_choice(ours, class_names))
+        report = load_weights(network, weights, head="new" if new_heads else _head_choice(ours, class_names))
     if "landmarks" in report.new_parts and network.config.get("freeze_landmarks"):
         raise UserError(
             f"weights={weights} brings no weights of the landmark network, and network.freeze_landmarks=true would "

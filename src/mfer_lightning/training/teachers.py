@@ -37,6 +37,11 @@ class Teacher(nn.Module):
         """Its network."""
         return self.model.network
 
+    @property
+    def size(self) -> int | None:
+        """Side in pixels at which its network sees faces; None: as they are."""
+        return self.model.preprocess.size
+
     def forward(self, faces: Tensor) -> dict[str, Tensor]:
         """Classify uint8 faces (B,3,H,W): ``logits`` (B,K), float32."""
         return {"logits": self.model(faces)["logits"][:, self.columns]}

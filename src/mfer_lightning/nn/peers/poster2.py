@@ -78,13 +78,15 @@ class POSTER2(Network):
         super().__init__()
         self.num_classes = check_count("num_classes", num_classes)
         _check(depths, widths, landmark_depths, heads, embed_dim, inner_size)
+        if not isinstance(freeze_landmarks, bool):
+            raise UserError(f"POSTER2: `freeze_landmarks` must be true or false, not {freeze_landmarks!r}.")
         self.config = {
             "name": self.name,
             "num_classes": num_classes,
             "depths": list(depths),
             "widths": list(widths),
             "landmark_depths": list(landmark_depths),
-            "freeze_landmarks": bool(freeze_landmarks),
+            "freeze_landmarks": freeze_landmarks,
             "heads": list(heads),
             "embed_dim": embed_dim,
             "blocks": check_count("blocks", blocks),

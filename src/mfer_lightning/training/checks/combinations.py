@@ -188,7 +188,7 @@ def _freezing(config: Config) -> Iterator[tuple[bool, str]]:
         f"freeze.epochs={freeze['epochs']}: the run has {epochs} epochs. Use freeze.epochs=null for a backbone that "
         "stays frozen throughout.",
     )
-    frozen = is_peer(config) and config["network"].get("freeze_landmarks")
+    frozen = is_peer(config) and config["network"].get("freeze_landmarks") is True
     yield (
         bool(frozen) and config["weights"] in ("none", "imagenet"),
         f"network.freeze_landmarks=true would keep a landmark network of random weights with weights="
@@ -218,6 +218,11 @@ def idle_options(config: Config) -> list[str]:
     loss, early, epochs = config["loss"], config["early_stopping"], config["trainer"]["max_epochs"]
     if not loss["feature"] and loss["feature_weight"]:
         found.append(f"loss.feature_weight={loss['feature_weight']} does nothing with loss={loss['name']}")
+    affect = config.get("valence_arousal") or {"loss": None, "weight": 1.0, "name": "none"}
+    if not affect["loss"] and affect["weight"] != 1.0:
+        found.append(f"valence_arousal.weight={affect['weight']} does nothing without valence_arousal.loss")
+    if not affect["loss"] and affect["name"] != "none":
+        found.append(f"valence_arousal={affect['name']} does nothing with valence_arousal.loss=null")
     if early["name"] != "none" and early["patience"] >= (epochs or _ENDLESS) > 0:
         found.append(f"early_stopping.patience={early['patience']} does nothing in a run of {epochs} epochs")
     if config["adapter"]["name"] != "none" and config["weights"] == "none":

@@ -152,11 +152,14 @@ def relative_cost(method: Method, gflops: float, size: int) -> float:
     Args:
         method: with its further networks and teachers.
         gflops: the network's arithmetic for one face.
-        size: side of the faces in pixels.
+        size: side of the faces in pixels; a teacher that has a ``size`` sees them at its own.
 
     Returns:
         A factor; a teacher counts a third, since it is run forwards alone.
     """
     trained = gflops + sum(gflops_of(network, size) for network in method.networks)
-    frozen = sum(gflops_of(getattr(teacher, "network", teacher), size) for teacher in method.teachers)
+    frozen = sum(
+        gflops_of(getattr(teacher, "network", teacher), getattr(teacher, "size", None) or size)
+        for teacher in method.teachers
+    )
     return (method.passes * trained + frozen / 3) / gflops if gflops > 0 else float(method.passes)
