@@ -119,7 +119,10 @@ class TestCoTeaching:
     def test_what_changes_one_network_only_is_refused(
         self, mfer: Mfer, capsys: pytest.CaptureFixture[str], few_run: Path
     ) -> None:
-        assert mfer(*FEW, *self.OPTIONS, "freeze=backbone", "freeze.epochs=1", f"weights={few_run}") == 2
+        assert (
+            mfer(*FEW, *self.OPTIONS, "freeze=backbone", "freeze.epochs=1", f"weights={few_run}/checkpoints/best.ckpt")
+            == 2
+        )
         assert "trains two whole networks, and freeze=backbone changes one" in capsys.readouterr().err
 
 
