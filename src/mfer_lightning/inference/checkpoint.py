@@ -54,7 +54,9 @@ def checkpoint_path(where: str | PathLike[str]) -> Path:
     if path.is_file():
         return path
     if not path.is_dir():
-        hint = f"There is no {path}. Give a run's folder (runs/<run>) or a checkpoint file (<run>/checkpoints/best.ckpt)."
+        hint = (
+            f"There is no {path}. Give a run's folder (runs/<run>) or a checkpoint file (<run>/checkpoints/best.ckpt)."
+        )
         raise UserError(f"{hint} {names_in_words()}".rstrip())
     folder = path if path.name == "checkpoints" else path / "checkpoints"
     names = ("last.ckpt", "best.ckpt") if _takes_last(folder.parent) else ("best.ckpt", "last.ckpt")
