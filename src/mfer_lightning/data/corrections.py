@@ -32,7 +32,8 @@ def exclude_faces(train: Split, index: FaceIndex, files: Sequence[str | Path]) -
         train: the training faces.
         index: the dataset's faces.
         files: text or csv files with a file name a line (:func:`~mfer_lightning.data.labels.face_lists.read_names`),
-            or names of :data:`~mfer_lightning.data.labels.shipped_lists.SHIPPED_LISTS`. Names of validation and test faces are counted and change nothing. An empty table leaves nothing out.
+            or names of :data:`~mfer_lightning.data.labels.shipped_lists.SHIPPED_LISTS`. Names of validation and test
+            faces are counted and change nothing. An empty table leaves nothing out.
 
     Returns:
         The training faces that are left, and what was done, a sentence a list.
