@@ -57,8 +57,8 @@ def export(
     """Write a trained model for others.
 
     Args:
-        checkpoint: a run, a run's folder, a ``.ckpt`` file, a folder that ``format="safetensors"`` wrote, or the name of
-            a bundled model.
+        checkpoint: a run, a run's folder, a ``.ckpt`` file, a folder that ``format="safetensors"`` wrote, or the name
+            of a bundled model.
         format: ``"safetensors"`` (Hugging Face layout) or ``"onnx"`` (runs without torch).
         output: folder to make; None: ``exports/<format>`` in the run's folder, ``exports/<name>-<format>`` for a
             bundled model.
