@@ -1,4 +1,4 @@
-"""Find the models that come with the package by name and version, and check their files. Imports no torch.
+"""Find the models that come with the package by name and version, and check their files. No torch here.
 
 Each is a folder beside this file, ``<name>-v<version>``, that ``mfer export half=true`` wrote, with the ``result.json``
 of its training run. ``index.json`` holds the SHA-256 of every file, and the name that is meant where none is given;
@@ -113,6 +113,11 @@ def default_model() -> BundledModel:
             ".ckpt file or an exported folder>. mfer train makes one."
         )
     return models[0]
+
+
+def is_bundled(path: Path) -> bool:
+    """Whether a path is a model's folder in the package, into which nothing is written."""
+    return path.parent == FOLDER
 
 
 def names_in_words() -> str:

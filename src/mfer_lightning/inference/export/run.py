@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from mfer_lightning.bundled.registry import FOLDER
+from mfer_lightning.bundled.registry import is_bundled
 from mfer_lightning.config.plugins import plugins_loaded
 from mfer_lightning.errors import UserError, check_choice, check_least
 from mfer_lightning.inference.checkpoint import run_folder
@@ -106,8 +106,7 @@ def _default_folder(model: FERModel, kind: str) -> Path:
     assert model.source is not None
     stem, run = model.source.stem, run_folder(model.source)
     if run is None:
-        bundled = model.source.parent == FOLDER  # nothing is written into the installed package
-        return (Path("exports") if bundled else model.source.parent) / f"{stem}-{kind}"
+        return (Path("exports") if is_bundled(model.source) else model.source.parent) / f"{stem}-{kind}"
     return run / "exports" / (kind if stem == "best" else f"{stem}-{kind}")
 
 
