@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from mfer_lightning.errors import UserError
+
 #: Temperatures that are fitted and accepted; the optimum of a model that is always right lies at the lower end, at 0 in
 #: truth.
 TEMPERATURES = (0.02, 50.0)
@@ -57,6 +59,49 @@ class Confidence:
             raise ValueError(f"Expected `calibration` to hold a temperature and a threshold, but got {stored!r}.")
         threshold = None if uncertain is None else uncertain.get("threshold")
         return cls(stored.get("temperature", 1.0), threshold)
+
+
+def threshold_for(said: Mapping[str, Any], asked: Any) -> float | None:
+    """Choose below which probability an answer is uncertain.
+
+    Args:
+        said: the metadata of a model.
+        asked: the option ``uncertain``: None, the model's own threshold where it has one; True, the same, and it must
+            have one; False or 0, never; a number up to 1, below this probability.
+
+    Returns:
+        The threshold; None: no answer is called uncertain.
+
+    Raises:
+        UserError: for anything else.
+
+    Example:
+        >>> model = {"calibration": {"uncertain": {"threshold": 0.4}}}
+        >>> [threshold_for(model, asked) for asked in (None, False, 0.6)]
+        [0.4, None, 0.6]
+    """
+    own = Confidence.of_metadata(said).threshold
+    if asked is None or asked is True:
+        if asked and own is None:
+            raise UserError(
+                "uncertain=true: the model carries no threshold (mfer export calibrate=true chooses one). Say it as a "
+                "probability, e.g. uncertain=0.5."
+            )
+        return own
+    if not check_uncertain(asked):
+        return None
+    return float(asked)
+
+
+def check_uncertain(asked: Any) -> Any:
+    """Check the option ``uncertain`` before a model is loaded, and return it.
+
+    Raises:
+        UserError: for a value that it does not take.
+    """
+    if asked is None or isinstance(asked, bool) or (_is_number(asked) and 0 <= asked <= 1):
+        return asked
+    raise UserError(f"uncertain={asked}: the value must be true, false, null or a probability from 0 to 1.")
 
 
 def _is_number(value: Any) -> bool:
