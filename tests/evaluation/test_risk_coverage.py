@@ -28,6 +28,15 @@ def test_each_point_of_the_curve_is_what_answering_from_there_on_means(levels: i
         assert risk == pytest.approx((~right[answered]).mean())
 
 
+def test_the_risk_at_a_coverage_is_that_of_the_surest_faces() -> None:
+    confidence, right = drawn()
+    order = np.argsort(-confidence)
+    curve = risk_coverage(confidence, right)
+    for share in (0.1, 0.5, 1.0):
+        surest = order[: round(share * len(order))]
+        assert curve.risk_at(share) == pytest.approx((~right[surest]).mean())
+
+
 def test_the_order_of_the_faces_does_not_matter() -> None:
     confidence, right = drawn(levels=7)
     order = np.random.default_rng(1).permutation(len(right))

@@ -41,6 +41,10 @@ class RiskCoverage:
         widths = np.diff(self.coverage, prepend=0.0)
         return float((widths * self.risk).sum())
 
+    def risk_at(self, coverage: float) -> float:
+        """Return the share of wrong answers where at least this share of the faces, within (0, 1], is answered."""
+        return float(self.risk[np.searchsorted(self.coverage, coverage - 1e-12)])
+
 
 @dataclass(frozen=True)
 class Selection:
