@@ -124,6 +124,17 @@ def default_model() -> BundledModel:
     return models[0]
 
 
+def is_full_name(name: str) -> bool:
+    """Whether this is a name with a version.
+
+    Example:
+        >>> is_full_name("ferplus-v1"), is_full_name("ferplus"), is_full_name("ferplus-v0")
+        (True, False, False)
+    """
+    found = _NAME.fullmatch(name)
+    return found is not None and found[2] is not None
+
+
 def is_bundled(path: Path) -> bool:
     """Whether a path is a model's folder in the package, into which nothing is written."""
     return path.parent == FOLDER
