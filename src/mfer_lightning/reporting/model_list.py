@@ -88,7 +88,7 @@ def _bundled(model: BundledModel, default: bool) -> ListedModel:
     said = model.description()
     results = said.get("results") or [{}]
     weights = model.folder / "model.safetensors"
-    own = {"name": model.full_name, "bundled": True, "default": default}
+    own: dict[str, Any] = {"name": model.full_name, "bundled": True, "default": default}
     return ListedModel(
         **own, dataset=said.get("dataset"), **_figure(results[0]), class_names=tuple(said["class_names"]),
         parameters=_parameters(weights), bytes=weights.stat().st_size,
@@ -102,7 +102,7 @@ def _of_run(stored: StoredResult) -> ListedModel | None:
     if file is None:
         return None
     cost: Any = result.get("cost") or {}
-    own = {"name": str(stored.folder), "bundled": False, "default": False}
+    own: dict[str, Any] = {"name": str(stored.folder), "bundled": False, "default": False}
     return ListedModel(
         **own, dataset=result["dataset"], **_figure(result), class_names=tuple(result["class_names"]),
         parameters=cost.get("parameters"), bytes=file.stat().st_size,
@@ -121,7 +121,7 @@ def _parameters(path: Path) -> int | None:
     try:
         with path.open("rb") as file:
             size = int.from_bytes(file.read(8), "little")
-            header = json.loads(file.read(min(size, _MOST_HEADER_BYTES)))
-        return sum(math.prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
+            header: dict[str, Any] = json.loads(file.read(min(size, _MOST_HEADER_BYTES)))
+        return sum(int(math.prod(entry["shape"])) for name, entry in header.items() if name != "__metadata__")
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
