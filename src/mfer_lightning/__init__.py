@@ -17,12 +17,13 @@ if TYPE_CHECKING:
     from mfer_lightning.inference.trained_run import Run
     from mfer_lightning.module import FERModule
     from mfer_lightning.nn.network import MFER
+    from mfer_lightning.reporting.model_list import models
     from mfer_lightning.reporting.run import report
     from mfer_lightning.training.from_python import sweep, train
 
 __all__ = [
     "MFER", "FERModule", "Run", "__version__",
-    "evaluate", "export", "load_model", "predict", "report", "sweep", "train",
+    "evaluate", "export", "load_model", "models", "predict", "report", "sweep", "train",
 ]  # fmt: skip
 
 _HOMES = {
@@ -32,6 +33,7 @@ _HOMES = {
     "evaluate": "mfer_lightning.analysis.run",
     "export": "mfer_lightning.inference.export.run",
     "load_model": "mfer_lightning.inference.load",
+    "models": "mfer_lightning.reporting.model_list",
     "predict": "mfer_lightning.inference.predict.run",
     "report": "mfer_lightning.reporting.run",
     "sweep": "mfer_lightning.training.from_python",

@@ -23,6 +23,7 @@ VERBS = {
     "predict": "find the faces in photos, a video or a camera's pictures, and say their emotions",
     "report": "tables, figures and verdicts from finished runs: which differences are real",
     "export": "write a trained model for others: Hugging Face layout with safetensors, or ONNX",
+    "models": "list the trained models that are here, bundled and in runs/, with their figures",
     "demo": "serve a local web page on which a trained model looks at photos",
     "benchmark": "measure how fast training and inference are here, against a plain baseline",
     "dashboard": "build the ablation workspaces and report at W&B from finished runs",

@@ -15,7 +15,7 @@ from mfer_lightning.inference.model import build_model
 from mfer_lightning.nn import MFER, Preprocess
 
 NAMES = ("anger", "fear", "happiness")
-TINY = {"name": "convnext_atto", "options": {"depths": [1, 1, 1, 1], "dims": [8, 16, 16, 32]}}
+TINY = {"name": "convnext_atto", "options": {"depths": [1, 1, 1, 1], "dims": [8, 16, 24, 32]}}
 RESULT = {
     "dataset": "ferplus",
     "protocol": "ferplus@majority",
@@ -37,7 +37,15 @@ def write_model(folder: Path, seed: int, **more: Any) -> Path:
         "preprocess": Preprocess(size=32, mean="half", std="half").to_config(),
         "dataset": "ferplus",
         "protocol": "ferplus@majority",
-        "config": {"seed": seed, "loss": {"name": "ce"}, "dataset": {"name": "ferplus", "size": 48}},
+        "config": {
+            "seed": seed,
+            "loss": {"name": "ce"},
+            "dataset": {"name": "ferplus", "size": 48},
+            "backbone": {**TINY, "stem": "default", "drop_path_rate": 0.0},
+            "attention": {"name": "ds", "kernel_size": 3},
+            "head": {"name": "multiscale"},
+            "preprocess": {"size": 32, "mean": "half", "std": "half"},
+        },
         "flip": False,
         "results": [RESULT],
         **more,

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from omegaconf import MISSING, OmegaConf
 
-from mfer_lightning import evaluate, export, predict, report
+from mfer_lightning import evaluate, export, models, predict, report
 from mfer_lightning.align.run import align
 from mfer_lightning.analysis.matrix_run import evaluate_matrix
 from mfer_lightning.analysis.model_on_split import open_model_on_split
@@ -33,6 +33,7 @@ def options(schema: type) -> dict[str, Any]:
         ("align", (align,), ()),
         ("evaluate", (evaluate, open_model_on_split, evaluate_matrix), ()),
         ("export", (export,), ("runs",)),
+        ("models", (models,), ("json",)),
         ("predict", (predict,), ()),
         ("report", (report,), ()),
     ],

@@ -153,6 +153,7 @@ OF_VERBS = [
     ("demo", "checkpoint", ()),
     ("report", "contrasts", ()),
     ("dashboard", "runs", ()),
+    ("models", "runs", ()),
     ("benchmark", "output", ()),
 ]
 

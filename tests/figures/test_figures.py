@@ -25,6 +25,7 @@ from mfer_lightning.figures.learning_curves import plot_learning_curves
 from mfer_lightning.figures.per_class import plot_per_class
 from mfer_lightning.figures.plane import Plane, embed, embed_all, stratified_subset
 from mfer_lightning.figures.reliability import plot_reliability
+from mfer_lightning.figures.risk_coverage import risk_coverage_panel
 from mfer_lightning.figures.style import class_styles
 
 NAMES = CLASS_ORDERS["ferplus"]
@@ -95,6 +96,19 @@ class TestReliability:
         assert f"Reliability: ECE {100 * expected_calibration_error(p, label):.1f}%" in words
         histogram = [patch.get_height() for patch in drawn[0].axes[1].patches]
         assert sum(histogram) == pytest.approx(100)  # the axis leaves no sample out
+
+
+class TestRiskCoverage:
+    @pytest.mark.parametrize("n", [1, 15, 600])
+    def test_ends_at_the_error_over_all_faces(self, drawn: list[Figure], tmp_path: Path, n: int) -> None:
+        rng = np.random.default_rng(0)
+        confidence = rng.uniform(0.3, 1, n)
+        right = rng.uniform(size=n) < confidence
+        assert risk_coverage_panel(confidence, right, tmp_path / "r.png", "method").startswith("<svg")
+        curve, whole = drawn[0].axes[0].lines
+        assert curve.get_xydata()[-1] == pytest.approx((1, (~right).mean()))
+        assert whole.get_ydata()[0] == pytest.approx((~right).mean())
+        assert (np.diff(curve.get_xdata()) > 0).all()
 
 
 class TestLearningCurves:

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from mfer_lightning.analysis.evaluated import Evaluated
 from mfer_lightning.analysis.face_lists import match_lists, measure_lists
-from mfer_lightning.analysis.temperature_scaling import calibration, val_beside
 from mfer_lightning.errors import UserError
 from mfer_lightning.evaluation.metrics import evaluate
 from mfer_lightning.evaluation.predictions import Predictions
 from mfer_lightning.evaluation.predictions_csv import table_name
 from mfer_lightning.evaluation.runs import RESULT, read_result
+from mfer_lightning.evaluation.temperature_scaling import calibration, val_beside
 from mfer_lightning.evaluation.uncertainty import annotator_figures, metric_intervals
 from mfer_lightning.figures.split_figures import draw_figures
 from mfer_lightning.files import sha256_of, write_json

@@ -10,12 +10,12 @@ from typing import Any
 from mfer_lightning.analysis.evaluated import Evaluated
 from mfer_lightning.analysis.face_lists import match_lists, measure_lists
 from mfer_lightning.analysis.model_on_split import ModelOnSplit
-from mfer_lightning.analysis.temperature_scaling import calibration
 from mfer_lightning.data.datasets.registry import find_protocol
 from mfer_lightning.errors import UserError
 from mfer_lightning.evaluation.metrics import evaluate
 from mfer_lightning.evaluation.predictions import Predictions
 from mfer_lightning.evaluation.schema import SCHEMA_VERSION, validate_result
+from mfer_lightning.evaluation.temperature_scaling import calibration
 from mfer_lightning.evaluation.uncertainty import annotator_figures, metric_intervals
 from mfer_lightning.figures.plane import plane_of
 from mfer_lightning.figures.split_figures import draw_figures

@@ -100,6 +100,15 @@ def find_bundled(name: str) -> BundledModel | None:
     return next((m for m in bundled_models() if m.name == wanted and version in (None, m.version)), None)
 
 
+def with_version(name: str) -> str:
+    """Write a bundled model's plain name with its version, which names the same weights in later releases as well.
+
+    Paths, which win over names, and whatever else is no bundled name are returned as they are.
+    """
+    model = None if Path(name).expanduser().exists() else find_bundled(name)
+    return name if model is None else model.full_name
+
+
 def default_model() -> BundledModel:
     """Return the model that is used where none is named.
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from mfer_lightning.checkpoints import file_checks
+from mfer_lightning.confidence import Confidence
 from mfer_lightning.config.former_values import with_former_attention
 from mfer_lightning.config.instantiate import LIBRARIES, locate
 from mfer_lightning.config.plugins import missing_plugins
@@ -51,6 +52,7 @@ def check_description(description: Mapping[str, Any], source: Path) -> None:
     file_checks.check_class_names(description["class_names"], source)
     with _explained(description, source):
         Views.of_metadata(description)
+        Confidence.of_metadata(description)
 
 
 def build_network(description: Mapping[str, Any], weights: Mapping[str, Tensor], source: Path) -> Network:

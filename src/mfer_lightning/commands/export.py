@@ -30,7 +30,8 @@ def _export(config: dict[str, Any]) -> None:
     written = export(**config, data=paths["data"], cache=paths["cache"])
     if written.comparisons:
         precision = "float32" if config["quantize"] == "none" else config["quantize"]
-        print(f"ONNX in {precision} against the checkpoint in float32:")
+        written_as = "Weights in half precision" if config["half"] else f"ONNX in {precision}"
+        print(f"{written_as} against the checkpoint in float32:")
         for line in [c.sentence for c in written.comparisons] + ([written.remark] if written.remark else []):
             print(f"  {line}")
     print(f"Written: {written.folder}")

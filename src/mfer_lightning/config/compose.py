@@ -13,6 +13,7 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from mfer_lightning.bundled.registry import with_version
 from mfer_lightning.config.backbone_options import without_other_family
 from mfer_lightning.config.caller import composing, given_overrides, is_given
 from mfer_lightning.config.chosen import CHOICES, PARTS, choices_to_keep, is_peer
@@ -175,6 +176,8 @@ def to_plain(cfg: DictConfig, choice: str | None = None) -> dict[str, Any]:
     attention = plain.get("attention")
     if isinstance(attention, dict) and attention.get("name") == "none":  # an experiment states them for any attention
         plain["attention"] = {key: value for key, value in attention.items() if key not in FORMER_ATTENTION}
+    if isinstance(weights := plain.get("weights"), str):
+        plain["weights"] = with_version(weights)
     _refuse_two_spellings(cfg, plain)
     return expand_paths(with_options_of_today(plain))
 

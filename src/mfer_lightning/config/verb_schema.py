@@ -30,6 +30,7 @@ TYPES: Mapping[str, Any] = {
     "kinds": Optional[list[str]],
     "rows": Optional[list[int]],
     "runs": Any,
+    "uncertain": Any,
 }
 #: Options that take more than what their default is.
 _WIDER: Mapping[str, Any] = {"baselines": Any, "batch": Any, "compile": Any, "fps": Optional[float], "parts": Any}

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfer_lightning.inference.media.face_quality import BLURRED
+from mfer_lightning.inference.media.face_quality import SMALL as TOO_SMALL
 from mfer_lightning.inference.media.photos import MOST_PIXELS, read_photo
 from mfer_lightning.inference.predictor import Predictor
 from mfer_lightning.inference.results import Face, Prediction
@@ -138,12 +139,16 @@ def doubts(face: Face) -> tuple[str, ...]:
     """
     said = []
     (first, share), *others = face.top(2)
+    if face.uncertain:
+        said.append(f"Uncertain: below {face.threshold:.0%}, this model's answers are wrong too often.")
     if others and share - others[0][1] < CLOSE:
         said.append(f"The model is undecided between {first} ({share:.0%}) and {others[0][0]} ({others[0][1]:.0%}).")
-    elif share < UNSURE:
+    elif face.threshold is None and share < UNSURE:
         said.append(f"The model is unsure: no emotion reaches {UNSURE:.0%}.")
     if face.box is not None and min(face.box[2:]) < SMALL:
         said.append(f"The face is small ({face.box[2]:.0f}x{face.box[3]:.0f} pixels).")
+    elif face.quality == TOO_SMALL:
+        said.append("The face has too few pixels.")
     elif face.quality == BLURRED:
         said.append("The face is blurred.")
     if face.residual is not None and face.residual > TURNED:

@@ -24,6 +24,7 @@ def serve(
     model: Predictor | str | Path | None = None,
     *,
     device: str = "auto",
+    uncertain: bool | float | None = None,
     host: str = "127.0.0.1",
     port: int | None = None,
     explain: bool = True,
@@ -36,6 +37,7 @@ def serve(
     Args:
         model: from :func:`mfer_lightning.load_model`, or what that function loads; None: the default bundled model.
         device: of a model that is loaded here.
+        uncertain: of a model that is loaded here, as for :func:`mfer_lightning.load_model`.
         host: address to listen at.
         port: None: the first free one from 7860.
         explain: offer the Grad-CAM overlay.
@@ -53,7 +55,7 @@ def serve(
         raise UserError(f"port={port}: the value must be from 1 to 65535, or null for the first free one.")
     check_least("max_pixels", max_pixels, 1)
     if not isinstance(model, Predictor):
-        model = load_model(model, device)
+        model = load_model(model, device, uncertain=uncertain)
     explaining = explainer(model) if explain else None
     folder = private_folder()
     keep_swept(folder)

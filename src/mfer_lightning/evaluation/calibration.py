@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
-#: Temperatures looked at; the optimum of a model that is always right lies at the lower end, at 0 in truth.
-TEMPERATURES = (0.02, 50.0)
+from mfer_lightning.confidence import TEMPERATURES
 
 
 @dataclass(frozen=True, eq=False)

@@ -77,10 +77,12 @@ class TorchClassifier:
         return str(self.model.device)
 
     def identity(self) -> str:
-        """Hash of class names, preprocessing, views and every weight."""
+        """Hash of class names, preprocessing, views, temperature and every weight."""
         # without a shift as before there was one, so that older folders of predictions can be continued
         views = self.views.to_config() if self.views.shift else self.views.flip
         described = [self.class_names, self.model.preprocess.to_config(), views, self.metadata.get("alignment")]
+        if self.model.temperature != 1:
+            described.append(self.model.temperature)
         digest = hashlib.sha256(json.dumps(described, sort_keys=True, default=str).encode())
         for name, value in self.model.network.state_dict().items():
             digest.update(f"{name} {tuple(value.shape)}".encode())

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 
+from mfer_lightning.confidence import check_uncertain
 from mfer_lightning.config.plugins import plugins_loaded
 from mfer_lightning.errors import UserError
 from mfer_lightning.inference.arithmetic import check_precision, choose_precision, set_precision
@@ -30,6 +31,7 @@ def load_model(
     expected_faces: int = 0,
     plugins: Sequence[str] = (),
     verify: bool = True,
+    uncertain: bool | float | None = None,
 ) -> Predictor:
     """Load a trained model that takes photos, without executing anything that its file holds.
 
@@ -48,6 +50,8 @@ def load_model(
         expected_faces: how many faces there will be, about.
         plugins: packages of yours that the model was trained with; importing them executes their code.
         verify: compare the weights with the checksums that the file holds.
+        uncertain: below which probability an answer is uncertain; None or True: the model's own threshold, False:
+            never.
 
     Returns:
         The model: ``.predict(photos)``, ``.embed(photos)``, ``.class_names``.
@@ -57,6 +61,7 @@ def load_model(
         UserError: where there is no such model, or it is damaged, unsafe or of a newer version.
     """
     wanted, compiled = check_precision(precision), check_compile(compile)
+    check_uncertain(uncertain)
     path = use_default_model() if where is None else model_path(where)
     if path.suffix == ".onnx" or (path / "model.onnx").is_file():
         if wanted not in ("auto", "32-true"):
@@ -66,14 +71,15 @@ def load_model(
             )
         if compiled is True:
             raise UserError("compile=true: an ONNX file is run as it is by ONNX Runtime: load the checkpoint.")
-        return Predictor(_onnx_classifier(path, device, flip, shift, verify), batch_size=batch_size or 64)
+        classifier = _onnx_classifier(path, device, flip, shift, verify)
+        return Predictor(classifier, batch_size=batch_size or 64, uncertain=uncertain)
     with plugins_loaded(plugins):
         model = read_model(path, device, verify=verify)
     set_precision(model, choose_precision(wanted, model.device))
     views = Views.of_metadata(model.metadata, flip, shift)
     batch_size = usual_batch(model.device) if batch_size is None else batch_size
     compile_model(model, compiled, batch_size, expected_faces * views.count)
-    return Predictor(TorchClassifier(model, views), batch_size=batch_size)
+    return Predictor(TorchClassifier(model, views), batch_size=batch_size, uncertain=uncertain)
 
 
 def _onnx_classifier(path: Path, device: str, flip: bool | None, shift: float | None, verify: bool) -> Classifier:

@@ -20,6 +20,7 @@ from mfer_lightning.checkpoints.rebuild import (
     check_description,
     network_weights,
 )
+from mfer_lightning.confidence import Confidence
 from mfer_lightning.errors import UserError
 from mfer_lightning.inference.checkpoint import checkpoint_path, model_path
 from mfer_lightning.inference.export.run_results import find_results, publishable, without_folders
@@ -31,7 +32,7 @@ from mfer_lightning.nn.weights.checksums import check_storages
 from mfer_lightning.views import ONE_VIEW, Views
 
 #: Written anew with each export, never copied from an earlier one.
-_DERIVED = ("library_name", "model_type", "architectures", "id2label", "label2id")
+_DERIVED = ("torch_dtype", "library_name", "model_type", "architectures", "id2label", "label2id")
 _VERSIONS_OF = ("mfer_lightning", "torch", "timm", "safetensors")
 
 #: Faces at a time where nothing else is said. A GPU needs many to be busy; a CPU is not quicker with more.
@@ -84,6 +85,11 @@ class FERModel(nn.Module):
         """Where the weights are."""
         return next(self.network.parameters()).device
 
+    @property
+    def temperature(self) -> float:
+        """What the network's logits are divided by, as the file says; 1: nothing was fitted."""
+        return Confidence.of_metadata(self.metadata).temperature
+
     def train(self, mode: bool = True) -> FERModel:
         """Stay in evaluation mode: predictions must not depend on the rest of the batch."""
         if mode:
@@ -99,8 +105,8 @@ class FERModel(nn.Module):
             views: what logits and features are averaged over; by default the faces as they are.
 
         Returns:
-            ``logits`` (B,K) and ``feature`` (B,D), float32, on the model's device, and where the model predicts them
-            ``valence_arousal`` (B,2).
+            ``logits`` (B,K), divided by :attr:`temperature`, and ``feature`` (B,D), float32, on the model's device, and
+            where the model predicts them ``valence_arousal`` (B,2).
         """
         with torch.inference_mode(), torch.autocast(self.device.type, enabled=False):
             return views.average(self._run, faces.to(self.device, non_blocking=self.device.type == "cuda"))
@@ -111,7 +117,8 @@ class FERModel(nn.Module):
             faces = torch.cat([faces, faces[-1:].expand(full - count, -1, -1, -1)])
         pixels = self.preprocess(faces).contiguous(memory_format=torch.channels_last)
         output = self.network(pixels)
-        return {name: output[name][:count].float() for name in PREDICTED if name in output}
+        found = {name: output[name][:count].float() for name in PREDICTED if name in output}
+        return {**found, "logits": found["logits"] / self.temperature}
 
     def batches(self, faces: Tensor, size: int = 64, *, views: Views = ONE_VIEW) -> Iterator[dict[str, Tensor]]:
         """Classify many faces, ``size`` at a time."""

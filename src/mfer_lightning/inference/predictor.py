@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from mfer_lightning.align.aligner import AlignedFace
 from mfer_lightning.align.stored_alignment import describe_alignment
+from mfer_lightning.confidence import check_uncertain, threshold_for
 from mfer_lightning.errors import UserError, check_number
 from mfer_lightning.inference.classifier import Classifier, Output
 from mfer_lightning.inference.media.detect_faces import Finder, Found
@@ -36,6 +37,11 @@ class Predictor:
     Args:
         classifier: the network with its preprocessing.
         batch_size: faces at a time.
+        uncertain: below which probability an answer is uncertain: None or True, the model's own threshold; False,
+            never; or a probability.
+
+    Attributes:
+        threshold: that was chosen; None: no answer is called uncertain.
 
     Example:
         >>> from mfer_lightning import load_model  # doctest: +SKIP
@@ -44,8 +50,9 @@ class Predictor:
         ...     print(face.label, face.probability, face.box)
     """
 
-    def __init__(self, classifier: Classifier, *, batch_size: int = 64) -> None:
+    def __init__(self, classifier: Classifier, *, batch_size: int = 64, uncertain: bool | float | None = None) -> None:
         self.classifier = classifier
+        self.threshold = threshold_for(classifier.metadata, check_uncertain(uncertain))
         self.batch_size = check_number("batch_size", batch_size, 1)
         self._finders: dict[str, Finder] = {}
 
@@ -231,6 +238,7 @@ class Predictor:
                 seen = None if found.faces is None else found.faces[number]
                 shares = dict(zip(self.class_names, map(float, row), strict=True))
                 face = _face(number, shares, seen, found.qualities[number], crop if keep_aligned else None)
+                face = face if self.threshold is None else replace(face, threshold=self.threshold)
                 faces.append(face if values is None else replace(face, valence=values[0], arousal=values[1]))
             said = {name: getattr(found.picture, name) for name in OF_PICTURE}
             if said["status"] == OK and not faces:

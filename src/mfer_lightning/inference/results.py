@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfer_lightning.errors import printable
-from mfer_lightning.inference.result_columns import AFFECT, BOX, POINTS
+from mfer_lightning.inference.face import Face as Face
+from mfer_lightning.inference.face import Row
+from mfer_lightning.inference.result_columns import BOX, POINTS, UNCERTAIN
 from mfer_lightning.inference.results_html import HtmlRow, html_table
 
 #: ``status`` of a photo or frame: it has faces, it has none, or why it could not be read.
@@ -20,122 +22,6 @@ STATUSES = (OK, NO_FACE, UNREADABLE, NOT_AN_IMAGE, TOO_LARGE)
 
 #: What a prediction takes over from its photo or frame.
 OF_PICTURE = ("path", "status", "message", "width", "height", "frame", "time", "rotated")
-
-Row = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Face:
-    """One face and its predicted emotions.
-
-    Args:
-        number: of the face in its photo, from the left, from 0.
-        probabilities: emotion -> probability, in the model's order; they add up to 1.
-        box: x, y, width, height in pixels of the upright photo; None for a face that came aligned.
-        landmarks: (5,2) left eye, right eye, nose, left and right corner of the mouth, as seen in the picture; or None.
-        confidence: the detector's, 0 to 1; None for a face that came aligned.
-        residual: root mean square distance of the landmarks from the template's points, as a share of the crop's
-            height: large for faces seen from the side.
-        quality: of :data:`mfer_lightning.inference.media.face_quality.QUALITIES`; None where it was not judged.
-        track: number of the person in a video, from 1; None in photos.
-        smoothed: probabilities averaged over time, in a video.
-        valence: how pleasant the expression is, -1 to 1; None where the model does not predict it.
-        arousal: how excited, -1 to 1; None likewise.
-        aligned: (H,W,3) uint8 RGB, the model's input; None unless it was asked for.
-    """
-
-    number: int
-    probabilities: Mapping[str, float]
-    box: tuple[float, float, float, float] | None = None
-    landmarks: tuple[tuple[float, float], ...] | None = None
-    confidence: float | None = None
-    residual: float | None = None
-    quality: str | None = None
-    track: int | None = None
-    smoothed: Mapping[str, float] | None = None
-    valence: float | None = None
-    arousal: float | None = None
-    aligned: NDArray[np.uint8] | None = field(default=None, repr=False, compare=False)
-
-    @property
-    def label(self) -> str:
-        """The most probable emotion, by the smoothed probabilities where there are any."""
-        shown = self.shown
-        return max(shown, key=shown.__getitem__)
-
-    @property
-    def probability(self) -> float:
-        """The probability of :attr:`label`."""
-        return self.shown[self.label]
-
-    @property
-    def shown(self) -> Mapping[str, float]:
-        """The smoothed probabilities where there are any, else the probabilities."""
-        return self.probabilities if self.smoothed is None else self.smoothed
-
-    def top(self, k: int | None = 3) -> list[tuple[str, float]]:
-        """Return the ``k`` most probable emotions (None: all) with their probabilities, the most probable first.
-
-        Example:
-            >>> Face(0, {"fear": 0.2, "anger": 0.7, "neutral": 0.1}).top(2)
-            [('anger', 0.7), ('fear', 0.2)]
-        """
-        return sorted(self.shown.items(), key=lambda item: -item[1])[:k]
-
-    def to_dict(self) -> Row:
-        """Return plain values for JSON, without the aligned face's pixels."""
-        values: Row = {
-            "face": self.number,
-            "label": self.label,
-            "probability": self.probability,
-            "probabilities": dict(self.probabilities),
-            "box": None if self.box is None else list(self.box),
-            "landmarks": None if self.landmarks is None else [list(point) for point in self.landmarks],
-            "confidence": self.confidence,
-            "residual": self.residual,
-            "quality": self.quality,
-        }
-        if self.track is not None:
-            values["track"] = self.track
-        if self.smoothed is not None:
-            values["smoothed"] = dict(self.smoothed)
-        return values | self.affect
-
-    @property
-    def affect(self) -> dict[str, float]:
-        """Valence and arousal by name, where the model predicts them."""
-        both = zip(AFFECT, (self.valence, self.arousal), strict=True)
-        return {name: value for name, value in both if value is not None}
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Face:
-        """Build from the output of :meth:`to_dict`."""
-        box, points = values.get("box"), values.get("landmarks")
-        return cls(
-            number=int(values["face"]),
-            probabilities=dict(values["probabilities"]),
-            box=None if box is None else (box[0], box[1], box[2], box[3]),
-            landmarks=None if points is None else tuple((x, y) for x, y in points),
-            confidence=values.get("confidence"),
-            residual=values.get("residual"),
-            quality=values.get("quality"),
-            track=values.get("track"),
-            smoothed=values.get("smoothed"),
-            valence=values.get("valence"),
-            arousal=values.get("arousal"),
-        )
-
-    def __str__(self) -> str:
-        words = ", ".join(f"{name} {share:.0%}" for name, share in self.top(3))
-        words += "".join(f", {name} {value:+.2f}" for name, value in self.affect.items())
-        person = "" if self.track is None else f" of person {self.track}"
-        x, y, width, height = self.box or (0, 0, 0, 0)
-        place = "" if self.box is None else f" at x {x:.0f}, y {y:.0f}, {width:.0f}x{height:.0f} px"
-        doubt = "" if self.quality in (None, "good") else f" ({self.quality})"
-        return f"face {self.number}{person}{place}{doubt}: {words}"
-
-    def _repr_html_(self) -> str:
-        return Predictions([Prediction(faces=(self,))])._repr_html_()
 
 
 @dataclass(frozen=True)
@@ -208,6 +94,8 @@ class Prediction:
         table = []
         for face in self.faces:
             row = {**photo, "face": face.number, "label": face.label, "probability": face.probability}
+            if face.threshold is not None:
+                row[UNCERTAIN] = face.uncertain
             row |= {f"p_{name}": share for name, share in face.probabilities.items()} | face.affect
             if face.box is not None:
                 row |= zip(BOX, face.box, strict=True)
@@ -287,8 +175,7 @@ class Predictions(Sequence[Prediction]):
         rows: list[HtmlRow] = []
         for item in self._items:
             for face in item.faces:
-                person = "" if face.track is None else f" (person {face.track})"
-                rows.append((item.title, f"{face.number}{person}", face.label, face.top(3)))
+                rows.append(face.html_row(item.title))
             if not item.faces:
                 rows.append((item.title, "", item.status + (f": {item.message}" if item.message else ""), []))
         return html_table(rows, self.notes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,6 +14,7 @@ from mfer_lightning.config.instantiate import described
 from mfer_lightning.errors import UserError
 from mfer_lightning.inference.export.safetensors_folder import WEIGHTS, read_export
 from mfer_lightning.nn import LoadReport, Network, load_weights
+from mfer_lightning.training.bundled_weights import bundled_weights, fitting_options
 from mfer_lightning.training.log_file import log
 
 Config = Mapping[str, Any]
@@ -34,9 +36,19 @@ def load_initial_weights(config: Config, network: Network, class_names: Sequence
         UserError: where the weights do not fit, or nothing says which order they were trained on.
     """
     weights = str(config["weights"])
-    ours = _description(weights)
-    with described("weights"):
-        report = load_weights(network, weights, head="new" if new_heads else _head_choice(ours, class_names))
+    bundled = bundled_weights(weights)
+    file = weights if bundled is None else str(bundled.checked() / WEIGHTS)
+    ours = _description(file)
+    head: Literal["load", "new"] = "new" if new_heads else _head_choice(ours, class_names)
+    try:
+        with described("weights"):
+            report = load_weights(network, file, head=head)
+    except UserError as error:
+        if bundled is None or not (options := fitting_options(bundled)):
+            raise
+        raise UserError(f"{error}\nOptions that build a network like {bundled.full_name}: {options}") from error
+    if bundled is not None:
+        report = replace(report, source=bundled.full_name)
     if "landmarks" in report.new_parts and network.config.get("freeze_landmarks"):
         raise UserError(
             f"weights={weights} brings no weights of the landmark network, and network.freeze_landmarks=true would "

@@ -8,6 +8,7 @@ from typing import Any
 import jinja2
 import yaml
 
+from mfer_lightning.confidence import Confidence
 from mfer_lightning.config.chosen import PARTS, kept_choices
 from mfer_lightning.data.datasets.declaration import UNKNOWN_LICENCE
 from mfer_lightning.data.datasets.registry import find_dataset
@@ -34,7 +35,7 @@ def model_card(description: Mapping[str, Any], kind: str, measured: Sequence[str
     Args:
         description: the content of ``config.json``.
         kind: ``"safetensors"`` or ``"onnx"``.
-        measured: of an ONNX export: what was measured while exporting, in lines.
+        measured: of an ONNX export, or of one in half precision: what was measured while exporting, in lines.
 
     Returns:
         Markdown with YAML front matter, as model hubs read it.
@@ -74,9 +75,31 @@ def model_card(description: Mapping[str, Any], kind: str, measured: Sequence[str
         config=description.get("config") or {},
         augmentation=_augmentation(description.get("augmentation")),
         results=results,
+        confidences=list(_confidences(description)),
         measured=measured,
         views=Views.of_metadata(description),
     )
+
+
+def _confidences(description: Mapping[str, Any]) -> Iterator[str]:
+    """Say what was fitted to the model's confidences, in sentences; nothing where nothing was."""
+    said, stored = Confidence.of_metadata(description), description.get("calibration") or {}
+    where = _one_line(f"{stored.get('fitted_on') or 'validation faces'} ({stored.get('n', '?')} faces)")
+    if said.temperature != 1:
+        errors = [when.get("ece") for when in (stored.get("before"), stored.get("after")) if isinstance(when, Mapping)]
+        known = len(errors) == 2 and all(isinstance(error, float) for error in errors)
+        ece = f", where the expected calibration error falls from {_share(errors[0])} to {_share(errors[1])}"
+        yield (
+            f"Logits are divided by a temperature of {said.temperature:.3f}, fitted on {where}{ece if known else ''}. "
+            "The figures above were made without it; emotions and accuracies are the same."
+        )
+    if said.threshold is not None:
+        chosen = stored["uncertain"]
+        shares = [chosen.get(name) for name in ("coverage", "error")]
+        known = all(isinstance(share, float) for share in shares)
+        words = f": there, {_share(shares[0])} of the faces are answered, {_share(shares[1])} of them wrongly"
+        words = words if known else ""
+        yield f"An answer of a probability below {said.threshold:.3f} is uncertain, chosen on {where}{words}."
 
 
 def _licence(description: Mapping[str, Any]) -> dict[str, str]:

@@ -20,7 +20,7 @@ from mfer_lightning.onnx.model import FILE
 from mfer_lightning.views import Views
 
 #: Entries of a description that go into the file's metadata beside those that are needed to use it.
-_MORE = ("dataset", "protocol", "epoch", "data_hash", "git", "versions", "network", "augmentation")
+_MORE = ("dataset", "protocol", "epoch", "calibration", "data_hash", "git", "versions", "network", "augmentation")
 
 
 def save_onnx(

@@ -38,6 +38,7 @@ class FaceGraph(nn.Module):
         super().__init__()
         self.network = model.network
         self.preprocess = model.preprocess
+        self.temperature = model.temperature
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -61,7 +62,7 @@ class FaceGraph(nn.Module):
             if said.interpolation == "bicubic":
                 x = x.clamp(0, 255)
         output = self.network((x - said.shift) * said.scale)
-        logits = output["logits"]
+        logits = output["logits"] if self.temperature == 1 else output["logits"] / self.temperature
         further = (output[VALENCE_AROUSAL],) if VALENCE_AROUSAL in output else ()
         return logits.softmax(1), logits, output["feature"], *further
 

@@ -1,4 +1,4 @@
-"""Compare the predictions of an exported file with those of its checkpoint."""
+"""Compare the predictions of an exported model with those of its checkpoint."""
 
 from __future__ import annotations
 
@@ -79,16 +79,16 @@ class Comparison:
         return f"{line}; accuracy {before:.2f}% -> {after:.2f}% ({self.lost} faces lost, {self.won} won)"
 
 
-def compare(model: FERModel, exported: OnnxModel, faces: Faces) -> Comparison:
+def compare(model: FERModel, exported: OnnxModel | FERModel, faces: Faces) -> Comparison:
     """Run checkpoint and export on the same faces, one view each."""
     before, after = [], []
     affect: list[float] = []
     for batch in faces.batches:
-        output, answer = model(torch.from_numpy(batch)), exported.predict(batch, flip=False, shift=0.0)
-        before.append(output["logits"].double().softmax(1).cpu().numpy())
-        after.append(answer.probabilities.astype(np.float64))
-        if answer.valence_arousal is not None:
-            affect.append(float(np.abs(output["valence_arousal"].cpu().numpy() - answer.valence_arousal).max()))
+        (p, values), (q, written) = _answers(model, batch), _answers(exported, batch)
+        before.append(p)
+        after.append(q)
+        if values is not None and written is not None:
+            affect.append(float(np.abs(values - written).max()))
     p, q = np.concatenate(before), np.concatenate(after)
     first, second = p.argmax(axis=1), q.argmax(axis=1)
     difference = np.abs(p - q)
@@ -107,6 +107,18 @@ def compare(model: FERModel, exported: OnnxModel, faces: Faces) -> Comparison:
     was, now = (first == label)[known], (second == label)[known]
     right, lost, won = (int(was.sum()), int(now.sum())), int((was & ~now).sum()), int((now & ~was).sum())
     return replace(found, labelled=int(known.sum()), right=right, lost=lost, won=won)
+
+
+def _answers(
+    model: OnnxModel | FERModel, batch: NDArray[np.uint8]
+) -> tuple[NDArray[np.float64], NDArray[np.float32] | None]:
+    """Return probabilities (B,K), and valence and arousal (B,2) where the model predicts them."""
+    if isinstance(model, FERModel):
+        output = model(torch.from_numpy(batch))
+        affect = output.get("valence_arousal")
+        return output["logits"].double().softmax(1).cpu().numpy(), None if affect is None else affect.cpu().numpy()
+    answer = model.predict(batch, flip=False, shift=0.0)
+    return answer.probabilities.astype(np.float64), answer.valence_arousal
 
 
 def random_faces(size: int, resizes: bool, n: int = 16) -> Faces:

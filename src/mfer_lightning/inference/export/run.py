@@ -16,6 +16,8 @@ from mfer_lightning.errors import UserError, check_choice, check_least
 from mfer_lightning.inference.checkpoint import run_folder
 from mfer_lightning.inference.dataset import dataset_config, open_dataset, stored_config
 from mfer_lightning.inference.export.atomic_folder import check_free
+from mfer_lightning.inference.export.calibrate import calibrate_on_validation
+from mfer_lightning.inference.export.half import save_half
 from mfer_lightning.inference.export.parity import Comparison, Faces, drawn_faces, random_faces
 from mfer_lightning.inference.match_classes import match_classes
 from mfer_lightning.inference.model import FERModel, read_model
@@ -24,6 +26,9 @@ from mfer_lightning.inference.predict_split import SplitName
 FORMATS = ("safetensors", "onnx")
 QUANTISATIONS = ("none", "int8")
 
+#: Side in pixels at which a network that takes faces as they come is compared with itself in half precision.
+_ANY_SIZE = 64
+
 
 @dataclass(frozen=True)
 class Exported:
@@ -31,7 +36,7 @@ class Exported:
 
     Args:
         folder: what was written.
-        comparisons: of an ONNX file with the checkpoint.
+        comparisons: of an ONNX file, or of weights in half precision, with the checkpoint.
         remark: why the comparison lacks validation faces; empty where it does not.
     """
 
@@ -46,7 +51,10 @@ def export(
     output: str | Path | None = None,
     *,
     replace: bool = False,
+    half: bool = False,
     quantize: str = "none",
+    calibrate: bool = False,
+    risk: float = 0.1,
     faces: int = 256,
     verify: bool = True,
     data: str | None = None,
@@ -63,8 +71,13 @@ def export(
         output: folder to make; None: ``exports/<format>`` in the run's folder, ``exports/<name>-<format>`` for a
             bundled model.
         replace: replace an earlier export in that folder.
+        half: of ``format="safetensors"``: write the weights in half precision and measure what it costs.
         quantize: of an ONNX file: ``"none"`` or ``"int8"``.
-        faces: validation faces for the comparison of an ONNX file with the checkpoint; 0: none are read.
+        calibrate: fit a temperature on the run's predictions on val, by which the export divides its logits, and choose
+            below which probability a face is uncertain.
+        risk: with ``calibrate``: largest share of wrong answers among those that are not uncertain.
+        faces: validation faces for the comparison of an ONNX file, or of half precision, with the checkpoint; 0: none
+            are read.
         verify: compare the weights with the checksums in their file.
         data: the data root; None: where the data were when the checkpoint was trained.
         cache: folder of decoded images; None: the default.
@@ -81,23 +94,31 @@ def export(
     check_choice("quantize", quantize, QUANTISATIONS)
     if quantize != "none" and format != "onnx":
         raise UserError(f"quantize={quantize} belongs to format=onnx.")
+    if half and format != "safetensors":
+        raise UserError("half=true belongs to format=safetensors; format=onnx has quantize=int8.")
+    if not 0 < risk < 1:
+        raise UserError(f"risk={risk}: the value must be above 0 and below 1, e.g. 0.1.")
     check_least("faces", faces, 0)
     with plugins_loaded(plugins):
         model = read_model(checkpoint, "cpu", verify=verify)
-    kind = format if quantize == "none" else f"{format}-{quantize}"
+    if calibrate:
+        calibrate_on_validation(model, risk)
+    kind = f"{format}-half" if half else format if quantize == "none" else f"{format}-{quantize}"
     folder = _default_folder(model, kind) if output is None else Path(output).expanduser()
     check_free(folder, replace=replace)
-    if format == "safetensors":
+    if format == "safetensors" and not half:
         return Exported(model.save_pretrained(folder, replace=replace))
-
-    from mfer_lightning.inference.export.onnx_file import save_onnx  # needs ONNX Runtime, an extra
-
-    size, resizes = _size(model), model.preprocess.size is not None
+    size, resizes = _size(model, format), model.preprocess.size is not None
     loader = {"eval_batch_size": 16, "num_workers": 0} if loader is None else loader
     with plugins_loaded(plugins):
         validation, remark = _validation_faces(model, faces, data, cache, loader)
     compared = [*(validation or drawn_faces(size, resizes)), random_faces(size, resizes)]
     remarks = [remark] if remark else []
+    if half:
+        return Exported(folder, tuple(save_half(model, folder, compared, remarks=remarks, replace=replace)), remark)
+
+    from mfer_lightning.inference.export.onnx_file import save_onnx  # needs ONNX Runtime, an extra
+
     found = save_onnx(model, folder, compared, size=size, quantize=quantize, remarks=remarks, replace=replace)
     return Exported(folder, tuple(found), remark)
 
@@ -110,11 +131,13 @@ def _default_folder(model: FERModel, kind: str) -> Path:
     return run / "exports" / (kind if stem == "best" else f"{stem}-{kind}")
 
 
-def _size(model: FERModel) -> int:
+def _size(model: FERModel, format: str) -> int:
     """Find the side of the network's input: what it resizes to, or the size of its training faces."""
     stored = (model.metadata.get("config") or {}).get("dataset") or {}
     size = model.preprocess.size or stored.get("size")
     if not isinstance(size, int):
+        if format == "safetensors":
+            return _ANY_SIZE
         raise UserError(
             "The checkpoint takes faces as they come, and does not say of which size: an ONNX file needs one. "
             "Train with preprocess.size=..., or export with format=safetensors."

@@ -53,14 +53,18 @@ def write_export(
         UserError: where there is something already, or nothing can be written.
     """
     target = Path(folder).expanduser()
-    tensors = {name: value.detach().cpu().contiguous() for name, value in weights.items()}
     with atomic_folder(target, replace=replace) as temporary:
-        with atomic_path(temporary / WEIGHTS) as path:  # save_file gives permissions of its own, not the umask's
-            save_file(tensors, path, metadata={"format": "pt"})
-        digests = {WEIGHTS: sha256_of(temporary / WEIGHTS)}
-        write_json(temporary / CONFIG, {**description, "sha256": digests})
+        write_weights(description, weights, temporary)
         write_text(temporary / CARD, model_card(description, "safetensors"))
     return target
+
+
+def write_weights(description: Mapping[str, Any], weights: Mapping[str, torch.Tensor], folder: Path) -> None:
+    """Write ``model.safetensors`` and ``config.json`` into a folder that exists."""
+    tensors = {name: value.detach().cpu().contiguous() for name, value in weights.items()}
+    with atomic_path(folder / WEIGHTS) as path:  # save_file gives permissions of its own, not the umask's
+        save_file(tensors, path, metadata={"format": "pt"})
+    write_json(folder / CONFIG, {**description, "sha256": {WEIGHTS: sha256_of(folder / WEIGHTS)}})
 
 
 def read_export(folder: str | Path, *, verify: bool = True) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:

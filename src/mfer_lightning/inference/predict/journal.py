@@ -138,7 +138,8 @@ class Journal(AbstractContextManager["Journal"]):
         """Write ``predictions.csv``: one row a face, or one that says why there is none."""
         first = next((face for prediction in self.predictions() for face in prediction), None)
         affect = first is not None and bool(first.affect)
-        names = columns(self._class_names, video=self._video, valence_arousal=affect)
+        uncertain = first is not None and first.threshold is not None
+        names = columns(self._class_names, video=self._video, valence_arousal=affect, uncertain=uncertain)
         with atomic_path(self.folder / TABLE) as path, path.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, names, restval="", lineterminator="\n")
             writer.writeheader()

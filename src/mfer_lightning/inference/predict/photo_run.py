@@ -17,6 +17,7 @@ from mfer_lightning.inference.media.face_quality import GOOD
 from mfer_lightning.inference.media.photo_files import Photos
 from mfer_lightning.inference.predict.journal import Journal, Stamp, stamp_of
 from mfer_lightning.inference.predictor import Predictor
+from mfer_lightning.inference.result_columns import UNCERTAIN
 from mfer_lightning.inference.results import NO_FACE, OK, Face, Prediction
 from mfer_lightning.progress import progress_bar
 from mfer_lightning.reporting.terminal.predictions import count, print_summary
@@ -117,10 +118,11 @@ def marks(prediction: Prediction) -> list[Mark]:
 
 
 def _name(face: Face) -> str:
-    """Name the person and the mark of a face, and its valence and arousal, as far as it has them."""
+    """Name the person and the marks of a face, and its valence and arousal, as far as it has them."""
     person = "" if face.track is None else f"person {face.track}"
     affect = [f"{name} {value:+.2f}" for name, value in face.affect.items()]
-    return ", ".join(filter(None, (person, "" if face.quality in (None, GOOD) else face.quality, *affect)))
+    doubt = UNCERTAIN if face.uncertain else ""
+    return ", ".join(filter(None, (person, doubt, "" if face.quality in (None, GOOD) else face.quality, *affect)))
 
 
 def _copy(output: Path, key: str) -> Path:

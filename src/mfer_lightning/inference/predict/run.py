@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mfer_lightning.bundled.registry import default_model, find_bundled
+from mfer_lightning.confidence import check_uncertain
 from mfer_lightning.data.images.cache import available_cpus
 from mfer_lightning.errors import UserError, check_choice, check_least
 from mfer_lightning.inference.arithmetic import check_precision
@@ -56,6 +57,7 @@ def predict(
     precision: str = "auto",
     compile: bool | str = "auto",
     verify: bool = True,
+    uncertain: bool | float | None = None,
     fps: float | None = 5.0,
     smooth: float = 0.5,
     seconds: float | None = None,
@@ -90,6 +92,8 @@ def predict(
             ``"16-mixed"`` on GPUs.
         compile: compile the network; ``"auto"``: on a GPU, for so many photos that it pays.
         verify: compare the weights with the checksums in their file.
+        uncertain: below which probability an answer is uncertain; None or True: the model's own threshold, False:
+            never. A loaded model keeps its own.
         fps: frames a second of a video; None: all.
         smooth: seconds over which a person's emotions are averaged in a video; 0: not at all.
         seconds: stop a video after these; None: at its end.
@@ -120,7 +124,7 @@ def predict(
     looks: dict[str, Any] = {"aligned": aligned, "faces": faces, "detector": dict(detector or {}), "rotate": rotate}
     looks["second_look"] = second_look and not aligned
     opening: dict[str, Any] = {"flip": flip, "shift": shift, "precision": precision, "verify": verify}
-    opening |= {"plugins": plugins, "compile": compile}
+    opening |= {"plugins": plugins, "compile": compile, "uncertain": check_uncertain(uncertain)}
     if not isinstance(source, (str, PathLike)):
         if output is not None or annotate:
             raise UserError("Pictures in memory are predicted in memory: leave output and annotate out, or save them.")
@@ -150,6 +154,7 @@ def predict(
         "flip": flip,
         "shift": shift,
         "precision": _PRECISIONS_OF_FOLDERS[model.precision],
+        "uncertain": model.threshold,
     }
     if photos is None:
         settings["video"] = {"fps": fps, "smooth": smooth, "seconds": seconds}

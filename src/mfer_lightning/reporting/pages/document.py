@@ -21,6 +21,7 @@ from mfer_lightning.reporting.pages.result_panels import (
     contrast_panels,
     method_panels,
     reliability_panels,
+    risk_coverage_panels,
 )
 from mfer_lightning.reporting.pages.training_panels import begin_planes, curve_panels, embedding_panels
 from mfer_lightning.reporting.study.ablation_tables import ablation_tables, class_table
@@ -205,7 +206,7 @@ def _chapter(
         Part("Ablations", tuple(ablation_tables(section, options.metric, options.axes))),
         Part("Training", _there(curves, optimism)),
         Part("Classes", _there(class_panels(panels), class_table(section), confusion_panels(panels))),
-        Part("Calibration", _there(further_table(section), reliability_panels(panels))),
+        Part("Calibration", _there(further_table(section), reliability_panels(panels), risk_coverage_panels(panels))),
     ]
     plane = None if planes is None else embedding_panels(panels, space, options.embedding, planes())
     parts += [

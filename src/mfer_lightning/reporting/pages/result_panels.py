@@ -1,4 +1,4 @@
-"""Draw the panels of a section that show results: methods, contrasts, classes, confusion, calibration."""
+"""Draw the panels of a section that show results: methods, contrasts, classes, confusion, calibration, risk."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfer_lightning.evaluation.intervals import wilson
+from mfer_lightning.evaluation.risk_coverage import risk_coverage
 from mfer_lightning.evaluation.statistics.methods import MethodComparison, MethodMetric
 from mfer_lightning.figures.confusion import confusion_panel
 from mfer_lightning.figures.estimates import Estimate, estimates_panel
 from mfer_lightning.figures.reliability import reliability_panel
+from mfer_lightning.figures.risk_coverage import risk_coverage_panel
 from mfer_lightning.reporting.pages.panel_groups import Group, SectionPanels
 from mfer_lightning.reporting.study.ablation_tables import recalls
 from mfer_lightning.reporting.study.comparisons import signed
@@ -152,6 +154,28 @@ def reliability_panels(panels: SectionPanels) -> Group | None:
         f"{panels.limit_note()}"
     )
     return Group("Reliability", caption, tuple(pictures)) if pictures else None
+
+
+def risk_coverage_panels(panels: SectionPanels) -> Group | None:
+    """Draw a risk-coverage curve for each method, its seeds joined."""
+    pictures = []
+    for method in panels.methods:
+        tables = [run.table for run in method.runs if run.table is not None]
+        if not tables:
+            continue
+        confidence = np.concatenate([t.probabilities.max(axis=1) for t in tables])
+        right = np.concatenate([t.pred == t.label for t in tables])
+        curve = risk_coverage(confidence, right)
+        told = "; ".join(f"{share:.0%} answered, {100 * curve.risk_at(share):.1f}" for share in (1.0, 0.8, 0.5))
+        alt = f"Wrong answers of {method.short} in per cent where the surest faces are answered: {told}."
+        name = f"risk-coverage-{method.short}"
+        pictures.append(panels.picture(name, alt, risk_coverage_panel, confidence, right, title=method.short))
+    caption = (
+        "Share of wrong answers where only the surest faces are answered, all seeds joined, with Wilson's 95% "
+        "intervals. The dashed line is the error over all faces. Where confidence says which answers are right, the "
+        f"curve rises late.{panels.limit_note()}"
+    )
+    return Group("Risk and coverage", caption, tuple(pictures)) if pictures else None
 
 
 def _over_seeds(method: Method, name: str, is_baseline: bool) -> Estimate | None:

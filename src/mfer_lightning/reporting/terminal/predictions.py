@@ -27,7 +27,7 @@ class Item(Protocol):
 
     @property
     def faces(self) -> Sequence[Any]:
-        """With ``label`` and ``quality`` each."""
+        """With ``answer`` (an emotion, or ``"uncertain"``) and ``quality`` each."""
         ...
 
     def to_dict(self) -> Mapping[str, Any]:
@@ -67,7 +67,7 @@ def print_summary(
     troubles: list[Item] = []
     for item in items:
         statuses[item.status] += 1
-        emotions.update(face.label for face in item.faces)
+        emotions.update(face.answer for face in item.faces)
         marked.update(face.quality for face in item.faces if face.quality not in (None, "good"))
         if item.status == "no face" and (message := item.to_dict()["message"]):
             faceless[message] += 1

@@ -1,0 +1,136 @@
+"""Choose below which confidence a prediction is called uncertain, by the risk-coverage curve.
+
+El-Yaniv and Wiener, On the Foundations of Noise-free Selective Classification, JMLR 2010; Geifman and El-Yaniv,
+Selective Classification for Deep Neural Networks, NeurIPS 2017, who choose the threshold with a bound on the risk,
+where :func:`choose_threshold` takes the risk that was measured. Its interval is beside it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mfer_lightning.evaluation.intervals import wilson
+
+
+@dataclass(frozen=True, eq=False)
+class RiskCoverage:
+    """The curve: what answering only from a confidence upwards costs in coverage, and gains in accuracy.
+
+    One point for each of the M different confidences, the highest first; faces of equal confidence are answered
+    together.
+
+    Args:
+        threshold: (M,) the confidence from which on faces are answered, falling.
+        coverage: (M,) share of all faces that are answered, rising to 1.
+        risk: (M,) share of wrong answers among those.
+        n: number of faces.
+    """
+
+    threshold: NDArray[np.float64]
+    coverage: NDArray[np.float64]
+    risk: NDArray[np.float64]
+    n: int
+
+    @property
+    def area(self) -> float:
+        """Area under the curve (AURC): the risk averaged over coverages, 0 for a perfect order without errors."""
+        widths = np.diff(self.coverage, prepend=0.0)
+        return float((widths * self.risk).sum())
+
+    def risk_at(self, coverage: float) -> float:
+        """Return the share of wrong answers where at least this share of the faces, within (0, 1], is answered."""
+        return float(self.risk[np.searchsorted(self.coverage, coverage - 1e-12)])
+
+
+@dataclass(frozen=True)
+class Selection:
+    """A threshold and what it does to the faces that it was chosen on.
+
+    Args:
+        threshold: predictions of a lower confidence are uncertain; 0: none is.
+        risk: the largest share of wrong answers that was allowed.
+        coverage: share of the faces that are answered.
+        error: share of wrong answers among them.
+        error_interval: its 95% interval (Wilson).
+        n: number of faces.
+    """
+
+    threshold: float
+    risk: float
+    coverage: float
+    error: float
+    error_interval: tuple[float, float]
+    n: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return {**vars(self), "error_interval": list(self.error_interval)}
+
+
+def risk_coverage(confidence: NDArray[np.floating], right: NDArray[np.bool_]) -> RiskCoverage:
+    """Compute the risk-coverage curve.
+
+    Args:
+        confidence: (N,) of the predicted classes, N above 0.
+        right: (N,) whether each prediction is right.
+
+    Raises:
+        ValueError: where there are no faces, or shapes disagree.
+
+    Example:
+        >>> curve = risk_coverage(np.array([0.9, 0.8, 0.8, 0.5]), np.array([True, True, False, False]))
+        >>> curve.threshold.tolist(), curve.coverage.tolist(), curve.risk.round(2).tolist()
+        ([0.9, 0.8, 0.5], [0.25, 0.75, 1.0], [0.0, 0.33, 0.5])
+    """
+    confidence64, hits = np.asarray(confidence, dtype=np.float64), np.asarray(right, dtype=bool)
+    if confidence64.ndim != 1 or len(confidence64) == 0 or hits.shape != confidence64.shape:
+        raise ValueError(
+            "Expected arguments `confidence` and `right` to be of one shape (N,) with N above 0, but got "
+            f"{confidence64.shape} and {hits.shape}."
+        )
+    order = np.argsort(-confidence64, kind="stable")
+    ordered = confidence64[order]
+    last = np.flatnonzero(np.append(np.diff(ordered) != 0, True))  # of the faces of each confidence
+    answered = last + 1
+    wrong = np.cumsum(~hits[order])[last]
+    return RiskCoverage(ordered[last], answered / len(ordered), wrong / answered, len(ordered))
+
+
+def choose_threshold(confidence: NDArray[np.floating], right: NDArray[np.bool_], risk: float) -> Selection | None:
+    """Find the smallest threshold from which on the share of wrong answers is at most ``risk``.
+
+    Choose it on validation faces, never on the reported ones. It is a measured share, not a bound: on other faces of
+    the same kind the error varies by chance, and on faces of another kind it may be anything.
+
+    Args:
+        confidence: (N,) of the predicted classes, N above 0.
+        right: (N,) whether each prediction is right.
+        risk: largest share of wrong answers, within (0, 1).
+
+    Returns:
+        The threshold, 0 where all predictions together keep to the risk; None where no threshold keeps to it.
+
+    Raises:
+        ValueError: for a risk outside of (0, 1), and as :func:`risk_coverage`.
+
+    Example:
+        >>> p, right = np.array([0.9, 0.8, 0.7, 0.6]), np.array([True, True, False, True])
+        >>> found = choose_threshold(p, right, risk=0.2)
+        >>> found.threshold, found.coverage, found.error
+        (0.8, 0.5, 0.0)
+    """
+    if not 0 < risk < 1:
+        raise ValueError(f"Expected argument `risk` to be within (0, 1), but got {risk}.")
+    curve = risk_coverage(confidence, right)
+    kept = np.flatnonzero(curve.risk <= risk)
+    if len(kept) == 0:
+        return None
+    point = int(kept[-1])
+    answered = round(float(curve.coverage[point]) * curve.n)
+    wrong = round(float(curve.risk[point]) * answered)
+    threshold = 0.0 if point == len(curve.threshold) - 1 else float(curve.threshold[point])
+    return Selection(threshold, risk, answered / curve.n, wrong / answered, wilson(wrong, answered), curve.n)

@@ -1,0 +1,64 @@
+"""Draw the risk-coverage curve: how often answers are wrong where only the surer ones are given."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import PercentFormatter
+from numpy.typing import NDArray
+
+from mfer_lightning.evaluation.intervals import wilson
+from mfer_lightning.evaluation.risk_coverage import RiskCoverage, risk_coverage
+from mfer_lightning.figures.panel import draw_panel
+from mfer_lightning.figures.style import BLUE, INK
+
+#: Points of the band of intervals.
+_POINTS = 60
+#: The curve begins with so many faces: the risk of fewer jumps with each of them.
+_FEWEST = 20
+
+
+def draw_risk_coverage(axes: Axes, curve: RiskCoverage) -> None:
+    """Draw the share of wrong answers over the share of faces that are answered, with 95% intervals.
+
+    Args:
+        axes: where to draw.
+        curve: of :func:`mfer_lightning.evaluation.risk_coverage.risk_coverage`.
+    """
+    first = min(int(np.searchsorted(curve.coverage, _FEWEST / curve.n)), len(curve.coverage) - 1)
+    coverage, risk = curve.coverage[first:], curve.risk[first:]
+    chosen = np.unique(np.linspace(0, len(coverage) - 1, _POINTS).round().astype(int))
+    answered = np.round(coverage[chosen] * curve.n).astype(int)
+    wrong = np.round(risk[chosen] * answered).astype(int)
+    ends = np.array([wilson(int(k), int(n)) for k, n in zip(wrong, answered, strict=True)])
+    axes.fill_between(coverage[chosen], ends[:, 0], ends[:, 1], color=BLUE, alpha=0.18, linewidth=0)
+    axes.plot(coverage, risk, color=BLUE, linewidth=1.4)
+    axes.axhline(float(curve.risk[-1]), color=INK, linewidth=1, linestyle="--")
+    axes.set(xlim=(0, 1), ylim=(0, max(0.02, 1.1 * float(ends[:, 1].max()))), ylabel="wrong answers (%)")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=""))
+
+
+def risk_coverage_panel(
+    confidence: NDArray[np.floating], right: NDArray[np.bool_], path: str | Path | None, title: str
+) -> str:
+    """Draw the curve as a panel.
+
+    Args:
+        confidence: (N,) of the predicted classes; those of several seeds may be joined.
+        right: (N,) whether each prediction is right.
+        path: PNG to write, or None.
+        title: heading.
+
+    Returns:
+        The panel as SVG.
+
+    Raises:
+        ValueError: as :func:`mfer_lightning.evaluation.risk_coverage.risk_coverage`.
+    """
+    with draw_panel(path, 2.6, title) as panel:
+        draw_risk_coverage(panel.axes, risk_coverage(confidence, right))
+        panel.axes.set_xlabel("faces answered, the surest first (%)")
+    return panel.svg

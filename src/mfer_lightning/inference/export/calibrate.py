@@ -1,0 +1,78 @@
+"""Fit the temperature of an export, and the threshold below which its answers are uncertain, on validation faces."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+
+from mfer_lightning.errors import UserError
+from mfer_lightning.evaluation.predictions import Predictions
+from mfer_lightning.evaluation.predictions_csv import find_table
+from mfer_lightning.evaluation.risk_coverage import choose_threshold, risk_coverage
+from mfer_lightning.evaluation.runs import RESULT
+from mfer_lightning.evaluation.temperature_scaling import calibration
+from mfer_lightning.inference.checkpoint import run_folder
+from mfer_lightning.inference.model import FERModel
+
+
+def calibrate_on_validation(model: FERModel, risk: float) -> None:
+    """Give a model a temperature and a threshold, both chosen on its run's predictions on val.
+
+    Args:
+        model: of a run's selected checkpoint; its metadata get an entry ``calibration``.
+        risk: largest share of wrong answers among those that are not uncertain, within (0, 1).
+
+    Raises:
+        UserError: where the run has no predictions on val of this checkpoint, or no threshold keeps to the risk.
+    """
+    table = _validation(model)
+    fitted = calibration(table, table)
+    logits = table.logits.astype(np.float64) / fitted["temperature"]
+    p = np.exp(logits - np.logaddexp.reduce(logits, axis=1, keepdims=True))
+    confidence, right = p.max(axis=1), p.argmax(axis=1) == table.label
+    chosen = choose_threshold(confidence, right, risk)
+    if chosen is None:
+        curve = risk_coverage(confidence, right)
+        best = int(curve.risk.argmin())
+        raise UserError(
+            f"risk={risk:g}: whatever the threshold, more of the answers on val are wrong; the fewest are "
+            f"{curve.risk[best]:.1%}, where {curve.coverage[best]:.1%} of the faces are answered. Allow a larger risk."
+        )
+    model.metadata["calibration"] = {
+        **fitted,
+        "fitted_on": f"val of {model.metadata.get('protocol') or 'its run'}",
+        "n": len(table),
+        "uncertain": chosen.to_dict(),
+    }
+
+
+def _validation(model: FERModel) -> Predictions:
+    """Read the predictions on val that the run of a checkpoint has written."""
+    run = None if model.source is None else run_folder(model.source)
+    path = None if run is None else find_table(run, "val")
+    if run is None or path is None:
+        raise UserError(
+            "calibrate=true fits on the predictions on val of a finished run (predictions_val.csv), and this "
+            "checkpoint has none beside it: give the run's folder."
+        )
+    epoch = _selected_epoch(run / RESULT)
+    if epoch != model.metadata.get("epoch"):
+        raise UserError(
+            f"calibrate=true: {path} is of another epoch than this checkpoint. Export the one that the run selected, "
+            f"checkpoint={run}."
+        )
+    table = Predictions.from_csv(path, model.class_names)
+    table = table.select(table.label >= 0)
+    if len(table) == 0:
+        raise UserError(f"calibrate=true fits on val, and no row of {path} has a label.")
+    return table
+
+
+def _selected_epoch(path: Any) -> int | None:
+    try:
+        epoch: int | None = json.loads(path.read_text(encoding="utf-8"))["selection"]["epoch"]
+        return epoch
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

@@ -1,0 +1,127 @@
+"""``mfer models``: list the trained models that are here, bundled ones and those of runs, with their figures."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from mfer_lightning.bundled.registry import BundledModel, bundled_models
+from mfer_lightning.evaluation.intervals import result_interval
+from mfer_lightning.evaluation.runs import StoredResult, find_results
+
+#: Where runs are unless something else is said.
+RUNS = "runs"
+
+#: Bytes of the list of weights at the start of a safetensors file that are read at most.
+_MOST_HEADER_BYTES = 16 << 20
+
+
+@dataclass(frozen=True)
+class ListedModel:
+    """One trained model and its main figure.
+
+    Args:
+        name: what ``checkpoint=`` takes: a bundled name with its version, or a run's folder.
+        bundled: whether it comes with the package.
+        default: whether it is used where no checkpoint is named.
+        dataset: that it was trained on.
+        protocol: that its figure is of.
+        split: that its figure is of.
+        class_names: the emotions that it tells apart.
+        n: faces that the figure is of.
+        accuracy: share of right answers; None: no figure is known.
+        interval: its 95% interval over faces, or None.
+        parameters: of the network; None: not known.
+        bytes: size of the file with the weights.
+    """
+
+    name: str
+    bundled: bool
+    default: bool
+    dataset: str | None
+    protocol: str | None
+    split: str | None
+    class_names: tuple[str, ...]
+    n: int | None
+    accuracy: float | None
+    interval: tuple[float, float] | None
+    parameters: int | None
+    bytes: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return asdict(self)
+
+
+def models(
+    runs: str | Path | Sequence[str | Path] | None = RUNS, *, trained_on: str | None = None
+) -> list[ListedModel]:
+    """List the bundled models, and those of finished runs by falling accuracy within each protocol.
+
+    Args:
+        runs: a folder of runs, or several; None or ``"none"``: bundled models alone. The default need not exist.
+        trained_on: only models that were trained on this dataset.
+
+    Returns:
+        One entry a model. Runs without a checkpoint, and folders that are no finished run, are left out.
+
+    Raises:
+        UserError: where a folder is missing.
+    """
+    places = [] if runs is None or runs == "none" else [runs] if isinstance(runs, (str, Path)) else list(runs)
+    if places == [RUNS] and not Path(RUNS).is_dir():
+        places = []
+    found = [_bundled(model, number == 0) for number, model in enumerate(bundled_models())]
+    of_runs = [_of_run(result) for result in find_results(places).results if result.trained]
+    found += sorted(
+        (model for model in of_runs if model is not None),
+        key=lambda model: (str(model.protocol), str(model.split), -(model.accuracy or 0.0), model.name),
+    )
+    return [model for model in found if trained_on in (None, model.dataset)]
+
+
+def _bundled(model: BundledModel, default: bool) -> ListedModel:
+    said = model.description()
+    results = said.get("results") or [{}]
+    weights = model.folder / "model.safetensors"
+    own = {"name": model.full_name, "bundled": True, "default": default}
+    return ListedModel(
+        **own, dataset=said.get("dataset"), **_figure(results[0]), class_names=tuple(said["class_names"]),
+        parameters=_parameters(weights), bytes=weights.stat().st_size,
+    )  # fmt: skip
+
+
+def _of_run(stored: StoredResult) -> ListedModel | None:
+    result, folder = stored.result, stored.folder / "checkpoints"
+    names = ("best.ckpt", "last.ckpt") if result["selection"]["split"] is not None else ("last.ckpt", "best.ckpt")
+    file = next((folder / name for name in names if (folder / name).is_file()), None)
+    if file is None:
+        return None
+    cost: Any = result.get("cost") or {}
+    own = {"name": str(stored.folder), "bundled": False, "default": False}
+    return ListedModel(
+        **own, dataset=result["dataset"], **_figure(result), class_names=tuple(result["class_names"]),
+        parameters=cost.get("parameters"), bytes=file.stat().st_size,
+    )  # fmt: skip
+
+
+def _figure(result: Mapping[str, Any]) -> dict[str, Any]:
+    if not result:
+        return dict.fromkeys(("protocol", "split", "n", "accuracy", "interval"))
+    said = {name: result[name] for name in ("protocol", "split", "n")}
+    return {**said, "accuracy": result["metrics"]["accuracy"], "interval": result_interval(result, "accuracy")}
+
+
+def _parameters(path: Path) -> int | None:
+    """Count the numbers of a safetensors file by its header; buffers, of which networks have few, count as well."""
+    try:
+        with path.open("rb") as file:
+            size = int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(min(size, _MOST_HEADER_BYTES)))
+        return sum(math.prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None

@@ -1,0 +1,59 @@
+"""Print the list of trained models within 80 columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.markup import escape
+
+from mfer_lightning.files import said_bytes
+from mfer_lightning.reporting.model_list import ListedModel
+from mfer_lightning.reporting.terminal.tables import new_table, said
+
+
+def print_models(models: Sequence[ListedModel], console: Console | None = None) -> None:
+    """Print a table for bundled models and one for those of runs, with what each figure is of.
+
+    Args:
+        models: in the order in which they are printed.
+        console: where to print; None is the terminal.
+    """
+    console = console or Console()
+    bundled, trained = [m for m in models if m.bundled], [m for m in models if not m.bundled]
+    for title, listed in (("Bundled with mfer_lightning", bundled), ("Trained here", trained)):
+        if not listed:
+            continue
+        console.print()
+        console.print(f"[bold]{title}[/]")
+        table = new_table("checkpoint=", "classes", "accuracy (95% interval)", "parameters", "file")
+        section = None
+        for model in listed:
+            head = _section(model)
+            if head != section:
+                table.add_section()
+                table.add_row(f"[dim]{escape(head)}[/]", "", "", "", "")
+                section = head
+            mark = " (default)" if model.default else ""
+            table.add_row(escape(f"{model.name}{mark}"), str(len(model.class_names)), *_numbers(model))
+        console.print(table)
+    if not bundled:
+        console.print("No trained model comes with this version of mfer_lightning.", highlight=False)
+    if not trained:
+        console.print("No finished run with a checkpoint was found: mfer train makes one.", highlight=False)
+
+
+def _section(model: ListedModel) -> str:
+    if model.protocol is None:
+        return f"{model.dataset or 'unknown dataset'}, without a figure"
+    return f"{model.protocol}, {model.split}, {model.n:,} faces"
+
+
+def _numbers(model: ListedModel) -> tuple[str, str, str]:
+    accuracy = "-"
+    if model.accuracy is not None:
+        accuracy = f"{100 * model.accuracy:.1f}%"
+        if model.interval is not None:
+            accuracy = said(model.accuracy, *model.interval)
+    parameters = "-" if model.parameters is None else f"{model.parameters / 1e6:.2f} M"
+    return accuracy, parameters, said_bytes(model.bytes)

@@ -1,0 +1,100 @@
+"""``mfer models``: bundled models first, then those of runs, each with its figure, under the protocol it is of."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mfer_lightning import models
+from mfer_lightning.cli import main
+from mfer_lightning.errors import UserError
+
+FILES = Path(__file__).parents[1] / "compatibility" / "files" / "runs"
+
+
+@pytest.fixture
+def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with one finished run, one without a checkpoint and one that has not ended."""
+    monkeypatch.chdir(tmp_path)
+    (whole,) = (f for f in FILES.iterdir() if f.name.startswith("rafdb-convnext_atto-ds-dsf"))
+    for name in ("whole", "without", "begun"):
+        shutil.copytree(whole, tmp_path / "runs" / name)
+    shutil.rmtree(tmp_path / "runs" / "without" / "checkpoints")
+    (tmp_path / "runs" / "begun" / "result.json").unlink()
+    return tmp_path / "runs"
+
+
+def run(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as stop:
+        main(("models", *arguments))
+    return int(stop.value.code or 0)
+
+
+def test_bundled_models_come_first_and_runs_by_protocol(bundled: Path, runs: Path) -> None:
+    found = models()
+    assert [m.name for m in found] == ["large-v2", "large-v1", "small-v1", "runs/whole"]
+    assert [m.default for m in found] == [True, False, False, False]
+    first, last = found[0], found[-1]
+    assert (first.dataset, first.protocol, first.split, first.n) == ("ferplus", "ferplus@majority", "val", 1000)
+    assert first.accuracy == 0.88
+    assert first.interval == pytest.approx((0.858, 0.899), abs=1e-3)
+    assert first.bytes == (bundled / "large-v2" / "model.safetensors").stat().st_size
+    result = json.loads((runs / "whole" / "result.json").read_text())
+    assert (last.bundled, last.accuracy) == (False, result["metrics"]["accuracy"])
+    assert last.parameters == result["cost"]["parameters"]
+    assert last.class_names == tuple(result["class_names"])
+
+
+def test_the_number_of_parameters_is_read_off_the_file_s_head(bundled: Path) -> None:
+    from mfer_lightning.inference.model import read_model
+
+    network = read_model("large", "cpu").network
+    assert models(None)[0].parameters == sum(v.numel() for v in network.state_dict().values())
+
+
+def test_only_models_of_a_dataset(bundled: Path, runs: Path) -> None:
+    assert [m.name for m in models(trained_on="rafdb")] == ["runs/whole"]
+    assert [m.name for m in models("none")] == ["large-v2", "large-v1", "small-v1"]
+
+
+def test_on_the_terminal(bundled: Path, runs: Path, capsys: pytest.CaptureFixture) -> None:
+    assert run() == 0
+    said = capsys.readouterr().out
+    assert max(map(len, said.splitlines())) <= 80
+    for words in ("Bundled with mfer_lightning", "large-v2 (default)", "88.0% (85.8 to 89.9)", "ferplus@majority, val"):
+        assert words in said
+    assert said.index("small-v1") < said.index("Trained here") < said.index("runs/whole")
+
+
+def test_as_json(bundled: Path, runs: Path, capsys: pytest.CaptureFixture) -> None:
+    assert run("--json", "dataset=rafdb") == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert row == models(trained_on="rafdb")[0].to_dict() | {k: list(row[k]) for k in ("class_names", "interval")}
+
+
+def test_without_any_model_it_says_so(
+    no_models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run() == 0
+    assert capsys.readouterr().out == (
+        "No trained model comes with this version of mfer_lightning.\n"
+        "No finished run with a checkpoint was found: mfer train makes one.\n"
+    )
+    with pytest.raises(UserError, match="There is no folder elsewhere"):
+        models("elsewhere")
+    assert run("--json") == 0
+    assert capsys.readouterr().out == "[]\n"
+
+
+def test_it_needs_no_torch(runs: Path) -> None:
+    code = (
+        "import sys; sys.argv = ['mfer', 'models']\nfrom mfer_lightning.cli import main\n"
+        "try: main()\nexcept SystemExit as e: assert e.code == 0\nassert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=120, cwd=runs.parent)

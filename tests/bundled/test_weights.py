@@ -1,0 +1,96 @@
+"""``weights=<bundled name>``: training starts from a model that comes with the package."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import pytest
+import torch
+from commands.conftest import TINY, only_run
+
+from mfer_lightning.bundled.registry import find_bundled, with_version
+from mfer_lightning.checkpoints.read import read_checkpoint
+from mfer_lightning.cli import main
+from mfer_lightning.config.compose import compose_train
+from mfer_lightning.inference.model import read_model
+from mfer_lightning.training.bundled_weights import fitting_options
+
+FEW = (
+    *(option for option in TINY if not option.startswith(("evaluation", "trainer.max"))),
+    "dataset.train_size=16",
+    "dataset.val_size=8",
+    "dataset.test_size=8",
+    "evaluation.embedding_points=0",
+    "trainer.max_epochs=1",
+    "backbone=convnext_atto",
+)
+
+
+def run(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    return int(stop.value.code or 0)
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(blank_figures: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+
+
+def test_a_plain_name_is_kept_with_its_version_and_a_path_wins(bundled: Path) -> None:
+    assert compose_train(["weights=large"])["weights"] == "large-v2"
+    assert [with_version(name) for name in ("large-v1", "none", "imagenet", "x.ckpt")] == [
+        "large-v1",
+        "none",
+        "imagenet",
+        "x.ckpt",
+    ]
+    Path("large").touch()
+    assert compose_train(["weights=large"])["weights"] == "large"
+
+
+def test_training_starts_from_it_with_new_heads_for_other_classes(bundled: Path, capfd: pytest.CaptureFixture) -> None:
+    assert run(*FEW, "weights=small", "optimizer.lr=0", "optimizer.weight_decay=0") == 0
+    said = capfd.readouterr().out
+    assert "weights: trained on the classes anger, fear, happiness, which are not this dataset's: new heads." in said
+    assert "tensors from small-v1 (" in said
+    checkpoint = read_checkpoint(only_run(Path("runs")) / "checkpoints" / "best.ckpt")
+    assert checkpoint["mfer"]["config"]["weights"] == "small-v1"
+    first = read_model("small", "cpu").network.state_dict()
+    for name, value in checkpoint["state_dict"].items():
+        own = name.removeprefix("network.")
+        if own.startswith("backbone.") and own in first and first[own].is_floating_point():
+            torch.testing.assert_close(value, first[own])
+
+
+def test_a_network_of_another_kind_is_answered_with_the_options_that_fit(
+    bundled: Path, capfd: pytest.CaptureFixture
+) -> None:
+    model = find_bundled("small")
+    assert model is not None
+    options = fitting_options(model)
+    assert shlex.split(options) == [
+        "backbone=convnext_atto",
+        "backbone.options={depths:[1,1,1,1],dims:[8,16,24,32]}",
+        "attention=ds",
+        "attention.kernel_size=3",
+        "head=multiscale",
+        "preprocess.size=32",
+        "preprocess.mean=half",
+        "preprocess.std=half",
+    ]
+    other = [option for option in FEW if not option.startswith(("backbone", "attention"))]
+    assert run(*other, "backbone=convnext_atto", "weights=small") == 2
+    assert f"Options that build a network like small-v1: {options}" in capfd.readouterr().err
+    composed = compose_train(shlex.split(options))
+    assert composed["attention"]["kernel_size"] == 3
+    assert composed["backbone"]["options"]["dims"] == [8, 16, 24, 32]
+
+
+def test_a_damaged_file_is_one_sentence(bundled: Path, capfd: pytest.CaptureFixture) -> None:
+    path = bundled / "small-v1" / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-1])
+    assert run(*FEW, "weights=small") == 2
+    assert "Error: The bundled model small-v1 is damaged" in capfd.readouterr().err

@@ -1,0 +1,70 @@
+"""``mfer export calibrate=true``: temperature and threshold from the run's own predictions on val."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mfer_lightning import export, load_model
+from mfer_lightning.errors import UserError
+from mfer_lightning.evaluation.calibration import fit_temperature
+from mfer_lightning.evaluation.predictions import Predictions
+from mfer_lightning.inference.model import read_model
+
+
+@pytest.fixture
+def run(trained: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(trained, tmp_path / trained.name))
+
+
+def test_both_are_fitted_on_val_and_travel(run: Path, tmp_path: Path) -> None:
+    val = Predictions.from_csv(run / "predictions_val.csv")
+    exported = export(run, output=tmp_path / "out", calibrate=True, risk=0.9).folder
+    stored = json.loads((exported / "config.json").read_text())["calibration"]
+    temperature = fit_temperature(val.logits, val.label)
+    assert stored["temperature"] == pytest.approx(temperature)
+    assert (stored["n"], stored["fitted_on"]) == (len(val), "val of facs@native")
+    z = val.logits.astype(float) / temperature
+    p = np.exp(z - np.logaddexp.reduce(z, axis=1, keepdims=True))
+    answered = p.max(axis=1) >= stored["uncertain"]["threshold"]
+    assert stored["uncertain"]["coverage"] == pytest.approx(answered.mean())
+    assert stored["uncertain"]["error"] == pytest.approx((val.pred != val.label)[answered].mean())
+    assert stored["uncertain"]["error"] <= 0.9
+
+    assert read_model(exported, "cpu").temperature == stored["temperature"]
+    assert load_model(exported, "cpu").threshold == stored["uncertain"]["threshold"]
+    card = (exported / "README.md").read_text()
+    assert f"Logits are divided by a temperature of {temperature:.3f}, fitted on val of facs@native" in card
+    assert "is uncertain, chosen on val of facs@native" in card
+    again = export(exported, output=tmp_path / "again").folder
+    assert json.loads((again / "config.json").read_text())["calibration"] == stored
+
+
+def test_what_cannot_be_fitted_is_said(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"risk=1: the value must be above 0 and below 1"):
+        export(run, output=tmp_path / "out", calibrate=True, risk=1)
+    alone = shutil.copy(run / "checkpoints" / "best.ckpt", tmp_path / "alone.ckpt")
+    with pytest.raises(UserError, match="and this checkpoint has none beside it: give the run's folder"):
+        export(alone, output=tmp_path / "out", calibrate=True)
+    result = json.loads((run / "result.json").read_text())
+    result["selection"]["epoch"] += 1
+    (run / "result.json").write_text(json.dumps(result))
+    with pytest.raises(UserError, match="is of another epoch than this checkpoint"):
+        export(run, output=tmp_path / "out", calibrate=True)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_risk_that_no_threshold_keeps_to_is_refused(run: Path, tmp_path: Path) -> None:
+    table = (run / "predictions_val.csv").read_text().splitlines()
+    names = table[0].split(",")
+    label, pred = names.index("label"), names.index("pred")
+    rows = [line.split(",") for line in table[1:]]
+    for row in rows:  # not one right answer
+        row[label] = str((int(row[pred]) + 1) % 8)
+    (run / "predictions_val.csv").write_text("\n".join([table[0], *map(",".join, rows)]) + "\n")
+    with pytest.raises(UserError, match=r"risk=0\.1: whatever the threshold, more of the answers on val are wrong"):
+        export(run, output=tmp_path / "out", calibrate=True)
