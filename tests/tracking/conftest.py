@@ -7,9 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from commands.conftest import FACS
-
-from mfer_lightning.cli import main
+from commands.conftest import FACS, command
 
 
 @contextmanager
@@ -39,7 +37,5 @@ def ablation(tmp_path_factory: pytest.TempPathFactory) -> Path:
     options = (f"paths.runs={folder}/runs", f"paths.cache={folder}/cache", "name=ablation", "logger=wandb")
     with nobody(folder / "home"):
         for choice in (("loss=dsf", "seed=3"), ("loss=ce", "trainer.max_epochs=1")):
-            with pytest.raises(SystemExit) as stop:
-                main([*FACS, *options, *choice])
-            assert stop.value.code == 0
+            assert command(*FACS, *options, *choice) == 0
     return folder / "runs" / "ablation"
