@@ -185,9 +185,11 @@ def _opened(
 
 def _named(checkpoint: str | PathLike[str] | None) -> str:
     """Name a model in the settings of a folder: a bundled one by its version, whatever it was called."""
-    name = None if checkpoint is None else fspath(checkpoint)
-    bundled = default_model() if name is None else find_bundled(name)
-    return name if bundled is None or (name is not None and Path(name).exists()) else bundled.full_name
+    if checkpoint is None:
+        return default_model().full_name
+    name = fspath(checkpoint)
+    bundled = None if Path(name).exists() else find_bundled(name)
+    return name if bundled is None else bundled.full_name
 
 
 def usual_workers(device: str, photos: int) -> int:
