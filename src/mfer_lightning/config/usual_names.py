@@ -110,6 +110,7 @@ TRAINED = {
     "onnx": "format=onnx",
     "int8": "quantize=int8",
     "tta": "flip",
+    "half": "precision=bf16-mixed",
     "data_root": "paths.data",
     "data_dir": "paths.data",
 }

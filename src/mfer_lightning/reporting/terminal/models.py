@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 
 from rich.console import Console
 from rich.markup import escape
@@ -13,7 +14,7 @@ from mfer_lightning.reporting.terminal.tables import new_table, said
 
 
 def print_models(models: Sequence[ListedModel], console: Console | None = None) -> None:
-    """Print a table for bundled models and one for those of runs, with what each figure is of.
+    """Print a table for the models of each protocol, the bundled ones first.
 
     Args:
         models: in the order in which they are printed.
@@ -22,21 +23,14 @@ def print_models(models: Sequence[ListedModel], console: Console | None = None) 
     console = console or Console()
     bundled, trained = [m for m in models if m.bundled], [m for m in models if not m.bundled]
     for title, listed in (("Bundled with mfer_lightning", bundled), ("Trained here", trained)):
-        if not listed:
-            continue
-        console.print()
-        console.print(f"[bold]{title}[/]")
-        table = new_table("checkpoint=", "classes", "accuracy (95% interval)", "parameters", "file")
-        section = None
-        for model in listed:
-            head = _section(model)
-            if head != section:
-                table.add_section()
-                table.add_row(f"[dim]{escape(head)}[/]", "", "", "", "")
-                section = head
-            mark = " (default)" if model.default else ""
-            table.add_row(escape(f"{model.name}{mark}"), str(len(model.class_names)), *_numbers(model))
-        console.print(table)
+        for section, members in groupby(listed, _section):
+            console.print()
+            console.print(f"[bold]{title}[/]: {escape(section)}", highlight=False)
+            table = new_table("checkpoint=", "accuracy (95%)", "params", "file")
+            for model in members:
+                mark = " (default)" if model.default else ""
+                table.add_row(escape(f"{model.name}{mark}"), *_numbers(model))
+            console.print(table)
     if not bundled:
         console.print("No trained model comes with this version of mfer_lightning.", highlight=False)
     if not trained:
@@ -44,9 +38,10 @@ def print_models(models: Sequence[ListedModel], console: Console | None = None) 
 
 
 def _section(model: ListedModel) -> str:
+    classes = f"{len(model.class_names)} classes"
     if model.protocol is None:
-        return f"{model.dataset or 'unknown dataset'}, without a figure"
-    return f"{model.protocol}, {model.split}, {model.n:,} faces"
+        return f"{model.dataset or 'unknown dataset'}, {classes}, without a figure"
+    return f"{model.protocol}, {model.split}, {model.n:,} faces, {classes}"
 
 
 def _numbers(model: ListedModel) -> tuple[str, str, str]:
