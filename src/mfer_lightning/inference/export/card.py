@@ -93,7 +93,7 @@ def _confidences(description: Mapping[str, Any]) -> Iterator[str]:
             f"Logits are divided by a temperature of {said.temperature:.3f}, fitted on {where}{ece if known else ''}. "
             "The figures above were made without it; emotions and accuracies are the same."
         )
-    if said.threshold is not None:
+    if said.threshold:
         chosen = stored["uncertain"]
         shares = [chosen.get(name) for name in ("coverage", "error")]
         known = all(isinstance(share, float) for share in shares)
