@@ -9,7 +9,8 @@ from commands.conftest import Mfer
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "`checkpoint` has no value"),
+        (["checkpoint="], "checkpoint= has no value"),
+        (["checkpoint=x", "uncertain=2"], "uncertain=2"),
         (["checkpoint=nowhere"], "There is no nowhere"),
         (["checkpoint=x", "port=0"], "port=0"),
         (["checkpoint=x", "port=http"], "a whole number"),
