@@ -15,6 +15,7 @@ from mfer_lightning.cli import main
 from mfer_lightning.config.compose import compose_train
 from mfer_lightning.inference.model import read_model
 from mfer_lightning.training.bundled_weights import fitting_options
+from mfer_lightning.training.teachers import teacher_files
 
 FEW = (
     *(option for option in TINY if not option.startswith(("evaluation", "trainer.max"))),
@@ -87,6 +88,11 @@ def test_a_network_of_another_kind_is_answered_with_the_options_that_fit(
     composed = compose_train(shlex.split(options))
     assert composed["attention"]["kernel_size"] == 3
     assert composed["backbone"]["options"]["dims"] == [8, 16, 24, 32]
+
+
+def test_a_bundled_model_can_be_a_teacher(bundled: Path) -> None:
+    found = teacher_files({"method": {"name": "distill", "teachers": ["small", "large-v1"]}})
+    assert found == [bundled / name / "model.safetensors" for name in ("small-v1", "large-v1")]
 
 
 def test_a_damaged_file_is_one_sentence(bundled: Path, capfd: pytest.CaptureFixture) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from mfer_lightning.errors import UserError
 from mfer_lightning.files import sha256_of
-from mfer_lightning.inference.checkpoint import checkpoint_path
+from mfer_lightning.inference.checkpoint import checkpoint_path, model_path
 from mfer_lightning.inference.export.safetensors_folder import WEIGHTS, is_export
 from mfer_lightning.inference.match_classes import match_classes
 from mfer_lightning.inference.model import FERModel, read_model
@@ -72,8 +72,8 @@ def teacher_files(config: Config) -> list[Path]:
 
 
 def _file(where: str) -> Path:
-    path = Path(where).expanduser()
     try:
+        path = model_path(where)
         return path / WEIGHTS if path.is_dir() and is_export(path) else checkpoint_path(path)
     except UserError as error:
         raise UserError(f"method.teachers: {error}") from error
