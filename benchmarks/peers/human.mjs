@@ -9,6 +9,7 @@
 
 import fs from 'node:fs';
 import path from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { readArguments, startTensorFlow, writeAnswers } from './pictures.mjs';
 
 const ORDER = ['angry', 'disgust', 'fear', 'happy', 'sad', 'surprise', 'neutral'];
@@ -18,18 +19,15 @@ const tf = await startTensorFlow(run.require, run.modules);
 const home = path.join(run.modules, '@vladmandic/human');
 const models = path.join(home, 'models');
 
-/** Read a model's json and bin from disk: Node's fetch knows no files. */
-function fromDisk(file) {
-  const model = JSON.parse(fs.readFileSync(file, 'utf8'));
-  const weightSpecs = model.weightsManifest.flatMap((part) => part.weights);
-  const bins = model.weightsManifest.flatMap((part) => part.paths).map((name) => fs.readFileSync(path.join(path.dirname(file), name)));
-  const bytes = Buffer.concat(bins);
-  const weightData = bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length);
-  return { ...model, weightSpecs, weightData, modelTopology: model.modelTopology };
-}
+// The package loads its models with fetch, and Node's fetch reads no files.
+const remote = globalThis.fetch;
+globalThis.fetch = async (address, options) => {
+  const local = String(address).startsWith('file:');
+  return local ? new Response(fs.readFileSync(fileURLToPath(address))) : remote(address, options);
+};
 
 async function classifier() {
-  const model = await tf.loadGraphModel({ load: async () => fromDisk(path.join(models, 'emotion.json')) });
+  const model = await tf.loadGraphModel(`file://${models}/emotion.json`);
   const grey = tf.tensor1d([0.2989, 0.587, 0.114]);
   return async (pixels) => {
     const scores = tf.tidy(() => {
