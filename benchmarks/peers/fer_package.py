@@ -1,6 +1,6 @@
 """Ask the pip package fer for the emotions of pictures. Runs in an environment of its own (docs/peers.md).
 
-    <environment>/bin/python benchmarks/peers/fer_package.py [--keras] [--mtcnn] crops|photos <list> <answers.csv>
+    <environment>/bin/python benchmarks/peers/fer_package.py [--keras] crops|photos <list> <answers.csv>
 
 Everything but the reading of files is the package's own code. `crops`: the picture is the face; without detector and
 without the package's margin of 10 px, so that its resizing to 64x64 and its scaling to [-1, 1] are all that is done.
@@ -39,7 +39,6 @@ def main() -> None:
     """Write one row a picture: box, scores, CPU time. A row without scores is a miss."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--keras", action="store_true", help="the Keras model instead of the quantised one (default)")
-    parser.add_argument("--mtcnn", action="store_true", help="facenet-pytorch's MTCNN instead of the Haar cascade")
     parser.add_argument("task", choices=("crops", "photos"))
     parser.add_argument("list", type=Path)
     parser.add_argument("answers", type=Path)
@@ -48,7 +47,7 @@ def main() -> None:
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
     margins = {"offsets": (0, 0)} if options.task == "crops" else {}
-    model = WholeScores(use_tflite=not options.keras, mtcnn=options.mtcnn, **margins)
+    model = WholeScores(use_tflite=not options.keras, **margins)
     with options.answers.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
         table.writerow(("picture", "x", "y", "width", "height", "cpu_ms", *ORDER))
@@ -71,7 +70,7 @@ def main() -> None:
         "package": f"fer {importlib.metadata.version('fer')}",
         "licence": "MIT",
         "weights": {name: (data / name).stat().st_size},
-        "detector": "MTCNN of facenet-pytorch" if options.mtcnn else "Haar cascade of OpenCV",
+        "detector": "Haar cascade of OpenCV",
     }
     options.answers.with_suffix(".json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
 
