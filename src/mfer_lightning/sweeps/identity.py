@@ -75,6 +75,7 @@ LATER: Mapping[str, Any] = {
     "dataset.trust_labels": False,
     "dataset.relabel": None,
     "dataset.exclude": None,
+    "dataset.hold_out": None,
     **{f"attention.{name}": value for name, value in FORMER_ATTENTION.items()},
     "backbone.pool": None,
     "backbone.stage_blocks": None,
