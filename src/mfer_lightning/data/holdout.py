@@ -1,4 +1,4 @@
-"""Cut faces into a held-out set and the rest, or into parts: stratified, whole photos and people, the same in every run."""
+"""Cut faces into a held-out set and the rest, or into parts: stratified, whole photos and people, always alike."""
 
 from __future__ import annotations
 
