@@ -77,6 +77,18 @@ def test_planted_wrong_labels_are_found_and_their_matrix_is_estimated() -> None:
     assert (found.suggested[right & found.suspected] == true[right & found.suspected]).mean() > 0.95
 
 
+def test_a_margin_shortens_the_list_and_leaves_the_estimates() -> None:
+    p, true, given = flipped(2)
+    whole, sure = find_label_noise(p, given), find_label_noise(p, given, least_margin=0.6)
+    assert set(sure.ranked.tolist()) == {i for i in whole.ranked.tolist() if whole.margin[i] <= -0.6}
+    assert (sure.ranked == whole.ranked[: len(sure.ranked)]).all()
+    assert (sure.joint == whole.joint).all()
+    wrong = true != given
+    assert wrong[sure.ranked].mean() > wrong[whole.ranked].mean()
+    with pytest.raises(ValueError, match="`least_margin` within"):
+        find_label_noise(p, given, least_margin=1.0)
+
+
 def test_right_labels_give_a_short_list() -> None:
     p, true, _ = flipped(1)
     assert find_label_noise(p, true).suspected.mean() < 0.05

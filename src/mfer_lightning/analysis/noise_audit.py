@@ -42,6 +42,7 @@ class NoiseAudit:
         truth: (N,) int64 labels before they were changed on purpose; None where none were.
         votes: (N,K) int64 annotators' votes by class; None where the dataset has none.
         folder: where it is written.
+        least_margin: by which a suspect's given label is less probable than another.
     """
 
     judged: Judged
@@ -50,6 +51,7 @@ class NoiseAudit:
     truth: NDArray[np.int64] | None
     votes: NDArray[np.int64] | None
     folder: Path
+    least_margin: float = 0.0
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -79,6 +81,7 @@ class NoiseAudit:
             "class_names": list(self.class_names),
             "faces": len(self.given),
             "suspected": len(ranked),
+            "least_margin": self.least_margin,
             "estimated_rate": noise.rate,
             "thresholds": _plain(noise.thresholds),
             "confident_joint": noise.confident_joint.tolist(),
@@ -194,6 +197,7 @@ def audit_labels(
     output: str | Path | None = None,
     runs: str | Path = "runs",
     faces: int = 12,
+    margin: float = 0.0,
     show: bool = True,
     **options: Any,
 ) -> NoiseAudit:
@@ -205,6 +209,7 @@ def audit_labels(
         output: folder; None: ``noise-<protocol>-<hash>`` in ``runs``, the same for the same networks.
         runs: folder of runs.
         faces: of each given label in the contact sheet.
+        margin: list only faces whose given label is less probable than another by this much at least.
         show: whether to print a summary.
         **options: of :func:`~mfer_lightning.analysis.judges.judge_training_set`.
 
@@ -219,7 +224,8 @@ def audit_labels(
         raise UserError(f"output={output} is a run's own folder: choose another for the audit.")
     with status("reading labels") as say:
         judged = judge_training_set(named, progress=say, **options)
-    audit = audit_judged(judged, Path(output).expanduser() if output else Path(runs).expanduser() / _name(judged))
+    folder = Path(output) if output else Path(runs) / _name(judged)
+    audit = audit_judged(judged, folder.expanduser(), margin)
     if audit.folder.resolve().is_relative_to(judged.datamodule.index.root.resolve()):
         raise UserError(f"output={output} lies in the dataset's folder, which stays as it is: choose another.")
     audit.write(faces)
@@ -228,12 +234,13 @@ def audit_labels(
     return audit
 
 
-def audit_judged(judged: Judged, folder: Path) -> NoiseAudit:
+def audit_judged(judged: Judged, folder: Path, margin: float = 0.0) -> NoiseAudit:
     """Find suspected wrong labels among judged faces.
 
     Args:
         judged: the faces.
         folder: for the results; nothing is written yet.
+        margin: as in :func:`audit_labels`.
     """
     datamodule, index = judged.datamodule, judged.datamodule.index
     given = datamodule.splits.labels(len(index))[judged.rows]
@@ -244,7 +251,8 @@ def audit_judged(judged: Judged, folder: Path) -> NoiseAudit:
     votes: NDArray[np.int64] | None = None
     if index.votes is not None and set(datamodule.class_names) <= set(index.vote_names):
         votes = index.votes[judged.rows][:, [index.vote_names.index(name) for name in datamodule.class_names]]
-    return NoiseAudit(judged, find_label_noise(judged.probabilities, given), given, truth, votes, folder)
+    noise = find_label_noise(judged.probabilities, given, margin)
+    return NoiseAudit(judged, noise, given, truth, votes, folder, margin)
 
 
 def _name(judged: Judged) -> str:

@@ -28,7 +28,7 @@ class LabelNoise:
         suggested: (N,) int64 the class that each face is confidently of; the most probable class where there is none.
         self_confidence: (N,) probability of the given label.
         margin: (N,) that less the largest probability of another class, from -1 (surely wrong) to 1.
-        suspected: (N,) bool, whether a face is counted off the diagonal of the confident joint.
+        suspected: (N,) bool, whether a face is off the diagonal of the confident joint, by a margin large enough.
         order: (N,) int64 faces from the most to the least suspect: the suspected ones by margin, then all others.
     """
 
@@ -59,7 +59,9 @@ class LabelNoise:
         return self.order[: int(self.suspected.sum())]
 
 
-def find_label_noise(probabilities: NDArray[np.floating], given: NDArray[np.integer]) -> LabelNoise:
+def find_label_noise(
+    probabilities: NDArray[np.floating], given: NDArray[np.integer], least_margin: float = 0.0
+) -> LabelNoise:
     r"""Estimate the joint distribution of given and true labels, and rank faces by how suspect their labels are.
 
     .. math::
@@ -74,6 +76,8 @@ def find_label_noise(probabilities: NDArray[np.floating], given: NDArray[np.inte
     Args:
         probabilities: (N,K) of each class, from networks that never saw the face; rows sum to 1.
         given: (N,) the labels in the dataset, from 0.
+        least_margin: suspect a face only where another class is more probable than the given one by this much at least,
+            within [0, 1); not in the paper, and without effect on the estimates. 0: every face off the diagonal.
 
     Returns:
         Estimates and ranking.
@@ -93,6 +97,8 @@ def find_label_noise(probabilities: NDArray[np.floating], given: NDArray[np.inte
             f"Expected arguments `probabilities` (N,K) with N at least 1 and K at least 2, and `given` (N,), but got "
             f"{p.shape} and {y.shape}."
         )
+    if not 0 <= least_margin < 1:
+        raise ValueError(f"Expected argument `least_margin` within [0, 1), but got {least_margin}.")
     n, k = p.shape
     if y.min() < 0 or y.max() >= k:
         raise ValueError(f"Expected argument `given` within [0, {k - 1}], but got {y.min()} to {y.max()}.")
@@ -113,6 +119,8 @@ def find_label_noise(probabilities: NDArray[np.floating], given: NDArray[np.inte
     others[np.arange(n), y] = -np.inf
     margin = own - others.max(axis=1)
     suspected = confident & (suggested != y)
+    if least_margin > 0:  # with 0, a class that is confident beside a likelier one counts, as in the paper
+        suspected &= margin <= -least_margin
     order = np.lexsort((np.arange(n), margin, ~suspected))
     return LabelNoise(thresholds, joint, _calibrated(joint, counts), suggested, own, margin, suspected, order)
 
