@@ -40,8 +40,9 @@ def plot_suspects(rows: Sequence[tuple[str, Sequence[Suspect]]], path: str | Pat
     columns = max((len(suspects) for _, suspects in rows), default=0)
     if columns == 0:
         raise ValueError("Expected argument `rows` to hold suspects, but got none.")
-    with new_figure(path, 1.1 + 0.95 * columns, 0.7 + 1.2 * len(rows)) as figure:
-        heading(figure, f"{title} (rows: given label; below each face: suggested label)")
+    wide = max(1.1 + 0.95 * columns, 0.09 * len(title))  # inches; a title does not make a figure wider
+    with new_figure(path, wide, 0.7 + 1.2 * len(rows)) as figure:
+        heading(figure, title)
         grid = figure.subplots(len(rows), columns, squeeze=False)
         for (given, suspects), line in zip(rows, grid, strict=True):
             for axes in line[len(suspects) :]:
@@ -49,5 +50,5 @@ def plot_suspects(rows: Sequence[tuple[str, Sequence[Suspect]]], path: str | Pat
             for axes, suspect in zip(line, suspects, strict=False):
                 axes.imshow(fit(suspect.face), interpolation="nearest")
                 bare(axes)
-                axes.set_xlabel(suspect.suggested, fontsize=8, color=INK, labelpad=2)
-            line[0].set_ylabel(given, fontsize=9, color=INK)
+                axes.set_xlabel(f"→ {suspect.suggested}", fontsize=8, color=INK, labelpad=2)
+            line[0].set_ylabel(f"given\n{given}", fontsize=9, color=INK)

@@ -71,14 +71,12 @@ def _print_truth(truth: Mapping[str, Any], console: Console) -> None:
 
 
 def _print_votes(votes: Mapping[str, Any], suspected: int, console: Console) -> None:
-    def shares(part: str) -> str:
-        given, suggested = votes[part]["given"], votes[part]["suggested"]
-        return (
-            "none" if given is None else f"{100 * given:.0f}% for the given label, {100 * suggested:.0f}% the suggested"
-        )
-
-    console.print(f"Annotators' votes, suspected: {shares('suspected')}")
-    console.print(f"                   others:    {shares('others')}")
+    known = {part: shares for part, shares in votes.items() if isinstance(shares, dict) and shares["given"] is not None}
+    if "suspected" in known:
+        given, suggested = (f"{100 * known['suspected'][label]:.0f}%" for label in ("given", "suggested"))
+        console.print(f"Annotators' votes, suspected: {given} for the given label, {suggested} for the suggested one")
+    if "others" in known:
+        console.print(f"                   others:    {100 * known['others']['given']:.0f}% for the given label")
     if suspected:
         more = votes["suggested_has_more"]
         console.print(
