@@ -166,4 +166,8 @@ def test_without_flips_there_is_no_truth_to_measure_by(tmp_path: Path) -> None:
     datamodule = opened("dataset.label_noise=0")[1]
     found = audit_judged(knowing(datamodule), tmp_path).to_dict()
     assert "truth" not in found
+    table = tmp_path / "mended.csv"
+    table.write_text(f"path,label\n{datamodule.index.path[datamodule.splits.train.rows[0]]},fear\n")
+    mended = opened("dataset.label_noise=0", f"dataset.relabel={table}")[1]
+    assert "truth" not in audit_judged(knowing(mended), tmp_path).to_dict(), "a corrected label is not a wrong one"
     assert found["votes"]["others"]["given"] > found["votes"]["suspected"]["given"] * 0.9

@@ -39,7 +39,7 @@ class NoiseAudit:
         judged: the faces and what networks that never saw them say.
         noise: what confident learning makes of it, by position among the judged faces.
         given: (N,) int64 labels in the dataset.
-        truth: (N,) int64 labels before they were changed on purpose; None where none were.
+        truth: (N,) int64 labels before some were flipped on purpose; None where none were.
         votes: (N,K) int64 annotators' votes by class; None where the dataset has none.
         folder: where it is written.
         least_margin: by which a suspect's given label is less probable than another.
@@ -119,7 +119,7 @@ class NoiseAudit:
         """Write the list, the networks' predictions, the estimates and two figures.
 
         ``suspects.csv`` holds one suspect a line, the most suspect first: ``path``, ``label`` (suggested), ``given``,
-        ``self_confidence``, ``margin``, ``rank``; ``true`` where labels were changed on purpose; ``votes_given`` and
+        ``self_confidence``, ``margin``, ``rank``; ``true`` where labels were flipped on purpose; ``votes_given`` and
         ``votes_label`` where annotators voted. ``dataset.exclude=`` and ``dataset.relabel=`` take it as it is.
         ``predictions_train.csv`` is the table of predictions of all judged faces, ``noise.json`` has the estimates,
         ``figures/suspects.png`` shows the most suspect faces of each label, ``figures/noise_matrix.png`` the matrix.
@@ -226,8 +226,9 @@ def audit_labels(
         judged = judge_training_set(named, progress=say, **options)
     folder = Path(output) if output else Path(runs) / _name(judged)
     audit = audit_judged(judged, folder.expanduser(), margin)
-    if audit.folder.resolve().is_relative_to(judged.datamodule.index.root.resolve()):
-        raise UserError(f"output={output} lies in the dataset's folder, which stays as it is: choose another.")
+    root = judged.datamodule.index.root
+    if root.is_dir() and audit.folder.resolve().is_relative_to(root.resolve()):
+        raise UserError(f"{audit.folder} lies in the dataset's folder, {root}, which stays as it is: say output=.")
     audit.write(faces)
     if show:
         print_noise_audit(audit.to_dict(), audit.folder)
@@ -245,7 +246,7 @@ def audit_judged(judged: Judged, folder: Path, margin: float = 0.0) -> NoiseAudi
     datamodule, index = judged.datamodule, judged.datamodule.index
     given = datamodule.splits.labels(len(index))[judged.rows]
     truth: NDArray[np.int64] | None = None
-    if datamodule.label_noise or datamodule.relabel is not None:
+    if datamodule.label_noise:  # of labels that a table changed alone it is not known which ones are right
         clean = make_splits(index, datamodule.protocol, datamodule.target, needed=())
         truth = clean.labels(len(index))[judged.rows]
     votes: NDArray[np.int64] | None = None
