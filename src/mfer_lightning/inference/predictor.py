@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mfer_lightning.align.aligner import AlignedFace
 from mfer_lightning.align.stored_alignment import describe_alignment
-from mfer_lightning.errors import UserError, check_number
+from mfer_lightning.errors import UserError, check_count
 from mfer_lightning.inference.classifier import Classifier, Output
 from mfer_lightning.inference.media.detect_faces import Finder, Found
 from mfer_lightning.inference.media.photos import MOST_PIXELS, Picture, Pixels, pictures
@@ -46,7 +46,7 @@ class Predictor:
 
     def __init__(self, classifier: Classifier, *, batch_size: int = 64) -> None:
         self.classifier = classifier
-        self.batch_size = check_number("batch_size", batch_size, 1)
+        self.batch_size = check_count("batch_size", batch_size)
         self._finders: dict[str, Finder] = {}
 
     @property

@@ -10,6 +10,7 @@ several heads, the summed logits learn from the teachers.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any, ClassVar
 
 import torch
@@ -83,7 +84,8 @@ class Distill(Method):
             raise UserError("Method Distill learns from teachers: give it some, Distill(teachers=[...]).")
         total: Any = 0
         for teacher in self._teachers:
-            if next(teacher.parameters()).device != faces.device:
+            held = next(chain(teacher.parameters(), teacher.buffers()), None)
+            if held is not None and held.device != faces.device:
                 teacher.to(faces.device)
             with torch.autocast(faces.device.type, enabled=False):
                 logits = teacher(faces)["logits"]
