@@ -109,7 +109,9 @@ def _without_first_nodes(key: str, names: Mapping[str, bool]) -> str:
 
 
 def _other_choices(key: str) -> str:
-    """Name the choices of its group that have an option: ``"network=dan, dan_64px, ddamfn and others"``; empty: none has.
+    """Name the choices of its group that have an option, e.g. ``"network=dan, dan_64px, ddamfn and others"``.
+
+    Empty where none has it.
 
     Example:
         >>> _other_choices("method.alpha")
