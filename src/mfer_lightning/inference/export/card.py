@@ -86,20 +86,26 @@ def _confidences(description: Mapping[str, Any]) -> Iterator[str]:
     said, stored = Confidence.of_metadata(description), description.get("calibration") or {}
     where = _one_line(f"{stored.get('fitted_on') or 'validation faces'} ({stored.get('n', '?')} faces)")
     if said.temperature != 1:
-        errors = [when.get("ece") for when in (stored.get("before"), stored.get("after")) if isinstance(when, Mapping)]
-        known = len(errors) == 2 and all(isinstance(error, float) for error in errors)
+        errors = [_number(stored.get(when), "ece") for when in ("before", "after")]
         ece = f", where the expected calibration error falls from {_share(errors[0])} to {_share(errors[1])}"
         yield (
-            f"Logits are divided by a temperature of {said.temperature:.3f}, fitted on {where}{ece if known else ''}. "
-            "The figures above were made without it; emotions and accuracies are the same."
+            f"Logits are divided by a temperature of {said.temperature:.3f}, fitted on {where}"
+            f"{'' if None in errors else ece}. The figures above were made without it; emotions and accuracies are the "
+            "same."
         )
     if said.threshold:
-        chosen = stored["uncertain"]
-        shares = [chosen.get(name) for name in ("coverage", "error")]
-        known = all(isinstance(share, float) for share in shares)
+        shares = [_number(stored["uncertain"], name) for name in ("coverage", "error")]
         words = f": there, {_share(shares[0])} of the faces are answered, {_share(shares[1])} of them wrongly"
-        words = words if known else ""
-        yield f"An answer of a probability below {said.threshold:.3f} is uncertain, chosen on {where}{words}."
+        yield (
+            f"An answer of a probability below {said.threshold:.3f} is uncertain, chosen on {where}"
+            f"{'' if None in shares else words}."
+        )
+
+
+def _number(node: Any, name: str) -> float | None:
+    """Return a figure of a stored mapping; None where there is none."""
+    value = node.get(name) if isinstance(node, Mapping) else None
+    return float(value) if isinstance(value, (int, float)) else None
 
 
 def _licence(description: Mapping[str, Any]) -> dict[str, str]:

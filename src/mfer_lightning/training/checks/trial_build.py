@@ -24,6 +24,7 @@ from mfer_lightning.nn.weights.read import check_exists
 from mfer_lightning.optim import optimizer_for, plateau_for, schedule_for
 from mfer_lightning.training.build import assemble, build_datamodule, build_network
 from mfer_lightning.training.build_trainer import early_stop_options
+from mfer_lightning.training.bundled_weights import bundled_weights
 from mfer_lightning.training.checks.hardware import check_accelerator
 from mfer_lightning.training.checks.values import look_up
 from mfer_lightning.training.further_metrics import mode_of, selecting_monitor
@@ -84,7 +85,7 @@ def _check_time(max_time: Any) -> None:
 
 
 def _check_weights(weights: str) -> None:
-    if weights not in ("none", "imagenet"):
+    if weights not in ("none", "imagenet") and bundled_weights(weights) is None:
         check_exists(Path(weights).expanduser())
 
 
