@@ -30,7 +30,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         """Write a checkpoint.
 
         Raises:
-            UserError: where the disk is full or the folder cannot be written to.
+            UserError: if the disk is full or the folder cannot be written to.
         """
         require_space(Path(path).parent, tensor_bytes(checkpoint), f"the checkpoint {path}")
         with atomic_path(path) as temporary:
@@ -40,7 +40,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         """Read a checkpoint as Lightning does, and compare every tensor with the file's checksums.
 
         Raises:
-            UserError: where a byte has changed since it was written.
+            UserError: if a byte has changed since it was written.
         """
         checkpoint: dict[str, Any] = super().load_checkpoint(path, *arguments, **options)
         check_storages(Path(path), (tensor for tensor in tensors_in(checkpoint) if tensor.device.type == "cpu"))
@@ -51,7 +51,7 @@ def write_checkpoint(checkpoint: Mapping[str, Any], path: Path) -> None:
     """Write a checkpoint into a file.
 
     Raises:
-        OSError: where the disk is full. (torch.save itself hides it behind a RuntimeError of its own.)
+        OSError: if the disk is full. (torch.save itself hides it behind a RuntimeError of its own.)
     """
     try:
         with path.open("wb") as file:

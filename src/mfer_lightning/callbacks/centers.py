@@ -22,7 +22,7 @@ class CentersFromData(Callback):
         faces: how many, over all ranks, at least one batch.
 
     Raises:
-        ValueError: where ``faces`` is below 1.
+        ValueError: if ``faces`` is below 1.
     """
 
     def __init__(self, faces: int = 4096) -> None:

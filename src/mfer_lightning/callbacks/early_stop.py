@@ -24,7 +24,7 @@ class EarlyStop(EarlyStopping):
         mode: whether more (``max``) or less (``min``) is better; None: as in :data:`MODES`.
 
     Raises:
-        ValueError: where an argument is not legal.
+        ValueError: if an argument is not legal.
     """
 
     def __init__(

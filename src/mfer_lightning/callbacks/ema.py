@@ -30,7 +30,7 @@ class WarmEMA(WeightAveraging):
         decay: share of the old average kept at each step once warm, from 0 to :data:`LARGEST_DECAY`.
 
     Raises:
-        ValueError: where ``decay`` is outside of that.
+        ValueError: if ``decay`` is outside of that.
     """
 
     def __init__(self, decay: float = 0.999) -> None:

@@ -45,7 +45,7 @@ class FiniteLossGuard(Callback):
 
     Raises:
         TrainingDivergedError: naming epoch, step, batch, its rows and the last good checkpoint.
-        ValueError: where ``every`` is below 1.
+        ValueError: if ``every`` is below 1.
     """
 
     def __init__(self, every: int = 50) -> None:

@@ -27,8 +27,8 @@ class FreezeBackbone(Callback):
         epochs: how many epochs, at least 1; None: throughout (a linear probe).
 
     Raises:
-        ValueError: where ``epochs`` is below 1.
-        UserError: where the network is none of ours, at the start of the training.
+        ValueError: if ``epochs`` is below 1.
+        UserError: if the network is none of ours, at the start of the training.
     """
 
     def __init__(self, epochs: int | None = None) -> None:

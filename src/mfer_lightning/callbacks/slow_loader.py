@@ -37,7 +37,7 @@ class SlowLoader(Callback):
         batches: how many were counted.
 
     Raises:
-        ValueError: where ``share`` is out of range.
+        ValueError: if ``share`` is out of range.
     """
 
     def __init__(self, share: float = 0.1) -> None:

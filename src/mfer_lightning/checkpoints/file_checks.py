@@ -37,7 +37,7 @@ _LONGEST_NAME = 100
 
 
 def check_plain(value: Any, source: Path) -> None:
-    """Refuse a description that is nested too deeply, is too long, or holds anything but plain values.
+    """Reject a description that is nested too deeply, is too long, or holds anything but plain values.
 
     Raises:
         UserError: naming the file.
@@ -58,7 +58,7 @@ def check_plain(value: Any, source: Path) -> None:
 
 
 def check_numbers(config: Mapping[str, Any], source: Path, key: str = "network") -> None:
-    """Refuse a network or preprocessing of absurd sizes.
+    """Reject a network or preprocessing of absurd sizes.
 
     Args:
         config: plain nested values.
@@ -127,7 +127,7 @@ def check_tables(network: nn.Module, source: Path) -> bool:
         Whether there are any.
 
     Raises:
-        UserError: where it is too much.
+        UserError: if it is too much.
     """
     stored = set(network.state_dict())
     hidden = [buffer for name, buffer in network.named_buffers() if name not in stored]
@@ -138,7 +138,7 @@ def check_tables(network: nn.Module, source: Path) -> bool:
 
 
 def check_weights(weights: Mapping[str, Any], source: Path) -> None:
-    """Refuse weights that are not plain tensors, or that claim more than is stored of them.
+    """Reject weights that are not plain tensors, or that claim more than is stored of them.
 
     Raises:
         UserError: naming the tensor.
@@ -156,7 +156,7 @@ def check_weights(weights: Mapping[str, Any], source: Path) -> None:
 
 
 def check_finite(weights: Mapping[str, Tensor], source: Path) -> None:
-    """Refuse weights that are NaN or infinite.
+    """Reject weights that are NaN or infinite.
 
     Raises:
         UserError: naming the first.
@@ -167,7 +167,7 @@ def check_finite(weights: Mapping[str, Tensor], source: Path) -> None:
 
 
 def check_class_names(names: Any, source: Path) -> None:
-    """Refuse class names that are not different printable texts: they are written into file headers, tables and pages.
+    """Reject class names that are not different printable texts: they are written into file headers, tables and pages.
 
     Raises:
         UserError: showing the names.
@@ -184,7 +184,7 @@ def check_class_names(names: Any, source: Path) -> None:
 
 
 def check_fit(expected: Mapping[str, Tensor], weights: Mapping[str, Tensor], source: Path) -> None:
-    """Refuse weights that are not exactly the network's, by name, shape and kind of number.
+    """Reject weights that are not exactly the network's, by name, shape and kind of number.
 
     Raises:
         UserError: naming the first three that differ.

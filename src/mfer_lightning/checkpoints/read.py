@@ -24,7 +24,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         The checkpoint: ``state_dict``, ``mfer`` (format, class names, network, preprocessing, protocol, ...) and more.
 
     Raises:
-        UserError: where the file is missing, damaged, unsafe or from another program.
+        UserError: if the file is missing, damaged, unsafe or from another program.
     """
     path = Path(path).expanduser()
     if not path.is_file():

@@ -28,7 +28,7 @@ NEWEST_FORMAT = 1
 
 
 def check_description(description: Mapping[str, Any], source: Path) -> None:
-    """Refuse a description that is no plain data, lacks an entry, is of a newer format, or names code.
+    """Reject a description that is no plain data, lacks an entry, is of a newer format, or names code.
 
     Args:
         description: the ``mfer`` entry of a checkpoint, or the content of an export's ``config.json``.
@@ -65,7 +65,7 @@ def build_network(description: Mapping[str, Any], weights: Mapping[str, Tensor],
         source: the file, for messages.
 
     Raises:
-        UserError: where they do not fit together.
+        UserError: if they do not fit together.
     """
     file_checks.check_weights(weights, source)
     weights = merge_adapter(weights)
@@ -91,7 +91,7 @@ def build_preprocess(description: Mapping[str, Any], source: Path) -> Preprocess
     """Build the preprocessing that a checked description states.
 
     Raises:
-        UserError: where it is damaged.
+        UserError: if it is damaged.
     """
     if not isinstance(description["preprocess"], Mapping):
         raise UserError(f"{source} does not describe a model: its preprocessing is {description['preprocess']!r}.")
@@ -109,7 +109,7 @@ def unlike_attention(description: Mapping[str, Any], network: object) -> str | N
         network: that is to take its weights.
 
     Returns:
-        E.g. ``"norm_eps 1e-06 (here 1e-05)"``; None where they agree, or where one of them has no attention of ours.
+        E.g. ``"norm_eps 1e-06 (here 1e-05)"``; None if they agree, or where one of them has no attention of ours.
     """
     parts = (description.get("network"), getattr(network, "config", None))
     stored, own = (
@@ -129,7 +129,7 @@ def network_weights(state_dict: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_targets(config: Any, source: Path, libraries: Sequence[str] = ()) -> None:
-    """Refuse a stored configuration that names code outside the whitelist, although nothing of it would be called.
+    """Reject a stored configuration that names code outside the whitelist, although nothing of it would be called.
 
     Callbacks, loggers, metrics and transforms are compared by name alone: nothing here imports or builds them.
 

@@ -23,10 +23,10 @@ def read_alignment(index: FaceIndex) -> tuple[dict[str, Any] | None, list[str]]:
         index: the faces.
 
     Returns:
-        The settings of most faces, None where there is no such file; and what a user should know, in sentences.
+        The settings of most faces, None if there is no such file; and what a user should know, in sentences.
 
     Raises:
-        UserError: where a file is damaged.
+        UserError: if a file is damaged.
     """
     root = Path(index.root)
     if root.is_file():  # a csv of paths

@@ -39,7 +39,7 @@ def exclude_faces(train: Split, index: FaceIndex, files: Sequence[str | Path]) -
         The training faces that are left, and what was done, a sentence a list.
 
     Raises:
-        UserError: where a list cannot be read or names no training face, or no face is left.
+        UserError: if a list cannot be read or names no training face, or no face is left.
     """
     notes, left_out = [], np.zeros(len(train), dtype=bool)
     for file in files:
@@ -72,7 +72,7 @@ def relabel_faces(train: Split, index: FaceIndex, file: str | Path) -> tuple[Spl
         The training faces, those of the table with its labels and one-hot targets; and what was done, in sentences.
 
     Raises:
-        UserError: where the table cannot be read, a label is no class, a face has two labels, or no training face is
+        UserError: if the table cannot be read, a label is no class, a face has two labels, or no training face is
             named.
     """
     file = Path(file).expanduser()

@@ -70,7 +70,7 @@ class ImageStore:
         """Return the images of (n,) rows of opened partitions: a new (n,H,W,3) uint8 array.
 
         Raises:
-            UserError: where there is no cache and an image cannot be read or has another size.
+            UserError: if there is no cache and an image cannot be read or has another size.
         """
         if self.cache_dir is None:
             images = []

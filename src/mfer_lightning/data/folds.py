@@ -24,7 +24,7 @@ def split_by_subject(group: NDArray[np.int64], protocol: Protocol) -> tuple[NDAr
         (N,) bool, whether a face is tested on, and (N,) bool, whether it is selected on. No subject is in both.
 
     Raises:
-        UserError: where there is no such fold, or too few subjects for the folds.
+        UserError: if there is no such fold, or too few subjects for the folds.
 
     Example:
         >>> test, val = split_by_subject(np.array([0, 0, 1, 2, 3]), Protocol("mine@loso", (), folds="loso", fold=1))

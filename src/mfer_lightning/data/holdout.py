@@ -31,7 +31,7 @@ def holdout(
         (N,) bool, True where a face is held out.
 
     Raises:
-        ValueError: where ``fraction`` is no share.
+        ValueError: if ``fraction`` is no share.
 
     Example:
         >>> held = holdout(np.array([0] * 10 + [1] * 20), [f"{i}.png" for i in range(30)], 0.1, seed=0)

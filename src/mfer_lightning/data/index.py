@@ -32,13 +32,13 @@ class FaceIndex:
         mixture: (N,K) float32, how much of each emotion a face truly shows, where that is known (rendered faces), or
             None.
         group: (N,) int64; faces that must stay in one split (one photo, one person) share a value. None: no such faces.
-        box: (N,4) int64 face boxes x, y, width, height in pixels of the image, or None where images are faces already.
+        box: (N,4) int64 face boxes x, y, width, height in pixels of the image, or None if images are faces already.
         attributes: further columns of length N (``gender``, ``age``, ``skin``, ...), for results by subgroup;
             ``valence`` and ``arousal``, float32 within [-1, 1] and NaN where unknown, are in the batches as well.
         notes: what a user should know of the files, in sentences; no part of the fingerprint.
 
     Raises:
-        ValueError: where columns differ in length or hold illegal values.
+        ValueError: if columns differ in length or hold illegal values.
     """
 
     dataset: str
@@ -94,7 +94,7 @@ class FaceIndex:
 
     @property
     def valence_arousal(self) -> NDArray[np.float32] | None:
-        """(N,2) float32 valence and arousal, NaN where unknown; None where the dataset has no such attributes.
+        """(N,2) float32 valence and arousal, NaN where unknown; None if the dataset has no such attributes.
 
         What lies outside of [-1, 1] is unknown: AffectNet's -2, in whatever table it stands.
         """

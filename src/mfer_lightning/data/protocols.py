@@ -42,7 +42,7 @@ class Protocol:
 
     Args:
         name: ``dataset@protocol``, as every result carries it.
-        class_names: canonical emotions in the dataset's order; empty where the files name the classes.
+        class_names: canonical emotions in the dataset's order; empty if the files name the classes.
         selection: how the reported epoch is chosen: one of the constants above, or words of your own.
         train: the partitions trained on.
         val: the partition selected on; ``"holdout"``: held out of ``train``; None: there is no selection.
@@ -135,7 +135,7 @@ class Protocol:
             fold: which; None: the first.
 
         Raises:
-            UserError: where the protocol has no folds, or not this one.
+            UserError: if the protocol has no folds, or not this one.
         """
         if fold is None:
             return self

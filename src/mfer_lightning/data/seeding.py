@@ -33,7 +33,7 @@ def hashes(
 
     Args:
         seed: the run's seed.
-        epoch: epoch, or one a row, (N,).
+        epoch: epoch, or one per row, (N,).
         row: rows, (N,).
         stream: what the numbers are for, one of the ``STREAM_`` constants.
 

@@ -47,8 +47,8 @@ class Splits:
 
     Args:
         train: what is trained on.
-        val: what the checkpoint is selected on; empty where the protocol selects nothing.
-        test: what is reported; empty where its files are absent.
+        val: what the checkpoint is selected on; empty if the protocol selects nothing.
+        test: what is reported; empty if its files are absent.
         target_rule: the rule that made the training targets.
         notes: what a user should know about them, in words.
     """
@@ -99,7 +99,7 @@ def apply_rule(index: FaceIndex, rule: str) -> Targets:
     votes.
 
     Raises:
-        UserError: where there is no such rule, or the index has no column for it.
+        UserError: if there is no such rule, or the index has no column for it.
     """
     legal = legal_rules(index)
     if rule not in legal:
@@ -138,8 +138,8 @@ def make_splits(
         The splits, with notes on absent files and unexpected counts.
 
     Raises:
-        UserError: where a split that must not be empty is, or a rule does not suit the index.
-        ValueError: where the classes differ.
+        UserError: if a split that must not be empty is, or a rule does not suit the index.
+        ValueError: if the classes differ.
     """
     protocol = protocol.with_classes(index.class_names)
     if protocol.class_names != index.class_names:
@@ -235,7 +235,7 @@ def count_notes(index: FaceIndex, protocol: Protocol, rule: str, targets: Target
         truth: the result of the protocol's label rule.
 
     Returns:
-        One sentence a difference; empty where all is as expected.
+        One sentence a difference; empty if all is as expected.
     """
     notes = []
     found_by = {rule: targets, protocol.label_rule: truth}

@@ -70,7 +70,7 @@ def flip_labels(
         The split with flipped labels (their targets one-hot), and the manifest.
 
     Raises:
-        ValueError: where the rate is no share or there is only one class.
+        ValueError: if the rate is no share or there is only one class.
     """
     if not 0 <= rate < 1:
         raise ValueError(f"Expected argument `rate` within [0, 1), but got {rate}.")

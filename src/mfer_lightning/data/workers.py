@@ -17,7 +17,7 @@ PATIENCE = 60.0
 
 
 def check_workers(workers: int) -> None:
-    """Refuse more processes that read than any machine survives.
+    """Reject more processes that read than any machine survives.
 
     Args:
         workers: the option ``loader.num_workers``.

@@ -34,7 +34,7 @@ def draw_heat_map(
         framed: (M,D) which cells get a frame; None: none.
 
     Raises:
-        ValueError: where the shapes differ.
+        ValueError: if the shapes differ.
     """
     shape = (len(rows), len(columns))
     for name, given in (("values", values), ("below", below), ("framed", framed)):

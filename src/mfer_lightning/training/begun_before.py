@@ -48,7 +48,7 @@ def config_of(run_dir: Path, config: Config) -> Config:
 
 
 def note_on_former_values(config: Mapping[str, Any]) -> str | None:
-    """Say that a run goes on with an earlier version's values; None where it has today's."""
+    """Say that a run goes on with an earlier version's values; None if it has today's."""
     attention = config["attention"]
     missing = [name for name in FORMER_ATTENTION if name not in attention]
     if attention.get("name") == "none" or not missing:
@@ -61,7 +61,7 @@ def note_on_former_values(config: Mapping[str, Any]) -> str | None:
 
 
 def _former(config: Config) -> Config | None:
-    """Return the configuration as an earlier version composed it; None where that is the same run."""
+    """Return the configuration as an earlier version composed it; None if that is the same run."""
     attention = {name: value for name, value in config["attention"].items() if name not in FORMER_ATTENTION}
     former = {**config, "attention": attention}
     return former if run_name(former) != run_name(config) else None

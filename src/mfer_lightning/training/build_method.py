@@ -31,7 +31,7 @@ def build_method(
         teachers: loads the models that ``method.teachers`` names.
 
     Raises:
-        UserError: where an option is not legal, or cannot go with a second network.
+        UserError: if an option is not legal, or cannot go with a second network.
     """
     if "method" not in config:
         return Baseline()
@@ -56,7 +56,7 @@ def build_method(
 
 
 def _check_second(config: Mapping[str, Any]) -> None:
-    """Refuse what is done to the first network only."""
+    """Reject what is done to the first network only."""
     for group in ("adapter", "freeze"):
         if config[group]["name"] != "none":
             raise UserError(

@@ -73,7 +73,7 @@ def build_trainer(
         modes: of each validation figure, whether more (``max``) or less (``min``) is better.
 
     Raises:
-        UserError: where Lightning refuses the combination.
+        UserError: if Lightning refuses the combination.
     """
     options = config["trainer"]
     environment = _environment(options)

@@ -42,7 +42,7 @@ def run_bytes(config: Mapping[str, Any], module: FERModule, datamodule: FaceData
 
 
 def check_space(config: Mapping[str, Any], run_dir: Path, module: FERModule, datamodule: FaceDataModule) -> None:
-    """Refuse a run that the disk has no room for; what an earlier start of it has written counts as there.
+    """Reject a run that the disk has no room for; what an earlier start of it has written counts as there.
 
     Raises:
         UserError: saying how much is needed, how much is free, and where.

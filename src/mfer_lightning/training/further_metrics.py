@@ -97,7 +97,7 @@ def further_figures(metrics: Mapping[str, Metric], table: Predictions) -> dict[s
         table: of the faces; padding and faces without a label are left out.
 
     Returns:
-        Name -> figure; None where it is not defined.
+        Name -> figure; None if it is not defined.
     """
     labelled = table.select((table.index != PADDING) & (table.label >= 0))
     scores = class_scores(torch.as_tensor(labelled.logits, dtype=torch.float32))
@@ -124,7 +124,7 @@ def mode_of(option: str, monitor: str, modes: Mapping[str, str]) -> str:
         modes: of all figures, :meth:`mfer_lightning.module.FERModule.modes`.
 
     Raises:
-        UserError: where there is no such figure.
+        UserError: if there is no such figure.
     """
     if monitor not in modes:
         raise UserError(
@@ -135,7 +135,7 @@ def mode_of(option: str, monitor: str, modes: Mapping[str, str]) -> str:
 
 
 def check_direction(monitor: str, mode: str) -> None:
-    """Refuse a search that would look for the worst value of the figure that selects.
+    """Reject a search that would look for the worst value of the figure that selects.
 
     Raises:
         UserError: naming the option of the search.

@@ -31,7 +31,7 @@ def load_initial_weights(config: Config, network: Network, class_names: Sequence
         The order of the channels: ``preprocess.colour``, or else what the weights were trained on.
 
     Raises:
-        UserError: where the weights do not fit, or nothing says which order they were trained on.
+        UserError: if the weights do not fit, or nothing says which order they were trained on.
     """
     weights = str(config["weights"])
     ours = _description(weights)

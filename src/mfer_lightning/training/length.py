@@ -41,7 +41,7 @@ def planned_epochs(config: Mapping[str, Any], faces: int) -> int:
 
 
 def check_length(config: Mapping[str, Any], faces: int) -> str | None:
-    """Refuse intervals of validation that the training set is too small for.
+    """Reject intervals of validation that the training set is too small for.
 
     Args:
         config: plain resolved configuration.
@@ -51,7 +51,7 @@ def check_length(config: Mapping[str, Any], faces: int) -> str | None:
         A note where the run is shorter than ``max_steps``, else None.
 
     Raises:
-        UserError: where no validation would take place.
+        UserError: if no validation would take place.
     """
     options, batches = config["trainer"], _batches(config, faces)
     interval, every = options["val_check_interval"], options["check_val_every_n_epoch"]

@@ -9,7 +9,7 @@ def explained(error: Exception) -> str | None:
     """Say what the user can do about an error during training.
 
     Returns:
-        A sentence; None where the error is not about an option.
+        A sentence; None if the error is not about an option.
 
     Example:
         >>> explained(RuntimeError("Early stopping conditioned on metric `val/los` which is not available. ..."))

@@ -21,7 +21,7 @@ class Resumption:
 
     Args:
         checkpoint: the last whole epoch's; None: the training starts afresh.
-        precision: the arithmetic of its epochs, ``"unknown"`` where the checkpoint does not say it; None where there
+        precision: the arithmetic of its epochs, ``"unknown"`` where the checkpoint does not say it; None if there
             are none.
         ended: whether all epochs are trained, and only the evaluation is left.
         epochs: that are trained already.
@@ -65,7 +65,7 @@ def resumption(last: Path, data_hash: str, max_epochs: int | None = None, max_st
         max_steps: of the run; None or -1: no limit.
 
     Raises:
-        UserError: where the checkpoint cannot be read, or the data are not those that it was trained on.
+        UserError: if the checkpoint cannot be read, or the data are not those that it was trained on.
     """
     if not last.is_file():
         return Resumption()
@@ -96,7 +96,7 @@ def _precision_of(stored: Mapping[str, Any]) -> str:
 
 
 def mixed_arithmetic(precision: str) -> str | None:
-    """Say so in a sentence where a run was trained in more than one arithmetic; None where it was not.
+    """Say so in a sentence where a run was trained in more than one arithmetic; None if it was not.
 
     Example:
         >>> mixed_arithmetic("32-true") is None

@@ -238,7 +238,7 @@ def _check_same_run(names: tuple[str, str], run_dir: Path) -> None:
 
 
 def _refuse_a_second_job(sweep_dir: Path, run_dir: Path) -> None:
-    """Refuse two jobs that differ in what does not belong to a run. The very same job twice is but skipped."""
+    """Reject two jobs that differ in what does not belong to a run. The very same job twice is but skipped."""
     mine = tuple(HydraConfig.get().overrides.task)
     for record in read_records(sweep_dir):
         if record.run_dir == str(run_dir) and record.has_result and record.overrides != mine:

@@ -24,7 +24,7 @@ class Teacher(nn.Module):
 
     Args:
         model: prepares faces for itself.
-        columns: of its logits, one a class.
+        columns: of its logits, one per class.
     """
 
     def __init__(self, model: FERModel, columns: Sequence[int]) -> None:
@@ -56,7 +56,7 @@ def teacher_files(config: Config) -> list[Path]:
     """Find the files of the teachers that ``method.teachers`` names; empty for a method without such an option.
 
     Raises:
-        UserError: where none is named, or one is not there.
+        UserError: if none is named, or one is not there.
     """
     node = config.get("method", {})
     if "teachers" not in node:
@@ -85,7 +85,7 @@ def teacher_records(config: Config) -> list[dict[str, str]]:
 
 
 def check_teachers(stored: Any, now: Sequence[Mapping[str, str]], run_dir: Path) -> None:
-    """Refuse to continue a run with other teachers than it was started with.
+    """Reject to continue a run with other teachers than it was started with.
 
     Args:
         stored: records of the run's last checkpoint; None: it had no teachers.
@@ -113,7 +113,7 @@ def load_teachers(config: Config, class_names: Sequence[str], alignment: str | N
         alignment: name of the template that the pupil's faces are aligned to; None: unknown.
 
     Raises:
-        UserError: where a teacher cannot be read, has other classes, or was trained on another alignment.
+        UserError: if a teacher cannot be read, has other classes, or was trained on another alignment.
     """
     return tuple(_load(path, class_names, alignment) for path in teacher_files(config))
 

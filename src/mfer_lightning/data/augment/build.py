@@ -25,7 +25,7 @@ def build_augment(spec: Any, size: int | None = None) -> Change | None:
         size: side of the faces; the augmentation is tried out on random pictures of this size. None: it is not.
 
     Returns:
-        The augmentation; None where it does nothing.
+        The augmentation; None if it does nothing.
 
     Raises:
         UserError: for unknown names or arguments, illegal values, and transforms that do not fit.
@@ -62,7 +62,7 @@ def describe_augment(augment: Change | None) -> dict[str, Any] | None:
     """Describe an augmentation in plain values, for a run's metadata.
 
     Returns:
-        What ``albumentations.to_dict`` says of its transforms; None for no augmentation, or a function of the user's.
+        What ``albumentations.to_dict`` says of its transforms; None for no augmentation, or a function of the user.
     """
     describe = getattr(augment, "to_dict", None)
     described: dict[str, Any] | None = None if describe is None else describe()

@@ -43,7 +43,7 @@ class Augment:
             are copied.
 
     Raises:
-        ValueError: where one is no transform, or was given an argument that it does not know.
+        ValueError: if one is no transform, or was given an argument that it does not know.
 
     Example:
         >>> faces = np.arange(2 * 4 * 4 * 3, dtype=np.uint8).reshape(2, 4, 4, 3)
@@ -82,7 +82,7 @@ class Augment:
             (B,H,W,3) uint8.
 
         Raises:
-            UserError: where a transform fails, or gives images of another size or type.
+            UserError: if a transform fails, or gives images of another size or type.
         """
         for stage in self._stages:
             stage(images, seed, epoch, rows)
@@ -203,7 +203,7 @@ class _PerFace:
             images[i] = image
 
     def _fault(self, face: NDArray[np.uint8]) -> str | None:
-        """Say which transform cannot augment a face; None where each can, alone."""
+        """Say which transform cannot augment a face; None if each can, alone."""
         for name, transform in self._named.items():
             where = f"augment.{name}, {type(transform).__name__}:"
             try:

@@ -28,7 +28,7 @@ class BatchTransform(ImageOnlyTransform):
         limits: argument -> its value and the largest legal one; the smallest is 0.
 
     Raises:
-        ValueError: where a value is outside its range.
+        ValueError: if a value is outside its range.
     """
 
     #: Numbers of the random streams that its draws come from; different for each class.
@@ -75,7 +75,7 @@ class RandomWarp(BatchTransform):
         p: probability of applying it.
 
     Raises:
-        ValueError: where a number is outside its range.
+        ValueError: if a number is outside its range.
 
     Example:
         >>> face = np.zeros((8, 8, 3), dtype=np.uint8)
@@ -121,7 +121,7 @@ class RandomLight(BatchTransform):
         p: probability of applying it.
 
     Raises:
-        ValueError: where a number is outside its range.
+        ValueError: if a number is outside its range.
 
     Example:
         >>> face = np.full((8, 8, 3), 100, dtype=np.uint8)

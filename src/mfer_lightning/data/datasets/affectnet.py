@@ -130,8 +130,8 @@ class AffectNetDataModule(FaceDataModule):
         options: as :class:`FaceDataModule`.
 
     Raises:
-        ValueError: where ``classes`` is neither 7 nor 8.
-        UserError: where ``name`` and ``classes`` contradict one another.
+        ValueError: if ``classes`` is neither 7 nor 8.
+        UserError: if ``name`` and ``classes`` contradict one another.
     """
 
     info = (AFFECTNET8, AFFECTNET7)
@@ -167,9 +167,9 @@ def read_affectnet(root: str | Path, classes: int = 8) -> FaceIndex:
         Faces of the partitions train and val, in the order of the list or sorted by number or name.
 
     Raises:
-        UserError: where nothing is found, a list or an annotation is malformed, a label is out of range, a face is
+        UserError: if nothing is found, a list or an annotation is malformed, a label is out of range, a face is
             listed twice, or images are missing.
-        ValueError: where ``classes`` is neither 7 nor 8.
+        ValueError: if ``classes`` is neither 7 nor 8.
     """
     if classes not in (7, 8):
         raise ValueError(f"Expected argument `classes` to be 7 or 8, but got {classes}.")

@@ -76,8 +76,8 @@ class FaceDataModule(DescribedDataModule, ABC):
         shrink_batch: whether a ``batch_size`` larger than the training set means all of its faces, instead of an error.
 
     Raises:
-        ValueError: where an argument is outside its range.
-        UserError: where a name is not known.
+        ValueError: if an argument is outside its range.
+        UserError: if a name is not known.
     """
 
     #: The dataset's declaration; several where one class reads variants of a dataset.
@@ -282,7 +282,7 @@ class FaceDataModule(DescribedDataModule, ABC):
             change: what is done to the images in the loader's workers; None: nothing.
 
         Raises:
-            UserError: where the split is empty.
+            UserError: if the split is empty.
         """
         rows = self.splits[split]
         if len(rows) == 0:

@@ -117,7 +117,7 @@ def read_caers(root: str | Path, boxes: str | Sequence[str] | None = None) -> Fa
         Faces of the partitions train and test, by a table in its order and with their boxes, else sorted by name.
 
     Raises:
-        UserError: where nothing is found, faces were not found in the frames yet, a table is malformed or contradicts
+        UserError: if nothing is found, faces were not found in the frames yet, a table is malformed or contradicts
             the class folders, or frames are missing.
     """
     root = Path(root)

@@ -114,7 +114,7 @@ def read_ckplus(root: str | Path, neutral: bool = False) -> FaceIndex:
         Faces of the partition train, sorted by name, with the person as group and as attribute ``subject``.
 
     Raises:
-        UserError: where nothing is found, an emotion is malformed or out of range, or a labelled sequence has too few
+        UserError: if nothing is found, an emotion is malformed or out of range, or a labelled sequence has too few
             pictures.
     """
     root = Path(root)

@@ -42,7 +42,7 @@ class DatasetInfo:
         access: where an official copy comes from, in words.
         protocols: the default first; their names begin with ``<name>@``. One may leave some of the classes out.
         layouts: the layouts that are read, in the order in which they are looked for.
-        class_names: canonical emotions in the dataset's own order; empty where the files name the classes.
+        class_names: canonical emotions in the dataset's own order; empty if the files name the classes.
         targets: the rules that make training targets from its labels.
         licence: its terms in a sentence, for model cards.
         licence_id: what model hubs call them, e.g. ``"mit"``, where weights trained on the faces may be under the same;
@@ -58,7 +58,7 @@ class DatasetInfo:
         shares_faces_with: datasets that hold the same faces: no figure on one is independent of training on the other.
 
     Raises:
-        ValueError: where the parts of the declaration contradict one another.
+        ValueError: if the parts of the declaration contradict one another.
     """
 
     name: str

@@ -38,7 +38,7 @@ class DescribedDataModule(L.LightningDataModule):
         """The K classes in order; before :meth:`setup` only where the dataset declares them.
 
         Raises:
-            UserError: where the files name the classes and have not been read.
+            UserError: if the files name the classes and have not been read.
         """
         names = self.index.class_names if self.data_hash else self.protocol.class_names
         if not names:
@@ -73,7 +73,7 @@ class DescribedDataModule(L.LightningDataModule):
         """Return the class and arguments that give the same faces, as a configuration's ``dataset`` node holds them.
 
         Returns:
-            ``_target_``, ``name`` and arguments as plain values, without those of loading and training; None where a
+            ``_target_``, ``name`` and arguments as plain values, without those of loading and training; None if a
             configuration cannot name the class, since it is defined in a script.
         """
         kind = type(self)

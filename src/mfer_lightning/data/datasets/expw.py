@@ -98,7 +98,7 @@ def read_expw(root: str | Path) -> FaceIndex:
         confidence as attribute ``confidence``.
 
     Raises:
-        UserError: where nothing is found, the list is malformed, a label is out of range, a face has two labels, or
+        UserError: if nothing is found, the list is malformed, a label is out of range, a face has two labels, or
             photos are missing.
     """
     root = Path(root)

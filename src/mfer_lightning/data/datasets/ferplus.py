@@ -160,7 +160,7 @@ def read_ferplus(root: str | Path) -> FaceIndex:
         Faces with votes (the ten of :data:`VOTE_NAMES`) and label -1. Rows without an image name are dropped.
 
     Raises:
-        UserError: where nothing is found, a list is malformed or names a file twice, or images are missing.
+        UserError: if nothing is found, a list is malformed or names a file twice, or images are missing.
     """
     root = Path(root)
     lists = {part: root / folder / "label.csv" for part, folder in FOLDERS.items()}
@@ -232,7 +232,7 @@ def read_usages(path: Path) -> list[str]:
     """Return the usage of each data row of fer2013.csv, without parsing the pixels.
 
     Raises:
-        UserError: where the header or a row does not read as it should.
+        UserError: if the header or a row does not read as it should.
     """
     usages = []
     with readable_text(path), path.open(encoding="utf-8-sig") as file:

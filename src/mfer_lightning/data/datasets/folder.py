@@ -137,7 +137,7 @@ def read_folder(
         or else of :func:`~mfer_lightning.data.labels.numbers.order_of`. Empty folders count as classes.
 
     Raises:
-        UserError: where nothing is found, there are fewer than two classes, classes are numbers without names, two
+        UserError: if nothing is found, there are fewer than two classes, classes are numbers without names, two
             folders mean one class, a table and the class folders beside it disagree, a row is malformed, an image is
             listed twice or missing, val or test has a class that train lacks, or the folder is another dataset's.
     """
@@ -176,7 +176,7 @@ def read_folder(
 
 
 def _refuse_known(root: Path) -> None:
-    """Refuse a folder that looks like another dataset, itself or one folder down."""
+    """Reject a folder that looks like another dataset, itself or one folder down."""
     for folder in (root, *(inner for inner in inner_folders(root) if not listing(inner)[1])):
         known = looks_like(folder)
         if known is not None:
@@ -223,7 +223,7 @@ def _read_folders(root: Path, partitions: Mapping[str, str], given: Given) -> Fa
 def _read_tables(
     root: Path, tables: Sequence[FoundTable], given: Given, emotions: Sequence[str] | None = None
 ) -> FaceIndex:
-    """Read tables; ``emotions``: the class folders beside them, None where the user chose the table."""
+    """Read tables; ``emotions``: the class folders beside them, None if the user chose the table."""
     faces = read_faces(tables, root)
     source = root if len(tables) > 1 else tables[0].path
     meaning, class_names = read_labels(set(faces.labels), given, number_orders(), str(source))

@@ -99,7 +99,7 @@ def read_jaffe(root: str | Path) -> FaceIndex:
         Faces of the partition train, sorted by name, with the person as group and as attribute ``subject``.
 
     Raises:
-        UserError: where no picture bears such a name.
+        UserError: if no picture bears such a name.
     """
     root = Path(root)
     for place in PLACES:

@@ -1,4 +1,4 @@
-"""Refuse a copy whose files bear another dataset's names or exact counts: its numbers mean other classes."""
+"""Reject a copy whose files bear another dataset's names or exact counts: its numbers mean other classes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SAMPLE = 1000
 
 
 def refuse_lookalike(index: FaceIndex) -> None:
-    """Refuse faces that are another dataset's by their file names, or by the counts of their classes.
+    """Reject faces that are another dataset's by their file names, or by the counts of their classes.
 
     Counts tell where each class of a part has as many faces as a class of the other dataset's part, in any order: a
     renumbered copy. The dataset's own counts in another order are refused as well.

@@ -134,7 +134,7 @@ def read_rafdb(root: str | Path) -> FaceIndex:
         Faces of the partitions train and test, in the order of the list or sorted by name.
 
     Raises:
-        UserError: where nothing is found, a list is malformed or names a file twice, a label is out of range, or
+        UserError: if nothing is found, a list is malformed or names a file twice, a label is out of range, or
             images are missing.
     """
     root = Path(root)

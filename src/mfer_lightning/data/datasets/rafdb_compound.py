@@ -111,7 +111,7 @@ def read_rafdb_compound(root: str | Path, trust_labels: bool = False) -> FaceInd
         Faces of the partitions train and test, in the order of the list.
 
     Raises:
-        UserError: where nothing is found, the list is malformed or that of the basic part, a label is out of range, or
+        UserError: if nothing is found, the list is malformed or that of the basic part, a label is out of range, or
             images are missing.
     """
     root = Path(root)

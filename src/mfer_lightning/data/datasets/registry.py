@@ -39,7 +39,7 @@ def register(info: DatasetInfo, declared_by: str) -> None:
         declared_by: dotted name of the class; the same class may declare its dataset again.
 
     Raises:
-        UserError: where another class has declared a dataset of this name.
+        UserError: if another class has declared a dataset of this name.
     """
     other = _DATASETS.get(info.name, (info, declared_by))[1]
     if other != declared_by:
@@ -64,7 +64,7 @@ def number_orders() -> dict[str, Order]:
 
 
 def find_dataset(name: str | None) -> DatasetInfo | None:
-    """Return the declaration of a dataset, None where it is not known."""
+    """Return the declaration of a dataset, None if it is not known."""
     return _DATASETS[name][0] if name in _DATASETS else None
 
 
@@ -75,7 +75,7 @@ def dataset_info(name: str) -> DatasetInfo:
         name: e.g. ``"ferplus"``.
 
     Raises:
-        UserError: where it is not known, with the nearest names.
+        UserError: if it is not known, with the nearest names.
 
     Example:
         >>> dataset_info("ferplus").class_names[:3]
@@ -88,7 +88,7 @@ def dataset_info(name: str) -> DatasetInfo:
 
 
 def find_protocol(name: str | None) -> Protocol | None:
-    """Return the protocol called ``dataset@protocol``, None where it is not known."""
+    """Return the protocol called ``dataset@protocol``, None if it is not known."""
     info = find_dataset(str(name).partition("@")[0])
     return None if info is None else next((p for p in info.protocols if p.name == name), None)
 
@@ -101,7 +101,7 @@ def get_protocol(dataset: str, name: str | None = None) -> Protocol:
         name: e.g. ``"majority"`` (or ``"ferplus@majority"``); None: the dataset's default.
 
     Raises:
-        UserError: where there is none, with the legal names.
+        UserError: if there is none, with the legal names.
 
     Example:
         >>> get_protocol("ferplus").name, get_protocol("rafdb", "paper").marked
@@ -137,7 +137,7 @@ def _marked(folder: Path) -> DatasetInfo | None:
 
 
 def named_like(names: Sequence[str]) -> DatasetInfo | None:
-    """Return the dataset that most of these file names (without folders) are of, None where they are of none."""
+    """Return the dataset that most of these file names (without folders) are of, None if they are of none."""
     for info in dataset_infos():
         if info.file_names and 2 * sum(bool(re.fullmatch(info.file_names, name)) for name in names) > len(names):
             return info

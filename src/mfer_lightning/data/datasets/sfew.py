@@ -119,7 +119,7 @@ def read_sfew(root: str | Path) -> FaceIndex:
         Faces of the partitions train and val, sorted by name, with the film clip as group.
 
     Raises:
-        UserError: where nothing is found, faces were not found in the frames yet, or a class folder is none.
+        UserError: if nothing is found, faces were not found in the frames yet, or a class folder is none.
     """
     root = Path(root)
     published = {part: folder for part, names in PUBLISHED.items() if (folder := first_folder(root, names)) is not None}

@@ -23,7 +23,7 @@ def augment_rows(datamodule: FaceDataModule, faces: int) -> list[SheetRow]:
         The class of each face, and its pictures: as read, and of the first ``EPOCHS`` epochs.
 
     Raises:
-        UserError: where there are no training faces.
+        UserError: if there are no training faces.
     """
     train, augment = datamodule.splits.train, datamodule.augment
     if len(train) == 0:

@@ -19,7 +19,7 @@ def suspect_order(found: Sequence[int], expected: Sequence[int]) -> list[int] | 
         expected: faces of each class in a whole one.
 
     Returns:
-        For each class the one that its faces seem to be; None where the order is right, or nothing can be said.
+        For each class the one that its faces seem to be; None if the order is right, or nothing can be said.
 
     Example:
         >>> suspect_order([100, 30, 60], [30, 100, 60])

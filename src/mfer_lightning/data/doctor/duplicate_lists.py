@@ -37,7 +37,7 @@ def write_shared(folder: str | Path, looked: Scan, pairs: Pairs, datamodule: Fac
         File -> how many faces it lists.
 
     Raises:
-        UserError: where the folder cannot be written to.
+        UserError: if the folder cannot be written to.
     """
     folder = Path(folder).expanduser()
     make_folder(folder)

@@ -36,7 +36,7 @@ class Examination:
         class_names: K of them.
         counts: split -> faces of each class.
         looks: sizes and colours in numbers.
-        valence_arousal: split -> how many of its faces have known values and between which they lie; empty where the
+        valence_arousal: split -> how many of its faces have known values and between which they lie; empty if the
             dataset has none.
         findings: what was found, the worst first.
         scan: of the images, or None.

@@ -18,7 +18,7 @@ class Finding:
         code: stable name, e.g. ``"duplicates-across-splits"``.
         severity: info, warning (usable), error (unusable).
         message: what and where, in one sentence.
-        advice: what to do; empty where nothing need be done.
+        advice: what to do; empty if nothing need be done.
         examples: names of a few faces that show it.
     """
 

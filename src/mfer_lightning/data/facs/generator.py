@@ -46,7 +46,7 @@ class FacsGenerator:
             frequencies fall geometrically in the order of ``EMOTIONS``. Other partitions stay balanced.
 
     Raises:
-        ValueError: where an argument is outside its range.
+        ValueError: if an argument is outside its range.
 
     Example:
         >>> faces = FacsGenerator(size=64, seed=1)
@@ -94,7 +94,7 @@ class FacsGenerator:
             The sample.
 
         Raises:
-            ValueError: where the partition is unknown or i is negative.
+            ValueError: if the partition is unknown or i is negative.
         """
         plan = self._plan(partition, i)
         person, units, conditions = self._compose(plan)
@@ -144,7 +144,7 @@ class FacsGenerator:
             The columns, equal to what :meth:`sample` gives face by face.
 
         Raises:
-            ValueError: where the partition is unknown or n is negative.
+            ValueError: if the partition is unknown or n is negative.
         """
         _check_whole("n", n, 0, 2**40)
         plans = [self._plan(partition, i) for i in range(n)]

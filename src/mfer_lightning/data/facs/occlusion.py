@@ -21,7 +21,7 @@ def draw_occluder(canvas: Canvas, conditions: Conditions) -> NDArray[np.uint8] |
         conditions: say what, how large and where.
 
     Returns:
-        (size, size) mask, 255 where the face is hidden; None where nothing hides it.
+        (size, size) mask, 255 where the face is hidden; None if nothing hides it.
     """
     if conditions.occluder is None:
         return None

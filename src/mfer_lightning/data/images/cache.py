@@ -97,14 +97,14 @@ def build_cache(
         rows: (n,) the rows to store, in this order.
         folder: the cache folder; made where it is missing.
         label: first part of the file's name, for people.
-        workers: processes that decode; None: one a CPU this process may use.
+        workers: processes that decode; None: one per CPU this process may use.
         announce: called, before anything is built, with how large the cache will be and where it goes.
 
     Returns:
         A ``.npy`` file of (n,H,W,3) uint8, whose checksum was compared.
 
     Raises:
-        UserError: where an image cannot be read, images differ in size, a process was killed, or the folder or disk
+        UserError: if an image cannot be read, images differ in size, a process was killed, or the folder or disk
             cannot take the cache.
     """
     if len(rows) == 0:

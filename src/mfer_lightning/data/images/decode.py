@@ -36,7 +36,7 @@ def decode(path: Path) -> NDArray[np.uint8]:
         (H,W,3) uint8 RGB.
 
     Raises:
-        UserError: where the file is missing, empty, truncated or not an image, naming it.
+        UserError: if the file is missing, empty, truncated or not an image, naming it.
     """
     try:
         if path.stat().st_size == 0:
@@ -133,7 +133,7 @@ def crop_box(image: NDArray[np.uint8], box: Sequence[int]) -> NDArray[np.uint8]:
         The crop.
 
     Raises:
-        ValueError: where the box lies outside, or is empty.
+        ValueError: if the box lies outside, or is empty.
 
     Example:
         >>> crop_box(np.zeros((10, 10, 3), dtype=np.uint8), (-2, 4, 8, 8)).shape

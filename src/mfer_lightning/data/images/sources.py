@@ -22,7 +22,7 @@ class ImageSource(Protocol):
         """Return the image of a row, (H,W,3) RGB.
 
         Raises:
-            UserError: where it cannot be read, naming the file.
+            UserError: if it cannot be read, naming the file.
         """
         ...
 
@@ -125,7 +125,7 @@ class PixelCsvSource:
         """Return the image of a row, (H,W,3) RGB with three equal channels.
 
         Raises:
-            UserError: where the pixels are no square of numbers from 0 to 255.
+            UserError: if the pixels are no square of numbers from 0 to 255.
         """
         with self.path.open("rb") as file:
             file.seek(int(self._starts()[self.data_row[row]]))

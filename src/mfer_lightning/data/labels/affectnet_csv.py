@@ -47,7 +47,7 @@ class CsvFaces:
     Args:
         rows: photo (relative to the dataset's root), partition, and AffectNet's number of the emotion.
         box: x, y, width and height of the face in the photo.
-        affect: valence and arousal, NaN where a face was not rated; empty where not every list has them.
+        affect: valence and arousal, NaN where a face was not rated; empty if not every list has them.
         notes: what a user should know.
     """
 
@@ -67,7 +67,7 @@ def read_lists(lists: Mapping[str, Path], root: Path, folder: str, classes: int)
         classes: faces with a code of this or above are left out, as are faces without a box (a negative width).
 
     Raises:
-        UserError: where a row is malformed, a code is out of range, a photo's name leaves the folder, a list holds a
+        UserError: if a row is malformed, a code is out of range, a photo's name leaves the folder, a list holds a
             face (a photo and a box) twice, or photos are missing.
     """
     faces = CsvFaces()

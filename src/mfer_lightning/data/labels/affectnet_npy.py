@@ -34,7 +34,7 @@ def read_annotations(root: Path, folder: str, codes: int) -> Iterator[tuple[str,
         codes: how many codes there are.
 
     Raises:
-        UserError: where an image has no annotation or an annotation no image, or a file cannot be read or holds
+        UserError: if an image has no annotation or an annotation no image, or a file cannot be read or holds
             anything but one number.
     """
     images = {PurePosixPath(name).stem: name for name in listing(root / folder / "images")[1]}

@@ -53,7 +53,7 @@ def read_boxed_faces(
         classes: labels are whole numbers below this.
 
     Raises:
-        UserError: where a row is malformed, a label is out of range, a photo's name leaves the folder, a face has two
+        UserError: if a row is malformed, a label is out of range, a photo's name leaves the folder, a face has two
             labels, or photos are missing.
     """
     head = read_head(path)

@@ -60,7 +60,7 @@ def find_partitions(root: Path, names: Mapping[str, Sequence[str]], why_one: str
         Partition -> folder name as it is spelled on disk.
 
     Raises:
-        UserError: where two folders claim one partition.
+        UserError: if two folders claim one partition.
     """
     folders, _ = listing(root)
     found: dict[str, str] = {}
@@ -93,7 +93,7 @@ def scan_class_folders(root: Path, partitions: Mapping[str, str], meaning: Calla
         One entry a class folder, the empty ones included, in the order of the partitions and then by name.
 
     Raises:
-        UserError: where a class folder holds folders and no images, so that the classes must lie elsewhere, or two
+        UserError: if a class folder holds folders and no images, so that the classes must lie elsewhere, or two
             folders of a partition mean one class.
     """
     found: dict[tuple[str, str], ClassFolder] = {}
@@ -158,7 +158,7 @@ def class_of(path: str, root: Path, names: Sequence[str], first: int, title: str
         title: the dataset as people call it.
 
     Raises:
-        UserError: where the name is none of them.
+        UserError: if the name is none of them.
     """
     name = path.rpartition("/")[2]
     if name.isdecimal() and first <= int(name) < first + len(names):

@@ -56,7 +56,7 @@ def find_columns(head: Head, given: Mapping[str, Any] | None = None) -> dict[str
         Role -> position; ``split`` only where there is one.
 
     Raises:
-        UserError: where a role has no column or several could be it, with the candidates.
+        UserError: if a role has no column or several could be it, with the candidates.
     """
     given = dict(given or {})
     unknown = set(given) - set(ROLES)

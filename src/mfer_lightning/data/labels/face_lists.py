@@ -72,7 +72,7 @@ def read_names(path: str | Path, *, empty: bool = False) -> list[str]:
         The names, in order, repeats included.
 
     Raises:
-        UserError: where the file cannot be read, is no text, is empty, or has a column ``path`` and is no csv.
+        UserError: if the file cannot be read, is no text, is empty, or has a column ``path`` and is no csv.
     """
     path = Path(path).expanduser()
     if not path.is_file():
@@ -125,7 +125,7 @@ def match_list(
         The match.
 
     Raises:
-        UserError: where the list names no face that is measured.
+        UserError: if the list names no face that is measured.
 
     Example:
         >>> found = match_list("occlusion", ["b.jpg 1", "z"], ["x/a.jpg", "x/b_aligned.jpg"], np.array([0, 1]))
@@ -198,7 +198,7 @@ def _stem(path: str) -> str:
 
 
 def _one(text: str, rows: Sequence[int], paths: Sequence[str]) -> int | None:
-    """Choose among faces of one name by their folders, the nearest first; None where they cannot tell."""
+    """Choose among faces of one name by their folders, the nearest first; None if they cannot tell."""
     folders = _folders(text)
     candidates = list(rows)
     for back in range(1, len(folders) + 1):

@@ -33,7 +33,7 @@ class FoundTable:
     Args:
         path: the file.
         head: its beginning.
-        columns: role -> position; empty where it is no such table.
+        columns: role -> position; empty if it is no such table.
         problem: why it is none.
         names_images: whether whole fields of it are names of images.
     """
@@ -80,7 +80,7 @@ def inspect(path: Path, columns: Mapping[str, Any] | None = None) -> FoundTable:
         columns: role -> column, as the user gives them.
 
     Raises:
-        UserError: where it cannot be read, is no text, or is empty.
+        UserError: if it cannot be read, is no text, or is empty.
     """
     head = read_head(path)
     named = any(is_image(text) for _, fields in head.rows for text in fields)
@@ -94,7 +94,7 @@ def find_tables(root: Path, columns: Mapping[str, Any] | None = None) -> list[Fo
     """Look at the files in a folder that may be tables of images and labels; other text files are left alone.
 
     Raises:
-        UserError: where a csv cannot be read, is no text, or is empty.
+        UserError: if a csv cannot be read, is no text, or is empty.
     """
     found = []
     names = files_in(root)
@@ -114,7 +114,7 @@ def find_tables(root: Path, columns: Mapping[str, Any] | None = None) -> list[Fo
 
 
 def partition_of(path: Path) -> str | None:
-    """Return the partition that a file's name names, None where it names none or several.
+    """Return the partition that a file's name names, None if it names none or several.
 
     Example:
         >>> partition_of(Path("train_labels.csv")), partition_of(Path("labels.csv"))
@@ -125,14 +125,14 @@ def partition_of(path: Path) -> str | None:
 
 
 def read_faces(tables: Sequence[FoundTable], root: Path) -> TableFaces:
-    """Read tables: one, or one a partition.
+    """Read tables: one, or one per partition.
 
     Args:
         tables: with their columns.
         root: folder that their paths are relative to.
 
     Raises:
-        UserError: where a row is malformed, or an image is listed twice, missing, or outside the root.
+        UserError: if a row is malformed, or an image is listed twice, missing, or outside the root.
     """
     faces = TableFaces()
     seen: set[str] = set()

@@ -64,7 +64,7 @@ def entries(folder: Path) -> tuple[set[str], set[str]]:
     """Return the names of the folders and of the files in a folder; both are empty where it does not exist.
 
     Raises:
-        UserError: where the folder may not be read.
+        UserError: if the folder may not be read.
     """
     folders: set[str] = set()
     files: set[str] = set()

@@ -31,7 +31,7 @@ def locate_images(
         The paths as they are on disk, in order, and what a user should know.
 
     Raises:
-        UserError: where images are missing: how many, the first names, and what lies there under a near name.
+        UserError: if images are missing: how many, the first names, and what lies there under a near name.
     """
     absent = missing_images(root, dict.fromkeys(paths))
     if not absent:

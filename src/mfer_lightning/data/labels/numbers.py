@@ -34,7 +34,7 @@ ORDERS: Mapping[str, Order] = {
 
 @lru_cache(maxsize=4096)
 def whole_number(text: str) -> int | None:
-    """Return the whole number that a text spells, with a point or a comma, None where it spells none.
+    """Return the whole number that a text spells, with a point or a comma, None if it spells none.
 
     Example:
         >>> [whole_number(text) for text in ("3", "3.0", "03", "3.5", "sad")]
@@ -76,7 +76,7 @@ def read_labels(
         Label -> class, and the classes in their order.
 
     Raises:
-        UserError: where labels are numbers and nothing says what they mean, some are numbers and others are not, or one
+        UserError: if labels are numbers and nothing says what they mean, some are numbers and others are not, or one
             is not among the classes that the user names.
     """
     numbers = sorted(label for label in labels if is_number(label))

@@ -17,7 +17,7 @@ LIST_NAMES = ("list_patition_label.txt", "list_partition_label.txt")
 
 
 def part_in_name(name: str) -> str | None:
-    """Return the part that an image's name says it belongs to, None where it says none.
+    """Return the part that an image's name says it belongs to, None if it says none.
 
     Example:
         >>> part_in_name("test_0001.jpg"), part_in_name("0001.jpg")
@@ -43,7 +43,7 @@ def read_partition_list(
         Path, part and label (from 0) of each face, train before test, and what a user should know.
 
     Raises:
-        UserError: where the list is malformed or names a file twice, a label is out of range, or images are missing.
+        UserError: if the list is malformed or names a file twice, a label is out of range, or images are missing.
     """
     head = read_head(path)
     form = "an image name and a label (such as train_00001.jpg 5)"

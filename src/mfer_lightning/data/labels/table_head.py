@@ -71,7 +71,7 @@ def readable_text(path: Path) -> Iterator[None]:
     """Turn the errors of reading a text file into the user's.
 
     Raises:
-        UserError: where the file cannot be read or is no text.
+        UserError: if the file cannot be read or is no text.
     """
     try:
         yield
@@ -97,7 +97,7 @@ def find_encoding(path: Path, start: bytes) -> str:
         start: its first bytes.
 
     Raises:
-        UserError: where it is no text.
+        UserError: if it is no text.
 
     Example:
         >>> find_encoding(Path("a"), "Überraschung;3".encode("latin-1"))
@@ -121,7 +121,7 @@ def read_lines(path: Path) -> list[str]:
     """Read a text file's lines.
 
     Raises:
-        UserError: where the file cannot be read, is no text, or is empty.
+        UserError: if the file cannot be read, is no text, or is empty.
     """
     with readable_text(path):
         content = path.read_bytes()
@@ -135,7 +135,7 @@ def read_head(path: Path) -> Head:
     """Read the beginning of a table, and find out its encoding and separator.
 
     Raises:
-        UserError: where the file cannot be read, is no text, or is empty.
+        UserError: if the file cannot be read, is no text, or is empty.
     """
     with readable_text(path), path.open("rb") as file:
         start = file.read(HEAD)

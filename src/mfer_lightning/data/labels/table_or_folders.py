@@ -45,7 +45,7 @@ def compare(
         A note on images in class folders that no table lists.
 
     Raises:
-        UserError: where an image lies in the folder of another class than its table gives it, or most images in class
+        UserError: if an image lies in the folder of another class than its table gives it, or most images in class
             folders are not in the tables.
     """
     names = ",".join(table.name for table in tables)

@@ -20,7 +20,7 @@ class Table:
 
     Args:
         head: the file's beginning.
-        columns: position -> the stripped values of a column, one a row.
+        columns: position -> the stripped values of a column, one per row.
         lines: the line of each row.
         width: fields that each row should have.
         form: what a row should hold, in words, for messages.
@@ -58,7 +58,7 @@ def read_table(
         form: what a row should hold, in words; ``""``: so many fields.
 
     Raises:
-        UserError: where the file cannot be read, is no table, or a row has too many fields.
+        UserError: if the file cannot be read, is no table, or a row has too many fields.
     """
     import pandas as pd  # it takes a third of a second, which help and messages must not cost
 
@@ -132,7 +132,7 @@ def check_name(name: str, path: Path, line: int, base: Path | None = None) -> st
             path is.
 
     Raises:
-        UserError: where the name would leave the folder (absolute, or with ``..``).
+        UserError: if the name would leave the folder (absolute, or with ``..``).
     """
     plain = name.strip().replace("\\", "/")
     if base is not None and plain.startswith(("/", base.drive or "/")):

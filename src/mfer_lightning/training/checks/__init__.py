@@ -1,4 +1,4 @@
-"""Refuse a configuration that cannot work, each rule in one place.
+"""Reject a configuration that cannot work, each rule in one place.
 
 A class checks its own arguments. What no class can know is here: single values (``values``), pairs of options
 (``combinations``), this machine (``hardware``). ``trial_build`` builds the parts without data, so that what the classes
@@ -21,7 +21,7 @@ __all__ = ["check_config"]
 
 
 def check_config(config: Mapping[str, Any]) -> None:
-    """Refuse what can be seen to be wrong without building anything.
+    """Reject what can be seen to be wrong without building anything.
 
     Args:
         config: plain resolved configuration of ``mfer train``.

@@ -1,4 +1,4 @@
-"""Refuse options that are legal each and cannot work together; name those that do nothing."""
+"""Reject options that are legal each and cannot work together; name those that do nothing."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _ENDLESS = 10**9
 
 
 def check_combinations(config: Config) -> None:
-    """Refuse pairs of options that cannot work together.
+    """Reject pairs of options that cannot work together.
 
     Args:
         config: plain resolved configuration of ``mfer train``, each value legal by itself.

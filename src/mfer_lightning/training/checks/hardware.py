@@ -1,4 +1,4 @@
-"""Refuse what this machine or its launcher cannot do: devices, processes, arithmetic."""
+"""Reject what this machine or its launcher cannot do: devices, processes, arithmetic."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LAUNCHERS = ("SLURM_JOB_ID", "TORCHELASTIC_RUN_ID", "GROUP_RANK", "NODE_RANK")
 
 
 def check_hardware(config: Mapping[str, Any]) -> None:
-    """Refuse devices, processes and arithmetic that are not to be had here.
+    """Reject devices, processes and arithmetic that are not to be had here.
 
     Args:
         config: plain resolved configuration of ``mfer train``, each value legal by itself.
@@ -55,7 +55,7 @@ def check_hardware(config: Mapping[str, Any]) -> None:
 
 
 def check_accelerator(accelerator: str) -> None:
-    """Refuse a kind of device that torch does not see here.
+    """Reject a kind of device that torch does not see here.
 
     Args:
         accelerator: the option ``trainer.accelerator``.

@@ -89,7 +89,7 @@ def _check_weights(weights: str) -> None:
 
 
 def _check_figures(config: Mapping[str, Any], modes: Mapping[str, str], monitor: str) -> None:
-    """Refuse figures to select, stop and lower the rate by that nothing measures."""
+    """Reject figures to select, stop and lower the rate by that nothing measures."""
     mode_of("monitor", monitor, modes)
     if config["scheduler"]["name"] == "plateau":
         mode_of("scheduler.monitor", config["scheduler"].get("monitor") or monitor, modes)
@@ -136,7 +136,7 @@ def gflops_of(network: nn.Module, size: int) -> float:
         Thousand million multiply-adds; NaN where they cannot be counted.
 
     Raises:
-        UserError: where the network cannot take faces of this size.
+        UserError: if the network cannot take faces of this size.
     """
     try:
         return count_gflops(network, size)

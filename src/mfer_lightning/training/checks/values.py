@@ -1,4 +1,4 @@
-"""Refuse values out of range and unknown names of options that no class of ours checks itself.
+"""Reject values out of range and unknown names of options that no class of ours checks itself.
 
 The argument of a class is checked by that class alone (:mod:`mfer_lightning.training.checks.trial_build`).
 """
@@ -74,7 +74,7 @@ _REASONS = {
 
 
 def check_values(config: Mapping[str, Any]) -> None:
-    """Refuse single values that cannot work.
+    """Reject single values that cannot work.
 
     Args:
         config: plain resolved configuration of ``mfer train``.
@@ -104,7 +104,7 @@ def check_values(config: Mapping[str, Any]) -> None:
 
 
 def look_up(config: Mapping[str, Any], option: str) -> Any:
-    """Return the value of a dotted option, None where there is none.
+    """Return the value of a dotted option, None if there is none.
 
     Example:
         >>> look_up({"trainer": {"max_steps": 1}}, "trainer.max_steps"), look_up({}, "freeze.epochs")
