@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
+from mfer_lightning.bundled.registry import default_model, find_bundled
 from mfer_lightning.data.images.cache import available_cpus
 from mfer_lightning.errors import UserError, check_choice, check_least
 from mfer_lightning.inference.arithmetic import check_precision
 from mfer_lightning.inference.compilation import check_compile
 from mfer_lightning.inference.load import load_model
+from mfer_lightning.inference.media.detect_faces import Look
 from mfer_lightning.inference.media.photo_files import find_photos
 from mfer_lightning.inference.media.photos import MOST_PIXELS
 from mfer_lightning.inference.media.video import Frames, is_camera, is_video
@@ -36,7 +39,7 @@ FACES = ("all", "largest", "surest", "central")
 
 def predict(
     source: Any,
-    checkpoint: str | PathLike[str] | Predictor,
+    checkpoint: str | PathLike[str] | Predictor | None = None,
     output: str | Path | None = None,
     *,
     aligned: bool = False,
@@ -68,8 +71,8 @@ def predict(
     Args:
         source: a photo, a folder with everything below it, a pattern, a video, or a camera's number; or pictures in
             memory, as :meth:`.Predictor.predict` takes them, of which nothing is written.
-        checkpoint: a run, a run's folder, a checkpoint, what ``mfer export`` wrote, or a loaded model, which keeps its
-            own batch size, views, device and precision.
+        checkpoint: a run, a run's folder, a checkpoint, what ``mfer export`` wrote, the name of a bundled model, or a
+            loaded model, which keeps its own batch size, views, device and precision; None: the default bundled model.
         output: folder of the results; None: ``predictions/<name of the source>``.
         aligned: the pictures are faces already, aligned as in training.
         faces: which faces of a photo, of :data:`FACES`.
@@ -116,15 +119,14 @@ def predict(
 
     if rotate and aligned:
         raise UserError("rotate=true looks for faces, which aligned=true does not: leave out one of them.")
-    looks: dict[str, Any] = {"aligned": aligned, "faces": faces, "detector": dict(detector or {}), "rotate": rotate}
-    looks["second_look"] = second_look and not aligned
+    look = Look(aligned, faces, dict(detector or {}), rotate, second_look and not aligned)
     opening: dict[str, Any] = {"flip": flip, "shift": shift, "precision": precision, "verify": verify}
     opening |= {"plugins": plugins, "compile": compile}
     if not isinstance(source, (str, PathLike)):
         if output is not None or annotate:
             raise UserError("Pictures in memory are predicted in memory: leave output and annotate out, or save them.")
         model = _opened(checkpoint, device, batch_size, opening)
-        return model.predict(source, max_pixels=max_pixels, **looks)
+        return model.predict(source, max_pixels=max_pixels, **asdict(look))
     source = fspath(source)
     folder = _default_output(source) if output is None else Path(output).expanduser()
     path = Path(source).expanduser()
@@ -133,19 +135,19 @@ def predict(
     watched = is_camera(source) or is_video(source)
     photos = None if watched else find_photos(source, leave_out=folder)
     model = _opened(checkpoint, device, batch_size, opening, 0 if photos is None else len(photos.paths))
-    model.finder(**looks)
+    model.finder(look)
     for note in () if aligned else model.notes:
         print(f"Note: {note}.", flush=True)
     # what predictions depend on: a folder holds those of one such setting
     settings = {
         "source": str(path.resolve()) if path.exists() else source,
         "model": model.classifier.identity(),
-        "checkpoint": "in memory" if isinstance(checkpoint, Predictor) else fspath(checkpoint),
+        "checkpoint": "in memory" if isinstance(checkpoint, Predictor) else _named(checkpoint),
         "class_names": list(model.class_names),
         "alignment": None if aligned else model.alignment,
-        **looks,
+        **asdict(look),
         "rotate": rotate or None,  # folders of earlier versions have neither of these two
-        "second_look": looks["second_look"] or None,
+        "second_look": look.second_look or None,
         "flip": flip,
         "shift": shift,
         "precision": _PRECISIONS_OF_FOLDERS[model.precision],
@@ -157,16 +159,16 @@ def predict(
         camera = int(source) if is_camera(source) else source
         frames = Frames(camera, fps=fps, seconds=seconds, most_pixels=max_pixels)
         drawn: dict[str, Any] = {"annotate": annotate, "smooth": smooth, "timelines": timelines}
-        journal = predict_video(model, frames, folder, settings, looks, **drawn)
+        journal = predict_video(model, frames, folder, settings, look, **drawn)
     else:
         further: dict[str, Any] = {"annotate": annotate, "retry": retry}
         further["workers"] = usual_workers(model.device, len(photos.paths)) if workers is None else workers
-        journal = predict_photos(model, photos, folder, settings, looks, most_pixels=max_pixels, **further)
+        journal = predict_photos(model, photos, folder, settings, look, most_pixels=max_pixels, **further)
     return FolderPredictions(journal, () if aligned else model.notes)
 
 
 def _opened(
-    checkpoint: str | PathLike[str] | Predictor,
+    checkpoint: str | PathLike[str] | Predictor | None,
     device: str,
     batch_size: int | None,
     opening: Mapping[str, Any],
@@ -175,6 +177,15 @@ def _opened(
     if isinstance(checkpoint, Predictor):
         return checkpoint
     return load_model(checkpoint, device, batch_size=batch_size, expected_faces=expected_faces, **opening)
+
+
+def _named(checkpoint: str | PathLike[str] | None) -> str:
+    """Name a model in the settings of a folder: a bundled one by its version, whatever it was called."""
+    if checkpoint is None:
+        return default_model().full_name
+    name = fspath(checkpoint)
+    bundled = None if Path(name).exists() else find_bundled(name)
+    return name if bundled is None else bundled.full_name
 
 
 def usual_workers(device: str, photos: int) -> int:

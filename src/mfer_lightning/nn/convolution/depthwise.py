@@ -1,8 +1,12 @@
-"""Depthwise convolutions with a faster weight gradient on the CPU, where oneDNN is slow.
+"""Depthwise convolutions with a faster backward pass in bfloat16 on the CPU, where oneDNN is slow.
 
 Ours. oneDNN computes the weight gradient of a depthwise convolution as if each channel were a 16 by 16 block. As a few
 batched matrix products it takes a quarter to a half of the time (one core with AVX-512 and bfloat16 products, torch
 2.14.1, oneDNN 3.12; ``mfer benchmark parts=[convolutions] device=cpu``).
+
+The gradients of a depthwise convolution with stride 2 take several times as long in bfloat16 as in float32 there, those
+with 5x5 and 7x7 kernels on few channels or small maps about twice as long. They are computed in float32
+(``benchmarks/step_precision.py``).
 """
 
 from __future__ import annotations
@@ -19,23 +23,26 @@ from mfer_lightning.nn.convolution.context import autocast, eager_on_cpu
 
 #: Columns of a map per matrix product of the depthwise weight gradient.
 _TILE = 14
-#: Use matrix products for depthwise weight gradients in bfloat16 from this many channels and elements on: with fewer,
-#: or in float32, they are no faster.
+#: Use matrix products for depthwise weight gradients in bfloat16 from this many channels and elements on: below, float32
+#: is faster.
 _LEAST_DEPTH, _LEAST_ELEMENTS = 64, 2**17
 
 
 class DepthwiseConv2d(nn.Conv2d):
-    """A depthwise convolution with stride 1 that keeps the size of the map, with a fast weight gradient on the CPU.
+    """A depthwise convolution with a fast backward pass in bfloat16 on the CPU.
 
-    Created from timm's layers by :func:`speed_up_depthwise`; names, weights and results match ``nn.Conv2d``.
+    Created from other layers by :func:`speed_up_depthwise`; names, weights and results match ``nn.Conv2d``.
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (B,C,H,W) to (B,C,H,W)."""
+        """Map (B,C,H,W) to (B,C,H',W')."""
         if self.weight.requires_grad and torch.is_grad_enabled() and eager_on_cpu(x):
             x = autocast(x)
-            if x.dtype == torch.bfloat16 and x.shape[1] >= _LEAST_DEPTH and x.numel() >= _LEAST_ELEMENTS:
-                return convolve_depthwise(x, self.weight, self.bias)
+            if x.dtype == torch.bfloat16:
+                if _keeps_size(self) and x.shape[1] >= _LEAST_DEPTH and x.numel() >= _LEAST_ELEMENTS:
+                    return convolve_depthwise(x, self.weight, self.bias)
+                with torch.autocast(x.device.type, enabled=False):
+                    return super().forward(x.to(self.weight.dtype)).to(x.dtype)
         return super().forward(x)
 
 
@@ -55,7 +62,7 @@ def speed_up_depthwise(module: nn.Module) -> int:
     """
     turned = 0
     for layer in module.modules():
-        if type(layer) is nn.Conv2d and _is_plain_depthwise(layer):
+        if type(layer) is nn.Conv2d and _is_slow_depthwise(layer):
             layer.__class__ = DepthwiseConv2d
             turned += 1
     return turned
@@ -145,16 +152,20 @@ class _Depthwise(torch.autograd.Function):
         return of_x, of_weight, of_bias
 
 
-def _is_plain_depthwise(layer: nn.Conv2d) -> bool:
-    """Whether a layer is depthwise with stride 1, no dilation, size-keeping zero padding, and at least 5x5."""
-    kernel = layer.kernel_size
+def _is_slow_depthwise(layer: nn.Conv2d) -> bool:
+    """Whether a layer is depthwise with one filter per channel, no dilation, zero padding, and stride > 1 or 5x5 up."""
     return (
         layer.groups == layer.in_channels == layer.out_channels
         and layer.groups > 1
-        and layer.stride == (1, 1)
         and layer.dilation == (1, 1)
         and layer.padding_mode == "zeros"
-        and layer.padding == (kernel[0] // 2, kernel[1] // 2)
-        and min(kernel) >= 5
-        and all(k % 2 == 1 for k in kernel)
+        and (max(layer.stride) > 1 or min(layer.kernel_size) >= 5)
+    )
+
+
+def _keeps_size(layer: nn.Conv2d) -> bool:
+    """Whether the map keeps its size: stride 1, an odd kernel, and half of it as padding."""
+    kernel = layer.kernel_size
+    return (
+        layer.stride == (1, 1) and all(k % 2 == 1 for k in kernel) and layer.padding == (kernel[0] // 2, kernel[1] // 2)
     )
