@@ -23,8 +23,8 @@ from mfer_lightning.nn.convolution.context import autocast, eager_on_cpu
 
 #: Columns of a map per matrix product of the depthwise weight gradient.
 _TILE = 14
-#: Use matrix products for depthwise weight gradients in bfloat16 from this many channels and elements on: below, float32
-#: is faster.
+#: Use matrix products for depthwise weight gradients in bfloat16 from this many channels and elements on: with fewer,
+#: float32 is faster.
 _LEAST_DEPTH, _LEAST_ELEMENTS = 64, 2**17
 
 
@@ -153,7 +153,7 @@ class _Depthwise(torch.autograd.Function):
 
 
 def _is_slow_depthwise(layer: nn.Conv2d) -> bool:
-    """Whether a layer is depthwise with one filter per channel, no dilation, zero padding, and stride > 1 or 5x5 up."""
+    """Whether a layer is depthwise (no dilation, zero padding) with a stride above 1 or a kernel of at least 5x5."""
     return (
         layer.groups == layer.in_channels == layer.out_channels
         and layer.groups > 1
