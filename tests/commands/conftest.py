@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from blank import blank_drawings
 
 from mfer_lightning.cli import main
 
@@ -35,6 +36,13 @@ SMALL = ("dataset.train_size=32", "dataset.val_size=24", "dataset.test_size=37")
 Mfer = Callable[..., int]
 
 
+def command(*arguments: str) -> int:
+    """Run the command line where this process is, with blank figures, and return its exit code."""
+    with blank_drawings(), pytest.raises(SystemExit) as stop:
+        main(arguments)
+    return int(stop.value.code or 0)
+
+
 @pytest.fixture
 def mfer(blank_figures: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mfer:
     """Run the command line in a folder of its own and return its exit code."""
@@ -53,9 +61,9 @@ def few_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The finished run of :data:`FEW`, left as it is by all that look at it."""
     folder = tmp_path_factory.mktemp("few")
     where = f"paths.runs={folder / 'runs'}"
-    with pytest.raises(SystemExit) as stop:
-        main((where, *FEW, f"paths.cache={tmp_path_factory.getbasetemp() / 'cache'}"))  # the cache of all tests
-    assert not stop.value.code
+    assert (
+        command(where, *FEW, f"paths.cache={tmp_path_factory.getbasetemp() / 'cache'}") == 0
+    )  # the cache of all tests
     return only_run(folder / "runs")
 
 
@@ -64,9 +72,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of the tiniest network on the embedded dataset, for tests that only evaluate it."""
     runs = tmp_path_factory.mktemp("trained") / "runs"
     options = (*TINY, *SMALL, "trainer.max_epochs=1", f"paths.runs={runs}", "evaluation.embedding_points=0")
-    with pytest.raises(SystemExit) as stop:
-        main(options)
-    assert not stop.value.code
+    assert command(*options) == 0
     return only_run(runs)
 
 

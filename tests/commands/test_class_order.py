@@ -10,19 +10,13 @@ import numpy as np
 import pytest
 import torch
 from commands.conftest import TINY, only_run
+from commands.conftest import command as mfer
 
-from mfer_lightning.cli import main
 from mfer_lightning.evaluation.intervals import wilson
 from mfer_lightning.evaluation.statistics import optimism_gap
 
 #: Classes that any network tells apart: each is a colour.
 COLOURS = {"anger": (30, 30, 220), "fear": (220, 40, 40), "happiness": (40, 220, 60), "surprise": (210, 210, 210)}
-
-
-def mfer(*arguments: str) -> int:
-    with pytest.raises(SystemExit) as stop:
-        main(arguments)
-    return int(stop.value.code or 0)
 
 
 @pytest.fixture(scope="module")

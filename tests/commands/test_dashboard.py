@@ -8,16 +8,9 @@ from typing import Any
 
 import pytest
 from commands.conftest import FACS
-
-from mfer_lightning.cli import main
+from commands.conftest import command as mfer
 
 pytest.importorskip("wandb_workspaces")
-
-
-def mfer(*arguments: str) -> int:
-    with pytest.raises(SystemExit) as stop:
-        main(arguments)
-    return int(stop.value.code or 0)
 
 
 @pytest.fixture(scope="module")

@@ -9,17 +9,11 @@ import numpy as np
 import pytest
 import torch
 from commands.conftest import SMALL
+from commands.conftest import command as mfer
 from data.layout_trees import write_rafdb
 
-from mfer_lightning.cli import main
 from mfer_lightning.evaluation.predictions import Predictions
 from mfer_lightning.evaluation.schema import validate_result
-
-
-def mfer(*arguments: str) -> int:
-    with pytest.raises(SystemExit) as stop:
-        main(arguments)
-    return int(stop.value.code or 0)
 
 
 def result_in(folder: Path) -> dict:

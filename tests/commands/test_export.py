@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from commands.conftest import FACS, only_run
+from commands.conftest import command as mfer
 from PIL import Image
 
-from mfer_lightning.cli import main
 from mfer_lightning.data.facs import FacsGenerator
 from mfer_lightning.errors import UserError
 from mfer_lightning.evaluation.predictions import Predictions
@@ -19,12 +19,6 @@ from mfer_lightning.inference.checkpoint import read_checkpoint
 from mfer_lightning.inference.load import load_model
 from mfer_lightning.onnx import OnnxModel
 from mfer_lightning.views import Views
-
-
-def mfer(*arguments: str) -> int:
-    with pytest.raises(SystemExit) as stop:
-        main(arguments)
-    return int(stop.value.code or 0)
 
 
 @pytest.fixture(scope="module")

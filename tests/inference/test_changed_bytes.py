@@ -133,18 +133,28 @@ def test_weights_to_train_from_are_checked_too(forms: Forms, tmp_path: Path) -> 
         read_state(weights)
 
 
-@pytest.mark.parametrize("mask", [0o022, *(pytest.param(mask, marks=pytest.mark.slow) for mask in (0o002, 0o077))])
-def test_exports_have_the_permissions_that_the_umask_gives(forms: Forms, tmp_path: Path, mask: int) -> None:
+def check_permissions(safetensors: Path, onnx: Path, mask: int) -> None:
+    files = [f for folder in (safetensors, onnx) for f in folder.rglob("*") if f.is_file()]
+    assert len(files) == 6
+    assert {stat.S_IMODE(f.stat().st_mode) for f in files} == {0o666 & ~mask}
+    assert {stat.S_IMODE(d.stat().st_mode) for d in (safetensors, onnx)} == {0o777 & ~mask}
+
+
+def test_exports_have_the_permissions_that_the_umask_gives(forms: Forms) -> None:
+    os.umask(mask := os.umask(0))
+    check_permissions(forms.safetensors, forms.onnx, mask)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mask", [0o002, 0o022, 0o077])
+def test_exports_have_the_permissions_that_any_umask_gives(forms: Forms, tmp_path: Path, mask: int) -> None:
     from mfer_lightning.inference.export.onnx_file import save_onnx
     from mfer_lightning.inference.export.parity import random_faces
 
     with umask(mask):
         forms.model.save_pretrained(tmp_path / "st")
         save_onnx(forms.model, tmp_path / "onnx", [random_faces(64, True)], size=64)
-    files = [f for f in tmp_path.rglob("*") if f.is_file()]
-    assert len(files) == 6
-    assert {stat.S_IMODE(f.stat().st_mode) for f in files} == {0o666 & ~mask}
-    assert {stat.S_IMODE(d.stat().st_mode) for d in (tmp_path / "st", tmp_path / "onnx")} == {0o777 & ~mask}
+    check_permissions(tmp_path / "st", tmp_path / "onnx", mask)
 
 
 def test_exports_of_earlier_versions_have_no_checksum_and_load(forms: Forms, tmp_path: Path) -> None:

@@ -10,23 +10,17 @@ from typing import Any
 
 import pytest
 from commands.conftest import FACS, only_run
+from commands.conftest import command as mfer
 from PIL import Image
 from tracking.wandb_folder import OfflineRun, read_offline_runs
 from wandb.errors import AuthenticationError, CommError
 
-from mfer_lightning.cli import main
 from mfer_lightning.errors import UserError
 from mfer_lightning.evaluation.metrics import evaluate
 from mfer_lightning.evaluation.predictions import Predictions
 from mfer_lightning.module import FERModule
 from mfer_lightning.tracking import names
 from mfer_lightning.tracking.wandb_run import ID_FILE, RunWandbLogger, read_id
-
-
-def mfer(*arguments: str) -> int:
-    with pytest.raises(SystemExit) as stop:
-        main(arguments)
-    return int(stop.value.code or 0)
 
 
 @pytest.fixture(scope="module")
