@@ -34,7 +34,8 @@ apidoc_modules = [
         "automodule_options": {"members", "show-inheritance"},
     }
 ]
-autodoc_default_options = {"ignore-module-all": True}  # a class is documented in its own module, not again in its package
+# A class is documented in its own module, not again in its package.
+autodoc_default_options = {"ignore-module-all": True}
 napoleon_use_ivar = True
 autodoc_typehints = "description"
 autodoc_member_order = "bysource"
