@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument("--share", type=float, default=0.35, help="of the peak that training reaches")
     share = parser.parse_args().share
     register("train_schema")
-    print(f"| Recipe | Faces an epoch | Epochs | Training, EFLOP | {' | '.join(f'{g} hours' for g in PEAKS)} |")
+    print(f"| Recipe | Faces per epoch | Epochs | Training, EFLOP | {' | '.join(f'{g} hours' for g in PEAKS)} |")
     print("|---|---:|---:|---:|" + "---:|" * len(PEAKS))
     for name in choices("experiment"):
         if not name.startswith(("paper/", "strong/")):

@@ -52,7 +52,7 @@ def main() -> None:
     repetitions = parser.parse_args().repetitions
     rng = np.random.default_rng(0)
     subjects, folds = np.arange(SUBJECTS), np.arange(SUBJECTS) % FOLDS
-    print("| accuracy | networks differ by | Wilson, faces | jackknife, subjects | jackknife, folds |")
+    print("| accuracy | networks differ by | Wilson, over faces | jackknife, over subjects | jackknife, over folds |")
     print("|---|---|---|---|---|")
     for mean in (1.5, 3.0):
         for network in (0.0, 0.2, 0.5):

@@ -73,7 +73,7 @@ def errors(repetitions: int, first: int = 0) -> None:
 
 def power(repetitions: int, first: int = 0) -> None:
     """Count verdicts where the methods differ."""
-    print("| seeds | spread (points) | difference (points): found in | smallest detectable, median |")
+    print("| seeds | spread (points) | difference (points): detected in | smallest detectable, median |")
     print("|---|---|---|---|")
     for seeds in ((3, 3), (5, 5), (10, 10)):
         for spread in SPREADS[:3]:
@@ -90,7 +90,7 @@ def power(repetitions: int, first: int = 0) -> None:
 
 def image_only(repetitions: int, first: int = 0) -> None:
     """What McNemar's test of one seed each says, taken for a verdict on the methods."""
-    print("| spread (points) | methods called different |")
+    print("| spread (points) | called different |")
     print("|---|---|")
     for spread in (0.0, 0.002, 0.003, 0.004, 0.008):
         setting = Setting(seeds=(1, 1), accuracy=0.92, spread=(spread, spread), interaction=0.0)

@@ -120,6 +120,23 @@ def test_other_sizes_have_other_kernels_and_are_checked() -> None:
         network(torch.zeros(1, 3, 112, 112))
 
 
+@pytest.mark.parametrize("side", [40, 48, 50, 56, 64, 90, 96, 100, 104, 112, 120, 128])
+def test_the_kernels_have_the_maps_side_whatever_the_images(side: int) -> None:
+    shape = {"name": "mixedfeaturenet", "options": {"depths": [1, 1, 1], "width": 8}}
+    with torch.device("meta"):
+        output = DDAMFN(backbone=shape, image_size=side).eval()(torch.zeros(1, 3, side, side))
+    rounded_up = -(-side // 16)  # each of the four layers of stride 2 rounds up
+    assert output["attention_maps"].shape == (1, 2, 64, rounded_up, rounded_up)
+    assert output["logits"].shape == (1, 7)
+
+
+@pytest.mark.parametrize(("backbone", "side", "map_side"), [("resnet10t", 100, 4), ("vit_tiny_patch16_224", 48, 3)])
+def test_the_map_of_another_backbone_is_measured(backbone: str, side: int, map_side: int) -> None:
+    with torch.device("meta"):
+        output = DDAMFN(backbone=backbone, image_size=side).eval()(torch.zeros(1, 3, side, side))
+    assert output["attention_maps"].shape[3:] == (map_side, map_side)
+
+
 def test_every_tensor_of_the_authors_file_finds_its_place(tmp_path: Path) -> None:
     network = small()
     state = public(network)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from mfer_lightning.errors import UserError
-from mfer_lightning.nn import DAN, NETWORKS, Network, build_network
+from mfer_lightning.nn import DAN, DDAMFN, NETWORKS, Network, build_network
 
 #: Small networks of each kind, and the side of their images.
 TINY: dict[str, tuple[dict[str, Any], int]] = {
@@ -106,8 +106,16 @@ def test_descriptions_that_are_none_are_refused(config: dict[str, Any], message:
         build_network(config)
 
 
-def test_dan_needs_a_map() -> None:
-    with pytest.raises(
-        UserError, match=r"attends to the last map of its backbone, and 'vit_tiny_patch16_224' has none"
-    ):
-        DAN(backbone={"name": "vit_tiny_patch16_224", "pool": "token"}, image_size=32)
+@pytest.mark.parametrize("network", [DAN, DDAMFN])
+class TestBackboneOfPeers:
+    def test_needs_a_map(self, network: type[DAN | DDAMFN]) -> None:
+        without: dict[str, Any] = {"name": "vit_tiny_patch16_224", "pool": "token"}
+        with pytest.raises(
+            UserError, match=rf"{network.__name__} attends to the last map of its backbone, and 'vit_tiny_patch16_224'"
+        ):
+            network(backbone=without, image_size=32)
+
+    @pytest.mark.parametrize("backbone", [None, 3, {"options": {}}, {"name": None}])
+    def test_needs_a_name(self, network: type[DAN | DDAMFN], backbone: Any) -> None:
+        with pytest.raises(UserError, match="Say which backbone you want by its name"):
+            network(backbone=backbone)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from mfer_lightning.config.compose import run_verb
+from mfer_lightning.config.path_quoting import quoted
+from mfer_lightning.errors import UserError
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -17,7 +20,28 @@ def main(arguments: Sequence[str]) -> int:
     Returns:
         Exit code: 0 wherever the source exists, whatever its photos hold; what could not be read is reported.
     """
-    return run_verb("predict", _predict, arguments)
+    return run_verb("predict", _predict, overrides(arguments))
+
+
+def overrides(arguments: Sequence[str]) -> list[str]:
+    """Write what stands on the command line without ``source=`` as the source.
+
+    Raises:
+        UserError: where there are several.
+
+    Example:
+        >>> overrides(["photo.jpg", "annotate=true"])
+        ["source='photo.jpg'", 'annotate=true']
+    """
+    named = [a for a in arguments if not a.startswith("-") and ("=" not in a or Path(a).expanduser().exists())]
+    rest = [word for word in arguments if word not in named]
+    sources = [*named, *(word for word in rest if word.startswith("source="))]
+    if len(sources) > 1:
+        raise UserError(
+            f"mfer predict takes one source, and {len(sources)} are given ({', '.join(sources[:3])}, ...): name a "
+            "folder, or quote a pattern so that the shell leaves it as it is: mfer predict 'photos/*.jpg'"
+        )
+    return [f"source={quoted(named[0])}", *rest] if named else rest
 
 
 def _predict(config: dict[str, Any]) -> None:

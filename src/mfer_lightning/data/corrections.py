@@ -14,6 +14,7 @@ import numpy as np
 from mfer_lightning.data.index import FaceIndex
 from mfer_lightning.data.labels.columns import find_columns
 from mfer_lightning.data.labels.face_lists import FaceList, match_list, read_names
+from mfer_lightning.data.labels.shipped_lists import find_list
 from mfer_lightning.data.labels.table_head import read_head
 from mfer_lightning.data.labels.tables import read_table
 from mfer_lightning.data.splits import Split
@@ -30,8 +31,9 @@ def exclude_faces(train: Split, index: FaceIndex, files: Sequence[str | Path]) -
     Args:
         train: the training faces.
         index: the dataset's faces.
-        files: text or csv files with a file name a line (:func:`~mfer_lightning.data.labels.face_lists.read_names`).
-            Names of validation and test faces are counted and change nothing. An empty table leaves nothing out.
+        files: text or csv files with a file name a line (:func:`~mfer_lightning.data.labels.face_lists.read_names`),
+            or names of :data:`~mfer_lightning.data.labels.shipped_lists.SHIPPED_LISTS`. Names of validation and test
+            faces are counted and change nothing. An empty table leaves nothing out.
 
     Returns:
         The training faces that are left, and what was done, a sentence a list.
@@ -41,7 +43,7 @@ def exclude_faces(train: Split, index: FaceIndex, files: Sequence[str | Path]) -
     """
     notes, left_out = [], np.zeros(len(train), dtype=bool)
     for file in files:
-        names = read_names(file, empty=True)
+        names = read_names(find_list(file), empty=True)
         if not names:
             notes.append(f"dataset.exclude: {Path(file).name} lists no faces")
             continue

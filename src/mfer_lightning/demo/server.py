@@ -21,7 +21,7 @@ from mfer_lightning.inference.predictor import Predictor
 
 
 def serve(
-    model: Predictor | str | Path,
+    model: Predictor | str | Path | None = None,
     *,
     device: str = "auto",
     host: str = "127.0.0.1",
@@ -34,7 +34,7 @@ def serve(
     """Serve the page.
 
     Args:
-        model: from :func:`mfer_lightning.load_model`, or what that function loads.
+        model: from :func:`mfer_lightning.load_model`, or what that function loads; None: the default bundled model.
         device: of a model that is loaded here.
         host: address to listen at.
         port: None: the first free one from 7860.

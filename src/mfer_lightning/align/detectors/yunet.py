@@ -28,8 +28,8 @@ class YuNetDetector:
         name="yunet",
         paper="Wu, Peng, Yu: Machine Intelligence Research 20, 2023",
         licence="Apache 2.0 (OpenCV), MIT (weights of the OpenCV model zoo)",
-        weights="a file of the user's: face_detection_yunet_*.onnx of the OpenCV model zoo",
-        landmarks="fractions of a pixel",
+        weights="provided by the user: face_detection_yunet_*.onnx from the OpenCV model zoo",
+        landmarks="subpixel",
         needs="download face_detection_yunet from the OpenCV model zoo and say detector.model=<file>.",
     )
 

@@ -70,7 +70,7 @@ class FaceDataModule(DescribedDataModule, ABC):
         label_noise_seed: which flips; apart from ``seed``, so that runs of several seeds share their noise.
         trust_labels: read files that bear another dataset's names or counts all the same.
         relabel: table of image names and labels that training faces get instead of the dataset's.
-        exclude: text or csv files of image names, one or several: training faces to leave out.
+        exclude: text or csv files of image names, or shipped lists, one or several: training faces to leave out.
         train_faces: train on this many faces only, drawn by ``seed``; None: on all.
         track_test: give the test set as a second validation set, to record (never to select).
         shrink_batch: whether a ``batch_size`` larger than the training set means all of its faces, instead of an error.

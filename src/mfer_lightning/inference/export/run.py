@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from mfer_lightning.bundled.registry import is_bundled
 from mfer_lightning.config.plugins import plugins_loaded
 from mfer_lightning.errors import UserError, check_choice, check_least
 from mfer_lightning.inference.checkpoint import run_folder
@@ -56,9 +57,11 @@ def export(
     """Write a trained model for others.
 
     Args:
-        checkpoint: a run, a run's folder, a ``.ckpt`` file, or a folder that ``format="safetensors"`` wrote.
+        checkpoint: a run, a run's folder, a ``.ckpt`` file, a folder that ``format="safetensors"`` wrote, or the name
+            of a bundled model.
         format: ``"safetensors"`` (Hugging Face layout) or ``"onnx"`` (runs without torch).
-        output: folder to make; None: ``exports/<format>`` in the run's folder.
+        output: folder to make; None: ``exports/<format>`` in the run's folder, ``exports/<name>-<format>`` for a
+            bundled model.
         replace: replace an earlier export in that folder.
         quantize: of an ONNX file: ``"none"`` or ``"int8"``.
         faces: validation faces for the comparison of an ONNX file with the checkpoint; 0: none are read.
@@ -103,7 +106,7 @@ def _default_folder(model: FERModel, kind: str) -> Path:
     assert model.source is not None
     stem, run = model.source.stem, run_folder(model.source)
     if run is None:
-        return model.source.parent / f"{stem}-{kind}"
+        return (Path("exports") if is_bundled(model.source) else model.source.parent) / f"{stem}-{kind}"
     return run / "exports" / (kind if stem == "best" else f"{stem}-{kind}")
 
 

@@ -10,6 +10,7 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
+from mfer_lightning.bundled.registry import default_model, find_bundled
 from mfer_lightning.data.images.cache import available_cpus
 from mfer_lightning.errors import UserError, check_choice, check_least
 from mfer_lightning.inference.arithmetic import check_precision
@@ -36,7 +37,7 @@ FACES = ("all", "largest", "surest", "central")
 
 def predict(
     source: Any,
-    checkpoint: str | PathLike[str] | Predictor,
+    checkpoint: str | PathLike[str] | Predictor | None = None,
     output: str | Path | None = None,
     *,
     aligned: bool = False,
@@ -68,8 +69,8 @@ def predict(
     Args:
         source: a photo, a folder with everything below it, a pattern, a video, or a camera's number; or pictures in
             memory, as :meth:`.Predictor.predict` takes them, of which nothing is written.
-        checkpoint: a run, a run's folder, a checkpoint, what ``mfer export`` wrote, or a loaded model, which keeps its
-            own batch size, views, device and precision.
+        checkpoint: a run, a run's folder, a checkpoint, what ``mfer export`` wrote, the name of a bundled model, or a
+            loaded model, which keeps its own batch size, views, device and precision; None: the default bundled model.
         output: folder of the results; None: ``predictions/<name of the source>``.
         aligned: the pictures are faces already, aligned as in training.
         faces: which faces of a photo, of :data:`FACES`.
@@ -140,7 +141,7 @@ def predict(
     settings = {
         "source": str(path.resolve()) if path.exists() else source,
         "model": model.classifier.identity(),
-        "checkpoint": "in memory" if isinstance(checkpoint, Predictor) else fspath(checkpoint),
+        "checkpoint": "in memory" if isinstance(checkpoint, Predictor) else _named(checkpoint),
         "class_names": list(model.class_names),
         "alignment": None if aligned else model.alignment,
         **looks,
@@ -166,7 +167,7 @@ def predict(
 
 
 def _opened(
-    checkpoint: str | PathLike[str] | Predictor,
+    checkpoint: str | PathLike[str] | Predictor | None,
     device: str,
     batch_size: int | None,
     opening: Mapping[str, Any],
@@ -175,6 +176,15 @@ def _opened(
     if isinstance(checkpoint, Predictor):
         return checkpoint
     return load_model(checkpoint, device, batch_size=batch_size, expected_faces=expected_faces, **opening)
+
+
+def _named(checkpoint: str | PathLike[str] | None) -> str:
+    """Name a model in the settings of a folder: a bundled one by its version, whatever it was called."""
+    if checkpoint is None:
+        return default_model().full_name
+    name = fspath(checkpoint)
+    bundled = None if Path(name).exists() else find_bundled(name)
+    return name if bundled is None else bundled.full_name
 
 
 def usual_workers(device: str, photos: int) -> int:

@@ -15,10 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mfer_lightning.errors import UserError, check_count
-from mfer_lightning.nn.backbones import build_backbone, resolve_backbone
+from mfer_lightning.errors import check_count
 from mfer_lightning.nn.base import Network, Output
 from mfer_lightning.nn.options import Spec
+from mfer_lightning.nn.peers.last_map import backbone_with_map
 
 #: torchvision's ResNet as a sequence without its head, as the authors' files number it.
 _NUMBERED = {"conv1": 0, "bn1": 1, "layer1": 4, "layer2": 5, "layer3": 6, "layer4": 7}
@@ -62,11 +62,10 @@ class DAN(Network):
         image_size: int | None = None,
     ) -> None:
         super().__init__()
-        spec = {"name": backbone} if isinstance(backbone, str) else dict(backbone)
-        resolved = resolve_backbone({"norm": "none", **spec})
         self.num_classes = check_count("num_classes", num_classes)
         check_count("heads", heads)
         check_count("reduction", reduction)
+        resolved, self.backbone = backbone_with_map("DAN", backbone, in_chans=in_chans, image_size=image_size)
         self.config = {
             "name": self.name,
             "backbone": resolved,
@@ -76,9 +75,6 @@ class DAN(Network):
             "in_chans": in_chans,
             "image_size": image_size,
         }
-        self.backbone = build_backbone(resolved, in_chans=in_chans, image_size=image_size)
-        if not self.backbone.has_map:
-            raise UserError(f"DAN attends to the last map of its backbone, and '{resolved['name']}' has none.")
         self.feature_dim = self.backbone.feature_dim
         self.attention = nn.ModuleList(CrossAttention(self.feature_dim, reduction) for _ in range(heads))
         self.head = DANHead(self.feature_dim, num_classes)

@@ -15,12 +15,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from mfer_lightning.errors import UserError, check_count
-from mfer_lightning.nn.backbones import build_backbone, resolve_backbone
+from mfer_lightning.errors import check_count
 from mfer_lightning.nn.backbones.faces.mixedfeaturenet import never_called
 from mfer_lightning.nn.base import Network, Output
 from mfer_lightning.nn.coordinate_attention import CoordinateAttention
 from mfer_lightning.nn.options import Spec
+from mfer_lightning.nn.peers.last_map import backbone_with_map, measure_map
 
 #: MixedFeatureNet as a sequence without its embedding, as the authors' files number it.
 _NUMBERED = ("conv1", "conv2_dw", "conv_23", "conv_3", "conv_34", "conv_4", "conv_45", "conv_5", "conv_6_sep")
@@ -61,11 +61,10 @@ class DDAMFN(Network):
         image_size: int | None = 112,
     ) -> None:
         super().__init__()
-        spec = {"name": backbone} if isinstance(backbone, str) else dict(backbone)
-        resolved = resolve_backbone({"norm": "none", **spec})
         self.num_classes = check_count("num_classes", num_classes)
         check_count("heads", heads)
         side = 112 if image_size is None else image_size
+        resolved, self.backbone = backbone_with_map("DDAMFN", backbone, in_chans=in_chans, image_size=side)
         self.config = {
             "name": self.name,
             "backbone": resolved,
@@ -74,13 +73,10 @@ class DDAMFN(Network):
             "in_chans": in_chans,
             "image_size": side,
         }
-        self.backbone = build_backbone(resolved, in_chans=in_chans, image_size=side)
-        if not self.backbone.has_map or not self.backbone.stages:
-            raise UserError(f"DDAMFN attends to the last map of its backbone, and '{resolved['name']}' has none.")
-        self.map_side = max(round(side / self.backbone.stages[-1].reduction), 1)
+        height, width = measure_map(self.backbone, in_chans=in_chans, image_size=side)
         self.feature_dim = self.backbone.feature_dim
-        self.attention = nn.ModuleList(DirectionHead(self.feature_dim, self.map_side) for _ in range(heads))
-        self.pool = WholeMap(self.feature_dim, (self.map_side, self.map_side))
+        self.attention = nn.ModuleList(DirectionHead(self.feature_dim, height, width) for _ in range(heads))
+        self.pool = WholeMap(self.feature_dim, (height, width))
         self.head = nn.Linear(self.feature_dim, num_classes)
         self.outputs = ("feature", "logits", "head_logits", "attention_maps")
 
@@ -141,13 +137,14 @@ class DirectionHead(CoordinateAttention):
 
     Args:
         channels: C of the map.
-        side: of the map.
+        height: h of the map.
+        width: w of the map.
     """
 
-    def __init__(self, channels: int, side: int) -> None:
+    def __init__(self, channels: int, height: int, width: int) -> None:
         super().__init__(channels)
-        self.Linear_h = WholeMap(channels, (1, side))
-        self.Linear_w = WholeMap(channels, (side, 1))
+        self.Linear_h = WholeMap(channels, (1, width))
+        self.Linear_w = WholeMap(channels, (height, 1))
 
     def rows(self, x: Tensor) -> Tensor:
         """Summarise each row of a map (B,C,h,w); (B,C,h,1)."""

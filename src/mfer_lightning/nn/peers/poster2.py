@@ -22,8 +22,9 @@ from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
 from mfer_lightning.errors import UserError, check_count
-from mfer_lightning.nn.backbones import build_backbone, resolve_backbone
 from mfer_lightning.nn.base import Network, Output
+from mfer_lightning.nn.options import Spec
+from mfer_lightning.nn.peers.last_map import backbone_with_map
 from mfer_lightning.nn.peers.window_attention import CrossFusion
 
 #: The tokens of each level's map at 112 pixels form a square of this side over that of the last level's.
@@ -97,8 +98,8 @@ class POSTER2(Network):
         self.inner_size = inner_size
         self.feature_dim = embed_dim
         options = {"depths": list(depths), "widths": list(widths)}
-        self._ir = resolve_backbone({"name": "ir50_evolve", "norm": "none", "options": options})
-        self.backbone = build_backbone(self._ir, in_chans=in_chans, image_size=inner_size)
+        ir: Spec = {"name": "ir50_evolve", "options": options}
+        self._ir, self.backbone = backbone_with_map("POSTER2", ir, in_chans=in_chans, image_size=inner_size)
         self.backbone.model.output_layer = nn.Sequential(nn.Identity())  # the maps are taken in front of it
         self.landmarks = timm.create_model(
             "mobilefacenet", num_classes=0, in_chans=in_chans, depths=list(landmark_depths)

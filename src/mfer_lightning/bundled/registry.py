@@ -1,0 +1,155 @@
+"""Find the models that come with the package by name and version, and check their files. No torch here.
+
+Each is a folder beside this file, ``<name>-v<version>``, that ``mfer export half=true`` wrote, with the ``result.json``
+of its training run. ``index.json`` holds the SHA-256 of every file, and the name that is meant where none is given;
+``docs/tools/bundle_model.py`` writes both.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mfer_lightning.errors import UserError
+from mfer_lightning.files import sha256_of
+
+#: Where the models and their index are.
+FOLDER = Path(__file__).resolve().parent
+INDEX = "index.json"
+
+#: Name of a model, and its version where one is given.
+_NAME = re.compile(r"([a-z][a-z0-9_]*)(?:-v([1-9]\d*))?")
+
+
+@dataclass(frozen=True)
+class BundledModel:
+    """One version of a model that comes with the package.
+
+    Args:
+        name: without version, e.g. ``"ferplus"``.
+        version: from 1.
+        folder: of the export.
+        sha256: file -> the SHA-256 that the index holds.
+    """
+
+    name: str
+    version: int
+    folder: Path
+    sha256: Mapping[str, str]
+
+    @property
+    def full_name(self) -> str:
+        """Name and version, which always mean the same weights."""
+        return f"{self.name}-v{self.version}"
+
+    def checked(self) -> Path:
+        """Return the folder after comparing its files with the index.
+
+        Raises:
+            UserError: where one is missing or has changed.
+        """
+        for file, expected in self.sha256.items():
+            path = self.folder / file
+            if not path.is_file() or sha256_of(path) != expected:
+                state = "damaged" if path.is_file() else "missing"
+                raise UserError(
+                    f"The bundled model {self.full_name} is {state}: {path} is not the file that was released. "
+                    "Install mfer_lightning again."
+                )
+        return self.folder
+
+    def description(self) -> dict[str, Any]:
+        """Read the content of its ``config.json``, without checking or loading the weights.
+
+        Raises:
+            UserError: where it cannot be read.
+        """
+        return _read(self.folder / "config.json")
+
+
+def bundled_models() -> list[BundledModel]:
+    """List the models, the one that is used by default first, then by name; of each the newest version first.
+
+    Raises:
+        UserError: where the index is damaged.
+    """
+    index = _index()
+    found = []
+    for full_name, digests in index["models"].items():
+        name, version = _split(full_name)
+        found.append(BundledModel(name, version or 1, FOLDER / full_name, digests))
+    return sorted(found, key=lambda model: (model.name != index["default"], model.name, -model.version))
+
+
+def find_bundled(name: str) -> BundledModel | None:
+    """Find a model by name and version, or by its plain name, which means the newest version.
+
+    Args:
+        name: what a user wrote, e.g. ``"ferplus"`` or ``"ferplus-v1"``, or a path.
+
+    Returns:
+        The model; None where none is called so.
+    """
+    if not _NAME.fullmatch(name):
+        return None
+    wanted, version = _split(name)
+    return next((m for m in bundled_models() if m.name == wanted and version in (None, m.version)), None)
+
+
+def default_model() -> BundledModel:
+    """Return the model that is used where none is named.
+
+    Raises:
+        UserError: where this installation has none.
+    """
+    models = bundled_models()
+    if not models:
+        raise UserError(
+            "No trained model comes with this version of mfer_lightning: name one with checkpoint=<a run's folder, a "
+            ".ckpt file or an exported folder>. mfer train makes one."
+        )
+    return models[0]
+
+
+def is_bundled(path: Path) -> bool:
+    """Whether a path is a model's folder in the package, into which nothing is written."""
+    return path.parent == FOLDER
+
+
+def names_in_words() -> str:
+    """Say which names may be given; empty where there is no bundled model."""
+    names = [model.full_name for model in bundled_models()]
+    return f"Bundled models: {', '.join(names)}." if names else ""
+
+
+def _split(name: str) -> tuple[str, int | None]:
+    found = _NAME.fullmatch(name)
+    if found is None:
+        raise _damaged(f"{name!r} is no name of a model")
+    return found[1], int(found[2]) if found[2] else None
+
+
+def _index() -> dict[str, Any]:
+    index = _read(FOLDER / INDEX)
+    models = index.get("models")
+    if not isinstance(models, dict) or not all(isinstance(digests, dict) for digests in models.values()):
+        raise _damaged("it does not list models")
+    return {"default": index.get("default"), "models": models}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise _damaged(str(error), path.name) from error
+    if not isinstance(found, dict):
+        raise _damaged("it is no mapping", path.name)
+    return found
+
+
+def _damaged(why: str, file: str = INDEX) -> UserError:
+    return UserError(f"{file} of the bundled models is damaged ({why}). Install mfer_lightning again.")

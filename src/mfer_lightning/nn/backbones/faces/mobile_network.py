@@ -1,0 +1,160 @@
+"""What MobileFaceNet and MixedFeatureNet share: the stem, three stages, the last map, and the identity embedding.
+
+Paper: Chen, Liu, Gao, Han: MobileFaceNets, CCBR 2018, arXiv 1804.07573, table 1. The names of the modules are those of
+https://github.com/TreB1eN/InsightFace_Pytorch (MIT) and https://github.com/simon20010923/DDAMFN. The depthwise
+convolution over the whole map and the identity embedding (``conv_6_dw``, ``linear``, ``bn``) are no part of a backbone,
+which pools any size.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from mfer_lightning.nn.backbones.faces.face_network import (
+    FaceNetwork,
+    are_counts,
+    convolution,
+    drop_path_rates,
+    initialise,
+)
+
+#: Makes a residual unit of a stage (0 to 2) from its input's channels, its output's, its stride and its drop-path.
+MakeUnit = Callable[[int, int, int, int, float], nn.Module]
+#: Of each stage: the strided unit, and the container of the plain ones.
+_STAGES = (("conv_23", "conv_3"), ("conv_34", "conv_4"), ("conv_45", "conv_5"))
+#: timm's number of what follows the last block, whatever the number of blocks.
+_AFTER_BLOCKS = 99999
+
+
+class ConvBlock(nn.Module):
+    """Convolution, batch norm and, unless it is linear, PReLU.
+
+    Args:
+        in_channels: channels of its input.
+        channels: channels of its output.
+        kernel: side of the kernel.
+        stride: stride of the convolution.
+        groups: groups of the convolution.
+        linear: leave PReLU out.
+    """
+
+    def __init__(
+        self, in_channels: int, channels: int, kernel: int, stride: int = 1, groups: int = 1, linear: bool = False
+    ) -> None:
+        super().__init__()
+        self.conv = convolution(in_channels, channels, kernel, stride, groups)
+        self.bn = nn.BatchNorm2d(channels)
+        self.prelu = nn.Identity() if linear else nn.PReLU(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B,in_channels,H,W) to (B,channels,H/stride,W/stride)."""
+        return self.prelu(self.bn(self.conv(x)))  # type: ignore[no-any-return]
+
+
+class Residuals(nn.Module):
+    """Several residual units of stride 1.
+
+    Args:
+        units: the units, in order.
+    """
+
+    def __init__(self, units: Iterable[nn.Module]) -> None:
+        super().__init__()
+        self.model = nn.Sequential(*units)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B,C,H,W) to the same shape."""
+        return self.model(x)  # type: ignore[no-any-return]
+
+
+class MobileNetwork(FaceNetwork):
+    """A stem of stride 2, three times a strided and several plain residual units, and a 1x1 convolution.
+
+    Args:
+        depths: plain residual units of stages 2 to 4.
+        widths: channels of the stem with stage 2, of stage 3, of stage 4, and of the last map.
+        unit: makes the residual units.
+        stem_groups: groups of the stem's second convolution.
+        num_classes: width of the identity embedding; 0: none.
+        in_chans: channels of the images.
+        drop_path_rate: drop-path of the last residual, rising linearly from 0 at the first.
+
+    Raises:
+        ValueError: for other than three depths.
+    """
+
+    def __init__(
+        self,
+        depths: Sequence[int],
+        widths: tuple[int, int, int, int],
+        unit: MakeUnit,
+        *,
+        stem_groups: int,
+        num_classes: int,
+        in_chans: int,
+        drop_path_rate: float,
+    ) -> None:
+        super().__init__(num_classes)
+        if not are_counts(depths) or len(depths) != 3:
+            raise ValueError(f"Expected argument `depths` to be three positive integers, but got {depths!r}.")
+        self.depths = tuple(depths)
+        before, *_, last = widths
+        self.conv1 = ConvBlock(in_chans, before, 3, 2)
+        self.conv2_dw = ConvBlock(before, before, 3, groups=stem_groups)
+        self.feature_info = [{"num_chs": before, "reduction": 2, "module": "conv2_dw"}]
+        rates = iter(drop_path_rates(drop_path_rate, sum(depths)))
+        for stage, (depth, width, (strided, plain)) in enumerate(zip(depths, widths[:3], _STAGES, strict=True)):
+            setattr(self, strided, unit(stage, before, width, 2, 0.0))
+            setattr(self, plain, Residuals([unit(stage, width, width, 1, next(rates)) for _ in range(depth)]))
+            self.feature_info.append({"num_chs": width, "reduction": 4 * 2**stage, "module": plain})
+            before = width
+        self.conv_6_sep = ConvBlock(before, last, 1)
+        self.num_features = last
+        if num_classes:
+            self.conv_6_dw = ConvBlock(last, last, 7, groups=last, linear=True)
+            self.conv_6_dw.conv.padding = (0, 0)  # one position is left
+            self.linear = nn.Linear(last, num_classes, bias=False)
+            self.bn = nn.BatchNorm1d(num_classes)
+        initialise(self)
+
+    def stem(self, x: Tensor) -> Tensor:
+        """Map images (B,C,H,W) to (B,widths[0],H/2,W/2)."""
+        return self.conv1(x)  # type: ignore[no-any-return]
+
+    def stages(self) -> Iterable[nn.Module]:
+        """Return everything between the first and the last convolution."""
+        return (self.conv2_dw, *(getattr(self, name) for names in _STAGES for name in names))
+
+    def last_map(self, x: Tensor) -> Tensor:
+        """Widen the last stage's map to ``num_features`` channels."""
+        return self.conv_6_sep(x)  # type: ignore[no-any-return]
+
+    def embed(self, x: Tensor) -> Tensor:
+        """Turn the last map (B,num_features,7,7) into the identity embedding."""
+        return self.bn(self.linear(self.conv_6_dw(x).flatten(1)))  # type: ignore[no-any-return]
+
+    def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
+        """Return timm's patterns of parameter names by layer."""
+        blocks = [(rf"^{re.escape(name)}\.", (number,)) for number, name in enumerate(unit_names(self.depths, coarse))]
+        return {"stem": r"^conv1|^conv2_dw", "blocks": [*blocks, (r"^conv_6_sep", (_AFTER_BLOCKS,))]}
+
+
+def unit_names(depths: Sequence[int], coarse: bool = False) -> list[str]:
+    """Name the residual units in order.
+
+    Args:
+        depths: plain residual units of each stage.
+        coarse: name the containers of the plain ones, each once for every unit in it, in place of the units.
+
+    Example:
+        >>> unit_names((2, 1, 1))[:4]
+        ['conv_23', 'conv_3.model.0', 'conv_3.model.1', 'conv_34']
+    """
+    names: list[str] = []
+    for (strided, plain), depth in zip(_STAGES, depths, strict=True):
+        names += [strided, *(plain if coarse else f"{plain}.model.{i}" for i in range(depth))]
+    return names
