@@ -11,7 +11,7 @@ from align.conftest import SquareDetector, photo
 
 from mfer_lightning.align import Aligner, Detection, build_detector
 from mfer_lightning.align.second_look import BORDER, look_again
-from mfer_lightning.inference.media.detect_faces import Finder
+from mfer_lightning.inference.media.detect_faces import Finder, Look
 from mfer_lightning.inference.media.photos import Picture
 
 POINTS = np.array([[30.0, 40.0], [70.0, 40.0], [50.0, 60.0], [35.0, 80.0], [65.0, 80.0]])
@@ -70,7 +70,7 @@ def finder(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Finder, Recor
         detector = Recorder(strict, faint)
         aligner = Aligner(detector, faces="all", refine=0)
         monkeypatch.setattr("mfer_lightning.inference.media.detect_faces.build_stored_aligner", lambda *a, **k: aligner)
-        return Finder({"size": 48}, **options), detector
+        return Finder({"size": 48}, Look(**options)), detector
 
     return build
 

@@ -265,3 +265,21 @@ def test_a_mistake_is_one_message(
     assert words in err
     assert "Traceback" not in err
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("noise=audit",), "needs networks that never saw the faces they judge"),
+        (("noise=audit", "checkpoint=a.ckpt", "dataset=ferplus"), "takes the dataset and its options from the check"),
+        (("noise=audit", "checkpoint=absent"), "There is no absent"),
+        (("noise=audit", "shared=lists"), "shared=lists belongs to the examination of a dataset, not to noise=audit"),
+        (("noise=look",), "noise=look"),
+        (("checkpoint=runs/a",), "checkpoint=runs/a belongs to an audit of the labels: add noise=audit"),
+    ],
+)
+def test_an_audit_says_what_it_needs(
+    mfer: Mfer, capsys: pytest.CaptureFixture, options: tuple[str, ...], words: str
+) -> None:
+    assert mfer("data", *options) == 2
+    assert words in " ".join(capsys.readouterr().err.split())

@@ -56,6 +56,18 @@ MEANT = [
     ("evaluate ckpt_path=x", "checkpoint=x"),
     ("export onnx=true", "format=onnx"),
     ("source=photos", "it is one of mfer align"),
+    (
+        "network.backbone.name=resnet18",
+        "it is one of network=dan, dan_64px, ddamfn and others, or use backbone.name=resnet18.",
+    ),
+    (
+        "network.heads=3",
+        "There is no option `network.heads` here: it is one of network=dan, dan_64px, ddamfn and others.",
+    ),
+    ("method.alpha=0.3", "There is no option `method.alpha` here: it is one of method=distill."),
+    ("attention=none attention.kernel_size=3", "it is one of attention=conv, ds, ds_depthwise"),
+    ("loss.valence_arousal.weight=2", "did you mean valence_arousal.weight=2?"),
+    ("model.optimizer.weight_decay=0.1", "did you mean optimizer.weight_decay=0.1?"),
 ]
 
 

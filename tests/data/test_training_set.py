@@ -6,8 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mfer_lightning.data.index import FaceIndex
 from mfer_lightning.data.splits import Split
-from mfer_lightning.data.training_set import flip_labels
+from mfer_lightning.data.training_set import flip_labels, hold_out_part
+from mfer_lightning.errors import UserError
 
 NAMES = ("a", "b", "c", "d")
 LABEL = np.repeat(np.arange(4), 250)
@@ -58,3 +60,23 @@ def test_wrong_arguments() -> None:
         flip_labels(SPLIT, PATHS, NAMES, 1.0, seed=0)
     with pytest.raises(ValueError, match="`class_names`"):
         flip_labels(SPLIT, PATHS, ("a",), 0.1, seed=0)
+
+
+def test_the_parts_that_are_held_out_make_up_the_training_set() -> None:
+    label = np.arange(30) % 3
+    paths = np.array([f"train/{i}.png" for i in range(30)])
+    index = FaceIndex(
+        dataset="mine", layout="folders", root=Path("mine"), class_names=("a", "b", "c"), path=paths,
+        partition=np.array(["train"] * 30), label=label, group=np.arange(30) // 2,
+    )  # fmt: skip
+    train = Split(np.arange(30), label, np.eye(3, dtype=np.float32)[label])
+    left = [set(train.rows.tolist()) - set(hold_out_part(train, index, f"{k}/3").rows.tolist()) for k in (1, 2, 3)]
+    assert set.union(*left) == set(range(30))
+    assert sum(map(len, left)) == 30
+    assert all({row ^ 1 for row in part} == part for part in left), "both faces of a photo"
+    for wrong in ("0/3", "4/3", "1/1", "third", "1/3/2"):
+        with pytest.raises(UserError, match=f"dataset.hold_out={wrong} is no part: write 1/3"):
+            hold_out_part(train, index, wrong)
+    few = Split(train.rows[:2], label[:2], train.target[:2])
+    with pytest.raises(UserError, match="the 2 training faces cannot be cut into 9 parts"):
+        hold_out_part(few, index, "5/9")

@@ -54,4 +54,11 @@ def test_converted_weights_give_what_autocast_gives(forms: Forms, faces: np.ndar
 def test_a_gpu_gets_larger_batches(forms: Forms) -> None:
     assert load_model(forms.checkpoint, "cpu").batch_size == usual_batch(torch.device("cpu")) == 64
     assert load_model(forms.checkpoint, "cpu", batch_size=7).batch_size == 7
+
+
+@pytest.mark.parametrize("batch_size", [0, -1, 2.5, True])
+@pytest.mark.parametrize("form", ["checkpoint", "onnx"])
+def test_batches_without_a_face_are_refused(forms: Forms, form: str, batch_size: int) -> None:
+    with pytest.raises(ValueError, match=rf"`batch_size` to be an integer >= 1, but got {batch_size}"):
+        load_model(getattr(forms, form), "cpu", batch_size=batch_size)
     assert usual_batch(torch.device("cuda")) == 256

@@ -106,6 +106,22 @@ class TestTeachers:
 
         Distill([Inference(1)])(batch, step)["total"].backward()
 
+    @pytest.mark.parametrize("buffers", [0, 1])
+    def test_one_without_parameters_can_be_learned_from(
+        self, step: Step, batch: dict[str, Tensor], buffers: int
+    ) -> None:
+        class Fixed(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                if buffers:
+                    self.register_buffer("logits", torch.tensor([1.0, 2.0, 3.0]))
+
+            def forward(self, faces: Tensor) -> dict[str, Tensor]:
+                logits = self.logits if buffers else torch.tensor([1.0, 2.0, 3.0])
+                return {"logits": logits.expand(len(faces), 3)}
+
+        Distill([Fixed()])(batch, step)["total"].backward()
+
 
 class TestMistakes:
     @pytest.mark.parametrize(("option", "value"), [("temperature", 0.0), ("alpha", 1.1)])

@@ -1,6 +1,7 @@
 """Names and shapes of the tensors in the public files of face networks, written down independently of the networks.
 
-They are facts of InsightFace's ``arcface_torch``, TreB1eN's InsightFace_Pytorch, face.evoLVe, POSTER V2 and AdaFace.
+They are facts of InsightFace's ``arcface_torch``, TreB1eN's InsightFace_Pytorch, face.evoLVe, POSTER V2, AdaFace and
+DDAMFN.
 """
 
 from __future__ import annotations
@@ -133,6 +134,38 @@ def insightface_mobilefacenet() -> Shapes:
             found |= inverted(f"layers.{number + 1}.layers.{block}", channels, channels, width)
     found |= unit(leaves, "conv_sep", 512, 256, 1) | unit(leaves, "features.layers.0", 512, 1, 7, linear_unit=True)
     return found | linear("features.layers.2", EMBEDDING, 512, bias=False) | norm("features.layers.3", EMBEDDING)
+
+
+def mixedfeaturenet(embedding: int = EMBEDDING) -> Shapes:
+    """The names of DDAMFN's authors, without the norms and PReLUs that their network never calls."""
+    leaves = ("conv", "bn", "prelu")
+
+    def mixed(name: str, before: int, channels: int, kernels: Mapping[int, int]) -> Shapes:
+        inner = sum(kernels.values())
+        bottleneck = max(8, inner // 32)
+        found = unit(leaves, f"{name}.conv", inner, before, 1)
+        for number, (kernel, width) in enumerate(kernels.items()):
+            found |= conv(f"{name}.conv_dw.mixed_depthwise_conv.{number}", width, 1, kernel)
+        for leaf, width, earlier in (
+            ("conv1", bottleneck, inner),
+            ("conv2", inner, bottleneck),
+            ("conv3", inner, bottleneck),
+        ):
+            found |= conv(f"{name}.CA.{leaf}", width, earlier, 1) | {f"{name}.CA.{leaf}.bias": (width,)}
+        found |= norm(f"{name}.CA.bn1", bottleneck)
+        return found | unit(leaves, f"{name}.project", channels, inner, 1, linear_unit=True)
+
+    found = unit(leaves, "conv1", 64, 3, 3) | unit(leaves, "conv2_dw", 64, 1, 3)
+    for stage, before, channels, depth, strided, plain in (
+        (3, 64, 64, 9, {3: 64, 5: 32, 7: 32}, {3: 96, 5: 32}),
+        (4, 64, 128, 16, {3: 128, 5: 64, 7: 64}, {3: 192, 5: 64}),
+        (5, 128, 256, 6, {3: 256, 5: 256, 7: 256, 9: 256}, {3: 172, 5: 170, 7: 170}),
+    ):
+        found |= mixed(f"conv_{stage - 1}{stage}", before, channels, strided)
+        for block in range(depth):
+            found |= mixed(f"conv_{stage}.model.{block}", channels, channels, plain)
+    found |= unit(leaves, "conv_6_sep", 512, 256, 1) | unit(leaves, "conv_6_dw", 512, 1, 7, linear_unit=True)
+    return found | linear("linear", embedding, 512, bias=False) | norm("bn", embedding)
 
 
 def parameters(shapes: Mapping[str, Sequence[int]]) -> int:

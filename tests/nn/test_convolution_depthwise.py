@@ -32,18 +32,18 @@ def test_depthwise_equals_torch_in_values_and_gradients(shape, kernel):
 def layers() -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(128, 128, 7, padding=3, groups=128),
-        nn.Conv2d(128, 128, 7, padding=3, groups=128, stride=2),  # not of this kind, as the three that follow
-        nn.Conv2d(128, 128, 3, padding=1, groups=128),
+        nn.Conv2d(128, 128, 3, padding=1, groups=128, stride=2),
+        nn.Conv2d(128, 128, 3, padding=1, groups=128),  # not of this kind, as the two that follow
         nn.Conv2d(128, 128, 7, padding=3, groups=64),
         nn.Conv2d(128, 128, 7, padding=3, groups=128, padding_mode="reflect"),
     )
 
 
-def test_only_depthwise_layers_of_stride_one_are_turned_and_their_names_and_weights_stay():
+def test_depthwise_layers_that_are_slow_are_turned_and_their_names_and_weights_stay():
     module = layers()
     before = {name: value.clone() for name, value in module.state_dict().items()}
-    assert speed_up_depthwise(module) == 1
-    assert [type(layer) is DepthwiseConv2d for layer in module] == [True, False, False, False, False]
+    assert speed_up_depthwise(module) == 2
+    assert [type(layer) is DepthwiseConv2d for layer in module] == [True, True, False, False, False]
     assert speed_up_depthwise(module) == 0
     after = module.state_dict()
     assert after.keys() == before.keys()
@@ -74,6 +74,36 @@ def test_the_layer_takes_the_quick_way_in_bfloat16_alone_and_it_makes_no_differe
     assert (found[0] - found[1]).abs().max() <= 0.02 * found[1].abs().max()
     layer(x).sum().backward()  # float32
     assert calls == [1]
+
+
+@pytest.mark.parametrize(("kernel", "stride", "channels"), [(3, 2, 128), (7, 2, 16), (5, 1, 16), (7, 1, 16)])
+def test_in_bfloat16_strided_and_small_ones_compute_in_float32(monkeypatch, kernel, stride, channels):
+    layer = nn.Sequential(nn.Conv2d(channels, channels, kernel, stride, kernel // 2, groups=channels))
+    speed_up_depthwise(layer)
+    x = torch.randn(2, channels, 8, 8)
+    wanted = layer(x.bfloat16().float())
+    wanted.square().sum().backward()
+    gradient = layer[0].weight.grad.clone()
+    seen = []
+    inner = F.conv2d
+    monkeypatch.setattr(F, "conv2d", lambda x, w, *a: seen.append((x.dtype, w.dtype)) or inner(x, w, *a))
+    layer.zero_grad()
+    with torch.autocast("cpu", torch.bfloat16):
+        found = layer(x)
+        with torch.no_grad():
+            assert layer(x).dtype == torch.bfloat16
+    assert seen[0] == (torch.float32, torch.float32)
+    assert found.dtype == torch.bfloat16
+    torch.testing.assert_close(found, wanted.bfloat16())
+    found.float().square().sum().backward()
+    assert layer[0].weight.grad.dtype == torch.float32
+    torch.testing.assert_close(layer[0].weight.grad, gradient, atol=0.02 * gradient.abs().max().item(), rtol=0.02)
+
+
+def test_weights_in_bfloat16_stay_in_bfloat16():
+    layer = nn.Sequential(nn.Conv2d(16, 16, 3, 2, 1, groups=16)).bfloat16()
+    speed_up_depthwise(layer)
+    assert layer(torch.randn(2, 16, 8, 8).bfloat16()).dtype == torch.bfloat16
 
 
 def test_the_weight_gradient_is_float32_for_bfloat16_maps():

@@ -24,6 +24,7 @@ import face_counts
 DEEP = (3, 13, 30, 3)
 PUBLIC = {
     "mobilefacenet": files.mobilefacenet(),
+    "mixedfeaturenet": files.mixedfeaturenet(),
     "iresnet50": files.insightface(),
     "iresnet100": files.insightface(DEEP),
     "ir50_evolve": files.ir(False, True),
@@ -82,7 +83,7 @@ def test_mobilefacenet_has_less_than_a_million_when_its_batch_norms_are_folded_a
     assert face_counts.count(whole("mobilefacenet", 128), "folded") == 993_344
 
 
-@pytest.mark.parametrize("name", but_slow(FACE_NETWORKS, "ir50_evolve"))
+@pytest.mark.parametrize("name", but_slow(FACE_NETWORKS, "ir50_evolve", "mixedfeaturenet"))
 def test_tensors_are_those_of_the_projects_files(name):
     found = {key: tuple(tensor.shape) for key, tensor in whole(name).state_dict().items()}
     assert found == PUBLIC[name]
@@ -133,7 +134,7 @@ def test_layers_for_the_learning_rate_follow_the_order_of_the_network(name):
     assert [layers[n] for n in order] == sorted(layers.values())
     assert set(layers.values()) == set(range(max(layers.values()) + 1))
     # the stem is layer 0, each residual unit one more; what follows the last belongs to it
-    assert max(layers.values()) == {"mobilefacenet": 15, "iresnet100": 49}.get(name, 24)
+    assert max(layers.values()) == {"mobilefacenet": 15, "mixedfeaturenet": 34, "iresnet100": 49}.get(name, 24)
     assert not any("attention" in n for n in layers)
 
 

@@ -105,6 +105,19 @@ def adaface_checkpoint(path, *, callbacks: object = None) -> dict[str, torch.Ten
     return state
 
 
+@pytest.mark.parametrize("prefix", ["net.", "model.net."])
+def test_cvlfaces_files_of_adafaces_network_load_and_are_of_rgb_faces(tmp_path, prefix):
+    state = {f"{prefix}{key}": t for key, t in files.random_file(LAYOUTS["AdaFace"][2]).items()}
+    torch.save(state, tmp_path / "model.pt")
+    model = network("ir50_adaface", SHAPE)
+    report = load_weights(model, tmp_path / "model.pt")
+    assert (report.layout, report.colour) == ("CVLFace", "RGB")
+    assert {key.split("output_layer.")[1][0] for key in report.dropped} == {"3", "4"}
+    assert len(report.loaded) + len(report.dropped) == len(state)
+    stem = model.backbone.model.state_dict()["input_layer.0.weight"]
+    torch.testing.assert_close(stem, state[f"{prefix}input_layer.0.weight"])
+
+
 def test_adafaces_lightning_checkpoint_loads_without_its_loss(tmp_path):
     state = adaface_checkpoint(tmp_path / "adaface.ckpt")
     report = load_weights(network("ir50_adaface", SHAPE), tmp_path / "adaface.ckpt")

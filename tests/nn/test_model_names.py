@@ -31,13 +31,18 @@ def test_the_nearest_names_are_given(name: str, nearest: str) -> None:
     assert nearest in said
 
 
-def test_a_name_like_nothing_is_not_answered_with_all_names() -> None:
-    with pytest.raises(UserError, match=r"in all\) Any hierarchical model"):
-        check_model_name("zzz")
+@pytest.mark.parametrize("name", ["zzz", "resnt18"])
+def test_what_is_legal_is_said_in_a_line_whatever_the_name(name: str) -> None:
+    with pytest.raises(UserError, match=r"timm\.list_models.* and the face networks mobilefacenet, ") as refusal:
+        check_model_name(name)
+    said = str(refusal.value)
+    assert len(said) < 400
+    assert ("no model has a name like it." in said) == (name == "zzz")
+    assert ("did you mean 'resnet18'" in said) == (name == "resnt18")
 
 
 def test_an_unknown_tag_of_weights_is_refused_with_the_nearest() -> None:
     with pytest.raises(UserError, match=r"'augreg_in1' is no tag of weights of 'vit_small_patch16_224'.*'augreg_in1k'"):
         check_model_name("vit_small_patch16_224.augreg_in1")
-    with pytest.raises(UserError, match=r"timm has no weights of it\. Without a tag: backbone.name=iresnet50\."):
+    with pytest.raises(UserError, match=r"timm has no weights of it\. Without a tag: iresnet50\."):
         check_model_name("iresnet50.ms1mv3")

@@ -103,6 +103,12 @@ def test_valence_and_arousal_without_a_loss_are_said_to_do_nothing() -> None:
     assert not [note for note in idle_options(composed()) if note.startswith("valence_arousal")]
 
 
+def test_a_weight_of_valence_and_arousal_out_of_range_is_refused_under_its_option_s_name() -> None:
+    config = composed("valence_arousal=ccc", "valence_arousal.weight=-1")
+    with pytest.raises(UserError, match=r"^valence_arousal\.weight=-1\.0: .* at least 0"):
+        build_objective(config, ("a", "b"), (1, 1), 8)
+
+
 def test_a_method_s_refusal_names_the_network_that_was_chosen() -> None:
     with pytest.raises(UserError, match="needs 'map' of the network, which network=dan does not return"):
         build_on_trial(composed("method=eac", "network=dan_64px", "preprocess.size=64"))

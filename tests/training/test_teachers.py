@@ -73,6 +73,13 @@ class TestRefusals:
         with pytest.raises(UserError, match=r"has changed since .*resume=never"):
             check_teachers(before, teacher_records(config(export)), tmp_path)
 
+    @pytest.mark.parametrize(
+        ("teacher", "written"), [(None, "null"), (True, "true"), ({"path": "x"}, '{"path": "x"}'), (" ", '" "')]
+    )
+    def test_of_what_is_no_path(self, export: Path, teacher: object, written: str) -> None:
+        with pytest.raises(UserError, match=rf"method.teachers: a teacher is a run's folder, .*, not {written}:"):
+            teacher_records({"method": {"name": "distill", "teachers": [str(export), teacher]}})
+
     def test_of_none_where_one_is_needed(self) -> None:
         with pytest.raises(UserError, match=r"method.teachers=\[runs/first"):
             teacher_records(config())

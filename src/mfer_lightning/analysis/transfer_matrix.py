@@ -33,7 +33,7 @@ from mfer_lightning.inference.model import FERModel, choose_device, read_model, 
 from mfer_lightning.inference.predict_split import SplitName
 
 #: Options of a dataset that change its training set alone.
-_TRAINING = ("target", "augment", "label_noise", "label_noise_seed", "relabel", "exclude", "trust_labels")
+_TRAINING = ("target", "augment", "label_noise", "label_noise_seed", "relabel", "exclude", "hold_out", "trust_labels")
 
 #: A dataset of a matrix: a choice of ``conf/dataset``, or one with options as ``{"name": "facs", "difficulty": 0.8}``.
 Dataset = str | Mapping[str, Any]

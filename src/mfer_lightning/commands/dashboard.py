@@ -33,8 +33,11 @@ def _dashboard(config: dict[str, Any]) -> int:
 
     runs = read_runs(folders, setting_name)  # first: a mistake is answered before W&B's packages are imported
     from mfer_lightning.files import write_json
+    from mfer_lightning.reporting.study.contrast_plan import read_plan
+    from mfer_lightning.reporting.verdicts import judge_plan
     from mfer_lightning.tracking.dashboards.definition import build_dashboard
     from mfer_lightning.tracking.dashboards.publish import publish_dashboard
+    from mfer_lightning.tracking.verdicts import log_verdicts, verdict_folders
     from mfer_lightning.tracking.wandb_account import has_key
 
     entity = config["entity"] or _logged_under(runs, "entity") or ""
@@ -46,8 +49,10 @@ def _dashboard(config: dict[str, Any]) -> int:
             raise UserError("publish=true needs entity=<your user or team at W&B>.")
         if not has_key():
             raise UserError("publish=true needs a key: run `wandb login` or set WANDB_API_KEY.")
+    verdicts = None if config["contrasts"] is None else judge_plan(folders, read_plan(config["contrasts"]))
+    text = None if verdicts is None else verdicts.text
 
-    write_json(output, build_dashboard(runs, entity, project, title).to_dict())
+    write_json(output, build_dashboard(runs, entity, project, title, verdicts=text).to_dict())
     groups = by_protocol(runs)
     print(f"{len(runs)} finished runs under {', '.join(f'{p} ({s})' for p, s in groups)}")
     missing = [run.folder.name for run in runs if not run.at_wandb]
@@ -57,14 +62,22 @@ def _dashboard(config: dict[str, Any]) -> int:
             f"tables have them. E.g. {missing[0]}"
         )
     print(f"Definition: {output}")
+    if verdicts is not None:
+        where = {"project": project, "entity": entity or None, "title": title, "online": config["publish"]}
+        address = log_verdicts(verdicts, output.parent, **where)
+        print(f"Verdicts: {output.parent / 'verdicts.csv'}" + ("" if address is None else f", {address}"))
     if config["publish"]:
-        for address in publish_dashboard(build_dashboard(runs, entity, project, title, online=True)):
+        built = build_dashboard(runs, entity, project, title, online=True, verdicts=text)
+        for address in publish_dashboard(built):
             print(f"Published: {address}")
         return 0
     print("Nothing was sent. To publish, upload the runs, then the dashboard:")
     for folder in dict.fromkeys(run.folder.parent for run in runs if run.at_wandb):
         print(f"  wandb sync {folder}/*/wandb/offline-run-*")
+    if verdicts is not None:
+        print(f"  wandb sync {verdict_folders(output.parent)[-1]}")
     said = f"runs=[{','.join(folders)}]" if len(folders) > 1 else f"runs={folders[0]}"
+    said += "" if verdicts is None else f" contrasts={config['contrasts']}"
     print(f"  mfer dashboard {said} entity={entity or '<user or team>'} project={project} publish=true")
     return 0
 

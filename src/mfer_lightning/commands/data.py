@@ -11,10 +11,13 @@ from typing import Any
 
 from mfer_lightning.config.combinations import run_each
 from mfer_lightning.config.verb_schema import verb_schema
-from mfer_lightning.errors import UserError, check_choice, check_least
+from mfer_lightning.errors import UserError, check_choice, check_least, check_number
 from mfer_lightning.files import make_folder
 
 IMAGES = ("all", "sample", "none")
+
+#: Options of a training that an audit takes as well: where files are, and how they are read.
+_WHERE = ("paths.", "loader.eval_batch_size", "loader.num_workers")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -33,6 +36,11 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _examine(config: dict[str, Any], options: Sequence[str]) -> int:
+    if config["noise"] is not None:
+        return _audit(config, options)
+    for option in ("checkpoint", "output"):
+        if config[option] is not None:
+            raise UserError(f"{option}={config[option]} belongs to an audit of the labels: add noise=audit.")
     check_choice("images", config["images"], IMAGES)
     check_least("faces", config["faces"], 1)
     check_least("preview", config["preview"], 0)
@@ -97,6 +105,42 @@ def _examine(config: dict[str, Any], options: Sequence[str]) -> int:
     else:
         print_examination(found, path if drawn else None, lists, preview=preview)
     return found.exit_code
+
+
+def _audit(config: Mapping[str, Any], options: Sequence[str]) -> int:
+    """Look for wrong labels among the faces that the networks of ``checkpoint`` were trained on parts of."""
+    check_choice("noise", config["noise"], ("audit",))
+    check_least("faces", config["faces"], 1)
+    for name, usual in {"images": "all", "sheet": None, "shared": None, "preview": 0}.items():
+        if config[name] != usual:
+            raise UserError(f"{name}={config[name]} belongs to the examination of a dataset, not to noise=audit.")
+    for option in options:
+        if not option.lstrip("+").startswith(_WHERE):
+            raise UserError(
+                f"{option}: noise=audit takes the dataset and its options from the checkpoints. Leave it out; "
+                "paths.*, loader.num_workers and loader.eval_batch_size are taken."
+            )
+    from mfer_lightning.analysis.noise_audit import audit_labels
+    from mfer_lightning.config.compose import compose_train
+
+    train = compose_train(options)
+    given = {option.lstrip("+").partition("=")[0] for option in options}
+    loader = {name: train["loader"][name] for name in ("eval_batch_size", "num_workers") if f"loader.{name}" in given}
+    audit = audit_labels(
+        config["checkpoint"],
+        output=config["output"],
+        runs=train["paths"]["runs"],
+        faces=config["faces"],
+        margin=check_number("margin", config["margin"], 0, 1, excluded="high"),
+        device=config["device"],
+        data=train["paths"]["data"] if "paths.data" in given else None,
+        cache=train["paths"]["cache"],
+        loader=loader,
+        show=not config["json"],
+    )
+    if config["json"]:
+        print(json.dumps({**audit.to_dict(), "folder": str(audit.folder)}, indent=2))
+    return 0
 
 
 def _draw_preview(datamodule: Any, train: Mapping[str, Any], faces: int, path: Path) -> None:

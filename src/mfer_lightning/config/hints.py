@@ -8,7 +8,7 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 from mfer_lightning.config.location import choices, config_dir
-from mfer_lightning.config.options import LIKE_TRAIN, every_option, is_internal
+from mfer_lightning.config.options import LIKE_TRAIN, every_option, group_options, is_internal
 from mfer_lightning.config.usual_names import BY_NAME, SENTENCES, TRAIN, TRAINED
 from mfer_lightning.errors import MOST_NAMES, nearest
 
@@ -34,6 +34,10 @@ def no_option(key: str, legal: Iterable[str], verb: str, overrides: Sequence[str
     full, _, value = next(
         (g for g in given if g[0] == key or g[0].startswith((f"{key}.", f"{key}@"))), (key, "", "...")
     )
+    others = _other_choices(full) if full in names else ""
+    if others:
+        inner = _without_first_nodes(full, names)
+        return f"There is no option `{key}` here: it is one of {others}{f', or use {inner}={value}' if inner else ''}."
     said = hint(full, value, names, verb) or _close(key, value, list(legal), names)
     if said:
         return f"There is no option `{key}`: {said}"
@@ -81,6 +85,9 @@ def hint(key: str, value: str, names: Mapping[str, bool], verb: str) -> str:
     if likes_train and words in SENTENCES:
         return f"{SENTENCES[words]}."
     table = TRAIN if likes_train else TRAINED
+    inner = _without_first_nodes(words, names)
+    if inner:
+        return _did_you_mean([_written(inner, value)])
     for name in dict.fromkeys((words, leaf)):
         targets = [t for t in table.get(name, "").split(" or ") if t.partition("=")[0] in names and t != key]
         if targets:
@@ -89,6 +96,37 @@ def hint(key: str, value: str, names: Mapping[str, bool], verb: str) -> str:
     plain = leaf.replace("_", "")
     ends = [n for n in names if n != key and n.rpartition(".")[2].replace("_", "") == plain and names[n]]
     return _did_you_mean([_written(n, value) for n in ends]) if 0 < len(ends) <= _MOST else ""
+
+
+def _without_first_nodes(key: str, names: Mapping[str, bool]) -> str:
+    """Return the option that a dotted name is with a node too many in front of it; empty where it is none."""
+    inner = key.partition(".")[2]
+    while "." in inner:
+        if names.get(inner) or inner in {option for option, _ in BY_NAME.values()}:
+            return inner
+        inner = inner.partition(".")[2]
+    return ""
+
+
+def _other_choices(key: str) -> str:
+    """Name the choices of its group that have an option, e.g. ``"network=dan, dan_64px, ddamfn and others"``.
+
+    Empty where none has it.
+
+    Example:
+        >>> _other_choices("method.alpha")
+        'method=distill'
+    """
+    group, parent = key.partition(".")[0], key.rpartition(".")[0]
+
+    def has(name: str) -> bool:
+        options = group_options(group, name)
+        inline = options.get(parent)  # {name: resnet18}
+        return key in options or (inline is not None and str(inline.default).startswith("{"))
+
+    having = [name for name in choices(group) if has(name)]
+    more = " and others" if len(having) > _MOST else ""
+    return f"{group}={', '.join(having[:_MOST])}{more}" if having else ""
 
 
 def more_by_name(group: str, name: str) -> str:

@@ -35,7 +35,11 @@ TYPES: Mapping[str, Any] = {
 _WIDER: Mapping[str, Any] = {"baselines": Any, "batch": Any, "compile": Any, "fps": Optional[float], "parts": Any}
 
 #: Options that have this type in one verb alone.
-_IN_VERB: Mapping[tuple[str, str], Any] = {("evaluate", "checkpoint"): Any, ("evaluate", "datasets"): list[Any]}
+_IN_VERB: Mapping[tuple[str, str], Any] = {
+    ("evaluate", "checkpoint"): Any,
+    ("evaluate", "datasets"): list[Any],
+    ("data", "checkpoint"): Any,
+}
 
 #: Mappings whose names detectors, timm and users give.
 _FREE = ("detector", "lists", "options")

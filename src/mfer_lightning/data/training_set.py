@@ -1,4 +1,4 @@
-"""Controlled changes of the training set: label noise, corrections, and fewer faces.
+"""Controlled changes of the training set: label noise, corrections, a part held out, and fewer faces.
 
 Label noise follows SCN (Wang et al., CVPR 2020), RUL (Zhang et al., NeurIPS 2021) and EAC (Zhang et al., ECCV 2022):
 10, 20 or 30% of the training labels become another class, each other class being equally likely. They publish no lists,
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,11 +17,15 @@ from pathlib import Path
 import numpy as np
 
 from mfer_lightning.data.corrections import exclude_faces, relabel_faces
+from mfer_lightning.data.holdout import parts
 from mfer_lightning.data.index import FaceIndex
 from mfer_lightning.data.seeding import STREAM_NOISE, name_order, uniforms
 from mfer_lightning.data.splits import Split, Splits
 from mfer_lightning.errors import UserError
 from mfer_lightning.files import write_json
+
+#: Seed of the parts of ``dataset.hold_out``; apart from the runs' seeds, so that networks of all seeds agree on them.
+_PARTS_SEED = 2024
 
 
 @dataclass(frozen=True)
@@ -101,6 +106,37 @@ def first_faces(split: Split, paths: Sequence[str], count: int, seed: int) -> Sp
     return Split(split.rows[chosen], split.label[chosen], split.target[chosen])
 
 
+def hold_out_part(split: Split, index: FaceIndex, part: str) -> Split:
+    """Leave one of several parts out of a training set, so that the network can judge the labels of that part.
+
+    Each part has its share of every (given) class; faces of one photo or person are in one part. The parts depend on
+    file names and labels alone, so that runs of any seed agree on them.
+
+    Args:
+        split: the training faces.
+        index: all faces.
+        part: ``"<part>/<parts>"``, from ``"1/3"`` to ``"3/3"``.
+
+    Returns:
+        The faces of the other parts.
+
+    Raises:
+        UserError: where this is no part, or nothing is left.
+    """
+    found = re.fullmatch(r"\s*(\d+)\s*/\s*(\d+)\s*", str(part))
+    which, count = (int(found[1]), int(found[2])) if found else (0, 0)
+    if not 1 <= which <= count or count < 2:
+        raise UserError(f"dataset.hold_out={part} is no part: write 1/3 for the first of three, up to 3/3.")
+    group = None if index.group is None else index.group[split.rows]
+    dealt = parts(split.label, [str(path) for path in index.path[split.rows]], count, _PARTS_SEED, group)
+    kept = np.flatnonzero(dealt != which - 1)
+    if len(kept) == 0 or len(kept) == len(split):
+        raise UserError(
+            f"dataset.hold_out={part}: the {len(split):,} training faces cannot be cut into {count} parts. Use fewer."
+        )
+    return split.take(kept)
+
+
 def change_training_set(
     splits: Splits,
     index: FaceIndex,
@@ -112,6 +148,7 @@ def change_training_set(
     seed: int,
     relabel: str | Path | None = None,
     exclude: Sequence[str | Path] = (),
+    hold_out: str | None = None,
 ) -> tuple[Splits, NoiseManifest | None, list[str]]:
     """Change a training set as an experiment asks: flip labels, correct labels, leave faces out, in this order.
 
@@ -127,6 +164,7 @@ def change_training_set(
         seed: which ones.
         relabel: table of labels to give (:func:`~mfer_lightning.data.corrections.relabel_faces`).
         exclude: lists of faces to leave out (:func:`~mfer_lightning.data.corrections.exclude_faces`).
+        hold_out: ``"1/3"``: leave out the first of three parts as well (:func:`hold_out_part`); None: none.
 
     Returns:
         The splits, the manifest of flips (None without any), and what was done, in sentences.
@@ -148,6 +186,10 @@ def change_training_set(
     if exclude:
         train, done = exclude_faces(train, index, exclude)
         notes += done
+        paths = [str(path) for path in index.path[train.rows]]
+    if hold_out is not None:
+        before, train = len(train), hold_out_part(train, index, hold_out)
+        notes.append(f"part {hold_out} of the training faces is held out ({before - len(train):,} of {before:,})")
         paths = [str(path) for path in index.path[train.rows]]
     if train_faces is not None and train_faces < len(train):
         train = first_faces(train, paths, train_faces, seed)

@@ -1,4 +1,4 @@
-"""Draw a matrix of shares as a heat map: models down, datasets across."""
+"""Draw a matrix of shares as a heat map: a figure, or a panel of a report."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from mfer_lightning.figures.style import BLUE, INK, bare, new_figure
+from mfer_lightning.figures.panel import draw_panel
+from mfer_lightning.figures.style import BLUE, INK, PAPER, bare, new_figure
 
 #: Opacity of a cell of 0% and of 100%.
 _FAINT, _FULL = 0.06, 1.0
+#: Columns of a panel below whose numbers there is room for a line of text.
+_ROOMY = 4
 
 
 def draw_heat_map(
@@ -22,6 +25,8 @@ def draw_heat_map(
     rows: Sequence[str],
     columns: Sequence[str],
     framed: Sequence[Sequence[bool]] | None = None,
+    *,
+    small: bool = False,
 ) -> None:
     """Draw each share as shade and number, in per cent, with a line of text below it.
 
@@ -32,10 +37,12 @@ def draw_heat_map(
         rows: M names.
         columns: D names.
         framed: (M,D) which cells get a frame; None: none.
+        small: whether letters are those of a panel.
 
     Raises:
         ValueError: where the shapes differ.
     """
+    scale, width = (0.78, 14) if small else (1.0, 22)
     shape = (len(rows), len(columns))
     for name, given in (("values", values), ("below", below), ("framed", framed)):
         if given is not None and (len(given), {len(row) for row in given}) != (shape[0], {shape[1]}):
@@ -46,14 +53,14 @@ def draw_heat_map(
         edge = INK if framed is not None and framed[i][j] else "none"
         axes.add_patch(Rectangle((j - 0.48, i - 0.46), 0.96, 0.92, facecolor=BLUE, alpha=opacity, linewidth=0))
         axes.add_patch(Rectangle((j - 0.48, i - 0.46), 0.96, 0.92, fill=False, edgecolor=edge, linewidth=1.4))
-        ink = "#ffffff" if (value or 0.0) > 0.5 else INK
+        ink = PAPER if (value or 0.0) > 0.5 else INK
         number = "–" if value is None else f"{100 * value:.1f}"
-        axes.text(j, i - 0.1, number, ha="center", va="center", color=ink, fontsize=11)
-        axes.text(j, i + 0.22, below[i][j], ha="center", va="center", color=ink, fontsize=7.5)
+        axes.text(j, i - 0.1, number, ha="center", va="center", color=ink, fontsize=11 * scale)
+        axes.text(j, i + 0.22, below[i][j], ha="center", va="center", color=ink, fontsize=7.5 * scale)
     bare(axes, frame=False)
     axes.set(xlim=(-0.5, shape[1] - 0.5), ylim=(shape[0] - 0.5, -0.5))
-    axes.set_xticks(range(shape[1]), [_folded(name) for name in columns], fontsize=9)
-    axes.set_yticks(range(shape[0]), [_folded(name) for name in rows], fontsize=9)
+    axes.set_xticks(range(shape[1]), [_folded(name, width) for name in columns], fontsize=9 * scale)
+    axes.set_yticks(range(shape[0]), [_folded(name, width) for name in rows], fontsize=9 * scale)
     axes.xaxis.tick_top()
     axes.tick_params(length=0, pad=3)
 
@@ -85,6 +92,36 @@ def plot_heat_map(
         draw_heat_map(axes, values, below, rows, columns, framed)
         if caption:
             axes.set_xlabel(caption, fontsize=8, color="#555555", loc="left")
+
+
+def heat_map_panel(
+    values: Sequence[Sequence[float | None]],
+    below: Sequence[Sequence[str]],
+    rows: Sequence[str],
+    columns: Sequence[str],
+    path: str | Path | None,
+    *,
+    framed: Sequence[Sequence[bool]] | None = None,
+    title: str = "",
+) -> str:
+    """Draw a heat map as a panel; arguments as :func:`draw_heat_map`.
+
+    Args:
+        values: (M,D) shares.
+        below: (M,D) texts; left out where there are too many columns to read them.
+        rows: M names.
+        columns: D names.
+        path: PNG to write, or None.
+        framed: (M,D) which cells get a frame.
+        title: heading.
+
+    Returns:
+        The panel as SVG.
+    """
+    texts = below if len(columns) <= _ROOMY else [["" for _ in row] for row in below]
+    with draw_panel(path, 1.1 + 0.5 * len(rows), title) as panel:
+        draw_heat_map(panel.axes, values, texts, rows, columns, framed, small=True)
+    return panel.svg
 
 
 def _folded(name: str, width: int = 22) -> str:

@@ -7,7 +7,7 @@ from os import PathLike
 from pathlib import Path
 
 from mfer_lightning.config.plugins import plugins_loaded
-from mfer_lightning.errors import UserError
+from mfer_lightning.errors import UserError, check_count
 from mfer_lightning.inference.arithmetic import check_precision, choose_precision, set_precision
 from mfer_lightning.inference.checkpoint import model_path
 from mfer_lightning.inference.classifier import Classifier, TorchClassifier
@@ -53,9 +53,11 @@ def load_model(
         The model: ``.predict(photos)``, ``.embed(photos)``, ``.class_names``.
 
     Raises:
-        ValueError: for a network in memory.
+        ValueError: for a network in memory, or a batch size that is no whole number of at least 1.
         UserError: where there is no such model, or it is damaged, unsafe or of a newer version.
     """
+    if batch_size is not None:
+        check_count("batch_size", batch_size)
     wanted, compiled = check_precision(precision), check_compile(compile)
     path = use_default_model() if where is None else model_path(where)
     if path.suffix == ".onnx" or (path / "model.onnx").is_file():
@@ -66,7 +68,9 @@ def load_model(
             )
         if compiled is True:
             raise UserError("compile=true: an ONNX file is run as it is by ONNX Runtime: load the checkpoint.")
-        return Predictor(_onnx_classifier(path, device, flip, shift, verify), batch_size=batch_size or 64)
+        return Predictor(
+            _onnx_classifier(path, device, flip, shift, verify), batch_size=64 if batch_size is None else batch_size
+        )
     with plugins_loaded(plugins):
         model = read_model(path, device, verify=verify)
     set_precision(model, choose_precision(wanted, model.device))

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from mfer_lightning.align.aligner import AlignedFace
 from mfer_lightning.align.stored_alignment import describe_alignment
-from mfer_lightning.errors import UserError, check_number
+from mfer_lightning.errors import UserError, check_count
 from mfer_lightning.inference.classifier import Classifier, Output
-from mfer_lightning.inference.media.detect_faces import Finder, Found
+from mfer_lightning.inference.media.detect_faces import Finder, Found, Look
 from mfer_lightning.inference.media.photos import MOST_PIXELS, Picture, Pixels, pictures
 from mfer_lightning.inference.results import NO_FACE, OF_PICTURE, OK, Embeddings, Face, Prediction, Predictions
 
@@ -46,7 +46,7 @@ class Predictor:
 
     def __init__(self, classifier: Classifier, *, batch_size: int = 64) -> None:
         self.classifier = classifier
-        self.batch_size = check_number("batch_size", batch_size, 1)
+        self.batch_size = check_count("batch_size", batch_size)
         self._finders: dict[str, Finder] = {}
 
     @property
@@ -125,9 +125,8 @@ class Predictor:
             UserError: where a path does not exist, or the detector cannot be built.
             ValueError: for an argument that is not a picture.
         """
-        looks: dict[str, Any] = {"aligned": aligned, "faces": faces, "detector": detector, "rotate": rotate}
-        looks["second_look"] = second_look
-        results = self.stream(pictures(source, colour, max_pixels), keep_aligned=keep_aligned, **looks)
+        look = Look(aligned, faces, detector, rotate, second_look)
+        results = self.stream(pictures(source, colour, max_pixels), look, keep_aligned=keep_aligned)
         return Predictions([prediction for _, prediction, _ in results], () if aligned else self.notes)
 
     def embed(self, source: Any, *, colour: str = "RGB", max_pixels: int = MOST_PIXELS, **options: Any) -> Embeddings:
@@ -152,51 +151,36 @@ class Predictor:
     def stream(
         self,
         source: Iterable[Picture],
+        look: Look | None = None,
         *,
-        aligned: bool = False,
-        faces: str = "all",
-        detector: Mapping[str, Any] | None = None,
-        rotate: bool = False,
-        second_look: bool = True,
         keep_aligned: bool = False,
         keep_image: bool = False,
         most_waiting: int = MOST_WAITING,
+        **options: Any,
     ) -> Iterator[Result]:
         """Classify pictures one after the other, with their faces in batches; also for endless sources.
 
         Args:
             source: the pictures.
-            aligned: as for :meth:`predict`.
-            faces: as for :meth:`predict`.
-            detector: as for :meth:`predict`.
-            rotate: as for :meth:`predict`.
-            second_look: as for :meth:`predict`.
+            look: how faces are looked for.
             keep_aligned: as for :meth:`predict`.
             keep_image: keep the pixels of the pictures; else they are released as soon as possible.
             most_waiting: pictures that may wait for a batch to fill; 1 returns each one at once.
+            **options: ``aligned``, ``faces``, ``detector``, ``rotate`` and ``second_look`` as for :meth:`predict`, in
+                place of what ``look`` says.
 
         Yields:
             Picture, prediction, and (n,D) vectors of its n faces, in the order of the source.
         """
-        looks: dict[str, Any] = {"aligned": aligned, "faces": faces, "detector": detector, "rotate": rotate}
-        found = map(self.finder(**looks, second_look=second_look), source)
+        found = map(self.finder(look, **options), source)
         yield from self.finish(found, keep_aligned=keep_aligned, keep_image=keep_image, most_waiting=most_waiting)
 
-    def finder(
-        self,
-        *,
-        aligned: bool = False,
-        faces: str = "all",
-        detector: Mapping[str, Any] | None = None,
-        rotate: bool = False,
-        second_look: bool = True,
-    ) -> Finder:
-        """Return the face finder of this model; it is built once for each set of options."""
-        key = repr((aligned, faces, sorted((detector or {}).items()), rotate, second_look))
-        if key not in self._finders:
-            options: dict[str, Any] = {"aligned": aligned, "faces": faces, "detector": detector, "rotate": rotate}
-            self._finders[key] = Finder(self.alignment, **options, second_look=second_look)
-        return self._finders[key]
+    def finder(self, look: Look | None = None, **options: Any) -> Finder:
+        """Return the face finder of this model, built once for each look; arguments as in :meth:`stream`."""
+        wanted = replace(look or Look(), **options)
+        if wanted.key not in self._finders:
+            self._finders[wanted.key] = Finder(self.alignment, wanted)
+        return self._finders[wanted.key]
 
     def finish(
         self,

@@ -108,6 +108,10 @@ def report(
         print(f"{chapter.section.title}: baseline {chapter.section.baseline.label}")
         for finding in chapter.findings:
             print(f"  {finding}")
+    for matrix in document.matrices:
+        print(f"{matrix.title}: {matrix.words}")
+        for finding in matrix.findings:
+            print(f"  {finding}")
     for name, reason in document.left_out:
         print(f"Left out: {name} {reason}")
     print(f"Report: {target / PAGE} ({time.perf_counter() - started:.1f} s)")

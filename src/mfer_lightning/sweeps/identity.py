@@ -75,6 +75,7 @@ LATER: Mapping[str, Any] = {
     "dataset.trust_labels": False,
     "dataset.relabel": None,
     "dataset.exclude": None,
+    "dataset.hold_out": None,
     **{f"attention.{name}": value for name, value in FORMER_ATTENTION.items()},
     "backbone.pool": None,
     "backbone.stage_blocks": None,
@@ -153,9 +154,12 @@ def setting_name(config: Mapping[str, Any]) -> str:
         config: plain resolved configuration of ``mfer train``.
 
     Returns:
-        Loss, backbone and attention by name, and four hexadecimal digits for everything else.
+        Loss, backbone, attention and, where it is not the baseline, the training method by name, and four hexadecimal
+        digits for everything else.
     """
-    parts = (name_of(config, group) for group in ("loss", "backbone", "attention"))
+    parts = [name_of(config, group) for group in ("loss", "backbone", "attention")]
+    method = (config.get("method") or {}).get("name", "baseline")
+    parts += [] if method == "baseline" else [str(method)]
     return " ".join((*parts, config_hash({**config, "seed": None})[:4]))
 
 

@@ -34,6 +34,8 @@ Config = Mapping[str, Any]
 
 #: Arguments of a datamodule that are options of another node.
 _ELSEWHERE = {name: f"loader.{name}" for name in ("batch_size", "eval_batch_size", "num_workers")}
+#: Arguments of the objective that are options of another node.
+_OF_VALENCE_AROUSAL = {"valence_arousal_weight": "valence_arousal.weight"}
 
 
 def build_datamodule(config: Config) -> FaceDataModule:
@@ -191,7 +193,7 @@ def build_objective(
         node = config["valence_arousal"]
         affect["valence_arousal"] = instantiate(node["loss"], where="valence_arousal.loss", base=nn.Module)
         affect["valence_arousal_weight"] = node["weight"]
-    with described("loss"):
+    with described("loss", _OF_VALENCE_AROUSAL):
         return Objective(classification, feature, loss["feature_weight"], terms, **affect)
 
 

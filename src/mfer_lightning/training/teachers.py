@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -68,15 +69,25 @@ def teacher_files(config: Config) -> list[Path]:
             f"method={node.get('name')} learns from trained networks: name one or more, runs or checkpoints, as in "
             "method.teachers=[runs/first,runs/second]."
         )
-    return [_file(str(where)) for where in named]
+    return [_file(where) for where in named]
 
 
-def _file(where: str) -> Path:
-    path = Path(where).expanduser()
+def _file(where: object) -> Path:
+    if not isinstance(where, (str, int)) or isinstance(where, bool) or not str(where).strip():
+        raise UserError(
+            f"method.teachers: a teacher is a run's folder, a checkpoint or an exported folder, not {_written(where)}: "
+            "method.teachers=[runs/first,runs/second]."
+        )
+    path = Path(str(where)).expanduser()
     try:
         return path / WEIGHTS if path.is_dir() and is_export(path) else checkpoint_path(path)
     except UserError as error:
         raise UserError(f"method.teachers: {error}") from error
+
+
+def _written(value: object) -> str:
+    """Write a value as YAML has it."""
+    return json.dumps(value, default=str)
 
 
 def teacher_records(config: Config) -> list[dict[str, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from PIL import Image
 import mfer_lightning
 from mfer_lightning.emotions import EMOTIONS
 from mfer_lightning.errors import UserError
+from mfer_lightning.inference.media.detect_faces import Look, find_in_files
 from mfer_lightning.inference.predictor import Predictor
 from mfer_lightning.inference.results import Prediction, Predictions
 
@@ -105,6 +107,38 @@ def test_several_faces_come_from_left_to_right_and_can_be_chosen(model: Predicto
     assert largest.box == found.faces[1].box
     with pytest.raises(ValueError, match="`faces` to be one of"):
         model.predict(photo, faces="every")
+
+
+def test_a_face_finder_is_built_once_for_each_look(model: Predictor) -> None:
+    plain = model.finder()
+    look = Look(faces="largest", detector={"min_score": 0.9, "min_face": 40}, second_look=False)
+    assert plain is model.finder(Look()) is model.finder(detector=None, rotate=False) is model.finder(detector={})
+    assert model.finder(look) is model.finder(
+        faces="largest", detector={"min_face": 40, "min_score": 0.9}, second_look=False
+    )
+    for option in ({"second_look": True}, {"rotate": True}, {"aligned": True}, {"faces": "all"}, {"detector": None}):
+        changed = model.finder(look, **option)
+        assert changed is not model.finder(look)
+        assert changed.look == replace(look, **option)
+
+
+def test_every_process_looks_in_the_same_way(model: Predictor, portrait: np.ndarray, tmp_path: Path) -> None:
+    photo = write(tmp_path / "portrait.png", portrait)
+    for look in (Look(aligned=True), Look(detector={"min_face": 250}, rotate=True, second_look=False)):
+        here, there = (
+            list(find_in_files([photo, photo], model.finder(look), most_pixels=10**6, workers=n, keep_image=False))
+            for n in (0, 2)
+        )
+        for one, other in zip(here, there, strict=True):
+            assert (one.faces, one.picture.message) == (other.faces, other.picture.message)
+            assert [crop.shape for crop in one.crops] == [crop.shape for crop in other.crops]
+        assert (here[0].faces is None) == look.aligned
+
+
+@pytest.mark.parametrize(("option", "value"), [("detector", "mtcnn"), ("faces", "every")])
+def test_a_look_that_is_none_is_refused(option: str, value: str) -> None:
+    with pytest.raises(ValueError, match=f"`{option}` to be .*{value}"):
+        Look(**{option: value})  # type: ignore[arg-type]
 
 
 def test_large_faces_do_not_wait_for_a_full_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

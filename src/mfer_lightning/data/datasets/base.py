@@ -71,6 +71,7 @@ class FaceDataModule(DescribedDataModule, ABC):
         trust_labels: read files that bear another dataset's names or counts all the same.
         relabel: table of image names and labels that training faces get instead of the dataset's.
         exclude: text or csv files of image names, or shipped lists, one or several: training faces to leave out.
+        hold_out: ``"1/3"``: train without the first third of the faces, to judge their labels; None: with all of them.
         train_faces: train on this many faces only, drawn by ``seed``; None: on all.
         track_test: give the test set as a second validation set, to record (never to select).
         shrink_batch: whether a ``batch_size`` larger than the training set means all of its faces, instead of an error.
@@ -116,6 +117,7 @@ class FaceDataModule(DescribedDataModule, ABC):
         trust_labels: bool = False,
         relabel: str | Path | None = None,
         exclude: str | Path | Sequence[str | Path] | None = None,
+        hold_out: str | None = None,
         train_faces: int | None = None,
         track_test: bool = False,
         shrink_batch: bool = False,
@@ -132,15 +134,13 @@ class FaceDataModule(DescribedDataModule, ABC):
             raise UserError(f"sampler={sampler} is no sampler: {nearest(str(sampler), SAMPLERS)}")
         if cache not in ("memmap", "none"):
             raise UserError(f"dataset.cache={cache} is not possible: {nearest(str(cache), ('memmap', 'none'))}")
-        self.sampler = sampler
+        self.sampler, self.seed = sampler, seed
         self.batch_size: int = 64 if batch_size is None else batch_size
         self.shrink_batch = shrink_batch or batch_size is None
         self.eval_batch_size = self.batch_size if eval_batch_size is None else eval_batch_size
-        self.num_workers, self.pin_memory = num_workers, pin_memory
-        self.size = size
+        self.num_workers, self.pin_memory, self.size = num_workers, pin_memory, size
         self.cache_dir = None if cache == "none" else Path(cache_dir).expanduser() if cache_dir else default_cache_dir()
-        self.seed = seed
-        self.label_noise, self.label_noise_seed = label_noise, label_noise_seed
+        self.label_noise, self.label_noise_seed, self.hold_out = label_noise, label_noise_seed, hold_out
         self.trust_labels, self.relabel = trust_labels, relabel
         self.exclude = (exclude,) if isinstance(exclude, str | Path) else tuple(exclude or ())
         self.train_faces, self.track_test = train_faces, track_test
@@ -214,13 +214,14 @@ class FaceDataModule(DescribedDataModule, ABC):
             seed=self.seed,
             relabel=self.relabel,
             exclude=self.exclude,
+            hold_out=self.hold_out,
         )
         self._store = ImageStore(self.index, self.make_source(self.index), self.cache_dir)
         self.train_dataset = self._dataset(self.splits.train, training=True)
         self.val_dataset = self._dataset(self.splits.val)
         self.test_dataset = self._dataset(self.splits.test)
-        rules = f"{self.protocol.name} {self.protocol.version}"
-        identity = f"{self.index.fingerprint()} {rules} {self.splits.fingerprint()} {self.size}"
+        identity = f"{self.index.fingerprint()} {self.protocol.name} {self.protocol.version}"
+        identity += f" {self.splits.fingerprint()} {self.size}"
         self.data_hash = hashlib.sha256(identity.encode()).hexdigest()
         self.notes = (*self.index.notes, *self.splits.notes, *alignment_notes, *changes)
 
@@ -292,8 +293,7 @@ class FaceDataModule(DescribedDataModule, ABC):
             )
         self._open(split)
         ranks, rank = self._world()
-        affect = self.index.valence_arousal
-        plain = FaceDataset(self._store, rows.take(positions), change, self.seed, affect=affect)
+        plain = FaceDataset(self._store, rows.take(positions), change, self.seed, affect=self.index.valence_arousal)
         size = max(1, self.eval_batch_size // ranks)
         return self._loader(plain, EvalSampler(len(plain), ranks, rank), size, drop_last=False)
 

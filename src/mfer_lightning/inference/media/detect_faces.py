@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,41 @@ NOT_EVEN_TURNED = "in none of the four orientations"
 
 #: Largest side of stored faces in pixels, whatever a model's file says.
 _LARGEST = 4096
+
+
+@dataclass(frozen=True)
+class Look:
+    """How faces are looked for in a picture.
+
+    Args:
+        aligned: pictures are faces already; no detector is built.
+        faces: which faces of a picture, of :data:`mfer_lightning.align.aligner.CHOICES`.
+        detector: options of the detector that win over the stored ones.
+        rotate: turn pictures without a face by 90, 180 and 270 degrees and look again.
+        second_look: look again, with a border and less strictly, in photos where nothing else found a face; not in
+            frames of a video.
+
+    Raises:
+        ValueError: for an unknown choice of faces, or a detector that is no mapping of options.
+    """
+
+    aligned: bool = False
+    faces: str = "all"
+    detector: Mapping[str, Any] | None = None
+    rotate: bool = False
+    second_look: bool = True
+
+    def __post_init__(self) -> None:
+        expect_choice("faces", self.faces, CHOICES)
+        if not isinstance(self.detector, (Mapping, NoneType)):
+            raise ValueError(
+                f"Expected argument `detector` to be a mapping like {{'min_score': 0.99}}, but got {self.detector!r}."
+            )
+
+    @property
+    def key(self) -> str:
+        """Tells looks apart: equal ones have the same."""
+        return repr((self.aligned, self.faces, sorted((self.detector or {}).items()), self.rotate, self.second_look))
 
 
 @dataclass
@@ -55,36 +91,22 @@ class Finder:
 
     Args:
         alignment: as it is stored with a model (:func:`mfer_lightning.align.stored_alignment.describe_alignment`).
-        aligned: pictures are faces already; no detector is built.
-        faces: which faces of a picture, of :data:`mfer_lightning.align.aligner.CHOICES`.
-        detector: options of the detector that win over the stored ones.
-        rotate: turn pictures without a face by 90, 180 and 270 degrees and look again.
-        second_look: look again, with a border and less strictly, in photos where nothing else found a face; not in
-            frames of a video.
+        look: how faces are looked for.
 
     Raises:
         UserError: where the stored alignment is damaged or its detector is missing.
-        ValueError: for an unknown choice of faces.
     """
 
-    def __init__(
-        self,
-        alignment: Mapping[str, Any],
-        *,
-        aligned: bool = False,
-        faces: str = "all",
-        detector: Mapping[str, Any] | None = None,
-        rotate: bool = False,
-        second_look: bool = True,
-    ) -> None:
-        expect_choice("faces", faces, CHOICES)
+    def __init__(self, alignment: Mapping[str, Any], look: Look | None = None) -> None:
+        self.alignment = alignment
+        self.look = look = look or Look()
         size = alignment.get("size")
         if size is not None and (isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= _LARGEST):
             raise UserError(f"The model says that its faces were stored at a size of {size!r} pixels: it is damaged.")
         self.size = size
-        self.rotate = rotate
-        self.second_look = second_look
-        self.aligner = None if aligned else build_stored_aligner(alignment, faces=faces, detector=detector)
+        self.aligner = (
+            None if look.aligned else build_stored_aligner(alignment, faces=look.faces, detector=look.detector)
+        )
 
     def __call__(self, picture: Picture) -> Found:
         """Find the faces of a picture; none where it could not be read."""
@@ -93,12 +115,12 @@ class Finder:
         if self.aligner is None:
             return Found(picture, None, [self._stored(picture.image)], [judge_face(picture.image, None)])
         faces = self.aligner.align(picture.image)
-        if not faces and self.rotate:
+        if not faces and self.look.rotate:
             faces, picture.rotated = align_turned(self.aligner, picture.image)
-        if not faces and self.second_look and picture.frame is None:
+        if not faces and self.look.second_look and picture.frame is None:
             faces = self.aligner.align(picture.image, second_look=True)
         if not faces and picture.frame is None:
-            picture.message = NOT_EVEN_TURNED if self.rotate else TRY_TURNED
+            picture.message = NOT_EVEN_TURNED if self.look.rotate else TRY_TURNED
         faces.sort(key=lambda face: face.detection.box[0])
         crops = [self._stored(face.image) for face in faces]
         return Found(picture, faces, crops, [judge_face(face.image, face.detection.box) for face in faces])
@@ -109,14 +131,14 @@ class Finder:
 
 
 def find_in_files(
-    paths: Sequence[Path], finder: Finder, settings: Mapping[str, Any], *, workers: int, keep_image: bool
+    paths: Sequence[Path], finder: Finder, *, most_pixels: int, workers: int, keep_image: bool
 ) -> Iterator[Found]:
     """Read photos and find their faces.
 
     Args:
         paths: the files.
-        finder: of this process.
-        settings: ``most_pixels``, and the arguments of :class:`Finder` for other processes.
+        finder: of this process; others build one like it.
+        most_pixels: larger photos are not decoded.
         workers: processes; 0 and 1: this one.
         keep_image: keep the pixels of the pictures.
 
@@ -127,15 +149,14 @@ def find_in_files(
         UserError: where a process died.
     """
     if workers <= 1:
-        return (_read(path, finder, settings["most_pixels"], keep_image) for path in paths)
-    whole = keep_image or settings["aligned"]  # whole photos come back, of up to 192 MB each: one by one
-    build = partial(_reader, dict(settings), keep_image)
+        return (_read(path, finder, most_pixels, keep_image) for path in paths)
+    whole = keep_image or finder.look.aligned  # whole photos come back, of up to 192 MB each: one by one
+    build = partial(_reader, dict(finder.alignment), finder.look, most_pixels, keep_image)
     return map_in_processes(build, paths, workers, chunk=1 if whole else 4, waiting=2 if whole else 4)
 
 
-def _reader(settings: dict[str, Any], keep_image: bool) -> Callable[[Path], Found]:
-    most_pixels = settings.pop("most_pixels")
-    return partial(_read, finder=Finder(**settings), most_pixels=most_pixels, keep_image=keep_image)
+def _reader(alignment: Mapping[str, Any], look: Look, most_pixels: int, keep_image: bool) -> Callable[[Path], Found]:
+    return partial(_read, finder=Finder(alignment, look), most_pixels=most_pixels, keep_image=keep_image)
 
 
 def _read(path: Path, finder: Finder, most_pixels: int, keep_image: bool) -> Found:

@@ -12,7 +12,7 @@ from typing import Any
 from mfer_lightning.figures.annotate import Mark, write_picture
 from mfer_lightning.figures.annotate import annotate as draw_marks
 from mfer_lightning.files import make_folder, remove_leftovers
-from mfer_lightning.inference.media.detect_faces import find_in_files
+from mfer_lightning.inference.media.detect_faces import Look, find_in_files
 from mfer_lightning.inference.media.face_quality import GOOD
 from mfer_lightning.inference.media.photo_files import Photos
 from mfer_lightning.inference.predict.journal import Journal, Stamp, stamp_of
@@ -31,7 +31,7 @@ def predict_photos(
     photos: Photos,
     output: Path,
     settings: Mapping[str, Any],
-    looks: Mapping[str, Any],
+    look: Look,
     *,
     annotate: bool,
     retry: bool,
@@ -45,7 +45,7 @@ def predict_photos(
         photos: what to look at.
         output: folder of the results.
         settings: what the predictions depend on.
-        looks: ``aligned``, ``faces``, ``detector`` and ``rotate`` of :meth:`Predictor.finder`.
+        look: how faces are looked for.
         annotate: draw boxes and emotions into copies of the photos.
         retry: try again the photos that could not be read.
         most_pixels: larger photos are not decoded.
@@ -70,8 +70,8 @@ def predict_photos(
                 print(f"Changed since, or tried again: {count(len(changed), 'photos')}.")
             found = find_in_files(
                 [path for path, _ in left.values()],
-                model.finder(**looks),
-                {**looks, "alignment": model.alignment, "most_pixels": most_pixels},
+                model.finder(look),
+                most_pixels=most_pixels,
                 workers=workers,
                 keep_image=annotate,
             )

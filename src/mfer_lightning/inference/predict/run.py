@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from os import PathLike, fspath
 from pathlib import Path
@@ -16,6 +17,7 @@ from mfer_lightning.errors import UserError, check_choice, check_least
 from mfer_lightning.inference.arithmetic import check_precision
 from mfer_lightning.inference.compilation import check_compile
 from mfer_lightning.inference.load import load_model
+from mfer_lightning.inference.media.detect_faces import Look
 from mfer_lightning.inference.media.photo_files import find_photos
 from mfer_lightning.inference.media.photos import MOST_PIXELS
 from mfer_lightning.inference.media.video import Frames, is_camera, is_video
@@ -117,15 +119,14 @@ def predict(
 
     if rotate and aligned:
         raise UserError("rotate=true looks for faces, which aligned=true does not: leave out one of them.")
-    looks: dict[str, Any] = {"aligned": aligned, "faces": faces, "detector": dict(detector or {}), "rotate": rotate}
-    looks["second_look"] = second_look and not aligned
+    look = Look(aligned, faces, dict(detector or {}), rotate, second_look and not aligned)
     opening: dict[str, Any] = {"flip": flip, "shift": shift, "precision": precision, "verify": verify}
     opening |= {"plugins": plugins, "compile": compile}
     if not isinstance(source, (str, PathLike)):
         if output is not None or annotate:
             raise UserError("Pictures in memory are predicted in memory: leave output and annotate out, or save them.")
         model = _opened(checkpoint, device, batch_size, opening)
-        return model.predict(source, max_pixels=max_pixels, **looks)
+        return model.predict(source, max_pixels=max_pixels, **asdict(look))
     source = fspath(source)
     folder = _default_output(source) if output is None else Path(output).expanduser()
     path = Path(source).expanduser()
@@ -134,7 +135,7 @@ def predict(
     watched = is_camera(source) or is_video(source)
     photos = None if watched else find_photos(source, leave_out=folder)
     model = _opened(checkpoint, device, batch_size, opening, 0 if photos is None else len(photos.paths))
-    model.finder(**looks)
+    model.finder(look)
     for note in () if aligned else model.notes:
         print(f"Note: {note}.", flush=True)
     # what predictions depend on: a folder holds those of one such setting
@@ -144,9 +145,9 @@ def predict(
         "checkpoint": "in memory" if isinstance(checkpoint, Predictor) else _named(checkpoint),
         "class_names": list(model.class_names),
         "alignment": None if aligned else model.alignment,
-        **looks,
+        **asdict(look),
         "rotate": rotate or None,  # folders of earlier versions have neither of these two
-        "second_look": looks["second_look"] or None,
+        "second_look": look.second_look or None,
         "flip": flip,
         "shift": shift,
         "precision": _PRECISIONS_OF_FOLDERS[model.precision],
@@ -158,11 +159,11 @@ def predict(
         camera = int(source) if is_camera(source) else source
         frames = Frames(camera, fps=fps, seconds=seconds, most_pixels=max_pixels)
         drawn: dict[str, Any] = {"annotate": annotate, "smooth": smooth, "timelines": timelines}
-        journal = predict_video(model, frames, folder, settings, looks, **drawn)
+        journal = predict_video(model, frames, folder, settings, look, **drawn)
     else:
         further: dict[str, Any] = {"annotate": annotate, "retry": retry}
         further["workers"] = usual_workers(model.device, len(photos.paths)) if workers is None else workers
-        journal = predict_photos(model, photos, folder, settings, looks, most_pixels=max_pixels, **further)
+        journal = predict_photos(model, photos, folder, settings, look, most_pixels=max_pixels, **further)
     return FolderPredictions(journal, () if aligned else model.notes)
 
 

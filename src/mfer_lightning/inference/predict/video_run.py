@@ -17,6 +17,7 @@ from mfer_lightning.errors import UserError
 from mfer_lightning.figures.annotate import annotate as draw_marks
 from mfer_lightning.figures.timeline import plot_timeline
 from mfer_lightning.files import make_folder, remove_leftovers, write_json
+from mfer_lightning.inference.media.detect_faces import Look
 from mfer_lightning.inference.media.face_tracking import Tracker
 from mfer_lightning.inference.media.video import Frames, video_writer
 from mfer_lightning.inference.predict.journal import LINES, Journal, stamp_of
@@ -38,7 +39,7 @@ def predict_video(
     frames: Frames,
     output: Path,
     settings: Mapping[str, Any],
-    looks: Mapping[str, Any],
+    look: Look,
     *,
     annotate: bool,
     smooth: float,
@@ -54,7 +55,7 @@ def predict_video(
         frames: of the video or camera.
         output: folder of the results.
         settings: what the predictions depend on.
-        looks: ``aligned``, ``faces``, ``detector`` and ``rotate`` of :meth:`Predictor.stream`.
+        look: how faces are looked for.
         annotate: draw boxes and emotions into a copy of the video.
         smooth: seconds over which a person's emotions are averaged.
         timelines: figures of the people who are seen longest.
@@ -79,7 +80,7 @@ def predict_video(
         (output / SUMMARY).unlink(missing_ok=True)
         started = perf_counter()
         with Journal(output, settings, model.class_names, video=True, afresh=True) as journal:
-            predicted = _watch(model, frames, journal, output, looks, annotate=annotate, smooth=smooth)
+            predicted = _watch(model, frames, journal, output, look, annotate=annotate, smooth=smooth)
             _draw_timelines(journal, model.class_names, output, timelines)
         counts = print_summary(
             journal.predictions(), model.class_names, output, perf_counter() - started, predicted, what="frames"
@@ -93,7 +94,7 @@ def _watch(
     frames: Frames,
     journal: Journal,
     output: Path,
-    looks: Mapping[str, Any],
+    look: Look,
     *,
     annotate: bool,
     smooth: float,
@@ -105,7 +106,7 @@ def _watch(
         task = bar.add_task(frames.name if frames.live else "frames", total=frames.expected)
         write: Callable[..., None] | None = None
         try:
-            for picture, prediction, _ in model.stream(frames, keep_image=annotate, most_waiting=waiting, **looks):
+            for picture, prediction, _ in model.stream(frames, look, keep_image=annotate, most_waiting=waiting):
                 faces = tracker.update(prediction.faces, float(picture.time or 0.0))
                 prediction = replace(prediction, faces=faces)
                 journal.append(f"{picture.frame}", prediction)

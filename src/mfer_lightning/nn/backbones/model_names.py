@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
+
 import timm
 
 from mfer_lightning.errors import UserError, nearest
+from mfer_lightning.nn.backbones.faces import FACE_NETWORKS
 
 _SHOWN = 3
 
@@ -20,8 +23,9 @@ def check_model_name(name: str) -> None:
     """
     if not timm.is_model(name):
         raise UserError(
-            f"Unknown backbone '{name}': {_nearest_models(name)} Any hierarchical model of timm will do: "
-            "`timm.list_models('*convnext*')` lists them."
+            f"Unknown backbone '{name}': {_nearest_models(name)} Legal are timm's models (convnext_tiny, resnet18, "
+            "vit_small_patch16_224, ...; `timm.list_models('*convnext*')` in Python lists those of a family) and the "
+            f"face networks {', '.join(FACE_NETWORKS)}."
         )
     model, _, tag = name.partition(".")
     try:
@@ -30,8 +34,7 @@ def check_model_name(name: str) -> None:
         tags = [known.partition(".")[2] for known in timm.list_pretrained(f"{model}.*")]
         hint = nearest(tag, tags) if tags else "timm has no weights of it."
         raise UserError(
-            f"Unknown backbone '{name}': '{tag}' is no tag of weights of '{model}': {hint} Without a tag: "
-            f"backbone.name={model}."
+            f"Unknown backbone '{name}': '{tag}' is no tag of weights of '{model}': {hint} Without a tag: {model}."
         ) from error
 
 
@@ -43,4 +46,5 @@ def _nearest_models(name: str) -> str:
     inside.sort(key=lambda model: (not model.startswith(stem), not timm.is_model_pretrained(model), len(model)))
     if inside:
         return "did you mean " + " or ".join(f"'{model}'" for model in inside[:_SHOWN]) + "?"
-    return nearest(stem, known)
+    close = difflib.get_close_matches(stem, known, n=_SHOWN, cutoff=0.5)
+    return nearest(stem, close) if close else "no model has a name like it."

@@ -1,8 +1,12 @@
-"""Depthwise convolutions with a faster weight gradient on the CPU, where oneDNN handles it badly.
+"""Depthwise convolutions with a faster backward pass in bfloat16 on the CPU, where oneDNN handles it badly.
 
 Ours. The weight gradient of a depthwise convolution runs in oneDNN as if each channel were a block of 16 by 16. Written
 as a few batched matrix products it takes a quarter to a half of the time (one core with AVX-512 and bfloat16 products,
 torch 2.14.1, oneDNN 3.12; ``mfer benchmark parts=[convolutions] device=cpu``).
+
+The gradients of a depthwise convolution of stride 2 take several times as long in bfloat16 as in float32 there, those
+of 5x5 and 7x7 kernels on few channels or small maps about twice. They are taken in float32
+(``benchmarks/step_precision.py``).
 """
 
 from __future__ import annotations
@@ -20,22 +24,25 @@ from mfer_lightning.nn.convolution.context import autocast, eager_on_cpu
 #: Columns of a map that one matrix product of the depthwise weight gradient takes together.
 _TILE = 14
 #: Depthwise weight gradients are taken by matrix products in bfloat16, from this many channels and elements on: below,
-#: and in float32, there was nothing to gain.
+#: float32 is quicker.
 _LEAST_DEPTH, _LEAST_ELEMENTS = 64, 2**17
 
 
 class DepthwiseConv2d(nn.Conv2d):
-    """A depthwise convolution of stride 1 that keeps the size of the map, with a quick weight gradient on the CPU.
+    """A depthwise convolution with a quick backward pass in bfloat16 on the CPU.
 
-    Made from timm's layers by :func:`speed_up_depthwise`; names, weights and results are those of ``nn.Conv2d``.
+    Made from other layers by :func:`speed_up_depthwise`; names, weights and results are those of ``nn.Conv2d``.
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (B,C,H,W) to (B,C,H,W)."""
+        """Map (B,C,H,W) to (B,C,H',W')."""
         if self.weight.requires_grad and torch.is_grad_enabled() and eager_on_cpu(x):
             x = autocast(x)
-            if x.dtype == torch.bfloat16 and x.shape[1] >= _LEAST_DEPTH and x.numel() >= _LEAST_ELEMENTS:
-                return convolve_depthwise(x, self.weight, self.bias)
+            if x.dtype == torch.bfloat16:
+                if _keeps_size(self) and x.shape[1] >= _LEAST_DEPTH and x.numel() >= _LEAST_ELEMENTS:
+                    return convolve_depthwise(x, self.weight, self.bias)
+                with torch.autocast(x.device.type, enabled=False):
+                    return super().forward(x.to(self.weight.dtype)).to(x.dtype)
         return super().forward(x)
 
 
@@ -55,7 +62,7 @@ def speed_up_depthwise(module: nn.Module) -> int:
     """
     turned = 0
     for layer in module.modules():
-        if type(layer) is nn.Conv2d and _is_plain_depthwise(layer):
+        if type(layer) is nn.Conv2d and _is_slow_depthwise(layer):
             layer.__class__ = DepthwiseConv2d
             turned += 1
     return turned
@@ -144,16 +151,20 @@ class _Depthwise(torch.autograd.Function):
         return of_x, of_weight, of_bias
 
 
-def _is_plain_depthwise(layer: nn.Conv2d) -> bool:
-    """Depthwise with one filter a channel, stride 1, no dilation, zero padding that keeps the size, 5x5 or more."""
-    kernel = layer.kernel_size
+def _is_slow_depthwise(layer: nn.Conv2d) -> bool:
+    """Depthwise with one filter a channel, no dilation, zero padding, and a stride or a kernel of 5x5 or more."""
     return (
         layer.groups == layer.in_channels == layer.out_channels
         and layer.groups > 1
-        and layer.stride == (1, 1)
         and layer.dilation == (1, 1)
         and layer.padding_mode == "zeros"
-        and layer.padding == (kernel[0] // 2, kernel[1] // 2)
-        and min(kernel) >= 5
-        and all(k % 2 == 1 for k in kernel)
+        and (max(layer.stride) > 1 or min(layer.kernel_size) >= 5)
+    )
+
+
+def _keeps_size(layer: nn.Conv2d) -> bool:
+    """Whether the map keeps its size: stride 1, an odd kernel, and half of it as padding."""
+    kernel = layer.kernel_size
+    return (
+        layer.stride == (1, 1) and all(k % 2 == 1 for k in kernel) and layer.padding == (kernel[0] // 2, kernel[1] // 2)
     )

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from mfer_lightning.errors import UserError, check_count
 from mfer_lightning.nn.base import Network, Output
+from mfer_lightning.nn.convolution import speed_up_depthwise
 from mfer_lightning.nn.options import Spec
 from mfer_lightning.nn.peers.last_map import backbone_with_map
 from mfer_lightning.nn.peers.window_attention import CrossFusion
@@ -104,6 +105,7 @@ class POSTER2(Network):
         self.landmarks = timm.create_model(
             "mobilefacenet", num_classes=0, in_chans=in_chans, depths=list(landmark_depths)
         )
+        speed_up_depthwise(self.landmarks)
         self.landmarks.requires_grad_(not freeze_landmarks)
         side = inner_size // 16
         self.levels = nn.ModuleList(

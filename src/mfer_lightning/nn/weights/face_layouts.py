@@ -1,8 +1,9 @@
 """Recognise the public files of face-recognition networks by the names in them.
 
 InsightFace (https://github.com/deepinsight/insightface), InsightFace_Pytorch (https://github.com/TreB1eN/InsightFace_Pytorch),
-face.evoLVe (https://github.com/ZhaoJ9014/face.evoLVe), POSTER V2 (https://github.com/Talented-Q/POSTER_V2) and AdaFace
-(https://github.com/mk-minchul/AdaFace): the names of their tensors and the order of their colours are facts read there.
+face.evoLVe (https://github.com/ZhaoJ9014/face.evoLVe), POSTER V2 (https://github.com/Talented-Q/POSTER_V2) AdaFace
+(https://github.com/mk-minchul/AdaFace) and CVLFace (https://github.com/mk-minchul/CVLface): the names of their tensors
+and the order of their colours are facts read there.
 """
 
 from __future__ import annotations
@@ -93,6 +94,13 @@ LAYOUTS = (
         *("AdaFace checkpoint", "ir50_adaface", "BGR"),
         ("head", *(f"model.{name}" for name in _EMBEDDING)),
         ((r"^", "model."),),
+    ),
+    *(
+        FaceLayout(
+            *("CVLFace", "ir50_adaface", "RGB", tuple(f"{prefix}{name}" for name in _EMBEDDING)),
+            ((r"^", prefix),),
+        )
+        for prefix in ("net.", "model.net.")  # model.pt, and model.safetensors of the hub
     ),
 )
 

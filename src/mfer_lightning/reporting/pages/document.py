@@ -14,6 +14,7 @@ from mfer_lightning.errors import UserError
 from mfer_lightning.evaluation.class_order import doubt_class_order
 from mfer_lightning.evaluation.runs import LeftOut, find_results
 from mfer_lightning.evaluation.statistics.methods import MethodMetric
+from mfer_lightning.reporting.pages.matrix_sections import MatrixSection, matrix_sections
 from mfer_lightning.reporting.pages.panel_groups import Group, SectionPanels
 from mfer_lightning.reporting.pages.result_panels import (
     class_panels,
@@ -37,6 +38,7 @@ from mfer_lightning.reporting.study.contrast_tables import (
 from mfer_lightning.reporting.study.contrasts import Planned, judge, place_contrasts
 from mfer_lightning.reporting.study.feature_space import compactness_table, measure_features, subgroup_table
 from mfer_lightning.reporting.study.folds import fold_table, join_folds
+from mfer_lightning.reporting.study.matrices import read_matrices
 from mfer_lightning.reporting.study.method_tables import (
     cost_table,
     further_table,
@@ -128,6 +130,7 @@ class Document:
     notes: list[str]
     commands: list[str]
     facts: list[tuple[str, str]]
+    matrices: list[MatrixSection] = field(default_factory=list)
     version: str = __version__
 
 
@@ -143,12 +146,13 @@ def build_document(
         progress: called with a few words at each step.
 
     Raises:
-        UserError: where there is no usable run at all, or an option names nothing that is there.
+        UserError: where there is no usable run and no matrix at all, or an option names nothing that is there.
     """
     progress("reading runs")
     found = find_results(folders)
     sweeps = [sweep for name in folders for sweep in read_sweeps(Path(name).expanduser())]
-    if not found.results:
+    stored, unlike = read_matrices(folders)
+    if not found.results and not stored:
         raise UserError(f"{', '.join(folders)}: no finished run to report on.{_why(found.left_out, sweeps)}")
     runs, without = open_runs(found.results)
     runs = join_folds(runs)
@@ -158,21 +162,23 @@ def build_document(
     placed: list[tuple[Planned, ...]] = [()] * len(sections) if plan is None else place_contrasts(plan, sections)
     failed = {failure.run for sweep in sweeps for failure in sweep.failures}
     unread = [item for item in found.left_out if item.folder.name not in failed]  # said below, with the job's reason
-    told = said_once([*unread, *without, *repeated])
+    told = said_once([*unread, *without, *repeated, *unlike])
     told += [(f"job `{f.overrides}`", f"failed: {f.error}") for sweep in sweeps for f in sweep.failures]
     chapters = []
     for section, contrasts in zip(sections, placed, strict=True):
         progress(section.title)
         chapters.append(_chapter(section, options, output, told, contrasts, progress))
     names = [Path(name).expanduser().resolve().name for name in folders]
+    matrices = matrix_sections(stored, output)
     return Document(
         title=options.title or f"Report: {', '.join(names)}",
-        lead=_lead(sections),
+        lead=" ".join(filter(None, [_lead(sections), *(matrix.words for matrix in matrices)])),
         chapters=chapters,
         runs=[run for section in sections for run in section.runs],
         left_out=told,
         notes=notes_of(runs),
         commands=_commands(folders, sweeps, options),
+        matrices=matrices,
         facts=made_with(runs) + ([] if plan is None else [("planned contrasts", facts(plan, short_path(plan.path)))]),
     )
 
@@ -264,6 +270,8 @@ def _single(section: Section) -> str:
 
 
 def _lead(sections: Sequence[Section]) -> str:
+    if not sections:
+        return ""
     runs = sum(len(section.runs) for section in sections)
     methods = sum(len(section.methods) for section in sections)
     words = f"{runs} run{'s' * (runs != 1)}, {methods} method{'s' * (methods != 1)}"

@@ -63,6 +63,8 @@ def _write(document: Document, folder: Path) -> None:
     for chapter in document.chapters:
         for table in chapter.tables:
             write_text(folder / "tables" / chapter.section.slug / f"{table.name}.csv", render_csv(table))
+    for matrix in document.matrices:
+        write_text(folder / "tables" / matrix.slug / f"{matrix.table.name}.csv", render_csv(matrix.table))
     write_text(folder / PAGE, render_html(document))
 
 

@@ -7,7 +7,7 @@ network.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from mfer_lightning.tracking.choice import chosen_loggers
 from mfer_lightning.tracking.dashboards import tables
 from mfer_lightning.tracking.dashboards.charts import BAR_FIELDS, CHARTS, HEAT_FIELDS
 from mfer_lightning.tracking.dashboards.runs import FinishedRun, by_protocol
+from mfer_lightning.tracking.verdicts import VERDICTS
 
 #: Version of the definition's file.
 SCHEMA_VERSION = 1
@@ -28,6 +29,13 @@ SCHEMA_VERSION = 1
 CURVES = ("val/accuracy", "val/mean_class_accuracy", "val/nll", "train/loss")
 #: Panels of a report are laid out on a grid of so many columns.
 _GRID = 24
+
+#: Options of a panel that draws means over the runs of a setting.
+_OVER_SEEDS: dict[str, Any] = {
+    "groupby": wr.Config(names.SETTING),
+    "groupby_aggfunc": "mean",
+    "groupby_rangefunc": "stddev",
+}
 
 _HOW_TO_READ = (
     "Checkpoints are chosen on val; a test figure chooses nothing here, and the best runs are the best on val. Bars "
@@ -47,7 +55,7 @@ class Dashboard:
     Args:
         entity: user or team at W&B; empty where the definition is made without one.
         project: at W&B.
-        workspaces: one a protocol.
+        workspaces: one a protocol, and one for each share of flipped labels where a protocol's runs have several.
         report: over all protocols.
     """
 
@@ -69,7 +77,13 @@ class Dashboard:
 
 
 def build_dashboard(
-    runs: Sequence[FinishedRun], entity: str, project: str, title: str, *, online: bool = False
+    runs: Sequence[FinishedRun],
+    entity: str,
+    project: str,
+    title: str,
+    *,
+    online: bool = False,
+    verdicts: Mapping[tuple[str, str], str] | None = None,
 ) -> Dashboard:
     """Build workspaces and report for finished runs.
 
@@ -80,13 +94,16 @@ def build_dashboard(
         title: of the report; the workspaces are called after it and their protocol.
         online: name entity and project in every set of runs, which W&B is then asked about; without it they are those
             of the report.
+        verdicts: by protocol and split, what became of planned contrasts, as a Markdown table; None: nothing planned.
     """
     where = {"entity": entity, "project": project} if online else {}
     workspaces: list[ws.Workspace] = []
     blocks: list[Any] = [wr.TableOfContents(), wr.CalloutBlock(text=_HOW_TO_READ)]
     for (protocol, split), members in by_protocol(runs).items():
         workspaces.append(_workspace(members, protocol, split, entity, project, title))
-        blocks += _chapter(members, protocol, split, entity, where)
+        for noise, some in _by_noise(members).items():
+            workspaces.append(_workspace(some, protocol, split, entity, project, title, noise))
+        blocks += _chapter(members, protocol, split, entity, where, (verdicts or {}).get((protocol, split)))
     report = wr.Report(
         entity=entity,
         project=project,
@@ -99,8 +116,15 @@ def build_dashboard(
 
 
 def _workspace(
-    runs: Sequence[FinishedRun], protocol: str, split: str, entity: str, project: str, title: str
+    runs: Sequence[FinishedRun],
+    protocol: str,
+    split: str,
+    entity: str,
+    project: str,
+    title: str,
+    noise: float | None = None,
 ) -> ws.Workspace:
+    """Make the workspace of a protocol, or of one share of flipped labels under it."""
     layout = ws.SectionLayoutSettings(columns=2, rows=2)
     sections = [
         ws.Section(name=name, panels=panels, is_open=place < 3, layout_settings=layout)
@@ -109,30 +133,46 @@ def _workspace(
     return ws.Workspace(
         entity=entity,
         project=project,
-        name=f"{title}: {protocol}, {split}",
+        name=", ".join([f"{title}: {protocol}, {split}", *([] if noise is None else [tables.noise_in_words(noise)])]),
         sections=sections,
         settings=ws.WorkspaceSettings(x_axis=names.EPOCH, max_runs=100, sort_panels_alphabetically=False),
         runset_settings=ws.RunsetSettings(
-            filters=_filters(runs, protocol, split),
+            filters=_filters(runs, protocol, split, noise),
             order=[expr.Ordering(expr.Summary(names.SELECTION_VALUE), ascending=False)],
             pinned_columns=_columns(split),
         ),
     )
 
 
-def _chapter(runs: Sequence[FinishedRun], protocol: str, split: str, entity: str, where: dict[str, str]) -> list[Any]:
-    runset = wr.Runset(
-        name=f"{protocol}, {split}",
-        filters=_filters(runs, protocol, split),
+def _runset(
+    runs: Sequence[FinishedRun], protocol: str, split: str, where: dict[str, str], noise: float | None = None
+) -> wr.Runset:
+    return wr.Runset(
+        name=f"{protocol}, {split}" if noise is None else tables.noise_in_words(noise),
+        filters=_filters(runs, protocol, split, noise),
         order=[wr.OrderBy(wr.SummaryMetric(names.SELECTION_VALUE), ascending=False)],
         pinned_columns=_columns(split),
         **where,
     )
+
+
+def _chapter(
+    runs: Sequence[FinishedRun], protocol: str, split: str, entity: str, where: dict[str, str], verdicts: str | None
+) -> list[Any]:
+    runset = _runset(runs, protocol, split, where)
     first = runs[0].result
     said = f"{first['evaluation_set']}: {first['n']:,} faces, {len(first['class_names'])} classes. {len(runs)} runs."
     blocks: list[Any] = [wr.H1(text=f"{protocol}, {split}"), wr.P(text=said)]
     if split == "val":
         blocks.append(wr.CalloutBlock(text=_SELECTION_FIGURES))
+    if verdicts is not None:
+        blocks += [wr.H2(text="Planned contrasts"), wr.MarkdownBlock(text=verdicts)]
+        blocks.append(
+            wr.PanelGrid(
+                runsets=[_verdict_runs(where)], panels=_laid_out([wr.WeavePanelSummaryTable(table_name=VERDICTS)])
+            )
+        )
+    blocks += _noise_blocks(runs, protocol, split, where)
     texts = {
         "Loss by backbone": f"Accuracy %, mean ± standard deviation (runs):\n\n{tables.loss_by_backbone(runs)}",
         "Settings": tables.by_setting(runs),
@@ -150,9 +190,37 @@ def _chapter(runs: Sequence[FinishedRun], protocol: str, split: str, entity: str
     return blocks
 
 
+def _noise_blocks(runs: Sequence[FinishedRun], protocol: str, split: str, where: dict[str, str]) -> list[Any]:
+    """Methods by label noise: a table, and panels for each share of flipped labels; nothing where there is one."""
+    levels = _by_noise(runs)
+    if not levels:
+        return []
+    text = f"Accuracy %, mean ± standard deviation (runs):\n\n{tables.method_by_noise(runs)}"
+    blocks: list[Any] = [wr.H2(text="Methods by label noise"), wr.MarkdownBlock(text=text)]
+    for noise, some in levels.items():
+        panels: list[Any] = [
+            wr.BarPlot(title=f"{split} accuracy", metrics=[names.figure(split, "accuracy")], **_OVER_SEEDS),
+            wr.LinePlot(title="val/accuracy", x=names.EPOCH, y=["val/accuracy"], **_OVER_SEEDS),
+        ]
+        runsets = [_runset(some, protocol, split, where, noise)]
+        blocks.append(wr.H3(text=tables.noise_in_words(noise)))
+        blocks.append(wr.PanelGrid(runsets=runsets, panels=_laid_out(panels), hide_run_sets=True))
+    return blocks
+
+
+def _by_noise(runs: Sequence[FinishedRun]) -> dict[float, list[FinishedRun]]:
+    """Sort runs by their share of flipped labels; empty where all have the same."""
+    levels = sorted({run.noise for run in runs})
+    return {noise: [run for run in runs if run.noise == noise] for noise in levels} if len(levels) > 1 else {}
+
+
+def _verdict_runs(where: dict[str, str]) -> wr.Runset:
+    """The runs that hold verdicts: :func:`mfer_lightning.tracking.verdicts.log_verdicts`."""
+    return wr.Runset(name=VERDICTS, filters=expr.And(expr.Metric("JobType").isin([VERDICTS])), **where)
+
+
 def _panels(runs: Sequence[FinishedRun], split: str, entity: str) -> dict[str, list[Any]]:
     """The panels by section, asking only for what these runs log."""
-    over_seeds = {"groupby": wr.Config(names.SETTING), "groupby_aggfunc": "mean", "groupby_rangefunc": "stddev"}
     curves = [*CURVES]
     if any(run.config["loss"].get("feature") for run in runs):
         curves.append(names.FEATURE_LOSS)
@@ -171,16 +239,18 @@ def _panels(runs: Sequence[FinishedRun], split: str, entity: str) -> dict[str, l
             _chart("mfer-loss-by-backbone", names.figure_table(split), {**BAR_FIELDS, **apart}, entity)
         ],
         "Settings": [
-            wr.BarPlot(title=f"{split} {metric.replace('_', ' ')}", metrics=[names.figure(split, metric)], **over_seeds)
+            wr.BarPlot(
+                title=f"{split} {metric.replace('_', ' ')}", metrics=[names.figure(split, metric)], **_OVER_SEEDS
+            )
             for metric in names.TABLE_METRICS
         ],
         "Classes": [
             _chart("mfer-class-recall", names.class_table(split), HEAT_FIELDS, entity),
             wr.BarPlot(
-                title="recall of each class", metrics=[names.recall(split, name) for name in classes], **over_seeds
+                title="recall of each class", metrics=[names.recall(split, name) for name in classes], **_OVER_SEEDS
             ),
         ],
-        "Curves": [wr.LinePlot(title=name, x=names.EPOCH, y=[name], **over_seeds) for name in curves],
+        "Curves": [wr.LinePlot(title=name, x=names.EPOCH, y=[name], **_OVER_SEEDS) for name in curves],
         "Cost": [
             wr.ScatterPlot(
                 title="accuracy against arithmetic",
@@ -188,7 +258,7 @@ def _panels(runs: Sequence[FinishedRun], split: str, entity: str) -> dict[str, l
                 y=wr.SummaryMetric(accuracy),
             ),
             wr.BarPlot(
-                title="faces a second in training", metrics=[f"{names.COST_PREFIX}images_per_second"], **over_seeds
+                title="faces a second in training", metrics=[f"{names.COST_PREFIX}images_per_second"], **_OVER_SEEDS
             ),
         ],
         "Pictures": [wr.MediaBrowser(title=name, media_keys=[name], num_columns=2) for name in pictures],
@@ -203,11 +273,13 @@ def _chart(name: str, table: str, fields: dict[str, str], entity: str) -> Any:
     )
 
 
-def _filters(runs: Sequence[FinishedRun], protocol: str, split: str) -> expr.And:
-    """Only runs of one protocol; and only of these runs' sweeps, where all belong to one."""
+def _filters(runs: Sequence[FinishedRun], protocol: str, split: str, noise: float | None = None) -> expr.And:
+    """Only runs of one protocol, and of one share of flipped labels; of these runs' sweeps, where all belong to one."""
     wanted = {names.PROTOCOL: protocol, names.SPLIT: split}
     # W&B keeps every key of a configuration in an envelope called value
     found: list[Any] = [expr.Config(f"{key}.value").isin([value]) for key, value in wanted.items()]
+    if noise is not None:
+        found.append(expr.Config("dataset.value.label_noise").isin([noise]))
     groups = dict.fromkeys(run.group for run in runs)
     if None not in groups:
         found.append(expr.Metric("Group").isin(list(groups)))

@@ -20,9 +20,11 @@ class FinishedRun(StoredResult):
 
     Args:
         setting: everything but the seed, in short.
+        method: everything but the seed and the label noise, in short.
     """
 
     setting: str = ""
+    method: str = ""
 
     @property
     def loss(self) -> str:
@@ -33,6 +35,11 @@ class FinishedRun(StoredResult):
     def backbone(self) -> str:
         """Name of its backbone."""
         return name_of(self.config, "backbone")
+
+    @property
+    def noise(self) -> float:
+        """Share of training labels that were flipped on purpose."""
+        return float((self.config.get("dataset") or {}).get("label_noise") or 0.0)
 
     @property
     def group(self) -> str | None:
@@ -74,11 +81,14 @@ def read_runs(places: Sequence[str], setting: Callable[[Mapping[str, Any]], str]
                 for node in ("loss", "backbone", "attention", "logger", "paths"):
                     run.config[node]
                 name = setting(run.config)
+                dataset = run.config.get("dataset") or {}
+                clean = {**dataset, "label_noise": 0.0, "label_noise_seed": 0} if "label_noise" in dataset else dataset
+                method = setting({**run.config, "dataset": clean})
             except (KeyError, TypeError) as error:
                 raise UserError(
                     f"{run.folder / RESULT} cannot be read: its configuration has no node {error}."
                 ) from error
-            runs.setdefault(run.folder.resolve(), FinishedRun(run.folder, run.result, True, run.archived, name))
+            runs.setdefault(run.folder.resolve(), FinishedRun(run.folder, run.result, True, run.archived, name, method))
     return list(runs.values())
 
 

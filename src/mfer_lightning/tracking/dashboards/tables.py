@@ -50,6 +50,26 @@ def by_setting(runs: Sequence[FinishedRun]) -> str:
     return markdown(["setting", *(f"{title} %" for title in METRICS.values())], rows)
 
 
+def method_by_noise(runs: Sequence[FinishedRun], metric: str = "accuracy") -> str:
+    """Table of methods (rows) and shares of flipped training labels (columns): mean, spread over seeds, runs."""
+    levels = sorted({run.noise for run in runs})
+    rows = []
+    for method in _unique(run.method for run in runs):
+        mine = [run for run in runs if run.method == method]
+        rows.append([method, *(spread([run.metric(metric) for run in mine if run.noise == noise]) for noise in levels)])
+    return markdown(["method", *(noise_in_words(noise) for noise in levels)], rows)
+
+
+def noise_in_words(noise: float) -> str:
+    """Write a share of flipped labels.
+
+    Example:
+        >>> noise_in_words(0.0), noise_in_words(0.2)
+        ('clean labels', 'label noise 20%')
+    """
+    return f"label noise {100 * noise:g}%" if noise else "clean labels"
+
+
 def class_recalls(runs: Sequence[FinishedRun]) -> str:
     """Table of settings (rows) and classes (columns): mean recall in per cent."""
     classes = _unique(name for run in runs for name in run.result["class_names"])

@@ -1,0 +1,201 @@
+"""Let trained networks judge training faces that they never saw.
+
+A network knows what it was trained on: its checkpoint holds the dataset's configuration and a hash of faces, labels and
+splits. The faces are read again by that configuration, and the hash tells whether they are the same as then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import softmax
+
+from mfer_lightning.data.datasets import FaceDataModule
+from mfer_lightning.errors import UserError
+from mfer_lightning.inference.checkpoint import checkpoint_path
+from mfer_lightning.inference.dataset import dataset_config, open_dataset, stored_config
+from mfer_lightning.inference.match_classes import match_classes
+from mfer_lightning.inference.model import FERModel, choose_device, read_model, usual_batch
+from mfer_lightning.inference.predict_split import predict_split
+from mfer_lightning.views import Views
+
+#: Options of a dataset that leave faces and labels as they are, or whose difference makes the folds.
+_FREE = ("hold_out", "root", "cache", "cache_dir", "batch_size", "num_workers", "pin_memory", "augment")
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """What networks say of the faces of a training set, each face judged by networks that never saw it.
+
+    Args:
+        datamodule: with the whole training set, in the order of its rows.
+        rows: (N,) int64 rows of the index.
+        probabilities: (N,K) float64, the mean over a face's judges.
+        judges: (N,) int64 how many networks judged each face, at least 1.
+        checkpoints: their files.
+        config: the dataset's configuration, without a part held out.
+    """
+
+    datamodule: FaceDataModule
+    rows: NDArray[np.int64]
+    probabilities: NDArray[np.float64]
+    judges: NDArray[np.int64]
+    checkpoints: tuple[str, ...]
+    config: Mapping[str, Any]
+
+
+def judge_training_set(
+    checkpoints: Sequence[str | PathLike[str]],
+    *,
+    device: str = "auto",
+    data: str | None = None,
+    cache: str | None = None,
+    loader: Mapping[str, Any] | None = None,
+    progress: Callable[[str], None] = lambda words: None,
+) -> Judged:
+    """Predict each face of a training set by those networks that were not trained on it.
+
+    Faces that share a photo or a person with a network's training faces count as seen by it.
+
+    Args:
+        checkpoints: runs, checkpoints, or folders of runs (a sweep), trained on parts of one training set
+            (``dataset.hold_out=1/3`` and so on).
+        device: ``"auto"``, or a torch device.
+        data: the data root; None: where the data were.
+        cache: folder of decoded images.
+        loader: ``eval_batch_size`` and ``num_workers``.
+        progress: gets a line a network, before it predicts.
+
+    Raises:
+        UserError: where a network does not say what it was trained on, the files have changed since, the networks were
+            trained on different datasets or labels, or a face was seen by all of them.
+    """
+    files = [file for where in checkpoints for file in run_checkpoints(where)]
+    sizes = {"num_workers": 2, **(loader or {})}
+    if sizes.get("eval_batch_size") is None:
+        sizes["eval_batch_size"] = usual_batch(choose_device(device))
+    whole: FaceDataModule | None = None
+    first: dict[str, Any] = {}
+    total: NDArray[np.float64] = np.zeros(0)
+    judges: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
+    for file in files:
+        model = read_model(file, device)
+        config = _trained_on(model, file, data)
+        seen = open_dataset(config, sizes, cache)
+        if seen.data_hash != model.metadata.get("data_hash"):
+            raise UserError(
+                f"{file} was trained on other faces or labels than {seen.root} gives now, so which of them it saw is "
+                "not known: put the files and lists of its training back, or train it anew."
+            )
+        _refuse_seen_before(model, file, seen)
+        if whole is None:
+            first = config
+            whole = open_dataset({**config, "hold_out": None}, sizes, cache)
+            total = np.zeros((len(whole.splits.train), len(whole.class_names)))
+            judges = np.zeros(len(total), dtype=np.int64)
+        _compare(first, config, files[0], file)
+        unseen = _unseen(whole, seen)
+        if len(unseen):
+            progress(f"{file}: {len(unseen):,} faces that it was not trained on")
+            columns = match_classes(model.class_names, whole.class_names).columns
+            found = predict_split(model, whole, "train", views=Views.of_metadata(model.metadata), positions=unseen)
+            by_row = unseen[np.argsort(whole.splits.train.rows[unseen])]  # outputs are sorted by row
+            total[by_row] += softmax(found.logits[:, columns].astype(np.float64), axis=1)
+            judges[by_row] += 1
+    if whole is None:
+        raise UserError(_HOW)
+    _refuse_unjudged(whole, judges, files)
+    order = np.argsort(whole.splits.train.rows)
+    described = {**first, "hold_out": None}
+    probabilities = (total / judges[:, None])[order]
+    names = tuple(map(str, files))
+    return Judged(whole, whole.splits.train.rows[order], probabilities, judges[order], names, described)
+
+
+_HOW = (
+    "noise=audit needs networks that never saw the faces they judge. Train one for each part of the training set, "
+    "mfer -m ... dataset.hold_out=1/3,2/3,3/3 name=parts, and name them all: checkpoint=runs/parts."
+)
+
+
+def run_checkpoints(where: str | PathLike[str]) -> list[Path]:
+    """Find the selected checkpoint of a run, or of each finished run in a folder (a sweep).
+
+    Raises:
+        UserError: where there is none.
+    """
+    folder = Path(where).expanduser()
+    runs = sorted(path.parent for path in folder.glob("*/checkpoints")) if folder.is_dir() else []
+    if not runs or (folder / "checkpoints").is_dir():
+        return [checkpoint_path(where)]
+    for run in runs:
+        if not (run / "result.json").is_file():
+            raise UserError(f"The run {run} has not ended. Continue it (the same command), or move it elsewhere.")
+    return [checkpoint_path(run) for run in runs]
+
+
+def _trained_on(model: FERModel, file: Path, data: str | None) -> dict[str, Any]:
+    stored = stored_config(model.metadata)
+    if stored is None or "dataset" not in stored or not model.metadata.get("data_hash"):
+        raise UserError(f"{file} does not say which faces it was trained on, so it cannot judge labels. Train a run.")
+    return dataset_config(None, [], stored, data)
+
+
+def _compare(first: Mapping[str, Any], config: Mapping[str, Any], a: Path, b: Path) -> None:
+    for key in dict.fromkeys((*first, *config)):
+        if key not in _FREE and first.get(key) != config.get(key):
+            raise UserError(
+                f"{b} was trained with dataset.{key}={config.get(key)} and {a} with {first.get(key)}: networks that "
+                "judge labels together are trained on parts of one training set."
+            )
+
+
+def _unseen(whole: FaceDataModule, seen: FaceDataModule) -> NDArray[np.int64]:
+    """Return positions in the training split of the whole of faces that share nothing with those of a network."""
+    rows, trained = whole.splits.train.rows, seen.splits.train.rows
+    fresh = ~np.isin(rows, trained)
+    if whole.index.group is not None:
+        fresh &= ~np.isin(whole.index.group[rows], whole.index.group[trained])
+    return np.flatnonzero(fresh)
+
+
+def _refuse_unjudged(whole: FaceDataModule, judges: NDArray[np.int64], files: Sequence[Path]) -> None:
+    seen = np.flatnonzero(judges == 0)
+    if len(seen) == 0:
+        return
+    face = whole.index.path[whole.splits.train.rows[seen[0]]]
+    by = f"{files[0]} was" if len(files) == 1 else f"all {len(files)} networks were"
+    raise UserError(
+        f"{by} trained on {len(seen):,} of the {len(judges):,} faces to be judged, such as {face}, and would repeat "
+        f"their labels. {_HOW.partition('. ')[2]}"
+    )
+
+
+def _refuse_seen_before(model: FERModel, file: Path, seen: FaceDataModule) -> None:
+    """Refuse a network that began from, or was taught by, one that was trained on more of the same dataset."""
+    for what, path in _forebears(model.metadata):
+        described: Mapping[str, Any] = {}
+        with suppress(UserError):  # not a model of ours, or gone
+            described = read_model(path, "cpu", verify=False).metadata
+        if str(described.get("protocol")).partition("@")[0] == seen.dataset and (
+            described.get("data_hash") != model.metadata.get("data_hash")
+        ):
+            raise UserError(
+                f"{file} {what} {path}, which was trained on other faces of {seen.dataset}, perhaps on those to be "
+                "judged. Train it without, or with weights and teachers that saw the same part."
+            )
+
+
+def _forebears(metadata: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    weights = str((metadata.get("config") or {}).get("weights") or "none")
+    if weights.endswith(".ckpt") or weights.endswith(".safetensors"):
+        yield "began with", weights
+    for record in metadata.get("teachers") or ():
+        yield "was taught by", str(record["path"])

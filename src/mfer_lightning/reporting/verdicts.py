@@ -1,0 +1,46 @@
+"""Say what became of planned contrasts, without a report: for W&B's dashboard."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from mfer_lightning.evaluation.runs import find_results
+from mfer_lightning.evaluation.statistics.methods import MethodMetric
+from mfer_lightning.reporting.pages.render import markdown_table
+from mfer_lightning.reporting.study.contrast_plan import Plan
+from mfer_lightning.reporting.study.contrast_tables import contrast_table
+from mfer_lightning.reporting.study.contrasts import judge, place_contrasts
+from mfer_lightning.reporting.study.folds import join_folds
+from mfer_lightning.reporting.study.runs import open_runs
+from mfer_lightning.reporting.study.sections import make_sections
+from mfer_lightning.tracking.verdicts import Value, Verdicts
+
+
+def judge_plan(places: Sequence[str | Path], plan: Plan, metric: MethodMetric = "accuracy") -> Verdicts:
+    """Compare the planned contrasts of runs, as ``mfer report contrasts=`` does.
+
+    Args:
+        places: runs, sweeps, folders of them or archives.
+        plan: the contrasts.
+        metric: what is compared by, where the plan leaves it open.
+
+    Returns:
+        One row a contrast and section to which the plan applies.
+
+    Raises:
+        UserError: where no section has all the methods that the plan means.
+    """
+    runs, _ = open_runs(find_results(places).results)
+    sections, _ = make_sections(join_folds(runs))
+    by = plan.metric or metric
+    rows: list[dict[str, Value]] = []
+    text: dict[tuple[str, str], str] = {}
+    for section, placed in zip(sections, place_contrasts(plan, sections), strict=True):
+        if not placed:
+            continue
+        table = contrast_table(plan, section, judge(section, placed, by), by)
+        rows += [{"protocol": section.protocol, "split": section.split, **row} for row in table.data]
+        key = (section.protocol, section.split)
+        text[key] = "\n\n".join(filter(None, [text.get(key), f"{markdown_table(table)}\n\n{table.caption}"]))
+    return Verdicts(tuple(rows), plan.sha256, text)

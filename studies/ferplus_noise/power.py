@@ -1,0 +1,65 @@
+"""What the noise study can see: differences found four times in five (docs/experiments/ferplus_noise.md, "Power").
+
+python studies/ferplus_noise/power.py [studies/ferplus_ablation]
+
+Spreads are those of the ablation's `plain` and `full`, seven seeds each, on the same faces and with the same network.
+Its labels were clean: under noise seeds may lie farther apart, so each number is also given for twice the spread.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from mfer_lightning.errors import UserError
+from mfer_lightning.evaluation.runs import find_results
+from mfer_lightning.evaluation.statistics import correct_matrix, plan_seeds
+
+ABLATION = Path(__file__).parents[1] / "ferplus_ablation"
+FACES, FAMILY = 3191, 6  # of FER2013Valid; contrasts of each family
+METHODS = {"plain": ("none", "linear", "ce"), "full": ("ds", "multiscale", "ce")}  # attention, head, loss
+
+
+def right(folder: str | Path) -> list[np.ndarray]:
+    """Read what the seeds of `plain` and of `full` got right, (seeds, faces) each."""
+    found = find_results([folder])
+    runs = {
+        name: [r for r in found.results if tuple(r.config[p]["name"] for p in ("attention", "head", "loss")) == parts]
+        for name, parts in METHODS.items()
+    }
+    for name, mine in runs.items():
+        if len(mine) < 2:
+            raise UserError(f"{folder} holds {len(mine)} runs of `{name}`: two at least are needed.")
+    correct, _ = correct_matrix([run.predictions() for mine in runs.values() for run in mine])
+    return [correct[: len(runs["plain"])], correct[len(runs["plain"]) :]]
+
+
+def wider(correct: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Move each seed's accuracy so that it lies twice as far from the mean, by changing faces drawn at random."""
+    moved = correct.copy()
+    mean = correct.mean()
+    for row in moved:
+        change = round((row.mean() - mean) * row.size)
+        faces = np.flatnonzero(row != (change > 0))
+        row[rng.choice(faces, abs(change), replace=False)] = change > 0
+    return moved
+
+
+def main(folder: str | Path = ABLATION) -> None:
+    """Print the smallest differences by number of seeds."""
+    try:
+        plain, full = right(folder)
+    except (UserError, ValueError) as error:
+        sys.exit(f"Error: {error}")
+    rng = np.random.default_rng(0)
+    usual = plan_seeds(plain, full, images=FACES, difference=0.01, family=FAMILY)
+    twice = plan_seeds(wider(plain, rng), wider(full, rng), images=FACES, difference=0.01, family=FAMILY)
+    spreads = [100 * plan.seed_variance**0.5 for plan in (usual, twice)]
+    print(f"spread over seeds: {spreads[0]:.2f} points; twice as wide: {spreads[1]:.2f}")
+    print(f"images' part of the error of a difference: {100 * usual.image_variance**0.5:.2f} points")
+    for seeds, smallest in usual.detectable.items():
+        print(f"{seeds:2} seeds: {100 * smallest:.2f} points; twice as wide: {100 * twice.detectable[seeds]:.2f}")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:2])

@@ -1,0 +1,173 @@
+"""An audit of labels: networks judge the faces that they never saw, and planted wrong labels are found and mended."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import zlib
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from analysis.conftest import FAMILIES
+from rich.console import Console
+
+from mfer_lightning.analysis.judges import Judged, judge_training_set
+from mfer_lightning.analysis.noise_audit import TABLE, audit_judged
+from mfer_lightning.data.datasets import FaceDataModule
+from mfer_lightning.errors import UserError
+from mfer_lightning.inference.dataset import dataset_config, open_dataset
+from mfer_lightning.inference.model import read_model
+from mfer_lightning.inference.predict_split import predict_split
+from mfer_lightning.nn import MFER, Preprocess
+from mfer_lightning.reporting.terminal.noise_audit import print_noise_audit
+
+FACES = [f"dataset.{name}" for name in ("train_size=64", "val_size=8", "test_size=8", "size=32", "label_noise=0.25")]
+LOADER = {"eval_batch_size": 32, "num_workers": 0}
+
+
+@cache
+def opened(*options: str) -> tuple[dict[str, Any], FaceDataModule]:
+    config = dataset_config("facs", [*FACES, *options], None, None)
+    return config, open_dataset(config, LOADER, None)
+
+
+def trained(path: Path, *options: str, **changes: Any) -> Path:
+    """A checkpoint that says that it was trained on these faces; its weights are random, others in each file."""
+    config, datamodule = opened(*options)
+    torch.manual_seed(zlib.crc32(path.name.encode()))
+    network = MFER(FAMILIES["resnet"], 8, attention="none")
+    described = {
+        "format": 1,
+        "class_names": list(datamodule.class_names),
+        "network": network.config,
+        "preprocess": Preprocess(size=32, mean="half", std="half").to_config(),
+        "dataset": "facs",
+        "protocol": "facs@native",
+        "data_hash": datamodule.data_hash,
+        "config": {"dataset": config, "weights": "none", "paths": {"data": "data"}},
+        **changes,
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    weights = {f"network.{k}": v for k, v in network.state_dict().items()}
+    torch.save({"state_dict": weights, "epoch": 0, "mfer": described}, path)
+    return path
+
+
+@pytest.fixture
+def halves(tmp_path: Path) -> list[Path]:
+    return [trained(tmp_path / f"{part}.ckpt", f"dataset.hold_out={part}/2") for part in (1, 2)]
+
+
+def test_each_face_is_judged_by_the_network_that_did_not_see_it(halves: list[Path]) -> None:
+    judged = judge_training_set(halves, device="cpu", loader=LOADER)
+    whole = judged.datamodule
+    assert judged.rows.tolist() == sorted(whole.splits.train.rows.tolist())
+    assert judged.judges.tolist() == [1] * 64
+    for file, part in zip(halves, (1, 2), strict=True):
+        seen = np.isin(judged.rows, opened(f"dataset.hold_out={part}/2")[1].splits.train.rows)
+        outputs = predict_split(read_model(file, "cpu"), whole, "train")
+        expected = torch.softmax(torch.from_numpy(outputs.logits), 1).numpy()
+        np.testing.assert_allclose(judged.probabilities[~seen], expected[~seen], atol=1e-5)
+        assert np.abs(judged.probabilities[seen] - expected[seen]).max() > 1e-3
+
+
+def test_several_judges_of_a_face_are_averaged(halves: list[Path], tmp_path: Path) -> None:
+    again = trained(tmp_path / "seed1" / "first.ckpt", "dataset.hold_out=1/2")
+    one, other = (judge_training_set([first, halves[1]], device="cpu", loader=LOADER) for first in (halves[0], again))
+    both = judge_training_set([*halves, again], device="cpu", loader=LOADER)
+    assert sorted(np.unique(both.judges).tolist()) == [1, 2]
+    np.testing.assert_allclose(both.probabilities, (one.probabilities + other.probabilities) / 2)
+
+
+def test_a_face_that_its_judges_saw_is_refused(halves: list[Path], tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"1\.ckpt was trained on 3\d of the 64 faces to be judged, such as "):
+        judge_training_set(halves[:1], device="cpu", loader=LOADER)
+    whole = trained(tmp_path / "whole.ckpt")
+    with pytest.raises(UserError, match=r"trained on 64 of the 64 .* dataset.hold_out=1/3,2/3,3/3"):
+        judge_training_set([whole], device="cpu", loader=LOADER)
+    with pytest.raises(UserError, match="needs networks that never saw the faces"):
+        judge_training_set([], device="cpu", loader=LOADER)
+
+
+def test_networks_of_other_labels_other_files_or_other_beginnings_are_refused(
+    halves: list[Path], tmp_path: Path
+) -> None:
+    def refuse(words: str, file: Path) -> None:
+        with pytest.raises(UserError, match=words):
+            judge_training_set([halves[0], file], device="cpu", loader=LOADER)
+
+    other = trained(tmp_path / "other.ckpt", "dataset.hold_out=2/2", "dataset.label_noise_seed=1")
+    refuse("was trained with dataset.label_noise_seed=1 and .* with 0", other)
+    changed = trained(tmp_path / "changed.ckpt", "dataset.hold_out=2/2", data_hash="0" * 64)
+    refuse("on other faces or labels than .* gives now", changed)
+    silent = trained(tmp_path / "silent.ckpt", "dataset.hold_out=2/2", data_hash=None)
+    refuse("does not say which faces it was trained on", silent)
+    config, _ = opened("dataset.hold_out=2/2")
+    start = {"dataset": config, "weights": str(halves[0]), "paths": {"data": "data"}}
+    refuse("began with .*1.ckpt, which was trained on other faces of facs", trained(
+        tmp_path / "begun.ckpt", "dataset.hold_out=2/2", config=start
+    ))  # fmt: skip
+    same = {**start, "weights": str(halves[1])}
+    fine = trained(tmp_path / "fine.ckpt", "dataset.hold_out=2/2", config=same)
+    assert judge_training_set([halves[0], fine], device="cpu", loader=LOADER).judges.min() == 1
+
+
+def knowing(datamodule: FaceDataModule, share: float = 0.9) -> Judged:
+    """Probabilities that know the true label of most faces."""
+    rows = np.sort(datamodule.splits.train.rows)
+    true = datamodule.index.label[rows]
+    sure = np.random.default_rng(0).random(len(rows)) < share
+    p = np.full((len(rows), 8), 0.02)
+    p[np.arange(len(rows)), np.where(sure, true, (true + 3) % 8)] += 0.84
+    config, _ = opened()
+    return Judged(datamodule, rows, p, np.ones(len(rows), dtype=np.int64), ("a.ckpt", "b.ckpt"), config)
+
+
+def test_the_list_mends_a_training_set(tmp_path: Path, blank_figures: None) -> None:
+    _, datamodule = opened()
+    audit = audit_judged(knowing(datamodule, share=1.0), tmp_path / "audit")
+    audit.write()
+    with (audit.folder / TABLE).open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 16, "a quarter of 64"
+    assert all(row["label"] == row["true"] != row["given"] for row in rows)
+    assert [row["rank"] for row in rows] == [str(n) for n in range(1, 17)]
+    assert rows[0]["votes_label"] > rows[0]["votes_given"]
+    table = f"dataset.relabel={audit.folder / TABLE}"
+    mended = opened(table)[1]
+    order = np.argsort(mended.splits.train.rows)
+    assert (mended.splits.train.label[order] == mended.index.label[np.sort(mended.splits.train.rows)]).all()
+    shorter = opened(f"dataset.exclude={audit.folder / TABLE}")[1]
+    assert len(shorter.splits.train) == 48
+    assert {path.name for path in audit.folder.iterdir()} == {TABLE, "noise.json", "predictions_train.csv", "figures"}
+    assert {path.name for path in (audit.folder / "figures").iterdir()} == {"suspects.png", "noise_matrix.png"}
+    stored = json.loads((audit.folder / "noise.json").read_text())
+    assert stored["truth"]["listed"]["recall"]["value"] == stored["truth"]["listed"]["precision"]["value"] == 1.0
+    assert stored["truth"]["suggested_rightly"] == 16
+
+
+def test_the_terminal_says_what_was_found_within_80_columns(tmp_path: Path) -> None:
+    audit = audit_judged(knowing(opened()[1]), tmp_path)
+    console = Console(width=80, file=io.StringIO())
+    print_noise_audit(audit.to_dict(), tmp_path, console)
+    said = console.file.getvalue()
+    assert "each judged by 1 of 2" in said
+    assert "labels are known to be wrong" in said
+    assert "Annotators' votes" in said
+    assert max(map(len, said.splitlines())) <= 80
+
+
+def test_without_flips_there_is_no_truth_to_measure_by(tmp_path: Path) -> None:
+    datamodule = opened("dataset.label_noise=0")[1]
+    found = audit_judged(knowing(datamodule), tmp_path).to_dict()
+    assert "truth" not in found
+    table = tmp_path / "mended.csv"
+    table.write_text(f"path,label\n{datamodule.index.path[datamodule.splits.train.rows[0]]},fear\n")
+    mended = opened("dataset.label_noise=0", f"dataset.relabel={table}")[1]
+    assert "truth" not in audit_judged(knowing(mended), tmp_path).to_dict(), "a corrected label is not a wrong one"
+    assert found["votes"]["others"]["given"] > found["votes"]["suspected"]["given"] * 0.9

@@ -1,0 +1,88 @@
+"""The study of noisy labels: what starts it names methods that can be built, and its contrasts mean these methods."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import pytest
+from commands.test_studies import ROOT, started
+from config.test_compose import composed
+from reporting.fabricate import write_run
+
+from mfer_lightning.config.location import choices
+from mfer_lightning.evaluation.runs import find_results
+from mfer_lightning.reporting.study.contrast_plan import read_plan
+from mfer_lightning.reporting.study.contrasts import place_contrasts
+from mfer_lightning.reporting.study.runs import open_runs
+from mfer_lightning.reporting.study.sections import make_sections
+from mfer_lightning.training.checks.trial_build import build_on_trial
+
+STUDY = "ferplus_noise"
+METHODS = [name for name in choices("experiment") if name.startswith(f"{STUDY}/")]
+REGISTERED = (ROOT / "docs" / "experiments" / f"{STUDY}.md").read_text(encoding="utf-8")
+
+
+@cache
+def method(name: str) -> dict:
+    return composed(f"experiment={STUDY}/{name}", "dataset.label_noise=0.2")
+
+
+def test_its_script_starts_every_method_at_every_noise_one_seed_after_the_other(tmp_path: Path) -> None:
+    (words,) = started(f"{STUDY}/run.sh", tmp_path, "paths.data=/data sets")
+    (experiments,) = [word.partition("=")[2] for word in words if word.startswith("experiment=")]
+    assert sorted(experiments.split(",")) == METHODS
+    assert len(METHODS) == 7
+    assert words.index("seed=0,1,2,3,4") < words.index("dataset.label_noise=0.0,0.2,0.3")
+    assert words[-1] == "paths.data=/data sets"
+
+
+def test_tuning_has_three_runs_a_method_and_three_for_the_start_of_relabelling(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TUNE", "1")
+    rates, relabelling = started(f"{STUDY}/run.sh", tmp_path)
+    assert "optimizer.lr=8e-3,16e-3,32e-3" in rates
+    assert "method.relabel_epoch=2,7,11" in relabelling
+    assert all({"seed=1000", "dataset.label_noise=0.2"} <= set(words) for words in (rates, relabelling))
+
+
+@pytest.mark.parametrize("name", ["scn", "rul", "eac", "ds", "multiscale", "dsf"])
+def test_a_method_can_be_built_and_differs_from_the_baseline_in_one_thing(name: str) -> None:
+    config, plain = method(name), method("baseline")
+    build_on_trial(config | {"trainer": {**config["trainer"], "accelerator": "cpu"}})
+    (changed,) = {key for key, value in config.items() if value != plain[key] and key != "choices"}
+    assert changed in ("method", "attention", "head", "loss")
+
+
+def test_what_begins_late_is_scaled_to_the_budget() -> None:
+    epochs = method("scn")["trainer"]["max_epochs"]
+    assert method("scn")["method"]["relabel_epoch"] == round(10 / 70 * epochs)
+    assert f"epoch {method('scn')['method']['relabel_epoch']} of {epochs}" in REGISTERED
+
+
+def test_the_contrasts_mean_one_method_each_and_are_the_registered_families(tmp_path: Path) -> None:
+    names = [name.partition("/")[2] for name in METHODS]
+    for name in names:
+        for noise in (0.0, 0.2, 0.3):
+            config = method(name)
+            changes = {f"{node}.name": config[node]["name"] for node in ("method", "head")}
+            write_run(
+                tmp_path, config["loss"]["name"], config["attention"]["name"], n=40, protocol="ferplus@dev",
+                features=False, name=f"{name}-{noise}", changes={**changes, "dataset.label_noise": noise},
+            )  # fmt: skip
+    plan = read_plan(ROOT / "studies" / STUDY / "contrasts.yaml")
+    (section,), _ = make_sections(open_runs(find_results([tmp_path]).results)[0])
+    (placed,) = place_contrasts(plan, [section])
+    found = [tuple(m.runs[0].folder.name for m in (p.method, p.against)) for p in placed]
+    others = ["scn", "rul", "eac", "ds", "multiscale", "dsf"]
+    wanted = [(f"{m}-{n}", f"baseline-{n}") for group in (others[:3], others[3:]) for n in (0.2, 0.3) for m in group]
+    assert found == wanted + [(f"{m}-0.0", "baseline-0.0") for m in others]
+    assert plan.families == {"methods": 6, "parts": 6, "clean": 6}
+    assert {c.claim for c in plan.contrasts if c.family == "clean"} == {None}
+    assert {c.claim for c in plan.contrasts if c.family != "clean"} == {"better"}
+
+
+def test_it_is_said_that_nothing_was_run() -> None:
+    assert "registered, **not run**" in REGISTERED
+    assert not list((ROOT / "studies" / STUDY).glob("*.npz")), "the page must say what was found"

@@ -1,0 +1,96 @@
+"""A matrix of models and datasets in a report: by itself, among runs, or damaged."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from reporting.fabricate import write_run
+from reporting.pages.test_write import Page
+
+from mfer_lightning.analysis.matrix import Cell, Matrix
+from mfer_lightning.errors import UserError
+from mfer_lightning.reporting.pages.document import Options
+from mfer_lightning.reporting.pages.write import write_report
+from mfer_lightning.reporting.run import report
+
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
+HOME = Cell("a", "facs", "facs@native", "facs@native", 200, 8, (), 0.8, 0.74, 0.85, 0.79, at_home=True)
+AWAY = replace(HOME, dataset="rafdb", classes=7, left_out=("contempt",), accuracy=0.4, low=0.3, high=0.5, at_home=False)
+FAILED = Cell("b", "facs", error="The <classes> differ.")
+MATRIX = Matrix(("a", "b"), ("facs", "rafdb"), "test", (HOME, AWAY, FAILED, replace(FAILED, dataset="rafdb")))
+
+
+def test_a_matrix_by_itself_is_a_page_with_heat_map_and_table(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    MATRIX.write(tmp_path / "matrix-1")
+    made = report(tmp_path / "matrix-1", tmp_path / "report")
+    assert "a: facs 80.0% (trained there), rafdb 40.0% over 7 classes." in capsys.readouterr().out
+    page = Page(made.page.read_text(encoding="utf-8"))
+    assert page.open == []
+    assert len(set(page.ids)) == len(page.ids)
+    assert {"matrix", "matrix-matrix"} <= set(page.ids)
+    assert "#matrix" in page.links + page.addresses
+    assert page.alts == ["Heat map of the accuracy of a, b on facs, rafdb"]
+    text = made.page.read_text(encoding="utf-8")
+    for words in ("74.0 to 85.0", "without contempt: not comparable", "not measured: The &lt;classes&gt; differ."):
+        assert words in text
+    assert str(tmp_path) not in text
+    with (made.folder / "tables" / "matrix" / "matrix.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["model"], row["dataset"], row["accuracy"]) for row in rows[:3]] == [
+        ("a", "facs", "0.8"),
+        ("a", "rafdb", "0.4"),
+        ("b", "facs", ""),
+    ]
+    markdown = (made.folder / "report.md").read_text(encoding="utf-8")
+    assert "## Models across datasets" in markdown
+    assert "![Heat map of the accuracy of a, b on facs, rafdb](figures/matrix/heat-map.png)" in markdown
+    assert (made.folder / "figures" / "matrix" / "heat-map.png").is_file()
+    assert r"\subsection*{Models across datasets}" in (made.folder / "report.tex").read_text(encoding="utf-8")
+
+
+def test_matrices_among_runs_follow_the_runs_sections(tmp_path: Path) -> None:
+    write_run(tmp_path / "runs", n=60, features=False)
+    MATRIX.write(tmp_path / "runs" / "matrix-1")
+    replace(MATRIX, split="val").write(tmp_path / "runs" / "matrix-2")
+    document = write_report([str(tmp_path / "runs")], tmp_path / "report", Options(embedding="none"))
+    assert [section.title for section in document.matrices] == [
+        "Models across datasets (matrix-1)",
+        "Models across datasets (matrix-2)",
+    ]
+    assert len(document.chapters) == 1
+    page = Page((tmp_path / "report" / "report.html").read_text(encoding="utf-8"))
+    assert page.ids.index("matrix") < page.ids.index("matrix-2") < page.ids.index("left-out")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda told: told["cells"].pop(),
+        lambda told: told["cells"][0].update(accuracy=80),
+        lambda told: told["cells"][0].update(accuracy="0.8"),
+        lambda told: told.update(models=["a"]),
+        lambda told: told.pop("notes"),
+    ],
+)
+def test_what_is_no_matrix_of_ours_is_left_out(tmp_path: Path, damage) -> None:
+    write_run(tmp_path / "runs", n=60, features=False)
+    folder = tmp_path / "runs" / "matrix-1"
+    MATRIX.write(folder)
+    told = json.loads((folder / "matrix.json").read_text())
+    damage(told)
+    (folder / "matrix.json").write_text(json.dumps(told))
+    document = write_report([str(tmp_path / "runs")], tmp_path / "report", Options(embedding="none"))
+    assert document.matrices == []
+    assert ("matrix-1", "has a matrix.json that is damaged or of another program") in [
+        (folders.rpartition("/")[2], reason) for folders, reason in document.left_out
+    ]
+
+
+def test_nothing_at_all_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no finished run to report on"):
+        write_report([str(tmp_path)], tmp_path / "report", Options())
