@@ -85,7 +85,7 @@ def run_verb(config_name: str, job: Callable[[dict[str, Any]], int | None], argu
 
 
 def refuse_empty(config: Mapping[str, Any]) -> None:
-    """Refuse paths that were given without a value: an empty one would be the current folder.
+    """Reject paths that were given without a value: an empty one would be the current folder.
 
     Raises:
         UserError: naming the option.
@@ -180,7 +180,7 @@ def to_plain(cfg: DictConfig, choice: str | None = None) -> dict[str, Any]:
 
 
 def _refuse_two_spellings(cfg: DictConfig, plain: dict[Any, Any]) -> None:
-    """Refuse an older spelling that says something else than the option's name today, where both are given."""
+    """Reject an older spelling that says something else than the option's name today, where both are given."""
     for older, newer in OPTIONS.items():
         group, name = older.split(".")
         if group not in plain or OmegaConf.is_interpolation(cfg[group], name):

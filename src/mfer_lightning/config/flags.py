@@ -88,7 +88,7 @@ def split_flags(arguments: Sequence[str], verb: str = "train") -> tuple[list[str
 
 
 def _refuse(flag: str, value: str, verb: str) -> None:
-    """Refuse what is no flag of Hydra's; an option that was written like one is named."""
+    """Reject what is no flag of Hydra's; an option that was written like one is named."""
     from mfer_lightning.config.hints import hint, option_names
 
     option = flag.lstrip("-").replace("-", "_")

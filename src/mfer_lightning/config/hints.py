@@ -73,7 +73,7 @@ def hint(key: str, value: str, names: Mapping[str, bool], verb: str) -> str:
         verb: whose options they are.
 
     Returns:
-        ``"did you mean optimizer.lr=1e-3?"`` or another half sentence; empty where nothing is known.
+        ``"did you mean optimizer.lr=1e-3?"`` or another half sentence; empty if nothing is known.
 
     Example:
         >>> hint("lr", "1e-3", option_names("train"), "train")
@@ -130,7 +130,7 @@ def _other_choices(key: str) -> str:
 
 
 def more_by_name(group: str, name: str) -> str:
-    """Say how to get what is not among the choices of a group; empty where there is no way.
+    """Say how to get what is not among the choices of a group; empty if there is no way.
 
     Example:
         >>> more_by_name("backbone", "resnet18d")

@@ -51,7 +51,7 @@ def locate(target: str, where: str = "the configuration", libraries: Sequence[st
         The class or function.
 
     Raises:
-        UserError: where it may not, or there is no such class.
+        UserError: if it may not, or there is no such class.
 
     Example:
         >>> locate("os.system")

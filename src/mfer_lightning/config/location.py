@@ -1,7 +1,7 @@
 """Where the configuration files are, and which choices they offer. Imports neither Hydra nor torch.
 
 The package's own files are at the repository root in a checkout, inside the package in a wheel. ``--config-dir`` adds
-a folder of the user's, whose choices stand beside ours in the help and in error messages.
+a folder of the user, whose choices stand beside ours in the help and in error messages.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def config_dir() -> Path:
         Its absolute path: ``<repository>/conf`` for an editable install, ``<package>/conf`` for an installed wheel.
 
     Raises:
-        UserError: where neither exists (a broken installation).
+        UserError: if neither exists (a broken installation).
     """
     package = Path(__file__).resolve().parents[1]
     for folder in (package / "conf", package.parents[1] / "conf"):
@@ -71,7 +71,7 @@ def config_file(name: str) -> Path | None:
         name: without ``.yaml``, e.g. ``"predict"`` or ``"loss/dsf"``.
 
     Returns:
-        Its path, or None where there is no such file.
+        Its path, or None if there is no such file.
     """
     return next((f for d in (*_users, config_dir()) if (f := d / f"{name}.yaml").is_file()), None)
 

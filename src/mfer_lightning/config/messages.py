@@ -61,7 +61,7 @@ def explain(error: BaseException, schema: type = Train, overrides: Sequence[str]
         overrides: the command line, where it is known.
 
     Returns:
-        One message with the nearest legal names, or None where the error is not about the configuration.
+        One message with the nearest legal names, or None if the error is not about the configuration.
     """
     if isinstance(error, ValueError) and "Config group override" in str(error):
         return _no_name(overrides)

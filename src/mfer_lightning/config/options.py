@@ -27,7 +27,7 @@ def primary_file(verb: str) -> ConfigFile:
     """Read ``conf/<verb>.yaml``.
 
     Raises:
-        UserError: where there is no such file.
+        UserError: if there is no such file.
     """
     path = config_file(verb)
     if path is None:

@@ -1,4 +1,4 @@
-"""Refuse overrides that Hydra takes and that would do something else here, or nothing."""
+"""Reject overrides that Hydra takes and that would do something else here, or nothing."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _STACKED = ("experiment", "debug")
 
 
 def check_overrides(overrides: Sequence[str], verb: str) -> None:
-    """Refuse options of Hydra's that this package replaces, a list where one choice is wanted, and usual wrong names.
+    """Reject options of Hydra's that this package replaces, a list where one choice is wanted, and usual wrong names.
 
     Args:
         overrides: ``key=value``.

@@ -120,7 +120,7 @@ def find_in_plugin(target: str, where: str) -> Any:
         where: what to call the place it came from in an error message.
 
     Raises:
-        UserError: where the plugin does not define it.
+        UserError: if the plugin does not define it.
     """
     module_name, _, name = target.rpartition(".")
     module = sys.modules.get(module_name)
@@ -143,7 +143,7 @@ def find_in_plugin(target: str, where: str) -> Any:
 
 
 def missing_plugins(config: Any) -> str:
-    """Say which plugins a stored configuration was made with that are not loaded; empty where there are none.
+    """Say which plugins a stored configuration was made with that are not loaded; empty if there are none.
 
     Args:
         config: the configuration of a checkpoint, of any shape.

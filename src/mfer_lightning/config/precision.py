@@ -16,7 +16,7 @@ def configured_precision(trainer: Any) -> str | None:
         trainer: the node, of a configuration in use or of one stored by another version or program.
 
     Returns:
-        E.g. ``"bf16-mixed"``; None where it is ``auto``, which is another one on another machine, or is not said.
+        E.g. ``"bf16-mixed"``; None if it is ``auto``, which is another one on another machine, or is not said.
 
     Example:
         >>> configured_precision({"precision": "32"}), configured_precision({"precision": "auto"})

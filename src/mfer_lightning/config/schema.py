@@ -258,7 +258,7 @@ def register(name: str, schema: type = Train) -> None:
 
 
 def check_known(config: Mapping[str, Any], schema: Any, prefix: str = "", verb: str = "") -> None:
-    """Refuse options that Hydra's ``+`` added and nobody reads, and needed ones that its ``~`` removed.
+    """Reject options that Hydra's ``+`` added and nobody reads, and needed ones that its ``~`` removed.
 
     Args:
         config: plain configuration of a verb.

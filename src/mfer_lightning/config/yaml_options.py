@@ -23,7 +23,7 @@ class Option(NamedTuple):
     Attributes:
         default: its value as it is written, ``[...]`` for a list over several lines; None for a mapping whose entries
             are options of their own.
-        comment: what the file says of it, without the #; empty where it says nothing.
+        comment: what the file says of it, without the #; empty if it says nothing.
         origin: the choice that brings this default, where that is not the option's own file.
     """
 
@@ -36,7 +36,7 @@ class ConfigFile(NamedTuple):
     """What a configuration file says.
 
     Attributes:
-        head: the comment at its head, a line an entry.
+        head: the comment at its head, one line per entry.
         package: where Hydra puts its values: a node's name, empty for the top, None for that of its group.
         parents: files of the same folder that it begins with (``defaults: [ce]``).
         chosen: group -> what it chooses there (``override`` and ``optional`` left out), with the comment.
@@ -54,7 +54,7 @@ class ConfigFile(NamedTuple):
 
 @cache
 def read_config_file(path: Path) -> ConfigFile:
-    """Read a YAML file of ``conf/``, or of a folder of the user's.
+    """Read a YAML file of ``conf/``, or of a folder of the user.
 
     Raises:
         yaml.YAMLError: for a file that is not YAML.

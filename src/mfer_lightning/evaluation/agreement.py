@@ -50,7 +50,7 @@ def accuracy_by_agreement(predictions: Predictions, edges: Sequence[float] = EDG
         The bins that hold faces, from the least agreement on.
 
     Raises:
-        ValueError: where there are no votes, or edges are not ascending.
+        ValueError: if there are no votes, or edges are not ascending.
 
     Example:
         >>> votes = [[10, 0], [6, 4], [5, 5]]
@@ -90,7 +90,7 @@ def single_annotator_agreement(predictions: Predictions) -> float:
         The share, within [0, 1].
 
     Raises:
-        ValueError: where no row has two votes.
+        ValueError: if no row has two votes.
 
     Example:
         >>> names = ("anger", "fear")
@@ -124,7 +124,7 @@ def fleiss_kappa(votes: NDArray[np.integer]) -> float | None:
         votes: (N,V) counts; faces with fewer than two votes are left out.
 
     Returns:
-        Kappa, 1 for perfect agreement; None where all votes are for one answer or no face has two.
+        Kappa, 1 for perfect agreement; None if all votes are for one answer or no face has two.
     """
     counts = np.asarray(votes, dtype=np.float64)
     counts = counts[counts.sum(axis=1) > 1]

@@ -51,7 +51,7 @@ def reliability(probabilities: NDArray[np.floating], label: NDArray[np.integer],
         bins: number of bins, at least 1.
 
     Raises:
-        ValueError: where there are no samples, shapes disagree or an argument lies outside its range.
+        ValueError: if there are no samples, shapes disagree or an argument lies outside its range.
 
     Example:
         >>> p = np.array([[0.6, 0.4], [0.8, 0.2], [0.1, 0.9], [0.0, 1.0]])
@@ -117,7 +117,7 @@ def fit_temperature(logits: NDArray[np.floating], label: NDArray[np.integer]) ->
         T, within :data:`TEMPERATURES`.
 
     Raises:
-        ValueError: where there are no samples or shapes disagree.
+        ValueError: if there are no samples or shapes disagree.
 
     Example:
         >>> logits = np.log([[0.75, 0.25]] * 4) * 3  # right 3 times in 4, but three times as sure as that

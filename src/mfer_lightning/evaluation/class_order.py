@@ -63,7 +63,7 @@ def doubt_class_order(
         What is doubted, or None.
 
     Raises:
-        ValueError: where shapes disagree or counts are negative.
+        ValueError: if shapes disagree or counts are negative.
 
     Example:
         >>> found = doubt_class_order([[2, 38, 0], [33, 5, 2], [1, 0, 39]], ["fear", "surprise", "anger"])

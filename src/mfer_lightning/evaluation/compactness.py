@@ -48,7 +48,7 @@ def compactness(features: NDArray[np.floating], label: NDArray[np.integer]) -> C
         The two measures over the classes that occur.
 
     Raises:
-        ValueError: where shapes disagree, no row has a label, or a feature is not finite.
+        ValueError: if shapes disagree, no row has a label, or a feature is not finite.
 
     Example:
         >>> compactness(np.array([[0.0, 0], [2, 0], [9, 0], [11, 0]]), np.array([0, 0, 1, 1]))

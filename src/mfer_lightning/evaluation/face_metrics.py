@@ -29,7 +29,7 @@ def annotators(table: Predictions, notes: list[str]) -> tuple[NDArray[np.float64
         notes: what is left out is said here.
 
     Returns:
-        (M,K) distributions and a mask (N,) of the M rows that have one; None where there are none at all.
+        (M,K) distributions and a mask (N,) of the M rows that have one; None if there are none at all.
     """
     if table.votes is not None:
         weights, elsewhere = class_votes(table)

@@ -24,7 +24,7 @@ def wilson(successes: int, n: int, confidence: float = 0.95) -> tuple[float, flo
         Lower and upper end, within [0, 1].
 
     Raises:
-        ValueError: where an argument lies outside its range.
+        ValueError: if an argument lies outside its range.
 
     Example:
         >>> low, high = wilson(90, 100)
@@ -59,7 +59,7 @@ def mean_of_wilson(successes: Sequence[int], n: Sequence[int], confidence: float
         Lower and upper end, within [0, 1].
 
     Raises:
-        ValueError: where an argument lies outside its range.
+        ValueError: if an argument lies outside its range.
 
     Example:
         >>> low, high = mean_of_wilson([90, 10], [100, 10])

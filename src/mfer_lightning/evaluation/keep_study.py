@@ -81,7 +81,7 @@ def keep_study(places: Sequence[str | Path], into: str | Path) -> Kept:
 
 
 def check_place(places: Sequence[str | Path], into: str | Path) -> None:
-    """Refuse to keep runs among themselves: the next report would count them twice.
+    """Reject to keep runs among themselves: the next report would count them twice.
 
     Raises:
         UserError: if the folder lies in one of the study's, or one of these in it, or it is a file.

@@ -21,7 +21,7 @@ def evaluate(predictions: Predictions) -> Evaluation:
     mean_class_accuracy       mean of the classes' recalls
     macro_f1, weighted_f1     mean of the classes' F1, each alike or by its number of samples
     top2_accuracy             share of labels among the two largest logits
-    cohen_kappa               agreement beyond chance; None where labels and predictions are one same class
+    cohen_kappa               agreement beyond chance; None if labels and predictions are one same class
     nll                       mean negative log-likelihood of the label, in nats
     brier                     mean over samples of ``sum_k (p_k - [k = label])^2``, within [0, 2]
     ece                       expected calibration error, 15 bins of equal mass
@@ -42,7 +42,7 @@ def evaluate(predictions: Predictions) -> Evaluation:
         Plain lists, dicts and numbers, ready for JSON. Rows of ``confusion`` are the truth, columns the predictions.
 
     Raises:
-        ValueError: where no row has a label.
+        ValueError: if no row has a label.
 
     Example:
         >>> logits = [[2, 0], [0, 1], [3, 0], [0, 1]]

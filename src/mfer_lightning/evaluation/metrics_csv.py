@@ -45,7 +45,7 @@ def read_curves(metrics: Metrics) -> dict[str, Curve]:
         Name -> curve, without the columns ``epoch`` and ``step``, and without names that have no value at all.
 
     Raises:
-        UserError: where the file cannot be read or has no column ``epoch``.
+        UserError: if the file cannot be read or has no column ``epoch``.
 
     Example:
         >>> rows = [{"epoch": "0", "val/loss": "2.0", "train/loss": ""}, {"epoch": "0", "train/loss": "2.5"}]

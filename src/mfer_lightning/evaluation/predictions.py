@@ -40,7 +40,7 @@ class Predictions:
         true_valence_arousal: (N,2) float32 within [-1, 1], NaN where unknown, or None.
 
     Raises:
-        ValueError: where columns differ in length or hold illegal values.
+        ValueError: if columns differ in length or hold illegal values.
 
     Example:
         >>> table = Predictions([7], ["a.png"], [1], [[0.0, 1.0]], ("anger", "fear"))
@@ -148,7 +148,7 @@ class Predictions:
             The table, sorted by ``index``, each index once and none of them -1.
 
         Raises:
-            ValueError: where parts differ in classes or columns, or give one face two labels or paths.
+            ValueError: if parts differ in classes or columns, or give one face two labels or paths.
         """
         if not parts:
             raise ValueError("Expected argument `parts` to hold at least one table, but got none.")

@@ -34,7 +34,7 @@ class StoredResult:
         folder: its folder; of an archived run the one that it would have beside the archive.
         result: the content of ``result.json``, checked.
         trained: True for a training run, False for a later evaluation of a checkpoint.
-        archived: the run in an archive; None where it has a folder.
+        archived: the run in an archive; None if it has a folder.
     """
 
     folder: Path
@@ -53,7 +53,7 @@ class StoredResult:
         return int(self.result["seed"])
 
     def metric(self, name: str) -> float | None:
-        """A figure of the reported split, None where it is undefined or absent."""
+        """A figure of the reported split, None if it is undefined or absent."""
         value = self.result["metrics"].get(name)
         return None if value is None else float(value)
 
@@ -64,7 +64,7 @@ class StoredResult:
         return self.archived is not None or (table is not None and table.suffix == COMPRESSED)
 
     def metrics(self) -> Path | list[dict[str, str]] | None:
-        """``metrics.csv``: the file, or the rows from an archive; None where there is none."""
+        """``metrics.csv``: the file, or the rows from an archive; None if there is none."""
         if self.archived is not None:
             text = self.archived.metrics
             return None if text is None else list(csv.DictReader(text.splitlines()))
@@ -153,7 +153,7 @@ def run_folders(runs: Any, one: str) -> list[str]:
         one: how a single folder is said on this verb's command line, for the message.
 
     Raises:
-        UserError: where it names no folder.
+        UserError: if it names no folder.
     """
     if isinstance(runs, str) and runs:
         return [runs]
@@ -253,7 +253,7 @@ def check_result(found: Any) -> Result:
 
 
 def _check_origin(table: Predictions, result: Mapping[str, Any], name: str) -> None:
-    """Refuse a table that does not give the result's confusion matrix."""
+    """Reject a table that does not give the result's confusion matrix."""
     if list(table.class_names) != list(result["class_names"]):
         raise ValueError(f"has a {name} of other classes than its result")
     known, k = table.select(table.label >= 0), len(table.class_names)

@@ -20,7 +20,7 @@ METRICS = (
 
 
 class ClassFigures(TypedDict):
-    """The figures of one class; None where undefined (a class without samples has no recall)."""
+    """The figures of one class; None if undefined (a class without samples has no recall)."""
 
     n: int
     precision: float | None
@@ -70,7 +70,7 @@ class Selection(TypedDict):
 class Uncertainty(TypedDict, total=False):
     """What results have beside their figures since they hold intervals; older ones lack it.
 
-    ``intervals`` are 95% intervals of ``metrics``, [low, high] each, None where undefined. ``lists`` stands only where
+    ``intervals`` are 95% intervals of ``metrics``, [low, high] each, None if undefined. ``lists`` stands only where
     ``mfer evaluate`` was given some (:mod:`mfer_lightning.analysis.face_lists`). ``files`` are the SHA-256 of the
     tables of predictions beside the result. ``folds`` stands only under protocols with folds: ``fold``, the one that
     was tested on, and ``of``, how many there are. ``relabelled`` counts labels that the training method changed.

@@ -34,7 +34,7 @@ def metric_intervals(
         seed: of the bootstrap.
 
     Returns:
-        metric -> [low, high], or None where there is none, as with a single group; plain lists, ready for JSON.
+        metric -> [low, high], or None if there is none, as with a single group; plain lists, ready for JSON.
     """
     if groups is not None and len(np.unique(groups)) == len(groups):
         groups = None
@@ -59,7 +59,7 @@ def annotator_figures(predictions: Predictions) -> dict[str, Any] | None:
 
     Returns:
         ``single_annotator`` (see :func:`.agreement.single_annotator_agreement`), ``fleiss_kappa`` and ``by_agreement``,
-        a list of bins with ``low``, ``high``, ``n``, ``accuracy`` and ``interval``; None where no face has two votes.
+        a list of bins with ``low``, ``high``, ``n``, ``accuracy`` and ``interval``; None if no face has two votes.
     """
     if predictions.votes is None:
         return None

@@ -89,7 +89,7 @@ def valence_arousal_figures(table: Predictions, notes: list[str]) -> dict[str, f
         notes: how many values are unknown is said here.
 
     Returns:
-        Name of :data:`FIGURES` -> figure, None where undefined; empty where the table has none.
+        Name of :data:`FIGURES` -> figure, None if undefined; empty if the table has none.
     """
     if not has_valence_arousal(table):
         return {}

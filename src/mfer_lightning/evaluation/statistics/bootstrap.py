@@ -38,10 +38,10 @@ def bootstrap_interval(
     """Give the bootstrap interval of one metric; see :func:`bootstrap_intervals`.
 
     Returns:
-        Its lower and upper end; None where the metric is undefined for this table.
+        Its lower and upper end; None if the metric is undefined for this table.
 
     Raises:
-        ValueError: where the metric has no bootstrap interval here, or an argument is not legal.
+        ValueError: if the metric has no bootstrap interval here, or an argument is not legal.
 
     Example:
         >>> logits = [[1, 0]] * 90 + [[0, 1]] * 10
@@ -76,10 +76,10 @@ def bootstrap_intervals(
         groups: (N,) faces that share a value (one photo, one person) are drawn together; None: each by itself.
 
     Returns:
-        metric -> lower and upper end, or None where the metric is undefined for this table.
+        metric -> lower and upper end, or None if the metric is undefined for this table.
 
     Raises:
-        ValueError: where a metric has no bootstrap interval here, no row has a label, or an argument is not legal.
+        ValueError: if a metric has no bootstrap interval here, no row has a label, or an argument is not legal.
     """
     if resamples < 1:
         raise ValueError(f"Expected argument `resamples` to be at least 1, but got {resamples}.")

@@ -76,7 +76,7 @@ def compare_checkpoints(
         seed: of the bootstrap.
 
     Raises:
-        ValueError: where the images or labels are not the same, or an argument is not legal.
+        ValueError: if the images or labels are not the same, or an argument is not legal.
     """
     first, second = same_images([a, b])
     right_a, right_b = first.pred == first.label, second.pred == second.label

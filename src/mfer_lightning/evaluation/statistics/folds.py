@@ -26,7 +26,7 @@ def join_predictions(folds: Sequence[Predictions]) -> Predictions:
     """Join the tables of all folds into one, in the order of the index.
 
     Raises:
-        ValueError: where there are fewer than two, or a face is in two folds.
+        ValueError: if there are fewer than two, or a face is in two folds.
     """
     if len(folds) < 2:
         raise ValueError(f"Expected argument `folds` to hold at least two tables, but got {len(folds)}.")
@@ -44,7 +44,7 @@ def fold_intervals(folds: Sequence[Predictions], confidence: float = 0.95) -> di
         confidence: the coverage that is meant, between 0 and 1.
 
     Returns:
-        metric -> [low, high], None where the metric is undefined with some fold left out.
+        metric -> [low, high], None if the metric is undefined with some fold left out.
 
     Raises:
         ValueError: as :func:`join_predictions`, or where ``confidence`` lies outside its range.

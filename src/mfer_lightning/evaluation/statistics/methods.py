@@ -32,15 +32,15 @@ class MethodComparison:
 
     Args:
         difference: mean over a's seeds less mean over b's.
-        low: lower end of the interval of the difference; None where undecided, and where all seeds and images say the
+        low: lower end of the interval of the difference; None if undecided, and where all seeds and images say the
             same.
         high: its upper end, likewise.
-        p_value: two-sided, of no difference; None where undecided.
+        p_value: two-sided, of no difference; None if undecided.
         seeds_a: number of a's seeds.
         seeds_b: number of b's seeds.
-        degrees_of_freedom: effective, of the t distribution that the test uses; None where undecided.
+        degrees_of_freedom: effective, of the t distribution that the test uses; None if undecided.
         smallest_detectable: smallest true difference that would have been found with 80% power, given this test set and
-            these seeds; None where there is no interval. In a family of M comparisons at the level divided by M, which
+            these seeds; None if there is no interval. In a family of M comparisons at the level divided by M, which
             Holm's correction asks of the first: the most that a member may have to meet.
         verdict: "better" (a above b), "worse", "tie" (no difference could be shown: read it beside
             ``smallest_detectable``) or "undecided" (fewer than 3 seeds on either side).
@@ -84,7 +84,7 @@ def compare_methods(
         The comparison, a against b.
 
     Raises:
-        ValueError: where shapes disagree or an argument is not legal.
+        ValueError: if shapes disagree or an argument is not legal.
     """
     a, b, strata = _checked(correct_a, correct_b, labels, metric, confidence)
     seeds_a, seeds_b = len(a), len(b)
@@ -129,7 +129,7 @@ def detectable_among(comparison: MethodComparison, family: int, confidence: floa
         confidence: of the whole family.
 
     Returns:
-        The difference; None where the comparison is undecided.
+        The difference; None if the comparison is undecided.
     """
     freedom = comparison.degrees_of_freedom
     if freedom is None or comparison.low is None or comparison.high is None:

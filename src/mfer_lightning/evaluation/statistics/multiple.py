@@ -32,7 +32,7 @@ def holm(p_values: Sequence[float]) -> NDArray[np.float64]:
         (M,) the adjusted p-values, in the same order, each at least its own.
 
     Raises:
-        ValueError: where a value lies outside [0, 1].
+        ValueError: if a value lies outside [0, 1].
 
     Example:
         >>> holm([0.01, 0.04, 0.03]).round(2).tolist()
@@ -75,7 +75,7 @@ def compare_against_baseline(
         family, too. Intervals stay those of the single comparison.
 
     Raises:
-        ValueError: where the baseline is not among the names, or an argument is not legal.
+        ValueError: if the baseline is not among the names, or an argument is not legal.
     """
     if baseline not in runs_by_method:
         raise ValueError(f"Expected argument `baseline` to be one of {sorted(runs_by_method)}, but got {baseline!r}.")
@@ -120,7 +120,7 @@ def compare_contrasts(
         family, too. Intervals stay those of the single comparison.
 
     Raises:
-        ValueError: where a pair names a method that is not there, or one method twice, or an argument is not legal.
+        ValueError: if a pair names a method that is not there, or one method twice, or an argument is not legal.
     """
     for pair in pairs:
         missing = [name for name in pair if name not in runs_by_method]

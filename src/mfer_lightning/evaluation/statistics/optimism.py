@@ -38,10 +38,10 @@ def optimism_gap(history: Metrics, selection_epoch: int, metric: str = "accuracy
         metric: which of the recorded test figures.
 
     Returns:
-        The gap; None where the run did not record ``track_test/<metric>``.
+        The gap; None if the run did not record ``track_test/<metric>``.
 
     Raises:
-        UserError: where the file cannot be read or holds no such epoch.
+        UserError: if the file cannot be read or holds no such epoch.
 
     Example:
         >>> rows = [{"epoch": i, "track_test/accuracy": v} for i, v in enumerate((0.5, 0.7, 0.6))]

@@ -22,7 +22,7 @@ def same_images(tables: Sequence[Predictions]) -> list[Predictions]:
         The tables, row i of each the same face with the same label.
 
     Raises:
-        ValueError: where classes, faces or labels differ, saying how.
+        ValueError: if classes, faces or labels differ, saying how.
 
     Example:
         >>> a = Predictions([0, 1], ["a", "b"], [0, 1], [[1, 0], [0, 1]], ("anger", "fear"))
@@ -73,7 +73,7 @@ def correct_matrix(tables: Sequence[Predictions]) -> tuple[NDArray[np.bool_], ND
         runs of all of them and cut the rows apart, so that all share one order of images.
 
     Raises:
-        ValueError: where the tables are not of the same images.
+        ValueError: if the tables are not of the same images.
     """
     ordered = same_images(tables)
     return np.stack([t.pred == t.label for t in ordered]), ordered[0].label

@@ -65,7 +65,7 @@ def plan_seeds(
         The plan. It is no surer than the pilot: a variance of 2 x 3 seeds has 4 degrees of freedom.
 
     Raises:
-        ValueError: where shapes disagree or an argument is not legal.
+        ValueError: if shapes disagree or an argument is not legal.
 
     Example:
         >>> rng = np.random.default_rng(0)

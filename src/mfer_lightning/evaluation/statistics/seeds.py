@@ -39,7 +39,7 @@ def summarise_seeds(values: Sequence[float], confidence: float = 0.95) -> SeedSu
         confidence: the coverage that is meant, between 0 and 1.
 
     Raises:
-        ValueError: where there is no value, one is not finite, or ``confidence`` lies outside its range.
+        ValueError: if there is no value, one is not finite, or ``confidence`` lies outside its range.
 
     Example:
         >>> found = summarise_seeds([0.90, 0.91, 0.92])
@@ -84,7 +84,7 @@ def interval_over_seeds_and_faces(
         Lower and upper end, within [0, 1].
 
     Raises:
-        ValueError: where there are fewer than two values, or not as many intervals.
+        ValueError: if there are fewer than two values, or not as many intervals.
 
     Example:
         >>> low, high = interval_over_seeds_and_faces([0.9, 0.9, 0.9], [(0.85, 0.94)] * 3)
