@@ -1,6 +1,6 @@
 """MFER, complete and tested, and an experiment framework for facial expression recognition.
 
-Public names are imported when they are first used, so that ``import mfer_lightning`` costs nothing.
+Public names are imported lazily, so that ``import mfer_lightning`` is fast.
 """
 
 from __future__ import annotations

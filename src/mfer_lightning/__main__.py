@@ -1,4 +1,4 @@
-"""``python -m mfer_lightning`` is the console script ``mfer``."""
+"""Entry point of ``python -m mfer_lightning``, equivalent to the console script ``mfer``."""
 
 from mfer_lightning.cli import main
 

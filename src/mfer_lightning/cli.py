@@ -1,6 +1,6 @@
-"""The command line: ``mfer [verb] [overrides]``, the same as ``python -m mfer_lightning``.
+"""Command line: ``mfer [verb] [overrides]``, equivalent to ``python -m mfer_lightning``.
 
-Only the verb and the help are handled here, without importing torch or Hydra; the rest is the verb's own module.
+Only the verb and the help are handled here, without importing torch or Hydra; the rest is in the module of the verb.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from mfer_lightning.config.flags import join_values
 from mfer_lightning.config.location import choices, groups, use_config_dirs
 from mfer_lightning.errors import UserError, nearest
 
-#: Verb -> what it does; each is a module of :mod:`mfer_lightning.commands` with a function ``main(arguments) -> int``.
+#: Verb -> its purpose; each is a module of :mod:`mfer_lightning.commands` with a function ``main(arguments) -> int``.
 VERBS = {
     "train": "train a network on a dataset, test it with the best checkpoint (the default verb)",
     "align": "find the faces in photos and put them on a named template",
@@ -31,7 +31,7 @@ VERBS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit: 0 done, 1 failed jobs in a sweep, 2 a mistake of the user.
+    """Run the command line and exit with 0 (done), 1 (failed jobs in a sweep) or 2 (user error).
 
     Args:
         arguments: the command line without the program's name; None: ``sys.argv``.
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         print(f"Error: {error}", file=sys.stderr)
         code = 2
-    except BrokenPipeError:  # who was reading has read enough: `mfer ... | head`
+    except BrokenPipeError:  # the reader has closed the pipe: `mfer ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
     except KeyboardInterrupt:
@@ -76,7 +76,7 @@ def _run(arguments: list[str]) -> int:
 
 
 def _verb_first(arguments: list[str]) -> list[str]:
-    """Put the verb before the flags: ``mfer -m evaluate ...`` is what people type."""
+    """Move the verb before the flags, because people type ``mfer -m evaluate ...``."""
     first = next((n for n, word in enumerate(arguments) if not word.startswith("-")), 0)
     if first == 0 or arguments[first] not in VERBS:
         return arguments
@@ -90,7 +90,7 @@ def split_verb(arguments: Sequence[str]) -> tuple[str, list[str]]:
         arguments: the command line without the program's name.
 
     Returns:
-        The verb (``"train"`` where none is given) and the remaining arguments.
+        The verb (``"train"`` if none is given) and the remaining arguments.
 
     Raises:
         UserError: for a first word that is not a verb.
@@ -113,7 +113,7 @@ def split_verb(arguments: Sequence[str]) -> tuple[str, list[str]]:
 
 
 def _help_on(words: Sequence[str]) -> str:
-    """The help of the verb that is named, with the choices that are made; without a verb the overview."""
+    """Return the help of the named verb, with the given choices; without a verb, the overview."""
     if not words or not words[0].isalpha():
         return help_text()
     verb, rest = split_verb(words)
@@ -124,7 +124,7 @@ def _help_on(words: Sequence[str]) -> str:
 
 
 def help_text() -> str:
-    """Say what can be asked for: verbs, choices and where the values are."""
+    """Return the overview of verbs, choices and option values."""
     from mfer_lightning.config.help import terminal_width, wrapped
 
     lines = ["Usage: mfer [verb] [option=value ...]    (or: python -m mfer_lightning)", "", "Verbs:"]

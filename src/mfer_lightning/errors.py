@@ -1,4 +1,4 @@
-"""The exception for mistakes that a user can correct, and the checks of arguments.
+"""The exception for errors that a user can correct, and argument checks.
 
 Anything raised as :class:`UserError` is printed as a single readable message without a traceback and ends the
 program with exit code 2 (``HYDRA_FULL_ERROR=1`` shows the traceback). Every other exception is a defect of ours.
@@ -11,19 +11,19 @@ import math
 from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple, TypeVar
 
-#: More names than this are not listed in a message.
+#: Longer lists of names are truncated in messages.
 MOST_NAMES = 24
 
 
 class UserError(Exception):
-    """A mistake in the command line, the configuration or the data, with the way out in its message.
+    """An error in the command line, the configuration or the data, with the remedy in its message.
 
     The message says what is wrong, where, what is legal and what to do.
     """
 
 
 class TrialPrunedError(Exception):
-    """A trial of a search was given up early. No mistake: the job that runs the trial catches it and records it."""
+    """A trial of a search was pruned. Not an error: the job that runs the trial catches and records it."""
 
 
 class Range(NamedTuple):

@@ -1,4 +1,4 @@
-"""Find faces in photos and align them to a named template. No torch here."""
+"""Detect faces in photos and align them to a named template. Does not import torch."""
 
 from mfer_lightning.align.aligner import AlignedFace, Aligner
 from mfer_lightning.align.detectors import DETECTORS, Detection, Detector, build_detector

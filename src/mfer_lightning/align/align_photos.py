@@ -1,4 +1,4 @@
-"""Align the faces of photos and write them, in one process or several."""
+"""Align the faces in photos and write them, in one process or several."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Row = dict[str, Any]
 
 
 def build_aligner(settings: Mapping[str, Any]) -> Aligner:
-    """Build the aligner that settings describe: ``detector`` (name and options) and the options of :class:`Aligner`.
+    """Build the aligner for settings: ``detector`` (name and options) and the options of :class:`Aligner`.
 
     Raises:
         UserError: for unknown names and values out of range.
@@ -45,13 +45,13 @@ def align_photos(
     """Align photos and write the faces.
 
     Args:
-        photos: what to align.
-        settings: of :func:`build_aligner`, and ``faces``, ``no_face``, ``format``, ``quality``.
-        output: folder of the faces.
-        workers: processes; 0 and 1: this one.
+        photos: photos to align.
+        settings: settings for :func:`build_aligner`, plus ``faces``, ``no_face``, ``format``, ``quality``.
+        output: folder for the faces.
+        workers: worker processes; 0 and 1: the main process.
 
     Yields:
-        The report's rows of one photo, in the order of the photos.
+        The report rows of one photo at a time, in photo order.
 
     Raises:
         UserError: if the disk is full, a worker died, or settings are illegal.
@@ -67,7 +67,7 @@ def align_photo(photo: Photo, aligner: Aligner, settings: Mapping[str, Any], out
     """Align one photo and write its faces.
 
     Returns:
-        The rows of the report: one per face, or one that says why there is none.
+        The rows of the report: one per face, or one with the reason why there is none.
     """
     try:
         image = decode(photo.source)
@@ -90,7 +90,7 @@ def align_photo(photo: Photo, aligner: Aligner, settings: Mapping[str, Any], out
 
 
 def centre_crop(image: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
-    """Cut the largest centred piece with the crop's aspect ratio, and resize it."""
+    """Crop the largest centred region with the crop's aspect ratio, and resize it."""
     rows, columns = image.shape[:2]
     scale = min(columns / width, rows / height)
     w, h = max(1, round(width * scale)), max(1, round(height * scale))

@@ -16,20 +16,20 @@ from mfer_lightning.align.second_look import look_again
 from mfer_lightning.align.templates import Template, get_template
 from mfer_lightning.errors import check_number, expect_choice
 
-#: Which faces of a photo are taken.
+#: Which faces of a photo to use.
 CHOICES = ("largest", "surest", "central", "all")
 
 
 @dataclass(frozen=True)
 class AlignedFace:
-    """A face on its template.
+    """An aligned face.
 
     Args:
         image: (height,width,3) uint8 RGB.
-        detection: its place in the photo.
-        matrix: (2,3) from the photo's pixels to the face's.
-        residual: root mean square distance of the five landmarks from the template's points, as a share of the crop's
-            height: the error that a similarity transform leaves.
+        detection: its location in the photo.
+        matrix: (2,3) matrix from photo pixels to face pixels.
+        residual: root mean square distance between the five landmarks and the template's points after the similarity
+            transform, as a fraction of the crop's height.
     """
 
     image: NDArray[np.uint8]
@@ -39,16 +39,16 @@ class AlignedFace:
 
 
 class Aligner:
-    """Detects faces and puts them on a template by a similarity transform.
+    """Detect faces and align them to a template with a similarity transform.
 
     Args:
-        detector: finds faces; see :func:`~mfer_lightning.align.detectors.build_detector`.
-        template: a name of :data:`~mfer_lightning.align.templates.TEMPLATES`.
-        size: height of the crops in pixels; None: the template's own.
-        margin: further border, as a share of the template's size.
-        faces: which faces of a photo, of :data:`CHOICES`.
-        refine: how often the landmarks of each face are refined (:mod:`mfer_lightning.align.refine_landmarks`).
-        border: how pixels outside of the photo are filled: black, edge, mirror.
+        detector: face detector; see :func:`~mfer_lightning.align.detectors.build_detector`.
+        template: a name in :data:`~mfer_lightning.align.templates.TEMPLATES`.
+        size: height of the crops in pixels; None: that of the template.
+        margin: extra border, as a fraction of the template's size.
+        faces: which faces of a photo to use, one of :data:`CHOICES`.
+        refine: number of landmark refinements per face (:mod:`mfer_lightning.align.refine_landmarks`).
+        border: how to fill pixels outside the photo: black, edge, mirror.
         detector_name: the detector's name in :meth:`to_config`.
 
     Raises:
@@ -80,15 +80,15 @@ class Aligner:
         self.detector_name = detector_name
 
     def detect(self, image: NDArray[np.uint8]) -> list[Detection]:
-        """Find every face of an (H,W,3) RGB photo, with refined landmarks."""
+        """Detect all faces in an (H,W,3) RGB photo, with refined landmarks."""
         return [refine(self.detector, image, face, self.refine) for face in self.detector.detect(image)]
 
     def align(self, image: NDArray[np.uint8], *, second_look: bool = False) -> list[AlignedFace]:
-        """Align the faces of a photo.
+        """Align the faces in a photo.
 
         Args:
             image: (H,W,3) RGB.
-            second_look: look as :func:`~mfer_lightning.align.second_look.look_again` does.
+            second_look: search again as in :func:`~mfer_lightning.align.second_look.look_again`.
 
         Returns:
             The chosen face, or all of them; empty if there is none.
@@ -98,7 +98,7 @@ class Aligner:
         return [self.crop(image, refine(self.detector, image, face, self.refine)) for face in found]
 
     def choose(self, found: list[Detection], width: int, height: int) -> list[Detection]:
-        """Choose among the faces of a photo of this size as ``faces`` says."""
+        """Select among the faces of a photo of this size, according to ``faces``."""
         if self.faces == "all" or not found:
             return found
 
@@ -110,14 +110,14 @@ class Aligner:
         return [min(found, key=key)]
 
     def crop(self, image: NDArray[np.uint8], face: Detection) -> AlignedFace:
-        """Put one face of a photo on the template."""
+        """Align one face of a photo to the template."""
         matrix = similarity(face.landmarks, self.points)
         off = transform_points(matrix, face.landmarks) - self.points
         residual = float(np.sqrt((off**2).sum(1).mean()) / self.height)
         return AlignedFace(warp(image, matrix, self.width, self.height, self.border), face, matrix, residual)
 
     def to_config(self) -> dict[str, Any]:
-        """Return the settings as plain values; they are stored with datasets and checkpoints."""
+        """Return the settings as plain values, to be stored with datasets and checkpoints."""
         return {
             "template": self.template.identity,
             "width": self.width,

@@ -1,7 +1,7 @@
-"""Fit similarity transforms to points, and warp pictures.
+"""Fit similarity transforms to points, and warp images.
 
 Umeyama: Least-squares estimation of transformation parameters between two point patterns, IEEE TPAMI 13(4), 1991.
-Pixels are counted from the centre of the first one: a point (0, 0) is the middle of the top left pixel.
+Pixel coordinates are measured from the centre of the first pixel: (0, 0) is the centre of the top left pixel.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ Points = NDArray[np.float64]
 Matrix = NDArray[np.float64]
 Image = NDArray[np.uint8]
 
-#: How pixels outside of the photo are filled.
+#: How to fill pixels outside the photo.
 BORDERS = {"black": cv2.BORDER_CONSTANT, "edge": cv2.BORDER_REPLICATE, "mirror": cv2.BORDER_REFLECT_101}
 
 
 def similarity(source: Points, target: Points) -> Matrix:
-    """Find the rotation, uniform scale and shift that map points to others with the least squared error.
+    """Compute the rotation, uniform scale and translation that map points to others with the least squared error.
 
-    Reflections are not used: where one would fit better, the best proper rotation is returned.
+    Reflections are excluded: if one would fit better, the best proper rotation is returned.
 
     Args:
         source: (N,2) points x, y, N >= 2, not all the same.
@@ -68,16 +68,16 @@ def transform_points(matrix: Matrix, points: Points) -> Points:
 
 
 def warp(image: Image, matrix: Matrix, width: int, height: int, border: str = "black") -> Image:
-    """Resample a picture under a similarity transform.
+    """Resample an image under a similarity transform.
 
-    A picture that shrinks is low-pass filtered first, against aliasing.
+    When shrinking, the image is low-pass filtered first to avoid aliasing.
 
     Args:
         image: (H,W,3) uint8.
-        matrix: (2,3), from the picture's pixels to the output's.
-        width: of the output.
-        height: of the output.
-        border: of :data:`BORDERS`: how pixels outside of the photo are filled.
+        matrix: (2,3) matrix from image pixels to output pixels.
+        width: width of the output.
+        height: height of the output.
+        border: one of :data:`BORDERS`: how to fill pixels outside the photo.
 
     Returns:
         (height,width,3) uint8.
@@ -96,7 +96,7 @@ def warp(image: Image, matrix: Matrix, width: int, height: int, border: str = "b
 
 
 def _shrunk(image: Image, matrix: Matrix, scale: float) -> tuple[Image, Matrix]:
-    """Shrink by averaging as far as the transform shrinks, and return the remaining transform."""
+    """Shrink by averaging as far as the transform does, and return the remaining transform."""
     height, width = image.shape[:2]
     small = (max(1, round(width * scale)), max(1, round(height * scale)))
     shrunk = np.asarray(cv2.resize(image, small, interpolation=cv2.INTER_AREA), dtype=np.uint8)

@@ -10,18 +10,18 @@ from pathlib import Path
 from mfer_lightning.data.labels.image_files import IMAGE_SUFFIXES
 from mfer_lightning.errors import UserError
 
-#: Beginning of an address: letters, and a slash after the colon; Windows' drives are one letter.
+#: Beginning of a URL: letters, a colon and a slash; Windows drives have a single letter.
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 
 
 @dataclass(frozen=True)
 class Photo:
-    """One photo and the path of its aligned face.
+    """A photo and the path of its aligned face.
 
     Args:
-        source: the file.
-        name: its name in the report: the path below the source folder, with ``/``.
-        target: path of the aligned face below the output folder, without the suffix.
+        source: file of the photo.
+        name: its name in the report: the path relative to the source folder, with ``/``.
+        target: path of the aligned face relative to the output folder, without suffix.
     """
 
     source: Path
@@ -30,17 +30,17 @@ class Photo:
 
 
 def list_photos(source: str | Path, output: str | Path) -> list[Photo]:
-    """List the photos of a file, a folder (with all below it) or a pattern, and name the aligned faces.
+    """List the photos of a file, a folder (recursively) or a pattern, and name the aligned faces.
 
-    Faces are named as in the datasets, ``<photo>_aligned``, in the same folders as the photos. Two photos of a folder
-    that differ only in the suffix keep it in the name.
+    Faces are named as in the datasets, ``<photo>_aligned``, in the same subfolders as the photos. If two photos in a
+    folder differ only in their suffix, the suffix is kept in the name.
 
     Args:
-        source: the photos.
-        output: folder of the aligned faces; not the source itself.
+        source: file, folder or pattern.
+        output: folder for the aligned faces; must not be the source itself.
 
     Returns:
-        The photos in order of their names.
+        The photos, sorted by name.
 
     Raises:
         UserError: if there are none, or the output folder is the source.
@@ -55,7 +55,7 @@ def list_photos(source: str | Path, output: str | Path) -> list[Photo]:
             raise UserError(f"output={output} is the folder of the photos themselves: choose another one.")
         files = [f for f in sorted(root.rglob("*")) if f.is_file() and f.suffix.lower() in IMAGE_SUFFIXES]
         files = [f for f in files if not is_side_file(f.relative_to(root))]
-        files = [f for f in files if inside not in f.resolve().parents]  # an output folder within the source
+        files = [f for f in files if inside not in f.resolve().parents]  # the output folder may be inside the source
     elif is_pattern(source):
         root, files = expand_pattern(root)
         files = [f for f in files if f.is_file() and not is_side_file(f.relative_to(root))]
@@ -75,7 +75,7 @@ def list_photos(source: str | Path, output: str | Path) -> list[Photo]:
 
 
 def is_side_file(path: Path) -> bool:
-    """Whether a file holds what macOS stores beside a file on other systems' disks and in zip files.
+    """Whether a file is one that macOS stores next to a file on foreign disks and in zip files.
 
     Example:
         >>> is_side_file(Path("a/._b.png")), is_side_file(Path("__MACOSX/b.png")), is_side_file(Path("a/b.png"))
@@ -85,10 +85,10 @@ def is_side_file(path: Path) -> bool:
 
 
 def refuse_address(source: str | Path) -> None:
-    """Reject an address of the internet as a source.
+    """Reject a URL as a source.
 
     Raises:
-        UserError: naming it.
+        UserError: naming the URL.
     """
     if _ADDRESS.match(str(source)) and not Path(source).exists():
         raise UserError(
@@ -97,12 +97,12 @@ def refuse_address(source: str | Path) -> None:
 
 
 def is_pattern(text: str | Path) -> bool:
-    """Whether a path holds wildcards."""
+    """Whether a path contains wildcards."""
     return any(c in str(text) for c in "*?[")
 
 
 def expand_pattern(path: Path) -> tuple[Path, list[Path]]:
-    """Split a path at its first part with a wildcard: the folder before it, and all that the pattern matches in it."""
+    """Split a path at its first part with a wildcard: the folder before it, and all matches in it."""
     first = next(i for i, part in enumerate(path.parts) if is_pattern(part))
     anchor = Path(*path.parts[:first])
     return anchor, sorted(anchor.glob(str(Path(*path.parts[first:]))))

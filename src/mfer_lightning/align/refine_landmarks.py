@@ -1,8 +1,8 @@
-"""Refine landmarks: detect each face again in an upright crop, so that its pose in the photo matters little.
+"""Refine landmarks: detect each face again in an upright crop, to reduce the effect of its pose in the photo.
 
 Detectors place landmarks differently on tilted, small or large faces, and some round to whole pixels. The face is
-cropped upright by its first landmarks and detected again, and so on: landmarks that repeat no longer depend on the
-start of the search. Each step uses a few crop sizes and keeps the median, which reduces rounding.
+cropped upright by its first landmarks and detected again, repeatedly: landmarks that converge no longer depend on the
+initial detection. Each step uses several crop sizes and keeps the median, which reduces rounding errors.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ def refine(detector: Detector, image: NDArray[np.uint8], first: Detection, steps
     """Refine the landmarks of a face.
 
     Args:
-        detector: finds faces.
+        detector: face detector.
         image: (H,W,3) RGB photo.
-        first: the face as it was detected in the photo.
-        steps: how often the face is cropped by its latest landmarks and detected again; 0: not at all.
+        first: the face as detected in the photo.
+        steps: number of repetitions; 0: none.
 
     Returns:
-        The face with refined landmarks; box and score stay those of the photo. Where it is not found again, its
-        latest landmarks are kept.
+        The face with refined landmarks; box and score are those in the photo. If it is not found again, its latest
+        landmarks are kept.
     """
     template = get_template("face-evolve-112")
     landmarks = first.landmarks

@@ -1,4 +1,4 @@
-"""Write ``report.csv``: one row a face, or one for a photo without a face, appended photo by photo."""
+"""Write ``report.csv``: one row per face, or one for a photo without a face, appended after each photo."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mfer_lightning.errors import UserError
 from mfer_lightning.files import atomic_path, changed_settings, drop_partial_line
 
 POINTS = [f"{name}_{axis}" for name in LANDMARKS for axis in "xy"]
-#: Columns. Boxes and landmarks are in pixels of the photo, the residual is a share of the crop's height.
+#: Columns. Boxes and landmarks are in pixels of the photo, the residual is a fraction of the crop's height.
 COLUMNS = ["photo", "status", "output", "faces", "score", "x", "y", "width", "height", *POINTS, "residual", "message"]
 
 #: Values of ``status``.
@@ -23,11 +23,11 @@ class Report:
     """The report in an output folder, and the settings of its faces (``alignment.json``).
 
     Args:
-        folder: the output folder, made where missing.
-        settings: plain values; a folder that was begun with other settings is refused.
+        folder: the output folder, created if it is missing.
+        settings: plain values; a folder started with other settings is rejected.
 
     Raises:
-        UserError: if the folder was begun with other settings, or cannot be written to.
+        UserError: if the folder was started with other settings, or is not writable.
     """
 
     def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
@@ -47,11 +47,11 @@ class Report:
             return list(csv.DictReader(file))
 
     def done(self) -> dict[str, str]:
-        """Read photo -> status of what an earlier start has finished."""
+        """Return photo -> status for the photos finished in an earlier run."""
         return {row["photo"]: row["status"] for row in self.rows()}
 
     def forget(self, photos: Set[str]) -> None:
-        """Drop the rows of photos that are to be tried again."""
+        """Remove the rows of photos that will be retried."""
         kept = [row for row in self.rows() if row["photo"] not in photos]
         with atomic_path(self.path) as path, path.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")

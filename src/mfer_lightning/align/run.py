@@ -1,4 +1,4 @@
-"""``mfer align``: align the faces of photos into a folder that an interrupted run continues."""
+"""``mfer align``: align the faces of photos into a folder; an interrupted run can be continued."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mfer_lightning.align.report_file import CENTRE, DONE, Report
 from mfer_lightning.errors import UserError, check_choice, check_least
 from mfer_lightning.progress import progress_bar
 
-#: What happens to a photo with several faces, and to one without.
+#: What to do with a photo with several faces, and with one without.
 SEVERAL_FACES = ("largest", "surest", "central", "all", "skip")
 NO_FACES = ("skip", "centre")
 FORMATS = ("jpg", "png")
@@ -36,29 +36,29 @@ def align(
     workers: int = 0,
     retry: bool = False,
 ) -> Report:
-    """Align the photos that an earlier start has not.
+    """Align the photos that no earlier run has aligned.
 
     Args:
-        source: a photo, a folder with everything below it, or a pattern such as ``photos/*.jpg``.
-        output: folder of the aligned faces, of ``alignment.json`` and of ``report.csv``.
-        template: a name of :data:`mfer_lightning.align.templates.TEMPLATES`.
-        size: height of the crops in pixels; None: the template's own.
-        margin: further border on each side, as a share of the template's size.
-        faces: which of several faces, of :data:`SEVERAL_FACES`.
-        no_face: what to do with a photo without a face, of :data:`NO_FACES`.
-        refine: how often the landmarks of a face are refined (:mod:`mfer_lightning.align.refine_landmarks`).
-        border: how pixels outside of the photo are filled: black, edge, mirror.
+        source: a photo, a folder (searched recursively), or a pattern such as ``photos/*.jpg``.
+        output: folder for the aligned faces, ``alignment.json`` and ``report.csv``.
+        template: a name in :data:`mfer_lightning.align.templates.TEMPLATES`.
+        size: height of the crops in pixels; None: that of the template.
+        margin: extra border on each side, as a fraction of the template's size.
+        faces: which of several faces to use, one of :data:`SEVERAL_FACES`.
+        no_face: what to do with a photo without a face, one of :data:`NO_FACES`.
+        refine: number of landmark refinements per face (:mod:`mfer_lightning.align.refine_landmarks`).
+        border: how to fill pixels outside the photo: black, edge, mirror.
         detector: ``name`` and options of the detector; None: MTCNN.
         format: ``"jpg"`` or ``"png"``.
-        quality: of JPEG files, 1 to 100.
-        workers: processes; 0: this one.
-        retry: try again the photos without a face and those that could not be read.
+        quality: quality of JPEG files, 1 to 100.
+        workers: worker processes; 0: the main process.
+        retry: retry the photos without a face and those that could not be read.
 
     Returns:
-        The report, of all starts together.
+        The report, including earlier runs.
 
     Raises:
-        UserError: for illegal options, a source without photos, or a folder that was begun with other settings.
+        UserError: for illegal options, a source without photos, or a folder started with other settings.
     """
     chosen: dict[str, Any] = {"faces": faces, "no_face": no_face, "format": format, "quality": quality}
     chosen["detector"] = dict({"name": "mtcnn"} if detector is None else detector)
@@ -73,7 +73,7 @@ def align(
         raise UserError("detector: say its name, e.g. detector.name=mtcnn.")
     settings = {**chosen, "template": template, "size": size, "margin": margin, "refine": refine, "border": border}
     photos = list_photos(source, output)
-    aligner = build_aligner(settings)  # before anything is written: an illegal setting leaves no folder behind
+    aligner = build_aligner(settings)  # before anything is written, so that an illegal setting leaves no folder behind
     folder = Path(output).expanduser()
     report = Report(folder, {**aligner.to_config(), **chosen})
     if retry:

@@ -1,8 +1,8 @@
-"""Look a second time for faces that fill a photo or leave it: with a border around the photo, and less strictly.
+"""Search again for faces that fill a photo or extend beyond it: with a border and a lower threshold.
 
-Detectors are trained on faces with something around them. A crop that ends at the chin or in the middle of the forehead
-is often missed, and is found where the photo's edge is repeated around it. The second look is for photos in which the
-first found nothing: it never replaces a find.
+Detectors are trained on faces with surroundings. A crop that ends at the chin or in the middle of the forehead is often
+missed, but found if the photo's edge is replicated around it. The second look is only for photos in which the first
+found nothing: it never replaces a detection.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from numpy.typing import NDArray
 
 from mfer_lightning.align.detectors.base import Detection, Detector
 
-#: Width of the border, as a share of the photo's longer side.
+#: Width of the border, as a fraction of the photo's longer side.
 BORDER = 0.15
 
 
 def look_again(detector: Detector, image: NDArray[np.uint8]) -> list[Detection]:
-    """Find the faces of an (H,W,3) RGB photo with a border around it.
+    """Detect the faces in an (H,W,3) RGB photo with a border around it.
 
     Args:
-        detector: one with a method ``detect_faint`` is asked for faces that it is less sure of; of another, the border
-            alone makes the difference.
+        detector: if it has a method ``detect_faint``, this is used to find less confident faces; otherwise only the
+            border is added.
         image: the photo.
 
     Returns:
-        Faces whose centre lies in the photo, with places in the photo; boxes may reach beyond it.
+        Faces whose centre is in the photo, in photo coordinates; boxes may extend beyond it.
     """
     height, width = image.shape[:2]
     pad = round(BORDER * max(height, width))

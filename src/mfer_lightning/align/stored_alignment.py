@@ -1,9 +1,9 @@
-"""Describe how the faces of a training set were aligned, and build the same aligner for new photos.
+"""Describe the alignment of a training set's faces, and build the same aligner for new photos.
 
-The description is plain values that are stored with the model. It has one of three kinds of ``origin``:
+The description consists of plain values stored with the model. There are three kinds of ``origin``:
 
-- ``"alignment.json"``: ``mfer align`` made the faces, and its settings were found beside them;
-- ``"approximation"``: the dataset brings faces aligned in its own way, and a template named after it is close;
+- ``"alignment.json"``: the faces were aligned by ``mfer align``, whose settings were found next to them;
+- ``"approximation"``: the dataset has its own aligned faces, and a template named after it is close;
 - ``"assumed"``: nothing is known, and the project's own alignment is used.
 """
 
@@ -19,9 +19,9 @@ from mfer_lightning.errors import UserError
 
 FILE, APPROXIMATION, ASSUMED = "alignment.json", "approximation", "assumed"
 
-#: Refinement steps where the template is approximate anyway; see :mod:`mfer_lightning.align.refine_landmarks`.
+#: Refinement steps if the template is approximate anyway; see :mod:`mfer_lightning.align.refine_landmarks`.
 _REFINE = 1
-#: Largest height of crops in pixels, whatever a file says.
+#: Maximum height of crops in pixels, whatever a file contains.
 _LARGEST = 1024
 
 
@@ -31,13 +31,13 @@ def describe_alignment(
     """Describe how the faces of a dataset were aligned.
 
     Args:
-        stored: the content of the ``alignment.json`` beside the faces, or None.
+        stored: content of the ``alignment.json`` next to the faces, or None.
         dataset: its name, e.g. ``"ferplus"``.
-        size: side in pixels that its faces are stored at before preprocessing; None: as they are.
-        template: the template that the dataset declares as nearest to its own crops, or None.
+        size: side in pixels of the stored faces before preprocessing; None: original size.
+        template: the template that the dataset declares as closest to its own crops, or None.
 
     Returns:
-        ``origin``, ``note`` (a sentence where the alignment is not exactly the faces' own, else empty), ``size``, and
+        ``origin``, ``note`` (a sentence if the alignment is not exactly that of the faces, else empty), ``size``, and
         the arguments of an aligner: ``template``, ``height``, ``margin``, ``border``, ``refine``, ``detector``.
 
     Example:
@@ -81,15 +81,15 @@ def describe_alignment(
 def build_stored_aligner(
     alignment: Mapping[str, Any], *, faces: str = "all", detector: Mapping[str, Any] | None = None
 ) -> Aligner:
-    """Build the aligner that :func:`describe_alignment` described.
+    """Build the aligner described by :func:`describe_alignment`.
 
     Args:
-        alignment: as a checkpoint carries it.
-        faces: which faces of a photo, of :data:`mfer_lightning.align.aligner.CHOICES`.
-        detector: options of the detector that win over the stored ones; another ``name`` drops the stored ones.
+        alignment: the description stored in a checkpoint.
+        faces: which faces of a photo to use, one of :data:`mfer_lightning.align.aligner.CHOICES`.
+        detector: detector options that override the stored ones; another ``name`` discards the stored ones.
 
     Raises:
-        UserError: if the description is damaged or its detector is missing here.
+        UserError: if the description is damaged or its detector is not installed.
     """
     try:
         height = int(alignment["height"])

@@ -1,6 +1,6 @@
-"""Templates: the positions of the five landmarks in an aligned face, named and versioned.
+"""Templates: named and versioned positions of the five landmarks in an aligned face.
 
-Points are left eye, right eye, nose tip, left and right corner of the mouth, left and right as seen in the picture.
+Points are left eye, right eye, nose tip, left and right corner of the mouth, with left and right as seen in the image.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ class Template:
     """Five points on a crop.
 
     Args:
-        name: of the template.
-        version: counts changes of its points.
-        width: of the crop that the points are given on, in pixels.
-        height: of that crop.
+        name: name of the template.
+        version: version number of its points.
+        width: width in pixels of the crop for the points.
+        height: height in pixels of that crop.
         points: five (x, y).
     """
 
@@ -40,7 +40,7 @@ class Template:
 
     @property
     def identity(self) -> str:
-        """Name and version, as checkpoints carry them: ``"face-evolve-112@1"``."""
+        """Name and version, as stored in checkpoints: ``"face-evolve-112@1"``."""
         return f"{self.name}@{self.version}"
 
     def scaled(self, size: int, margin: float = 0.0) -> tuple[NDArray[np.float64], int, int]:
@@ -48,7 +48,7 @@ class Template:
 
         Args:
             size: height of the crop in pixels; the width follows.
-            margin: further border on each side, as a share of the template's own size.
+            margin: extra border on each side, as a fraction of the template's size.
 
         Returns:
             (5,2) points, width and height.
@@ -67,18 +67,18 @@ class Template:
         factor = size / (self.height * (1 + 2 * margin))
         width = round(self.width * (1 + 2 * margin) * factor)
         points = np.array(self.points) + margin * np.array([self.width, self.height])
-        # Pixel centres: a point at the middle of the first pixel stays in the middle of what that pixel becomes.
+        # Pixel centres: a point at the centre of the first pixel maps to the centre of the scaled pixel.
         return (points + 0.5) * factor - 0.5, width, size
 
 
-#: Medians over 701 training faces of FERPlus (benchmarks/dataset_templates.py): its own crops are not
-#: aligned, and the median deviation of a coordinate is 3 to 5% of the side.
+#: Medians over 701 training faces of FERPlus (benchmarks/dataset_templates.py): its own crops are not aligned, and the
+#: median deviation of a coordinate is 3 to 5% of the side.
 _FERPLUS = ((14.6, 18.2), (32.6, 17.9), (23.7, 28.4), (16.5, 37.3), (31.3, 37.1))
 #: Medians over 120 training faces of the renderer, by the same script; deviation 3 to 5% of the side.
 _FACS = ((22.8, 27.6), (40.6, 27.5), (32.2, 38.2), (24.4, 47.4), (39.6, 48.4))
 
-#: face.evoLVe's template is what the MFER paper aligns to; its square form is the 96-wide one with 8 pixels more on
-#: each side. ArcFace's reference points are the same numbers.
+#: The MFER paper aligns to face.evoLVe's template; the square one is the template of width 96 with 8 more pixels on
+#: each side. ArcFace's reference points are identical.
 _TEMPLATES = (
     Template("face-evolve-112", 1, 112, 112, _ARCFACE),
     Template("face-evolve-96x112", 1, 96, 112, _FACE_EVOLVE),
@@ -89,10 +89,10 @@ TEMPLATES: Mapping[str, Template] = MappingProxyType({template.name: template fo
 
 
 def get_template(name: str) -> Template:
-    """Look up a template by name, with or without its version.
+    """Return a template by name, with or without its version.
 
     Raises:
-        UserError: if there is none, or of another version.
+        UserError: if it does not exist, or has another version.
 
     Example:
         >>> get_template("face-evolve-112@1").identity

@@ -1,7 +1,7 @@
 """Apply a function to many items in several processes, with the results in order.
 
-``concurrent.futures`` does the work. Two things are added: each process builds its own function once (detectors cannot
-be pickled), and only a few chunks wait for their turn, since results may hold pixels.
+Built on ``concurrent.futures``, with two additions: each process builds its own function once (detectors cannot be
+pickled), and only a few chunks are queued, because results may contain pixels.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from mfer_lightning.errors import UserError
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-_function: Callable[[Any], Any]  # of a worker process
+_function: Callable[[Any], Any]  # in a worker process
 
 
 def map_in_processes(
@@ -34,11 +34,11 @@ def map_in_processes(
     """Apply a function to items, in order.
 
     Args:
-        build: makes the function; called once in each process, so it must be picklable.
-        items: what to work on.
-        workers: processes; 0 and 1: this one.
-        chunk: items handed to a process at once.
-        waiting: chunks on their way for each process.
+        build: creates the function; called once in each process, so it must be picklable.
+        items: items to process.
+        workers: worker processes; 0 and 1: the main process.
+        chunk: items sent to a process at a time.
+        waiting: queued chunks per process.
 
     Raises:
         UserError: if a process died.

@@ -1,1 +1,1 @@
-"""The verbs of the command line, one file each, and what they share."""
+"""The verbs of the command line, one file per verb, and shared helpers."""

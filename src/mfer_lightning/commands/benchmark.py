@@ -1,4 +1,4 @@
-"""``mfer benchmark``: how fast this is here, against a plain baseline and what the machine can do."""
+"""``mfer benchmark``: measure speed on this machine, compared with a plain baseline and the hardware limits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``mfer data``: examine the copy of a dataset that a training with the same options would use."""
+"""``mfer data``: examine the copy of a dataset that training with the same options would use."""
 
 from __future__ import annotations
 

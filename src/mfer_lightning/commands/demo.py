@@ -1,4 +1,4 @@
-"""``mfer demo``: a local web page on which a trained model predicts photos."""
+"""``mfer demo``: serve a local web page that runs a trained model on photos."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``mfer evaluate``: measure a trained model, or a table of its predictions, on any dataset and split."""
+"""``mfer evaluate``: evaluate a trained model, or a table of its predictions, on any dataset and split."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def main(arguments: Sequence[str]) -> int:
         arguments: the command line after the verb.
 
     Returns:
-        Exit code: 0, or 1 where one of several evaluations failed.
+        Exit code: 0, or 1 if one of several evaluations failed.
     """
     rest, options = split_dataset_options(arguments)
     return run_each("evaluate", _evaluate, rest, options)
@@ -39,7 +39,7 @@ def _evaluate(config: dict[str, Any], options: Sequence[str]) -> int | None:
 
 
 def _matrix(config: dict[str, Any], options: Sequence[str]) -> int:
-    """Measure several models on several datasets. Exit code 1 where a pair could not be measured."""
+    """Evaluate several models on several datasets. Exit code 1 if a pair could not be evaluated."""
     from mfer_lightning.analysis.matrix_run import evaluate_matrix
 
     given = {"dataset": config.pop("dataset_name"), **{option.partition("=")[0]: True for option in options}}

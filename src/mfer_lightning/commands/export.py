@@ -1,4 +1,4 @@
-"""``mfer export``: write a trained model for others, as weights with a card or as an ONNX file."""
+"""``mfer export``: export a trained model as weights with a model card or as an ONNX file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def main(arguments: Sequence[str]) -> int:
         arguments: the command line after the verb.
 
     Returns:
-        Exit code: 0, or 1 where one of several exports failed.
+        Exit code: 0, or 1 if one of several exports failed.
     """
     return run_verb("export", _export, arguments)
 

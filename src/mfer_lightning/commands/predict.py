@@ -1,4 +1,4 @@
-"""``mfer predict``: the emotions of every face in photos, a video or a camera's pictures."""
+"""``mfer predict``: predict the emotion of every face in photos, a video or a camera stream."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def main(arguments: Sequence[str]) -> int:
         arguments: the command line after the verb.
 
     Returns:
-        Exit code: 0 wherever the source exists, whatever its photos hold; what could not be read is reported.
+        Exit code: 0 if the source exists, whatever its photos contain; unreadable files are reported.
     """
     return run_verb("predict", _predict, overrides(arguments))
 

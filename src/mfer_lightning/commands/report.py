@@ -1,4 +1,4 @@
-"""Run ``mfer report``: what finished runs show, and which of their differences are real."""
+"""``mfer report``: summarise finished runs, and test which of their differences are significant."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""``mfer train``: compose the configuration, train, and end a sweep with its table.
+"""``mfer train``: compose the configuration, train, and print the results table of a sweep.
 
-Torch is imported when the first run starts, so that a mistake on the command line is answered at once.
+Torch is imported when the first run starts, so that errors on the command line are reported immediately.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def main(arguments: Sequence[str]) -> int:
         arguments: the command line after the verb.
 
     Returns:
-        Exit code: 0, or 1 where a job of a sweep failed.
+        Exit code: 0, or 1 if a job of a sweep failed.
     """
     with one_line_on_sigterm(leave=True):
         code, sweep = launch("train", _train, arguments)

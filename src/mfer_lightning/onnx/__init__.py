@@ -1,4 +1,4 @@
-"""Exported models without torch: NumPy, ONNX Runtime and Pillow are all that is imported here.
+"""Run exported models without torch: imports only NumPy, ONNX Runtime and Pillow.
 
 Example:
     >>> from mfer_lightning.onnx import OnnxModel  # doctest: +SKIP

@@ -1,9 +1,9 @@
-"""Inspect an ONNX file before anything loads it: refuse external data, custom operators, control flow, NaN weights.
+"""Inspect an ONNX file before loading it: reject external data, custom operators, control flow and NaN weights.
 
-Why by hand: ONNX Runtime exposes the graph only after it has loaded the file, the onnx package is not needed to run a
-model, and both it and protobuf copy all weights while parsing. Here the file is memory-mapped and only those fields of
-the protocol buffer are read that decide whether it may be loaded. Field numbers are those of onnx.proto3 (ONNX,
-Apache 2.0).
+Why not with a library: ONNX Runtime exposes the graph only after loading the file, the onnx package is not needed to
+run a model, and both it and protobuf copy all weights while parsing. Here, the file is memory-mapped, and only the
+protocol buffer fields that decide whether it may be loaded are read. Field numbers come from onnx.proto3 (ONNX, Apache
+2.0).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 
 from mfer_lightning.errors import UserError
 
-#: Largest size of a protocol buffer.
+#: Maximum size of a protocol buffer.
 MOST_BYTES = 2**31 - 1
 #: Our largest networks have a few thousand nodes.
 MOST_NODES = 100_000
@@ -30,7 +30,7 @@ Value = int | memoryview
 
 
 def inspect(path: Path) -> tuple[dict[str, str], str]:
-    """Read the metadata of an ONNX file, and refuse what an export of ours never has.
+    """Read the metadata of an ONNX file, and reject anything that our exports never contain.
 
     Args:
         path: the file.

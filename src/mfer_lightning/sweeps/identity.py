@@ -1,7 +1,8 @@
-"""Name runs and sweeps, and choose their folders.
+"""Name runs and sweeps, and select their folders.
 
-A run is named by what it is: dataset, backbone, loss, seed and a short hash of its resolved configuration, without what
-does not change its result (where files are, loggers, hardware). So the same command finds its run again.
+The name of a run consists of dataset, backbone, loss, seed and a short hash of its resolved configuration, without
+options that do not affect its result (file locations, loggers, hardware). The same command therefore finds its run
+again.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ from mfer_lightning.config.former_names import with_first_names
 from mfer_lightning.config.former_values import FORMER_ATTENTION
 from mfer_lightning.errors import UserError
 
-#: Bytes of a ``name=``, which is a folder's name and part of those of others.
+#: Maximum bytes of ``name=``, which is a folder name and part of others.
 LONGEST_NAME = 120
 
-#: What does not belong to a run's identity. Dotted names; a whole node or one value.
+#: Options that are not part of a run's identity, by dotted name; a whole node or one value.
 IRRELEVANT = (
     CHOICES,  # names of parts
     "paths",
@@ -31,7 +32,7 @@ IRRELEVANT = (
     "name",
     "resume",
     "report",
-    "plugins",  # the classes that they add are named by _target_, their backbones by backbone.name
+    "plugins",  # their classes are named by _target_, their backbones by backbone.name
     "trainer.accelerator",
     "trainer.devices",
     "trainer.num_nodes",
@@ -52,7 +53,7 @@ IRRELEVANT = (
     "evaluation.embedding_points",
 )
 
-#: Options that came after the first runs, with the value under which a run is what it was without them.
+#: Options added after the first runs, with the value that is equivalent to their absence.
 LATER: Mapping[str, Any] = {
     "evaluation.shift": 0.0,
     "scheduler.warmup_steps": None,
@@ -88,7 +89,7 @@ LATER: Mapping[str, Any] = {
 
 
 def config_hash(config: Mapping[str, Any]) -> str:
-    """Hash a resolved configuration, without what does not change a run's result.
+    """Hash a resolved configuration, without options that do not affect a run's result.
 
     Args:
         config: plain nested mapping.
@@ -105,7 +106,7 @@ def config_hash(config: Mapping[str, Any]) -> str:
     """
     relevant = json.loads(json.dumps(with_first_names({**config, **_first_augment(config)})))
     dataset = relevant.get("dataset") or {}
-    if "root" in dataset:  # where the data folder is does not matter; which dataset in it does
+    if "root" in dataset:  # the location of the data folder is ignored, but not the dataset in it
         dataset["root"] = str(dataset["root"]).removeprefix(str(relevant.get("paths", {}).get("data", "")))
     for dotted in (*IRRELEVANT, *LATER):
         *parents, leaf = dotted.split(".")
@@ -122,14 +123,14 @@ def _first_augment(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def run_name(config: Mapping[str, Any]) -> str:
-    """Name a run by what it is.
+    """Return the name of a run.
 
     Args:
         config: plain resolved configuration of ``mfer train``.
 
     Returns:
-        ``<dataset>-<backbone>-<attention>-<loss>-s<seed>-<hash>``, with the network in place of backbone and attention
-        where it is another than MFER.
+        ``<dataset>-<backbone>-<attention>-<loss>-s<seed>-<hash>``; for other networks than MFER, the network replaces
+        backbone and attention.
     """
     network = ("network",) if is_peer(config) else ("backbone", "attention")
     parts = (name_of(config, group) for group in ("dataset", *network, "loss"))
@@ -137,25 +138,25 @@ def run_name(config: Mapping[str, Any]) -> str:
 
 
 def names_of_run(config: Mapping[str, Any]) -> tuple[str, str]:
-    """Give a run's name, and the one that earlier versions gave it, which knew no choices' names; they may be equal."""
+    """Return a run's name and its name in earlier versions, which did not use names of choices; may be equal."""
     return run_name(config), run_name({key: value for key, value in config.items() if key != CHOICES})
 
 
 def name_in(parent: Path, config: Mapping[str, Any]) -> str:
-    """Choose the name of a run in a folder of runs: a folder that an earlier version began keeps its name."""
+    """Return the name of a run in a folder of runs: a folder started by an earlier version keeps its name."""
     name, former = names_of_run(config)
     return former if (parent / former).is_dir() and not (parent / name).is_dir() else name
 
 
 def setting_name(config: Mapping[str, Any]) -> str:
-    """Name what a run is without its seed: runs of one setting differ in their seed alone.
+    """Return the name of a run's setting, without the seed: runs of one setting differ only in their seed.
 
     Args:
         config: plain resolved configuration of ``mfer train``.
 
     Returns:
-        Loss, backbone, attention and, where it is not the baseline, the training method by name, and four hexadecimal
-        digits for everything else.
+        Loss, backbone, attention, the training method unless it is the baseline, and four hexadecimal digits for
+        everything else.
     """
     parts = [name_of(config, group) for group in ("loss", "backbone", "attention")]
     method = (config.get("method") or {}).get("name", "baseline")
@@ -167,7 +168,7 @@ def sweep_name(arguments: Sequence[str]) -> str:
     """Name a sweep by its command line, so that the same command finds its sweep again.
 
     Args:
-        arguments: the command line after the verb; its order, where files are and where jobs run do not matter.
+        arguments: the command line after the verb; order, file locations and launchers are ignored.
 
     Example:
         >>> sweep_name(["-m", "loss=ce,dsf", "seed=0"]) == sweep_name(["seed=0", "loss=ce,dsf", "--multirun"])
@@ -178,13 +179,13 @@ def sweep_name(arguments: Sequence[str]) -> str:
 
 
 def check_name(name: str | None) -> None:
-    """Reject a ``name=`` that is not the name of one folder.
+    """Reject a ``name=`` that is not the name of a single folder.
 
     Args:
-        name: as given; None if none is.
+        name: the given name, or None.
 
     Raises:
-        UserError: for what would leave the folder of runs, or be another folder on another system.
+        UserError: for a name outside the folder of runs, or not portable to other systems.
     """
     if name is None or (re.fullmatch(r"[\w][\w .+=@-]*", name) and len(name.encode()) <= LONGEST_NAME):
         return
@@ -195,14 +196,14 @@ def check_name(name: str | None) -> None:
 
 
 def make_writable(folder: Path, what: str) -> None:
-    """Make a folder, and try whether a file can be written into it.
+    """Create a folder and check that it is writable.
 
     Args:
-        folder: made where it is missing, with those above it.
-        what: what to call it in the message, e.g. ``"run folder"``.
+        folder: created with its parents if it is missing.
+        what: description of the folder in messages, e.g. ``"run folder"``.
 
     Raises:
-        UserError: if it cannot be written to.
+        UserError: if it is not writable.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -217,12 +218,12 @@ def make_writable(folder: Path, what: str) -> None:
 
 
 def is_finished(folder: Path) -> bool:
-    """Whether a run folder holds a finished run: its ``result.json`` is the last file written."""
+    """Whether a run folder contains a finished run: ``result.json`` is written last."""
     return (folder / "result.json").is_file()
 
 
 def next_run_dir(parent: Path, name: str, *, fresh: bool = False) -> Path:
-    """Return the folder of the unfinished run of a name, which may not exist yet, or with ``fresh`` of a new one."""
+    """Return the folder of the unfinished run of this name, which may not exist yet; with ``fresh``, of a new run."""
     folder, n = parent / name, 1
     while folder.exists() and (is_finished(folder) or fresh):
         n += 1
@@ -231,25 +232,25 @@ def next_run_dir(parent: Path, name: str, *, fresh: bool = False) -> Path:
 
 
 def is_run_of(folder: Path, name: str) -> bool:
-    """Whether a folder is that of a run of this name, or of one beside it (``name.2``)."""
+    """Whether a folder belongs to a run with this name, or to a repetition of it (``name.2``)."""
     return re.fullmatch(re.escape(name) + r"(\.\d+)?", folder.name) is not None
 
 
 def claim_run_dir(parent: Path, name: str, *, resume: str, in_sweep: bool) -> Path:
-    """Choose and make the folder of a run.
+    """Select and create the folder of a run.
 
     Args:
         parent: folder of runs.
         name: the run's name.
-        resume: ``"auto"`` to continue an unfinished run of this name, ``"never"`` to start a fresh one beside it.
-        in_sweep: a sweep stays with the one folder of the name, finished or not; a single run never touches a finished
-            run, but starts a fresh one beside it (``name.2``, ``name.3``, ...).
+        resume: ``"auto"`` to continue an unfinished run with this name, ``"never"`` to start a new one.
+        in_sweep: a sweep always uses the one folder with the name, finished or not; a single run never changes a
+            finished run, but starts a new one (``name.2``, ``name.3``, ...).
 
     Returns:
         The folder, which exists.
 
     Raises:
-        UserError: for an illegal ``resume``, or where the folder cannot be written to.
+        UserError: for an illegal ``resume``, or if the folder is not writable.
     """
     if resume not in ("auto", "never"):
         raise UserError(f"resume={resume}: legal are auto (continue an unfinished run) and never (start a fresh one).")

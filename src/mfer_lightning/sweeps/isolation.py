@@ -1,8 +1,8 @@
 """Isolate the jobs of a sweep: each has its own command line, process group, environment and output.
 
-Lightning starts the further ranks of a distributed job by running the main module with ``sys.argv`` again. Inside a
-sweep that would be the whole sweep, and in a process that joblib or submitit started, their own program; here it is the
-one job. Afterwards nothing of the job's process group is left for the next.
+Lightning starts the other ranks of a distributed job by running the main module again with ``sys.argv``. Inside a
+sweep, that would be the whole sweep, and in a process started by joblib or submitit, their own program; here it is set
+to the single job. Afterwards, nothing of the job's process group remains for the next job.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 
 from mfer_lightning.config.environment import restored
 
-#: What a distributed job leaves in the environment, which would make the next one believe it is a child of it.
+#: Environment variables left by a distributed job, which would make the next job act as its child.
 LEFTOVERS = (
     "LOCAL_RANK",
     "NODE_RANK",
@@ -32,11 +32,11 @@ LEFTOVERS = (
 
 @contextmanager
 def isolated_job(overrides: Sequence[str], flags: Sequence[str] = ()) -> Iterator[None]:
-    """Make the process look, for the duration of a block, as if it had been started for one job alone.
+    """Make the process look as if it had been started for a single job, within a block.
 
     Args:
-        overrides: the job's own overrides, e.g. ``["loss=ce", "seed=0"]``.
-        flags: what else the command line said, e.g. ``["--config-dir", "conf"]``.
+        overrides: overrides of the job, e.g. ``["loss=ce", "seed=0"]``.
+        flags: other flags of the command line, e.g. ``["--config-dir", "conf"]``.
     """
     import __main__
 
@@ -44,7 +44,7 @@ def isolated_job(overrides: Sequence[str], flags: Sequence[str] = ()) -> Iterato
     started_by = multiprocessing.get_start_method(allow_none=True)
     sys.argv = [argv[0], *flags, *overrides, "hydra.mode=RUN"]
     __main__.__spec__ = importlib.util.find_spec("mfer_lightning.__main__")
-    if str(started_by).startswith("loky"):  # joblib's own way of starting processes, which a DataLoader cannot use
+    if str(started_by).startswith("loky"):  # joblib's start method, which a DataLoader cannot use
         multiprocessing.set_start_method(None, force=True)
     with restored(*LEFTOVERS):
         try:
@@ -61,10 +61,10 @@ def isolated_job(overrides: Sequence[str], flags: Sequence[str] = ()) -> Iterato
 
 @contextmanager
 def output_to(path: Path) -> Iterator[None]:
-    """Send what this process and those that it starts print into a file, for the duration of a block.
+    """Redirect the output of this process and its children to a file, within a block.
 
     Args:
-        path: appended to; its folder is made where it is missing.
+        path: file to append to; its folder is created if it is missing.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab") as file:

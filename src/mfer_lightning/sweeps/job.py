@@ -1,4 +1,4 @@
-"""Run one job of a sweep, in this process or another one, and record how it ended."""
+"""Run one job of a sweep, in this process or another one, and record the outcome."""
 
 from __future__ import annotations
 
@@ -24,19 +24,20 @@ from mfer_lightning.sweeps.records import TOKEN, JobRecord
 from mfer_lightning.sweeps.study import Study
 from mfer_lightning.sweeps.trial import TRIAL, described_trial
 
-#: One job: configuration, parent folder of its run, whether it belongs to a sweep -> its score, its folder, new or not.
+#: A job: takes configuration, parent folder and whether it is part of a sweep; returns score, folder, and whether it
+#: ran.
 Job = Callable[[dict[str, Any], Path, bool], tuple[float | None, Path, bool]]
 
 
 @dataclass
 class SweepTask:
-    """What Hydra calls for each job of a sweep, in this process or in another one.
+    """The task that Hydra calls for each job of a sweep, in this process or another one.
 
     Args:
-        job: what a job is.
-        folder: of the sweep.
-        flags: the command line's flags, without ``-m``.
-        study: of a search, whose job of a number is the trial of that number; None for a grid.
+        job: the job function.
+        folder: folder of the sweep.
+        flags: flags of the command line, without ``-m``.
+        study: study of a search, in which job n runs trial n; None for a grid.
     """
 
     job: Job
@@ -48,12 +49,12 @@ class SweepTask:
     process: int = field(default_factory=os.getpid)
 
     def __call__(self, cfg: DictConfig) -> float | None:
-        """Run one job; a failure is recorded and does not stop the others. None is a failure to Optuna."""
+        """Run one job; a failure is recorded and does not stop the others. Optuna treats None as a failure."""
         settings = HydraConfig.get()
         number, overrides = int(settings.job.num), tuple(settings.overrides.task)
         elsewhere = os.getpid() != self.process
         os.environ[TOKEN], os.environ[FULL_ERROR] = self.token, self.full_error
-        register_resolvers()  # another process has not composed anything yet
+        register_resolvers()  # nothing has been composed yet in another process
         log = self.folder / "jobs" / f"{number:04d}.log"
         print(f"\n--- job {number}: {' '.join(overrides)}{f' (output: {log})' if elsewhere else ''}", flush=True)
         if elsewhere:
@@ -89,14 +90,14 @@ class SweepTask:
             raise
         except SystemExit as stop:  # SIGTERM
             if os.getpid() == self.process or "SUBMITIT_FOLDER" in os.environ:
-                raise  # submitit may put it into its queue again
+                raise  # submitit may requeue it
             return end("failed", self.folder, f"stopped (exit code {stop.code}); the same command continues it"), None
         except TrialPrunedError as stop:
             print(str(stop), flush=True)
             return end("pruned", self.folder), None
         except Exception as error:
             message = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-            if self.full_error == "1" or os.getpid() != self.process:  # its log file takes it
+            if self.full_error == "1" or os.getpid() != self.process:  # its log file contains it
                 traceback.print_exc()
             print(f"Error: {message}", file=sys.stderr, flush=True)
             return end("failed", self.folder, message), None

@@ -35,14 +35,14 @@ def launch(config_name: str, job: Job, arguments: Sequence[str]) -> tuple[int, S
 
     Args:
         config_name: name of the primary configuration file, e.g. ``"train"``.
-        job: what to do with a composed configuration.
+        job: function to call with a composed configuration.
         arguments: the command line after the verb.
 
     Returns:
-        Exit code (0, or 1 where a job of a sweep failed) and the sweep (None for a single run).
+        Exit code (0, or 1 if a job of a sweep failed) and the sweep (None for a single run).
 
     Raises:
-        UserError: for what the user can correct. Everything else is a defect and is raised as it is.
+        UserError: for errors that the user can correct. Other exceptions are bugs and not caught.
     """
     with one_line_on_sigterm():
         return _launch(config_name, job, arguments)
@@ -66,7 +66,7 @@ def _launch(config_name: str, job: Job, arguments: Sequence[str]) -> tuple[int, 
             config = to_plain(cfg)
             score, _, _ = job(config, run_parent(config), False)
             return score
-        except UserError as error:  # raised below: Hydra would print lines of its own above the message
+        except UserError as error:  # raised again below: Hydra would print its own lines above the message
             refused.append(error)
             return None
 
@@ -82,7 +82,7 @@ def _launch_sweep(
     register(f"{config_name}_schema", Train)
     sweep = plan_sweep(primary, overrides, config_dirs(flags))
     kept = [f for f in flags if f not in ("-m", "--multirun")]
-    more = [f"hydra.sweep.dir={quoted(str(sweep.folder))}"]  # also where it is composed anew
+    more = [f"hydra.sweep.dir={quoted(str(sweep.folder))}"]  # also when it is composed again
     made = [folder for folder in (sweep.folder, *sweep.folder.parents) if not folder.exists()]
     make_writable(sweep.folder, "sweep's folder")
     if sweep.study is not None and continue_study(sweep.study).done >= sweep.study.wanted:
@@ -105,13 +105,13 @@ def _launch_sweep(
 
 
 def _remove_empty(made: Sequence[Path]) -> None:
-    """Remove the folders of a refused sweep, where Hydra has written its multirun.yaml and Ray its log."""
+    """Remove the folders of a rejected sweep, with Hydra's multirun.yaml and Ray's log."""
     for folder in made:
         if {f.name for f in folder.iterdir()} <= {"multirun.yaml", "jobs"} and not record_files(folder):
             shutil.rmtree(folder)
 
 
 def run_parent(config: dict[str, Any]) -> Path:
-    """Return the folder that a single run's own folder goes in."""
+    """Return the parent folder of a single run."""
     runs = Path(config["paths"]["runs"]).expanduser()
     return runs / config["name"] if config.get("name") else runs

@@ -1,4 +1,4 @@
-"""Lock a run's folder, so that one process at a time writes into it."""
+"""Lock a run's folder, so that only one process at a time writes to it."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ except ImportError:  # Windows: no lock, as before
 
 @contextmanager
 def run_lock(run_dir: Path) -> Iterator[None]:
-    """Hold a run's folder for the duration of a block. The lock ends with the process, however that ends.
+    """Hold the lock of a run's folder within a block. It is released when the process ends for any reason.
 
     Args:
-        run_dir: the run's folder, which exists.
+        run_dir: the run's folder, which must exist.
 
     Raises:
         UserError: if another process holds it.
@@ -39,7 +39,7 @@ def run_lock(run_dir: Path) -> Iterator[None]:
 
 
 def _locked(path: Path, run_dir: Path) -> TextIO:
-    """Open and lock the file that stands under this name: the one opened may have been deleted before it was locked."""
+    """Open and lock the current file of this name: the opened file may have been deleted before it was locked."""
     while True:
         file = path.open("a+")
         if fcntl is not None:

@@ -1,7 +1,7 @@
-"""Search with Optuna: ask for trials, have them run, tell how they ended.
+"""Search with Optuna: ask for trials, run them, and report their results.
 
-hydra-optuna-sweeper does the same over Optuna 2 and SQLAlchemy 1, which the loggers of today exclude. It waits for all
-trials of a batch, prunes none, and takes a study for one process alone. The names of the options are the same.
+hydra-optuna-sweeper does the same with Optuna 2 and SQLAlchemy 1, which conflict with current loggers. It waits for all
+trials of a batch, prunes none, and supports only one process per study. The option names are the same.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ from mfer_lightning.sweeps.search import OWNER, progress_of
 from mfer_lightning.sweeps.search_space import grid_of, split_overrides, suggest, written
 from mfer_lightning.sweeps.study import HEARTBEAT, Study, build_part, open_study
 
-#: Samplers whose draws depend on nothing but their seed and the study: each trial has a seed of its own, so that
-#: several processes draw different ones, and a study that was cut goes on as it would have.
+#: Samplers whose draws depend only on their seed and the study: each trial gets its own seed, so that several processes
+#: draw different values, and an interrupted study continues as it would have.
 _SEEDED = ("TPESampler", "RandomSampler")
 
 
 class Search(Sweeper):
-    """Run the trials of a study with whatever launches jobs, several at a time where it can.
+    """Run the trials of a study with any launcher, several in parallel if possible.
 
     Args:
-        sampler: ``_target_`` and arguments of one of ``optuna.samplers``.
-        pruner: likewise of ``optuna.pruners``; None: each trial is trained to its end.
+        sampler: ``_target_`` and arguments of a sampler in ``optuna.samplers``.
+        pruner: ``_target_`` and arguments of a pruner in ``optuna.pruners``; None: no pruning.
         direction: ``"maximize"`` or ``"minimize"``.
-        storage: address of a database; None: nothing is kept.
+        storage: URL of a database; None: the study is not saved.
         study_name: name of the study in it.
-        n_trials: results that the study is to hold.
-        n_jobs: trials at a time; None: as many as the launcher runs.
-        max_failure_rate: share of this start's trials that may fail before the search stops.
+        n_trials: total number of results in the study.
+        n_jobs: parallel trials; None: as many as the launcher supports.
+        max_failure_rate: fraction of this run's trials that may fail before the search stops.
         params: option -> its values.
     """
 
@@ -67,14 +67,14 @@ class Search(Sweeper):
         self._failed = self._ended = 0
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Take what Hydra knows of the sweep."""
+        """Store Hydra's information about the sweep."""
         self._folder, self._options = Path(str(config.hydra.sweep.dir)), config.hydra.launcher
         self._launcher: Any = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
         )
 
     def sweep(self, arguments: list[str]) -> None:
-        """Run trials until the study holds what it is to hold, with those that others run at the moment."""
+        """Run trials until the study has the requested number of results, counting those of other processes."""
         space, fixed = split_overrides(self._params, arguments)
         grid = grid_of(space) if self._sampler["_target_"].endswith("GridSampler") else {}
         sampler = build_part(self._sampler, "sampler", search_space=grid)
@@ -88,7 +88,7 @@ class Search(Sweeper):
                 batch = []
                 while left > 0 and len(running) < at_a_time:
                     now = progress_of(study)
-                    if now.done + now.running >= wanted:  # others are at it
+                    if now.done + now.running >= wanted:  # other processes are working on them
                         left = 0
                         break
                     trial = self._ask(study)
@@ -100,7 +100,7 @@ class Search(Sweeper):
 
     def _ask(self, study: Any) -> Any:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # signs of life are given by _signs_of_life, not by Study.optimize
+            warnings.simplefilter("ignore")  # heartbeats come from _signs_of_life, not from Study.optimize
             trial = study.ask()
         trial.set_user_attr(OWNER, f"{platform.node()} {os.getpid()}")
         if self._study.seed is not None and self._sampler["_target_"].rpartition(".")[2] in _SEEDED:
@@ -108,8 +108,8 @@ class Search(Sweeper):
         return trial
 
     def _run(self, batch: Sequence[tuple[Any, list[str]]], any_running: bool) -> list[tuple[int, Any]]:
-        """Start trials, and return those that have ended: number -> value, which may be none."""
-        if hasattr(self._launcher, "ended"):  # one by one: a card that is free gets the next trial
+        """Start trials, and return those that have ended: number -> value, or None."""
+        if hasattr(self._launcher, "ended"):  # one at a time: a free GPU gets the next trial
             for trial, overrides in batch:
                 self._launcher.start(overrides, trial.number)
             ended = self._launcher.ended() if any_running else {}
@@ -138,7 +138,7 @@ class Search(Sweeper):
                 )
 
     def _finish(self, study: Any, trial: Any, value: float | None = None, state: Any = None) -> None:
-        with suppress(RuntimeError):  # the grid's sampler, after its last trial: it cannot stop who asks it
+        with suppress(RuntimeError):  # raised by the grid sampler after its last trial, when it tries to stop the study
             study.tell(trial, value, state=state)
 
     def _opened(self) -> Any:
@@ -160,7 +160,7 @@ def _plain(node: Any) -> dict[str, Any]:
 
 
 def _of_successive_numbers(batch: Sequence[tuple[Any, list[str]]]) -> list[list[tuple[Any, list[str]]]]:
-    """Split where another process has taken a number in between: launchers count the jobs of a batch up."""
+    """Split the batch where another process has taken a number in between: launchers number jobs consecutively."""
     groups: list[list[tuple[Any, list[str]]]] = []
     for item in batch:
         if groups and groups[-1][-1][0].number + 1 == item[0].number:
@@ -172,13 +172,13 @@ def _of_successive_numbers(batch: Sequence[tuple[Any, list[str]]]) -> list[list[
 
 @contextmanager
 def _signs_of_life(study: Any, running: Mapping[int, Any]) -> Iterator[None]:
-    """Tell the study every now and then that the trials of this process are under way."""
+    """Record regular heartbeats for the trials of this process."""
     storage, over = study._storage, threading.Event()
 
     def beat() -> None:
         while not over.is_set():
             for trial in list(running.values()):
-                with suppress(Exception):  # a database that is away for a moment
+                with suppress(Exception):  # the database may be unavailable for a moment
                     storage.record_heartbeat(trial._trial_id)
             over.wait(HEARTBEAT if running else 1)
 

@@ -1,4 +1,4 @@
-"""Plan a sweep: where its runs go, which launcher runs them, and whether it can be run at all."""
+"""Plan a sweep: the folder of its runs, the launcher, and whether it can run at all."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ from mfer_lightning.errors import UserError, nearest
 from mfer_lightning.sweeps.identity import check_name, sweep_name
 from mfer_lightning.sweeps.study import Study, build_part
 
-#: Choice -> the module it needs, and the extra that brings it.
+#: Choice -> the module it needs, and the extra that installs it.
 EXTRAS = {
     "joblib": ("hydra_plugins.hydra_joblib_launcher", "joblib"),
     "submitit_local": ("hydra_plugins.hydra_submitit_launcher", "slurm"),
     "submitit_slurm": ("hydra_plugins.hydra_submitit_launcher", "slurm"),
     "ray": ("ray", "ray"),
-    "optuna": ("optuna.storages.journal", "optuna"),  # a module that Optuna has since version 4
+    "optuna": ("optuna.storages.journal", "optuna"),  # a module that exists since Optuna 4
 }
-#: Extra -> a plugin of Hydra's whose options have the same names, and other types.
+#: Extra -> a Hydra plugin whose options have the same names but other types.
 _IN_THE_WAY = {"optuna": "hydra_plugins.hydra_optuna_sweeper", "ray": "hydra_plugins.hydra_ray_launcher"}
 _GROUPS = ("launcher", "hydra/launcher", "sweep", "hydra/sweeper")
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """What is known of a sweep before its first job.
+    """Facts about a sweep before its first job.
 
     Args:
-        folder: where its runs go.
-        study: for a search; None for a grid.
+        folder: folder of its runs.
+        study: study of a search; None for a grid.
     """
 
     folder: Path
@@ -55,7 +55,7 @@ def check_extras(overrides: Sequence[str]) -> None:
     """Reject a launcher or sweeper whose package is not installed.
 
     Raises:
-        UserError: with what to install.
+        UserError: naming what to install.
     """
     for override in overrides:
         group, _, name = override.partition("=")
@@ -70,13 +70,13 @@ def check_extras(overrides: Sequence[str]) -> None:
 def _installed(module: str) -> bool:
     try:
         found = importlib.util.find_spec(module)
-        return found is not None and found.origin is not None  # a folder of that name has none
-    except ModuleNotFoundError:  # of the package above it
+        return found is not None and found.origin is not None  # a folder of that name has no origin
+    except ModuleNotFoundError:  # raised for the parent package
         return False
 
 
 def register_sweep_dir(arguments: Sequence[str]) -> None:
-    """Teach OmegaConf the name of the folder that a sweep of this command line lives in (``mfer.sweep_dir``)."""
+    """Register the resolver for the folder of this command line's sweep (``mfer.sweep_dir``)."""
 
     def sweep_dir(*, _root_: DictConfig) -> str:
         return str(Path(expand(_root_.paths.runs)) / (_root_.get("name") or sweep_name(arguments)))
@@ -85,15 +85,15 @@ def register_sweep_dir(arguments: Sequence[str]) -> None:
 
 
 def plan_sweep(config_name: str, overrides: Sequence[str], config_dirs: Sequence[str] = ()) -> Sweep:
-    """Look at a sweep before it starts.
+    """Check a sweep before it starts.
 
     Args:
         config_name: name of the primary configuration file.
-        overrides: of the command line.
-        config_dirs: further folders of configuration files (``--config-dir``).
+        overrides: overrides of the command line.
+        config_dirs: additional configuration folders (``--config-dir``).
 
     Raises:
-        UserError: for what does not compose, and for what cannot be swept.
+        UserError: if the configuration does not compose, or cannot be swept.
     """
     register_sweep_dir(overrides if config_name == "train" else [*overrides, f"config-name={config_name}"])
     _refuse_external_ranks()
@@ -137,7 +137,7 @@ def plan_sweep(config_name: str, overrides: Sequence[str], config_dirs: Sequence
 
 
 def _checked_parts(sweeper: Any) -> dict[str, Any]:
-    """Build sampler and pruner on trial, and return what describes them, None for none."""
+    """Build sampler and pruner as a test, and return their descriptions, or None."""
     nodes: dict[str, Any] = {}
     for kind in ("sampler", "pruner"):
         nodes[kind] = OmegaConf.to_container(sweeper[kind], resolve=True) if sweeper.get(kind) else None
@@ -146,7 +146,7 @@ def _checked_parts(sweeper: Any) -> dict[str, Any]:
 
 
 def _check_numbers(sweeper: Any) -> str:
-    """Reject what a search cannot count with, and return its direction."""
+    """Reject illegal numbers in a search, and return its direction."""
     for name, none in (("n_trials", False), ("n_jobs", True)):
         value = sweeper[name]
         if (value is None and none) or (type(value) is int and value >= 1):
@@ -183,7 +183,7 @@ def _refuse_external_ranks() -> None:
 
 
 def _check_search(config_name: str, config: DictConfig, fixed: list[str], swept: list[Override]) -> None:
-    """Compose each end of each axis of a search space, which Hydra composes only when a trial asks for it."""
+    """Compose both ends of each axis of a search space, which Hydra composes only when a trial uses it."""
     taken = {o.partition("=")[0] for o in fixed}
     params = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items() if key not in taken]
     axes = [*OverridesParser.create().parse_overrides(params), *swept]
@@ -203,7 +203,7 @@ def _check_search(config_name: str, config: DictConfig, fixed: list[str], swept:
             continue
         for end in ends:
             composed = compose(config_name, [*fixed, f"{key}={end}"])
-            if key.startswith("optimizer."):  # a node with room for the arguments of any optimiser
+            if key.startswith("optimizer."):  # a node that accepts the arguments of any optimiser
                 _check_optimizer(OmegaConf.to_container(composed.optimizer, resolve=True))
     from mfer_lightning.data.datasets.registry import get_protocol
 

@@ -1,7 +1,7 @@
 """Coordinate the processes of one run that torchrun or SLURM's srun has started.
 
-Each of them composes the configuration and comes to the run on its own. What depends on the state of the disk, such as
-the choice of the run's folder, one of them decides for all.
+Each process composes the configuration and reaches the run independently. Decisions that depend on the disk, such as
+the choice of the run's folder, are made by one process for all.
 """
 
 from __future__ import annotations
@@ -19,32 +19,31 @@ from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 from mfer_lightning.errors import UserError
 
-#: How long the other ranks wait for the first one's decision. It may have to look for data on a slow disk.
+#: How long the other ranks wait for a decision of the first one, which may have to search for data on a slow disk.
 PATIENCE = timedelta(minutes=10)
 
-#: Set by torchrun where its own process keeps the store that ranks meet in.
+#: Set by torchrun if its own process hosts the store.
 _AGENT_STORE = "TORCHELASTIC_USE_AGENT_STORE"
 
 _decisions = count()
-#: Held for the life of the process: Lightning's process group meets in the same store.
+#: Kept for the life of the process: Lightning's process group uses the same store.
 _stores: list[TCPStore] = []
 
 
 def external_environment() -> ClusterEnvironment | None:
-    """Find who has started this process together with others of the same run.
+    """Detect whether this process was started together with others of the same run.
 
     Returns:
-        Lightning's view of the process's place among the ranks; None if it is the only one, or where Lightning
-        starts the others.
+        Lightning's cluster environment of the process; None if it is the only one, or if Lightning starts the others.
 
     Raises:
-        UserError: if SLURM was told something that Lightning cannot work with.
+        UserError: if SLURM's settings are not supported by Lightning.
     """
     if TorchElasticEnvironment.detect():
         found: ClusterEnvironment = TorchElasticEnvironment()
     elif SLURMEnvironment.detect():
         try:
-            found = SLURMEnvironment(auto_requeue=False)  # requeueing is ours: see callbacks/interruption.py
+            found = SLURMEnvironment(auto_requeue=False)  # we requeue jobs ourselves: see callbacks/interruption.py
         except RuntimeError as error:
             raise UserError(f"SLURM: {error}") from error
     else:
@@ -53,22 +52,22 @@ def external_environment() -> ClusterEnvironment | None:
 
 
 def is_first_rank() -> bool:
-    """Whether this process is the only one of its run, or the one that writes."""
+    """Whether this process is the only one of its run, or the one that writes files."""
     place = external_environment()
     return place is None or place.global_rank() == 0
 
 
 def decide_together(decide: Callable[[], str]) -> str:
-    """Let the first rank decide, and give its decision to all.
+    """Let the first rank make a decision, and return it on all ranks.
 
     Args:
-        decide: called on the first rank alone, or here where there is but one process.
+        decide: called on the first rank only, or here if there is only one process.
 
     Returns:
-        What it returned, on every rank.
+        The result of ``decide``, on every rank.
 
     Raises:
-        UserError: on every rank, where the first one raised it.
+        UserError: on every rank, if the first one raised it.
     """
     place = external_environment()
     if place is None:
@@ -102,7 +101,7 @@ def _meet(place: ClusterEnvironment) -> TCPStore:
                 is_master=place.global_rank() == 0 and not agents,
                 timeout=PATIENCE,
                 wait_for_workers=False,
-                multi_tenant=True,  # the process group that follows shares the server
+                multi_tenant=True,  # the process group created later shares the server
             )
         )
     return _stores[0]

@@ -1,7 +1,7 @@
-"""Start Ray on this machine, or join a running cluster, for the duration of a block. Imports Ray when it is used.
+"""Start Ray on this machine, or connect to a running cluster, within a block. Imports Ray lazily.
 
-What is started here is reachable from this machine alone, has no dashboard unless one is asked for, writes its messages
-to a file, and is gone at the end with its folder of temporary files.
+A local Ray is reachable only from this machine, has no dashboard unless requested, writes its messages to a file, and
+is removed at the end together with its temporary folder.
 """
 
 from __future__ import annotations
@@ -27,31 +27,31 @@ from mfer_lightning.config.environment import restored
 from mfer_lightning.errors import UserError
 from mfer_lightning.sweeps.isolation import output_to
 
-#: Options of ``ray.init`` that a running cluster has chosen for itself.
+#: Options of ``ray.init`` that a running cluster determines itself.
 _OF_A_NEW_ONE = ("num_cpus", "num_gpus", "resources", "object_store_memory", "include_dashboard")
 
-#: Read by Ray while it is imported and started. The first keeps its servers on the loopback interface, which it does
-#: by itself on macOS and Windows only; the second tells nobody of its use.
+#: Read by Ray when it is imported and started. The first restricts its servers to the loopback interface, which is the
+#: default only on macOS and Windows; the second disables usage reports.
 _ENVIRONMENT = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0"}
 
 
-#: Letters of the folder that Ray's own is made in, of 107: ours takes 30, and Ray's sockets 65.
+#: Characters of the parent of Ray's folder, of 107: ours takes 30, and Ray's sockets 65.
 _LONGEST = 12
 
 
 class _WithoutRay:
-    """Standard output, without what Ray's threads print on it, which goes to a file.
+    """Standard output without the messages of Ray's threads, which go to a file.
 
     Args:
         stream: standard output.
-        file: open for writing.
+        file: file open for writing.
     """
 
     def __init__(self, stream: TextIO, file: TextIO) -> None:
         self._stream, self._file = stream, file
 
     def write(self, text: str) -> int:
-        """Write to whichever it is for."""
+        """Write to the stream or the file, depending on the thread."""
         ours = not threading.current_thread().name.startswith("ray_")
         return (self._stream if ours else self._file).write(text)
 
@@ -61,11 +61,11 @@ class _WithoutRay:
 
 @contextmanager
 def ray_started(options: Mapping[str, Any], log: Path) -> Iterator[None]:
-    """Have Ray for the duration of a block.
+    """Run Ray within a block.
 
     Args:
-        options: arguments of ``ray.init``; without those that are None. ``address`` is ``"local"``, or names a cluster.
-        log: what Ray says while it starts goes there.
+        options: arguments of ``ray.init``; None values are ignored. ``address`` is ``"local"``, or names a cluster.
+        log: file for Ray's messages while it starts.
 
     Raises:
         UserError: if Ray cannot be started or reached.
@@ -80,7 +80,7 @@ def ray_started(options: Mapping[str, Any], log: Path) -> Iterator[None]:
     with restored(*_ENVIRONMENT, "RAY_AUTH_MODE", "RAY_AUTH_TOKEN"):
         if local:
             os.environ.update(_ENVIRONMENT)
-            # a token of its own, so that other users of this machine are refused, and no file is left in the home
+            # an own token, so that other users of this machine are rejected, and no file is left in the home folder
             os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=token)
             given |= {"address": "local", "_temp_dir": scratch}
         try:
@@ -89,7 +89,7 @@ def ray_started(options: Mapping[str, Any], log: Path) -> Iterator[None]:
             with output_to(log):
                 try:
                     ray.init(**given, configure_logging=False)
-                except Exception as error:  # of Ray, of its gRPC, of the operating system
+                except Exception as error:  # from Ray, gRPC or the operating system
                     said = " ".join(str(error).split())[:300] or type(error).__name__
                     raise UserError(
                         f"Ray cannot be {'started' if local else 'reached'} with hydra.launcher.ray.init.address="
@@ -97,7 +97,7 @@ def ray_started(options: Mapping[str, Any], log: Path) -> Iterator[None]:
                     ) from error
                 finally:
                     if threading.current_thread() is threading.main_thread():
-                        signal.signal(signal.SIGTERM, handler)  # Ray has set its own
+                        signal.signal(signal.SIGTERM, handler)  # Ray has installed its own
             logging.getLogger("ray").setLevel(logging.ERROR)
             with ExitStack() as held:
                 if not given.get("log_to_driver"):
@@ -109,18 +109,18 @@ def ray_started(options: Mapping[str, Any], log: Path) -> Iterator[None]:
 
 
 def _refuse_silence(address: str) -> None:
-    """Reject a cluster where nothing listens: Ray would look for it for minutes, and then end this process.
+    """Reject a cluster address where nothing listens: Ray would retry for minutes, and then end this process.
 
     Raises:
-        UserError: if it is none.
+        UserError: if there is no cluster.
     """
     place = address
     if address == "auto":
         place = os.environ.get("RAY_ADDRESS", "")
-        with suppress(OSError):  # what `ray start` leaves
+        with suppress(OSError):  # written by `ray start`
             place = place or Path("/tmp", "ray", "ray_current_cluster").read_text(encoding="utf-8").strip()  # noqa: S108
     host, _, port = place.rpartition(":")
-    if host and port.isdecimal() and int(port) < 2**16 and "//" not in host:  # the rest is for Ray to judge
+    if host and port.isdecimal() and int(port) < 2**16 and "//" not in host:  # everything else is validated by Ray
         try:
             socket.create_connection((host.strip("[]"), int(port)), timeout=20).close()
         except OSError as error:
@@ -131,10 +131,10 @@ def _refuse_silence(address: str) -> None:
 
 
 def _scratch() -> str:
-    """Make a folder for Ray's temporary files, and remove those of processes that were killed.
+    """Create a folder for Ray's temporary files, and remove those of killed processes.
 
-    The name is short, and so is that of the folder above it: the addresses of Ray's sockets, which lie deeper, must not
-    be longer than 107 bytes. It marks the machine, since containers may share the folder and do not see each other's
+    The names of the folder and its parent are short because the addresses of Ray's sockets, which are deeper, must not
+    exceed 107 bytes. The name includes the machine, because containers may share the folder without seeing each other's
     processes.
     """
     usual = tempfile.gettempdir()
@@ -143,7 +143,7 @@ def _scratch() -> str:
     for left in Path(place).glob(f"{prefix}*-*"):
         process = left.name.removeprefix(prefix).partition("-")[0]
         if process.isdigit() and not Path(f"/proc/{process}").exists() and Path("/proc/self").exists():
-            shutil.rmtree(left, ignore_errors=True)  # nothing happens to those of other users
+            shutil.rmtree(left, ignore_errors=True)  # those of other users are not affected
     return tempfile.mkdtemp(prefix=f"{prefix}{os.getpid()}-", dir=place)
 
 
@@ -155,7 +155,7 @@ def _end(scratch: str | None, token: str) -> None:
     finally:
         began = time.monotonic()
         while (left := _processes_of(token)) and time.monotonic() - began < 20:
-            if time.monotonic() - began > 3:  # workers look for their parent now and then, ranks of a killed job never
+            if time.monotonic() - began > 3:  # workers check for their parent at times, ranks of a killed job never
                 for process in left:
                     with suppress(OSError):
                         os.kill(process, signal.SIGKILL)
@@ -165,7 +165,7 @@ def _end(scratch: str | None, token: str) -> None:
 
 
 def _processes_of(token: str) -> list[int]:
-    """Find what still runs of a Ray that was started here, by its token, which all its processes inherit (Linux)."""
+    """Return the remaining processes of a Ray started here, by the token that they all inherit (Linux)."""
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
@@ -176,7 +176,7 @@ def _processes_of(token: str) -> list[int]:
 
 
 def machines() -> list[Mapping[str, float]]:
-    """List the machines that Ray has at the moment, each with what it has in all: ``CPU``, ``GPU`` and others."""
+    """Return the machines currently in the cluster, each with its total resources: ``CPU``, ``GPU`` and others."""
     import ray
 
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]

@@ -1,8 +1,8 @@
-"""Run the jobs of a sweep with Ray, each on cards of its own, on this machine or on a cluster.
+"""Run the jobs of a sweep with Ray, each on its own GPUs, on this machine or on a cluster.
 
-hydra-ray-launcher does the same and is not used: it ends a sweep at the first job that is lost with its process or its
-machine, waits without end for what no machine has, leaves ports open to other machines, and its limits (cloudpickle
-before 3) exclude the joblib that scikit-learn brings. The names of the options are the same.
+hydra-ray-launcher does the same but is not used: it ends a sweep at the first job lost with its process or machine,
+waits indefinitely for unavailable resources, leaves ports open to other machines, and its dependency (cloudpickle
+before 3) conflicts with the joblib of scikit-learn. The option names are the same.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ from mfer_lightning.errors import UserError
 from mfer_lightning.sweeps.ray_cluster import machines, ray_started
 from mfer_lightning.sweeps.records import CUT_OFF, JobRecord, read_record, record_file
 
-#: Seconds between two looks at the jobs.
+#: Seconds between two checks of the jobs.
 _LOOK = 0.5
 
-#: Seconds that jobs have to end by themselves when the sweep is stopped.
+#: Seconds for jobs to end by themselves when the sweep is stopped.
 _GRACE = 15.0
 
-#: Cores are shared among the jobs of a machine without cards as if this many ran at a time, as under joblib.
+#: On a machine without GPUs, each job gets the cores as if this many jobs ran in parallel, as with joblib.
 _WITHOUT_CARDS = 2
 
 
 class Jobs(Launcher):
-    """Hand the jobs of a sweep to Ray, and record those that are lost.
+    """Submit the jobs of a sweep to Ray, and record those that are lost.
 
     Args:
-        ray: ``init``, the arguments of ``ray.init``; ``remote``, what a job gets (the options of a Ray task);
-            ``patience``, seconds to wait where no machine has what a job needs.
+        ray: ``init``, the arguments of ``ray.init``; ``remote``, the resources of a job (options of a Ray task);
+            ``patience``, seconds to wait if no machine has the resources for a job.
     """
 
     def __init__(self, ray: Mapping[str, Any]) -> None:
@@ -57,12 +57,12 @@ class Jobs(Launcher):
         self._since: float | None = None
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Take what Hydra knows of the sweep."""
+        """Store Hydra's information about the sweep."""
         self._context, self._task, self._config = hydra_context, task_function, config
         self._folder = Path(str(config.hydra.sweep.dir))
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        """Run jobs and wait for all of them; one that is lost has no value and stops no other."""
+        """Run jobs and wait for all of them; a lost job has no value and does not stop the others."""
         with self.opened():
             for number, overrides in enumerate(job_overrides, initial_job_idx):
                 self.start(overrides, number)
@@ -73,7 +73,7 @@ class Jobs(Launcher):
 
     @contextmanager
     def opened(self) -> Iterator[None]:
-        """Have Ray for the duration of a block, and end the jobs that are left when it is over."""
+        """Run Ray within a block, and stop the remaining jobs at the end."""
         if self._opened:
             yield
             return
@@ -89,7 +89,7 @@ class Jobs(Launcher):
                 self._stop()
 
     def start(self, overrides: Sequence[str], number: int) -> None:
-        """Hand one job to Ray, which runs it as soon as a machine has what it needs."""
+        """Submit one job to Ray, which runs it as soon as a machine has the resources."""
         config = self._context.config_loader.load_sweep_config(self._config, list(overrides))
         with open_dict(config):
             config.hydra.job.id, config.hydra.job.num = f"{self._config.hydra.job.name}_{number}", number
@@ -101,18 +101,18 @@ class Jobs(Launcher):
         self._running[reference] = JobRecord(number, tuple(map(str, task)), "failed", str(self._folder))
 
     def ended(self) -> dict[int, JobReturn]:
-        """Wait a moment, and return what has ended meanwhile: number of the job -> its return."""
+        """Wait briefly, and return the jobs that have ended: job number -> return value."""
         import ray
 
         done, _ = ray.wait(list(self._running), num_returns=1, timeout=0)
         if not done:
-            time.sleep(_LOOK)  # in Python: a signal that arrives inside of Ray's wait loses its exit code
+            time.sleep(_LOOK)  # in Python, because a signal during Ray's wait loses its exit code
         returns: dict[int, JobReturn] = {}
         for reference in done:
             record = self._running.pop(reference)
             try:
                 job = ray.get(reference)
-                failed = job._return_value if job.status is JobStatus.FAILED else None  # its value would be raised
+                failed = job._return_value if job.status is JobStatus.FAILED else None  # its value would raise
                 returns[record.number] = job if failed is None else self._lose(record, _in_a_sentence(failed))
             except ray.exceptions.RayError as error:
                 returns[record.number] = self._lose(record, _reason(error))
@@ -124,11 +124,11 @@ class Jobs(Launcher):
         return returns
 
     def at_a_time(self) -> int:
-        """How many jobs the machines hold at a time, at least 1."""
+        """Number of jobs that the machines can run in parallel, at least 1."""
         return max(1, sum(_room(machine, self._needs) for machine in machines()))
 
     def _check(self) -> None:
-        """Reject amounts that Ray does not deal out, and jobs that would train on a card without having one."""
+        """Reject amounts that Ray does not support, and jobs that would use a GPU without reserving it."""
         for node, asked in (("init", self._init), ("remote", self._remote)):
             for name in ("num_gpus", "num_cpus"):
                 amount = asked.get(name)
@@ -148,7 +148,7 @@ class Jobs(Launcher):
             )
 
     def _needed(self) -> dict[str, Any]:
-        """What a job gets: what was asked for; else one card where there are cards, and its share of the cores."""
+        """The resources of a job: as requested, or one GPU if there are any, and a share of the cores."""
         found = machines()
         needs = dict(self._remote)
         needs.setdefault("num_gpus", 1 if any(machine.get("GPU") for machine in found) else 0)
@@ -157,7 +157,7 @@ class Jobs(Launcher):
             at_a_time = [(m["GPU"] / gpus, m) for m in found if m.get("GPU")] if gpus else []
             shared = at_a_time or [(_WITHOUT_CARDS, m) for m in found]
             share = min((m.get("CPU", 1) / max(1, jobs) for jobs, m in shared), default=1)
-            needs["num_cpus"] = floor(share) if share >= 1 else floor(share * 100) / 100  # Ray's parts of cores
+            needs["num_cpus"] = floor(share) if share >= 1 else floor(share * 100) / 100  # Ray's resource unit
         needs.pop("max_retries", None)
         if self._init.get("address", "local") == "local" and not any(_room(m, needs) for m in found):
             raise UserError(
@@ -176,7 +176,7 @@ class Jobs(Launcher):
             raise UserError(f"hydra.launcher.ray.remote is not what Ray takes: {said}") from error
 
     def _without_machine(self) -> dict[int, JobReturn]:
-        """Give up on the jobs that no machine can hold any more, when that has been so for a while."""
+        """Give up on jobs that no machine has been able to run for some time."""
         import ray
 
         if any(_room(machine, self._needs) for machine in machines()):
@@ -197,13 +197,13 @@ class Jobs(Launcher):
         return {record.number: self._lose(record, reason) for record in lost.values()}
 
     def _lose(self, record: JobRecord, reason: str) -> JobReturn:
-        """Record a job that has not said itself how it ended."""
+        """Record a job that did not report its own end."""
         JobRecord(record.number, record.overrides, "failed", record.run_dir, reason).write(self._folder)
-        # "completed" to Hydra, which would end the sweep otherwise; without a value a search takes it as failed
+        # "completed" for Hydra, which would otherwise end the sweep; a search treats a missing value as a failure
         return JobReturn(overrides=record.overrides, status=JobStatus.COMPLETED)
 
     def _tell(self, number: int) -> None:
-        """Say on the terminal that a job has begun, and how it has ended."""
+        """Print that a job has started, or how it has ended."""
         record = read_record(self._folder, number)
         if record is None or (number, record.status) in self._told:
             return
@@ -217,7 +217,7 @@ class Jobs(Launcher):
             print(f"--- job {number} {record.status}{f': {record.error}' if record.error else ''}", flush=True)
 
     def _stop(self) -> None:
-        """End the jobs that still run: first as Ctrl-C does, then by force."""
+        """Stop the running jobs: first as with Ctrl-C, then by force."""
         import ray
 
         left = list(self._running)
@@ -238,7 +238,7 @@ def _run_job(
     folder: str,
     environment: Mapping[str, str],
 ) -> JobReturn:
-    """Run a job, in a process that Ray has started on some machine."""
+    """Run a job in a process that Ray has started on some machine."""
     if not Path(folder).is_dir():
         raise UserError(
             f"there is no folder {folder} on {os.uname().nodename}: jobs of a Ray cluster need the working folder, the "
@@ -246,7 +246,7 @@ def _run_job(
         )
     os.chdir(folder)
     os.environ.update(environment)
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # of ray.cancel; below nohup it would be ignored
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # for ray.cancel; under nohup it would be ignored
     setup_globals()
     Singleton.set_state(state)
     HydraConfig.instance().set_config(config)
@@ -260,7 +260,7 @@ def _run_job(
 
 
 def _room(machine: Mapping[str, float], needs: Mapping[str, Any]) -> int:
-    """How many jobs at a time a machine holds."""
+    """Return the number of jobs that a machine can run in parallel."""
     wanted = {"GPU": needs["num_gpus"], "CPU": needs["num_cpus"], **needs.get("resources", {})}
     return min((int(machine.get(name, 0) / each + 1e-9) for name, each in wanted.items() if each), default=1)
 
@@ -281,7 +281,7 @@ def _in_a_sentence(error: BaseException) -> str:
 
 
 def _reason(error: Exception) -> str:
-    """Say why a job was lost, in one sentence."""
+    """Return why a job was lost, in one sentence."""
     import ray
 
     if isinstance(error, ray.exceptions.OutOfMemoryError):

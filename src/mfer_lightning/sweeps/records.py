@@ -1,4 +1,4 @@
-"""Record how each job of a sweep ended: one small file a job, read when the sweep ends."""
+"""Record the outcome of each job of a sweep: one small file per job, read when the sweep ends."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from typing import Any, Literal
 
 from mfer_lightning.files import write_json
 
-#: Set by the launching process, inherited by its jobs: tells this sweep's records from those of an earlier start.
+#: Set by the launching process and inherited by its jobs: distinguishes this sweep's records from those of earlier
+#: runs.
 TOKEN = "MFER_SWEEP_TOKEN"  # noqa: S105 - a name, not a secret
 
 
-#: Why a job has no result that has not said so itself.
+#: Reason for a job without a result that reported none itself.
 CUT_OFF = (
     "its process ended without a word (killed, out of memory, or out of time), or has not ended yet; "
     "the same command continues it"
@@ -24,18 +25,18 @@ CUT_OFF = (
 
 @dataclass(frozen=True)
 class JobRecord:
-    """How one job of a sweep ended.
+    """Outcome of a job of a sweep.
 
     Args:
         number: the job's number in the sweep, from 0.
-        overrides: the job's own command line, e.g. ``("loss=ce", "seed=0")``.
-        status: ``"running"``, ``"done"``, ``"skipped"`` (was finished before), ``"pruned"`` (a trial of a search that
-            was given up early) or ``"failed"``. A job that still says running when the sweep has ended was cut off.
+        overrides: overrides of the job, e.g. ``("loss=ce", "seed=0")``.
+        status: ``"running"``, ``"done"``, ``"skipped"`` (already finished), ``"pruned"`` (a trial of a search that was
+            stopped early) or ``"failed"``. A job that is still running when the sweep has ended was interrupted.
         run_dir: the run's folder.
-        error: why it failed, in one message; None if it did not.
-        token: which start of the sweep this belongs to.
-        host: machine that it ran on; empty if it never began.
-        cards: its ``CUDA_VISIBLE_DEVICES``; empty if that was not set.
+        error: error message; None if it did not fail.
+        token: identifies the start of the sweep.
+        host: machine that it ran on; empty if it never started.
+        cards: its ``CUDA_VISIBLE_DEVICES``; empty if not set.
     """
 
     number: int
@@ -53,32 +54,32 @@ class JobRecord:
         return self.status in ("done", "skipped")
 
     def write(self, sweep_dir: Path) -> None:
-        """Write the record into the sweep's folder."""
+        """Write the record to the sweep's folder."""
         write_json(record_file(sweep_dir, self.number), {**asdict(self), "token": os.environ.get(TOKEN, "")})
 
 
 def record_file(sweep_dir: Path, number: int) -> Path:
-    """Return where the record of a job is; its output is beside it, in a ``.log``."""
+    """Return the path of a job's record; its output is next to it, in a ``.log``."""
     return sweep_dir / "jobs" / f"{number:04d}.json"
 
 
 def record_files(sweep_dir: Path) -> list[Path]:
-    """List the records of a sweep's folder, in the order of its jobs.
+    """List the records in a sweep's folder, in job order.
 
-    Other jobs write theirs meanwhile: files that are not whole yet have other names, which ``glob("*.json")`` would
-    match as well, and are gone a moment later.
+    Other jobs write theirs at the same time: incomplete files have other names, which ``glob("*.json")`` would also
+    match, and disappear a moment later.
     """
     return sorted((sweep_dir / "jobs").glob("[0-9]*.json"), key=lambda path: (len(path.name), path.name))
 
 
 def read_records(sweep_dir: Path) -> list[JobRecord]:
-    """Read the records of the sweep that this process started, in the order of its jobs."""
+    """Read the records of the sweep started by this process, in job order."""
     found = (_read(path) for path in record_files(sweep_dir))
     return [record for record in found if record is not None]
 
 
 def read_record(sweep_dir: Path, number: int) -> JobRecord | None:
-    """Read one record of the sweep that this process started; None if its job has not begun."""
+    """Read one record of the sweep started by this process; None if its job has not started."""
     try:
         return _read(record_file(sweep_dir, number))
     except (OSError, ValueError):
@@ -86,14 +87,14 @@ def read_record(sweep_dir: Path, number: int) -> JobRecord | None:
 
 
 def _read(path: Path) -> JobRecord | None:
-    """Read a record; None for one of an earlier start of the sweep."""
+    """Read a record; None if it belongs to an earlier start of the sweep."""
     data = json.loads(path.read_text(encoding="utf-8"))
     ours = data["token"] == os.environ.get(TOKEN, "")
     return JobRecord(**{**data, "overrides": tuple(data["overrides"])}) if ours else None
 
 
 def varied_axes(records: Sequence[JobRecord]) -> list[str]:
-    """Name the overrides whose value differs between jobs, in the order of the command line.
+    """Return the overrides whose value differs between jobs, in the order of the command line.
 
     Example:
         >>> jobs = [JobRecord(i, (f"loss={v}", "seed=0"), "done", "") for i, v in enumerate(("ce", "dsf"))]
@@ -108,16 +109,16 @@ def varied_axes(records: Sequence[JobRecord]) -> list[str]:
 
 
 def overrides_as_dict(overrides: Sequence[str]) -> dict[str, str]:
-    """Split ``key=value`` overrides; Hydra's ``+`` and ``++`` before a key are left out."""
+    """Split ``key=value`` overrides, removing Hydra's ``+`` and ``++`` prefixes."""
     pairs = (o.lstrip("+").partition("=") for o in overrides if "=" in o)
     return {key: value for key, _, value in pairs}
 
 
 def sweep_rows(records: Sequence[JobRecord]) -> list[dict[str, Any]]:
-    """Join the records of a sweep with the results of their runs.
+    """Combine the records of a sweep with the results of their runs.
 
     Returns:
-        One dict a job: a value for each varied axis but the seed, ``seed``, ``status``, ``result`` (the content of
+        One dict per job: a value for each varied axis except the seed, ``seed``, ``status``, ``result`` (the content of
         ``result.json``, or None), ``error``.
     """
     axes = [a for a in varied_axes(records) if a != "seed"]
@@ -136,7 +137,7 @@ def sweep_rows(records: Sequence[JobRecord]) -> list[dict[str, Any]]:
 
 
 def _short(value: str) -> str:
-    """Write a number that a sampler drew with six digits, which fit into a table."""
+    """Format a sampled number with six digits, to fit into a table."""
     try:
         return value if len(value) <= 10 else f"{float(value):.6g}"
     except ValueError:

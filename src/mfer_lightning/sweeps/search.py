@@ -1,4 +1,4 @@
-"""Search with Optuna: continue a study that was interrupted, and find its best trial."""
+"""Search with Optuna: continue an interrupted study, and find its best trial."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from typing import Any
 from mfer_lightning.sweeps.records import JobRecord, overrides_as_dict, varied_axes
 from mfer_lightning.sweeps.study import Study, open_study
 
-#: Attribute of a trial: machine and process that run it.
+#: Attribute of a trial: the machine and process that run it.
 OWNER = "owner"
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a study is.
+    """Progress of a study.
 
     Args:
-        done: trials that count: with a result, or pruned.
-        failed: trials without one, which are over.
-        cut: trials that were cut off, and go on first.
-        started: all trials so far.
-        pruned: trials that were given up early, among those that count.
-        running: trials that are under way, here or elsewhere.
+        done: number of trials that count: with a result, or pruned.
+        failed: number of finished trials without a result.
+        cut: number of interrupted trials, which are repeated first.
+        started: number of all trials so far.
+        pruned: number of pruned trials, included in ``done``.
+        running: number of running trials, here or elsewhere.
     """
 
     done: int
@@ -47,10 +47,10 @@ class Best:
 
     Args:
         number: its number in the study, from 0; None if no trial has a result.
-        value: of the selection metric.
+        value: value of the selection metric.
         params: option -> value.
-        progress: how far the study is.
-        run_dir: the folder of its run; None if it is not in the sweep's folder any more.
+        progress: progress of the study.
+        run_dir: folder of its run; None if it is no longer in the sweep's folder.
     """
 
     progress: Progress
@@ -61,7 +61,7 @@ class Best:
 
 
 def continue_study(study: Study) -> Progress:
-    """Take up a search's study, and say how far it is."""
+    """Open the study of a search, and report its progress."""
     progress = take_up_study(study)
     if progress.started:
         cut = f"; {progress.cut} trials that were cut off go on first" if progress.cut else ""
@@ -71,10 +71,10 @@ def continue_study(study: Study) -> Progress:
 
 
 def take_up_study(study: Study) -> Progress:
-    """Open a study, or make it, and put what was cut off into its queue again.
+    """Open or create a study, and requeue its interrupted trials.
 
-    A trial was cut off where its process on this machine is gone, or where one of another machine has given no sign of
-    life for :data:`~mfer_lightning.sweeps.study.SILENCE` seconds.
+    A trial is interrupted if its process on this machine is gone, or if it runs on another machine without a heartbeat
+    for :data:`~mfer_lightning.sweeps.study.SILENCE` seconds.
 
     Raises:
         UserError: if the storage cannot be opened.
@@ -86,7 +86,7 @@ def take_up_study(study: Study) -> Progress:
     stored = open_study(study)
     for trial in stored.get_trials(deepcopy=False, states=[optuna.trial.TrialState.RUNNING]):
         if not _under_way(trial.user_attrs.get(OWNER)):
-            with suppress(ValueError):  # another process was quicker
+            with suppress(ValueError):  # another process was faster
                 stored.tell(trial.number, state=optuna.trial.TrialState.FAIL)
                 if trial.params:
                     stored.enqueue_trial(trial.params)
@@ -97,7 +97,7 @@ def take_up_study(study: Study) -> Progress:
 
 
 def _under_way(owner: str | None) -> bool:
-    """Whether a trial's process may still run: on this machine it is looked for, of others it is taken on trust."""
+    """Whether a trial's process may still be running: checked on this machine, assumed on others."""
     if not owner:
         return False
     host, _, process = owner.rpartition(" ")
@@ -113,12 +113,12 @@ def _under_way(owner: str | None) -> bool:
 
 
 def best_trial(study: Study, records: Sequence[JobRecord], sweep_dir: Path) -> Best:
-    """Find the best trial of a study.
+    """Return the best trial of a study.
 
     Args:
-        study: which.
-        records: of this start, whose best trial is the answer where no study is kept.
-        sweep_dir: with the runs.
+        study: the study.
+        records: records of this run, used if the study is not saved.
+        sweep_dir: folder with the runs.
     """
     if study.storage is None:
         return _best_record(records)
@@ -147,7 +147,7 @@ def _best_record(records: Sequence[JobRecord]) -> Best:
 
 
 def progress_of(study: Any) -> Progress:
-    """Count the trials of a study of Optuna's."""
+    """Count the trials of an Optuna study."""
     from optuna.trial import TrialState
 
     states = [t.state for t in study.get_trials(deepcopy=False)]
@@ -166,7 +166,7 @@ def _run_of(value: float, params: Mapping[str, Any], sweep_dir: Path) -> Path | 
     for path in sorted(sweep_dir.glob("*/result.json")):
         result = json.loads(path.read_text(encoding="utf-8"))
         found = result["selection"]["value"]
-        if found is not None and math.isclose(found, value, rel_tol=1e-6):  # a database may keep fewer digits
+        if found is not None and math.isclose(found, value, rel_tol=1e-6):  # a database may store fewer digits
             values = {option: _value_of(result["config"], option) for option in params}
             if all(str(values[option]).lower() == str(wanted).lower() for option, wanted in params.items()):
                 return path.parent
@@ -174,7 +174,7 @@ def _run_of(value: float, params: Mapping[str, Any], sweep_dir: Path) -> Path | 
 
 
 def _value_of(config: Mapping[str, Any], option: str) -> Any:
-    """A value by its dotted name; of a choice its name."""
+    """Return a value by its dotted name; for a choice, its name."""
     value: Any = config
     for part in option.lstrip("+").split("@")[0].split("."):
         value = value.get(part) if isinstance(value, Mapping) else None

@@ -1,4 +1,4 @@
-"""Read a search space from Hydra's overrides: ``interval``, ``range`` and ``choice``."""
+"""Parse a search space from Hydra overrides: ``interval``, ``range`` and ``choice``."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from mfer_lightning.errors import UserError
 
 
 def split_overrides(params: Mapping[str, Any], arguments: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
-    """Separate what is searched from what each trial is given as it was written.
+    """Separate searched options from fixed overrides.
 
     Args:
-        params: option -> its values, of the configuration; those that ``arguments`` name are left out.
+        params: option -> its values in the configuration; those set in ``arguments`` are ignored.
         arguments: overrides of the command line.
 
     Returns:
@@ -39,7 +39,7 @@ def _distribution(override: Override) -> Any:
     if isinstance(value, ChoiceSweep) or (isinstance(value, RangeSweep) and value.shuffle):
         return CategoricalDistribution(list(override.sweep_iterator(transformer=Transformer.encode)))
     try:
-        if isinstance(value, RangeSweep):  # with its end, as the Optuna plugin of Hydra takes it
+        if isinstance(value, RangeSweep):  # with its end, like Hydra's Optuna plugin
             low, high, step = value.start, value.stop, value.step
             kind = IntDistribution if all(isinstance(v, int) for v in (low, high, step)) else FloatDistribution
             return kind(low, high, step=step)
@@ -55,7 +55,7 @@ def suggest(trial: Any, option: str, distribution: Any) -> Any:
     """Ask a trial for the value of an option.
 
     Raises:
-        UserError: if the study's earlier trials chose among other values, which Optuna does not take.
+        UserError: if earlier trials of the study used other values, which Optuna does not support.
     """
     from optuna.distributions import CategoricalDistribution, IntDistribution
 
@@ -72,7 +72,7 @@ def suggest(trial: Any, option: str, distribution: Any) -> Any:
 
 
 def grid_of(space: Mapping[str, Any]) -> dict[str, list[Any]]:
-    """List the values of each axis, for a search that goes through all of them.
+    """List the values of each axis, for a grid search.
 
     Raises:
         UserError: for an axis without steps.
@@ -92,5 +92,5 @@ def grid_of(space: Mapping[str, Any]) -> dict[str, list[Any]]:
 
 
 def written(value: Any) -> str:
-    """Write a value as Hydra's grammar has it."""
+    """Format a value in Hydra's grammar."""
     return "null" if value is None else str(value)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 
 def requeue_command() -> Callable[[], bool] | None:
-    """Find how this process's job is put back into the queue.
+    """Return a function that requeues this process's job.
 
     Returns:
         Something to call, which returns whether SLURM took it; None outside a SLURM job, where the job is interactive,

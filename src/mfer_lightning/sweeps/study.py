@@ -1,4 +1,4 @@
-"""Open the study of a search: where Optuna keeps its trials, for one process or for several."""
+"""Open the study of a search, in which Optuna stores its trials, for one or several processes."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from typing import Any
 from mfer_lightning.config.instantiate import instantiate
 from mfer_lightning.errors import UserError
 
-#: Seconds between two signs of life of a trial, and without one after which another machine takes it for cut off.
+#: Seconds between heartbeats of a trial, and without one before another machine treats it as interrupted.
 HEARTBEAT, SILENCE = 30, 180
 
 
 @dataclass(frozen=True)
 class Study:
-    """Where a search keeps what it knows.
+    """Description of a search's study.
 
     Args:
-        storage: address that Optuna knows; None: nothing is kept.
-        name: of the study.
+        storage: URL supported by Optuna; None: the study is not saved.
+        name: name of the study.
         direction: ``"maximize"`` or ``"minimize"``.
-        wanted: results that it is to hold.
-        seed: of the sampler; None for a sampler without one.
-        pruner: ``_target_`` and arguments of what gives up trials early; None: nothing does.
+        wanted: requested number of results.
+        seed: seed of the sampler; None for a sampler without one.
+        pruner: ``_target_`` and arguments of the pruner; None: no pruning.
     """
 
     storage: str | None
@@ -36,20 +36,20 @@ class Study:
     pruner: Mapping[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for another process."""
+        """Return plain values, to be sent to another process."""
         return asdict(self)
 
 
 def build_part(node: Mapping[str, Any] | None, kind: str, **available: Any) -> Any:
-    """Build a sampler or a pruner of Optuna from its node of the configuration.
+    """Build an Optuna sampler or pruner from its configuration node.
 
     Args:
-        node: ``_target_`` and arguments; None: Optuna's default, and no pruning.
+        node: ``_target_`` and arguments; None: Optuna's default sampler, or no pruning.
         kind: ``"sampler"`` or ``"pruner"``.
-        available: arguments that are known only now.
+        available: arguments known only at run time.
 
     Raises:
-        UserError: for what is none, or does not take an argument.
+        UserError: if it is not of this kind, or does not accept an argument.
     """
     import optuna
 
@@ -62,14 +62,14 @@ def build_part(node: Mapping[str, Any] | None, kind: str, **available: Any) -> A
 
 
 def open_study(study: Study, **parts: Any) -> Any:
-    """Open a study, or make it.
+    """Open or create a study.
 
     Args:
-        study: which.
+        study: description of the study.
         parts: ``sampler`` and ``pruner``.
 
     Returns:
-        Optuna's study.
+        The Optuna study.
 
     Raises:
         UserError: if the storage cannot be opened.
@@ -86,13 +86,13 @@ def open_study(study: Study, **parts: Any) -> Any:
             load_if_exists=True,
             **parts,
         )
-    except Exception as error:  # of SQLAlchemy, of the database's driver, of Optuna
+    except Exception as error:  # from SQLAlchemy, the database driver or Optuna
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(
             f"hydra.sweeper.storage={study.storage}: the study cannot be opened ({reason}). Give the address of a "
             "database that can be written to, or begin a study anew with another name=..."
         ) from error
-    if (direction := found.direction.name.lower()) != study.direction:  # Optuna would go on without a word
+    if (direction := found.direction.name.lower()) != study.direction:  # Optuna would continue without a warning
         raise UserError(
             f"hydra.sweeper.direction={study.direction}: the study {study.name} in {study.storage} was begun with "
             f"{direction}. Begin a study anew with another name=..."
@@ -101,7 +101,7 @@ def open_study(study: Study, **parts: Any) -> Any:
 
 
 def _storage(address: str) -> Any:
-    """A database with signs of life; one that an older Optuna made is brought up to date."""
+    """Return a database storage with heartbeats; databases of older Optuna versions are upgraded."""
     from optuna.storages import RDBStorage, RetryFailedTrialCallback
 
     options: dict[str, Any] = {"heartbeat_interval": HEARTBEAT, "grace_period": SILENCE}

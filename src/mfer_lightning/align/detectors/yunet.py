@@ -1,4 +1,4 @@
-"""YuNet: a small face detector, through OpenCV's FaceDetectorYN. Requires a model file from the user."""
+"""YuNet: a small face detector, from OpenCV's FaceDetectorYN. Requires a model file from the user."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from mfer_lightning.errors import UserError
 
 
 class YuNetDetector:
-    """YuNet.
+    """The YuNet detector.
 
     Args:
         model: the ``face_detection_yunet_*.onnx`` file of the OpenCV model zoo.
-        min_score: faces below this confidence are not reported, 0 to 1.
+        min_score: minimum confidence, 0 to 1.
 
     Raises:
         UserError: if the model is missing or cannot be read.
@@ -45,13 +45,13 @@ class YuNetDetector:
             ) from error
 
     def detect(self, image: NDArray[np.uint8]) -> list[Detection]:
-        """Find the faces of an (H,W,3) RGB picture, the surest first."""
+        """Detect the faces in an (H,W,3) RGB image, most confident first."""
         height, width = image.shape[:2]
         self._net.setInputSize((width, height))
         _, rows = self._net.detect(np.ascontiguousarray(image[:, :, ::-1]))
         found = []
         for row in [] if rows is None else np.asarray(rows, dtype=np.float64):
-            # OpenCV gives the person's right eye first, which is the left one in the picture.
+            # OpenCV returns the person's right eye first, which is the left one in the image.
             landmarks = row[4:14].reshape(5, 2)
             found.append(Detection((row[0], row[1], row[2], row[3]), landmarks, float(row[14])))
         return sorted(found, key=lambda d: -d.score)
