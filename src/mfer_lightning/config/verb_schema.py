@@ -40,6 +40,7 @@ _IN_VERB: Mapping[tuple[str, str], Any] = {
     ("evaluate", "checkpoint"): Any,
     ("evaluate", "datasets"): list[Any],
     ("data", "checkpoint"): Any,
+    ("models", "runs"): Any,
 }
 
 #: Mappings with names from detectors, timm and users.
