@@ -45,6 +45,7 @@ test: $(STAMP) lint ## the quick tests, linting and types (minutes)
 
 .PHONY: test-all
 test-all: $(STAMP) ## every test, the slow ones too
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
 	$(BIN)/python -m pytest -m "slow or not slow" $(ARGS)
 
 # uv, because pip has no way to ask for the lowest versions. Its own environment: torch of those days is another build.
@@ -57,6 +58,11 @@ test-lowest: ## the quick tests with the lowest versions that pyproject.toml all
 	$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct --editable \
 		'.[test,metric,tensorboard,align,heic,joblib,slurm,ray,optuna,cam,onnx,cli,lora]'
 	$(LOWEST)/bin/python -m pytest -n 2 --dist worksteal --doctest-ignore-import-errors $(ARGS)
+
+.PHONY: docs
+docs: $(STAMP) ## build the documentation site in docs/_build/html; warnings are errors
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	$(BIN)/python -m sphinx --builder html --fail-on-warning --keep-going docs docs/_build/html
 
 .PHONY: lint
 lint: $(STAMP) ## style and the direction of imports

@@ -8,6 +8,7 @@ from contextlib import nullcontext
 
 import pytest
 from blank import blank_drawings
+from hydra._internal.hydra import Hydra
 
 # One thread a worker: the suite runs in two processes, and timings do not matter here.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -19,6 +20,18 @@ os.environ.setdefault("WANDB_MODE", "offline")
 def blank_figures(request: pytest.FixtureRequest) -> Iterator[None]:
     """Figures are blank, but in a test that is marked ``drawn``."""
     with nullcontext() if request.node.get_closest_marker("drawn") else blank_drawings():
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_composition() -> Iterator[None]:
+    """Hydra composes a configuration twice, first to look for ``hydra.mode``: without it half of a refusal's time.
+
+    No file of ours sets that but ``sweep=optuna``, which this package starts with ``-m``. Tests of command lines in
+    processes of their own have both.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Hydra, "get_mode", lambda *_, **__: None)
         yield
 
 

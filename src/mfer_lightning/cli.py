@@ -30,7 +30,7 @@ VERBS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit: 0 done, 1 failed jobs in a sweep, 2 a mistake of the user's.
+    """Run the command line and exit: 0 done, 1 failed jobs in a sweep, 2 a mistake of the user.
 
     Args:
         arguments: the command line without the program's name; None: ``sys.argv``.

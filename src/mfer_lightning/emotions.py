@@ -65,7 +65,7 @@ def remap(source: Sequence[str], target: Sequence[str], drop: Sequence[str] = ()
         A list of S indices into ``target`` (-1 for a dropped class).
 
     Raises:
-        UserError: where a source class has no counterpart and was not named in ``drop``, or an order repeats a name.
+        UserError: if a source class has no counterpart and was not named in ``drop``, or an order repeats a name.
 
     Example:
         >>> remap(["anger", "joy"], ["happiness", "anger"])

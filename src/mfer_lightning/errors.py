@@ -64,7 +64,7 @@ Number = TypeVar("Number", bound=float)
 
 
 def check_number(name: str, value: Number, low: float, high: float = math.inf, *, excluded: str = "") -> Number:
-    """Refuse an argument that is not a finite number of a range.
+    """Reject an argument that is not a finite number of a range.
 
     Args:
         name: of the argument.
@@ -97,7 +97,7 @@ def check_number(name: str, value: Number, low: float, high: float = math.inf, *
 
 
 def check_count(name: str, value: int, low: int = 1) -> int:
-    """Refuse a size that is not a whole number of at least ``low``."""
+    """Reject a size that is not a whole number of at least ``low``."""
     if isinstance(value, bool) or not isinstance(value, int) or value < low:
         raise ValueError(f"Expected argument `{name}` to be an integer >= {low}, but got {value!r}.")
     return value
@@ -144,7 +144,7 @@ def nearest(name: str, legal: Iterable[str], n: int = 3) -> str:
 
 
 def check_choice(option: str, value: Any, legal: Collection[str]) -> None:
-    """Refuse a value that is not one of the legal ones.
+    """Reject a value that is not one of the legal ones.
 
     Raises:
         UserError: naming the option and the nearest legal values.
@@ -154,7 +154,7 @@ def check_choice(option: str, value: Any, legal: Collection[str]) -> None:
 
 
 def check_least(option: str, value: float, least: float) -> None:
-    """Refuse a number below the least legal one.
+    """Reject a number below the least legal one.
 
     Raises:
         UserError: naming the option and its bound.
@@ -164,7 +164,7 @@ def check_least(option: str, value: float, least: float) -> None:
 
 
 def expect_choice(argument: str, value: Any, legal: Iterable[str]) -> None:
-    """Refuse an argument of a class or function that is not one of the legal values.
+    """Reject an argument of a class or function that is not one of the legal values.
 
     Raises:
         ValueError: naming the argument and its legal values.

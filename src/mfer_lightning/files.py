@@ -32,7 +32,7 @@ def atomic_path(target: str | Path) -> Iterator[Path]:
         The path to write to, with the same suffix as ``target``.
 
     Raises:
-        UserError: where the folder cannot be made or written to, or the disk is full.
+        UserError: if the folder cannot be made or written to, or the disk is full.
 
     Example:
         >>> folder = Path(tempfile.mkdtemp())
@@ -80,7 +80,7 @@ def make_folder(folder: str | Path) -> None:
     """Make a folder and those above it, where missing.
 
     Raises:
-        UserError: where it cannot be made, or cannot be written to.
+        UserError: if it cannot be made, or cannot be written to.
     """
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
@@ -91,7 +91,7 @@ def make_folder(folder: str | Path) -> None:
 
 
 def require_space(folder: str | Path, size: int, what: str) -> None:
-    """Refuse to begin what the disk has no room for.
+    """Reject to begin what the disk has no room for.
 
     Args:
         folder: where it goes; it, or a folder above it, exists.
@@ -99,7 +99,7 @@ def require_space(folder: str | Path, size: int, what: str) -> None:
         what: the thing, for the message, e.g. ``"the run"``.
 
     Raises:
-        UserError: where less is free.
+        UserError: if less is free.
     """
     place = Path(folder).absolute()
     while not place.exists():
@@ -178,7 +178,7 @@ def changed_settings(stored: Path, settings: Mapping[str, Any]) -> dict[str, Any
         Name -> stored value of every setting that differs.
 
     Raises:
-        UserError: where the file is damaged.
+        UserError: if the file is damaged.
     """
     if not stored.is_file():
         write_json(stored, dict(settings))

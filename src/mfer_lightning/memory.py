@@ -41,7 +41,7 @@ def keep_freed_memory() -> bool:
 
 
 def peak_memory_bytes() -> int | None:
-    """Most memory that this process has held at once; None where the system does not say.
+    """Most memory that this process has held at once; None if the system does not say.
 
     Linux hands a parent's ``ru_maxrss`` down to what it starts, so that a small program started by a large one would
     report the large one's peak: there the kernel's mark of this program alone (``VmHWM``) is read.

@@ -31,7 +31,7 @@ class Views:
             of them mirrored, too.
 
     Raises:
-        ValueError: where the shift is out of range.
+        ValueError: if the shift is out of range.
 
     Example:
         >>> Views(flip=True).count, Views(shift=0.02).count, Views(flip=True, shift=0.02).count
@@ -62,7 +62,7 @@ class Views:
             shift: the same.
 
         Raises:
-            ValueError: where the shift is out of range.
+            ValueError: if the shift is out of range.
         """
         return cls(
             bool(said.get("flip", False)) if flip is None else flip, said.get("shift", 0.0) if shift is None else shift
@@ -131,7 +131,7 @@ ONE_VIEW = Views()
 
 
 def check_shift(shift: float | None) -> None:
-    """Refuse the option ``shift`` of a verb where it is out of range; None leaves it to the model's file.
+    """Reject the option ``shift`` of a verb where it is out of range; None leaves it to the model's file.
 
     Raises:
         UserError: naming the legal range.

@@ -31,8 +31,13 @@ LOADER = {"eval_batch_size": 32, "num_workers": 0}
 
 
 @cache
+def composed() -> dict[str, Any]:
+    return dataset_config("facs", FACES, None, None)
+
+
+@cache
 def opened(*options: str) -> tuple[dict[str, Any], FaceDataModule]:
-    config = dataset_config("facs", [*FACES, *options], None, None)
+    config = dataset_config(None, options, {"dataset": composed()}, None)
     return config, open_dataset(config, LOADER, None)
 
 
@@ -58,9 +63,10 @@ def trained(path: Path, *options: str, **changes: Any) -> Path:
     return path
 
 
-@pytest.fixture
-def halves(tmp_path: Path) -> list[Path]:
-    return [trained(tmp_path / f"{part}.ckpt", f"dataset.hold_out={part}/2") for part in (1, 2)]
+@pytest.fixture(scope="module")
+def halves(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("halves")
+    return [trained(folder / f"{part}.ckpt", f"dataset.hold_out={part}/2") for part in (1, 2)]
 
 
 def test_each_face_is_judged_by_the_network_that_did_not_see_it(halves: list[Path]) -> None:

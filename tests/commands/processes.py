@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
 from commands.conftest import FACS
 
 #: What marks the processes of a test, inherited by all that they start.
@@ -53,20 +57,36 @@ class Bench:
             timeout=540,
         )
 
+    def running(self) -> dict[int, str]:
+        """The processes of this bench and what they start: number and command line."""
+        found = {}
+        for entry in Path("/proc").glob("[0-9]*"):
+            try:
+                if self.mark.encode() in (entry / "environ").read_bytes():
+                    found[int(entry.name)] = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            except OSError:
+                continue
+        return found
+
     def left_running(self) -> list[str]:
         """Command lines of the processes of this bench, after a moment's grace."""
         for _ in range(40):
-            found = []
-            for entry in Path("/proc").glob("[0-9]*"):
-                try:
-                    if self.mark.encode() in (entry / "environ").read_bytes():
-                        found.append((entry / "cmdline").read_bytes().replace(b"\0", b" ").decode())
-                except OSError:
-                    continue
-            if not found:
+            if not (found := self.running()):
                 return []
             time.sleep(0.25)
-        return found
+        return list(found.values())
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    """A bench in the test's folder. What a failed test leaves running is killed: it would slow down all that follow."""
+    made = Bench(tmp_path)
+    yield made
+    while left := made.running():
+        for number in left:
+            with suppress(ProcessLookupError):
+                os.kill(number, signal.SIGKILL)
+        time.sleep(0.1)
 
 
 def ranks_of(run: Path) -> list[tuple[int, int, str]]:

@@ -12,19 +12,14 @@ import socket
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 from commands.processes import SMALL, Bench, check_two_ranks, ranks_of, results
+from commands.processes import bench as bench
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 TORCHRUN = ("torch.distributed.run", "--nproc-per-node", "2", "--master-port")
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    return Bench(tmp_path)
 
 
 def free_port() -> str:

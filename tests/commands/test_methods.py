@@ -161,7 +161,7 @@ class TestDistill:
         teacher, folder = tmp_path / "teacher.ckpt", tmp_path / "pupil"
         shutil.copy(few_run / "checkpoints" / "best.ckpt", teacher)
         options = ("method=distill", f"method.teachers=[{teacher}]", "trainer.max_epochs=200")
-        kill_after(folder, options, 1)
+        kill_after(folder, options, 2)  # the first epoch's checkpoint is there then: it follows the row
         kept = teacher.read_bytes()
         changed = torch.load(teacher, weights_only=True)
         changed["epoch"] += 1
@@ -172,7 +172,7 @@ class TestDistill:
         assert start(folder, *options).wait() == 2
         assert "method.teachers: There is no" in (folder / "stderr.txt").read_text()
         teacher.write_bytes(kept)
-        kill_after(folder, options, 3)
+        kill_after(folder, options, 4)
 
 
 def start(folder: Path, *options: str) -> subprocess.Popen[bytes]:

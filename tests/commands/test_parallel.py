@@ -11,13 +11,9 @@ from pathlib import Path
 
 import pytest
 from commands.processes import SMALL, Bench, check_two_ranks, results
+from commands.processes import bench as bench
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    return Bench(tmp_path)
 
 
 def statuses(folder: Path) -> list[str]:

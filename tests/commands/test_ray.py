@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from commands.processes import SMALL, Bench, check_two_ranks, results
+from commands.processes import bench as bench
 
 pytest.importorskip("ray", reason="the extra `ray` is not installed: pip install 'mfer_lightning[ray]'")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -23,11 +24,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 #: Two cards that are not there.
 RAY = ("launcher=ray", "hydra.launcher.ray.init.num_gpus=2")
 CPU = ("trainer=cpu",)
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    return Bench(tmp_path)
 
 
 def records(folder: Path) -> list[dict]:
@@ -132,7 +128,7 @@ def test_a_signal_ends_the_jobs_and_leaves_no_process_and_no_open_port(
     folder = bench.folder / "runs" / "s"
     until(lambda: len(list(folder.glob("*/checkpoints/last.ckpt"))) >= 2, process)
     listening = subprocess.run(["ss", "-ltnpH"], capture_output=True, text=True).stdout.splitlines()
-    ours = [line for line in listening if set(re.findall(r"pid=(\d+)", line)) & pids_of(bench)]
+    ours = [line for line in listening if set(map(int, re.findall(r"pid=(\d+)", line))) & bench.running().keys()]
     assert ours
     assert all(re.search(r"(127\.0\.0\.1|\[::1\])(\])?:\d+ ", line) for line in ours), ours
     process.send_signal(sent)
@@ -141,17 +137,6 @@ def test_a_signal_ends_the_jobs_and_leaves_no_process_and_no_open_port(
     assert scratch() <= before
     assert {r["status"] for r in records(folder)} == {"failed"}
     assert len(list(folder.glob("*/.lock"))) == 0
-
-
-def pids_of(bench: Bench) -> set[str]:
-    found = set()
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            if bench.mark.encode() in (entry / "environ").read_bytes():
-                found.add(entry.name)
-        except OSError:
-            continue
-    return found
 
 
 def test_a_job_of_two_ranks_has_two_cards_and_a_job_that_is_killed_stops_no_other(bench: Bench) -> None:

@@ -5,20 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from commands.processes import SMALL, Bench, results
+from commands.processes import bench as bench
 
 optuna = pytest.importorskip("optuna", minversion="4")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 SEARCH = ("sweep=optuna", "hydra/sweeper/sampler=random", "trainer=cpu", "loss=ce", "name=s", "report=false")
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    return Bench(tmp_path)
 
 
 def trials(bench: Bench) -> list:

@@ -54,7 +54,7 @@ def align_photos(
         The report's rows of one photo, in the order of the photos.
 
     Raises:
-        UserError: where the disk is full, a worker died, or settings are illegal.
+        UserError: if the disk is full, a worker died, or settings are illegal.
     """
     yield from map_in_processes(partial(_build, dict(settings), output), photos, workers)
 
@@ -67,7 +67,7 @@ def align_photo(photo: Photo, aligner: Aligner, settings: Mapping[str, Any], out
     """Align one photo and write its faces.
 
     Returns:
-        The rows of the report: one a face, or one that says why there is none.
+        The rows of the report: one per face, or one that says why there is none.
     """
     try:
         image = decode(photo.source)

@@ -53,7 +53,7 @@ class Aligner:
 
     Raises:
         UserError: for an unknown template.
-        ValueError: where an argument is out of range.
+        ValueError: if an argument is out of range.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class Aligner:
             second_look: look as :func:`~mfer_lightning.align.second_look.look_again` does.
 
         Returns:
-            The chosen face, or all of them; empty where there is none.
+            The chosen face, or all of them; empty if there is none.
         """
         seen = look_again(self.detector, image) if second_look else self.detector.detect(image)
         found = self.choose(seen, image.shape[1], image.shape[0])

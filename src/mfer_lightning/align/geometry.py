@@ -33,7 +33,7 @@ def similarity(source: Points, target: Points) -> Matrix:
         (2,3) matrix M, with ``target ~ M[:, :2] @ source + M[:, 2]``.
 
     Raises:
-        ValueError: where shapes differ, a number is not finite, or all source points are the same.
+        ValueError: if shapes differ, a number is not finite, or all source points are the same.
 
     Example:
         >>> similarity(np.array([[0.0, 0], [1, 0]]), np.array([[2.0, 0], [2, 2]])).round(6)

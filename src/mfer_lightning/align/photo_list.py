@@ -43,7 +43,7 @@ def list_photos(source: str | Path, output: str | Path) -> list[Photo]:
         The photos in order of their names.
 
     Raises:
-        UserError: where there are none, or the output folder is the source.
+        UserError: if there are none, or the output folder is the source.
     """
     refuse_address(source)
     root = Path(source).expanduser()
@@ -85,7 +85,7 @@ def is_side_file(path: Path) -> bool:
 
 
 def refuse_address(source: str | Path) -> None:
-    """Refuse an address of the internet as a source.
+    """Reject an address of the internet as a source.
 
     Raises:
         UserError: naming it.

@@ -27,7 +27,7 @@ class Report:
         settings: plain values; a folder that was begun with other settings is refused.
 
     Raises:
-        UserError: where the folder was begun with other settings, or cannot be written to.
+        UserError: if the folder was begun with other settings, or cannot be written to.
     """
 
     def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:

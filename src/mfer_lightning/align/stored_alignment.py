@@ -89,7 +89,7 @@ def build_stored_aligner(
         detector: options of the detector that win over the stored ones; another ``name`` drops the stored ones.
 
     Raises:
-        UserError: where the description is damaged or its detector is missing here.
+        UserError: if the description is damaged or its detector is missing here.
     """
     try:
         height = int(alignment["height"])

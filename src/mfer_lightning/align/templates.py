@@ -54,7 +54,7 @@ class Template:
             (5,2) points, width and height.
 
         Raises:
-            ValueError: where the size or margin is out of range.
+            ValueError: if the size or margin is out of range.
 
         Example:
             >>> points, width, height = get_template("face-evolve-96x112").scaled(224)
@@ -92,7 +92,7 @@ def get_template(name: str) -> Template:
     """Look up a template by name, with or without its version.
 
     Raises:
-        UserError: where there is none, or of another version.
+        UserError: if there is none, or of another version.
 
     Example:
         >>> get_template("face-evolve-112@1").identity

@@ -41,7 +41,7 @@ def map_in_processes(
         waiting: chunks on their way for each process.
 
     Raises:
-        UserError: where a process died.
+        UserError: if a process died.
     """
     if workers <= 1:
         yield from map(build(), items)

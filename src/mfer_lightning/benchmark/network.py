@@ -117,7 +117,7 @@ def compare(
         that do not fit the device's memory are named by ``out_of_memory`` and are in no table.
 
     Raises:
-        UserError: where ours does not fit.
+        UserError: if ours does not fit.
     """
     device = work.where
     fitting, first_call = {}, {}

@@ -1,4 +1,4 @@
-"""Lightning callbacks: checkpoints, weight averaging, metrics.csv, checks of the loss, progress."""
+"""Lightning callbacks: checkpoints, weight averaging, metrics.csv, loss checks, progress."""
 
 from mfer_lightning.callbacks.atomic_io import AtomicCheckpointIO
 from mfer_lightning.callbacks.centers import CentersFromData

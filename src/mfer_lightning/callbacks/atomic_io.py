@@ -1,4 +1,4 @@
-"""Write checkpoints atomically: a checkpoint appears complete or not at all."""
+"""Write checkpoints atomically: a checkpoint is either complete or absent."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from mfer_lightning.nn.weights.checksums import check_storages
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Write each checkpoint beside its place, bring it to the disk, and move it there in one step.
+    """Write each checkpoint to a temporary file next to its target, flush it to disk, and rename it.
 
-    Lightning's own way builds the file in the system's temporary folder, which may be another file system, where a move
-    is a copy that a killed process leaves half done; and it holds a second copy of the checkpoint in memory.
+    Lightning writes to the system's temporary folder, which may be on another file system, where a move is a copy that
+    a killed process leaves incomplete. It also keeps a second copy of the checkpoint in memory.
 
-    The space that a checkpoint takes is known before a byte of it is written, and asked for first: the one that is to
-    be replaced stays until the new one is whole.
+    The size of a checkpoint is known in advance, and the space is reserved first. The previous checkpoint is kept until
+    the new one is complete.
     """
 
     def save_checkpoint(
@@ -30,17 +30,17 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         """Write a checkpoint.
 
         Raises:
-            UserError: where the disk is full or the folder cannot be written to.
+            UserError: if the disk is full or the folder cannot be written to.
         """
         require_space(Path(path).parent, tensor_bytes(checkpoint), f"the checkpoint {path}")
         with atomic_path(path) as temporary:
             write_checkpoint(checkpoint, temporary)
 
     def load_checkpoint(self, path: str | Path, *arguments: Any, **options: Any) -> dict[str, Any]:
-        """Read a checkpoint as Lightning does, and compare every tensor with the file's checksums.
+        """Read a checkpoint like Lightning, and compare every tensor with the checksums in the file.
 
         Raises:
-            UserError: where a byte has changed since it was written.
+            UserError: if the file has changed since it was written.
         """
         checkpoint: dict[str, Any] = super().load_checkpoint(path, *arguments, **options)
         check_storages(Path(path), (tensor for tensor in tensors_in(checkpoint) if tensor.device.type == "cpu"))
@@ -48,10 +48,10 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 def write_checkpoint(checkpoint: Mapping[str, Any], path: Path) -> None:
-    """Write a checkpoint into a file.
+    """Write a checkpoint to a file.
 
     Raises:
-        OSError: where the disk is full. (torch.save itself hides it behind a RuntimeError of its own.)
+        OSError: if the disk is full. (torch.save itself raises a RuntimeError instead.)
     """
     try:
         with path.open("wb") as file:

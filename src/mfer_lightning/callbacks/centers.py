@@ -1,4 +1,4 @@
-"""Initialise the centres of a feature loss from the class means of training faces."""
+"""Initialise the centres of a feature loss with class means of training features."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from mfer_lightning.module import FERModule
 
 
 class CentersFromData(Callback):
-    """Set the centres to the mean feature of each class before the first step, from a part of the training faces.
+    """Set the centres to the mean feature of each class before the first step, using part of the training faces.
 
-    The faces are the first ones of the first epoch's order, augmented as there, so that they are a fair sample whatever
-    order the files are in. The network is as it starts (fresh or pre-trained), in evaluation mode. All ranks share the
-    sums. A run that is resumed keeps the centres it has learned, and a loss without centres is left alone.
+    The faces are the first ones of the first epoch, with its augmentation, so they are a random sample whatever the
+    order of the files. The network has its initial weights (random or pre-trained) and is in evaluation mode. The sums
+    are over all ranks. A resumed run keeps its learned centres, and a loss without centres is ignored.
 
     Args:
-        faces: how many, over all ranks, at least one batch.
+        faces: number of faces over all ranks, at least one batch.
 
     Raises:
-        ValueError: where ``faces`` is below 1.
+        ValueError: if ``faces`` is below 1.
     """
 
     def __init__(self, faces: int = 4096) -> None:
         self.faces = check_number("faces", faces, 1)
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Set the centres, at the very beginning of a run only."""
+        """Set the centres, only at the start of a new run."""
         assert isinstance(pl_module, FERModule)
         if trainer.global_step > 0 or getattr(pl_module.objective.feature, "init_centers", None) is None:
             return

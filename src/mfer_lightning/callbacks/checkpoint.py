@@ -9,23 +9,22 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 
 
 class RunCheckpoint(ModelCheckpoint):
-    """One checkpoint of a run: the best by a validation metric, or the last.
+    """Save one checkpoint of a run: the best by a validation metric, or the last.
 
-    Both are written at the end of an epoch. Where validation does not stand at the end of every epoch
-    (``val_check_interval``, ``check_val_every_n_epoch``), the best is written after validation, as Lightning does it.
+    Both are saved at the end of an epoch. If validation does not run at the end of every epoch (``val_check_interval``,
+    ``check_val_every_n_epoch``), the best is saved after validation, as in Lightning.
 
-    A run has two of these callbacks, ``best`` and ``last``. (Lightning's own ``save_last`` writes ``last.ckpt`` only in
-    epochs that improved the best one, so that a run would resume at the best epoch and not at the last: 2.6.6.)
+    A run has two of these callbacks, ``best`` and ``last``. (Lightning's ``save_last`` writes ``last.ckpt`` only in
+    epochs that improve the best one, so that a run would resume from the best epoch, not the last: 2.6.6.)
 
-    Differs from Lightning's in that a run may be moved or mounted elsewhere between two starts: the folder it is in
-    now is where its checkpoints are, and the best figure so far stays known. (Lightning forgets it when the absolute
-    path differs.)
+    Unlike Lightning's callback, it supports moving a run between two starts: checkpoints are in the run's current
+    folder, and the best score so far is kept. (Lightning resets it if the absolute path differs.)
 
     Args:
-        folder: the run's folder of checkpoints.
-        name: of the file, without ``.ckpt``.
-        monitor: the validation metric that selects; None: the last epoch.
-        mode: whether more (``max``) or less (``min``) of it is better.
+        folder: checkpoint folder of the run.
+        name: file name without ``.ckpt``.
+        monitor: the validation metric used for selection; None: save the last epoch.
+        mode: whether higher (``max``) or lower (``min``) values are better.
     """
 
     def __init__(self, folder: str | Path, name: str, monitor: str | None = None, mode: str = "max") -> None:
@@ -40,11 +39,11 @@ class RunCheckpoint(ModelCheckpoint):
 
     @property
     def state_key(self) -> str:
-        """Name of this callback's state in a checkpoint."""
+        """Key of this callback's state in a checkpoint."""
         return f"RunCheckpoint[{self.filename}]"
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over the state of an earlier start, wherever the run lay then."""
+        """Restore the state of an earlier start, even if the run has been moved."""
         state = dict(state_dict, dirpath=self.dirpath)
         for name in ("best_model_path", "kth_best_model_path", "last_model_path"):
             state[name] = self._here(state.get(name, ""))

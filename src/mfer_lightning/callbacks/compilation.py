@@ -1,4 +1,4 @@
-"""Compile the network with torch.compile where a compiler is available and the training is long enough."""
+"""Compile the network with torch.compile if a compiler is available and training is long enough."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ from mfer_lightning.nn.cost import count_gflops
 from mfer_lightning.nn.regions import compile_blocks, count_kinds
 from mfer_lightning.termination import received
 
-#: ``auto`` compiles from here on: seconds of training, by a rough count.
+#: Minimum estimated training time in seconds for ``auto`` to compile.
 PAYS_FROM = 600.0
 
-#: For that count: thousand million operations a second of a GPU. An H100 reached about this with MFER-Base, uncompiled.
+#: For that estimate: billions of operations per second of a GPU. An H100 reached about this with MFER-Base, uncompiled.
 GPU_RATE = 1e5
 
-#: Seconds that a kind of block takes, for the message. Measured on two CPU cores; GPUs compile in parallel.
+#: Seconds per kind of block, for the message. Measured on two CPU cores; GPUs compile in parallel.
 SECONDS_A_KIND = 5
 
-#: What is said where nothing can be compiled.
+#: Message if nothing can be compiled.
 NO_COMPILER = "torch.compile does not work here, going on without it"
 
 
 class CompileNetwork(Callback):
-    """Run the network through ``torch.compile``; where that fails, say so in one line and go on without.
+    """Run the network through ``torch.compile``; if that fails, print one line and continue without it.
 
-    A layer of two weights is compiled first, forwards and backwards, which fails at once where a compiler is missing.
-    A network that cannot be compiled all the same falls back at its first batch. Compiled in place: the names in
-    checkpoints stay as they are. Results are kept in the cache folder, so that a second run starts quickly.
+    A two-parameter layer is compiled first, forward and backward, which fails immediately if no compiler is available.
+    A network that still cannot be compiled falls back to eager mode at its first batch. Compilation is in place: the
+    names in checkpoints do not change. Results are kept in the cache folder, so that a second run starts faster.
 
     Args:
         mode: ``"blocks"`` compiles each kind of repeated block once, ``"whole"`` the network as one graph, and
-            ``"auto"`` the blocks, where the training runs on a GPU and lasts ten minutes or more by a rough count.
+            ``"auto"`` the blocks if training runs on a GPU for an estimated ten minutes or more.
 
     Raises:
-        ValueError: for another mode.
+        ValueError: for any other mode.
     """
 
     def __init__(self, mode: str = "blocks") -> None:
@@ -50,14 +50,14 @@ class CompileNetwork(Callback):
         self.mode = mode
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Compile, on the device that the run is on."""
+        """Compile for the device of the run."""
         assert isinstance(pl_module, FERModule)
         if self.mode == "auto" and not pays_to_compile(trainer, pl_module):
             return
         use_lasting_cache()
         try:
             try_compiler(trainer.strategy.root_device)
-        except Exception as error:  # whatever compilers, drivers and file systems raise
+        except Exception as error:  # compilers, drivers and file systems raise various errors
             if received():
                 raise
             self._warn(trainer, error)
@@ -70,8 +70,8 @@ class CompileNetwork(Callback):
             blocks = [network]
             network.compile()
             self._say(trainer, "the network as one graph", 2 * 60)
-        # Evaluation takes the plain call: a graph of its own would take longer to compile than it saves, and a result
-        # does not depend on whether the training was compiled.
+        # Evaluation uses eager mode: its own graph would take longer to compile than it saves, and results do not
+        # depend on whether training was compiled.
         guard_calls(blocks, lambda *_, **__: torch.is_grad_enabled(), lambda error: self._warn(trainer, error))
 
     def _say(self, trainer: L.Trainer, what: str, seconds: int) -> None:
@@ -88,10 +88,10 @@ class CompileNetwork(Callback):
 
 
 def pays_to_compile(trainer: L.Trainer, module: FERModule) -> bool:
-    """Whether a training is on a GPU and long enough for compilation to save more time than it takes.
+    """Whether training is on a GPU and long enough for compilation to pay off.
 
-    Counted from the network's arithmetic and the faces to train on, not measured: the same command decides alike
-    each time.
+    Estimated from the network's multiply-adds and the number of training faces, not measured, so that the same command
+    always gives the same decision.
     """
     if trainer.strategy.root_device.type != "cuda":
         return False
@@ -102,8 +102,8 @@ def pays_to_compile(trainer: L.Trainer, module: FERModule) -> bool:
 
 
 def use_lasting_cache() -> None:
-    """Keep what is compiled in the cache folder, unless ``TORCHINDUCTOR_CACHE_DIR`` says otherwise.
+    """Keep compiled code in the cache folder, unless ``TORCHINDUCTOR_CACHE_DIR`` is set.
 
-    torch's own place is in the folder for temporary files, which a restart of the machine empties.
+    torch's default is in the folder for temporary files, which is cleared when the machine restarts.
     """
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(default_cache_dir() / "compiled"))

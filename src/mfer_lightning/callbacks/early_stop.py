@@ -1,4 +1,4 @@
-"""Stop a run whose validation metric no longer improves."""
+"""Stop a run when its validation metric no longer improves."""
 
 from __future__ import annotations
 
@@ -7,24 +7,25 @@ from lightning.pytorch.callbacks import EarlyStopping
 
 from mfer_lightning.errors import check_number
 
-#: Validation figures that can be watched, and whether more or less of each is better.
+#: Validation metrics that can be monitored, and whether higher or lower values are better.
 MODES = {"accuracy": "max", "mean_class_accuracy": "max", "macro_f1": "max", "nll": "min"}
 
 
 class EarlyStop(EarlyStopping):
-    """Stop after some validations, one an epoch as a rule, without a better figure.
+    """Stop after several validations, usually one per epoch, without improvement.
 
-    Differs from Lightning's in its arguments, and in saying why the run is shorter than it was to be. That a stopped
-    run is not trained further when it is resumed is the work of :class:`~mfer_lightning.callbacks.EndOfTraining`.
+    Unlike Lightning's callback, it has fewer arguments and reports why the run is shorter than planned.
+    :class:`~mfer_lightning.callbacks.EndOfTraining` makes sure that a stopped run is not trained further when it is
+    resumed.
 
     Args:
-        monitor: one of :data:`MODES`, or with ``mode`` any figure; without ``val/``.
-        patience: validations without a better figure, at least 1.
-        min_delta: a figure must be better by more than this, >= 0.
-        mode: whether more (``max``) or less (``min``) is better; None: as in :data:`MODES`.
+        monitor: a metric in :data:`MODES`, or with ``mode`` any metric; without ``val/``.
+        patience: validations without improvement, at least 1.
+        min_delta: minimum improvement that counts, >= 0.
+        mode: whether higher (``max``) or lower (``min``) values are better; None: as in :data:`MODES`.
 
     Raises:
-        ValueError: where an argument is not legal.
+        ValueError: if an argument is not legal.
     """
 
     def __init__(
@@ -40,7 +41,7 @@ class EarlyStop(EarlyStopping):
         )
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Say why the run is shorter than it was to be."""
+        """Report why the run is shorter than planned."""
         if self.wait_count >= self.patience and trainer.is_global_zero:
             moved = "risen above" if self.mode == "max" else "fallen below"
             best = float(self.best_score)

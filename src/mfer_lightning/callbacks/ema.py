@@ -12,25 +12,25 @@ from torch import Tensor
 
 from mfer_lightning.errors import check_number
 
-#: Beyond it float32 cannot tell 1 - decay from 0 well: the average would stand still.
+#: With a larger decay, float32 cannot represent 1 - decay accurately, and the average would not change.
 LARGEST_DECAY = 0.9999999
 
 
 class WarmEMA(WeightAveraging):
-    """Moving average of all weights and buffers from the first step on, used for validation, checkpoints and test.
+    """Moving average of all weights and buffers from the first step, used for validation, checkpoints and test.
 
-    After step n the average moves towards the weights by ``1 - min(decay, (1 + n) / (10 + n))``, so that a run of a few
-    hundred steps is averaged over its own last part and not over its start.
+    After step n, the average moves towards the weights by ``1 - min(decay, (1 + n) / (10 + n))``, so that a run of a
+    few hundred steps is averaged over its last part instead of its start.
 
-    Differs from Lightning's ``EMAWeightAveraging`` in this warm-up, in updating all tensors in one fused call, and in
-    that a checkpoint which is validated or tested afterwards (``ckpt_path="best"``) is so with its average: Lightning
-    2.6 puts the weights of the last step in its place.
+    Unlike Lightning's ``EMAWeightAveraging``, it has this warm-up, updates all tensors in one fused call, and validates
+    or tests a checkpoint (``ckpt_path="best"``) with its average: Lightning 2.6 replaces it with the weights of the
+    last step.
 
     Args:
-        decay: share of the old average kept at each step once warm, from 0 to :data:`LARGEST_DECAY`.
+        decay: fraction of the old average kept at each step after the warm-up, from 0 to :data:`LARGEST_DECAY`.
 
     Raises:
-        ValueError: where ``decay`` is outside of that.
+        ValueError: if ``decay`` is out of range.
     """
 
     def __init__(self, decay: float = 0.999) -> None:
@@ -38,24 +38,24 @@ class WarmEMA(WeightAveraging):
         super().__init__(multi_avg_fn=self._move)
 
     def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Take over the average where training goes on; else the module has the checkpoint's average already."""
+        """Restore the average when training resumes; otherwise the module already has the checkpoint's average."""
         if trainer.state.fn == TrainerFn.FITTING:
             super().on_load_checkpoint(trainer, pl_module, checkpoint)
 
     def on_validation_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Put the average in place while training is validated."""
+        """Use the average for validation during training."""
         if trainer.state.fn == TrainerFn.FITTING:
             super().on_validation_epoch_start(trainer, pl_module)
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Put the weights back."""
+        """Restore the weights."""
         if trainer.state.fn == TrainerFn.FITTING:
             super().on_validation_epoch_end(trainer, pl_module)
 
     def _move(self, averages: list[Tensor], weights: list[Tensor], _: Any) -> None:
-        n = self._latest_update_step  # counted on the host: reading AveragedModel's own counter would stall a GPU
+        n = self._latest_update_step  # counted on the host: reading AveragedModel's counter would stall a GPU
         decay = min(self.decay, (1 + n) / (10 + n))
         if averages[0].is_floating_point():
             torch._foreach_lerp_(averages, weights, 1 - decay)
-        else:  # counters, such as BatchNorm's
+        else:  # counters, such as in BatchNorm
             torch._foreach_copy_(averages, weights)

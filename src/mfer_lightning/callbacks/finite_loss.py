@@ -1,4 +1,4 @@
-"""Stop a run whose loss is no longer finite."""
+"""Stop a run when its loss is no longer finite."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from torch import Tensor
 from mfer_lightning.errors import UserError, check_number
 from mfer_lightning.module import FERModule
 
-#: Rows of the batch that a message names.
+#: Maximum number of batch rows in a message.
 SHOWN_ROWS = 8
 
 
 class TrainingDivergedError(UserError):
-    """The loss became infinite or not a number."""
+    """The loss became infinite or NaN."""
 
 
 class _Seen(NamedTuple):
-    """A batch that was trained on since the last look."""
+    """A batch trained on since the last check."""
 
     bad: Tensor
     batch: int
@@ -31,21 +31,21 @@ class _Seen(NamedTuple):
 
 
 class FiniteLossGuard(Callback):
-    """Stop at the first loss that is not finite, and say where it happened.
+    """Stop at the first loss that is not finite, and report where it happened.
 
-    On the CPU every loss is looked at before it reaches the weights. On a GPU a look waits for the device, so there is
-    one every ``every`` batches and one at the end of an epoch; the batches since the last look are remembered, so that
-    the first bad one is named. At the end of each epoch the weights are looked at too, before their checkpoint is
-    written: the last checkpoint is good in any case.
+    On the CPU, every loss is checked before it reaches the weights. On a GPU a check synchronises with the device, so
+    there is one every ``every`` batches and one at the end of an epoch; batches since the last check are recorded, so
+    that the first bad one can be reported. At the end of each epoch, the weights are checked too, before their
+    checkpoint is saved, so the last checkpoint is always good.
 
-    All ranks look together, and all of them stop where one of them has found something.
+    All ranks check together, and all stop if any of them finds a problem.
 
     Args:
-        every: batches between two looks on a GPU, at least 1.
+        every: batches between two checks on a GPU, at least 1.
 
     Raises:
         TrainingDivergedError: naming epoch, step, batch, its rows and the last good checkpoint.
-        ValueError: where ``every`` is below 1.
+        ValueError: if ``every`` is below 1.
     """
 
     def __init__(self, every: int = 50) -> None:
@@ -56,11 +56,11 @@ class FiniteLossGuard(Callback):
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: object, batch_idx: int
     ) -> None:
-        """Remember which batch it is."""
+        """Record the current batch."""
         self._batch = batch_idx
 
     def on_before_backward(self, trainer: L.Trainer, pl_module: L.LightningModule, loss: Tensor) -> None:
-        """Look at the loss."""
+        """Check the loss."""
         assert isinstance(pl_module, FERModule)
         bad = ~torch.isfinite(loss.detach())
         self._seen.append(_Seen(bad, self._batch, trainer.global_step, pl_module.batch_index))
@@ -68,7 +68,7 @@ class FiniteLossGuard(Callback):
             self._check(trainer)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Look before the checkpoint of the epoch is written, at the weights as well."""
+        """Check the loss and the weights before the checkpoint of the epoch is saved."""
         self._check(trainer)
         if not all(bool(torch.isfinite(p).all()) for p in pl_module.parameters()):
             where = f"after epoch {trainer.current_epoch + 1}, step {trainer.global_step}"

@@ -11,24 +11,24 @@ from mfer_lightning.nn.backbones import Backbone
 
 
 class FreezeBackbone(Callback):
-    """Keep timm's part of the backbone frozen in the first epochs, then let everything learn.
+    """Freeze timm's part of the backbone in the first epochs, then train everything.
 
-    Frozen are its weights, the running statistics of its batch norms, and its drop-path and dropout, which are off: its
-    features are those of the finished pre-trained network. Attention, the final norm, heads and centres learn.
+    Its weights and batch-norm statistics are frozen, and drop path and dropout are off: its features are those of the
+    pre-trained network. Attention, the final norm, heads and centres are trained.
 
-    Differs from Lightning's ``BaseFinetuning``: the optimiser holds all weights from the start and passes over those
-    without a gradient, so there are no parameter groups to add later, the schedule is one, and a run that is resumed on
-    either side of the boundary goes on exactly. What is frozen is a function of the epoch alone.
+    Unlike Lightning's ``BaseFinetuning``, the optimiser contains all weights from the start and skips those without a
+    gradient. No parameter groups are added later, there is a single schedule, and resuming before or after the boundary
+    is exact. What is frozen depends only on the epoch.
 
-    On several ranks DistributedDataParallel needs ``find_unused_parameters=True``: the weights are wrapped while all of
-    them are to be learned, and frozen after that.
+    On several ranks, DistributedDataParallel needs ``find_unused_parameters=True``: the weights are wrapped while all
+    are trainable, and frozen afterwards.
 
     Args:
-        epochs: how many epochs, at least 1; None: throughout (a linear probe).
+        epochs: number of epochs, at least 1; None: the whole run (a linear probe).
 
     Raises:
-        ValueError: where ``epochs`` is below 1.
-        UserError: where the network is none of ours, at the start of the training.
+        ValueError: if ``epochs`` is below 1.
+        UserError: if the network is not one of ours, at the start of training.
     """
 
     def __init__(self, epochs: int | None = None) -> None:
@@ -41,7 +41,7 @@ class FreezeBackbone(Callback):
         return self.epochs is None or epoch < self.epochs
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Freeze or let learn. Validation brings back the modes that it finds, so once an epoch is enough."""
+        """Freeze or unfreeze. Validation restores the modules' modes, so once per epoch is enough."""
         assert isinstance(pl_module, FERModule)
         backbone = getattr(pl_module.network, "backbone", None)
         if not isinstance(backbone, Backbone):
@@ -54,4 +54,4 @@ class FreezeBackbone(Callback):
                     parameter.grad = None
         for name, module in backbone.named_modules():
             if name and backbone.timm_name(f"{name}.") is not None:
-                module.training = learns  # its own mode alone: the attention within is not timm's
+                module.training = learns  # its own mode only: the attention inside is not part of timm

@@ -1,4 +1,4 @@
-"""Write metrics.csv: one row an epoch, kept when a run is resumed."""
+"""Write metrics.csv: one row per epoch, kept when a run is resumed."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from torch.optim import Optimizer
 from mfer_lightning.files import write_text
 from mfer_lightning.module import FERModule
 
-#: Columns that every run has, in this order; loss terms follow as they come.
+#: Columns of every run, in this order; loss terms follow.
 LEADING = ("epoch", "step", "lr", "seconds", "images_per_second")
 
 
 def network_rate(optimizer: Optimizer) -> float:
-    """Return the network's learning rate: the largest of its groups, without the centres of a feature loss."""
+    """Return the network's learning rate: the largest of its groups, excluding the centres of a feature loss."""
     groups = [g for g in optimizer.param_groups if g.get("name") != "centers"]
     return float(max(g["lr"] for g in groups))
 
 
 class History(Callback):
-    """Write one row an epoch to ``metrics.csv``, before the checkpoint of that epoch is written.
+    """Write one row per epoch to ``metrics.csv``, before the checkpoint of that epoch is saved.
 
-    A resumed run drops the rows of epochs that it is about to repeat, and keeps all others. (Lightning's own
-    ``CSVLogger`` deletes the file.)
+    A resumed run drops the rows of epochs that will be repeated, and keeps all others. (Lightning's ``CSVLogger``
+    deletes the file.)
 
     Args:
         path: the file.
@@ -45,17 +45,17 @@ class History(Callback):
 
     @property
     def images_per_second(self) -> float | None:
-        """Median training throughput over the epochs, all devices together, or None before the first has ended."""
+        """Median training throughput over the epochs, for all devices; None before the end of the first epoch."""
         rates = [float(r["images_per_second"]) for r in self.rows if r.get("images_per_second")]
         return statistics.median_high(rates) if rates else None
 
     @property
     def seconds(self) -> float:
-        """Time of all epochs together, validation included, over all starts of the run."""
+        """Total time of all epochs including validation, over all starts of the run."""
         return sum(float(r["seconds"]) for r in self.rows)
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Take over the rows of an earlier start of this run."""
+        """Read the rows of an earlier start of this run."""
         self.rows = [row for row in self.rows if int(row["epoch"]) < trainer.current_epoch]
 
     def _read(self) -> list[dict[str, Any]]:
@@ -65,14 +65,14 @@ class History(Callback):
             return [dict(row) for row in csv.DictReader(file) if (row.get("epoch") or "").isdigit()]
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Start the clock."""
+        """Start the timer."""
         self._epoch_started = time.perf_counter()
         self._train_seconds = 0.0
         self._images = 0
         self._validated = False
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Remember that the figures are of this epoch: Lightning keeps those of an earlier one."""
+        """Record that the metrics belong to this epoch: Lightning keeps those of an earlier one."""
         self._validated = not trainer.sanity_checking
 
     def on_train_batch_end(
@@ -96,7 +96,7 @@ class History(Callback):
         kinds = ("val/", "track_test/") if self._validated else ()
         evaluated = {k: v for k, v in trainer.callback_metrics.items() if k.startswith(kinds)}
         older = any("val/accuracy" in row for row in self.rows) and not any("val/loss" in row for row in self.rows)
-        if older:  # a run that an earlier version began keeps its columns
+        if older:  # a run started by an earlier version keeps its columns
             evaluated.pop("val/loss", None)
         row |= {k: f"{float(v):.6f}" for k, v in sorted(evaluated.items())}
         self.rows.append(row)

@@ -1,6 +1,6 @@
 """Save the state and exit with code 143 on SIGTERM, which clusters send before they stop a job.
 
-SIGUSR1, in a SLURM job (``sbatch --signal=USR1@120``): the same, and the job goes back into the queue.
+On SIGUSR1 in a SLURM job (``sbatch --signal=USR1@120``), do the same and requeue the job.
 """
 
 from __future__ import annotations
@@ -20,27 +20,26 @@ from mfer_lightning.callbacks.atomic_io import write_checkpoint
 from mfer_lightning.files import atomic_path
 from mfer_lightning.termination import TERMINATED, receive, say
 
-#: Seconds that a step may take to its end before the state is saved in the middle of it.
+#: Seconds to wait for the end of a step before the state is saved in the middle of it.
 PATIENCE = 5.0
 
-#: Name of the file that the state goes to: resumption does not start from it (it starts at the last end of an epoch, so
-#: that it stays exact), but it can be evaluated.
+#: File name of the saved state. Resuming does not use it (it starts from the last complete epoch, to be exact), but it
+#: can be evaluated.
 NAME = "interrupted.ckpt"
 
 
 class Interruption(Callback):
-    """On SIGTERM, save the state at the end of the running step, or after :data:`PATIENCE`, and exit with code 143.
+    """On SIGTERM, save the state at the end of the current step, or after :data:`PATIENCE`, and exit with code 143.
 
-    Lightning's own handler broadcasts from within the signal, where another collective may be under way, and leaves the
-    exit code at 0 or 1; this one takes its place while the loops run. Further ranks wait for the first, which ends
-    them.
+    Lightning's handler broadcasts from within the signal handler, where another collective may be in progress, and
+    exits with code 0 or 1; this one replaces it while the loops run. Other ranks wait for the first, which stops them.
 
     Lightning's requeueing on SIGUSR1 is not used (``SLURMEnvironment(auto_requeue=False)``): it saves with a collective
-    from within the signal, and its next start goes on from the middle of an epoch.
+    from within the signal handler, and resumes in the middle of an epoch.
 
     Args:
-        folder: the run's folder of checkpoints.
-        requeue: puts the SLURM job back into the queue and returns whether that worked; None: SIGUSR1 is left alone.
+        folder: checkpoint folder of the run.
+        requeue: requeues the SLURM job and returns whether that worked; None: ignore SIGUSR1.
     """
 
     def __init__(self, folder: str | Path, requeue: Callable[[], bool] | None = None) -> None:
@@ -53,19 +52,19 @@ class Interruption(Callback):
         self._stepped = False
 
     def listen(self) -> None:
-        """Handle the signals from now on. Only a process's main thread can; elsewhere nothing is done."""
+        """Install the signal handlers. Only possible in the main thread; elsewhere this does nothing."""
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, self._on_signal)
             if self.requeue is not None:
                 signal.signal(signal.SIGUSR1, self._on_signal)
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Take the place of Lightning's handler."""
+        """Replace Lightning's handler."""
         self._training = True
         self.on_predict_start(trainer, pl_module)
 
     def on_predict_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Take the place of Lightning's handler."""
+        """Replace Lightning's handler."""
         self._trainer = trainer
         self.listen()
 
@@ -79,12 +78,12 @@ class Interruption(Callback):
         self._leave_if_asked()
 
     def on_train_end(self, *_: Any) -> None:
-        """Exit if the signal has arrived; the checkpoints for what follows are written."""
+        """Exit if the signal has arrived; the checkpoints needed later are written."""
         self._leave_if_asked()
         self._training = False
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
-        """End as the signal asked where something fails only because another process has had the signal as well."""
+        """Exit as requested by the signal if the error is only a consequence of another process receiving it too."""
         if self.received is None:
             return
         if not trainer.is_global_zero:
@@ -94,7 +93,7 @@ class Interruption(Callback):
 
     def _on_signal(self, signum: int, frame: FrameType | None) -> None:
         if os.getpid() != self._process:
-            return  # a process that was forked since has inherited the handler; SLURM sends the signal to it as well
+            return  # a forked process has inherited the handler; SLURM sends the signal to it too
         self.received = signum
         receive()
         if not self._training:
@@ -116,13 +115,13 @@ class Interruption(Callback):
             return
         if self._training:
             self._save()
-        signal.setitimer(signal.ITIMER_REAL, PATIENCE)  # again, where the exception is lost in somebody's destructor
+        signal.setitimer(signal.ITIMER_REAL, PATIENCE)  # again, in case the exception is lost in a destructor
         self._end()
 
     def _save(self) -> None:
-        """Write the state, where there is a step to save, and say so."""
+        """Save the state, if there is a step to save, and report it."""
         signal.setitimer(signal.ITIMER_REAL, 0)
-        self._training = False  # a second signal ends at once
+        self._training = False  # a second signal exits immediately
         if self._trainer is None or not self._stepped:
             self._say("")
             return

@@ -1,4 +1,4 @@
-"""Show progress: a rich bar on a terminal, one line an epoch elsewhere."""
+"""Show progress: a rich bar on a terminal, one line per epoch elsewhere."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from mfer_lightning.module.progress_bar import planned_epochs, shown_metrics
 
 
 class EpochLines(Callback):
-    """One line an epoch, for logs and pipes, where a moving bar would only make noise."""
+    """Print one line per epoch, for logs and pipes, where a progress bar is not useful."""
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Start the clock."""
+        """Start the timer."""
         self._started = time.perf_counter()
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

@@ -1,4 +1,4 @@
-"""Report the figures of a search's trial, and give it up where the study says so."""
+"""Report the metrics of a search trial, and prune it if the study decides so."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from mfer_lightning.errors import TrialPrunedError
 
 
 class PruneTrial(Callback):
-    """Ask after each validation whether a trial is still worth its time.
+    """Ask the study after each validation whether to prune a trial.
 
     The first rank asks, and all ranks stop together.
 
     Args:
-        monitor: the logged figure that the search is about, e.g. ``"val/accuracy"``.
-        report: takes the epoch, from 0, and the figure; returns whether to give the trial up.
+        monitor: the logged metric of the search, e.g. ``"val/accuracy"``.
+        report: takes the epoch, from 0, and the metric; returns whether to prune the trial.
     """
 
     def __init__(self, monitor: str, report: Callable[[int, float], bool]) -> None:
@@ -26,14 +26,14 @@ class PruneTrial(Callback):
         self._validated = False
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Remember that there is a new figure."""
+        """Record that there is a new value."""
         self._validated = not trainer.sanity_checking
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Report the epoch's figure.
+        """Report the metric of the epoch.
 
         Raises:
-            TrialPrunedError: on all ranks, where the study gives the trial up. The last epoch is never given up.
+            TrialPrunedError: on all ranks, if the study prunes the trial. The last epoch is never pruned.
         """
         if not self._validated or self.monitor not in trainer.callback_metrics:
             return

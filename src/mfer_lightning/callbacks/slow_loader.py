@@ -1,4 +1,4 @@
-"""Say once where a training waits for its data loader, and what to change."""
+"""Report once if training waits for its data loader, and suggest what to change."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from lightning.pytorch.callbacks import Callback
 from mfer_lightning.data.images.cache import available_cpus
 from mfer_lightning.errors import check_number
 
-#: Batches at the start of each epoch that are not counted: workers start, files come from the disk, blocks compile.
+#: Batches to ignore at the start of each epoch: workers start, files are read from disk, blocks compile.
 SKIPPED = 20
-#: Batches over which the share is taken.
+#: Batches over which the share is measured.
 COUNTED = 100
 
 
 class SlowLoader(Callback):
-    """Measure which share of a training's steps is spent waiting for the next batch; where it is large, say so once.
+    """Measure the share of training time spent waiting for the next batch; if it is large, report it once.
 
     Waiting is the time from the end of one step to the start of the next. The loader fills its queue while the device
-    computes, so there is next to none where the device is the limit. The device is not waited for. Nothing is counted
-    in the first of several epochs, in the first 20 batches of each, and where a validation or a checkpoint lies
-    between two steps.
+    computes, so there is hardly any waiting if the device is the bottleneck. Measuring does not synchronise with the
+    device. The first of several epochs, the first 20 batches of each epoch, and gaps with a validation or a checkpoint
+    are ignored.
 
     Args:
-        share: of the time, from which on a message is printed, 0 < share <= 1.
+        share: share of the time from which a message is printed, 0 < share <= 1.
 
     Attributes:
-        waited: seconds of waiting, over the counted batches.
-        total: seconds of the same batches, with their steps.
-        batches: how many were counted.
+        waited: seconds of waiting, over the measured batches.
+        total: total seconds of the same batches.
+        batches: number of measured batches.
 
     Raises:
-        ValueError: where ``share`` is out of range.
+        ValueError: if ``share`` is out of range.
     """
 
     def __init__(self, share: float = 0.1) -> None:
@@ -50,13 +50,13 @@ class SlowLoader(Callback):
         self._waits = 0.0
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Leave out what lies between two epochs."""
+        """Ignore the time between two epochs."""
         self._begun = self._ended = None
 
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Stop the clock of waiting."""
+        """Stop the waiting timer."""
         if self._said:
             return
         self._begun = time.perf_counter()
@@ -65,7 +65,7 @@ class SlowLoader(Callback):
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Count the batch; after enough of them compare."""
+        """Count the batch; after enough batches, compare."""
         if self._said or self._begun is None:
             return
         now = time.perf_counter()
@@ -81,11 +81,11 @@ class SlowLoader(Callback):
             self.batches = 0
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Leave out a validation between two steps."""
+        """Ignore a validation between two steps."""
         self._ended = None
 
     def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Leave out a checkpoint between two steps."""
+        """Ignore a checkpoint between two steps."""
         self._ended = None
 
     def _say(self, trainer: L.Trainer, module: L.LightningModule) -> None:
@@ -117,11 +117,11 @@ def _counts(trainer: L.Trainer, batch: int) -> bool:
 
 
 def advice(facts: Mapping[str, Any]) -> list[str]:
-    """Name what makes a loader faster, the most helpful first.
+    """Suggest changes that make a loader faster, most effective first.
 
     Args:
-        facts: ``workers`` of the loader, ``cores`` for this process, whether pictures are ``cached`` and augmented
-            (``augments``), and the sides of ``stored`` pictures and of those ``used``; None: not known.
+        facts: ``workers`` of the loader, ``cores`` for this process, whether images are ``cached`` and augmented
+            (``augments``), and the side of ``stored`` images and of those ``used``; None: unknown.
 
     Returns:
         Sentences without full stops.

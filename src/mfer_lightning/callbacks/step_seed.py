@@ -1,4 +1,4 @@
-"""Seed torch's random numbers at each training step, so that a continued run draws what an undisturbed one does."""
+"""Seed torch's random numbers at each training step, so that a resumed run equals an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from mfer_lightning.data.seeding import STREAM_LAYERS, hashes
 
 
 class StepSeed(Callback):
-    """Make what layers draw in training (drop-path, dropout) a function of the seed, the epoch, the batch and the rank.
+    """Make random numbers of layers (drop path, dropout) a function of the seed, epoch, batch and rank.
 
-    Checkpoints do not hold the state of torch's generators. Without this, a run that is continued draws other numbers
-    than one that was never interrupted. Not at the start of epochs: Lightning leaves that hook out in the first epoch
-    of a run that is continued.
+    Checkpoints do not store the state of torch's generators. Without this callback, a resumed run draws other numbers
+    than an uninterrupted one. Epoch starts do not suffice: Lightning skips that hook in the first epoch of a resumed
+    run.
 
     Args:
-        seed: the run's.
+        seed: random seed of the run.
     """
 
     def __init__(self, seed: int) -> None:
@@ -31,4 +31,4 @@ class StepSeed(Callback):
         """Seed the generators of the CPU and of every GPU."""
         place = batch_idx * trainer.world_size + trainer.global_rank
         drawn = hashes(self.seed, trainer.current_epoch, place, STREAM_LAYERS)
-        torch.manual_seed(int(drawn[0] >> 1))  # 63 bits: it takes no more
+        torch.manual_seed(int(drawn[0] >> 1))  # 63 bits, the maximum

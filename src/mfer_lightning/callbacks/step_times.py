@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from lightning.pytorch.profilers import Profiler
 
-#: What Lightning calls its actions -> what they are, the first that fits. Times are without those of actions within.
+#: Lightning's action names -> part of the step, first match wins. Times exclude nested actions.
 WORDS = (
     (r"dataloader_next|batch_to_device|on_before_batch_transfer|on_after_batch_transfer", "data"),
     (r"validation_step|val_next|on_validation|evaluation|val_dataloader|on_sanity", "validation"),
@@ -24,15 +24,15 @@ WORDS = (
 #: Time between the actions above: Lightning's loops.
 REST = "loops"
 
-#: Training steps at the start that are left out: the first ones allocate, and wait for workers to start.
+#: Training steps to ignore at the start: the first ones allocate memory and wait for workers to start.
 SKIPPED = 2
 
 
 class StepTimes(Profiler):
-    """Adds up what Lightning measures of a run's training steps, and prints it when the run ends.
+    """Sum up the times that Lightning measures in training steps, and print them when the run ends.
 
-    On a GPU each measurement waits for the device, so that work is charged to whom it belongs: the run is slower than
-    without the profiler, and the shares are what matters.
+    On a GPU, each measurement synchronises with the device, so that time is attributed correctly: the run is slower
+    than without the profiler, and only the shares are meaningful.
 
     Args:
         dirpath: folder for ``steps.txt``.
@@ -42,10 +42,10 @@ class StepTimes(Profiler):
         super().__init__(dirpath=dirpath, filename="steps")
         self.seconds: dict[str, float] = defaultdict(float)
         self.steps = 0
-        self._open: list[tuple[str, float, list[float]]] = []  # name, start, seconds of the actions within
+        self._open: list[tuple[str, float, list[float]]] = []  # name, start, seconds of nested actions
 
     def start(self, action_name: str) -> None:
-        """Begin an action, within those that have not ended."""
+        """Begin an action, nested in those that have not ended."""
         self._open.append((action_name, self._now(), [0.0]))
 
     def stop(self, action_name: str) -> None:
@@ -53,7 +53,7 @@ class StepTimes(Profiler):
         if not any(name == action_name for name, _, _ in self._open):
             return
         now = self._now()
-        while self._open:  # an action that an exception left open ends with the one around it
+        while self._open:  # an action left open by an exception ends with the enclosing one
             name, start, inner = self._open.pop()
             took = now - start
             self.seconds[in_words(name)] += took - inner[0]
@@ -73,7 +73,7 @@ class StepTimes(Profiler):
         return time.perf_counter()
 
     def summary(self) -> str:
-        """Return the table: milliseconds a training step and shares, the largest first."""
+        """Return the table: milliseconds per training step and shares, largest first."""
         counted = max(self.steps - SKIPPED, 1)
         rows = sorted(((v, k) for k, v in self.seconds.items() if v > 0), reverse=True)
         total = sum(v for v, _ in rows) or 1.0
@@ -90,11 +90,11 @@ class StepTimes(Profiler):
         folder = Path(str(self.dirpath))
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "steps.txt").write_text(text + "\n", encoding="utf-8")
-        self.steps = 0  # Lightning asks again after prediction
+        self.steps = 0  # Lightning calls this again after prediction
 
 
 def in_words(action: str) -> str:
-    """Say what one of Lightning's actions is.
+    """Return the part of the step for one of Lightning's actions.
 
     Example:
         >>> in_words("[Strategy]SingleDeviceStrategy.backward"), in_words("run_training_epoch")

@@ -1,1 +1,1 @@
-"""Checkpoints as data: read them, check what they describe, build network and preprocessing. No Lightning here."""
+"""Checkpoints as data: read and check them, and build network and preprocessing. Does not use Lightning."""

@@ -1,7 +1,7 @@
-"""Check the content of a model file before its network is built: sizes, types, names, shapes.
+"""Check the content of a model file before building its network: sizes, types, names, shapes.
 
-A file can describe a network that would fill the memory, or claim tensors larger than what it stores. Everything is
-compared with bounds before anything of that size is allocated.
+A file can describe a network that would fill the memory, or claim tensors larger than the stored data. Everything is
+checked against limits before anything of that size is allocated.
 """
 
 from __future__ import annotations
@@ -23,21 +23,22 @@ from torch.nn.modules.module import (
 from mfer_lightning.errors import FORMULA, UserError, nearest
 from mfer_lightning.nn.weights.read import is_stored_whole
 
-#: Nesting, number of values and length of texts of a description. A training's configuration has some hundred values.
+#: Limits of a description: nesting, number of values, length of strings. A training configuration has a few hundred
+#: values.
 _DEEPEST, _MOST_VALUES, _LONGEST_TEXT = 16, 20_000, 10_000
-#: Bounds of a network's options by their names: counts, sides in pixels, and everything else (widths).
+#: Limits of network options by name: counts, sides in pixels, and everything else (widths).
 _COUNTS, _SIDES = ("depth", "layer", "block", "num", "repeat", "stage", "group", "scale"), ("size", "resolution")
 _MOST_COUNT, _LONGEST_SIDE, _WIDEST = 1000, 1024, 1 << 22
-#: Bytes of tables that a network computes (Swin's position indices). The largest of timm's have some megabytes.
+#: Maximum bytes of tables computed by a network (Swin's position indices). timm's largest have a few megabytes.
 _MOST_TABLE_BYTES = 256 << 20
-#: Bytes of weights. timm's largest models have four gigabytes.
+#: Maximum bytes of weights. timm's largest models have four gigabytes.
 _MOST_WEIGHT_BYTES = 16 << 30
-#: Characters of a class name.
+#: Maximum characters of a class name.
 _LONGEST_NAME = 100
 
 
 def check_plain(value: Any, source: Path) -> None:
-    """Refuse a description that is nested too deeply, is too long, or holds anything but plain values.
+    """Reject a description that is nested too deeply, is too long, or contains anything but plain values.
 
     Raises:
         UserError: naming the file.
@@ -58,15 +59,15 @@ def check_plain(value: Any, source: Path) -> None:
 
 
 def check_numbers(config: Mapping[str, Any], source: Path, key: str = "network") -> None:
-    """Refuse a network or preprocessing of absurd sizes.
+    """Reject unreasonable sizes in a network or preprocessing.
 
     Args:
         config: plain nested values.
         source: the file, for messages.
-        key: the name of the value.
+        key: name of the value.
 
     Raises:
-        UserError: naming the number.
+        UserError: naming the value.
     """
     for name, value in config.items():
         for number in value if isinstance(value, (list, tuple)) else (value,):
@@ -88,7 +89,7 @@ def _sane(name: str, number: float) -> bool:
 
 @contextmanager
 def parts_at_most(weights: int, source: Path) -> Iterator[None]:
-    """Inside the block, stop the building of a network that has many more parts than its file has weights.
+    """Within the block, abort building a network that has many more parts than its file has weights.
 
     Args:
         weights: number of tensors in the file.
@@ -121,13 +122,13 @@ def parts_at_most(weights: int, source: Path) -> Iterator[None]:
 
 
 def check_tables(network: nn.Module, source: Path) -> bool:
-    """Check the size of the tables that a network on the meta device computes and does not store.
+    """Check the size of the tables that a network on the meta device computes without storing.
 
     Returns:
         Whether there are any.
 
     Raises:
-        UserError: where it is too much.
+        UserError: if they are too large.
     """
     stored = set(network.state_dict())
     hidden = [buffer for name, buffer in network.named_buffers() if name not in stored]
@@ -138,7 +139,7 @@ def check_tables(network: nn.Module, source: Path) -> bool:
 
 
 def check_weights(weights: Mapping[str, Any], source: Path) -> None:
-    """Refuse weights that are not plain tensors, or that claim more than is stored of them.
+    """Reject weights that are not plain tensors, or that claim more data than is stored.
 
     Raises:
         UserError: naming the tensor.
@@ -156,7 +157,7 @@ def check_weights(weights: Mapping[str, Any], source: Path) -> None:
 
 
 def check_finite(weights: Mapping[str, Tensor], source: Path) -> None:
-    """Refuse weights that are NaN or infinite.
+    """Reject weights with NaN or infinite values.
 
     Raises:
         UserError: naming the first.
@@ -167,7 +168,7 @@ def check_finite(weights: Mapping[str, Tensor], source: Path) -> None:
 
 
 def check_class_names(names: Any, source: Path) -> None:
-    """Refuse class names that are not different printable texts: they are written into file headers, tables and pages.
+    """Reject class names that are not distinct and printable: they are written to file headers, tables and pages.
 
     Raises:
         UserError: showing the names.
@@ -184,10 +185,10 @@ def check_class_names(names: Any, source: Path) -> None:
 
 
 def check_fit(expected: Mapping[str, Tensor], weights: Mapping[str, Tensor], source: Path) -> None:
-    """Refuse weights that are not exactly the network's, by name, shape and kind of number.
+    """Reject weights that do not match the network exactly in name, shape and dtype kind.
 
     Raises:
-        UserError: naming the first three that differ.
+        UserError: naming the first three differences.
     """
     both = [(name, value, weights[name]) for name, value in expected.items() if name in weights]
     wrong = [f"{n} is {tuple(w.shape)}, expected {tuple(v.shape)}" for n, v, w in both if w.shape != v.shape]

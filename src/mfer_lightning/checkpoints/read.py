@@ -1,4 +1,4 @@
-"""Read checkpoints without executing anything that they hold."""
+"""Read checkpoints without executing code in them."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from mfer_lightning.nn.weights.safety import check_archive
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Read a checkpoint that this package wrote.
+    """Read a checkpoint written by this package.
 
-    Only tensors and plain values are unpickled (``weights_only``); a file that holds anything else is refused. The file
-    is memory-mapped, so that it takes no more memory than what is used of it.
+    Only tensors and plain values are unpickled (``weights_only``); a file with anything else is rejected. The file is
+    memory-mapped, so that it takes no more memory than the parts in use.
 
     Args:
         path: a ``.ckpt`` file.
@@ -24,7 +24,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         The checkpoint: ``state_dict``, ``mfer`` (format, class names, network, preprocessing, protocol, ...) and more.
 
     Raises:
-        UserError: where the file is missing, damaged, unsafe or from another program.
+        UserError: if the file is missing, damaged, unsafe or from another program.
     """
     path = Path(path).expanduser()
     if not path.is_file():

@@ -1,4 +1,4 @@
-"""Build network and preprocessing from what a checkpoint or an export says of them."""
+"""Build network and preprocessing from the description in a checkpoint or an export."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from mfer_lightning.views import Views
 #: Entries that a checkpoint or an export must have.
 REQUIRED = ("format", "class_names", "network", "preprocess")
 
-#: The newest format that this version reads.
+#: The newest format supported by this version.
 NEWEST_FORMAT = 1
 
 
 def check_description(description: Mapping[str, Any], source: Path) -> None:
-    """Refuse a description that is no plain data, lacks an entry, is of a newer format, or names code.
+    """Reject a description that is not plain data, lacks an entry, has a newer format, or names code.
 
     Args:
         description: the ``mfer`` entry of a checkpoint, or the content of an export's ``config.json``.
         source: the file, for messages.
 
     Raises:
-        UserError: naming what is wrong.
+        UserError: explaining what is wrong.
     """
     file_checks.check_plain(description, source)
     missing = [key for key in REQUIRED if key not in description]
@@ -54,33 +54,33 @@ def check_description(description: Mapping[str, Any], source: Path) -> None:
 
 
 def build_network(description: Mapping[str, Any], weights: Mapping[str, Tensor], source: Path) -> Network:
-    """Build the network that a checked description states, with its weights in float32.
+    """Build the network of a checked description, with its weights in float32.
 
-    Shapes are compared before anything of their size is allocated: a file cannot ask for more memory than it brings.
+    Shapes are compared before allocation: a file cannot request more memory than it contains.
 
     Args:
-        description: has passed :func:`check_description`.
-        weights: name in the network -> tensor; exactly the network's, or those of the same network with an adapter,
-            which is merged.
+        description: a description checked by :func:`check_description`.
+        weights: name in the network -> tensor; exactly the network's, or those of the network with an adapter, which is
+            merged.
         source: the file, for messages.
 
     Raises:
-        UserError: where they do not fit together.
+        UserError: if description and weights do not match.
     """
     file_checks.check_weights(weights, source)
     weights = merge_adapter(weights)
     names, config = description["class_names"], description["network"]
     if not isinstance(config, Mapping) or config.get("num_classes") != len(names):
         raise UserError(f"{source} does not describe a model: {len(names)} class names, network {config!r}.")
-    config = with_former_attention(config)  # stored before these options, it was trained with their former values
+    config = with_former_attention(config)  # descriptions without these options were trained with their former defaults
     file_checks.check_numbers(config, source)
-    if "image_size" not in config and isinstance(description["preprocess"], Mapping):  # of an earlier version
+    if "image_size" not in config and isinstance(description["preprocess"], Mapping):  # from an earlier version
         config = {**config, "image_size": description["preprocess"].get("size")}
     with _explained(description, source):
         with torch.device("meta"), file_checks.parts_at_most(len(weights), source):
             network = build_described(config)
         file_checks.check_fit(network.state_dict(), weights, source)
-        if file_checks.check_tables(network, source):  # tables are not among the weights: they must be computed
+        if file_checks.check_tables(network, source):  # tables are not among the weights and must be computed
             network = build_described(config)
     file_checks.check_finite(weights, source)
     network.load_state_dict({name: _own(weight) for name, weight in weights.items()}, assign=True)
@@ -88,28 +88,28 @@ def build_network(description: Mapping[str, Any], weights: Mapping[str, Tensor],
 
 
 def build_preprocess(description: Mapping[str, Any], source: Path) -> Preprocess:
-    """Build the preprocessing that a checked description states.
+    """Build the preprocessing of a checked description.
 
     Raises:
-        UserError: where it is damaged.
+        UserError: if it is damaged.
     """
     if not isinstance(description["preprocess"], Mapping):
         raise UserError(f"{source} does not describe a model: its preprocessing is {description['preprocess']!r}.")
     file_checks.check_numbers(description["preprocess"], source, "preprocess")
     with _explained(description, source):
-        # Checkpoints from before `grey` was stored do not say that FERPlus is grey.
+        # Checkpoints saved before `grey` existed do not record that FERPlus is grey.
         return Preprocess.from_config({"grey": description.get("dataset") == "ferplus", **description["preprocess"]})
 
 
 def unlike_attention(description: Mapping[str, Any], network: object) -> str | None:
-    """Say where the attention of a checkpoint differs from a network's in options that no tensor's shape shows.
+    """Describe how the attention of a checkpoint differs from a network's in options that do not affect tensor shapes.
 
     Args:
         description: the ``mfer`` entry of a checkpoint.
-        network: that is to take its weights.
+        network: the network that will receive its weights.
 
     Returns:
-        E.g. ``"norm_eps 1e-06 (here 1e-05)"``; None where they agree, or where one of them has no attention of ours.
+        E.g. ``"norm_eps 1e-06 (here 1e-05)"``; None if they agree, or if one of them has none of our attention.
     """
     parts = (description.get("network"), getattr(network, "config", None))
     stored, own = (
@@ -122,21 +122,21 @@ def unlike_attention(description: Mapping[str, Any], network: object) -> str | N
 
 
 def network_weights(state_dict: Mapping[str, Any]) -> dict[str, Any]:
-    """Select the network's entries of a checkpoint's ``state_dict``, under their names in the network."""
+    """Return the network's entries of a checkpoint's ``state_dict``, under their names in the network."""
     return {
         name.removeprefix("network."): value for name, value in state_dict.items() if str(name).startswith("network.")
     }
 
 
 def check_targets(config: Any, source: Path, libraries: Sequence[str] = ()) -> None:
-    """Refuse a stored configuration that names code outside the whitelist, although nothing of it would be called.
+    """Reject a stored configuration that names code outside the whitelist, although it would never be called.
 
-    Callbacks, loggers, metrics and transforms are compared by name alone: nothing here imports or builds them.
+    Callbacks, loggers, metrics and transforms are compared by name only, without importing or building them.
 
     Args:
         config: the configuration, or a part of it.
         source: the file, for the message.
-        libraries: modules that this part may name beyond those that anything may.
+        libraries: modules that this part may name in addition to the whitelist.
 
     Raises:
         UserError: naming the target.
@@ -154,7 +154,7 @@ def check_targets(config: Any, source: Path, libraries: Sequence[str] = ()) -> N
 
 @contextmanager
 def _explained(description: Mapping[str, Any], source: Path) -> Iterator[None]:
-    """Turn what a class says of its arguments into a message that names the file."""
+    """Convert an argument error of a class to a message that names the file."""
     try:
         yield
     except (UserError, TypeError, ValueError, AttributeError, RuntimeError, AssertionError) as error:
@@ -163,5 +163,5 @@ def _explained(description: Mapping[str, Any], source: Path) -> Iterator[None]:
 
 
 def _own(weight: Tensor) -> Tensor:
-    """Copy a weight out of its file, floating point ones in float32."""
+    """Copy a weight from its file, converting floating-point weights to float32."""
     return weight.to(torch.float32, copy=True) if weight.is_floating_point() else weight.clone()

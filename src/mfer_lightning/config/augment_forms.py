@@ -1,8 +1,9 @@
-"""The forms that an augmentation has in a configuration: a list of named transforms, and the older flat options.
+"""Formats of an augmentation in a configuration: a list of named transforms, or the older flat options.
 
-``conf/augment/*.yaml`` names transforms in order. First there were presets in Python: a configuration held the preset's
-name, and options such as ``rotate`` that replaced the preset's. Stored configurations are of that form, the command
-line still takes it, and it is what the names of run folders are made of. Imports neither torch nor albumentations.
+``conf/augment/*.yaml`` lists named transforms in order. Earlier versions had presets in Python: a configuration held
+the name of a preset, and options such as ``rotate`` that replaced the preset's. Stored configurations may use that
+format, the command line still accepts it, and run folder names are derived from it. Imports neither torch nor
+albumentations.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import yaml
 from mfer_lightning.config.location import config_dir
 from mfer_lightning.errors import UserError, nearest
 
-#: Older option -> the transform that it belongs to and the argument there.
+#: Older option -> its transform and argument.
 FLAT: Mapping[str, tuple[str, str]] = {
     "flip": ("flip", "p"),
     "shift": ("warp", "shift"),
@@ -30,13 +31,13 @@ _TARGETS = {
     "warp": "mfer_lightning.data.augment.RandomWarp",
     "light": "mfer_lightning.data.augment.RandomLight",
 }
-#: The older option that holds further transforms, each with its ``name`` in albumentations.
+#: Older option with additional transforms, each with its albumentations class as ``name``.
 _MORE = "transforms"
 
 
 @cache
 def presets() -> Mapping[str, Mapping[str, Any]]:
-    """Read the package's own augmentations: name -> the transforms of ``conf/augment/<name>.yaml`` by name.
+    """Read the package's own augmentations: name -> named transforms of ``conf/augment/<name>.yaml``.
 
     Example:
         >>> list(presets()), list(presets()["standard"])
@@ -50,16 +51,16 @@ def presets() -> Mapping[str, Mapping[str, Any]]:
 
 
 def with_transforms(node: Mapping[str, Any]) -> dict[str, Any]:
-    """Write an augmentation as its transforms by name, whatever form it has.
+    """Convert an augmentation in any format to named transforms.
 
     Args:
-        node: ``name`` and transforms; or ``name``, a preset's, and older options.
+        node: ``name`` and transforms; or the ``name`` of a preset and older options.
 
     Returns:
-        ``name`` and transforms, in order. Those that were removed (null) are left out.
+        ``name`` and transforms, in order. Removed ones (null) are left out.
 
     Raises:
-        UserError: for a name that is no preset's, an unknown option, or something that is no transform.
+        UserError: for an unknown preset, an unknown option, or an entry that is not a transform.
 
     Example:
         >>> with_transforms({"name": "paper", "flip": 0.3})
@@ -76,7 +77,7 @@ def with_transforms(node: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in steps.items():
         if value is not None:
             _check_transform(key, value, [k for k in steps if k not in (key, *options)])
-    if _MORE in options:  # instead of the preset's further transforms
+    if _MORE in options:  # replaces the preset's additional transforms
         steps = {k: v for k, v in steps.items() if k in _TARGETS or k not in presets().get(name, ())}
     for option, (step, argument) in FLAT.items():
         if option in options:
@@ -90,7 +91,7 @@ def with_transforms(node: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_older(key: str, value: Any) -> bool:
-    """Whether a key and its value are an older option. ``flip`` is the name of a transform as well."""
+    """Whether a key and its value are an older option. ``flip`` is also the name of a transform."""
     return key in (*FLAT, _MORE) and value is not None and not isinstance(value, Mapping)
 
 
@@ -110,8 +111,8 @@ def _check_transform(key: str, value: Any, others: list[str]) -> None:
 
 
 def _renamed(spec: Any) -> Any:
-    """Write a transform that is named by ``name``, and those within it, with ``_target_``."""
-    if not isinstance(spec, Mapping) or "_target_" in spec:  # what is no transform is refused where it is built
+    """Convert ``name`` to ``_target_`` in a transform and its nested transforms."""
+    if not isinstance(spec, Mapping) or "_target_" in spec:  # anything else is rejected when it is built
         return spec
     options = {k: v for k, v in spec.items() if k != "name"}
     if isinstance(options.get(_MORE), (list, tuple)):
@@ -120,10 +121,10 @@ def _renamed(spec: Any) -> Any:
 
 
 def first_form(node: Any) -> Any:
-    """Return the form that an augmentation had first: the hash in a run's name is taken over it.
+    """Convert an augmentation to its oldest format, from which the hash in a run's name is computed.
 
-    A preset as it is becomes its name, with what stands beside its transforms. Of anything else the order of the
-    transforms is written down, which a mapping does not keep.
+    An unmodified preset is reduced to its name and the options next to its transforms. For everything else, the order
+    of the transforms is stored explicitly, because a mapping does not keep it.
 
     Example:
         >>> first_form({"name": "paper", "flip": {"_target_": "albumentations.HorizontalFlip", "p": 0.5}})

@@ -1,4 +1,4 @@
-"""Leave out the options of a backbone's file where ``backbone.name`` names a network of another family."""
+"""Drop the options of a backbone file if ``backbone.name`` selects a network of another family."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from mfer_lightning.config.yaml_options import Option
 
 
 def without_other_family(backbone: dict[str, Any], choice: str) -> dict[str, Any]:
-    """Reset what belongs to the chosen file's network and to no other.
+    """Reset the options that apply only to the network of the selected file.
 
-    ``dataset=facs`` chooses a ConvNeXt with depths and widths of its own, which timm takes for no ResNet.
+    ``dataset=facs`` selects a ConvNeXt with its own depths and widths, which timm does not accept for a ResNet.
 
     Args:
         backbone: composed node ``backbone``.
-        choice: the file of ``conf/backbone/`` that it began with.
+        choice: the file in ``conf/backbone/`` that the node was composed from.
 
     Returns:
-        The node; of its ``options`` those that the command line has changed where the family is another, else all.
+        The node. For another family, its ``options`` contain only those set on the command line; otherwise all.
 
     Example:
         >>> node = {"name": "resnet18d", "options": {"ls_init_value": 1.0, "block_args": {}}}

@@ -1,4 +1,4 @@
-"""Leave the process of a Python caller as it was: Hydra's state, environment, working directory, warnings."""
+"""Restore the process of a Python caller: Hydra's state, environment, working directory, warnings."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from mfer_lightning.config.location import config_dir
 
 @contextmanager
 def own_hydra() -> Iterator[None]:
-    """Give a block a Hydra of its own: the caller may be a Hydra application, or have called ``initialize``."""
-    instances = Singleton._instances  # as hydra.initialize does; get_state gives copies
+    """Run a block with a separate Hydra instance: the caller may be a Hydra application, or use ``initialize``."""
+    instances = Singleton._instances  # like hydra.initialize; get_state returns copies
     callers: dict[type, Singleton] = {
         kind: instances.pop(kind) for kind in (GlobalHydra, HydraConfig) if kind in instances
     }
@@ -33,15 +33,15 @@ def own_hydra() -> Iterator[None]:
 
 
 def given_overrides() -> tuple[str, ...]:
-    """Return what the command line under way gives: its own overrides and, in a sweep, the job's values.
+    """Return the overrides of the current command line and, in a sweep, the values of the job.
 
-    A job of a search has the options that the search does not vary here as well.
+    A job of a search also includes the options that the search does not vary.
     """
     return tuple(map(str, HydraConfig.get().overrides.task)) if HydraConfig.initialized() else ()
 
 
 def is_given(option: str) -> bool:
-    """Whether the command line under way gives an option itself, so that its value is no default of ours.
+    """Whether the current command line sets an option, so that its value is not a default.
 
     Args:
         option: dotted name.
@@ -51,9 +51,9 @@ def is_given(option: str) -> bool:
 
 @contextmanager
 def composing() -> Iterator[None]:
-    """Let a block compose our configurations: within a verb that Hydra has started as they are, else with a new Hydra.
+    """Compose our configurations within a block: with the running verb's Hydra instance, or else with a new one.
 
-    The verb's Hydra knows the folders of ``--config-dir``; a caller's own Hydra knows nothing of ours.
+    The verb's Hydra instance knows the folders of ``--config-dir``; a caller's own instance does not know ours.
     """
     hydra = GlobalHydra.instance().hydra
     known = [] if hydra is None else hydra.config_loader.get_search_path().get_path()
@@ -66,10 +66,10 @@ def composing() -> Iterator[None]:
 
 @contextmanager
 def caller_undisturbed() -> Iterator[None]:
-    """Restore, after a block, what a training changes in its process.
+    """Restore everything that training changes in the caller's process.
 
-    These are Hydra's state, environment variables, working directory, filters of warnings, and torch's determinism. The
-    state of the random numbers is the training's afterwards, as with ``lightning.seed_everything``.
+    This covers Hydra's state, environment variables, working directory, warning filters, and torch's determinism. The
+    random state stays as left by the training, as with ``lightning.seed_everything``.
     """
     environment, folder = dict(os.environ), Path.cwd()
     torch = sys.modules.get("torch")

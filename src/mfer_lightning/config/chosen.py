@@ -1,7 +1,7 @@
-"""Call every part of a run by the choice that was typed, ``backbone=convnext_64px``, wherever its file calls it else.
+"""Refer to the parts of a run by the choice that was typed, e.g. ``backbone=convnext_64px``, not the name in its file.
 
-A file's own name says what is built: ``convnext_64px`` builds timm's ``convnext_tiny`` with other options. The choices
-whose names say something else are kept in the configuration under ``choices``; they change nothing of the run.
+The name in a file says what is built: ``convnext_64px`` builds timm's ``convnext_tiny`` with other options. Choices
+whose file has another name are stored in the configuration under ``choices``, without any effect on the run.
 """
 
 from __future__ import annotations
@@ -12,26 +12,27 @@ from typing import Any
 from mfer_lightning.config.options import group_options
 from mfer_lightning.config.yaml_options import Option
 
-#: Where a configuration holds them.
+#: Where a configuration stores them.
 CHOICES = "choices"
-#: A group of recipes that set other groups' options: it has no options of its own, and no name beside its choice.
+#: A group of recipes that set options of other groups: it has no options of its own, and no name besides its choice.
 RECIPE = "experiment"
-#: The groups that make up ``network=mfer`` and no other network.
+#: The groups that belong to ``network=mfer`` and to no other network.
 PARTS = ("backbone", "attention", "head")
 
 
 def choices_to_keep(
     config: Mapping[str, Any], chosen: Mapping[str, str | None], overrides: Sequence[str]
 ) -> dict[str, str]:
-    """Find the choices that the configuration itself does not name.
+    """Return the choices that the configuration does not name itself.
 
     Args:
         config: plain configuration of ``mfer train``.
         chosen: group -> choice, as Hydra composed them.
-        overrides: of the command line; a part whose own name was typed (``backbone.name=resnet18d``) keeps that.
+        overrides: overrides of the command line; a name typed explicitly (``backbone.name=resnet18d``) takes
+            precedence.
 
     Returns:
-        Group -> choice, where the part is called otherwise; and the experiment.
+        Group -> choice, if the part has another name; and the experiment.
     """
     kept: dict[str, str] = {}
     for group, choice in chosen.items():
@@ -48,12 +49,12 @@ def choices_to_keep(
 
 
 def name_of(config: Mapping[str, Any], group: str) -> str:
-    """Name a part of a run by its choice, or else by its own name without what stands before a slash.
+    """Return the name of a part of a run: its choice, or its own name without the prefix before a slash.
 
-    A whole network (``network=dan``) stands in the place of the backbone.
+    A complete network (``network=dan``) replaces the backbone.
 
     Args:
-        config: plain configuration, in use or stored.
+        config: plain configuration, current or stored.
         group: e.g. ``"backbone"``.
 
     Example:
@@ -67,7 +68,7 @@ def name_of(config: Mapping[str, Any], group: str) -> str:
 
 
 def is_peer(config: Mapping[str, Any]) -> bool:
-    """Whether a configuration names another network than MFER, which is whole: it has no backbone to choose.
+    """Whether a configuration uses a complete network other than MFER, without a selectable backbone.
 
     Example:
         >>> is_peer({"network": {"name": "dan"}}), is_peer({"network": {"name": "mfer"}}), is_peer({})
@@ -78,6 +79,6 @@ def is_peer(config: Mapping[str, Any]) -> bool:
 
 
 def kept_choices(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the choices that a configuration keeps; none where it has none, as runs of earlier versions."""
+    """Return the choices stored in a configuration; empty if there are none, as in runs of earlier versions."""
     found = config.get(CHOICES)
     return found if isinstance(found, Mapping) else {}

@@ -1,4 +1,4 @@
-"""Run a verb for each combination of the options that it composes by itself."""
+"""Run a verb for each combination of options that it composes itself."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ def run_each(
     arguments: Sequence[str],
     options: Sequence[str],
 ) -> int:
-    """Run a verb once for each combination of options that are not in its own configuration.
+    """Run a verb once for each combination of options outside its own configuration.
 
-    As in every sweep, a combination that is refused prints its message and does not stop the others.
+    As in every sweep, a rejected combination prints its error and does not stop the others.
 
     Args:
-        verb: its name.
+        verb: name of the verb.
         job: takes the verb's configuration, and one combination as ``options``.
         arguments: the command line after the verb, without these options.
         options: ``<option>=<value>``, with ``-m`` also comma-separated values.
 
     Returns:
-        Exit code: the job's own, or 1 where one of several failed.
+        Exit code: that of the job, or 1 if one of several failed.
 
     Raises:
-        UserError: for what the user can correct, where there is one combination.
+        UserError: for errors that the user can correct, if there is only one combination.
     """
     chosen = each_combination(options, wants_sweep(*split_flags(arguments, verb)))
     codes = [run_verb(verb, partial(job, options=one), arguments) for one in chosen]
@@ -43,17 +43,17 @@ def run_each(
 
 
 def each_combination(options: Sequence[str], several: bool) -> list[list[str]]:
-    """Expand options with several values, as Hydra does with its own.
+    """Expand options with several values, as Hydra does with its own options.
 
     Args:
-        options: ``<option>=<value>``, or with comma-separated values.
-        several: whether a sweep was asked for (``-m``).
+        options: ``<option>=<value>``, possibly with comma-separated values.
+        several: whether a sweep was requested (``-m``).
 
     Returns:
-        Options with one value each, one list a combination; a single empty list without options.
+        One list per combination, with one value per option; a single empty list without options.
 
     Raises:
-        UserError: for several values without a sweep, and for what Hydra's grammar does not read.
+        UserError: for several values without a sweep, and for syntax errors in Hydra's grammar.
 
     Example:
         >>> each_combination(["dataset.occlusion=0,1", "dataset.protocol=native"], several=True)

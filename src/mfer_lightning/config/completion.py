@@ -1,7 +1,7 @@
 """Complete verbs, groups, choices, options and files in bash, zsh and fish. Imports neither Hydra nor torch.
 
-``mfer -sc install=bash`` prints what to evaluate, as in every Hydra application. Hydra's own completion knows no verbs,
-imports Hydra at each press of the key, and lets bash expand what a file's name holds.
+``mfer -sc install=bash`` prints the script to evaluate, as in every Hydra application. Hydra's own completion does not
+know the verbs, imports Hydra at every key press, and lets bash expand special characters in file names.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from mfer_lightning.config.options import LIKE_TRAIN, NAMES_CHOICES, is_internal
 from mfer_lightning.config.yaml_options import Option
 from mfer_lightning.errors import UserError
 
-#: Verbs that take folders without the name of an option.
+#: Verbs that take folders as positional arguments.
 _TAKES_FILES = ("report",)
 
-#: Shell -> what installs the completion, and what takes it away. The shell hands over its line up to the cursor. Bash
-#: takes a word apart at = and replaces the last part alone.
+#: Shell -> commands to install and remove the completion. The shell passes its line up to the cursor. Bash splits words
+#: at = and replaces only the last part.
 SHELLS = {
     "bash": (
         """_mfer() {
@@ -53,14 +53,14 @@ compdef _mfer mfer""",
 
 
 def shell_completion(arguments: Sequence[str], verbs: Sequence[str]) -> str:
-    """Answer ``-sc install=<shell>``, ``-sc uninstall=<shell>``, and an installed completion's ``-sc query=<shell>``.
+    """Handle ``-sc install=<shell>``, ``-sc uninstall=<shell>``, and the completion's own ``-sc query=<shell>``.
 
     Args:
         arguments: the command line.
-        verbs: the first words that there are.
+        verbs: the available verbs.
 
     Returns:
-        What to print.
+        The text to print.
 
     Raises:
         UserError: for anything else.
@@ -70,7 +70,7 @@ def shell_completion(arguments: Sequence[str], verbs: Sequence[str]) -> str:
         if asked.get(what) in SHELLS:
             if what == "query":
                 found = candidates(os.environ.get("COMP_LINE", ""), verbs)
-                # Bash inserts a word as it is; the other shells quote it themselves.
+                # Bash inserts words unchanged; the other shells quote them.
                 return "\n".join(_quoted(word) for word in found) if asked[what] == "bash" else "\n".join(found)
             return SHELLS[asked[what]][what == "uninstall"]
     raise UserError(
@@ -80,14 +80,14 @@ def shell_completion(arguments: Sequence[str], verbs: Sequence[str]) -> str:
 
 
 def candidates(line: str, verbs: Sequence[str]) -> list[str]:
-    """Say how the last word of a command line may go on.
+    """Return the completions of the last word in a command line.
 
     Args:
-        line: up to the cursor, the program's name first.
-        verbs: the first words that there are.
+        line: command line up to the cursor, starting with the program name.
+        verbs: the available verbs.
 
     Returns:
-        Whole words; a node ends with a dot and an option with =, so that the next press goes on from there.
+        Whole words; a node ends with a dot and an option with =, to continue with the next key press.
 
     Example:
         >>> candidates("mfer train loss=l", ["train"])
@@ -115,7 +115,7 @@ def candidates(line: str, verbs: Sequence[str]) -> list[str]:
 
 
 def _names(last: str, options: Mapping[str, Option]) -> list[str]:
-    """Options and nodes at the level of the last word."""
+    """Return the options and nodes at the level of the last word."""
     level = last.count(".")
     found = []
     for name, option in options.items():
@@ -130,7 +130,7 @@ def _names(last: str, options: Mapping[str, Option]) -> list[str]:
 
 
 def _values(last: str, verb: str, options: Mapping[str, Option]) -> list[str]:
-    """Choices of a group, a switch's two values, the default, or files; after a comma or a bracket the next of them."""
+    """Return choices of a group, boolean values, the default, or files; after a comma or bracket, the next value."""
     split = re.fullmatch(r"(.*[=,\[])(.*)", last)
     before, begun = (split[1], split[2]) if split else ("", last)
     name = last.partition("=")[0].lstrip("+~")
@@ -145,7 +145,7 @@ def _values(last: str, verb: str, options: Mapping[str, Option]) -> list[str]:
 
 
 def _quoted(word: str) -> str:
-    """Put a backslash before what a shell would act upon, e.g. ``$`` in the name of a file."""
+    """Escape special characters of the shell, e.g. ``$`` in a file name."""
     return re.sub(r"([^\w@%+=:,./\[\]~-])", r"\\\1", word)
 
 

@@ -1,4 +1,4 @@
-"""Compose the configuration of a verb with Hydra, and call the verb's job with it."""
+"""Compose the configuration of a verb with Hydra, and run the verb's job with it."""
 
 from __future__ import annotations
 
@@ -29,27 +29,27 @@ from mfer_lightning.config.schema import Backbone, Train, check_known, register
 from mfer_lightning.config.verb_schema import verb_schema
 from mfer_lightning.errors import UserError
 
-#: What the user set HYDRA_FULL_ERROR to. Further ranks inherit it; HYDRA_FULL_ERROR itself is set by this module.
+#: The user's HYDRA_FULL_ERROR. Other ranks inherit it; HYDRA_FULL_ERROR itself is set by this module.
 FULL_ERROR = "MFER_FULL_ERROR"
 
 
 def run_verb(config_name: str, job: Callable[[dict[str, Any]], int | None], arguments: Sequence[str]) -> int:
-    """Compose the configuration of a verb other than ``train`` and call its job.
+    """Compose the configuration of a verb other than ``train`` and run its job.
 
-    With ``-m`` the job is called for each combination of the comma-separated values, in this process, one after the
-    other; one that fails with a user's mistake prints it and does not stop the others.
+    With ``-m``, the job runs for each combination of the comma-separated values, sequentially in this process; a job
+    that fails with a user error prints it and does not stop the others.
 
     Args:
-        config_name: name of the primary configuration file, e.g. ``"evaluate"``; the file's defaults list begins with
+        config_name: name of the primary configuration file, e.g. ``"evaluate"``; its defaults list begins with
             ``<config_name>_schema``.
-        job: takes the plain resolved configuration; returns an exit code, None meaning 0.
+        job: takes the plain resolved configuration; returns an exit code, or None for 0.
         arguments: the command line after the verb.
 
     Returns:
-        Exit code: the job's own, or 1 where a job of several failed.
+        Exit code: that of the job, or 1 if one of several failed.
 
     Raises:
-        UserError: for what the user can correct.
+        UserError: for errors that the user can correct.
     """
     schema = verb_schema(config_name)
     flags, overrides = split_flags(arguments, config_name)
@@ -68,7 +68,7 @@ def run_verb(config_name: str, job: Callable[[dict[str, Any]], int | None], argu
             refuse_empty(config)
             with plugins_loaded(config.pop("plugins", ())):
                 codes.append(job(config) or 0)
-        except UserError as error:  # raised below: Hydra would print lines of its own above the message
+        except UserError as error:  # raised again below: Hydra would print its own lines above the message
             refused.append(error)
             codes.append(1)
             if swept:
@@ -79,13 +79,13 @@ def run_verb(config_name: str, job: Callable[[dict[str, Any]], int | None], argu
         start_hydra(config_name, schema, task, flags, [*overrides, f"hydra.sweep.dir={scratch}"])
     if len(codes) == 1 and refused:
         if swept:
-            return 2  # said above
+            return 2  # already printed
         raise refused[0]
     return codes[0] if len(codes) == 1 else int(any(codes))
 
 
 def refuse_empty(config: Mapping[str, Any]) -> None:
-    """Refuse paths that were given without a value: an empty one would be the current folder.
+    """Reject paths that are set to an empty value, which would mean the current folder.
 
     Raises:
         UserError: naming the option.
@@ -105,11 +105,11 @@ def start_hydra(
         config_name: name of the primary configuration file.
         schema: dataclass of the verb's options.
         task: takes the composed configuration.
-        flags: Hydra's, e.g. ``-m``.
+        flags: flags of Hydra, e.g. ``-m``.
         overrides: ``key=value``.
 
     Raises:
-        UserError: for what Hydra refuses.
+        UserError: for anything that Hydra rejects.
     """
     register(f"{config_name}_schema", schema)
     argv = sys.argv
@@ -125,7 +125,7 @@ def start_hydra(
 
 
 def compose_train(overrides: Sequence[str]) -> dict[str, Any]:
-    """Compose what ``mfer train`` with these overrides would run.
+    """Compose the configuration that ``mfer train`` would run with these overrides.
 
     Args:
         overrides: ``key=value``.
@@ -134,7 +134,7 @@ def compose_train(overrides: Sequence[str]) -> dict[str, Any]:
         Plain resolved configuration.
 
     Raises:
-        UserError: for whatever does not compose.
+        UserError: if the configuration does not compose.
     """
     register("train_schema", Train)
     check_overrides(overrides, "train")
@@ -148,15 +148,15 @@ def compose_train(overrides: Sequence[str]) -> dict[str, Any]:
 
 
 def to_plain(cfg: DictConfig, choice: str | None = None) -> dict[str, Any]:
-    """Resolve a composed configuration into plain containers.
+    """Resolve a composed configuration to plain containers.
 
     Args:
-        cfg: as Hydra composed it.
-        choice: of the group ``backbone``; None: that of the command line under way.
+        cfg: the configuration composed by Hydra.
+        choice: choice of the group ``backbone``; None: that of the current command line.
 
     Raises:
-        UserError: for an interpolation that leads nowhere, a value that is still missing, or an option that is given
-            under its name and its older one, and differs.
+        UserError: for an unresolvable interpolation, a missing value, or an option set to different values under its
+            current and its older name.
     """
     with readable():
         resolved = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
@@ -173,14 +173,14 @@ def to_plain(cfg: DictConfig, choice: str | None = None) -> dict[str, Any]:
     if chosen and "loss" in plain and (kept := choices_to_keep(plain, chosen, given_overrides())):
         plain[CHOICES] = kept
     attention = plain.get("attention")
-    if isinstance(attention, dict) and attention.get("name") == "none":  # an experiment states them for any attention
+    if isinstance(attention, dict) and attention.get("name") == "none":  # experiments set them for any attention
         plain["attention"] = {key: value for key, value in attention.items() if key not in FORMER_ATTENTION}
     _refuse_two_spellings(cfg, plain)
     return expand_paths(with_options_of_today(plain))
 
 
 def _refuse_two_spellings(cfg: DictConfig, plain: dict[Any, Any]) -> None:
-    """Refuse an older spelling that says something else than the option's name today, where both are given."""
+    """Reject an older option name set to another value than its current name."""
     for older, newer in OPTIONS.items():
         group, name = older.split(".")
         if group not in plain or OmegaConf.is_interpolation(cfg[group], name):

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def restored(*names: str) -> Iterator[None]:
-    """Give environment variables the values that they had before the block, whatever it does to them.
+    """Restore environment variables after the block.
 
     Example:
         >>> with restored("MFER_EXAMPLE"):

@@ -13,21 +13,21 @@ PLAIN_FLAGS = ("-m", "--multirun", "--resolve", "--hydra-help", "--run", "-r")
 CONFIG_NAME = ("--config-name", "-cn")
 VALUE_FLAGS = ("--cfg", "-c", "--package", "-p", "--config-dir", "-cd", "--info", "-i", *CONFIG_NAME)
 
-#: Flags of Hydra's that are not taken, and what to do.
+#: Unsupported flags of Hydra, and what to use instead.
 REFUSED_FLAGS = {
     "--experimental-rerun": "loads pickled files, which can execute code; it is not supported here. "
     "config.yaml in a run's folder holds what it was.",
     **dict.fromkeys(("--config-path", "-cp"), "would leave our files out: --config-dir <folder> adds yours to them."),
 }
 
-#: Legal values of a flag, where they are few.
+#: Legal values of a flag, if there are only a few.
 FLAG_VALUES = dict.fromkeys(("--cfg", "-c"), ("job", "hydra", "all")) | dict.fromkeys(
     ("--info", "-i"), ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 )
 
 
 def join_values(arguments: Sequence[str]) -> list[str]:
-    """Write ``--flag value`` as ``--flag=value``, so that no verb takes the value for a folder.
+    """Convert ``--flag value`` to ``--flag=value``, so that no verb treats the value as a folder.
 
     Example:
         >>> join_values(["--config-dir", "mine", "-m", "--cfg=job"])
@@ -43,7 +43,7 @@ def join_values(arguments: Sequence[str]) -> list[str]:
 
 
 def split_flags(arguments: Sequence[str], verb: str = "train") -> tuple[list[str], list[str]]:
-    """Separate Hydra's flags from the overrides, wherever they stand.
+    """Separate Hydra's flags from the overrides, in any order.
 
     Args:
         arguments: the command line after the verb.
@@ -53,7 +53,7 @@ def split_flags(arguments: Sequence[str], verb: str = "train") -> tuple[list[str
         Flags with their values, and overrides.
 
     Raises:
-        UserError: for a flag that Hydra does not know or that is not taken here.
+        UserError: for a flag that is unknown to Hydra or not supported here.
 
     Example:
         >>> split_flags(["seed=0", "-m", "loss=ce,dsf", "--cfg", "job"])
@@ -88,7 +88,7 @@ def split_flags(arguments: Sequence[str], verb: str = "train") -> tuple[list[str
 
 
 def _refuse(flag: str, value: str, verb: str) -> None:
-    """Refuse what is no flag of Hydra's; an option that was written like one is named."""
+    """Reject unknown flags, with a suggestion if the flag resembles an option."""
     from mfer_lightning.config.hints import hint, option_names
 
     option = flag.lstrip("-").replace("-", "_")
@@ -101,14 +101,14 @@ def _refuse(flag: str, value: str, verb: str) -> None:
 
 
 def primary_config(flags: Sequence[str], verb: str) -> str:
-    """Return the name of the primary configuration file: ``--config-name``, else the verb's.
+    """Return the name of the primary configuration file: ``--config-name``, or that of the verb.
 
     Args:
-        flags: as :func:`split_flags` returns them.
+        flags: the result of :func:`split_flags`.
         verb: the verb.
 
     Raises:
-        UserError: for a file that is not in a folder of ``--config-dir``.
+        UserError: for a file that is in no folder of ``--config-dir``.
 
     Example:
         >>> primary_config(["-m"], "train")
@@ -127,7 +127,7 @@ def primary_config(flags: Sequence[str], verb: str) -> str:
 
 
 def wants_sweep(flags: Sequence[str], overrides: Sequence[str]) -> bool:
-    """Whether a command line asks for a sweep to be run, and not for its configuration to be shown.
+    """Whether a command line requests a sweep to be run, rather than its configuration to be shown.
 
     Example:
         >>> wants_sweep(["-m"], ["seed=0,1"]), wants_sweep([], ["sweep=optuna"]), wants_sweep(["-m", "--cfg"], [])

@@ -1,11 +1,11 @@
-"""Names that classes and options had in earlier versions, so that old checkpoints load and runs keep their names.
+"""Names of classes and options in earlier versions, so that old checkpoints load and runs keep their names.
 
-A configuration stored in an old checkpoint or run folder names classes where they were then. :func:`current` maps such
-a name to today's. Run folders are named by a hash of the configuration, ``_target_`` included: the hash is taken over
-:func:`first`, the name that a class had first, so that moving a class renames no run.
+A configuration stored in an old checkpoint or run folder names classes at their former locations. :func:`current` maps
+such a name to the current one. Run folders are named by a hash of the configuration, including ``_target_``: the hash
+uses :func:`first`, the original name of a class, so that moving a class renames no run.
 
-An option that has been renamed keeps its older spelling on the command line and in files. The schema has both; the
-older one follows the newer one by interpolation, unless it is given. :func:`with_options_of_today` keeps the newer.
+A renamed option keeps its older name on the command line and in files. The schema has both; the older one is
+interpolated from the newer one, unless it is set. :func:`with_options_of_today` keeps the newer one.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-#: Name that a class had first -> its name today. A class that moves again keeps its left side.
+#: Original name of a class -> current name. When a class moves again, the left side does not change.
 MOVED: Mapping[str, str] = MappingProxyType(
     {
         f"mfer_lightning.data.datamodules.{name}": f"mfer_lightning.data.datasets.{name}"
@@ -30,7 +30,7 @@ MOVED: Mapping[str, str] = MappingProxyType(
 _FIRST = {today: first for first, today in MOVED.items()}
 
 
-#: Older spelling of an option -> its name today.
+#: Older name of an option -> current name.
 OPTIONS: Mapping[str, str] = MappingProxyType(
     {
         "trainer.accumulate": "trainer.accumulate_grad_batches",
@@ -40,7 +40,7 @@ OPTIONS: Mapping[str, str] = MappingProxyType(
 
 
 def current(target: str) -> str:
-    """Return today's name of a class.
+    """Return the current name of a class.
 
     Example:
         >>> current("mfer_lightning.data.datamodules.RAFDBDataModule")
@@ -50,7 +50,7 @@ def current(target: str) -> str:
 
 
 def first(target: str) -> str:
-    """Return the name that a class had first.
+    """Return the original name of a class.
 
     Example:
         >>> first("mfer_lightning.data.datasets.RAFDBDataModule")
@@ -60,27 +60,27 @@ def first(target: str) -> str:
 
 
 def with_first_names(config: Any) -> Any:
-    """Copy a plain configuration with every ``_target_`` and every renamed option under the name that it had first."""
+    """Copy a plain configuration with the original names of all ``_target_`` and renamed options."""
     copy = _with_first_targets(config)
     for older, newer in OPTIONS.items():
         node, old, new = _both(copy, older, newer)
         if new in node:
-            node[old] = node.get(old, node[new])  # where both are there, the older one is given or follows the newer
+            node[old] = node.get(old, node[new])  # of two, the older one is set explicitly or follows the newer
             del node[new]
     trainer = copy.get("trainer") if isinstance(copy, dict) else None
     if isinstance(trainer, dict) and trainer.get("deterministic") == "warn":
-        trainer["deterministic"] = True  # meant this at first; what does not fail is the same either way
+        trainer["deterministic"] = True  # the original meaning; successful runs give the same results with either
     if isinstance(trainer, dict) and isinstance(trainer.get("compile"), str):
-        trainer["compile"] = True  # whether and how it is done changes no result but for rounding
+        trainer["compile"] = True  # whether and how to compile affects only rounding
     return copy
 
 
 def with_options_of_today(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Copy a plain configuration with every renamed option under its name today.
+    """Copy a plain configuration with the current names of all renamed options.
 
     Args:
-        config: in use or stored, with the older spelling, the newer one, or both; the older one counts where it is
-            there, since without being given it follows the newer one.
+        config: current or stored, with the older name, the newer one, or both; the older one takes precedence if it
+            exists, because it follows the newer one unless set.
 
     Example:
         >>> with_options_of_today({"trainer": {"clip": None, "gradient_clip_val": 1.0}})
@@ -95,7 +95,7 @@ def with_options_of_today(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _both(config: Any, older: str, newer: str) -> tuple[dict[str, Any], str, str]:
-    """Find the node of a renamed option, and both its names there."""
+    """Return the node of a renamed option, and both of its names in it."""
     group, _, old = older.partition(".")
     node = config.get(group) if isinstance(config, dict) else None
     return node if isinstance(node, dict) else {}, old, newer.rpartition(".")[2]
@@ -112,9 +112,9 @@ def _with_first_targets(config: Any) -> Any:
 
 
 def override_of_today(override: str) -> str:
-    """Return today's spelling of an override of the command line.
+    """Return an override of the command line with the current option name.
 
-    ``+augment.flip=0.3`` added an option, where the name of a transform stands today. ``weights.colour``, what is known
+    ``+augment.flip=0.3`` used to add an option, where today a transform has this name. ``weights.colour``, a property
     of the weights, is stored with the preprocessing.
 
     Example:

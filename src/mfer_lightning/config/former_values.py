@@ -1,7 +1,7 @@
-"""Values that parts of the network had before there were options for them.
+"""Fixed values of network parts from before they became options.
 
-A network that was stored, or a configuration that was written, before these options existed does not name them and
-means these values. Everything that is composed today names them.
+Networks and configurations stored before these options existed do not contain them and use these values. Everything
+composed today contains them.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ FORMER_ATTENTION: Mapping[str, Any] = MappingProxyType({"norm_eps": 1e-6, "init"
 
 
 def with_former_attention(node: Mapping[str, Any]) -> dict[str, Any]:
-    """Complete the attention of a stored network or of a configuration.
+    """Add the missing attention options to a stored network or configuration.
 
     Args:
-        node: plain, with ``attention`` as a mapping; any other is left as it is.
+        node: plain, with ``attention`` as a mapping; anything else is returned unchanged.
 
     Returns:
-        A copy in which the attention names all its options.
+        A copy in which the attention has all its options.
 
     Example:
         >>> with_former_attention({"attention": {"name": "ds", "norm_eps": 1e-5}})

@@ -1,4 +1,4 @@
-"""Write the help of a verb from its configuration files. Imports neither Hydra nor torch."""
+"""Write the help text of a verb from its configuration files. Imports neither Hydra nor torch."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ _CHOICES_SHOWN = (
     "mfer train dataset=rafdb optimizer=sgd --help"
 )
 
-#: Longest name and default that has its comment beside it; longer ones have it on the next line.
+#: Maximum length of name and default to show the comment on the same line; otherwise it starts on the next line.
 _LONGEST = 30
 
 
 def terminal_width() -> int:
-    """Columns to write in: the terminal's, at least 60 and at most 120; 80 where there is none."""
+    """Return the number of columns: that of the terminal, from 60 to 120; 80 without a terminal."""
     return min(max(shutil.get_terminal_size().columns, 60), 120)
 
 
 def wrapped(head: str, text: str, width: int) -> list[str]:
-    """Write a text beside its head, with all further lines under the first.
+    """Wrap a text next to its head, with continuation lines aligned.
 
     Example:
         >>> wrapped("  seed=0  ", "fixes initial weights", 24)
@@ -47,13 +47,13 @@ def wrapped(head: str, text: str, width: int) -> list[str]:
 
 
 def verb_help(verb: str, summary: str, chosen: Mapping[str, str] | None = None, width: int | None = None) -> str:
-    """Say what a verb does, what its options are and what they are set to.
+    """Return the help text of a verb: its purpose, its options and their defaults.
 
     Args:
-        verb: which.
-        summary: what it does, in a few words.
-        chosen: group -> choice of the command line, whose options are listed in place of the default's.
-        width: columns; None: the terminal's.
+        verb: name of the verb.
+        summary: its purpose in a few words.
+        chosen: group -> choice on the command line, whose options replace those of the default.
+        width: number of columns; None: that of the terminal.
     """
     width = width or terminal_width()
     page, description, examples = _head(verb)
@@ -93,7 +93,7 @@ def verb_help(verb: str, summary: str, chosen: Mapping[str, str] | None = None, 
 
 
 def _head(verb: str) -> tuple[str, str, list[str]]:
-    """The page of the docs, the description and the examples at the head of a verb's file."""
+    """Return the docs page, the description and the examples from the head of a verb's file."""
     head = primary_file(verb).head
     examples = [line.strip() for line in head if re.match(r"\s+mfer\b", line)]
     words = " ".join(line for line in head if line.strip() not in (*examples, "Examples:"))
@@ -102,7 +102,7 @@ def _head(verb: str) -> tuple[str, str, list[str]]:
 
 
 def _lines(names: list[str], options: Mapping[str, Option], width: int) -> list[str]:
-    """One line an option, comments under one another."""
+    """Format one line per option, with aligned comments."""
     heads = {name: f"  {name}={_shown(options[name])}" for name in names}
     column = max((len(head) for head in heads.values() if len(head) <= _LONGEST), default=_LONGEST) + 2
     lines = []
@@ -124,7 +124,7 @@ def _shown(option: Option) -> str:
 
 
 def _group(group: str, option: Option, width: int) -> list[str]:
-    """The heading of a group: what was chosen, what that is, and what else there is."""
+    """Format the heading of a group: its choice, the description, and the other choices."""
     path = config_file(f"{group}/{option.default}")
     head = " ".join(read_config_file(path).head) if path else option.comment
     first = re.split(r"(?<!e\.g)(?<!\bal)\.(?= |$)", head)[0]

@@ -1,4 +1,4 @@
-"""Say which option is meant by a name that is none. Imports neither Hydra nor torch."""
+"""Suggest the option that an unknown name may mean. Imports neither Hydra nor torch."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from mfer_lightning.config.options import LIKE_TRAIN, every_option, group_option
 from mfer_lightning.config.usual_names import BY_NAME, SENTENCES, TRAIN, TRAINED
 from mfer_lightning.errors import MOST_NAMES, nearest
 
-#: How many options of the same name are worth listing.
+#: Maximum number of options with the same name to list.
 _MOST = 3
 
 
 def no_option(key: str, legal: Iterable[str], verb: str, overrides: Sequence[str] = (), schema: Any = None) -> str:
-    """Say that there is no such option, and which one is meant.
+    """Return the message for an unknown option, with a suggestion.
 
     Args:
         key: dotted name that was given, e.g. ``"batch_size"``.
-        legal: names that would have been accepted in its place.
-        verb: whose options they are.
-        overrides: the command line, where it is known: its value is repeated in the hint.
-        schema: dataclass of the verb's options, which may have more than its configuration files.
+        legal: names that would have been accepted instead.
+        verb: verb of the options.
+        overrides: the command line, if known: its value is repeated in the hint.
+        schema: dataclass of the verb's options, which may have more than the configuration files.
 
     Returns:
         One message.
@@ -47,7 +47,7 @@ def no_option(key: str, legal: Iterable[str], verb: str, overrides: Sequence[str
         if other:
             return f"There is no option `{key}` of mfer {verb}: it is one of mfer {other}."
     legal = list(legal)
-    sure = difflib.get_close_matches(leaf, legal, n=1, cutoff=0.9)  # max_epoch: not min_epochs as well
+    sure = difflib.get_close_matches(leaf, legal, n=1, cutoff=0.9)  # so that max_epoch does not also match min_epochs
     found = nearest(leaf, sure or legal)
     if found.startswith("legal"):
         return f"There is no option `{key}`: {found}."
@@ -55,7 +55,7 @@ def no_option(key: str, legal: Iterable[str], verb: str, overrides: Sequence[str
 
 
 def sentence(found: str, legal: Sequence[str]) -> str:
-    """Make sentences of what :func:`mfer_lightning.errors.nearest` found, with the legal names behind them."""
+    """Format the result of :func:`mfer_lightning.errors.nearest` as sentences, followed by the legal names."""
     found = found[0].upper() + found[1:]
     if found.startswith("Legal"):
         return f"{found}."
@@ -64,16 +64,16 @@ def sentence(found: str, legal: Sequence[str]) -> str:
 
 
 def hint(key: str, value: str, names: Mapping[str, bool], verb: str) -> str:
-    """Name the option that is meant by a name from elsewhere, or by an option's name without the node before it.
+    """Suggest the option for a name used in other frameworks, or for an option name without its node.
 
     Args:
         key: dotted name that was given.
-        value: what it was given.
-        names: of the verb's options.
-        verb: whose options they are.
+        value: value that was given.
+        names: names of the verb's options.
+        verb: verb of the options.
 
     Returns:
-        ``"did you mean optimizer.lr=1e-3?"`` or another half sentence; empty where nothing is known.
+        ``"did you mean optimizer.lr=1e-3?"`` or a similar clause; empty if there is no suggestion.
 
     Example:
         >>> hint("lr", "1e-3", option_names("train"), "train")
@@ -130,7 +130,7 @@ def _other_choices(key: str) -> str:
 
 
 def more_by_name(group: str, name: str) -> str:
-    """Say how to get what is not among the choices of a group; empty where there is no way.
+    """Explain how to get something that is not among the choices of a group; empty if there is no way.
 
     Example:
         >>> more_by_name("backbone", "resnet18d")
@@ -141,7 +141,7 @@ def more_by_name(group: str, name: str) -> str:
 
 
 def option_names(verb: str, schema: Any = None) -> dict[str, bool]:
-    """List the names of a verb's options and nodes; the value is whether one would set it."""
+    """Return the names of a verb's options and nodes; the value is whether it is an option."""
     tree = every_option(verb)
     names = {name: not is_internal(name, option) and option.default is not None for name, option in tree.items()}
     return {**_fields(schema, ""), **names} if schema is not None else names
@@ -158,7 +158,7 @@ def _fields(schema: Any, prefix: str) -> dict[str, bool]:
 
 
 def _written(target: str, value: str) -> str:
-    """An option with the value that was given; of a group its choice, or the nearest ones."""
+    """Format an option with the given value; for a group, with its choice or the nearest ones."""
     legal = [] if "=" in target or "." in target else choices(target)
     if "=" in target or not legal or value in legal:
         return target if "=" in target else f"{target}={value}"
@@ -171,7 +171,7 @@ def _did_you_mean(options: Sequence[str]) -> str:
 
 
 def _close(key: str, value: str, legal: Sequence[str], names: Mapping[str, bool]) -> str:
-    """A misspelled name of an option that is nested elsewhere, where nothing nearer stands in its place."""
+    """Suggest a misspelled option in another node, if nothing closer exists at the same level."""
     leaf = key.rpartition(".")[2]
     if difflib.get_close_matches(leaf, legal, cutoff=0.75):
         return ""
@@ -182,5 +182,5 @@ def _close(key: str, value: str, legal: Sequence[str], names: Mapping[str, bool]
 
 
 def _verbs() -> list[str]:
-    """Verbs with options of their own, ``train`` first."""
+    """Return the verbs that have options, ``train`` first."""
     return sorted((f.stem for f in config_dir().glob("*.yaml")), key=lambda verb: (verb != "train", verb))

@@ -1,8 +1,7 @@
-"""Build the objects that a configuration names by ``_target_``. Nothing else does.
+"""Build the objects that a configuration names with ``_target_``; no other module does.
 
-Configuration comes from the command line, from files and from checkpoints, and none of them may name arbitrary code:
-a target is a public class of the packages in :data:`ALLOWED`, or of a plugin that the user has given
-(:mod:`mfer_lightning.config.plugins`).
+Configurations come from the command line, files and checkpoints, and must not name arbitrary code: a target is a public
+class of a package in :data:`ALLOWED`, or of a plugin given by the user (:mod:`mfer_lightning.config.plugins`).
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from mfer_lightning.config.former_names import current
 from mfer_lightning.config.plugins import find_in_plugin, in_plugin, is_reserved
 from mfer_lightning.errors import UserError, nearest
 
-#: Modules whose public classes and functions any configuration may name, that of a checkpoint included.
+#: Modules whose public classes and functions any configuration may name, including that of a checkpoint.
 ALLOWED = (
     "mfer_lightning.data.datasets",
     "mfer_lightning.losses",
@@ -28,8 +27,9 @@ ALLOWED = (
     "mfer_lightning.optim",
 )
 
-#: Node of the configuration -> further modules whose public classes it may name. Such a node is built from the user's
-#: configuration only. A checkpoint's is stored and never built, so that a file builds no callback, logger or transform.
+#: Configuration node -> additional modules whose public classes it may name. Such a node is built only from the user's
+#: configuration. A checkpoint's is stored but never built, so that a file cannot create callbacks, loggers or
+#: transforms.
 LIBRARIES: Mapping[str, tuple[str, ...]] = {
     "augment": ("mfer_lightning.data.augment", "albumentations"),
     "callbacks": ("mfer_lightning.callbacks", "lightning.pytorch.callbacks"),
@@ -39,19 +39,19 @@ LIBRARIES: Mapping[str, tuple[str, ...]] = {
 
 
 def locate(target: str, where: str = "the configuration", libraries: Sequence[str] = ()) -> Any:
-    """Return what a ``_target_`` names, if a configuration may name it.
+    """Return the object named by a ``_target_``, if a configuration may name it.
 
     Args:
         target: dotted name, e.g. ``"mfer_lightning.losses.DSFLoss"``.
-        where: what to call the place it came from in an error message.
-        libraries: further modules of which public classes, and no functions, may be named: an entry of
+        where: source of the target, for error messages.
+        libraries: additional modules whose public classes, but no functions, may be named: an entry of
             :data:`LIBRARIES`.
 
     Returns:
         The class or function.
 
     Raises:
-        UserError: where it may not, or there is no such class.
+        UserError: if it is not allowed, or does not exist.
 
     Example:
         >>> locate("os.system")
@@ -83,7 +83,7 @@ def locate(target: str, where: str = "the configuration", libraries: Sequence[st
 
 
 def _public_class(module_name: str, name: str, where: str) -> type:
-    """Return a class that a library's module exports."""
+    """Return a class exported by a module of a library."""
     module = importlib.import_module(module_name)
     exported = getattr(module, "__all__", None) or dir(module)
     classes = [n for n in exported if not n.startswith("_") and inspect.isclass(getattr(module, n, None))]
@@ -106,24 +106,24 @@ def instantiate(
     construct: Callable[[Any, Mapping[str, Any]], Any] | None = None,
     **available: Any,
 ) -> Any:
-    """Build the object that a configuration node describes.
+    """Build the object described by a configuration node.
 
     Args:
         node: plain mapping with ``_target_`` and keyword arguments; nested nodes with ``_target_`` are built first.
-        where: what to call the node in an error message, e.g. ``"loss.feature"``.
-        base: class that the target must derive from; None: any class or function will do. With ``libraries`` it holds
-            for nested nodes too, and must be given.
-        libraries: further modules whose public classes may be named, see :func:`locate`.
-        elsewhere: argument -> option, for values of ``available`` that are options of other nodes.
-        construct: calls a target, a nested one too, with its checked arguments; None: ``target(**arguments)``.
-        available: values that are known only at run time (``num_classes``, ``feature_dim``, ``class_counts`` ...);
-            those that the target's signature names, and the node does not set, are passed on.
+        where: name of the node in error messages, e.g. ``"loss.feature"``.
+        base: required base class of the target; None: any class or function. With ``libraries``, it is mandatory and
+            also applies to nested nodes.
+        libraries: additional modules whose public classes may be named, see :func:`locate`.
+        elsewhere: argument -> option, for values in ``available`` that are options of other nodes.
+        construct: calls a target, including nested ones, with its checked arguments; None: ``target(**arguments)``.
+        available: values known only at run time (``num_classes``, ``feature_dim``, ``class_counts`` ...), passed on if
+            they are in the target's signature and not set in the node.
 
     Returns:
         The object.
 
     Raises:
-        UserError: for a target that is not allowed, an unknown argument, a missing one, or a value that it refuses.
+        UserError: for a target that is not allowed, an unknown or missing argument, or a value that the target rejects.
     """
     if "_target_" not in node:
         raise UserError(f"{where} has no `_target_`: it must name the class to build.")
@@ -161,14 +161,14 @@ def instantiate(
 
 @contextmanager
 def described(where: str, elsewhere: Mapping[str, str] = MappingProxyType({})) -> Iterator[None]:
-    """Turn what a constructor says of a wrong argument into the user's error, naming the option.
+    """Convert argument errors of a constructor to user errors that name the option.
 
     Args:
-        where: the node of the configuration, e.g. ``"preprocess"``.
+        where: node of the configuration, e.g. ``"preprocess"``.
         elsewhere: argument -> option, for arguments that are options of other nodes.
 
     Raises:
-        UserError: in place of ValueError and TypeError.
+        UserError: instead of ValueError and TypeError.
 
     Example:
         >>> with described("ema"):
@@ -196,7 +196,7 @@ _TYPES: Mapping[str, tuple[tuple[type, ...], str]] = {
 
 
 def _check_type(where: str, value: Any, parameter: inspect.Parameter) -> None:
-    """Check a value against a plain annotation (int, float, str, bool, each with ``| None``); leave others alone."""
+    """Check a value against a plain annotation (int, float, str, bool, optionally ``| None``); ignore others."""
     words = [w.strip() for w in str(parameter.annotation).split("|")]
     if (value is None and "None" in words) or any(w not in _TYPES and w != "None" for w in words):
         return
@@ -206,15 +206,15 @@ def _check_type(where: str, value: Any, parameter: inspect.Parameter) -> None:
 
 
 def keyword_parameters(target: Any) -> tuple[dict[str, inspect.Parameter], bool]:
-    """Collect the arguments that a class or function takes by keyword.
+    """Collect the keyword arguments of a class or function.
 
-    A class that passes ``**options`` on to its base class takes the base class's arguments as well.
+    A class that passes ``**options`` to its base class also accepts the base class's arguments.
 
     Args:
         target: class or function.
 
     Returns:
-        Name -> parameter, and whether any other keyword is taken too.
+        Name -> parameter, and whether any other keyword is accepted.
 
     Example:
         >>> class Base:
@@ -241,7 +241,7 @@ def keyword_parameters(target: Any) -> tuple[dict[str, inspect.Parameter], bool]
 
 
 def takes(node: Mapping[str, Any], argument: str, where: str = "the configuration") -> bool:
-    """Whether the class that a node names takes an argument that the node does not give.
+    """Whether the class named by a node accepts an argument that the node does not set.
 
     Example:
         >>> takes({"_target_": "mfer_lightning.methods.CoTeaching"}, "peer")

@@ -1,7 +1,7 @@
-"""Where the configuration files are, and which choices they offer. Imports neither Hydra nor torch.
+"""Locate the configuration files and list their choices. Imports neither Hydra nor torch.
 
-The package's own files are at the repository root in a checkout, inside the package in a wheel. ``--config-dir`` adds
-a folder of the user's, whose choices stand beside ours in the help and in error messages.
+In a checkout, the package's own files are at the repository root; in a wheel, they are inside the package.
+``--config-dir`` adds a folder of the user, whose choices are listed together with ours in help and error messages.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ from pathlib import Path
 
 from mfer_lightning.errors import UserError
 
-#: Folders of ``--config-dir`` on this process's command line.
+#: Folders of ``--config-dir`` on the command line of this process.
 _users: list[Path] = []
 
 
 def config_dir() -> Path:
-    """Find the package's ``conf`` folder.
+    """Return the package's ``conf`` folder.
 
     Returns:
         Its absolute path: ``<repository>/conf`` for an editable install, ``<package>/conf`` for an installed wheel.
 
     Raises:
-        UserError: where neither exists (a broken installation).
+        UserError: if neither exists (a broken installation).
     """
     package = Path(__file__).resolve().parents[1]
     for folder in (package / "conf", package.parents[1] / "conf"):
@@ -43,18 +43,18 @@ def config_dirs(arguments: Sequence[str]) -> list[str]:
 
 
 def use_config_dirs(arguments: Sequence[str]) -> None:
-    """Let :func:`choices` and :func:`groups` list the folders of ``--config-dir`` on a command line as well."""
+    """Make :func:`choices` and :func:`groups` include the folders of ``--config-dir`` on a command line."""
     _users[:] = [Path(folder) for folder in config_dirs(arguments)]
 
 
 def choices(group: str) -> list[str]:
-    """List what a configuration group offers.
+    """List the choices of a configuration group.
 
     Args:
         group: name of the group, e.g. ``"loss"`` or ``"experiment"``.
 
     Returns:
-        Names without ``.yaml``, sorted; those in sub-folders as ``folder/name``.
+        Names without ``.yaml``, sorted; those in subfolders as ``folder/name``.
 
     Example:
         >>> choices("head")
@@ -65,13 +65,13 @@ def choices(group: str) -> list[str]:
 
 
 def config_file(name: str) -> Path | None:
-    """Find a configuration file, the user's before ours.
+    """Find a configuration file; the user's take precedence over ours.
 
     Args:
-        name: without ``.yaml``, e.g. ``"predict"`` or ``"loss/dsf"``.
+        name: name without ``.yaml``, e.g. ``"predict"`` or ``"loss/dsf"``.
 
     Returns:
-        Its path, or None where there is no such file.
+        Its path, or None if there is no such file.
     """
     return next((f for d in (*_users, config_dir()) if (f := d / f"{name}.yaml").is_file()), None)
 

@@ -18,7 +18,7 @@ from mfer_lightning.config.schema import Train
 from mfer_lightning.config.trainer_options import REFUSED
 from mfer_lightning.errors import UserError, nearest
 
-#: What OmegaConf complains of, and what the value must be.
+#: Pattern in OmegaConf's message, and what the value must be.
 _KINDS = (
     ("is not a valid bool", "true or false"),
     ("is not a ListConfig", "a list in brackets, e.g. [a,b]"),
@@ -31,15 +31,15 @@ _KINDS = (
 
 @contextmanager
 def readable(schema: type = Train, overrides: Sequence[str] = (), full: bool = False) -> Iterator[None]:
-    """Turn what Hydra and OmegaConf raise in a block into the user's error.
+    """Convert errors that Hydra and OmegaConf raise in a block to user errors.
 
     Args:
         schema: dataclass of the verb's options.
-        overrides: the command line, where it is known.
-        full: leave their errors as they are, traceback and all.
+        overrides: the command line, if known.
+        full: leave the errors and their tracebacks unchanged.
 
     Raises:
-        UserError: in place of an error that is about the configuration.
+        UserError: instead of an error about the configuration.
     """
     try:
         yield
@@ -53,15 +53,15 @@ def readable(schema: type = Train, overrides: Sequence[str] = (), full: bool = F
 
 
 def explain(error: BaseException, schema: type = Train, overrides: Sequence[str] = ()) -> str | None:
-    """Say what was wrong with the command line or a configuration file.
+    """Explain an error in the command line or a configuration file.
 
     Args:
-        error: what was caught round composition or a job.
+        error: the error caught around composition or a job.
         schema: dataclass of the verb's options.
-        overrides: the command line, where it is known.
+        overrides: the command line, if known.
 
     Returns:
-        One message with the nearest legal names, or None where the error is not about the configuration.
+        One message with the nearest legal names, or None if the error is not about the configuration.
     """
     if isinstance(error, ValueError) and "Config group override" in str(error):
         return _no_name(overrides)
@@ -96,7 +96,7 @@ def _first_line(text: str) -> str:
 
 
 def _interval(schema: type, overrides: Sequence[str]) -> str:
-    """A range of numbers, which a grid cannot go through."""
+    """Return the message for a numeric interval, which a grid cannot enumerate."""
     given = next((o for o in overrides if "interval(" in o), "interval(...)")
     ends = re.search(r"interval\(([^()]*)\)", given)
     search = "add sweep=optuna to search it, or " if schema is Train else ""
@@ -107,7 +107,7 @@ def _interval(schema: type, overrides: Sequence[str]) -> str:
 
 
 def _no_name(overrides: Sequence[str]) -> str:
-    """A choice that is a number or null, which Hydra complains of without saying which."""
+    """Return the message for a choice that is a number or null, which Hydra rejects without naming it."""
     for override in overrides:
         key, _, value = override.partition("=")
         if key in groups() and value not in choices(key):
@@ -144,7 +144,7 @@ def _unparsable(error: OverrideParseException) -> str:
 
 
 def _not_a_node(key: str, value: str, schema: type) -> str:
-    """A value in the place of a node, which has options of its own."""
+    """Return the message for a value given to a node, which has options of its own."""
     names = option_names(_verb(schema), schema)
     inner = [name for name in names if name.startswith(f"{key}.")]
     meant = hint(key, value, names, _verb(schema)) or "set one of them."
@@ -167,7 +167,7 @@ def _verb(schema: type) -> str:
 
 
 def _given(first: str) -> str:
-    """The value that was refused, as ``=value``, where it is known."""
+    """Return the rejected value as ``=value``, if known."""
     found = re.search(r"'([^']*)'", first)
     return f"={found[1]}" if found and "bool" in first else ""
 

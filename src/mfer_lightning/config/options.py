@@ -1,4 +1,4 @@
-"""The options of every verb with their defaults and comments, read off ``conf/``. Imports neither Hydra nor torch."""
+"""List the options of every verb with defaults and comments from ``conf/``. Imports neither Hydra nor torch."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from mfer_lightning.config.location import choices, config_file
 from mfer_lightning.config.yaml_options import ConfigFile, Option, inline_entries, read_config_file
 from mfer_lightning.errors import UserError
 
-#: Groups of recipes, which set other groups' options and have none of their own.
+#: Groups of recipes, which set options of other groups and have none of their own.
 RECIPES = ("experiment", "debug", "sweep", "launcher")
 
-#: Verbs that take every option of ``mfer train`` beside their own.
+#: Verbs that accept every option of ``mfer train`` in addition to their own.
 LIKE_TRAIN = ("data",)
 
-#: Verbs that take a choice of a group which is not in their defaults list.
+#: Verbs that accept a choice of a group that is not in their defaults list.
 NAMES_CHOICES = {"evaluate": ("dataset",), "data": ("dataset",)}
 
 
@@ -27,7 +27,7 @@ def primary_file(verb: str) -> ConfigFile:
     """Read ``conf/<verb>.yaml``.
 
     Raises:
-        UserError: where there is no such file.
+        UserError: if there is no such file.
     """
     path = config_file(verb)
     if path is None:
@@ -36,15 +36,15 @@ def primary_file(verb: str) -> ConfigFile:
 
 
 def options_of(verb: str, chosen: Mapping[str, str] | None = None) -> dict[str, Option]:
-    """List the options of a verb: its own file's, and those of the choices that its defaults list makes.
+    """List the options of a verb: those in its own file, and those of the choices in its defaults list.
 
     Args:
-        verb: which.
-        chosen: group -> choice of the command line; of all others the default.
+        verb: name of the verb.
+        chosen: group -> choice on the command line; the default for all other groups.
 
     Returns:
-        Dotted name -> option, in the order of the files. A default that another file brings (``dataset=facs`` has a
-        smaller ``preprocess.size``) says so in its origin.
+        Dotted name -> option, in file order. If a default comes from another file (``dataset=facs`` has a smaller
+        ``preprocess.size``), its origin names it.
 
     Example:
         >>> options_of("train", {"optimizer": "sgd"})["optimizer.momentum"].default
@@ -99,7 +99,7 @@ def every_option(verb: str) -> dict[str, Option]:
 
 
 def group_options(group: str, name: str) -> dict[str, Option]:
-    """List what a choice of a group sets, its parents' included; nothing for a choice that does not exist."""
+    """Return the values set by a choice of a group, including its parents; empty for an unknown choice."""
     path = config_file(f"{group}/{name}")
     if path is None:
         return {}
@@ -117,7 +117,7 @@ def group_options(group: str, name: str) -> dict[str, Option]:
 
 
 def is_internal(name: str, option: Option) -> bool:
-    """Whether an entry of a file tells Hydra what the choice is, and is no option that one would set.
+    """Whether an entry is internal to Hydra and not an option for the user.
 
     Example:
         >>> is_internal("loss.feature._target_", Option("a.B")), is_internal("optimizer.lr", Option("1e-3"))
@@ -128,9 +128,9 @@ def is_internal(name: str, option: Option) -> bool:
 
 
 def takes_several(group: str) -> bool:
-    """Whether a group of ``mfer train`` takes several choices at once, written as a list.
+    """Whether a group of ``mfer train`` accepts several choices at once, as a list.
 
-    Its default is a list, or each of its choices sets a node of its own name.
+    This is so if its default is a list, or each of its choices sets a node of the same name.
 
     Example:
         >>> takes_several("loss"), takes_several("logger")
@@ -148,7 +148,7 @@ def takes_several(group: str) -> bool:
 
 
 def _when(written: str | None, name: str) -> str | None:
-    """The value that an interpolation of :mod:`mfer_lightning.config.resolvers` has for the name of its node.
+    """Return the value of an interpolation of :mod:`mfer_lightning.config.resolvers` for the name of its node.
 
     Example:
         >>> _when('"${mfer.when:[adamw,sgd],[0.9,0.99]}"', "sgd"), _when("${mfer.when:lion,1e-4,1e-3}", "sgd")
@@ -166,7 +166,7 @@ def _is_list(option: Option) -> bool:
 
 
 def _choices_made(primary: ConfigFile, chosen: Mapping[str, str]) -> tuple[dict[str, list[str]], dict[str, str]]:
-    """Group -> choices, and group -> where its choice comes from, where that is not the primary file."""
+    """Return group -> choices, and group -> origin of its choice, if that is not the primary file."""
     wanted = {group: _names(chosen.get(group, option.default)) for group, option in primary.chosen.items()}
     origins: dict[str, str] = {}
     for group in list(wanted):
@@ -185,6 +185,6 @@ def _names(written: Any) -> list[str]:
 
 @cache
 def _elsewhere(group: str, key: str) -> str:
-    """What another choice of a group says of the same option."""
+    """Return the comment on the same option in another choice of a group."""
     said = (group_options(group, name).get(key, Option("")).comment for name in choices(group))
     return next((comment for comment in said if comment), "")

@@ -1,4 +1,4 @@
-"""Refuse overrides that Hydra takes and that would do something else here, or nothing."""
+"""Reject overrides that Hydra accepts but that would do something else here, or nothing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PLACE = (
 )
 _LOG = "the log of a run is log.txt in its folder; hydra.verbose=true makes it say more"
 
-#: Option of Hydra's -> why it is not taken, and what to use. ``hydra.sweep.dir`` and the others work as in Hydra.
+#: Option of Hydra -> why it is not supported, and what to use. ``hydra.sweep.dir`` and others work as in Hydra.
 REPLACED = {
     "hydra.run": _PLACE,
     "hydra.sweep.subdir": _PLACE,
@@ -26,22 +26,22 @@ REPLACED = {
     "hydra.job_logging": _LOG,
 }
 
-#: Values of these options that change nothing. Lightning starts further ranks with ``hydra.run.dir="."``.
+#: Values of these options without effect. Lightning starts other ranks with ``hydra.run.dir="."``.
 _HARMLESS = ("null", "false", "none", "disabled", ".")
 
-#: Recipes of which several go together, each on top of the one before.
+#: Recipes that can be combined, each applied on top of the previous one.
 _STACKED = ("experiment", "debug")
 
 
 def check_overrides(overrides: Sequence[str], verb: str) -> None:
-    """Refuse options of Hydra's that this package replaces, a list where one choice is wanted, and usual wrong names.
+    """Reject options of Hydra that this package replaces, lists where one choice is expected, and common wrong names.
 
     Args:
         overrides: ``key=value``.
-        verb: whose command line it is.
+        verb: verb of the command line.
 
     Raises:
-        UserError: saying what to use.
+        UserError: naming what to use instead.
 
     Example:
         >>> check_overrides(["hydra.job.chdir=false", "hydra.verbose=true", "loss=dsf"], "train")
@@ -56,12 +56,12 @@ def check_overrides(overrides: Sequence[str], verb: str) -> None:
         if verb == "train":
             _check_single(key, value)
             node, _, leaf = key.partition(".")
-            if TRAIN.get(leaf, "").startswith(f"{node}."):  # also where a node takes names that only its class knows
+            if TRAIN.get(leaf, "").startswith(f"{node}."):  # also for nodes whose names only their class knows
                 raise UserError(f"There is no option `{key}`: did you mean {TRAIN[leaf]}={value}?")
 
 
 def _check_single(group: str, value: str) -> None:
-    written = re.sub(r"\(.*\)", "", value)  # glob([a*, b*]) and its like are Hydra's own lists of choices
+    written = re.sub(r"\(.*\)", "", value)  # glob([a*, b*]) and similar are Hydra's own lists of choices
     if "[" not in written or group not in groups() or group in _STACKED or takes_several(group):
         return
     names = [name for part in written.split(",") if (name := part.strip(" []"))]

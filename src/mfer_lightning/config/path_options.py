@@ -1,4 +1,4 @@
-"""Options that are paths: take what stands on the command line, and expand environment variables and ``~``."""
+"""Handle options that are paths: keep special characters, and expand environment variables and ``~``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from omegaconf.grammar_parser import parse
 
 from mfer_lightning.config.path_quoting import quoted
 
-#: Options of any verb whose value is a path, or a list of paths; ``*`` stands for any name.
+#: Options of any verb that are a path or a list of paths; ``*`` stands for any name.
 PATHS = (
     "callbacks.*.dirpath",
     "callbacks.*.filename",
@@ -40,10 +40,10 @@ PATHS = (
     "weights",
 )
 
-#: Options whose value is a text that is taken as it stands, like a path, and in which nothing is expanded.
+#: Text options that are taken literally, like paths, but without expansion.
 TEXTS = ("baseline", "title")
 
-#: Runs are named by these as they were written: ``~`` is left to whoever reads the files.
+#: Run names use the paths as written: ``~`` is expanded only when files are read.
 _IN_NAMES = ("dataset.exclude", "dataset.relabel", "dataset.root", "paths.data", "weights")
 
 _QUOTED = re.compile(r"'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"", re.DOTALL)
@@ -62,14 +62,14 @@ def is_path(option: str) -> bool:
 
 
 def quote_paths(overrides: Sequence[str], several: bool = False) -> list[str]:
-    """Quote the values of options that are paths, where Hydra's grammar would take them for something else.
+    """Quote the values of path options that Hydra's grammar would misinterpret.
 
-    A value that the user has quoted is left alone, as is ``null``. A value in brackets is a list, unless a file has
-    this name; its paths are separated by commas.
+    Values that the user has quoted are unchanged, as is ``null``. A value in brackets is a list, unless a file has this
+    name; its paths are separated by commas.
 
     Args:
         overrides: ``key=value``, after the verb and without flags.
-        several: whether a comma separates the values of a sweep (``-m``); quotes protect it.
+        several: whether commas separate the values of a sweep (``-m``); quotes protect them.
 
     Returns:
         The overrides, for Hydra.
@@ -84,7 +84,7 @@ def quote_paths(overrides: Sequence[str], several: bool = False) -> list[str]:
 
 
 def expand(text: str) -> str:
-    """Expand environment variables and ``~``; a variable that is not set stays as it is.
+    """Expand environment variables and ``~``; unset variables are left unchanged.
 
     Example:
         >>> import os
@@ -96,17 +96,17 @@ def expand(text: str) -> str:
 
 
 def expand_paths(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Expand the options of a plain configuration that are paths.
+    """Expand the path options of a plain configuration.
 
     Args:
-        config: of any verb.
-        prefix: what to put before its names.
+        config: configuration of any verb.
+        prefix: prefix of its names.
     """
     return {key: _expanded(value, f"{prefix}{key}") for key, value in config.items()}
 
 
 def empty_paths(config: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    """Name the options that are paths and were given without a value."""
+    """Return the path options that were set to an empty value."""
     for key, value in config.items():
         if isinstance(value, Mapping):
             yield from empty_paths(value, f"{prefix}{key}.")
@@ -136,7 +136,7 @@ def _quoted(override: str, several: bool) -> str:
 
 
 def _list(value: str) -> str:
-    """Quote the paths of a list in brackets, or the one path."""
+    """Quote the paths of a list in brackets, or a single path."""
     if not (value[:1] == "[" and value[-1:] == "]") or os.path.exists(value):  # noqa: PTH110 - Path raises for long names
         return _text(value)
     return f"[{','.join(map(_text, _parts(value[1:-1])))}]" if value[1:-1].strip() else value
@@ -160,14 +160,14 @@ def _text(value: str) -> str:
 
 
 def _parts(value: str) -> list[str]:
-    """Split at the commas that stand neither in quotes nor in brackets."""
+    """Split at commas outside of quotes and brackets."""
     parts, depth, quote = [""], 0, ""
     for place, letter in enumerate(value):
         if quote:
             quote = "" if letter == quote and value[place - 1] != "\\" else quote
-        elif letter in "'\"" and not parts[-1].strip():  # within a path it is an apostrophe
+        elif letter in "'\"" and not parts[-1].strip():  # within a path, it is an apostrophe
             quote = letter
-        elif letter in "[]" and parts[-1].strip()[:1] in ("", "["):  # within a path it is a bracket
+        elif letter in "[]" and parts[-1].strip()[:1] in ("", "["):  # within a path, it is a bracket
             depth += 1 if letter == "[" else -1
         elif letter == "," and depth <= 0:
             parts.append("")

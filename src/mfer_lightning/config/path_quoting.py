@@ -1,4 +1,4 @@
-"""Quote texts for Hydra's grammar, in which blanks, brackets, commas and accents have a meaning."""
+"""Quote strings for Hydra's grammar, in which spaces, brackets, commas and accents are special."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 
 def quoted(value: str) -> str:
-    r"""Quote a text for Hydra's grammar, where a backslash means something before a quote only.
+    r"""Quote a string for Hydra's grammar, where a backslash is special only before a quote.
 
     Example:
         >>> print(quoted("my photo (1).jpg"), quoted("C:\\it's"), quoted("C:\\faces\\"))

@@ -1,11 +1,11 @@
-"""Plugins: packages of the user's own whose classes a configuration may name (``plugins=[my_lab]``).
+"""Plugins: the user's own packages whose classes a configuration may name (``plugins=[my_lab]``).
 
 A plugin adds datasets, losses and augmentations through ``_target_``, and backbones by registering them with timm
 (``timm.models.register_model``), after which ``backbone.name=my_net`` finds them.
 
-Trust: importing a plugin executes its code. Therefore the user alone names plugins, on the command line or in Python;
-what a checkpoint names is never imported. A checkpoint may name a plugin that the user has given, and of it only
-classes that the plugin itself defines: no functions, and nothing that it imports from elsewhere.
+Security: importing a plugin executes its code. Therefore, only the user names plugins, on the command line or in
+Python; modules named in a checkpoint are never imported. A checkpoint may name a plugin that the user has given, and
+only classes defined in the plugin itself: no functions, and nothing imported from elsewhere.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ _loaded: list[str] = []
 
 @contextmanager
 def plugins_loaded(names: Sequence[str] = ()) -> Iterator[None]:
-    """Import plugins and allow a configuration to name their classes for the duration of a block.
+    """Import plugins and allow a configuration to name their classes within a block.
 
     Args:
-        names: of packages or modules, importable from the working directory or installed.
+        names: packages or modules, installed or importable from the working directory.
 
     Raises:
         UserError: if a name is not a valid package name, does not exist, or fails to import.
@@ -58,7 +58,7 @@ def _import(name: str) -> None:
         )
     here = str(Path.cwd())
     if here not in sys.path and "" not in sys.path:
-        sys.path.append(here)  # last, so that a file of the user's hides no library
+        sys.path.append(here)  # last, so that the user's files do not shadow libraries
     importlib.invalidate_caches()
     try:
         importlib.import_module(name)
@@ -78,7 +78,7 @@ def _import(name: str) -> None:
 
 
 def _place(error: BaseException, name: str) -> str:
-    """Say where in the plugin an import failed: file and line of the innermost frame that is not a library's."""
+    """Return where in the plugin an import failed: file and line of the innermost frame outside of libraries."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"{error.filename}, line {error.lineno}"
     folder = f"/{name.partition('.')[0]}"
@@ -89,10 +89,10 @@ def _place(error: BaseException, name: str) -> str:
 
 @cache
 def _libraries() -> frozenset[str]:
-    """Name the modules of the packages that this one depends on, optional ones included."""
+    """Return the modules of this package's dependencies, including optional ones."""
     try:
         required = requires("mfer_lightning") or []
-    except PackageNotFoundError:  # run from a checkout without an installation
+    except PackageNotFoundError:  # run from a checkout without installation
         required = []
     needed = {re.split(r"[^\w.-]", line, maxsplit=1)[0].lower().replace("_", "-") for line in required}
     providers = packages_distributions().items()
@@ -100,31 +100,31 @@ def _libraries() -> frozenset[str]:
 
 
 def is_reserved(name: str) -> bool:
-    """Whether a module belongs to Python, to this package or to a library that it uses, and so cannot be a plugin."""
+    """Whether a module belongs to Python, this package or one of its dependencies, and cannot be a plugin."""
     top = name.partition(".")[0]
     return top in sys.stdlib_module_names or top in ("mfer_lightning", "__main__") or top in _libraries()
 
 
 def in_plugin(module: str) -> bool:
-    """Whether a module is a loaded plugin, or inside of one."""
+    """Whether a module is a loaded plugin, or part of one."""
     return any(f"{module}.".startswith(f"{name}.") for name in _loaded)
 
 
 def find_in_plugin(target: str, where: str) -> Any:
-    """Return the class of a plugin that a ``_target_`` names.
+    """Return the plugin class named by a ``_target_``.
 
-    Functions are refused: any helper of the plugin could be called with a checkpoint's arguments.
+    Functions are rejected: otherwise, a checkpoint could call any helper of the plugin with its arguments.
 
     Args:
         target: dotted name in a module for which :func:`in_plugin` is true.
-        where: what to call the place it came from in an error message.
+        where: source of the target, for error messages.
 
     Raises:
-        UserError: where the plugin does not define it.
+        UserError: if the plugin does not define it.
     """
     module_name, _, name = target.rpartition(".")
     module = sys.modules.get(module_name)
-    if module is None:  # not imported for the sake of a name, which may come from a checkpoint
+    if module is None:  # not imported on demand, because the name may come from a checkpoint
         raise UserError(
             f"{where} names `{target}`, and the plugin has not imported {module_name}: check the name, or import it in "
             "the plugin."
@@ -143,10 +143,10 @@ def find_in_plugin(target: str, where: str) -> Any:
 
 
 def missing_plugins(config: Any) -> str:
-    """Say which plugins a stored configuration was made with that are not loaded; empty where there are none.
+    """Name the plugins of a stored configuration that are not loaded; empty if there are none.
 
     Args:
-        config: the configuration of a checkpoint, of any shape.
+        config: configuration of a checkpoint, of any shape.
     """
     stored = config.get("plugins") if isinstance(config, Mapping) else None
     names = [n for n in stored if isinstance(n, str)] if isinstance(stored, (list, tuple)) else []

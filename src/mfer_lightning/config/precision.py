@@ -1,22 +1,22 @@
-"""Read the precision that a configuration asks for."""
+"""Read the precision of a configuration."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-#: Lightning's short names of the arithmetics.
+#: Lightning's short names of the precisions.
 PRECISIONS = {"32": "32-true", "16": "16-mixed", "bf16": "bf16-mixed"}
 
 
 def configured_precision(trainer: Any) -> str | None:
-    """Read the arithmetic off a ``trainer`` node, under one name.
+    """Return the precision of a ``trainer`` node, under one name.
 
     Args:
-        trainer: the node, of a configuration in use or of one stored by another version or program.
+        trainer: the node, from a current configuration or one stored by another version or program.
 
     Returns:
-        E.g. ``"bf16-mixed"``; None where it is ``auto``, which is another one on another machine, or is not said.
+        E.g. ``"bf16-mixed"``; None if it is ``auto``, which depends on the machine, or not set.
 
     Example:
         >>> configured_precision({"precision": "32"}), configured_precision({"precision": "auto"})

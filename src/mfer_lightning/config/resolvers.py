@@ -1,4 +1,4 @@
-"""Interpolations that the files of conf/ use."""
+"""Custom interpolations for the files in conf/."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from omegaconf import DictConfig, OmegaConf
 
 
 def register_resolvers() -> None:
-    """Let configuration files say ``${mfer.when:<names>,<value>,<otherwise>}``."""
+    """Enable ``${mfer.when:<names>,<value>,<otherwise>}`` in configuration files."""
     OmegaConf.register_new_resolver("mfer.when", _when, replace=True)
 
 
 def _when(names: str | Sequence[str], value: Any, otherwise: Any = None, *, _parent_: DictConfig) -> Any:
-    """Return a value that belongs to some names of the node alone, such as the betas of an optimizer.
+    """Return a value that applies only to certain names of the node, such as the betas of an optimizer.
 
-    With ``optimizer.name=lion`` the file adamw.yaml is still the one that was chosen, and its betas are not Lion's.
+    With ``optimizer.name=lion``, the selected file is still adamw.yaml, whose betas are not those of Lion.
     """
     return value if _parent_.get("name") in ([names] if isinstance(names, str) else names) else otherwise

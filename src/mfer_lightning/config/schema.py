@@ -1,7 +1,7 @@
-"""Types and names of the options of ``mfer train``, checked by Hydra when it composes.
+"""Types and names of the options of ``mfer train``, checked by Hydra during composition.
 
-YAML alone would take ``trainer.max_epochs=abc``; these dataclasses refuse it before anything starts. Nodes that
-belong to one class each (dataset, attention, head, loss) are free-form here and checked against the class's signature
+YAML alone would accept ``trainer.max_epochs=abc``; these dataclasses reject it before anything starts. Nodes that
+describe one class each (dataset, attention, head, loss) are free-form here and checked against the class's signature
 when it is built (:mod:`mfer_lightning.config.instantiate`).
 """
 
@@ -20,13 +20,13 @@ from mfer_lightning.config.resolvers import register_resolvers
 from mfer_lightning.config.trainer_options import REFUSED, Trainer
 from mfer_lightning.errors import UserError
 
-# OmegaConf reads these annotations at run time; Optional is the spelling that it knows on every Python we support.
+# OmegaConf reads these annotations at run time; Optional is supported on every Python version that we support.
 # ruff: noqa: UP045
 
 
 @dataclass
 class Paths:
-    """Where things are."""
+    """Folders of data, runs and caches."""
 
     data: str = MISSING
     runs: str = MISSING
@@ -35,7 +35,7 @@ class Paths:
 
 @dataclass
 class Preprocess:
-    """What happens to a face between the file and the network."""
+    """Preprocessing between the image file and the network."""
 
     size: Optional[int] = 224
     mean: Any = "imagenet"
@@ -46,7 +46,7 @@ class Preprocess:
 
 @dataclass
 class Loader:
-    """How faces are read."""
+    """Data loading."""
 
     batch_size: int = 256
     eval_batch_size: int = 256
@@ -56,7 +56,7 @@ class Loader:
 
 @dataclass
 class Evaluation:
-    """How the finished model is evaluated."""
+    """Evaluation of the trained model."""
 
     flip: bool = False
     shift: float = 0.0
@@ -65,7 +65,7 @@ class Evaluation:
 
 @dataclass
 class Backbone:
-    """A timm model and what is changed of it."""
+    """A timm model with modifications."""
 
     name: str = MISSING
     drop_path_rate: float = 0.0
@@ -79,7 +79,7 @@ class Backbone:
 
 @dataclass
 class Named:
-    """A choice that is a name and nothing more."""
+    """A choice that consists of a name only."""
 
     name: str = MISSING
 
@@ -98,7 +98,7 @@ class Loss:
 
 @dataclass
 class ValenceArousal:
-    """Whether valence and arousal are predicted, and the loss that they are trained with."""
+    """Prediction of valence and arousal, and its loss."""
 
     name: str = MISSING
     loss: Any = None
@@ -107,7 +107,7 @@ class ValenceArousal:
 
 @dataclass
 class Optimizer:
-    """Options of every optimiser; each takes those that it knows, and arguments of its own beside them."""
+    """Options of every optimiser; each uses those that it supports, and additional ones of its own."""
 
     name: str = MISSING
     lr: float = MISSING
@@ -125,7 +125,7 @@ class Optimizer:
 
 @dataclass
 class Scheduler:
-    """Options of every schedule; each takes those that it knows, and some have others beside them."""
+    """Options of every schedule; each uses those that it supports, and some have additional ones."""
 
     name: str = MISSING
     warmup_epochs: float = 0.0
@@ -137,7 +137,7 @@ class Scheduler:
 
 @dataclass
 class Mixup:
-    """Mixing of faces within a batch."""
+    """Mixup and CutMix."""
 
     name: str = MISSING
     mixup_alpha: float = 0.0
@@ -156,7 +156,7 @@ class Ema:
 
 @dataclass
 class EarlyStopping:
-    """When to end before the last epoch."""
+    """When to stop before the last epoch."""
 
     name: str = MISSING
     monitor: Optional[str] = None
@@ -166,7 +166,7 @@ class EarlyStopping:
 
 @dataclass
 class Freeze:
-    """What is kept as it is in the first epochs."""
+    """What to freeze in the first epochs."""
 
     name: str = MISSING
     epochs: Optional[int] = None
@@ -174,9 +174,9 @@ class Freeze:
 
 @dataclass
 class Logger:
-    """Options of one logger that may stand on their own; all others belong to the loggers' classes.
+    """Options of a logger that can be set directly; all others belong to the logger classes.
 
-    The node holds a mapping for each logger by name (:mod:`mfer_lightning.tracking.choice`), so that it is free-form.
+    The node contains one mapping per logger (:mod:`mfer_lightning.tracking.choice`), so it is free-form.
     """
 
     name: Optional[str] = None
@@ -189,7 +189,7 @@ class Logger:
 
 @dataclass
 class Train:
-    """Everything that ``mfer train`` reads."""
+    """All options of ``mfer train``."""
 
     paths: Paths = field(default_factory=Paths)
     dataset: Any = MISSING
@@ -226,20 +226,20 @@ class Train:
     plugins: list[str] = field(default_factory=list)
 
 
-#: Nodes whose further names are arguments of a class, which refuses what it does not take.
+#: Nodes whose other names are arguments of a class, which rejects unknown ones.
 OPEN = (Optimizer, Scheduler, Logger)
 
 
 def register(name: str, schema: type = Train) -> None:
-    """Store a schema where Hydra finds it.
+    """Register a schema with Hydra.
 
     Args:
-        name: what the primary configuration file's defaults list calls it, e.g. ``"train_schema"``.
+        name: name in the defaults list of the primary configuration file, e.g. ``"train_schema"``.
         schema: dataclass of the options of a verb.
     """
     register_resolvers()
     node = OmegaConf.structured(schema)
-    # Mappings whose names timm, torch, detectors, loggers and users give, beside those that the dataclass types.
+    # Mappings with names from timm, torch, detectors, loggers and users, in addition to the typed fields.
     free_forms = (
         "backbone.options",
         "loss.terms",
@@ -258,13 +258,13 @@ def register(name: str, schema: type = Train) -> None:
 
 
 def check_known(config: Mapping[str, Any], schema: Any, prefix: str = "", verb: str = "") -> None:
-    """Refuse options that Hydra's ``+`` added and nobody reads, and needed ones that its ``~`` removed.
+    """Reject options that Hydra's ``+`` added and nothing reads, and required ones that its ``~`` removed.
 
     Args:
         config: plain configuration of a verb.
         schema: dataclass of the verb's options.
-        prefix: what to put before a name in the message, e.g. ``"trainer."``.
-        verb: whose options they are; empty: the schema's.
+        prefix: prefix of names in the message, e.g. ``"trainer."``.
+        verb: verb of the options; empty: that of the schema.
 
     Raises:
         UserError: naming the option.

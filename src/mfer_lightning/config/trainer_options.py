@@ -1,7 +1,7 @@
-"""Every argument of ``lightning.Trainer`` under its own name: an option with its type and default, or a refusal.
+"""All arguments of ``lightning.Trainer``: an option with type and default, or the reason why it is not supported.
 
-``tests/training/test_trainer_options.py`` compares this file with the signature of the Lightning that is installed.
-Nothing of Lightning is imported, so that a mistake on the command line is answered without torch.
+``tests/training/test_trainer_options.py`` compares this file with the signature of the installed Lightning. Lightning
+is not imported here, so that errors on the command line are reported without loading torch.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from typing import Any, Optional
 
 from omegaconf import MISSING, SI
 
-# OmegaConf reads these annotations at run time; Optional is the spelling that it knows on every Python we support.
+# OmegaConf reads these annotations at run time; Optional is supported on every Python version that we support.
 # ruff: noqa: UP045
 
 
 @dataclass
 class Trainer:
-    """Options ``trainer.*``: Lightning's, ours, and the older spellings of two of Lightning's."""
+    """Options ``trainer.*``: Lightning's, ours, and the older names of two of Lightning's."""
 
     accelerator: str = "auto"
     strategy: str = "auto"
@@ -61,10 +61,10 @@ class Trainer:
     clip: Optional[float] = SI("${.gradient_clip_val}")
 
 
-#: Options that are not Lightning's.
+#: Options that are not part of Lightning.
 OURS = ("channels_last", "compile", "checkpointing", "accumulate", "clip")
 
-#: Arguments of Lightning's that are no option, and why.
+#: Arguments of Lightning that are not options, and why.
 REFUSED: Mapping[str, str] = MappingProxyType(
     {
         "logger": "loggers are a group of their own, logger=wandb or logger=tensorboard.",

@@ -1,12 +1,12 @@
-"""What options are called in Lightning, timm, Ultralytics and lightning-hydra-template, and what is meant here.
+"""Map option names of Lightning, timm, Ultralytics and lightning-hydra-template to those used here.
 
-Only names that no option of ours has at its end need a line: ``batch_size`` finds ``loader.batch_size`` by itself.
+Only names that are not the last part of one of our options need an entry: ``batch_size`` finds ``loader.batch_size``.
 """
 
 from __future__ import annotations
 
-#: Name elsewhere -> option here; several that may be meant are joined with ``or``, and an option with its value stands
-#: as it is. A dotted name is meant as a whole, one without a dot also at the end of a dotted one.
+#: Name elsewhere -> option here; several candidates are joined with ``or``, and an option with a value is used
+#: literally. A dotted name matches as a whole; one without a dot also matches the last part of a dotted name.
 TRAIN = {
     # length and rate
     "learning_rate": "optimizer.lr",
@@ -84,7 +84,7 @@ TRAIN = {
     "seed_everything": "seed",
 }
 
-#: The same for the verbs that work on a trained model.
+#: The same for verbs that use a trained model.
 TRAINED = {
     "ckpt": "checkpoint",
     "ckpt_path": "checkpoint",
@@ -114,14 +114,14 @@ TRAINED = {
     "data_dir": "paths.data",
 }
 
-#: What has no single option in ``mfer train``.
+#: Names without a single corresponding option in ``mfer train``.
 SENTENCES = dict.fromkeys(
     ("checkpoint", "ckpt", "ckpt_path", "resume_from", "resume_from_checkpoint"),
     "the same command continues its unfinished run (resume=auto), weights=<file> starts from trained weights, and "
     "mfer evaluate checkpoint=<file> measures them",
 ) | {"dataset.fold": "this dataset has no folds; dataset=ckplus and dataset=jaffe have"}
 
-#: Group -> the option that takes more than its choices, and what it takes.
+#: Group -> option that accepts more than its choices, and what it accepts.
 BY_NAME = {
     "backbone": ("backbone.name", "any other timm model"),
     "optimizer": ("optimizer.name", "any other optimiser of timm or torch"),

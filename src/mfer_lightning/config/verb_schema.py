@@ -1,7 +1,7 @@
-"""Types of the options of every verb but ``train``, read off the verb's YAML file.
+"""Derive the option types of every verb but ``train`` from the verb's YAML file.
 
-``conf/<verb>.yaml`` names every option with its default, and an option has the type of its default. Where that does not
-say it, :data:`TYPES` does.
+``conf/<verb>.yaml`` lists every option with its default, whose type is the type of the option. :data:`TYPES` defines
+the types that the default does not show.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from omegaconf import MISSING
 
 from mfer_lightning.config.location import config_dir
 
-# OmegaConf reads these annotations at run time; Optional is the spelling that it knows on every Python we support.
+# OmegaConf reads these annotations at run time; Optional is supported on every Python version that we support.
 # ruff: noqa: UP045
 
-#: Types of options whose default is null, by name; of all others it is text, or null.
+#: Types of options whose default is null, by name; all others are text or null.
 TYPES: Mapping[str, Any] = {
     **dict.fromkeys(
         ("batch_size", "eval_batch_size", "gemm", "limit", "port", "size", "stage", "threads", "workers"), Optional[int]
@@ -31,23 +31,23 @@ TYPES: Mapping[str, Any] = {
     "rows": Optional[list[int]],
     "runs": Any,
 }
-#: Options that take more than what their default is.
+#: Options that accept more than the type of their default.
 _WIDER: Mapping[str, Any] = {"baselines": Any, "batch": Any, "compile": Any, "fps": Optional[float], "parts": Any}
 
-#: Options that have this type in one verb alone.
+#: Options with this type in one verb only.
 _IN_VERB: Mapping[tuple[str, str], Any] = {
     ("evaluate", "checkpoint"): Any,
     ("evaluate", "datasets"): list[Any],
     ("data", "checkpoint"): Any,
 }
 
-#: Mappings whose names detectors, timm and users give.
+#: Mappings with names from detectors, timm and users.
 _FREE = ("detector", "lists", "options")
 
 
 @cache
 def verb_schema(verb: str) -> type:
-    """Make the dataclass of a verb's options.
+    """Create the dataclass of a verb's options.
 
     Example:
         >>> from dataclasses import fields
@@ -66,7 +66,7 @@ def _dataclass(name: str, options: Mapping[str, Any]) -> type:
 
 
 def _typed(name: str, default: Any) -> tuple[Any, Any]:
-    """Return the type of an option and its default, as dataclasses take them."""
+    """Return the type and the default of an option, as required by dataclasses."""
     if default == "???":
         return str, field(default=MISSING)
     if isinstance(default, Mapping) and name not in _FREE:
@@ -75,6 +75,6 @@ def _typed(name: str, default: Any) -> tuple[Any, Any]:
     if isinstance(default, (Mapping, list)):
         kind = dict[str, Any] if isinstance(default, Mapping) else list[str]
         return kind, field(default_factory=lambda: copy(default))
-    if default is None or str(default).endswith(",null}"):  # from an environment variable that need not be there
+    if default is None or str(default).endswith(",null}"):  # from an environment variable that may not be set
         return TYPES.get(name, Optional[str]), field(default=None)
     return _WIDER.get(name, type(default)), field(default=default)

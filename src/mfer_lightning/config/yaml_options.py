@@ -10,21 +10,21 @@ from typing import Any, NamedTuple
 
 import yaml
 
-#: The same node tree from libyaml, ten times as fast, where PyYAML was built with it.
+#: The same node tree from libyaml, ten times as fast, if PyYAML was built with it.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
-#: Keys of a primary configuration file that are Hydra's.
+#: Keys of a primary configuration file that belong to Hydra.
 _HYDRAS = ("defaults", "hydra")
 
 
 class Option(NamedTuple):
-    """One line of a configuration file.
+    """An option in a configuration file.
 
     Attributes:
-        default: its value as it is written, ``[...]`` for a list over several lines; None for a mapping whose entries
-            are options of their own.
-        comment: what the file says of it, without the #; empty where it says nothing.
-        origin: the choice that brings this default, where that is not the option's own file.
+        default: its value as written, ``[...]`` for a list over several lines; None for a mapping whose entries are
+            separate options.
+        comment: its comment in the file, without the #; empty if there is none.
+        origin: the choice that sets this default, if that is not the option's own file.
     """
 
     default: str | None
@@ -33,14 +33,14 @@ class Option(NamedTuple):
 
 
 class ConfigFile(NamedTuple):
-    """What a configuration file says.
+    """Content of a configuration file.
 
     Attributes:
-        head: the comment at its head, a line an entry.
-        package: where Hydra puts its values: a node's name, empty for the top, None for that of its group.
-        parents: files of the same folder that it begins with (``defaults: [ce]``).
-        chosen: group -> what it chooses there (``override`` and ``optional`` left out), with the comment.
-        overridden: group -> the choice that takes the place of another file's (``override /backbone: resnet18``).
+        head: the comment at its head, one line per entry.
+        package: where Hydra puts its values: name of a node, empty for the top level, None for the node of its group.
+        parents: files of the same folder that it extends (``defaults: [ce]``).
+        chosen: group -> its choice (without ``override`` and ``optional``), with the comment.
+        overridden: group -> the choice that replaces that of another file (``override /backbone: resnet18``).
         options: dotted name -> option.
     """
 
@@ -54,7 +54,7 @@ class ConfigFile(NamedTuple):
 
 @cache
 def read_config_file(path: Path) -> ConfigFile:
-    """Read a YAML file of ``conf/``, or of a folder of the user's.
+    """Read a YAML file of ``conf/``, or of a folder of the user.
 
     Raises:
         yaml.YAMLError: for a file that is not YAML.
@@ -104,7 +104,7 @@ def _entries(node: Any, lines: list[str], head: int, prefix: str = "") -> Iterat
 
 
 def inline_entries(option: Option, prefix: str) -> dict[str, Option]:
-    """Read the entries of a mapping that is written in one line.
+    """Read the entries of a one-line mapping.
 
     Example:
         >>> inline_entries(Option("{ size: 64, mean: half }"), "preprocess.")["preprocess.size"].default
@@ -115,9 +115,9 @@ def inline_entries(option: Option, prefix: str) -> dict[str, Option]:
 
 
 def _comment(lines: list[str], head: int, node: Any, column: int, goes_on: bool = False) -> str:
-    """The comment behind a value, or the lines of comment above it that are not the file's head.
+    """Return the comment after a value, or the comment lines above it that do not belong to the file's head.
 
-    A value's may go on in lines of comment below that are set in, ``#   like this`` or as a whole.
+    A comment may continue on indented comment lines below, ``#   like this`` or indented as a whole.
     """
     last = node.end_mark.line
     own = len(lines[last]) - len(lines[last].lstrip()) if last < len(lines) else 0

@@ -1,10 +1,10 @@
 """Faces: datasets, protocols, splits, images, augmentation, and Lightning datamodules.
 
-Six files lead from a path to a batch: the datamodule (``datasets/base.py``) reads paths and labels and makes the
-loaders; ``images/sources.py`` finds a face's image, ``images/decode.py`` turns its bytes into pixels and
-``images/cache.py`` stores them; ``dataset.py`` assembles the batch and ``augment/pipeline.py`` augments it.
+Six files lead from a path to a batch: the datamodule (``datasets/base.py``) reads paths and labels and creates the
+loaders; ``images/sources.py`` finds the image of a face, ``images/decode.py`` decodes it and ``images/cache.py`` stores
+the pixels; ``dataset.py`` assembles the batch and ``augment/pipeline.py`` augments it.
 
-Names are imported when first used, so that ``from mfer_lightning.data import FaceIndex`` costs no import of torch.
+Names are imported lazily, so that ``from mfer_lightning.data import FaceIndex`` does not import torch.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ __all__ = sorted(_HOMES)
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES and name.endswith("DataModule"):  # of a file in datasets/ that is not listed here
+    if name not in _HOMES and name.endswith("DataModule"):  # defined in a file of datasets/ that is not listed here
         datasets = import_module(f"{__name__}.datasets")
         if name in datasets.__all__:
             return getattr(datasets, name)

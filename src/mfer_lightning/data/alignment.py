@@ -1,4 +1,4 @@
-"""Read how the faces of a folder were aligned, as ``mfer align`` recorded beside them."""
+"""Read the alignment settings that ``mfer align`` saved next to the faces of a folder."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from mfer_lightning.errors import UserError
 
 NAME = "alignment.json"
 
-#: What makes two alignments the same; the rest says how files were written and which photos were taken.
+#: Fields that identify an alignment; the others record how files were written and which photos were processed.
 _SAME = ("template", "height", "margin", "border", "refine")
 
 
 def read_alignment(index: FaceIndex) -> tuple[dict[str, Any] | None, list[str]]:
-    """Look for ``alignment.json`` in the folders of the faces and those above, up to the dataset's root.
+    """Search ``alignment.json`` in the folders of the faces and their parents, up to the dataset's root.
 
     Args:
         index: the faces.
 
     Returns:
-        The settings of most faces, None where there is no such file; and what a user should know, in sentences.
+        The settings of most faces, or None if there is no such file; and notes for the user, as sentences.
 
     Raises:
-        UserError: where a file is damaged.
+        UserError: if a file is damaged.
     """
     root = Path(index.root)
     if root.is_file():  # a csv of paths

@@ -1,7 +1,7 @@
-"""Correct a training set by lists: leave faces out, and give faces other labels.
+"""Correct a training set with lists: exclude faces and relabel faces.
 
-The lists come from an audit of the labels, from a search for duplicates (``mfer data shared=<folder>``), or from one's
-own eyes. Validation and test faces stay as they are, so that figures remain comparable.
+The lists come from a label audit, a duplicate search (``mfer data shared=<folder>``) or manual inspection. Validation
+and test faces are never changed, so that results remain comparable.
 """
 
 from __future__ import annotations
@@ -21,25 +21,26 @@ from mfer_lightning.data.splits import Split
 from mfer_lightning.emotions import canonical
 from mfer_lightning.errors import UserError, nearest
 
-#: What a list is of, in messages.
+#: Purpose of a list, for messages.
 _TRAINED = "training face"
 
 
 def exclude_faces(train: Split, index: FaceIndex, files: Sequence[str | Path]) -> tuple[Split, list[str]]:
-    """Leave the faces of lists out of a training set.
+    """Exclude the faces in lists from a training set.
 
     Args:
         train: the training faces.
         index: the dataset's faces.
-        files: text or csv files with a file name a line (:func:`~mfer_lightning.data.labels.face_lists.read_names`),
-            or names of :data:`~mfer_lightning.data.labels.shipped_lists.SHIPPED_LISTS`. Names of validation and test
-            faces are counted and change nothing. An empty table leaves nothing out.
+        files: text or csv files with one file name per line
+            (:func:`~mfer_lightning.data.labels.face_lists.read_names`), or names in
+            :data:`~mfer_lightning.data.labels.shipped_lists.SHIPPED_LISTS`. Names of validation and test faces are
+            counted but have no effect. An empty table excludes nothing.
 
     Returns:
-        The training faces that are left, and what was done, a sentence a list.
+        The remaining training faces, and what was done, one sentence per list.
 
     Raises:
-        UserError: where a list cannot be read or names no training face, or no face is left.
+        UserError: if a list cannot be read or contains no training face, or no face is left.
     """
     notes, left_out = [], np.zeros(len(train), dtype=bool)
     for file in files:
@@ -60,20 +61,20 @@ def exclude_faces(train: Split, index: FaceIndex, files: Sequence[str | Path]) -
 
 
 def relabel_faces(train: Split, index: FaceIndex, file: str | Path) -> tuple[Split, list[str]]:
-    """Give training faces the labels of a table.
+    """Relabel training faces from a table.
 
     Args:
         train: the training faces.
         index: the dataset's faces.
-        file: a table with a column of image names and one of labels, under any of the usual names
-            (:mod:`mfer_lightning.data.labels.columns`). Labels are names of the dataset's classes in any spelling.
+        file: a table with a column of image names and a column of labels, under any of the usual names
+            (:mod:`mfer_lightning.data.labels.columns`). Labels are class names in any spelling.
 
     Returns:
-        The training faces, those of the table with its labels and one-hot targets; and what was done, in sentences.
+        The training faces, with labels and one-hot targets from the table, and what was done, as sentences.
 
     Raises:
-        UserError: where the table cannot be read, a label is no class, a face has two labels, or no training face is
-            named.
+        UserError: if the table cannot be read, a label is not a class, a face has two labels, or the table contains no
+            training face.
     """
     file = Path(file).expanduser()
     if not file.is_file():
@@ -101,7 +102,7 @@ def relabel_faces(train: Split, index: FaceIndex, file: str | Path) -> tuple[Spl
         given[here] = k
     if not matched:
         names = [name for names in by_class.values() for name in names]
-        _match("dataset.relabel", names, index, train)  # raises, with all of the names
+        _match("dataset.relabel", names, index, train)  # raises an error with all names
     changed = given >= 0
     label[changed] = given[changed]
     target[changed] = np.eye(len(index.class_names), dtype=np.float32)[given[changed]]

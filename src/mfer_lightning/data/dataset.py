@@ -1,4 +1,4 @@
-"""The PyTorch dataset: faces of a split as batches; augmentation depends on (seed, epoch, row), never on the worker."""
+"""PyTorch dataset that returns batches of a split; augmentation depends on (seed, epoch, row), never on the worker."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from mfer_lightning.data.splits import Split
 
 Key = int | tuple[int, int]
 
-#: What is done to a batch of images: (B,H,W,3) uint8, the seed, (B,) epochs and (B,) rows to (B,H,W,3) uint8.
-#: An augmentation is one, a corruption of a robustness suite another.
+#: A change to a batch of images: (B,H,W,3) uint8, the seed, (B,) epochs and (B,) rows to (B,H,W,3) uint8. Augmentations
+#: and the corruptions of a robustness suite are such functions.
 Change = Callable[[NDArray[np.uint8], int, NDArray[np.int64], NDArray[np.int64]], NDArray[np.uint8]]
 
 
 class ImageStore:
-    """Images of an index by row, from the cache or directly from their source.
+    """Images of an index by row, from the cache or directly from the source.
 
-    Partitions are opened one by one (:meth:`open`), so that an evaluation never decodes the training images.
+    Partitions are opened separately (:meth:`open`), so that an evaluation never decodes the training images.
 
     Args:
         index: the faces.
-        source: their images.
+        source: source of the images.
         cache_dir: the cache folder; None: no cache, every fetch decodes.
     """
 
@@ -48,11 +48,10 @@ class ImageStore:
         self._first = 0
 
     def open(self, partition: str) -> None:
-        """Prepare the images of a partition, building their cache where it is missing.
+        """Prepare the images of a partition, building their cache if it is missing.
 
         Raises:
-            UserError: as :func:`build_cache`, or where its images differ in size from those of a partition opened
-                before.
+            UserError: see :func:`build_cache`; also if the image size differs from that of a partition opened before.
         """
         for number in np.flatnonzero(self._names == partition).tolist():
             rows = np.flatnonzero(self._partition == number)
@@ -67,10 +66,10 @@ class ImageStore:
                 self._opened[number] = cache
 
     def fetch(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Return the images of (n,) rows of opened partitions: a new (n,H,W,3) uint8 array.
+        """Return the images of (n,) rows of opened partitions, as a new (n,H,W,3) uint8 array.
 
         Raises:
-            UserError: where there is no cache and an image cannot be read or has another size.
+            UserError: if there is no cache and an image cannot be read or has another size.
         """
         if self.cache_dir is None:
             images = []
@@ -96,20 +95,20 @@ class ImageStore:
 
 
 class FaceDataset(Dataset[dict[str, Tensor]]):
-    """Faces of one split.
+    """Faces of a split.
 
-    A key is a position in the split, or ``(epoch, position)`` as the samplers give them (an int means epoch 0).
-    A negative position is padding: the row comes back with ``index`` -1 (its image and label are those of position 0).
-    Everything random is a function of (seed, epoch, row of the index).
+    A key is a position in the split, or ``(epoch, position)`` as yielded by the samplers (an int means epoch 0). A
+    negative position is padding: the row is returned with ``index`` -1 (its image and label are those of position 0).
+    All randomness is a function of (seed, epoch, row of the index).
 
     Args:
-        store: images by row, with the split's partitions opened.
+        store: images by row, with the partitions of the split opened.
         split: rows, labels and targets.
-        augment: what to do to the images; None: nothing.
-        seed: of augmentation and drawn targets.
-        draw_target: draw one class from each target distribution anew at every visit (the ``probability`` rule); label
-            and one-hot target are the drawn class's.
-        affect: (N,2) float32 valence and arousal of all rows of the index, NaN where unknown; None: the dataset has
+        augment: function applied to the images; None: no augmentation.
+        seed: random seed of augmentation and sampled targets.
+        draw_target: sample one class from each target distribution at every visit (the ``probability`` rule); label and
+            one-hot target are those of the sampled class.
+        affect: (N,2) float32 valence and arousal of all rows of the index, NaN where unknown; None if the dataset has
             none.
     """
 
@@ -128,13 +127,13 @@ class FaceDataset(Dataset[dict[str, Tensor]]):
         self.seed = seed
         self.draw_target = draw_target
         self.affect = affect
-        self.class_names: tuple[str, ...] = ()  # of the datamodule that made it: its loader may travel alone
+        self.class_names: tuple[str, ...] = ()  # set by the datamodule, because its loader may be used without it
 
     def __len__(self) -> int:
         return len(self.split)
 
     def is_grey(self) -> bool:
-        """Whether the images have no colour, by a look at 64 of them; their partition must be open."""
+        """Whether the images are grey, judged from 64 of them; their partition must be open."""
         rows = self.split.rows
         return has_no_colour(self.store.fetch(rows[:: -(-len(rows) // 64)]))
 
@@ -143,14 +142,14 @@ class FaceDataset(Dataset[dict[str, Tensor]]):
         return {name: column[0] for name, column in self.__getitems__([key]).items()}
 
     def __getitems__(self, keys: Sequence[Key]) -> dict[str, Tensor]:
-        """Return a batch of faces as the batch contract says, fetched and augmented together.
+        """Return a batch of faces, fetched and augmented together.
 
         Args:
             keys: B positions or (epoch, position) pairs.
 
         Returns:
-            ``image`` uint8 (B,3,H,W), ``label`` int64 (B,), ``target`` float32 (B,K), ``index`` int64 (B,), and
-            where the dataset has them ``valence_arousal`` float32 (B,2), NaN where unknown.
+            ``image`` uint8 (B,3,H,W), ``label`` int64 (B,), ``target`` float32 (B,K), ``index`` int64 (B,), and if the
+            dataset has them ``valence_arousal`` float32 (B,2), NaN where unknown.
         """
         pairs = np.asarray([(0, key) if isinstance(key, (int, np.integer)) else key for key in keys], dtype=np.int64)
         epoch, position = pairs[:, 0], pairs[:, 1]
@@ -167,7 +166,7 @@ class FaceDataset(Dataset[dict[str, Tensor]]):
             label, target = draw(target, uniforms(self.seed, epoch, rows, STREAM_TARGET))
         affect = {} if self.affect is None else {"valence_arousal": torch.from_numpy(self.affect[rows])}
         return {
-            # A view: (B,H,W,3) memory seen as (B,3,H,W) is what channels_last means, and nothing is copied.
+            # A (B,3,H,W) view of (B,H,W,3) memory is in channels_last format, without a copy.
             "image": torch.from_numpy(images).permute(0, 3, 1, 2),
             "label": torch.from_numpy(label),
             "target": torch.from_numpy(target),
@@ -177,7 +176,7 @@ class FaceDataset(Dataset[dict[str, Tensor]]):
 
 
 def draw(target: NDArray[np.float32], uniform: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Draw one class from each distribution.
+    """Sample one class from each distribution.
 
     Args:
         target: (B,K) distributions.
@@ -196,5 +195,5 @@ def draw(target: NDArray[np.float32], uniform: NDArray[np.float64]) -> tuple[NDA
 
 
 def as_is(batch: Any) -> Any:
-    """Collate nothing: the dataset returns whole batches (a function, so that worker processes can be spawned)."""
+    """Return the batch unchanged: the dataset returns whole batches (a function, so that workers can be spawned)."""
     return batch

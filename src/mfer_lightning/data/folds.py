@@ -1,4 +1,4 @@
-"""Folds by subject: every subject's faces are tested once, by a network that has not seen that subject."""
+"""Folds by subject: each subject's faces are tested once, by a network that has not seen the subject."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from mfer_lightning.errors import UserError
 
 
 def split_by_subject(group: NDArray[np.int64], protocol: Protocol) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Choose the test and validation subjects of one fold.
+    """Select the test and validation subjects of one fold.
 
-    Subjects in the order of their numbers are dealt out to the folds in turn: with ten folds, fold 0 gets the first,
-    the eleventh, ... of them. Fold k is the test set. The folds that follow it, a share ``protocol.holdout_fraction``
-    of all and at least one, are the validation set; after the last fold comes the first.
+    Subjects are assigned to folds in rotation, in the order of their numbers: with ten folds, fold 0 gets the first,
+    the eleventh, and so on. Fold k is the test set. The following folds, a share ``protocol.holdout_fraction`` of all
+    and at least one, are the validation set; the first fold follows the last.
 
     Args:
         group: (N,) the subject of each face.
-        protocol: with ``folds`` and ``fold``.
+        protocol: a protocol with ``folds`` and ``fold``.
 
     Returns:
-        (N,) bool, whether a face is tested on, and (N,) bool, whether it is selected on. No subject is in both.
+        (N,) bool, the test faces, and (N,) bool, the validation faces. No subject is in both.
 
     Raises:
-        UserError: where there is no such fold, or too few subjects for the folds.
+        UserError: if the fold does not exist, or there are too few subjects for the folds.
 
     Example:
         >>> test, val = split_by_subject(np.array([0, 0, 1, 2, 3]), Protocol("mine@loso", (), folds="loso", fold=1))
@@ -50,7 +50,7 @@ def split_by_subject(group: NDArray[np.int64], protocol: Protocol) -> tuple[NDAr
 
 
 def describe_fold(group: NDArray[np.int64] | None, protocol: Protocol) -> dict[str, int] | None:
-    """Return what a result says of its fold, ``fold`` and ``of`` (how many there are); None without folds."""
+    """Return the entries of a result about its fold, ``fold`` and ``of`` (the number of folds); None without folds."""
     if protocol.folds is None or group is None:
         return None
     return {"fold": protocol.fold, "of": len(np.unique(group)) if protocol.folds == "loso" else protocol.folds}

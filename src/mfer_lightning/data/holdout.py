@@ -1,4 +1,4 @@
-"""Cut faces into a held-out set and the rest, or into parts: stratified, whole photos and people, always alike."""
+"""Split faces into a held-out set and the rest, or into parts: stratified, whole photos and people, reproducible."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from mfer_lightning.data.seeding import name_order
 def holdout(
     label: NDArray[np.int64], names: Sequence[str], fraction: float, seed: int, group: NDArray[np.int64] | None = None
 ) -> NDArray[np.bool_]:
-    """Choose the faces to hold out.
+    """Select the faces to hold out.
 
-    The choice depends on the faces' file names, their labels and the seed, not on the order of the rows, the folders
-    the files lie in, or the run: every copy of a dataset gives the same holdout.
+    The selection depends on file names, labels and the seed, not on the order of rows, the folders of the files, or the
+    run: every copy of a dataset gives the same holdout.
 
     Args:
-        label: (N,) classes; each class gives ``fraction`` of its faces, to the nearest face or group, and at least one
-            where it has two.
+        label: (N,) classes; each class contributes ``fraction`` of its faces, rounded to the nearest face or group, and
+            at least one if it has two.
         names: N file names or paths; folders, file ending and a final ``_aligned`` are ignored.
-        fraction: the share to hold out, within (0, 1).
-        seed: which holdout.
-        group: (N,); faces of one group stay together. A group counts as its rarest class.
+        fraction: fraction to hold out, within (0, 1).
+        seed: random seed of the holdout.
+        group: (N,); faces of a group stay together. A group counts towards its rarest class.
 
     Returns:
-        (N,) bool, True where a face is held out.
+        (N,) bool, True if a face is held out.
 
     Raises:
-        ValueError: where ``fraction`` is no share.
+        ValueError: if ``fraction`` is not within (0, 1).
 
     Example:
         >>> held = holdout(np.array([0] * 10 + [1] * 20), [f"{i}.png" for i in range(30)], 0.1, seed=0)
@@ -44,7 +44,7 @@ def holdout(
     held_groups = np.zeros(len(groups.size), dtype=bool)
     for mine in groups.by_class:
         quota = round(fraction * float(groups.size[mine].sum()))
-        if quota == 0 and len(mine) > 1:  # a small class gives one group, or its recall could not be measured
+        if quota == 0 and len(mine) > 1:  # a small class gives one group, so that its recall can be measured
             quota = 1
         total = 0
         for g in mine:

@@ -1,4 +1,4 @@
-"""The table of faces that reading a dataset gives and everything else works on."""
+"""The table of faces: the result of reading a dataset and the input of everything else."""
 
 from __future__ import annotations
 
@@ -11,34 +11,33 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-#: The names of a dataset's own partitions.
+#: Names of the dataset partitions.
 PARTITIONS = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
 class FaceIndex:
-    """One row a face, as a dataset's files describe it, before any protocol is applied.
+    """One row per face, as described by a dataset's files, before a protocol is applied.
 
     Args:
         dataset: name of the dataset, e.g. ``"ferplus"``.
-        layout: what was found on disk, in words, e.g. ``"PNG folders with label.csv"``.
+        layout: detected layout, in words, e.g. ``"PNG folders with label.csv"``.
         root: folder that the paths are relative to.
         class_names: canonical emotion names in the dataset's own order, K of them.
         path: (N,) str, relative to ``root``, separated by ``/``.
         partition: (N,) str, the dataset's own partition of each face: train, val or test.
-        label: (N,) int64 index into ``class_names``; -1 where the dataset gives votes and no label.
+        label: (N,) int64 index into ``class_names``; -1 if the dataset has votes instead of a label.
         votes: (N,V) int64 annotators' votes, or None.
         vote_names: the V names of the vote columns.
-        mixture: (N,K) float32, how much of each emotion a face truly shows, where that is known (rendered faces), or
-            None.
-        group: (N,) int64; faces that must stay in one split (one photo, one person) share a value. None: no such faces.
-        box: (N,4) int64 face boxes x, y, width, height in pixels of the image, or None where images are faces already.
+        mixture: (N,K) float32, true weight of each emotion in a face, if known (rendered faces), or None.
+        group: (N,) int64; faces that must stay in one split (one photo, one person) share a value. None: no groups.
+        box: (N,4) int64 face boxes x, y, width, height in pixels of the image, or None if images are faces already.
         attributes: further columns of length N (``gender``, ``age``, ``skin``, ...), for results by subgroup;
-            ``valence`` and ``arousal``, float32 within [-1, 1] and NaN where unknown, are in the batches as well.
-        notes: what a user should know of the files, in sentences; no part of the fingerprint.
+            ``valence`` and ``arousal``, float32 within [-1, 1] and NaN where unknown, are also included in batches.
+        notes: information about the files for the user, as sentences; not part of the fingerprint.
 
     Raises:
-        ValueError: where columns differ in length or hold illegal values.
+        ValueError: if columns differ in length or contain illegal values.
     """
 
     dataset: str
@@ -75,7 +74,7 @@ class FaceIndex:
 
     @classmethod
     def from_rows(cls, rows: Sequence[tuple[str, str, int]], **columns: Any) -> FaceIndex:
-        """Build an index from one row a face.
+        """Build an index from one row per face.
 
         Args:
             rows: path, partition and label of each face.
@@ -94,9 +93,9 @@ class FaceIndex:
 
     @property
     def valence_arousal(self) -> NDArray[np.float32] | None:
-        """(N,2) float32 valence and arousal, NaN where unknown; None where the dataset has no such attributes.
+        """(N,2) float32 valence and arousal, NaN where unknown; None if the dataset has no such attributes.
 
-        What lies outside of [-1, 1] is unknown: AffectNet's -2, in whatever table it stands.
+        Values outside [-1, 1] are unknown, such as AffectNet's -2 in any table.
         """
         found = [np.asarray(self.attributes.get(name)) for name in ("valence", "arousal")]
         if not all(np.issubdtype(column.dtype, np.number) for column in found):
@@ -105,7 +104,7 @@ class FaceIndex:
         return np.where(np.abs(values) <= 1, values, np.float32(np.nan))
 
     def fingerprint(self) -> str:
-        """SHA-256 over paths, partitions, labels, votes and boxes: which data, in which order, a result was made of."""
+        """SHA-256 over paths, partitions, labels, votes and boxes, in order: identifies the data of a result."""
         digest = hashlib.sha256()
         for column in (self.path, self.partition):
             digest.update("\n".join(column.tolist()).encode())

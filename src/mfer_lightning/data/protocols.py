@@ -1,9 +1,9 @@
-"""Protocols: which faces a figure is measured on, and how the measured epoch is chosen.
+"""Protocols: which faces are evaluated, and how the reported epoch is selected.
 
-A protocol has a name (``ferplus@majority``), a version that changes with its meaning, and the number of faces that a
-complete copy of the dataset gives. Each dataset declares its own (:mod:`mfer_lightning.data.datasets`). The target that
-a network is *trained* on is a separate choice (:mod:`mfer_lightning.data.targets`): runs with different targets are
-compared under one protocol.
+A protocol has a name (``ferplus@majority``), a version that changes with its meaning, and the expected number of faces
+in a complete copy of the dataset. Each dataset declares its own protocols (:mod:`mfer_lightning.data.datasets`). The
+*training* target is a separate choice (:mod:`mfer_lightning.data.targets`): runs with different targets are compared
+under the same protocol.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Literal
 
 from mfer_lightning.errors import UserError
 
-#: How the reported epoch is chosen, in the words that results record and reports look for.
+#: How the reported epoch is selected, in the words used by results and reports.
 BEST_ON_VAL = "best epoch on val"
 BEST_ON_TEST = "best epoch on test (as in most papers; optimistic)"
 LAST_EPOCH = "last epoch"
@@ -21,13 +21,13 @@ LAST_EPOCH = "last epoch"
 
 @dataclass(frozen=True)
 class Expected:
-    """How many faces a complete copy holds.
+    """Number of faces in a complete copy.
 
     Args:
         partition: the dataset's own partition.
-        rule: the label or target rule under which faces are counted.
-        count: a total, or one count a class in the dataset's order.
-        layout: first words of the layout that the count applies to; empty: every layout.
+        rule: label or target rule under which faces are counted.
+        count: a total, or one count per class in the dataset's order.
+        layout: prefix of the layout name that the count applies to; empty: every layout.
     """
 
     partition: str
@@ -38,27 +38,27 @@ class Expected:
 
 @dataclass(frozen=True)
 class Protocol:
-    """An evaluation set and a selection rule.
+    """An evaluation set with a selection rule.
 
     Args:
-        name: ``dataset@protocol``, as every result carries it.
-        class_names: canonical emotions in the dataset's order; empty where the files name the classes.
-        selection: how the reported epoch is chosen: one of the constants above, or words of your own.
-        train: the partitions trained on.
-        val: the partition selected on; ``"holdout"``: held out of ``train``; None: there is no selection.
-        test: the partition reported on; ``"holdout"``: held out of ``train`` before val is, where the dataset has no
+        name: ``dataset@protocol``, as stored in every result.
+        class_names: canonical emotions in the dataset's order; empty if the files name the classes.
+        selection: how the reported epoch is selected: one of the constants above, or your own words.
+        train: partitions used for training.
+        val: partition used for selection; ``"holdout"``: held out of ``train``; None: no selection.
+        test: partition used for reporting; ``"holdout"``: held out of ``train`` before val, if the dataset has no
             official test part.
-        label_rule: the hard label that is evaluated: ``"label"`` (the files'), ``"majority"`` or ``"argmax"``.
-        target: the default rule for training targets.
-        monitor: the validation metric that selects.
-        version: counts changes of meaning.
-        holdout_fraction: share of ``train`` that is held out.
-        holdout_seed: the protocol's own seed: every run of a protocol shares its split.
-        test_fraction: share of ``train`` that is held out for test.
-        folds: how many folds the subjects of ``train`` are dealt out to, ``"loso"`` for one each (leave one subject
-            out), each to be tested on once (:mod:`mfer_lightning.data.folds`); None: there are no folds.
-        fold: which of them is tested on.
-        expected: counts of a complete copy.
+        label_rule: hard label for evaluation: ``"label"`` (from the files), ``"majority"`` or ``"argmax"``.
+        target: default rule for training targets.
+        monitor: validation metric used for selection.
+        version: version number of its meaning.
+        holdout_fraction: fraction of ``train`` to hold out.
+        holdout_seed: random seed of the protocol: all runs of a protocol share its split.
+        test_fraction: fraction of ``train`` to hold out for test.
+        folds: number of folds that the subjects of ``train`` are assigned to, ``"loso"`` for one subject per fold
+            (leave one subject out); each fold is tested once (:mod:`mfer_lightning.data.folds`). None: no folds.
+        fold: the test fold.
+        expected: expected counts of a complete copy.
     """
 
     name: str
@@ -80,31 +80,31 @@ class Protocol:
 
     @property
     def dataset(self) -> str:
-        """The dataset's name."""
+        """The name of the dataset."""
         return self.name.partition("@")[0]
 
     @property
     def short_name(self) -> str:
-        """The name without the dataset, as ``dataset.protocol=`` takes it."""
+        """The name without the dataset, as in ``dataset.protocol=``."""
         return self.name.partition("@")[2]
 
     @property
     def marked(self) -> bool:
-        """Whether the epoch is selected on the reported faces, so that figures are optimistic."""
+        """Whether the epoch is selected on the reported faces, which makes results optimistic."""
         return self.val == self.test and not self.cuts_partition
 
     @property
     def cuts_partition(self) -> bool:
-        """Whether test faces are of the same partition as the training faces, so that only rows tell them apart."""
+        """Whether test and training faces come from the same partition, so that only rows tell them apart."""
         return self.folds is not None or self.test == "holdout"
 
     @property
     def takes_last_epoch(self) -> bool:
-        """Whether nothing is selected and the last epoch is reported."""
+        """Whether there is no selection and the last epoch is reported."""
         return self.val is None
 
     def describe(self, split: str) -> str:
-        """Say in words what a split is made of.
+        """Describe the contents of a split in words.
 
         Args:
             split: ``"train"``, ``"val"`` or ``"test"``.
@@ -132,10 +132,10 @@ class Protocol:
         """Return the protocol with one of its folds as the test set.
 
         Args:
-            fold: which; None: the first.
+            fold: number of the fold; None: the first.
 
         Raises:
-            UserError: where the protocol has no folds, or not this one.
+            UserError: if the protocol has no folds, or not this one.
         """
         if fold is None:
             return self
@@ -147,7 +147,7 @@ class Protocol:
         return replace(self, fold=fold)
 
     def with_classes(self, class_names: tuple[str, ...]) -> Protocol:
-        """Return the protocol with the classes that the files name, where it fixes none itself."""
+        """Return the protocol with the classes named by the files, if it does not define them itself."""
         return self if self.class_names else replace(self, class_names=class_names)
 
 
@@ -158,9 +158,9 @@ def protocols_by_subject(
 
     Args:
         dataset: its name.
-        class_names: the classes that are measured.
+        class_names: the evaluated classes.
         expected: counts of a complete copy.
-        mark: added to both names.
+        mark: suffix of both names.
     """
     return (
         Protocol(f"{dataset}@kfold10{mark}", class_names, folds=10, expected=expected),

@@ -1,10 +1,10 @@
-"""Samplers for several ranks whose keys carry the epoch.
+"""Distributed samplers whose keys include the epoch.
 
-They yield ``(epoch, position)``: augmentation depends on the epoch, and a dataset in a persistent worker cannot know it
-otherwise. Lightning calls ``set_epoch`` before each epoch, also when a run is resumed. The order of an epoch is a
-function of (seed, epoch) alone; rank r of W takes every W-th key of it, so that the batches of all ranks together are
-the batch that a single rank would see. They are samplers of torch's distributed kind, which Lightning leaves as they
-are: by default it would put its own over any other, which counts some faces twice.
+They yield ``(epoch, position)``, because augmentation depends on the epoch, which a dataset in a persistent worker
+cannot know otherwise. Lightning calls ``set_epoch`` before each epoch, also when a run is resumed. The order of an
+epoch is a function of (seed, epoch) only; rank r of W takes every W-th key, so that the batches of all ranks together
+form the batch of a single rank. They derive from torch's distributed sampler, which Lightning does not replace: by
+default it wraps any other sampler in its own, which counts some faces twice.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from torch.utils.data import DistributedSampler
 
 from mfer_lightning.data.seeding import STREAM_ORDER, hashes, uniforms
 
-#: How often classes are drawn: as they come, equally, or as the square root of their counts.
+#: Sampling frequency of classes: as in the data, equal, or proportional to the square root of their counts.
 SAMPLERS = ("shuffle", "balanced", "sqrt")
 
 Key = tuple[int, int]
 
 
 def world(num_replicas: int | None = None, rank: int | None = None) -> tuple[int, int]:
-    """Return (number of ranks, this rank): as given, else torch.distributed's, else (1, 0)."""
+    """Return (number of ranks, this rank): as given, or from torch.distributed, or (1, 0)."""
     running = torch.distributed.is_available() and torch.distributed.is_initialized()
     if num_replicas is None:
         num_replicas = torch.distributed.get_world_size() if running else 1
@@ -38,7 +38,7 @@ def world(num_replicas: int | None = None, rank: int | None = None) -> tuple[int
 
 
 def class_weights(label: NDArray[np.int64], mode: str) -> NDArray[np.float64]:
-    """Return how often faces of each class are drawn relative to one another under a sampler.
+    """Return the relative sampling frequency of each face under a sampler.
 
     Args:
         label: (N,) classes.
@@ -59,16 +59,16 @@ def class_weights(label: NDArray[np.int64], mode: str) -> NDArray[np.float64]:
 
 
 class TrainSampler(DistributedSampler[Key]):
-    """The order of the training faces, a new one each epoch.
+    """Order of the training faces, different in each epoch.
 
     ``shuffle``: every face once. ``balanced`` and ``sqrt``: as many draws as there are faces, with replacement; classes
-    come with equal frequency, or in proportion to the square root of their counts. (Systematic resampling: an epoch's
-    frequencies are within one draw of the exact ones, with less noise than independent draws.)
+    have equal frequency, or frequency proportional to the square root of their counts. (Systematic resampling: the
+    frequencies in an epoch are within one draw of the exact ones, with less noise than independent draws.)
 
     Args:
         label: (N,) classes of the faces.
         mode: one of :data:`SAMPLERS`.
-        seed: of the order.
+        seed: random seed of the order.
         num_replicas: number of ranks; None: torch.distributed's.
         rank: this rank; None: torch.distributed's.
 
@@ -82,7 +82,7 @@ class TrainSampler(DistributedSampler[Key]):
         [(3, 0), (3, 1), (3, 2), (3, 3)]
     """
 
-    def __init__(  # not DistributedSampler's, which wants the dataset
+    def __init__(  # not calling DistributedSampler's, which requires the dataset
         self,
         label: NDArray[np.int64],
         mode: Literal["shuffle", "balanced", "sqrt"] = "shuffle",
@@ -103,12 +103,12 @@ class TrainSampler(DistributedSampler[Key]):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return len(self.label) // self.num_replicas  # equal on all ranks; a remainder is left out
+        return len(self.label) // self.num_replicas  # equal on all ranks; a remainder is dropped
 
     def order(self) -> NDArray[np.int64]:
-        """Return the epoch's order of positions for all ranks together, (N,) int64."""
+        """Return the positions of an epoch in order, for all ranks together, (N,) int64."""
         n = len(self.label)
-        # Sorting by a hash of the position gives the same permutation whatever version of NumPy is installed.
+        # Sorting by a hash of the position gives the same permutation with every version of NumPy.
         positions = np.argsort(hashes(self.seed, self.epoch, np.arange(n), STREAM_ORDER), kind="stable")
         if self.mode == "shuffle":
             return positions
@@ -126,8 +126,8 @@ class TrainSampler(DistributedSampler[Key]):
 class EvalSampler(DistributedSampler[Key]):
     """Every face exactly once, in order, over all ranks.
 
-    Ranks must draw equally often. Where N is not divisible, the last ones get padding keys: negative positions, for
-    which the dataset returns ``index`` -1, so that metrics leave them out.
+    All ranks must draw the same number of keys. If N is not divisible, the last ranks get padding keys: negative
+    positions, for which the dataset returns ``index`` -1, so that metrics ignore them.
 
     Args:
         size: number of faces N.

@@ -33,9 +33,9 @@ def hashes(
 
     Args:
         seed: the run's seed.
-        epoch: epoch, or one a row, (N,).
+        epoch: epoch, or one per row, (N,).
         row: rows, (N,).
-        stream: what the numbers are for, one of the ``STREAM_`` constants.
+        stream: purpose of the numbers, one of the ``STREAM_`` constants.
 
     Returns:
         (N,) uint64.
@@ -62,11 +62,11 @@ def uniforms(
 
 
 def name_order(names: Sequence[str], seed: int) -> NDArray[np.int64]:
-    """Rank names in a random order that depends on the names and the seed only, never on how they were listed.
+    """Rank names in a random order that depends only on the names and the seed, not on the order of listing.
 
     Args:
         names: N names.
-        seed: which random order.
+        seed: random seed of the order.
 
     Returns:
         (N,) int64: the positions of the names in random order.

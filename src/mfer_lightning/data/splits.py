@@ -1,4 +1,4 @@
-"""Make train, val and test splits of an index, by a protocol and a training target."""
+"""Create train, val and test splits of an index from a protocol and a training target."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Split:
         return len(self.rows)
 
     def take(self, positions: NDArray[np.int64] | None) -> Split:
-        """Return the faces at these positions, in this order; None: all of them."""
+        """Return the faces at these positions, in this order; None: all."""
         if positions is None:
             return self
         return Split(self.rows[positions], self.label[positions], self.target[positions])
@@ -46,11 +46,11 @@ class Splits:
     """Train, validation and test faces.
 
     Args:
-        train: what is trained on.
-        val: what the checkpoint is selected on; empty where the protocol selects nothing.
-        test: what is reported; empty where its files are absent.
-        target_rule: the rule that made the training targets.
-        notes: what a user should know about them, in words.
+        train: training faces.
+        val: faces for selecting the checkpoint; empty if the protocol selects nothing.
+        test: faces for reporting; empty if the files are absent.
+        target_rule: rule of the training targets.
+        notes: information for the user, in words.
     """
 
     train: Split
@@ -66,14 +66,14 @@ class Splits:
         return splits[name]
 
     def labels(self, faces: int) -> NDArray[np.int64]:
-        """Return the label of each of ``faces`` rows of the index, -1 where it is in no split."""
+        """Return the label of each of ``faces`` rows of the index, -1 if it is in no split."""
         label = np.full(faces, -1, dtype=np.int64)
         for split in (self.train, self.val, self.test):
             label[split.rows] = split.label
         return label
 
     def fingerprint(self) -> str:
-        """SHA-256 over rows, labels and targets of all splits: which faces and which truth a result was made of."""
+        """SHA-256 over rows, labels and targets of all splits: identifies the faces and labels of a result."""
         digest = hashlib.sha256()
         for name in ("train", "val", "test"):
             split = self[name]
@@ -85,7 +85,7 @@ class Splits:
 
 
 def legal_rules(index: FaceIndex) -> tuple[str, ...]:
-    """Return the target rules that an index has the columns for."""
+    """Return the target rules supported by the columns of an index."""
     hard = ("label", "majority") if len(index) and bool((index.label >= 0).all()) else ()
     soft = VOTE_RULES if index.votes is not None else ()
     return tuple(dict.fromkeys(hard + soft))
@@ -94,12 +94,11 @@ def legal_rules(index: FaceIndex) -> tuple[str, ...]:
 def apply_rule(index: FaceIndex, rule: str) -> Targets:
     """Apply a label or target rule to all faces of an index.
 
-    Where the files give labels, they are what ``majority`` means. Where the true mixture of emotions is known
-    (``index.mixture``, rendered faces), it is what ``crossentropy`` and ``probability`` mean. Else the rules work on
-    votes.
+    If the files contain labels, ``majority`` uses them. If the true mixture of emotions is known (``index.mixture``,
+    rendered faces), ``crossentropy`` and ``probability`` use it. Otherwise the rules use votes.
 
     Raises:
-        UserError: where there is no such rule, or the index has no column for it.
+        UserError: if the rule does not exist, or the index has no column for it.
     """
     legal = legal_rules(index)
     if rule not in legal:
@@ -114,32 +113,32 @@ def apply_rule(index: FaceIndex, rule: str) -> Targets:
         return targets_from_labels(index.label, len(index.class_names))
     if index.mixture is not None and rule in ("crossentropy", "probability"):
         return Targets(np.ones(len(index), dtype=bool), index.mixture, index.mixture.argmax(axis=1))
-    votes = cast("NDArray[np.int64]", index.votes)  # the rules that are left are legal with votes only
+    votes = cast("NDArray[np.int64]", index.votes)  # the remaining rules are only legal with votes
     return targets_from_votes(votes, index.vote_names, index.class_names, rule)
 
 
 def make_splits(
     index: FaceIndex, protocol: Protocol, target_rule: str | None = None, needed: tuple[str, ...] = ("train", "val")
 ) -> Splits:
-    """Make the splits of a protocol.
+    """Create the splits of a protocol.
 
-    Training faces are those for which the target rule has a target. Validation and test faces are those for which the
-    protocol has a label, whatever the training target; their target is the rule's where it has one, else one-hot.
-    The holdout is drawn with the protocol's own seed, so runs of every seed share it.
+    Training faces are those with a target under the target rule. Validation and test faces are those with a label under
+    the protocol, whatever the training target; their target comes from the target rule if it has one, otherwise it is
+    one-hot. The holdout is drawn with the protocol's own seed, so all runs share it.
 
     Args:
         index: the faces.
-        protocol: the protocol; its class names must be the index's.
+        protocol: the protocol; its class names must match the index.
         target_rule: the rule for training targets; None: the protocol's default.
-        needed: splits that must not be empty; training needs train, and val where the protocol selects. Evaluation
-            needs neither: a copy may hold the test files alone.
+        needed: splits that must not be empty; training needs train, and val if the protocol selects. Evaluation needs
+            neither: a copy may contain only the test files.
 
     Returns:
         The splits, with notes on absent files and unexpected counts.
 
     Raises:
-        UserError: where a split that must not be empty is, or a rule does not suit the index.
-        ValueError: where the classes differ.
+        UserError: if a required split is empty, or a rule does not suit the index.
+        ValueError: if the classes differ.
     """
     protocol = protocol.with_classes(index.class_names)
     if protocol.class_names != index.class_names:
@@ -163,7 +162,7 @@ def make_splits(
     else:
         tested, selected = _by_partition(index, protocol, truth)
         held = [mask for mask, source in ((tested, protocol.test), (selected, protocol.val)) if source == "holdout"]
-        for mask in held:  # a face without a hard label may share a photo with one that is held out
+        for mask in held:  # a face without a hard label may share a photo with a held-out one
             trained &= ~_with_its_group(mask, index)
 
     if index.group is not None and protocol.val != protocol.test:
@@ -192,7 +191,7 @@ def make_splits(
 
 
 def _by_partition(index: FaceIndex, protocol: Protocol, truth: Targets) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return (N,) bool which faces are tested on and which are selected on; what is held out is drawn from train."""
+    """Return (N,) bool masks of test and validation faces; held-out faces are drawn from train."""
     candidates = np.isin(index.partition, protocol.train) & truth.keep
     if protocol.test == "holdout":
         tested = _held_out(index, protocol, truth, candidates, protocol.test_fraction)
@@ -201,7 +200,7 @@ def _by_partition(index: FaceIndex, protocol: Protocol, truth: Targets) -> tuple
         tested = (index.partition == protocol.test) & truth.keep
     if protocol.val == "holdout":
         return tested, _held_out(index, protocol, truth, candidates, protocol.holdout_fraction)
-    return tested, (index.partition == str(protocol.val)) & truth.keep  # nothing where val is None
+    return tested, (index.partition == str(protocol.val)) & truth.keep  # no faces if val is None
 
 
 def _held_out(
@@ -220,22 +219,22 @@ def _with_its_group(mask: NDArray[np.bool_], index: FaceIndex) -> NDArray[np.boo
 
 
 def one_hot(targets: Targets) -> NDArray[np.float32]:
-    """One-hot rows of the labels, 0 where there is none."""
+    """Return one-hot rows of the labels, 0 where there is none."""
     return targets_from_labels(targets.label, targets.target.shape[1]).target
 
 
 def count_notes(index: FaceIndex, protocol: Protocol, rule: str, targets: Targets, truth: Targets) -> list[str]:
-    """Say where a copy holds other numbers of faces than a whole one.
+    """Report where the number of faces in a copy differs from that of a complete one.
 
     Args:
         index: the faces.
-        protocol: with the expected counts.
+        protocol: protocol with the expected counts.
         rule: the target rule.
         targets: its result on the index.
         truth: the result of the protocol's label rule.
 
     Returns:
-        One sentence a difference; empty where all is as expected.
+        One sentence per difference; empty if there is none.
     """
     notes = []
     found_by = {rule: targets, protocol.label_rule: truth}

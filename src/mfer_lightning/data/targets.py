@@ -1,10 +1,10 @@
-"""Make training targets of labels or annotators' votes, by the rules of the FERPlus paper.
+"""Create training targets from labels or annotators' votes, by the rules of the FERPlus paper.
 
 Paper: Barsoum, Zhang, Canton Ferrer, Zhang, "Training Deep Networks for Facial Expression Recognition with
 Crowd-Sourced Label Distribution", ICMI 2016 (arXiv 1608.01041). Original repository: microsoft/FERPlus.
-The rules are implemented and vectorised here from their published description; ``argmax`` (the label that SCN, DMUE
-and others report on) and ``votes`` (the plain distribution of votes) are additions. Columns are found by name, so the
-rules serve every dataset with votes: columns that are no class (``unknown``, ``NF``) count as votes against all
+The rules are implemented and vectorised from their published description; ``argmax`` (the label that SCN, DMUE and
+others report on) and ``votes`` (the plain distribution of votes) are additions. Columns are found by name, so the rules
+apply to every dataset with votes: columns that are not classes (``unknown``, ``NF``) count as votes against all
 classes.
 """
 
@@ -16,13 +16,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-#: The rules that need votes, in the order in which help texts name them.
+#: Rules that need votes, in the order used by help texts.
 VOTE_RULES = ("majority", "crossentropy", "probability", "multi", "argmax", "votes")
 
-#: What ``dataset.target`` may name.
+#: Legal values of ``dataset.target``.
 TARGET_RULES = ("label", *VOTE_RULES)
 
-#: What one row of a training target is; ``probability`` draws one class anew at each visit.
+#: Kind of target row per rule; ``probability`` samples one class at each visit.
 TARGET_KINDS = dict.fromkeys(("label", "majority", "argmax", "probability"), "one-hot") | {
     "crossentropy": "distribution",
     "votes": "distribution",
@@ -31,13 +31,13 @@ TARGET_KINDS = dict.fromkeys(("label", "majority", "argmax", "probability"), "on
 
 
 class Targets(NamedTuple):
-    """What a rule makes of N faces.
+    """Targets of N faces under a rule.
 
     Attributes:
-        keep: (N,) bool, which faces the rule has a target for.
-        target: (N,K) float32, the target. Rows sum to 1, except by ``multi``, whose rows hold a 1 for every accepted
-            class (a set, not a distribution). All 0 where the face is not kept.
-        label: (N,) int64, the class of the largest target (the first of equals), -1 where the face is not kept.
+        keep: (N,) bool, whether the rule has a target for the face.
+        target: (N,K) float32, the target. Rows sum to 1, except for ``multi``, whose rows contain a 1 for every
+            accepted class (a set, not a distribution). All 0 if the face is not kept.
+        label: (N,) int64, class of the largest target (the first in a tie), -1 if the face is not kept.
     """
 
     keep: NDArray[np.bool_]
@@ -48,25 +48,25 @@ class Targets(NamedTuple):
 def targets_from_votes(
     votes: NDArray[np.int64], vote_names: Sequence[str], class_names: Sequence[str], rule: str
 ) -> Targets:
-    """Turn votes into targets by one rule.
+    """Convert votes to targets with one rule.
 
-    For all rules but ``argmax`` and ``votes``, single votes are removed first; shares are of all votes that remain,
-    those for ``unknown`` and ``NF`` included.
+    All rules except ``argmax`` and ``votes`` first remove single votes; shares are relative to all remaining votes,
+    including those for ``unknown`` and ``NF``.
 
     - ``majority``: the top class, if it holds more than half of the votes.
-    - ``crossentropy``: classes from the top down, equals together, until three quarters of the votes are covered; an
-      ``unknown`` that comes up after a class ends the taking. Dropped where ``unknown`` comes first, where more than
-      three classes were taken, or where they hold no more than half of the votes. The target is their distribution.
-    - ``probability``: the same target, from which the dataset draws one class anew at each visit.
-    - ``multi``: every class with at least 30% of the votes, dropped as above; made for a max-over-targets loss.
-    - ``argmax``: the class with the most votes, whatever ``unknown`` got, the first of equals; nothing is dropped
+    - ``crossentropy``: classes in decreasing order, ties together, until three quarters of the votes are covered;
+      ``unknown`` after a class stops the selection. Dropped if ``unknown`` comes first, if more than three classes were
+      selected, or if they have at most half of the votes. The target is their distribution.
+    - ``probability``: the same target, from which the dataset samples one class at each visit.
+    - ``multi``: every class with at least 30% of the votes, dropped as above; intended for a max-over-targets loss.
+    - ``argmax``: the class with the most votes, ignoring ``unknown``, the first in a tie; nothing is dropped
       (a face without any vote for a class becomes the first class, as in the published counts).
-    - ``votes``: the distribution of the votes over the classes; dropped where there are none.
+    - ``votes``: the distribution of the votes over the classes; dropped if there are none.
 
     Args:
         votes: (N,V) votes.
         vote_names: the V names of the columns.
-        class_names: the K classes; each must be a column.
+        class_names: the K classes; each must have a column.
         rule: one of :data:`VOTE_RULES`.
 
     Returns:
@@ -97,11 +97,11 @@ def targets_from_votes(
 
 
 def targets_from_labels(label: NDArray[np.int64], num_classes: int) -> Targets:
-    """Turn hard labels into one-hot targets; faces labelled -1 are not kept.
+    """Convert hard labels to one-hot targets; faces labelled -1 are not kept.
 
     Args:
         label: (N,) labels in [-1, K-1].
-        num_classes: K.
+        num_classes: number of classes K.
 
     Returns:
         Keep mask, targets and labels.
@@ -147,7 +147,7 @@ def _from_counts(votes: NDArray[np.float64], k: int, rule: str) -> Targets:
 def _from_the_top(
     votes: NDArray[np.float64], total: NDArray[np.float64], k: int
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Take classes from the top down until three quarters of the votes are covered: (taken, unknown did not win)."""
+    """Select the top classes until three quarters of the votes are covered: (selected, unknown did not win)."""
     left = votes.copy()
     taken = np.zeros_like(votes)
     legal = np.ones(len(votes), dtype=bool)
@@ -157,7 +157,7 @@ def _from_the_top(
         active &= (taken.sum(axis=1) < 0.75 * total) & (top > 0)
         if not active.any():
             break
-        level = (left == top[:, None]) & active[:, None]  # equals enter together
+        level = (left == top[:, None]) & active[:, None]  # ties are selected together
         taken[:, :k] = np.where(level[:, :k], votes[:, :k], taken[:, :k])
         left[level] = 0.0
         rejected = level[:, k:].any(axis=1)

@@ -1,8 +1,8 @@
 """Controlled changes of the training set: label noise, corrections, a part held out, and fewer faces.
 
 Label noise follows SCN (Wang et al., CVPR 2020), RUL (Zhang et al., NeurIPS 2021) and EAC (Zhang et al., ECCV 2022):
-10, 20 or 30% of the training labels become another class, each other class being equally likely. They publish no lists,
-so the flips are drawn from a seed here, and recorded with a hash that tells whether two runs had the same noise.
+10, 20 or 30% of the training labels are changed to another class, chosen uniformly. The authors publish no lists, so
+the flips are drawn from a seed here and recorded with a hash that identifies the noise of a run.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ _PARTS_SEED = 2024
 
 @dataclass(frozen=True)
 class NoiseManifest:
-    """Which labels were flipped.
+    """Record of the flipped labels.
 
     Args:
-        protocol: whose training set it is.
-        rate: the share that was flipped.
-        seed: which flips.
+        protocol: protocol of the training set.
+        rate: fraction of flipped labels.
+        seed: random seed of the flips.
         total: number of training faces.
         flips: (path, true class, given class), sorted by path.
     """
@@ -65,17 +65,17 @@ def flip_labels(
 
     Args:
         split: the training faces.
-        paths: their n paths; which faces are flipped depends on these and the seed, not on the order of the rows.
+        paths: their n paths; the selection depends on these and the seed, not on the order of the rows.
         class_names: the K classes.
-        rate: share to flip, within [0, 1); ``round(rate * n)`` faces are flipped.
-        seed: which flips.
-        protocol: name for the manifest.
+        rate: fraction to flip, within [0, 1); ``round(rate * n)`` faces are flipped.
+        seed: random seed of the flips.
+        protocol: protocol name for the manifest.
 
     Returns:
         The split with flipped labels (their targets one-hot), and the manifest.
 
     Raises:
-        ValueError: where the rate is no share or there is only one class.
+        ValueError: if the rate is out of range or there is only one class.
     """
     if not 0 <= rate < 1:
         raise ValueError(f"Expected argument `rate` within [0, 1), but got {rate}.")
@@ -94,13 +94,13 @@ def flip_labels(
 
 
 def first_faces(split: Split, paths: Sequence[str], count: int, seed: int) -> Split:
-    """Take some faces of a split: which ones depends on their paths and the seed alone.
+    """Take some faces of a split, selected by their paths and the seed only.
 
     Args:
         split: n faces.
         paths: their n paths.
-        count: how many; n where there are fewer.
-        seed: which ones.
+        count: number of faces; n if there are fewer.
+        seed: random seed of the selection.
     """
     chosen = np.sort(name_order(list(paths), seed)[:count])
     return Split(split.rows[chosen], split.label[chosen], split.target[chosen])
@@ -150,27 +150,27 @@ def change_training_set(
     exclude: Sequence[str | Path] = (),
     hold_out: str | None = None,
 ) -> tuple[Splits, NoiseManifest | None, list[str]]:
-    """Change a training set as an experiment asks: flip labels, correct labels, leave faces out, in this order.
+    """Change a training set for an experiment: flip labels, correct labels, exclude faces, in this order.
 
-    Corrections come after the flips, so that a list made by an audit of flipped labels corrects the same flips.
+    Corrections are applied after the flips, so that a list from an audit of flipped labels corrects the same flips.
 
     Args:
-        splits: of the protocol.
+        splits: splits of the protocol.
         index: the faces.
-        protocol: name for the manifest.
-        label_noise: share of the labels to flip; 0: none.
-        label_noise_seed: which ones.
-        train_faces: how many faces to keep; None: all.
-        seed: which ones.
-        relabel: table of labels to give (:func:`~mfer_lightning.data.corrections.relabel_faces`).
-        exclude: lists of faces to leave out (:func:`~mfer_lightning.data.corrections.exclude_faces`).
-        hold_out: ``"1/3"``: leave out the first of three parts as well (:func:`hold_out_part`); None: none.
+        protocol: protocol name for the manifest.
+        label_noise: fraction of the labels to flip; 0: none.
+        label_noise_seed: random seed of the flips.
+        train_faces: number of faces to keep; None: all.
+        seed: random seed of the selection.
+        relabel: table of new labels (:func:`~mfer_lightning.data.corrections.relabel_faces`).
+        exclude: lists of faces to exclude (:func:`~mfer_lightning.data.corrections.exclude_faces`).
+        hold_out: ``"1/3"``: also leave out the first of three parts (:func:`hold_out_part`); None: nothing.
 
     Returns:
-        The splits, the manifest of flips (None without any), and what was done, in sentences.
+        The splits, the manifest of flips (None without flips), and what was done, as sentences.
 
     Raises:
-        UserError: for a list or table that cannot be read or does not fit.
+        UserError: for a list or table that cannot be read or does not match.
     """
     train, manifest, notes = splits.train, None, []
     paths = [str(path) for path in index.path[train.rows]]
@@ -198,17 +198,17 @@ def change_training_set(
 
 
 def fitting_batch(faces: int, batch_size: int, ranks: int, *, shrinks: bool, protocol: str) -> int:
-    """Return the size of a batch that a training set can fill.
+    """Return a batch size that a training set can fill.
 
     Args:
-        faces: of the training set.
-        batch_size: over all ranks together, as asked for.
-        ranks: processes that share a batch.
-        shrinks: take all faces where they are fewer; else that is refused.
-        protocol: for the message.
+        faces: size of the training set.
+        batch_size: requested total over all ranks.
+        ranks: number of processes that share a batch.
+        shrinks: use all faces if there are fewer; otherwise raise an error.
+        protocol: protocol name for the message.
 
     Raises:
-        UserError: for a batch that is larger than the set.
+        UserError: for a batch size larger than the set.
 
     Example:
         >>> fitting_batch(101, 256, 2, shrinks=True, protocol="folder@native")

@@ -1,4 +1,4 @@
-"""Start a data loader's worker so that it survives signals meant for the training process."""
+"""Start data loader workers that survive signals meant for the training process."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from lightning.fabric.utilities.seed import pl_worker_init_function
 
 from mfer_lightning.errors import UserError
 
-#: Seconds that a worker goes on after SIGTERM: enough for the trainer to finish its step and save.
+#: Seconds that a worker continues after SIGTERM: enough for the trainer to finish its step and save.
 PATIENCE = 60.0
 
 
 def check_workers(workers: int) -> None:
-    """Refuse more processes that read than any machine survives.
+    """Reject an unreasonable number of workers.
 
     Args:
-        workers: the option ``loader.num_workers``.
+        workers: value of ``loader.num_workers``.
 
     Raises:
-        UserError: saying how many are legal.
+        UserError: naming the legal range.
     """
     cores = os.cpu_count() or 1
     most = max(32, 8 * cores)
@@ -35,38 +35,38 @@ def check_workers(workers: int) -> None:
 
 
 def start_worker(worker: int) -> None:
-    """Initialise a worker; a DataLoader's ``worker_init_fn``.
+    """Initialise a worker; the ``worker_init_fn`` of a DataLoader.
 
-    ``timeout``, SLURM and systemd send SIGTERM (or SIGUSR1) to all processes of a run at once. It would end torch's
-    workers, and their end would end the trainer before it could save its state. Workers started here go on for
-    :data:`PATIENCE` seconds, unless the trainer itself ends them; where the trainer is gone, torch's watchdog ends them
+    ``timeout``, SLURM and systemd send SIGTERM (or SIGUSR1) to all processes of a run at once. It would kill torch's
+    workers, and their death would stop the trainer before it could save its state. Workers started here continue for
+    :data:`PATIENCE` seconds, unless the trainer itself stops them; if the trainer is gone, torch's watchdog stops them
     within seconds.
 
-    Global random numbers are seeded as Lightning does, for augmentations of your own.
+    Global random numbers are seeded as in Lightning, for user-defined augmentations.
 
     Args:
-        worker: its number.
+        worker: index of the worker.
     """
-    if os.environ.get("PL_SEED_WORKERS") == "1":  # Lightning adds its own function only where there is none
+    if os.environ.get("PL_SEED_WORKERS") == "1":  # Lightning adds its own function only if there is none
         pl_worker_init_function(worker)
-    # macOS and Windows cannot tell who sent a signal: torch's own handlers stay in place there. They also handle a
-    # signal that arrives in a thread which a library started in this process before (IPython does).
+    # macOS and Windows cannot tell who sent a signal, so torch's own handlers stay in place there. They also handle a
+    # signal that arrives in a thread that a library started in this process earlier (as IPython does).
     if hasattr(signal, "sigtimedwait") and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGUSR1, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        trainer = multiprocessing.parent_process()  # under `forkserver` that is not the operating system's parent
+        trainer = multiprocessing.parent_process()  # with `forkserver`, this is not the operating system's parent
         number = os.getppid() if trainer is None or trainer.pid is None else trainer.pid
         threading.Thread(target=_outlast_sigterm, args=(number,), daemon=True).start()
 
 
 def _outlast_sigterm(trainer: int) -> None:
-    """Wait for SIGTERM in a thread of its own: a handler does not run within a C call, and is not told who sent it."""
+    """Wait for SIGTERM in a separate thread: a handler does not run during a C call, and cannot tell the sender."""
     end = None
     while end is None or time.monotonic() < end:
         left = 3600.0 if end is None else max(end - time.monotonic(), 0.0)
         came = signal.sigtimedwait({signal.SIGTERM}, left)
         if came is not None and came.si_pid == trainer:
-            os._exit(0)  # as torch's own handler does
+            os._exit(0)  # like torch's own handler
         if came is not None and end is None:
             end = time.monotonic() + PATIENCE
     os._exit(128 + signal.SIGTERM)

@@ -52,7 +52,7 @@ class Examination:
     """A photo as the page shows it.
 
     Args:
-        photo: (H,W,3) uint8 RGB, upright; None where it could not be read.
+        photo: (H,W,3) uint8 RGB, upright; None if it could not be read.
         prediction: its faces, or why there are none.
         faces: those that are shown, from the left.
         notes: remarks on all of them.

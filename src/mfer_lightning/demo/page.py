@@ -32,7 +32,7 @@ def build_page(model: Predictor, folder: Path, explain: Explain | None, max_pixe
         ``gradio.Blocks``, to be launched.
 
     Raises:
-        UserError: where Gradio is not installed.
+        UserError: if Gradio is not installed.
     """
     gr = _gradio(folder)
 

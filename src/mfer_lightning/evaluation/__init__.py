@@ -1,4 +1,4 @@
-"""Turn predictions into figures: metrics, calibration, intervals, compactness, and the schema of a result.
+"""Compute results from predictions: metrics, calibration, intervals, compactness, and the schema of a result.
 
-NumPy, SciPy and scikit-learn over one table of predictions; nothing here knows the model.
+Uses NumPy, SciPy and scikit-learn on a table of predictions, without the model.
 """

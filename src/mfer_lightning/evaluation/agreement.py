@@ -1,6 +1,6 @@
-"""Measure how far annotators agree, and how a model does where they do and where they do not.
+"""Measure the agreement of annotators, and the accuracy of a model by their agreement.
 
-Fleiss' kappa is written out: implementations in other libraries ask for the same number of votes on every face.
+Fleiss' kappa is implemented here because other libraries require the same number of votes for every face.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from numpy.typing import NDArray
 from mfer_lightning.evaluation.intervals import wilson
 from mfer_lightning.evaluation.predictions import PADDING, Predictions
 
-#: Ends of the bins of agreement; a bin holds its lower end, the last bin both.
+#: Edges of the agreement bins; a bin includes its lower edge, the last bin both.
 EDGES = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 
 
 @dataclass(frozen=True)
 class AgreementBin:
-    """Faces on which annotators agree to some degree.
+    """Faces with a certain degree of agreement between annotators.
 
     Args:
-        low: least share of a face's votes that its most frequent answer has.
-        high: the share that the bin ends below; the last bin holds its end, 1.
+        low: minimum share of a face's votes for its most frequent answer.
+        high: upper limit of that share, exclusive; inclusive in the last bin, where it is 1.
         n: number of faces, above 0.
-        accuracy: share of them that the model gets right.
-        interval: Wilson's 95% interval of it.
+        accuracy: fraction of them that the model classifies correctly.
+        interval: its 95% Wilson interval.
     """
 
     low: float
@@ -38,19 +38,19 @@ class AgreementBin:
 
 
 def accuracy_by_agreement(predictions: Predictions, edges: Sequence[float] = EDGES) -> list[AgreementBin]:
-    """Give accuracy for faces on which annotators agree little, more, and wholly.
+    """Compute accuracy by the agreement of the annotators.
 
-    Agreement is the share of all votes, those for no emotion included, that the most frequent answer has.
+    Agreement is the share of all votes, including those for no emotion, for the most frequent answer.
 
     Args:
-        predictions: with votes; rows without a label or without any vote are left out.
-        edges: ascending, within [0, 1]; a face beyond them is left out.
+        predictions: table with votes; rows without a label or without votes are ignored.
+        edges: in increasing order, within [0, 1]; faces outside are ignored.
 
     Returns:
-        The bins that hold faces, from the least agreement on.
+        The non-empty bins, in order of increasing agreement.
 
     Raises:
-        ValueError: where there are no votes, or edges are not ascending.
+        ValueError: if there are no votes, or edges are not ascending.
 
     Example:
         >>> votes = [[10, 0], [6, 4], [5, 5]]
@@ -64,7 +64,7 @@ def accuracy_by_agreement(predictions: Predictions, edges: Sequence[float] = EDG
         raise ValueError(f"Expected argument `edges` to be at least two ascending numbers, but got {list(edges)}.")
     votes, right = _voted(predictions)
     agreement = votes.max(axis=1) / votes.sum(axis=1)
-    # 7 of 10 votes must not fall below 0.7 by a rounding error
+    # 7 of 10 votes must not fall below 0.7 because of rounding
     place = np.searchsorted(ends, agreement + 1e-9, side="right") - 1
     place[np.isclose(agreement, ends[-1])] = len(ends) - 2
     found = []
@@ -77,20 +77,20 @@ def accuracy_by_agreement(predictions: Predictions, edges: Sequence[float] = EDG
 
 
 def single_annotator_agreement(predictions: Predictions) -> float:
-    """Say how often one annotator gives the answer that the others' votes give: a reference beside accuracies.
+    """Compute how often one annotator agrees with the majority of the others, as a reference for accuracies.
 
-    Each annotator in turn is taken out, and compared with the most frequent answer of the others on that face (of
-    answers equally frequent, each counts its share). Every face weighs the same. It is a reference, no ceiling: the
-    answer of many is steadier than one annotator, and a model trained on many can agree with them more often.
+    Each annotator in turn is compared with the most frequent answer of the others for that face (ties count
+    proportionally). Every face has the same weight. It is a reference, not an upper bound: a majority is more
+    consistent than a single annotator, and a model trained on many annotators can agree with it more often.
 
     Args:
-        predictions: with votes; rows without a label or with fewer than two votes are left out.
+        predictions: table with votes; rows without a label or with fewer than two votes are ignored.
 
     Returns:
-        The share, within [0, 1].
+        The fraction, within [0, 1].
 
     Raises:
-        ValueError: where no row has two votes.
+        ValueError: if no row has two votes.
 
     Example:
         >>> names = ("anger", "fear")
@@ -113,7 +113,7 @@ def single_annotator_agreement(predictions: Predictions) -> float:
 
 
 def fleiss_kappa(votes: NDArray[np.integer]) -> float | None:
-    r"""Give Fleiss' kappa, the annotators' agreement beyond chance, for faces with different numbers of votes as well.
+    r"""Compute Fleiss' kappa, agreement beyond chance, also for faces with different numbers of votes.
 
     .. math:: \kappa = (\bar P - \bar P_e) / (1 - \bar P_e), \qquad
         P_i = \frac{\sum_c n_{ic}(n_{ic} - 1)}{n_i(n_i - 1)}, \qquad \bar P_e = \sum_c p_c^2
@@ -121,10 +121,10 @@ def fleiss_kappa(votes: NDArray[np.integer]) -> float | None:
     with p the share of each answer among all votes (Fleiss, Psychological Bulletin 1971).
 
     Args:
-        votes: (N,V) counts; faces with fewer than two votes are left out.
+        votes: (N,V) counts; faces with fewer than two votes are ignored.
 
     Returns:
-        Kappa, 1 for perfect agreement; None where all votes are for one answer or no face has two.
+        Kappa, 1 for perfect agreement; None if all votes are for one answer or no face has two.
     """
     counts = np.asarray(votes, dtype=np.float64)
     counts = counts[counts.sum(axis=1) > 1]
@@ -137,7 +137,7 @@ def fleiss_kappa(votes: NDArray[np.integer]) -> float | None:
 
 
 def _voted(predictions: Predictions) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Give the votes (M,V) and what the model got right (M,), of the faces that have a label and votes."""
+    """Return the votes (M,V) and the correctness of the predictions (M,) for faces with a label and votes."""
     if predictions.votes is None:
         raise ValueError("Expected argument `predictions` to hold votes, but it has none.")
     rows = (predictions.index != PADDING) & (predictions.label >= 0) & (predictions.votes.sum(axis=1) > 0)

@@ -1,7 +1,7 @@
 """Measure calibration, i.e. whether predictions with confidence 0.8 are right 8 times in 10, and fit a temperature.
 
-``sklearn.calibration.calibration_curve`` is not used: it is for binary labels, and returns no counts of its bins, which
-the calibration error and the intervals need.
+``sklearn.calibration.calibration_curve`` is not used because it supports only binary labels and does not return bin
+counts, which the calibration error and the intervals need.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
-#: Temperatures looked at; the optimum of a model that is always right lies at the lower end, at 0 in truth.
+#: Range of temperatures to search; the optimum of a model that is always correct is at the lower end (in theory 0).
 TEMPERATURES = (0.02, 50.0)
 
 
@@ -39,11 +39,11 @@ class Reliability:
 
 
 def reliability(probabilities: NDArray[np.floating], label: NDArray[np.integer], bins: int = 15) -> Reliability:
-    """Bin samples by the probability of their predicted class, as many in each bin as in the others.
+    """Bin samples by the probability of their predicted class into bins of equal mass.
 
-    Bins of equal mass estimate the calibration error with less bias than bins of equal width, most of which are
-    nearly empty for a confident model (Nixon et al. 2019). Samples of equal confidence share a bin, so that the order
-    of the rows cannot matter; there are fewer bins where confidences repeat or samples are few.
+    Bins of equal mass estimate the calibration error with less bias than bins of equal width, most of which are nearly
+    empty for a confident model (Nixon et al. 2019). Samples of equal confidence share a bin, so that the order of rows
+    does not matter; there are fewer bins if confidences repeat or there are few samples.
 
     Args:
         probabilities: (N,K), rows summing to 1.
@@ -51,7 +51,7 @@ def reliability(probabilities: NDArray[np.floating], label: NDArray[np.integer],
         bins: number of bins, at least 1.
 
     Raises:
-        ValueError: where there are no samples, shapes disagree or an argument lies outside its range.
+        ValueError: if there are no samples, shapes disagree or an argument lies outside its range.
 
     Example:
         >>> p = np.array([[0.6, 0.4], [0.8, 0.2], [0.1, 0.9], [0.0, 1.0]])
@@ -74,21 +74,21 @@ def reliability(probabilities: NDArray[np.floating], label: NDArray[np.integer],
 
 
 def equal_mass_bins(confidence: NDArray[np.float64], bins: int = 15) -> NDArray[np.int64]:
-    """Put samples into bins of equal mass, as :func:`reliability` describes.
+    """Assign samples to bins of equal mass, see :func:`reliability`.
 
     Args:
         confidence: (N,), N above 0.
-        bins: at most so many.
+        bins: maximum number of bins.
 
     Returns:
-        (N,) the bin of each, from 0 in the order of confidence; none of them empty.
+        (N,) bin of each sample, numbered from 0 by increasing confidence; no bin is empty.
 
     Example:
         >>> equal_mass_bins(np.array([0.9, 0.2, 0.8, 0.2]), bins=4).tolist()
         [2, 0, 1, 0]
     """
     n = len(confidence)
-    # the first sample of every bin but the first; np.array_split's sizes, which differ by one at the most
+    # first sample of each bin after the first; sizes as in np.array_split, which differ by at most one
     starts = np.cumsum([len(part) for part in np.array_split(np.arange(n), bins)])[:-1]
     edges = np.unique(np.sort(confidence)[starts[starts < n]])
     place = np.searchsorted(edges, confidence, side="right")
@@ -99,7 +99,7 @@ def equal_mass_bins(confidence: NDArray[np.float64], bins: int = 15) -> NDArray[
 def expected_calibration_error(
     probabilities: NDArray[np.floating], label: NDArray[np.integer], bins: int = 15
 ) -> float:
-    """Give the expected calibration error of the predicted class over bins of equal mass (see :func:`reliability`)."""
+    """Compute the expected calibration error of the predicted class over equal-mass bins (see :func:`reliability`)."""
     return reliability(probabilities, label, bins).error
 
 
@@ -107,7 +107,7 @@ def fit_temperature(logits: NDArray[np.floating], label: NDArray[np.integer]) ->
     """Find the temperature T that minimises the negative log-likelihood of ``softmax(logits / T)``.
 
     Guo et al., On Calibration of Modern Neural Networks, ICML 2017. Fit it on validation, never on the reported set.
-    Predictions do not change, confidences do: above 1 the model was over-confident.
+    Predictions do not change, only confidences: above 1, the model was over-confident.
 
     Args:
         logits: (N,K), finite.
@@ -117,7 +117,7 @@ def fit_temperature(logits: NDArray[np.floating], label: NDArray[np.integer]) ->
         T, within :data:`TEMPERATURES`.
 
     Raises:
-        ValueError: where there are no samples or shapes disagree.
+        ValueError: if there are no samples or shapes disagree.
 
     Example:
         >>> logits = np.log([[0.75, 0.25]] * 4) * 3  # right 3 times in 4, but three times as sure as that
@@ -130,7 +130,7 @@ def fit_temperature(logits: NDArray[np.floating], label: NDArray[np.integer]) ->
     def loss(log_temperature: float) -> float:
         return -float(log_softmax(z / np.exp(log_temperature), axis=1)[rows, y].mean())
 
-    # in log T the loss has a single minimum (it is convex in 1/T), and the scale of the logits does not matter
+    # in log T, the loss has a single minimum (it is convex in 1/T), and the scale of the logits does not matter
     found = minimize_scalar(loss, bounds=np.log(TEMPERATURES), method="bounded", options={"xatol": 1e-7})
     return float(np.exp(found.x))
 

@@ -1,8 +1,8 @@
-"""Detect classes that are only called by each other's names.
+"""Detect classes whose names have been swapped.
 
-A checkpoint and a dataset that count their classes in different orders give a model that looks weak and is not: one
-published tool went from 46% to 54% when two labels were exchanged. The trace it leaves is a confusion matrix whose mass
-lies on a permutation instead of on the diagonal.
+If a checkpoint and a dataset number their classes in different orders, the model looks weak without being so: one
+published tool went from 46% to 54% when two labels were swapped. The sign is a confusion matrix with its mass on a
+permutation instead of the diagonal.
 """
 
 from __future__ import annotations
@@ -16,25 +16,26 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from scipy.stats import binom
 
-#: Faces that a class needs before anything is said of it.
+#: Minimum number of faces per class to judge it.
 MIN_FACES = 5
-#: Least share of a class that bears the other name, for each class; and in the mean of a cycle and of all classes.
+#: Minimum fraction of a class predicted as the other name: for each class, and on average over a cycle and over all
+#: classes.
 MIN_SHARE, MIN_MEAN_SHARE = 0.3, 0.5
-#: How many times as often the classes of a cycle are called by the other name as by their own, at least.
+#: How many times more often the classes of a cycle must be predicted as the other name than as their own.
 MIN_RATIO = 3.0
-#: How improbable the counts of each class, and of a whole cycle, must be for names that are right.
+#: How improbable the counts of each class, and of a whole cycle, must be under correct names.
 EACH_BELOW, ALL_BELOW = 0.05, 1e-5
 
 
 @dataclass(frozen=True)
 class ClassOrderDoubt:
-    """Classes that are called by each other's names.
+    """Classes whose names seem to be swapped.
 
     Args:
-        called: true class -> the class that it is called, for those that are moved; each occurs once on either side.
-        accuracy: share of right predictions as things stand.
-        accuracy_if: what it would be if the names were put right.
-        message: both in words.
+        called: true class -> predicted name, for the affected classes; each class occurs once on either side.
+        accuracy: current accuracy.
+        accuracy_if: accuracy after correcting the names.
+        message: description in words.
     """
 
     called: dict[str, str]
@@ -46,24 +47,23 @@ class ClassOrderDoubt:
 def doubt_class_order(
     confusion: Sequence[Sequence[int]] | NDArray[np.integer], class_names: Sequence[str]
 ) -> ClassOrderDoubt | None:
-    """Find out whether exchanging names of classes would turn a confusion matrix nearly diagonal.
+    """Check whether swapping class names would make a confusion matrix nearly diagonal.
 
-    The permutation that puts most onto the diagonal is sought (each class weighing the same), and taken apart into its
-    cycles. A cycle is only believed where each of its classes is called by the other name more often than by its own
-    and than by any third, all of them together three times as often, and where counts like these are very improbable
-    for names that are right; and the matrix put right must be that of a fair model, of half of each class on average.
-    A weak model, one that calls everything by one name, or one that takes fear for surprise but not surprise for fear
-    raises no doubt.
+    Finds the permutation with the largest diagonal (each class with the same weight), and splits it into cycles. A
+    cycle is accepted only if each of its classes is predicted as the other name more often than as its own or any third
+    name, all together three times as often, and if such counts are very improbable under correct names. The corrected
+    matrix must also be that of a reasonable model, with half of each class correct on average. Weak models, models that
+    predict a single class, and models that confuse fear with surprise but not surprise with fear are not reported.
 
     Args:
-        confusion: (K,K) counts, the truth in rows.
+        confusion: (K,K) counts, with true classes in rows.
         class_names: the K names.
 
     Returns:
-        What is doubted, or None.
+        The suspected swap, or None.
 
     Raises:
-        ValueError: where shapes disagree or counts are negative.
+        ValueError: if shapes disagree or counts are negative.
 
     Example:
         >>> found = doubt_class_order([[2, 38, 0], [33, 5, 2], [1, 0, 39]], ["fear", "surprise", "anger"])
@@ -83,14 +83,14 @@ def doubt_class_order(
         raise ValueError(f"Expected argument `confusion` to hold counts of 0 or more, but got {counts.min()}.")
     faces = counts.sum(axis=1)
     share = counts / np.maximum(faces, 1)[:, None]
-    # of equally good permutations the one that moves the fewest classes
+    # of equally good permutations, use the one that moves the fewest classes
     _, called = linear_sum_assignment(share + 1e-9 * np.eye(len(names)), maximize=True)
     order = np.arange(len(names))
     for cycle in _cycles(called):
         if _believed(cycle, called, counts, share, faces):
             order[cycle] = called[cycle]
     moved = np.flatnonzero(order != np.arange(len(names)))
-    # nearly diagonal: a model that is weak in any order has errors of its own, which may well look like a swap
+    # nearly diagonal: a weak model has errors of its own that may look like a swap
     if not len(moved) or share[np.arange(len(names)), order][faces > 0].mean() < MIN_MEAN_SHARE:
         return None
     n = max(int(faces.sum()), 1)
@@ -111,7 +111,7 @@ def doubt_class_order(
 
 
 def _cycles(permutation: NDArray[np.integer]) -> list[list[int]]:
-    """Take a permutation apart into its cycles of more than one member."""
+    """Return the cycles of a permutation with more than one member."""
     left, cycles = set(range(len(permutation))), []
     while left:
         cycle = [min(left)]
@@ -130,13 +130,13 @@ def _believed(
     share: NDArray[np.float64],
     faces: NDArray[np.integer],
 ) -> bool:
-    """Whether names are wrong beyond reasonable doubt: see :func:`doubt_class_order`."""
+    """Whether the names are wrong beyond reasonable doubt, see :func:`doubt_class_order`."""
     chances = []
     for k in cycle:
         other = called[k]
         if faces[k] < MIN_FACES or share[k, other] < max(MIN_SHARE, share[k].max()):
             return False
-        # with names that are right, a face is at least as likely called by its own name as by this other one
+        # under correct names, a face is at least as likely to be predicted as its own name as as this other one
         own, wrong = int(counts[k, k]), int(counts[k, other])
         chances.append(float(binom.sf(wrong - 1, own + wrong, 0.5)))
     other_name, own_name = share[cycle, called[cycle]].mean(), share[cycle, cycle].mean()

@@ -1,4 +1,4 @@
-r"""Measure how compact the classes are in feature space, and how far apart.
+r"""Measure the compactness of classes in feature space, and the distance between them.
 
 With :math:`\mu_k` the mean feature of class k, D the width of the feature and K classes present:
 
@@ -6,9 +6,9 @@ With :math:`\mu_k` the mean feature of class k, D the width of the feature and K
     \text{spread} = \frac1K \sum_k \frac1{n_k} \sum_{i: y_i = k} \frac{\lVert f_i - \mu_k \rVert^2}{D}, \qquad
     \text{distance} = \frac{2}{K(K-1)} \sum_{j<k} \frac{\lVert \mu_j - \mu_k \rVert^2}{D}.
 
-Both are squared and divided by D, the unit in which the feature losses count, so that networks of different widths
-can be compared; every class weighs the same. A loss that shrinks the whole space lowers both and gains nothing: their
-quotient, spread / distance, does not change with scale.
+Both are squared and divided by D, as in the feature losses, so that networks of different widths can be compared; every
+class has the same weight. A loss that shrinks the whole space lowers both without any benefit: their ratio, spread /
+distance, does not depend on scale.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Compactness:
 
     @property
     def ratio(self) -> float | None:
-        """``spread / distance``: lower is more compact for the same separation. None where it is undefined."""
+        """``spread / distance``: lower is more compact for the same separation. None if undefined."""
         return self.spread / self.distance if self.distance else None
 
 
@@ -42,13 +42,13 @@ def compactness(features: NDArray[np.floating], label: NDArray[np.integer]) -> C
 
     Args:
         features: (N,D), finite, N and D above 0.
-        label: (N,) class of each row; rows below 0 (no label) are left out.
+        label: (N,) class of each row; negative values (no label) are ignored.
 
     Returns:
         The two measures over the classes that occur.
 
     Raises:
-        ValueError: where shapes disagree, no row has a label, or a feature is not finite.
+        ValueError: if shapes disagree, no row has a label, or a feature is not finite.
 
     Example:
         >>> compactness(np.array([[0.0, 0], [2, 0], [9, 0], [11, 0]]), np.array([0, 0, 1, 1]))
@@ -69,7 +69,7 @@ def compactness(features: NDArray[np.floating], label: NDArray[np.integer]) -> C
     classes = np.unique(y)
     means = np.zeros((len(classes), width))
     spreads = np.zeros(len(classes))
-    for k, name in enumerate(classes):  # class by class: copies of all features at once would take most of the time
+    for k, name in enumerate(classes):  # one class at a time: copying all features at once would take most of the time
         own = f[y == name]
         means[k] = own.mean(axis=0)
         own -= means[k]

@@ -1,4 +1,4 @@
-"""Compute the values per face that metrics are means of."""
+"""Compute the per-face values whose means are metrics."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from mfer_lightning.evaluation.predictions import Predictions
 
 
 def label_rank(logits: NDArray[np.float32], label: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Give the place of the label among the logits, 0 the largest; of equal logits the first comes first, as in pred.
+    """Return the rank of the label among the logits, 0 for the largest; ties go to the first class, as in pred.
 
-    scikit-learn's top-k accuracy breaks ties the other way round and treats two classes as a special case.
+    scikit-learn's top-k accuracy breaks ties the other way and treats two classes as a special case.
     """
     own = logits[np.arange(len(label)), label][:, None]
     earlier = np.arange(logits.shape[1])[None, :] < label[:, None]
@@ -22,14 +22,14 @@ def label_rank(logits: NDArray[np.float32], label: NDArray[np.int64]) -> NDArray
 
 
 def annotators(table: Predictions, notes: list[str]) -> tuple[NDArray[np.float64], NDArray[np.bool_]] | None:
-    """Give the annotators' distributions over the classes.
+    """Return the annotators' distributions over the classes.
 
     Args:
-        table: predictions; votes are taken where it has them, else soft targets.
-        notes: what is left out is said here.
+        table: predictions; uses votes if available, otherwise soft targets.
+        notes: receives notes about ignored rows.
 
     Returns:
-        (M,K) distributions and a mask (N,) of the M rows that have one; None where there are none at all.
+        (M,K) distributions and a mask (N,) of the M rows that have one; None if there are none.
     """
     if table.votes is not None:
         weights, elsewhere = class_votes(table)
@@ -39,7 +39,7 @@ def annotators(table: Predictions, notes: list[str]) -> tuple[NDArray[np.float64
         weights = table.target.astype(np.float64)
         notes.append("No votes are stored: kl_to_votes and cross_entropy_to_votes refer to the soft targets.")
     else:
-        return None  # one class a row is the label again, whose cross-entropy is nll
+        return None  # one class per row is the label again, whose cross-entropy is nll
     total = weights.sum(axis=1)
     has = total > 0
     if not has.any():
@@ -50,7 +50,7 @@ def annotators(table: Predictions, notes: list[str]) -> tuple[NDArray[np.float64
 
 
 def class_votes(table: Predictions) -> tuple[NDArray[np.float64], list[str]]:
-    """Give the votes for each class (N,K), and the names of vote columns that are no class of the table."""
+    """Return the votes for each class (N,K), and the names of vote columns that are not classes of the table."""
     assert table.votes is not None
     columns = {canonical(name): votes for name, votes in zip(table.vote_names, table.votes.T, strict=True)}
     nobody = np.zeros(len(table), dtype=np.int64)
@@ -59,10 +59,10 @@ def class_votes(table: Predictions) -> tuple[NDArray[np.float64], list[str]]:
 
 
 def face_values(table: Predictions) -> dict[str, tuple[NDArray[np.float64], NDArray[np.bool_]]]:
-    """Give, for each metric that is a mean over faces, its values (N,) and which faces it counts (N,).
+    """Return, for each metric that is a mean over faces, its values (N,) and a mask (N,) of the counted faces.
 
     Args:
-        table: predictions, all of them with a label.
+        table: predictions, all with a label.
 
     Returns:
         ``top2_accuracy``, ``nll``, ``brier``, and with votes ``kl_to_votes`` and ``cross_entropy_to_votes``; values are
@@ -80,7 +80,7 @@ def face_values(table: Predictions) -> dict[str, tuple[NDArray[np.float64], NDAr
     if opinion is not None:
         q, has = opinion
         cross_entropy, entropy = np.zeros(n), np.zeros(n)
-        # from log p, which stays finite where p itself has become 0
+        # from log p, which stays finite even if p underflows to 0
         cross_entropy[has], entropy[has] = -(q * log_p[has]).sum(axis=1), -xlogy(q, q).sum(axis=1)
         values["kl_to_votes"] = (cross_entropy - entropy, has)
         values["cross_entropy_to_votes"] = (cross_entropy, has)

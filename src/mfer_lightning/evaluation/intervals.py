@@ -1,4 +1,4 @@
-"""Compute confidence intervals of proportions and of means of proportions."""
+"""Compute confidence intervals for proportions and for means of proportions."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from scipy.stats import binomtest
 
 
 def wilson(successes: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Give Wilson's score interval of a proportion, without continuity correction.
+    """Compute Wilson's score interval for a proportion, without continuity correction.
 
-    It holds its coverage for proportions near 0 and 1 and for small classes, where the usual p +- z s does not
-    (Wilson 1927; Brown, Cai and DasGupta 2001).
+    Unlike the usual p +- z s, it keeps its coverage for proportions near 0 and 1 and for small classes (Wilson 1927;
+    Brown, Cai and DasGupta 2001).
 
     Args:
-        successes: how many of the n, 0 to n.
-        n: how many in all, at least 1.
-        confidence: the coverage that is meant, between 0 and 1.
+        successes: number of successes, 0 to n.
+        n: number of trials, at least 1.
+        confidence: nominal coverage, between 0 and 1.
 
     Returns:
-        Lower and upper end, within [0, 1].
+        Lower and upper bound, within [0, 1].
 
     Raises:
-        ValueError: where an argument lies outside its range.
+        ValueError: if an argument lies outside its range.
 
     Example:
         >>> low, high = wilson(90, 100)
@@ -42,24 +42,24 @@ def wilson(successes: int, n: int, confidence: float = 0.95) -> tuple[float, flo
 
 
 def mean_of_wilson(successes: Sequence[int], n: Sequence[int], confidence: float = 0.95) -> tuple[float, float]:
-    r"""Give the interval of a mean of independent proportions, each weighing the same, from Wilson's of each.
+    r"""Compute the interval of an unweighted mean of independent proportions from their Wilson intervals.
 
     .. math:: \bar p - \frac1K\sqrt{\sum_k (p_k - l_k)^2}, \qquad \bar p + \frac1K\sqrt{\sum_k (u_k - p_k)^2}
 
     (Zou and Donner, Construction of confidence limits about effect measures, Statistics in Medicine 2008). For
-    mean-class accuracy it holds its coverage where classes are small, and does not shrink to a point where every face
-    of a class is right, as the bootstrap does.
+    mean-class accuracy, it keeps its coverage for small classes. Unlike the bootstrap, it does not shrink to a point if
+    every face of a class is correct.
 
     Args:
-        successes: how many were right, of each class.
-        n: how many there are, of each class, at least 1.
-        confidence: the coverage that is meant, between 0 and 1.
+        successes: number of correct predictions per class.
+        n: number of faces per class, at least 1.
+        confidence: nominal coverage, between 0 and 1.
 
     Returns:
-        Lower and upper end, within [0, 1].
+        Lower and upper bound, within [0, 1].
 
     Raises:
-        ValueError: where an argument lies outside its range.
+        ValueError: if an argument lies outside its range.
 
     Example:
         >>> low, high = mean_of_wilson([90, 10], [100, 10])
@@ -79,16 +79,16 @@ def mean_of_wilson(successes: Sequence[int], n: Sequence[int], confidence: float
 
 
 def result_interval(result: Mapping[str, Any], metric: str) -> tuple[float, float] | None:
-    """Give the 95% interval of a result's figure over faces: the one figure that everything shows.
+    """Return the 95% interval of a result's metric over faces, as shown everywhere.
 
     Args:
         result: content of ``result.json``, or its main entries.
-        metric: name of the figure.
+        metric: name of the metric.
 
     Returns:
-        The result's own interval, which counts faces of one photo or person as one draw. Where it stores none, or one
-        of no width (earlier versions), Wilson's of the accuracy and of the mean-class accuracy, which follow from its
-        counts; else None.
+        The interval stored in the result, which treats faces of one photo or person as one draw. If there is none, or
+        one of zero width (earlier versions): the Wilson intervals of accuracy and mean-class accuracy, which follow
+        from the counts; otherwise None.
     """
     stored = (result.get("intervals") or {}).get(metric)
     if isinstance(stored, Mapping):
@@ -108,7 +108,7 @@ def result_interval(result: Mapping[str, Any], metric: str) -> tuple[float, floa
 
 
 def is_wilson(result: Mapping[str, Any]) -> bool:
-    """Whether the interval of a result's accuracy is Wilson's, and not the bootstrap's over photos or persons."""
+    """Whether the interval of a result's accuracy is Wilson's, not a bootstrap over photos or persons."""
     n = int(result["n"])
     ends = result_interval(result, "accuracy")
     return ends is not None and np.allclose(

@@ -1,4 +1,4 @@
-"""Keep what a report is made of, small enough for version control: no images, no weights, no paths of a machine."""
+"""Save the data behind a report in a small archive for version control: no images, weights or machine paths."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from mfer_lightning.evaluation.study_archive import ARCHIVE, ArchivedRun, read_a
 
 @dataclass(frozen=True)
 class Kept:
-    """What became of a study's runs.
+    """Outcome of archiving the runs of a study.
 
     Args:
-        written: names of the kept runs that are new or changed.
-        unchanged: those that the archive held already.
-        left_out: folders of the study that were not kept, and why.
-        size: bytes of the archive.
+        written: names of runs that are new or changed.
+        unchanged: runs that are already in the archive.
+        left_out: folders of the study that were not archived, and why.
+        size: size of the archive in bytes.
     """
 
     written: tuple[str, ...]
@@ -36,20 +36,20 @@ class Kept:
 
 
 def keep_study(places: Sequence[str | Path], into: str | Path) -> Kept:
-    """Keep the numbers of every finished run in some places in one archive, ``<into>/runs.npz``.
+    """Save the numbers of every finished run in one archive, ``<into>/runs.npz``.
 
-    Run again, it replaces the runs that have changed and adds new ones; what was kept of runs that are gone stays.
+    If repeated, it replaces changed runs and adds new ones; archived runs that no longer exist are kept.
 
     Args:
         places: runs, sweeps, folders of them, or archives.
-        into: the folder that gets the archive; it is created if it is missing.
+        into: folder for the archive; created if it is missing.
 
     Returns:
-        What was kept; unfinished and failed runs, and those whose parts do not fit together, are left out and named.
+        The outcome; unfinished, failed and inconsistent runs are left out and listed.
 
     Raises:
-        UserError: if nothing can be kept, two runs would get the same name, a run names somebody's own folder, an
-            archive that is there cannot be read, or the folder and the runs lie in each other.
+        UserError: if nothing can be archived, two runs would get the same name, a run contains a personal folder, an
+            existing archive cannot be read, or the folder and the runs contain each other.
     """
     check_place(places, into)
     archive = Path(into).expanduser() / ARCHIVE
@@ -81,10 +81,10 @@ def keep_study(places: Sequence[str | Path], into: str | Path) -> Kept:
 
 
 def check_place(places: Sequence[str | Path], into: str | Path) -> None:
-    """Refuse to keep runs among themselves: the next report would count them twice.
+    """Reject an archive folder inside the runs: the next report would count them twice.
 
     Raises:
-        UserError: if the folder lies in one of the study's, or one of these in it, or it is a file.
+        UserError: if the folder is inside one of the study's folders, contains one of them, or is a file.
     """
     folder = Path(into).expanduser().resolve()
     for name in places:
@@ -96,7 +96,7 @@ def check_place(places: Sequence[str | Path], into: str | Path) -> None:
 
 
 def _name(folder: Path, places: Sequence[str | Path]) -> str:
-    """Name a run by its path below the place that was named; a named run by its own name."""
+    """Return the name of a run: its path below the given place, or its own name if it was given itself."""
     for name in places:
         place = Path(name).expanduser()
         root = place.parent if place.is_file() else place
@@ -107,19 +107,19 @@ def _name(folder: Path, places: Sequence[str | Path]) -> str:
 
 
 def _kept(stored: StoredResult, name: str) -> ArchivedRun:
-    """Return what is kept of a run: its result with its configuration, its curves, the reported split's predictions.
+    """Return the archived part of a run: result with configuration, curves, and predictions of the reported split.
 
     Raises:
-        ValueError: in words that follow the folder's name, why it cannot be kept.
-        UserError: if it names somebody's own folder.
+        ValueError: why it cannot be archived, in words that follow the folder's name.
+        UserError: if it contains a personal folder.
     """
     paths = PathRemover(stored.config)
     table = _table(stored, paths)
     result: dict[str, Any] = paths.remove(stored.result)
-    result.pop("files", None)  # the kept table is rounded, and its archive has checksums of its own
+    result.pop("files", None)  # the archived table is rounded, and the archive has its own checksums
     if isinstance(result["git"], Mapping):
-        result["git"] = {**result["git"], "patch": None}  # the patch is not kept
-    if isinstance(result.get("model"), Mapping):  # of an evaluation; it belongs to the run above it
+        result["git"] = {**result["git"], "patch": None}  # the patch is not archived
+    if isinstance(result.get("model"), Mapping):  # for evaluations; it belongs to the run
         result["model"] = {**result["model"], "checkpoint": Path(str(result["model"].get("checkpoint", ""))).name}
     try:
         texts = {RESULT: json.dumps(result, ensure_ascii=False, allow_nan=False)}
@@ -153,12 +153,12 @@ def _table(stored: StoredResult, paths: PathRemover) -> Predictions:
         raise ValueError(f"has predictions that cannot be read ({str(error).rstrip('.')})") from error
     relative = [_relative(path, paths, stored.folder) for path in table.path.tolist()]
     table = replace(table, path=np.asarray(relative, dtype=np.str_))
-    # rounded a second time, logits could lose more
+    # rounding logits twice could lose precision
     return table if stored.kept else round_predictions(table, stored.result["metrics"])
 
 
 def _relative(path: str, paths: PathRemover, folder: Path) -> str:
-    """Return a face's path below its dataset's folder."""
+    """Return a face's path relative to its dataset's folder."""
     root = paths.root.rstrip("/\\")
     if not is_absolute(path):
         return path

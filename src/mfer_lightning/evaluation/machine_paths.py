@@ -1,4 +1,4 @@
-"""Remove the paths of a machine from results: what is published says what was done, not in whose folder."""
+"""Remove machine-specific paths from published results."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
-#: What ``paths.*`` says in a published configuration: the defaults.
+#: Values of ``paths.*`` in a published configuration: the defaults.
 NEUTRAL: Mapping[str, str | None] = {"data": "data", "runs": "runs", "cache": None}
 
-#: Somebody's own folder, however it is written.
+#: A personal folder, in any notation.
 _HOME = re.compile(r"(?<![\w.~-])(?:/(?:home|Users)/[^/\s\"']+|/root(?![\w.-])|[A-Za-z]:[\\/]+Users[\\/]+[^\\/\s\"']+)")
 
 
 class PathRemover:
-    """Replace the paths that a configuration names by neutral ones.
+    """Replace the paths in a configuration with neutral ones.
 
-    Paths do not belong to a method (:mod:`mfer_lightning.sweeps.identity`), so a report groups the runs as before.
+    Paths are not part of a method (:mod:`mfer_lightning.sweeps.identity`), so a report groups the runs as before.
 
     Args:
-        config: a run's configuration.
+        config: configuration of a run.
 
     Example:
         >>> paths = PathRemover({"paths": {"data": "/sets", "runs": "/big/runs", "cache": None}})
@@ -39,7 +39,7 @@ class PathRemover:
         self._known = sorted(known.items(), key=lambda pair: -len(pair[0]))  # /sets/runs before /sets
 
     def remove(self, value: Any, key: str = "") -> Any:
-        """Copy plain nested values with every path of the machine replaced; ``key`` is the value's own."""
+        """Copy plain nested values with all machine-specific paths replaced; ``key`` is the key of the value."""
         if isinstance(value, str):
             return self._text(value)
         if isinstance(value, (list, tuple)):
@@ -51,7 +51,7 @@ class PathRemover:
             found |= {name: NEUTRAL[name] for name in found if name in NEUTRAL}
         root = str(value.get("root"))
         if key == "dataset" and self.data and "root" in value and root.startswith(self.data):
-            found["root"] = f"{NEUTRAL['data']}{root.removeprefix(self.data)}"  # what a report tells datasets apart by
+            found["root"] = f"{NEUTRAL['data']}{root.removeprefix(self.data)}"  # reports use it to tell datasets apart
         return found
 
     def _text(self, text: str) -> str:
@@ -61,7 +61,7 @@ class PathRemover:
 
 
 def is_absolute(path: str) -> bool:
-    r"""Whether a text is a path from the root of a system or from somebody's home.
+    r"""Whether a text is a path from a file-system root or a home directory.
 
     Example:
         >>> is_absolute("/sets/a b"), is_absolute("~/sets"), is_absolute("C:\\sets"), is_absolute("sets/a")
@@ -73,20 +73,20 @@ def is_absolute(path: str) -> bool:
 
 
 def elsewhere(path: str) -> str:
-    """Name a file or folder without its place; equal places get equal names.
+    """Return the name of a file or folder without its location; equal locations give equal names.
 
     Example:
         >>> elsewhere("/somewhere/own/face.pth")
         'elsewhere-2dee2923/face.pth'
     """
     parts = (PureWindowsPath(path) if PureWindowsPath(path).drive else PurePosixPath(path)).parts
-    told = 3 if parts[-2:-1] == ("checkpoints",) and len(parts) > 3 else 1  # the run's name says which checkpoint
+    told = 3 if parts[-2:-1] == ("checkpoints",) and len(parts) > 3 else 1  # the run's name identifies the checkpoint
     digest = hashlib.sha256("/".join(parts[:-told]).encode()).hexdigest()[:8]
     return "/".join([f"elsewhere-{digest}", *parts[-told:]])
 
 
 def private_folder(text: str) -> str | None:
-    """Find somebody's own folder in a text; None if there is none.
+    """Return a personal folder in a text; None if there is none.
 
     Example:
         >>> private_folder("read from /Users/ann/sets."), private_folder("photos/home/ann.jpg")

@@ -1,4 +1,4 @@
-"""Compute every figure of a result from a table of predictions."""
+"""Compute all metrics of a result from a table of predictions."""
 
 from __future__ import annotations
 
@@ -14,35 +14,34 @@ from mfer_lightning.evaluation.valence_arousal import valence_arousal_figures
 
 
 def evaluate(predictions: Predictions) -> Evaluation:
-    """Measure a table of predictions.
+    """Compute the metrics of a table of predictions.
 
     ========================  ==========================================================================
-    accuracy                  share of right predictions
-    mean_class_accuracy       mean of the classes' recalls
-    macro_f1, weighted_f1     mean of the classes' F1, each alike or by its number of samples
-    top2_accuracy             share of labels among the two largest logits
-    cohen_kappa               agreement beyond chance; None where labels and predictions are one same class
+    accuracy                  fraction of correct predictions
+    mean_class_accuracy       mean recall over classes
+    macro_f1, weighted_f1     mean F1 over classes, unweighted or weighted by class size
+    top2_accuracy             fraction of labels among the two largest logits
+    cohen_kappa               agreement beyond chance; None if labels and predictions are a single class
     nll                       mean negative log-likelihood of the label, in nats
     brier                     mean over samples of ``sum_k (p_k - [k = label])^2``, within [0, 2]
     ece                       expected calibration error, 15 bins of equal mass
-    kl_to_votes               mean of ``KL(votes || p)`` in nats, where votes or soft targets exist
-    cross_entropy_to_votes    mean of ``-sum_k votes_k log p_k`` in nats, likewise
-    ccc, rmse, sagr           of valence and arousal, where they are predicted and known (:mod:`.valence_arousal`)
+    kl_to_votes               mean of ``KL(votes || p)`` in nats, if votes or soft targets exist
+    cross_entropy_to_votes    mean of ``-sum_k votes_k log p_k`` in nats, if they exist
+    ccc, rmse, sagr           for valence and arousal, if predicted and known (:mod:`.valence_arousal`)
     ========================  ==========================================================================
 
-    A class without samples has no recall and no F1: both are None, and the means leave it out. A class that is never
-    predicted has precision 0, as in scikit-learn. Padding rows and rows without a label are not counted; everything
-    left out is said in ``notes``, and so is a confusion matrix that looks as if classes had each other's names
-    (:mod:`.class_order`).
+    Classes without samples have no recall or F1: both are None and excluded from means. A class that is never predicted
+    has precision 0, as in scikit-learn. Padding rows and rows without a label are ignored; ``notes`` lists everything
+    that was ignored, and reports a confusion matrix that suggests swapped class names (:mod:`.class_order`).
 
     Args:
         predictions: the table; at least one row must have a label.
 
     Returns:
-        Plain lists, dicts and numbers, ready for JSON. Rows of ``confusion`` are the truth, columns the predictions.
+        Plain lists, dicts and numbers, ready for JSON. Rows of ``confusion`` are true classes, columns predictions.
 
     Raises:
-        ValueError: where no row has a label.
+        ValueError: if no row has a label.
 
     Example:
         >>> logits = [[2, 0], [0, 1], [3, 0], [0, 1]]
@@ -86,7 +85,7 @@ def evaluate(predictions: Predictions) -> Evaluation:
         "ece": expected_calibration_error(table.probabilities, label),
     }
     annotators(table, notes)
-    metrics |= {name: value for name, value in means.items() if name not in metrics}  # of the votes
+    metrics |= {name: value for name, value in means.items() if name not in metrics}  # for metrics on votes
     metrics |= valence_arousal_figures(table, notes)
 
     confusion = confusion_matrix(label, pred, labels=classes)

@@ -1,4 +1,4 @@
-"""Read ``metrics.csv``: what a run measured in each epoch."""
+"""Read ``metrics.csv``, the metrics of a run by epoch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mfer_lightning.errors import UserError
 
-#: One curve: (epoch, value) pairs, ascending.
+#: A curve: (epoch, value) pairs in increasing order.
 Curve = list[tuple[int, float]]
 #: A file, or its rows.
 Metrics = str | Path | Iterable[Mapping[str, object]]
@@ -34,18 +34,18 @@ def read_rows(metrics: Metrics) -> list[Mapping[str, object]]:
 def read_curves(metrics: Metrics) -> dict[str, Curve]:
     """Read the curves of a run from Lightning's ``metrics.csv``.
 
-    Rows are sparse (validation and training figures of an epoch stand in different rows); the last value of an epoch
-    counts. Of ``x_step`` and ``x_epoch``, which Lightning makes of one metric, the epoch's stands for ``x``.
-    A learning rate (``lr-AdamW``, logged at a step) belongs to the epoch its row names, else to the next one named.
+    Rows are sparse (validation and training metrics of an epoch are in different rows); the last value of an epoch
+    counts. If Lightning logs a metric as ``x_step`` and ``x_epoch``, the epoch value is used for ``x``. A learning rate
+    (``lr-AdamW``, logged at a step) belongs to the epoch in its row, or otherwise to the next one given.
 
     Args:
         metrics: a file, or its rows.
 
     Returns:
-        Name -> curve, without the columns ``epoch`` and ``step``, and without names that have no value at all.
+        Name -> curve, without the columns ``epoch`` and ``step``, and without names that have no values.
 
     Raises:
-        UserError: where the file cannot be read or has no column ``epoch``.
+        UserError: if the file cannot be read or has no column ``epoch``.
 
     Example:
         >>> rows = [{"epoch": "0", "val/loss": "2.0", "train/loss": ""}, {"epoch": "0", "train/loss": "2.5"}]

@@ -1,4 +1,4 @@
-"""Hold the predictions of a model for the faces of a split: the only input of evaluation."""
+"""Table of a model's predictions for the faces of a split: the only input of evaluation."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from scipy.special import softmax
 from mfer_lightning.evaluation.predictions_csv import DIMENSIONS, csv_text, read_columns
 from mfer_lightning.files import atomic_path
 
-#: The index of a row that only fills up a batch of distributed evaluation.
+#: Index of a padding row in distributed evaluation.
 PADDING = -1
 _AFFECT = ("valence_arousal", "true_valence_arousal")
 _COLUMNS = ("index", "path", "label", "logits", "target", "votes", *_AFFECT)
@@ -22,25 +22,25 @@ _COLUMNS = ("index", "path", "label", "logits", "target", "votes", *_AFFECT)
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """One row a face: where it came from, what it is, and the logits a model gave it.
+    """One row per face: its path, its label, and the model's logits.
 
-    Columns are converted to the types below. Logits and targets are kept as float32, the precision of networks and
-    batches, and everything derived from them is computed in float64.
+    Columns are converted to the types below. Logits and targets are stored as float32, the precision of networks and
+    batches; derived values are computed in float64.
 
     Args:
         index: (N,) int64 row in the FaceIndex; -1 marks a padding row, which :meth:`merge` removes.
-        path: (N,) str, where the face lies, relative to the dataset's root.
-        label: (N,) int64 index into ``class_names``; -1 where the label is not known.
+        path: (N,) str, path of the face relative to the dataset's root.
+        label: (N,) int64 index into ``class_names``; -1 if unknown.
         logits: (N,K) float32, finite.
         class_names: the K classes in the order of the logits.
         target: (N,K) float32 soft target distributions, or None.
         votes: (N,V) int64 annotators' votes, or None.
-        vote_names: the V names of the vote columns (may hold more than the K classes: ``unknown``, ``NF``).
+        vote_names: the V names of the vote columns (may include non-classes: ``unknown``, ``NF``).
         valence_arousal: (N,2) float32 predictions within [-1, 1], or None.
         true_valence_arousal: (N,2) float32 within [-1, 1], NaN where unknown, or None.
 
     Raises:
-        ValueError: where columns differ in length or hold illegal values.
+        ValueError: if columns differ in length or contain illegal values.
 
     Example:
         >>> table = Predictions([7], ["a.png"], [1], [[0.0, 1.0]], ("anger", "fear"))
@@ -100,7 +100,7 @@ class Predictions:
             raise ValueError(f"Expected argument `votes` to be at least 0, but got {self.votes.min()}.")
 
     def _set(self, name: str, value: Any) -> None:
-        object.__setattr__(self, name, value)  # the way to complete a frozen dataclass
+        object.__setattr__(self, name, value)  # the only way to set fields of a frozen dataclass
 
     def _convert(self, name: str, dtype: Any, shape: tuple[int, ...]) -> None:
         column = np.asarray(getattr(self, name), dtype=dtype)
@@ -121,34 +121,34 @@ class Predictions:
 
     @property
     def pred(self) -> NDArray[np.int64]:
-        """(N,) int64 class of the largest logit; of equal ones the first."""
+        """(N,) int64 class of the largest logit; the first one in a tie."""
         result: NDArray[np.int64] = self.logits.argmax(axis=1)
         return result
 
     def select(self, rows: NDArray[Any]) -> Predictions:
-        """Return the rows that a mask (N,) bool or positions (M,) int name, in that order."""
+        """Return the rows selected by a mask (N,) bool or positions (M,) int, in that order."""
         chosen: dict[str, Any] = {name: column[rows] for name, column in self._columns().items()}
         return replace(self, **chosen)
 
     def _columns(self) -> dict[str, Any]:
-        """Return the columns that the table has."""
+        """Return the columns that are present."""
         columns = {name: getattr(self, name) for name in _COLUMNS}
         return {name: column for name, column in columns.items() if column is not None}
 
     @classmethod
     def merge(cls, parts: Sequence[Predictions]) -> Predictions:
-        """Join batches or ranks into one table: padding rows out, each face once, in the order of the index.
+        """Join tables of batches or ranks: without padding rows, each face once, in index order.
 
-        Where a face occurs more than once (a distributed sampler repeats some), its first row is kept.
+        If a face occurs more than once (a distributed sampler repeats some), its first row is kept.
 
         Args:
-            parts: at least one table; all of the same classes and columns.
+            parts: at least one table; all with the same classes and columns.
 
         Returns:
-            The table, sorted by ``index``, each index once and none of them -1.
+            The table, sorted by ``index``, with unique indices and without -1.
 
         Raises:
-            ValueError: where parts differ in classes or columns, or give one face two labels or paths.
+            ValueError: if parts differ in classes or columns, or give one face two labels or paths.
         """
         if not parts:
             raise ValueError("Expected argument `parts` to hold at least one table, but got none.")
@@ -176,13 +176,13 @@ class Predictions:
         return joined.select(kept)
 
     def csv_text(self, *, probabilities: bool = True) -> str:
-        """Write the table as :mod:`mfer_lightning.evaluation.predictions_csv` describes.
+        """Format the table as described in :mod:`mfer_lightning.evaluation.predictions_csv`.
 
         Args:
-            probabilities: write the ``p_`` columns as well, which follow from the logits.
+            probabilities: include the ``p_`` columns, which follow from the logits.
 
         Raises:
-            ValueError: if padding rows (index -1) are left: merge first.
+            ValueError: if there are padding rows (index -1): call merge first.
         """
         if (self.index == PADDING).any():
             raise ValueError("Expected predictions without padding rows (index -1): call Predictions.merge.")
@@ -204,10 +204,10 @@ class Predictions:
         return csv_text(columns)
 
     def to_csv(self, path: str | Path) -> None:
-        """Write the table to a CSV file, whole or not at all.
+        """Write the table to a CSV file atomically.
 
         Raises:
-            ValueError: if padding rows (index -1) are left: merge first.
+            ValueError: if there are padding rows (index -1): call merge first.
             UserError: if the file cannot be written.
         """
         text = self.csv_text()
@@ -216,13 +216,13 @@ class Predictions:
 
     @classmethod
     def from_csv(cls, path: str | Path, class_names: Sequence[str] | None = None) -> Predictions:
-        """Read a table that :meth:`to_csv` wrote, plain or compressed (``.csv.xz``).
+        """Read a table written by :meth:`to_csv`, plain or compressed (``.csv.xz``).
 
         Args:
             path: the file.
-            class_names: the class order that the caller expects; None accepts the file's own.
+            class_names: expected class order; None accepts that of the file.
 
         Raises:
-            UserError: if the file is missing, is not such a table, or holds another class order or illegal values.
+            UserError: if the file is missing, is not such a table, or has another class order or illegal values.
         """
         return cls(**read_columns(path, class_names))

@@ -6,10 +6,10 @@ One row per face, with the columns::
         [, valence, arousal [, true_valence, true_arousal]]
 
 ``label`` and ``pred`` are class numbers in the order of the ``p_`` columns (-1: no label). Logits and targets read back
-as exactly the float32 that was written. ``p_`` and ``pred`` follow from the logits: they are there for people and
-spreadsheets, and are checked on reading. ``valence`` and ``arousal`` are predictions, and an empty cell under their
-``true_`` names is an unknown value. Further columns are ignored. A table without ``p_`` columns takes its class
-order from the ``logit_`` columns. A file may be compressed (``.csv.xz``).
+as exactly the same float32. ``p_`` and ``pred`` follow from the logits: they are included for people and spreadsheets,
+and are checked on reading. ``valence`` and ``arousal`` are predictions; an empty cell in the ``true_`` columns is an
+unknown value. Further columns are ignored. A table without ``p_`` columns takes its class order from the ``logit_``
+columns. Files may be compressed (``.csv.xz``).
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ from mfer_lightning.errors import UserError
 from mfer_lightning.files import said_bytes
 
 COMPRESSED = ".xz"
-#: Largest size of an uncompressed ``.xz`` table, and the memory that decompression may take: a hostile file of a few
-#: kilobytes could ask for terabytes. 300,000 faces take a third of it.
+#: Maximum size of an uncompressed ``.xz`` table and of the memory for decompression: a malicious file of a few
+#: kilobytes could expand to terabytes. 300,000 faces take a third of it.
 MOST_BYTES = 100_000_000
 _MEMORY = 128 * 2**20
-#: The two numbers beside the emotions, in the order of their columns.
+#: The two values in addition to the emotions, in the order of their columns.
 DIMENSIONS = ("valence", "arousal")
 _FIXED = ("index", "path", "label", "pred")
-#: Probabilities are written with 6 digits after the point; beyond this they are not the softmax of the logits.
+#: Probabilities are written with 6 decimals; larger deviations mean that they are not the softmax of the logits.
 _TOLERANCE = 1e-4
 
 
 def csv_text(columns: Mapping[str, Sequence[Any]]) -> str:
-    """Write columns of equal length, by name, as CSV."""
+    """Format columns of equal length as CSV, by name."""
     file = io.StringIO(newline="")
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(columns)
@@ -57,14 +57,14 @@ def find_table(folder: str | Path, split: str) -> Path | None:
 
 
 def plain_or_compressed(path: str | Path) -> Path:
-    """Return the path, or that of the compressed file beside it if only this one exists."""
+    """Return the path, or that of the compressed file next to it if only that one exists."""
     path = Path(path)
     compressed = path.with_name(path.name + COMPRESSED)
     return compressed if compressed.is_file() and not path.exists() else path
 
 
 def table_name(path: str | Path) -> str:
-    """Name a table without the suffixes of its file.
+    """Return the name of a table without its file suffixes.
 
     Example:
         >>> table_name("runs/a/predictions_test.csv"), table_name("kept/a/predictions_test.csv.xz")
@@ -77,14 +77,14 @@ def read_columns(path: str | Path, class_names: Sequence[str] | None = None) -> 
     """Read a table of predictions.
 
     Args:
-        path: a CSV file; if it does not exist, a compressed one beside it is read.
-        class_names: the class order that the caller expects; None accepts the file's own.
+        path: a CSV file; if it does not exist, the compressed file next to it is read.
+        class_names: expected class order; None accepts that of the file.
 
     Returns:
         The arguments of :class:`mfer_lightning.evaluation.predictions.Predictions`.
 
     Raises:
-        UserError: if the file is missing, is not such a table, or holds another class order or illegal values.
+        UserError: if the file is missing, is not such a table, or has another class order or illegal values.
     """
     path = plain_or_compressed(path)
     header, rows = _read_rows(path, class_names)
@@ -131,7 +131,7 @@ def read_columns(path: str | Path, class_names: Sequence[str] | None = None) -> 
 
 
 def _valence_arousal(path: Path, cells: Mapping[str, Sequence[str]]) -> dict[str, NDArray[np.float32] | None]:
-    """Read predictions and known values of valence and arousal, each where both of its columns are there."""
+    """Read predictions and labels of valence and arousal, each if both of its columns exist."""
     found: dict[str, NDArray[np.float32] | None] = {}
     for prefix in ("", "true_"):
         names = [f"{prefix}{of}" for of in DIMENSIONS]

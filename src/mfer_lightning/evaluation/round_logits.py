@@ -1,4 +1,4 @@
-"""Round the logits of a table of predictions, which makes it small, without changing its figures."""
+"""Round the logits of a prediction table to make it small, without changing its metrics."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from mfer_lightning.evaluation.face_metrics import annotators
 from mfer_lightning.evaluation.metrics import evaluate
 from mfer_lightning.evaluation.predictions import Predictions
 
-#: Logits are rounded to multiples of the first of these that leaves all figures unchanged, otherwise not at all.
+#: Logits are rounded to multiples of the first step that leaves all metrics unchanged, otherwise not at all.
 STEPS = (0.05, 0.01, 0.001)
-#: Largest change of a figure.
+#: Maximum change of a metric.
 TOLERANCE = 1e-3
-#: Figures that follow from the two largest logits and the label alone: equal, up to a library's last digit.
+#: Metrics that depend only on the two largest logits and the label: equal up to the last digit of a library.
 _EXACT = ("accuracy", "mean_class_accuracy", "macro_f1", "weighted_f1", "top2_accuracy", "cohen_kappa")
 _SAME = 1e-9
 
 
 def round_predictions(table: Predictions, figures: Mapping[str, float | None]) -> Predictions:
-    """Round the logits of a table as far as its figures allow.
+    """Round the logits of a table as far as its metrics allow.
 
-    The first and the second class of every face stay the same, and so does every figure that counts right and wrong.
-    Soft targets are left out if no figure needs them: if there are votes, or if they only repeat the label.
+    The two most likely classes of every face do not change, and neither do metrics that count correct predictions. Soft
+    targets are dropped if no metric needs them: if there are votes, or if they only repeat the label.
 
     Args:
-        table: a whole table.
+        table: a complete table.
         figures: its metrics (``result.json``), which the rounded table must reproduce.
 
     Returns:
         The same faces with rounded logits.
 
     Raises:
-        ValueError: in words that follow the folder's name, if not even the whole table gives these figures.
+        ValueError: if even the original table does not give these metrics, in words that follow the folder's name.
 
     Example:
         >>> table = Predictions([0], ["a.png"], [1], [[0.3123, 1.0271]], ("anger", "fear"))
@@ -56,12 +56,12 @@ def round_predictions(table: Predictions, figures: Mapping[str, float | None]) -
 
 
 def round_logits(logits: NDArray[np.float32], step: float) -> NDArray[np.float32]:
-    """Round to multiples of a step, and to finer ones in rows whose first two classes would change.
+    """Round to multiples of a step, with finer steps in rows whose first two classes would change.
 
     Args:
         logits: (N,K) float32.
-        step: the coarsest step. A row whose first or second class would change takes a tenth of it, or a hundredth, or
-            stays as it is.
+        step: the coarsest step. Rows whose first or second class would change use a tenth or a hundredth of it, or are
+            not rounded.
 
     Returns:
         (N,K) float32.
@@ -74,7 +74,7 @@ def round_logits(logits: NDArray[np.float32], step: float) -> NDArray[np.float32
     rounded: NDArray[np.float32] = logits.copy()
     left = np.ones(len(logits), dtype=bool)
     for finer in (step, step / 10, step / 100):
-        tried = np.round(logits.astype(np.float64) / finer) * finer + 0.0  # without -0.0
+        tried = np.round(logits.astype(np.float64) / finer) * finer + 0.0  # avoids -0.0
         fits = left & (_first_two(tried.astype(np.float32)) == first).all(axis=1)
         rounded[fits] = tried[fits]
         left &= ~fits
@@ -82,13 +82,13 @@ def round_logits(logits: NDArray[np.float32], step: float) -> NDArray[np.float32
 
 
 def _first_two(logits: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Give the classes of the two largest logits; of equal ones the first, as everywhere."""
+    """Return the classes of the two largest logits; the first ones in a tie, as everywhere."""
     order: NDArray[np.int64] = np.argsort(-logits, axis=1, kind="stable")[:, :2]
     return order
 
 
 def _changed_figures(table: Predictions, figures: Mapping[str, float | None]) -> list[str]:
-    """Name the figures that a table does not give."""
+    """Return the metrics that a table does not reproduce."""
     found = evaluate(table)["metrics"]
     names = [name for name in figures if name in found or name.endswith("_to_votes")]
     return [name for name in names if not _agree(name, found.get(name), figures[name])]

@@ -21,20 +21,20 @@ from mfer_lightning.files import sha256_of
 RESULT = "result.json"
 CONFIG = "config.yaml"
 METRICS = "metrics.csv"
-#: A result is a few dozen kilobytes; what is larger than this was not written by us.
+#: A result has a few dozen kilobytes; larger files were not written by us.
 MAX_BYTES = 20_000_000
 UNFINISHED = "has not ended: there is no result"
 
 
 @dataclass(frozen=True, eq=False)
 class StoredResult:
-    """A finished run or evaluation, in a folder of its own or in a study's archive.
+    """A finished run or evaluation, in its own folder or in a study's archive.
 
     Args:
-        folder: its folder; of an archived run the one that it would have beside the archive.
-        result: the content of ``result.json``, checked.
+        folder: its folder; for an archived run, the one that it would have next to the archive.
+        result: the validated content of ``result.json``.
         trained: True for a training run, False for a later evaluation of a checkpoint.
-        archived: the run in an archive; None where it has a folder.
+        archived: the archived run; None if it has a folder.
     """
 
     folder: Path
@@ -44,27 +44,27 @@ class StoredResult:
 
     @property
     def config(self) -> Mapping[str, Any]:
-        """The configuration that the model was trained with."""
+        """The configuration of the model's training."""
         return self.result["config"]
 
     @property
     def seed(self) -> int:
-        """The seed that the model was trained with."""
+        """The seed of the model's training."""
         return int(self.result["seed"])
 
     def metric(self, name: str) -> float | None:
-        """A figure of the reported split, None where it is undefined or absent."""
+        """Return a metric of the reported split, None if it is undefined or absent."""
         value = self.result["metrics"].get(name)
         return None if value is None else float(value)
 
     @property
     def kept(self) -> bool:
-        """Whether these are the numbers that ``mfer report keep=`` left of a run: rounded logits, no features."""
+        """Whether this is an archived run of ``mfer report keep=``: rounded logits, no features."""
         table = find_table(self.folder, self.result["split"])
         return self.archived is not None or (table is not None and table.suffix == COMPRESSED)
 
     def metrics(self) -> Path | list[dict[str, str]] | None:
-        """``metrics.csv``: the file, or the rows from an archive; None where there is none."""
+        """``metrics.csv`` as a file, or its rows from an archive; None if there is none."""
         if self.archived is not None:
             text = self.archived.metrics
             return None if text is None else list(csv.DictReader(text.splitlines()))
@@ -72,10 +72,10 @@ class StoredResult:
         return path if path.is_file() else None
 
     def predictions(self, split: str | None = None) -> Predictions:
-        """Read a table of predictions, faces without a label included.
+        """Read a prediction table, including faces without a label.
 
         Args:
-            split: None means the reported one, whose table is checked to be the one that the result was made of.
+            split: None for the reported split, whose table must match the result.
 
         Raises:
             ValueError: if there is none or it belongs to another result, in words that follow the folder's name.
@@ -98,7 +98,7 @@ class StoredResult:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A folder that could not be used, and why, in words that follow the folder's name."""
+    """A folder that could not be used, and the reason in words that follow the folder's name."""
 
     folder: Path
     reason: str
@@ -106,11 +106,11 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Found:
-    """What folders hold.
+    """Contents of folders.
 
     Args:
-        results: in the order of their folders' names, each once.
-        left_out: what had to be left out, each once.
+        results: results in the order of their folders' names, without duplicates.
+        left_out: folders that were left out, without duplicates.
     """
 
     results: tuple[StoredResult, ...]
@@ -120,11 +120,11 @@ class Found:
 def find_results(places: Sequence[str | Path]) -> Found:
     """Find and read every result in some places: runs, sweeps, folders of them, archives.
 
-    Whatever cannot be read is reported and stops nothing: a torn file, another program's ``result.json``, a schema that
-    this version does not read, a run that has not ended.
+    Anything unreadable is reported and skipped: a truncated file, another program's ``result.json``, an unsupported
+    schema version, an unfinished run.
 
     Args:
-        places: folders or archives, which exist.
+        places: existing folders or archives.
 
     Raises:
         UserError: if a place is missing.
@@ -146,14 +146,14 @@ def find_results(places: Sequence[str | Path]) -> Found:
 
 
 def run_folders(runs: Any, one: str) -> list[str]:
-    """Read the option ``runs``: one folder or a list of them.
+    """Parse the option ``runs``: one folder or a list of folders.
 
     Args:
-        runs: the option's value.
-        one: how a single folder is said on this verb's command line, for the message.
+        runs: value of the option.
+        one: how to specify a single folder on this verb's command line, for the message.
 
     Raises:
-        UserError: where it names no folder.
+        UserError: if it contains no folder.
     """
     if isinstance(runs, str) and runs:
         return [runs]
@@ -163,13 +163,13 @@ def run_folders(runs: Any, one: str) -> list[str]:
 
 
 def is_place(name: str | Path) -> bool:
-    """Whether runs can be read from here: a folder, or an archive."""
+    """Whether runs can be read from this place: a folder or an archive."""
     place = Path(name).expanduser()
     return place.is_dir() or (place.is_file() and place.suffix == Path(ARCHIVE).suffix)
 
 
 def folder_of(place: str | Path) -> Path:
-    """Return the folder that a place is, or that an archive lies in."""
+    """Return the folder of a place: itself, or that of the archive."""
     path = Path(place)
     return path.parent if path.expanduser().is_file() else path
 
@@ -187,7 +187,7 @@ def _read_all(place: Path) -> Iterator[StoredResult | LeftOut]:
 
 
 def read_folder(folder: Path) -> StoredResult | LeftOut:
-    """Read the result of a run's folder, or say why it cannot be used."""
+    """Read the result in a run's folder, or return why it cannot be used."""
     try:
         return StoredResult(folder, read_result(folder / RESULT), is_training(folder))
     except ValueError as error:
@@ -209,7 +209,7 @@ def _read_archived(path: Path) -> Iterator[StoredResult | LeftOut]:
 
 
 def is_training(folder: Path) -> bool:
-    """Whether a folder with a result is a training run's: a later evaluation has no configuration of its own."""
+    """Whether a folder with a result belongs to a training run: an evaluation has no configuration of its own."""
     return (folder / CONFIG).is_file()
 
 
@@ -217,7 +217,7 @@ def read_result(path: Path) -> Result:
     """Read a ``result.json``.
 
     Raises:
-        ValueError: saying in words that follow the folder's name why it is no result of ours.
+        ValueError: why it is not a result of ours, in words that follow the folder's name.
     """
     try:
         if path.stat().st_size > MAX_BYTES:
@@ -231,13 +231,13 @@ def read_result(path: Path) -> Result:
 
 
 def check_result(found: Any) -> Result:
-    """Check the content of a ``result.json``.
+    """Validate the content of a ``result.json``.
 
     Raises:
-        ValueError: saying in words that follow the folder's name why it is no result of ours.
+        ValueError: why it is not a result of ours, in words that follow the folder's name.
     """
     try:
-        json.dumps(found, ensure_ascii=False).encode("utf-8")  # half a surrogate pair can be read, but not written
+        json.dumps(found, ensure_ascii=False).encode("utf-8")  # a lone surrogate can be read, but not written
     except (UnicodeError, RecursionError) as error:
         raise ValueError(f"has a damaged result.json ({short(error)})") from error
     if not isinstance(found, Mapping) or not {"schema_version", "protocol"} & set(found):
@@ -253,7 +253,7 @@ def check_result(found: Any) -> Result:
 
 
 def _check_origin(table: Predictions, result: Mapping[str, Any], name: str) -> None:
-    """Refuse a table that does not give the result's confusion matrix."""
+    """Reject a table that does not reproduce the result's confusion matrix."""
     if list(table.class_names) != list(result["class_names"]):
         raise ValueError(f"has a {name} of other classes than its result")
     known, k = table.select(table.label >= 0), len(table.class_names)

@@ -1,4 +1,4 @@
-"""Define and check the schema of ``result.json``."""
+"""Define and validate the schema of ``result.json``."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from mfer_lightning.emotions import canonical
 
 SCHEMA_VERSION = 1
 
-#: The sets a figure can be measured on. Figures on ``val`` are selection figures: the checkpoint was chosen there;
-#: those on ``train`` say how well the training faces are known by heart.
+#: Splits that metrics are measured on. Metrics on ``val`` are selection metrics: the checkpoint was selected there.
+#: Those on ``train`` show how well the training faces are memorised.
 SPLITS = ("test", "val", "train")
 
-#: Metrics that every result has; ``kl_to_votes`` and ``cross_entropy_to_votes`` join them where votes exist.
+#: Metrics of every result; ``kl_to_votes`` and ``cross_entropy_to_votes`` are added if votes exist.
 METRICS = (
     "accuracy", "mean_class_accuracy", "macro_f1", "weighted_f1", "top2_accuracy", "cohen_kappa", "nll", "brier", "ece",
 )  # fmt: skip
 
 
 class ClassFigures(TypedDict):
-    """The figures of one class; None where undefined (a class without samples has no recall)."""
+    """Metrics of one class; None if undefined (a class without samples has no recall)."""
 
     n: int
     precision: float | None
@@ -29,7 +29,7 @@ class ClassFigures(TypedDict):
 
 
 class Evaluation(TypedDict):
-    """What :func:`mfer_lightning.evaluation.metrics.evaluate` finds in a table of predictions."""
+    """Result of :func:`mfer_lightning.evaluation.metrics.evaluate`."""
 
     class_names: list[str]
     n: int
@@ -50,7 +50,7 @@ class AgreementFigures(TypedDict):
 
 
 class AnnotatorFigures(TypedDict):
-    """What is known of the annotators, where votes exist (:mod:`mfer_lightning.evaluation.agreement`)."""
+    """Agreement of the annotators, if votes exist (:mod:`mfer_lightning.evaluation.agreement`)."""
 
     single_annotator: float
     fleiss_kappa: float | None
@@ -58,7 +58,7 @@ class AnnotatorFigures(TypedDict):
 
 
 class Selection(TypedDict):
-    """Which checkpoint was chosen, how and where."""
+    """Which checkpoint was selected, how and on what."""
 
     rule: str
     monitor: str | None
@@ -68,12 +68,12 @@ class Selection(TypedDict):
 
 
 class Uncertainty(TypedDict, total=False):
-    """What results have beside their figures since they hold intervals; older ones lack it.
+    """Additional entries of results with intervals; older results lack them.
 
-    ``intervals`` are 95% intervals of ``metrics``, [low, high] each, None where undefined. ``lists`` stands only where
-    ``mfer evaluate`` was given some (:mod:`mfer_lightning.analysis.face_lists`). ``files`` are the SHA-256 of the
-    tables of predictions beside the result. ``folds`` stands only under protocols with folds: ``fold``, the one that
-    was tested on, and ``of``, how many there are. ``relabelled`` counts labels that the training method changed.
+    ``intervals`` are 95% intervals of ``metrics``, [low, high] each, None if undefined. ``lists`` exists only if ``mfer
+    evaluate`` was given lists (:mod:`mfer_lightning.analysis.face_lists`). ``files`` contains the SHA-256 of the
+    prediction tables next to the result. ``folds`` exists only for protocols with folds: ``fold``, the test fold, and
+    ``of``, the number of folds. ``relabelled`` counts labels changed by the training method.
     """
 
     intervals: dict[str, list[float] | None]
@@ -85,7 +85,7 @@ class Uncertainty(TypedDict, total=False):
 
 
 class Result(Evaluation, Uncertainty):
-    """A whole ``result.json``."""
+    """A complete ``result.json``."""
 
     schema_version: int
     dataset: str
@@ -111,16 +111,16 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
 
 
 def validate_result(result: Mapping[str, Any]) -> Result:
-    """Check that a result is whole and agrees with itself.
+    """Check that a result is complete and consistent.
 
     Args:
-        result: what was read from a ``result.json``, or is about to be written there.
+        result: content read from a ``result.json``, or about to be written.
 
     Returns:
         The same object, typed.
 
     Raises:
-        ValueError: naming everything that is missing or wrong, all at once.
+        ValueError: naming everything that is missing or wrong at once.
 
     Example:
         >>> validate_result({"schema_version": 99})
@@ -180,7 +180,7 @@ def _disagreements(result: Mapping[str, Any]) -> list[str]:
 
 
 def _intervals(result: Mapping[str, Any]) -> list[str]:
-    """Check the intervals of a result that has them."""
+    """Check the intervals of a result, if it has them."""
     intervals = result.get("intervals", {})
     if not isinstance(intervals, Mapping):
         return [f"intervals is of type {type(intervals).__name__}"]

@@ -1,4 +1,4 @@
-"""Give the interval of an accuracy: over photos or persons where several faces share one, else Wilson's."""
+"""Compute the interval of an accuracy: by bootstrap over photos or persons with several faces, else Wilson's."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 from mfer_lightning.evaluation.intervals import wilson
 from mfer_lightning.evaluation.statistics.resample import resample_weights
 
-#: Draws of the bootstrap; those of :func:`.statistics.bootstrap.bootstrap_intervals`, so that both agree.
+#: Bootstrap resamples, as in :func:`.statistics.bootstrap.bootstrap_intervals`, so that both agree.
 RESAMPLES = 2000
 
 
 def hull(a: tuple[float, float] | None, b: tuple[float, float]) -> tuple[float, float]:
-    """Join two intervals of one figure to the shortest that holds both.
+    """Return the shortest interval that contains two intervals.
 
     Example:
         >>> hull((0.9, 0.95), (0.91, 0.96)), hull(None, (0.91, 0.96))
@@ -25,19 +25,19 @@ def hull(a: tuple[float, float] | None, b: tuple[float, float]) -> tuple[float, 
 def share_interval(
     right: NDArray[np.bool_], label: NDArray[np.integer], groups: NDArray[np.integer] | None = None, seed: int = 0
 ) -> tuple[float, float]:
-    """Give the 95% interval of the share of faces that were predicted rightly.
+    """Compute the 95% interval of the fraction of correctly predicted faces.
 
-    The bootstrap over groups is never taken to say more than as many faces by themselves would: few groups that happen
-    to agree would give an interval of no width. So both its ends are at least as far out as Wilson's.
+    The bootstrap over groups is never narrower than for the same number of independent faces: a few groups that happen
+    to agree would give an interval of zero width. Both ends are therefore at least as far out as Wilson's.
 
     Args:
-        right: (N,) whether each face was predicted rightly; at least one.
-        label: (N,) its class, from 0; a resample keeps the counts of classes.
-        groups: (N,) faces that share a value are of one photo or person; None, or all different: Wilson's interval.
-        seed: of the bootstrap.
+        right: (N,) whether each face was predicted correctly; at least one face.
+        label: (N,) its class, from 0; resamples keep the class counts.
+        groups: (N,) faces of one photo or person share a value; None, or all different: Wilson's interval.
+        seed: random seed of the bootstrap.
 
     Returns:
-        Lower and upper end.
+        Lower and upper bound.
 
     Example:
         >>> right, label = np.arange(40) % 4 > 0, np.zeros(40, dtype=int)

@@ -1,8 +1,8 @@
 """Read and write the archive of a study: the results, curves and predictions of its runs in one ``.npz`` file.
 
-The file is a ZIP that ``numpy.load`` opens; docs/report.md describes its members. ``index.json`` holds the results,
-and each group of runs with the same faces shares the columns of its table. ``numpy.savez_compressed`` is not used
-because it only deflates: bzip2 makes these files a third smaller, and ``numpy.load`` reads it as well.
+The file is a ZIP that ``numpy.load`` opens; docs/report.md describes its members. ``index.json`` contains the results,
+and runs with the same faces share table columns. ``numpy.savez_compressed`` is not used because it supports only
+deflate: bzip2 makes these files a third smaller, and ``numpy.load`` reads it too.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from mfer_lightning.evaluation.predictions import PADDING, Predictions
 from mfer_lightning.evaluation.schema import SPLITS
 from mfer_lightning.files import atomic_path, said_bytes, write_text
 
-#: Name of an archive in a study's folder.
+#: Name of the archive in a study's folder.
 ARCHIVE = "runs.npz"
 FORMAT, VERSION = "mfer_lightning study", 1
-#: Largest archive that is read, uncompressed: a small hostile file could otherwise fill the memory.
+#: Maximum uncompressed size of an archive: a small malicious file could otherwise fill the memory.
 MOST_BYTES = 2_000_000_000
 _INDEX = "index.json"
-#: Columns that runs measured on the same faces have in common; the last two are optional.
+#: Columns shared by runs on the same faces; the last two are optional.
 _SHARED = ("index", "path", "label", "target", "votes")
 
 
@@ -41,10 +41,10 @@ class ArchivedRun:
     """One finished run, or a later evaluation, of a study.
 
     Args:
-        name: path of its folder below the study's, ``/``-separated.
-        result: the content of ``result.json``; it holds the configuration.
+        name: path of its folder relative to the study's, separated by ``/``.
+        result: content of ``result.json``, including the configuration.
         table: predictions of the reported split.
-        metrics: the text of ``metrics.csv``; None for an evaluation.
+        metrics: content of ``metrics.csv``; None for an evaluation.
     """
 
     name: str
@@ -53,14 +53,14 @@ class ArchivedRun:
     metrics: str | None = None
 
     def equals(self, other: ArchivedRun) -> bool:
-        """Whether two runs hold the same."""
+        """Whether two runs have the same content."""
         same_logits = np.array_equal(self.table.logits, other.table.logits)
         alike = (self.name, self.result, self.metrics) == (other.name, other.result, other.metrics)
         return alike and same_logits and _faces(self.table) == _faces(other.table)
 
 
 def write_archive(path: str | Path, runs: Sequence[ArchivedRun]) -> None:
-    """Write an archive, whole or not at all. Equal runs give equal files.
+    """Write an archive atomically. Equal runs give identical files.
 
     Raises:
         UserError: if the file cannot be written.
@@ -79,21 +79,21 @@ def write_archive(path: str | Path, runs: Sequence[ArchivedRun]) -> None:
         table = group[0].table
         faces.append({"class_names": table.class_names, "vote_names": table.vote_names})
         columns = {name: getattr(table, name) for name in _SHARED}
-        # in Fortran order the logits that all runs gave one face are neighbours, which compresses best
+        # Fortran order puts the logits of all runs for one face next to each other, which compresses best
         columns["logits"] = np.asfortranarray(np.stack([run.table.logits for run in group]))
         members |= {f"{number}/{name}.npy": _npy(column) for name, column in columns.items() if column is not None}
     index = {"format": FORMAT, "version": VERSION, "faces": faces, "runs": entries}
     members[_INDEX] = json.dumps(index, ensure_ascii=False, allow_nan=False).encode("utf-8")
     with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as file:
-        for name, data in members.items():  # ZipInfo, unlike a name alone, has the same date each time
+        for name, data in members.items():  # unlike a plain name, ZipInfo has a fixed date
             file.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_BZIP2, compresslevel=9)
 
 
 def read_archive(path: str | Path) -> list[ArchivedRun]:
-    """Read an archive; nothing in it is executed.
+    """Read an archive without executing code in it.
 
     Raises:
-        UserError: if it is missing, cut off, damaged, of a newer version or of another program, or lacks something.
+        UserError: if it is missing, truncated, damaged, incomplete, or from a newer version or another program.
     """
     path = Path(path).expanduser()
     try:
@@ -108,7 +108,7 @@ def read_archive(path: str | Path) -> list[ArchivedRun]:
         raise UserError(f"There is no archive {path}.") from None
     except (zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError, RuntimeError) as error:
         raise UserError(f"The archive {path} cannot be read: it is cut off or damaged ({short(error)}).") from error
-    except (KeyError, TypeError, AttributeError, IndexError) as error:  # something has another type than we write
+    except (KeyError, TypeError, AttributeError, IndexError) as error:  # something has an unexpected type
         raise UserError(
             f"The archive {path} cannot be read: its content is not what mfer report keep= writes ({short(error)}). "
             "Restore the file from version control."
@@ -118,12 +118,12 @@ def read_archive(path: str | Path) -> list[ArchivedRun]:
 
 
 def unpack_run(run: ArchivedRun, folder: Path) -> Path:
-    """Write one run as a run folder, which every command reads; its ``result.json`` comes last.
+    """Write one run as a run folder, which every command can read; ``result.json`` is written last.
 
-    The table is compressed: this tells later commands that its logits were rounded.
+    The table is compressed, which tells later commands that its logits are rounded.
 
     Raises:
-        UserError: if a file cannot be written, or the result names no split.
+        UserError: if a file cannot be written, or the result does not name its split.
     """
     split = run.result.get("split")
     if split not in SPLITS:
@@ -138,7 +138,7 @@ def unpack_run(run: ArchivedRun, folder: Path) -> Path:
 
 
 def _faces(table: Predictions) -> tuple[Any, ...]:
-    """Identify the faces of a table: everything but the logits."""
+    """Return a key for the faces of a table: everything but the logits."""
     columns = [getattr(table, name) for name in _SHARED]
     return (table.class_names, table.vote_names, *(None if c is None else (c.shape, c.tobytes()) for c in columns))
 
@@ -167,7 +167,7 @@ def _index(file: zipfile.ZipFile) -> dict[str, Any]:
 
 
 def _read_faces(file: zipfile.ZipFile, number: int, names: Mapping[str, Any]) -> dict[str, Any]:
-    """Read the columns of a group of runs; ``logits`` are (runs, faces, classes)."""
+    """Read the columns of a group of runs; ``logits`` is (runs, faces, classes)."""
     columns: dict[str, Any] = dict.fromkeys(_SHARED)
     for name in (*_SHARED, "logits"):
         member = f"{number}/{name}.npy"
@@ -194,6 +194,6 @@ def _run(entry: Mapping[str, Any], groups: Sequence[Mapping[str, Any]]) -> Archi
 
 
 def short(error: BaseException) -> str:
-    """Say an error on one line that is not too long, without the full stop."""
+    """Format an error on one short line, without the full stop."""
     words = " ".join(str(error).split()).removeprefix("Not a result: ").rstrip(".") or type(error).__name__
     return words if len(words) <= 160 else f"{words[:157]}..."

@@ -1,4 +1,4 @@
-"""Compute what a result has besides its figures: their intervals, and the agreement of the annotators."""
+"""Compute the intervals of a result's metrics, and the agreement of the annotators."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ from mfer_lightning.evaluation.statistics.bootstrap import bootstrap_intervals
 def metric_intervals(
     predictions: Predictions, groups: NDArray[np.integer] | None = None, seed: int = 0
 ) -> dict[str, list[float] | None]:
-    """Give the 95% interval of every metric: Wilson's for shares of faces, the stratified bootstrap for most others.
+    """Compute the 95% interval of every metric: Wilson's for fractions of faces, the stratified bootstrap for others.
 
-    Mean-class accuracy gets the interval that Wilson's of each class make together, which holds for small classes.
+    The interval of mean-class accuracy combines the Wilson intervals of the classes, which works for small classes.
 
-    Where faces come in groups (several of one photo or person), they are no independent draws, and all are bootstrapped
-    by group; those of shares of faces are never shorter than as many faces by themselves would allow
-    (:mod:`.share_interval`). An interval of no width, as the bootstrap gives where no face is wrong, has no meaning and
-    is left out.
+    If faces are grouped (several of one photo or person), they are not independent, and all metrics are bootstrapped by
+    group; intervals of fractions of faces are never shorter than for the same number of independent faces
+    (:mod:`.share_interval`). An interval of zero width, as the bootstrap gives if no face is wrong, is meaningless and
+    left out.
 
     Args:
         predictions: the table; at least one row must have a label.
-        groups: (N,) faces that share a value belong together, or None.
-        seed: of the bootstrap.
+        groups: (N,) faces of a group share a value, or None.
+        seed: random seed of the bootstrap.
 
     Returns:
-        metric -> [low, high], or None where there is none, as with a single group; plain lists, ready for JSON.
+        metric -> [low, high], or None if undefined, as with a single group; plain lists, ready for JSON.
     """
     if groups is not None and len(np.unique(groups)) == len(groups):
         groups = None
     found = bootstrap_intervals(predictions, seed=seed, groups=groups)
-    if groups is not None and len(np.unique(groups)) == 1:  # one person says nothing of how others vary
+    if groups is not None and len(np.unique(groups)) == 1:  # a single person does not show how others vary
         return dict.fromkeys(found)
     table = predictions.select((predictions.index != PADDING) & (predictions.label >= 0))
     right = {"accuracy": table.pred == table.label, "top2_accuracy": label_rank(table.logits, table.label) < 2}
@@ -52,14 +52,14 @@ def metric_intervals(
 
 
 def annotator_figures(predictions: Predictions) -> dict[str, Any] | None:
-    """Give what is known of the annotators of a table, ready for JSON.
+    """Compute the agreement of a table's annotators, ready for JSON.
 
     Args:
         predictions: the table.
 
     Returns:
         ``single_annotator`` (see :func:`.agreement.single_annotator_agreement`), ``fleiss_kappa`` and ``by_agreement``,
-        a list of bins with ``low``, ``high``, ``n``, ``accuracy`` and ``interval``; None where no face has two votes.
+        a list of bins with ``low``, ``high``, ``n``, ``accuracy`` and ``interval``; None if no face has two votes.
     """
     if predictions.votes is None:
         return None

@@ -1,9 +1,9 @@
-"""Measure predicted valence and arousal: concordance, root mean squared error and sign agreement.
+"""Evaluate predicted valence and arousal: concordance, root mean squared error and sign agreement.
 
 Lin, A Concordance Correlation Coefficient to Evaluate Reproducibility, Biometrics 1989; Nicolaou, Gunes, Pantic,
-Continuous Prediction of Spontaneous Affect, IEEE Transactions on Affective Computing 2011 (sign agreement, SAGR). They
-are what AffectNet's paper (arXiv 1708.03985) reports. Every figure follows from sums over faces, so that the bootstrap
-computes thousands of resamples at once.
+Continuous Prediction of Spontaneous Affect, IEEE Transactions on Affective Computing 2011 (sign agreement, SAGR). These
+metrics are reported in AffectNet's paper (arXiv 1708.03985). They all follow from sums over faces, so that the
+bootstrap can compute thousands of resamples at once.
 """
 
 from __future__ import annotations
@@ -16,33 +16,33 @@ from numpy.typing import NDArray
 from mfer_lightning.evaluation.predictions import Predictions
 from mfer_lightning.evaluation.predictions_csv import DIMENSIONS
 
-#: The figures: of each dimension, and the mean of the two.
+#: Metrics: for each dimension, and the mean of the two.
 FIGURES = tuple(f"{measure}{of}" for measure in ("ccc", "rmse", "sagr") for of in ("", "_valence", "_arousal"))
 
 _MEASURES = {"ccc": ("CCC", "", 1.0, 3), "rmse": ("RMSE", "", 1.0, 3), "sagr": ("SAGR", "%", 100.0, 2)}
 _OF = {"": "valence/arousal", "_valence": "valence", "_arousal": "arousal"}
-#: Figure -> its title, its unit, and factor and digits of the number in that unit.
+#: Metric -> its title, its unit, and factor and decimals of the number in that unit.
 TITLES: Mapping[str, tuple[str, str, float, int]] = {
     f"{measure}{of}": (f"{title}, {words}", unit, factor, digits)
     for measure, (title, unit, factor, digits) in _MEASURES.items()
     for of, words in _OF.items()
 }
 
-#: Sums of a dimension: known values n, x, y, x^2, y^2, xy, equal signs.
+#: Sums for a dimension: known values n, x, y, x^2, y^2, xy, equal signs.
 _SUMS = 7
 
 
 def has_valence_arousal(table: Predictions) -> bool:
-    """Whether a table has predictions of valence and arousal, and knows some of them."""
+    """Whether a table has predictions of valence and arousal with some known labels."""
     known = table.true_valence_arousal
     return table.valence_arousal is not None and known is not None and not bool(np.isnan(known).all())
 
 
 def summands(table: Predictions) -> NDArray[np.float64]:
-    """Give what each face adds to the sums that the figures follow from, (N,14); unknown values add nothing.
+    """Return each face's contribution to the sums behind the metrics, (N,14); unknown values contribute nothing.
 
     Args:
-        table: :func:`has_valence_arousal`.
+        table: a table for which :func:`has_valence_arousal` is true.
     """
     assert table.valence_arousal is not None
     assert table.true_valence_arousal is not None
@@ -55,16 +55,16 @@ def summands(table: Predictions) -> NDArray[np.float64]:
 
 
 def figures_of_sums(sums: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
-    """Compute the figures of many sets of faces at once.
+    """Compute the metrics of many sets of faces at once.
 
-    Variances and covariance are divided by n - 1, as torchmetrics' ``ConcordanceCorrCoef`` has them; 0 counts as a sign
-    of its own.
+    Variances and covariance are divided by n - 1, as in torchmetrics' ``ConcordanceCorrCoef``; 0 counts as a separate
+    sign.
 
     Args:
         sums: (R,14), each the sum of :func:`summands` over a set of faces.
 
     Returns:
-        Name of :data:`FIGURES` -> (R,), NaN where undefined: a concordance of fewer than two known values.
+        Name in :data:`FIGURES` -> (R,), NaN where undefined: concordance with fewer than two known values.
     """
     found: dict[str, NDArray[np.float64]] = {}
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -82,14 +82,14 @@ def figures_of_sums(sums: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]
 
 
 def valence_arousal_figures(table: Predictions, notes: list[str]) -> dict[str, float | None]:
-    """Measure a table of predictions.
+    """Compute the metrics of a table of predictions.
 
     Args:
         table: may lack valence and arousal.
-        notes: how many values are unknown is said here.
+        notes: receives a note about unknown values.
 
     Returns:
-        Name of :data:`FIGURES` -> figure, None where undefined; empty where the table has none.
+        Name in :data:`FIGURES` -> value, None if undefined; empty if the table has none.
     """
     if not has_valence_arousal(table):
         return {}

@@ -32,7 +32,7 @@ def annotate(image: NDArray[np.uint8], marks: Sequence[Mark], bars: int = 3) -> 
 
     Args:
         image: (H,W,3) uint8 RGB.
-        marks: one a face.
+        marks: one per face.
         bars: emotions on a plate.
 
     Returns:
@@ -133,7 +133,7 @@ def write_picture(path: str | Path, image: NDArray[np.uint8], quality: int = 92)
     """Write an (H,W,3) RGB picture as a JPEG file, whole or not at all.
 
     Raises:
-        UserError: where the file cannot be written.
+        UserError: if the file cannot be written.
     """
     with atomic_path(path) as temporary:
         Image.fromarray(image).save(temporary, format="JPEG", quality=quality)

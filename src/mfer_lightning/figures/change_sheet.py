@@ -29,7 +29,7 @@ def plot_changes(
         title: heading.
 
     Raises:
-        ValueError: where there is no change.
+        ValueError: if there is no change.
     """
     if not changed:
         raise ValueError("Expected argument `changed` to hold at least one change, but got none.")

@@ -24,8 +24,8 @@ def plot_contact_sheet(rows: Sequence[tuple[str, Sequence[NDArray[np.uint8]]]], 
         title: above the sheet.
 
     Raises:
-        ValueError: where there is no face at all.
-        UserError: where the file cannot be written.
+        ValueError: if there is no face at all.
+        UserError: if the file cannot be written.
     """
     columns = max((len(faces) for _, faces in rows), default=0)
     if columns == 0:

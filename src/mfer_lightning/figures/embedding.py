@@ -78,7 +78,7 @@ def plot_embedding(
         plane: t-SNE of these features, where it is known.
 
     Raises:
-        ValueError: where an argument lies outside its range.
+        ValueError: if an argument lies outside its range.
     """
     measured = compactness(features, label)
     if label.max() >= len(class_names):

@@ -24,7 +24,7 @@ class Estimate:
 
     Args:
         label: what is estimated; stands above the interval.
-        value: where the mark stands; None where there is nothing to show.
+        value: where the mark stands; None if there is nothing to show.
         low: lower end of its interval, or None.
         high: upper end, or None.
         seeds: single values, drawn small.

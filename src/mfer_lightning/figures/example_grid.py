@@ -33,7 +33,7 @@ def surest(
         Row numbers, the surest first; fewer than ``count`` where there are no more.
 
     Raises:
-        ValueError: where the shapes disagree.
+        ValueError: if the shapes disagree.
 
     Example:
         >>> p = np.array([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7], [0.6, 0.4]])
@@ -79,7 +79,7 @@ def plot_example_grid(
         title: heading.
 
     Raises:
-        ValueError: where there is no face, or the lengths disagree.
+        ValueError: if there is no face, or the lengths disagree.
     """
     said = probabilities.argmax(axis=1)
     if not len(faces) == len(label) == len(said) or len(faces) == 0:

@@ -40,7 +40,7 @@ def draw_heat_map(
         small: whether letters are those of a panel.
 
     Raises:
-        ValueError: where the shapes differ.
+        ValueError: if the shapes differ.
     """
     scale, width = (0.78, 14) if small else (1.0, 22)
     shape = (len(rows), len(columns))

@@ -31,7 +31,7 @@ def best_place(
 
     Returns:
         Which size, and where: the first place that covers nothing, or else the one whose share of covered face is
-        least; None where no size fits into the picture.
+        least; None if no size fits into the picture.
 
     Example:
         >>> best_place([(40, 20)], (10, 10, 40, 40), (100, 100), [(10, 10, 40, 40)], [])

@@ -42,7 +42,7 @@ def plot_learning_curves(
         title: heading.
 
     Raises:
-        UserError: where the file cannot be read, or holds no curve.
+        UserError: if the file cannot be read, or holds no curve.
     """
     curves = read_curves(metrics)
     losses: dict[str, Curve] = {}

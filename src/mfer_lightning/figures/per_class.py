@@ -24,7 +24,7 @@ def plot_per_class(
         title: heading.
 
     Raises:
-        ValueError: where there is no class.
+        ValueError: if there is no class.
     """
     if not per_class:
         raise ValueError("Expected argument `per_class` to hold at least one class, but got none.")

@@ -43,7 +43,7 @@ def stratified_subset(label: NDArray[np.integer], limit: int, seed: int = 0) -> 
         Row numbers, ascending.
 
     Raises:
-        ValueError: where ``limit`` is below the number of classes.
+        ValueError: if ``limit`` is below the number of classes.
 
     Example:
         >>> rows = stratified_subset(np.array([0] * 90 + [1] * 10), limit=10)
@@ -82,7 +82,7 @@ def embed(features: NDArray[np.floating], method: str = "tsne", seed: int = 0) -
         (N,2) coordinates.
 
     Raises:
-        ValueError: where an argument lies outside its range.
+        ValueError: if an argument lies outside its range.
     """
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE

@@ -28,7 +28,7 @@ def plot_robustness(card: Mapping[str, Any], path: str | Path, title: str = "Rob
         title: heading.
 
     Raises:
-        ValueError: where there is no curve.
+        ValueError: if there is no curve.
     """
     curves = card["curves"]
     if not curves:
@@ -62,7 +62,7 @@ def plot_lists(card: Mapping[str, Any], path: str | Path, title: str = "Lists of
         title: heading.
 
     Raises:
-        ValueError: where there is no list.
+        ValueError: if there is no list.
     """
     lists = card["lists"]
     if not lists:

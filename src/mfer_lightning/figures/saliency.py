@@ -70,7 +70,7 @@ def plot_saliency(examples: Sequence[Explained], path: str | Path, title: str = 
         title: heading.
 
     Raises:
-        ValueError: where there is no face.
+        ValueError: if there is no face.
     """
     if not examples:
         raise ValueError("Expected argument `examples` to hold at least one face, but got none.")
@@ -112,7 +112,7 @@ def plot_attention(
         title: heading.
 
     Raises:
-        ValueError: where there is no face or no stage.
+        ValueError: if there is no face or no stage.
     """
     if not len(faces) or not stages:
         raise ValueError("Expected arguments `faces` and `stages` to hold at least one each.")

@@ -57,7 +57,7 @@ def new_figure(path: str | Path, width: float, height: float) -> Iterator[Figure
         height: inches.
 
     Raises:
-        UserError: where the file cannot be written.
+        UserError: if the file cannot be written.
     """
     with style.context(STYLE):
         figure = Figure(figsize=(width, height), dpi=150)
@@ -80,7 +80,7 @@ def write_png(figure: Figure, path: str | Path) -> None:
     """Write a figure that is laid out to a PNG file, whole or not at all.
 
     Raises:
-        UserError: where the file cannot be written.
+        UserError: if the file cannot be written.
     """
     canvas = figure.canvas
     assert isinstance(canvas, FigureCanvasAgg)

@@ -32,7 +32,7 @@ def plot_timeline(
         gap: where the person is not seen for longer than this, in seconds, the layers are interrupted.
 
     Raises:
-        ValueError: where there is no time, or the shapes disagree.
+        ValueError: if there is no time, or the shapes disagree.
     """
     values = np.asarray(shares, dtype=np.float64)
     if len(times) == 0 or values.shape != (len(times), len(class_names)):

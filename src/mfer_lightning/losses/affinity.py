@@ -1,9 +1,9 @@
-"""Affinity loss: pull features to their class centre, relative to how far apart the centres are.
+"""Affinity loss: pull features to their class centre, relative to the distance between centres.
 
 Paper: Wen, Lin, Wang, Xu: Distract Your Attention, Biomimetics 8(2), 2023, arXiv 2109.07270. Formula from the paper and
-the authors' public code: squared distance over the sum of the centres' variances (unbiased, over the classes), the
-centres starting as standard normal numbers. Ours: soft targets weigh the classes; distances are formed one by one
-instead of by expanding the square, and are not clamped.
+the authors' public code: squared distance divided by the sum of the centres' variances (unbiased, over the classes),
+with the centres drawn from a standard normal distribution. Ours: soft targets weight the classes; distances are
+computed directly instead of by expanding the square, and are not clamped.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def affinity_loss(feature: Tensor, target: Tensor, centers: Tensor) -> Tensor:
         centers: (K,D), K >= 2.
 
     Returns:
-        A scalar, >= 0. It does not depend on the scale of features and centres, nor on D.
+        A scalar, >= 0, independent of the scale of features and centres and of D.
 
     Example:
         >>> centers = torch.tensor([[0.0, 0.0], [2.0, 0.0]])  # variances 2 and 0
@@ -44,14 +44,14 @@ def affinity_loss(feature: Tensor, target: Tensor, centers: Tensor) -> Tensor:
 
 
 class AffinityLoss(OutputLoss):
-    """Affinity loss of DAN on the pooled map in front of the attention heads.
+    """Affinity loss of DAN on the pooled map before the attention heads.
 
-    A mean over faces, so that two ranks' averaged gradients are those of one process with both batches.
+    The loss is a mean over faces, so that averaged gradients of two ranks equal those of one process with both batches.
 
     Args:
         num_classes: K >= 2.
         feature_dim: D of the network's ``pooled``.
-        weight: in the objective.
+        weight: weight in the objective.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("pooled",)
@@ -63,5 +63,5 @@ class AffinityLoss(OutputLoss):
         self.centers = nn.Parameter(torch.randn(num_classes, feature_dim))
 
     def forward(self, output: Mapping[str, Any], target: Tensor) -> Tensor:
-        """Compute the loss of ``output["pooled"]`` (B,D) under distributions (B,K)."""
+        """Compute the loss of ``output["pooled"]`` (B,D) for target distributions (B,K)."""
         return affinity_loss(output["pooled"], target, self.centers)

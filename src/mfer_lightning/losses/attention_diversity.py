@@ -2,7 +2,7 @@
 
 Paper: Zhang, Zhang, Wang, Song: A Dual-Direction Attention Mixed Feature Network for Facial Expression Recognition,
 Electronics 12(17), 2023, doi 10.3390/electronics12173595: the inverse of the mean squared difference over all pairs of
-heads. The authors' public code adds it with weight 0.1. Ours: the mean over the faces is that of all ranks.
+heads. The authors' public code adds it with weight 0.1. Ours: the mean is over the faces of all ranks.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ def attention_loss(maps: Tensor, gather: bool = True) -> Tensor:
     r"""Compute :math:`1 / \bar d` with the mean squared difference of two heads' maps, over pairs, faces and positions.
 
     Args:
-        maps: (B,H,D,h,w), the heads' weights of a map.
-        gather: take the mean over the faces of all ranks, where a process group is running.
+        maps: (B,H,D,h,w), the attention weights of the heads.
+        gather: average over the faces of all ranks, if a process group is initialised.
 
     Returns:
         A scalar, > 0; 0 for one head.
@@ -41,15 +41,15 @@ def attention_loss(maps: Tensor, gather: bool = True) -> Tensor:
         difference = torch.stack([(maps[:, i] - maps[:, j]).square().flatten(1).mean(1) for i, j in pairs], 1)
         if gather:
             (difference,) = gather_rows(difference)
-        # equal maps, whose difference is 0, must not make the loss infinite
+        # keep the loss finite for equal maps, whose difference is 0
         return 1 / difference.mean().clamp_min(torch.finfo(difference.dtype).eps)
 
 
 class AttentionLoss(OutputLoss):
-    """Attention loss of DDAMFN on the heads' maps.
+    """Attention loss of DDAMFN on the attention maps of the heads.
 
     Args:
-        weight: in the objective; the authors' code has 0.1.
+        weight: weight in the objective; the authors' code uses 0.1.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("attention_maps",)
@@ -58,5 +58,5 @@ class AttentionLoss(OutputLoss):
         super().__init__(weight)
 
     def forward(self, output: Mapping[str, Any], target: Tensor) -> Tensor:
-        """Compute the loss of ``output["attention_maps"]``; evaluations do not wait for other ranks."""
+        """Compute the loss of ``output["attention_maps"]``; does not synchronise with other ranks in evaluation."""
         return attention_loss(output["attention_maps"], gather=self.training)

@@ -1,4 +1,4 @@
-"""Balanced softmax, also known as logit adjustment: learn on an imbalanced set as if the classes were balanced.
+"""Balanced softmax, also known as logit adjustment: train on an imbalanced set as if the classes were balanced.
 
 Papers: Ren et al., "Balanced Meta-Softmax for Long-Tailed Visual Recognition", NeurIPS 2020, arXiv 2007.10740
 (original code: github.com/jiawei-ren/BalancedMetaSoftmax); Menon et al., "Long-tail learning via logit adjustment",
@@ -20,11 +20,11 @@ from mfer_lightning.losses.weights import check_class_counts
 
 
 class BalancedSoftmax(Loss):
-    """Cross-entropy over ``logits + tau * log prior``, the prior being the class frequencies of the training set.
+    """Cross-entropy over ``logits + tau * log prior``, where the prior is the class frequencies of the training set.
 
-    The prediction is made from the logits themselves, without the prior, and so fits a balanced evaluation set (such
-    as AffectNet's). The prior belongs to the training set: on a set with other frequencies the loss is not a
-    likelihood, so compare models by the metrics instead.
+    Predictions use the logits without the prior and therefore suit a balanced evaluation set (such as AffectNet's). The
+    prior belongs to the training set: on a set with other frequencies the loss is not a likelihood, so compare models
+    by metrics instead.
 
     Args:
         class_counts: K counts > 0 of the training set, in class order.
@@ -32,7 +32,7 @@ class BalancedSoftmax(Loss):
         label_smoothing: eps within [0, 1].
 
     Raises:
-        ValueError: where an argument is out of range, a class has no face, or K is not that of the logits.
+        ValueError: if an argument is out of range, a class has no face, or K does not match the logits.
 
     Example:
         >>> loss = BalancedSoftmax(class_counts=[90, 10])

@@ -1,4 +1,4 @@
-"""What every loss says of itself: the kind of target that it takes, and its settings."""
+"""Base class of all losses: declares the kind of target and the settings."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from typing import Literal
 
 from torch import nn
 
-#: What a row of the target may be: a distribution, one class, or a set of classes (all entries > 0 belong to it).
+#: Kinds of target rows: a distribution, one class, or a set of classes (all entries > 0 belong to it).
 TargetKind = Literal["distribution", "one-hot", "multi-hot"]
 
 
 class Loss(nn.Module):
-    """A loss that names its settings where it is printed."""
+    """A loss that shows its settings when printed."""
 
-    #: What a row of its target may be.
+    #: Kind of target rows.
     target_kind: TargetKind = "distribution"
-    #: The attributes that are its settings.
+    #: Names of the attributes that are settings.
     settings: tuple[str, ...] = ()
 
     def extra_repr(self) -> str:
-        """Name the settings."""
+        """Show the settings."""
         return ", ".join(f"{name}={getattr(self, name)}" for name in self.settings)

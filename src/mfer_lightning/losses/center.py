@@ -1,10 +1,10 @@
 """Center loss: pull each feature towards the centre of its class.
 
-Paper: Wen, Zhang, Li, Qiao, "A Discriminative Feature Learning Approach for Deep Face Recognition", ECCV 2016
-(original code: github.com/ydwen/caffe-face). What differs: the paper moves the centres by a rule of its own,
-``delta c_k = sum_{y=k} (c_k - f) / (1 + n_k)`` with rate alpha; here they follow the loss's gradient with their own
-learning rate, so that distributed training averages them; the loss is divided by the feature's width D; targets may
-be soft (each centre pulls with the target's weight).
+Paper: Wen, Zhang, Li, Qiao, "A Discriminative Feature Learning Approach for Deep Face Recognition", ECCV 2016 (original
+code: github.com/ydwen/caffe-face). What differs: the paper updates the centres with a separate rule, ``delta c_k =
+sum_{y=k} (c_k - f) / (1 + n_k)`` with rate alpha; here the centres are trained by gradient with their own learning
+rate, so that distributed training averages them. The loss is divided by the feature width D. Targets may be soft (each
+centre is weighted by the target).
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from mfer_lightning.losses.checks import at_least_float32, check_feature, no_aut
 
 
 def center_loss(feature: Tensor, target: Tensor, centers: Tensor) -> Tensor:
-    """Mean of ``1/2 sum_k t_k ||f - c_k||^2 / D``; for a hard label ``1/2 ||f - c_y||^2 / D``.
+    """Compute the mean of ``1/2 sum_k t_k ||f - c_k||^2 / D``; for a hard label, ``1/2 ||f - c_y||^2 / D``.
 
-    Stationary where each centre is the target-weighted mean of the features, and, where features are free, at 0.
+    Stationary if each centre is the target-weighted mean of the features; if the features are free, at 0.
 
     Args:
         feature: (B,D).
@@ -29,7 +29,7 @@ def center_loss(feature: Tensor, target: Tensor, centers: Tensor) -> Tensor:
         Scalar >= 0, float32 or wider.
 
     Raises:
-        ValueError: where the shapes do not fit.
+        ValueError: if the shapes do not match.
 
     Example:
         >>> import torch
@@ -44,12 +44,12 @@ def center_loss(feature: Tensor, target: Tensor, centers: Tensor) -> Tensor:
 
 
 class CenterLoss(CenterLossBase):
-    """Center loss (Wen et al., ECCV 2016), divided by the feature's width.
+    """Center loss (Wen et al., ECCV 2016), divided by the feature width.
 
     Args:
         num_classes: K >= 2.
         feature_dim: D >= 1.
-        init_std: standard deviation of the starting centres; 0 starts all at the origin.
+        init_std: standard deviation of the initial centres; 0 places all at the origin.
 
     Example:
         >>> import torch
@@ -65,5 +65,5 @@ class CenterLoss(CenterLossBase):
         super().__init__(num_classes, feature_dim, init_std)
 
     def forward(self, feature: Tensor, target: Tensor) -> dict[str, Tensor]:
-        """Return ``{"total"}``, the loss of features (B,D) under target distributions (B,K)."""
+        """Return ``{"total"}``, the loss of features (B,D) for target distributions (B,K)."""
         return {"total": center_loss(feature, target, self.centers)}

@@ -1,4 +1,4 @@
-"""Class centres of center, LGM and DSF loss: the parameter, its initialisation from data, distances to it."""
+"""Class centres of the center, LGM and DSF losses: parameter, initialisation from data, and distances."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from mfer_lightning.losses.checks import at_least_float32, check_feature
 
 
 def squared_distances(feature: Tensor, centers: Tensor, precision: Tensor | None = None) -> Tensor:
-    """Squared distances ``sum_i precision_ki (f_bi - c_ki)^2`` between features and centres.
+    """Compute squared distances ``sum_i precision_ki (f_bi - c_ki)^2`` between features and centres.
 
-    The differences are formed one by one: the cheaper ``|f|^2 - 2 f.c + |c|^2`` loses all digits where features lie
-    far from the origin and near to a centre. Memory is B*K*D numbers, small for the few classes of this field.
+    Differences are computed directly: the cheaper ``|f|^2 - 2 f.c + |c|^2`` loses all precision if features are far
+    from the origin and close to a centre. Memory is B*K*D numbers, small for the few classes of this field.
 
     Args:
         feature: (B,D).
@@ -36,19 +36,19 @@ def squared_distances(feature: Tensor, centers: Tensor, precision: Tensor | None
 
 
 class CenterLossBase(Loss):
-    """A feature loss with one learnable centre a class, ``centers`` (K,D).
+    """Base class of feature losses with one learnable centre per class, ``centers`` (K,D).
 
-    The centres are learned by gradient like any parameter (so that DistributedDataParallel averages them), in a
-    parameter group of their own without weight decay (:func:`mfer_lightning.optim.parameter_groups`). They start as
-    independent normal numbers, or from data through :meth:`init_centers`.
+    The centres are trained by gradient like any parameter (so that DistributedDataParallel averages them), in a
+    separate parameter group without weight decay (:func:`mfer_lightning.optim.parameter_groups`). They are initialised
+    from a normal distribution, or from data with :meth:`init_centers`.
 
     Args:
         num_classes: K >= 2.
         feature_dim: D >= 1.
-        init_std: standard deviation of each coordinate of the starting centres, >= 0.
+        init_std: standard deviation of each coordinate of the initial centres, >= 0.
 
     Raises:
-        ValueError: where an argument is out of range.
+        ValueError: if an argument is out of range.
     """
 
     settings: tuple[str, ...] = ("num_classes", "feature_dim")
@@ -65,15 +65,15 @@ class CenterLossBase(Loss):
     def init_centers(self, feature: Tensor, target: Tensor) -> None:
         """Set each centre to the mean feature of its class, weighted by the target.
 
-        Where a process group is running the sums are taken over all ranks: call it on every rank, each with its own
-        part of the data. A class without any weight keeps the centre it has.
+        With a process group, the sums are taken over all ranks: call it on every rank, each with its own part of the
+        data. A class without any weight keeps its centre.
 
         Args:
             feature: (N,D) features.
             target: (N,K) distributions.
 
         Raises:
-            ValueError: where shapes do not fit or a feature is not finite.
+            ValueError: if the shapes do not match or a feature is not finite.
         """
         check_feature(feature, target, self.num_classes, self.feature_dim)
         feature, target = (t.to(self.centers.device, torch.float64) for t in at_least_float32(feature, target))

@@ -1,4 +1,4 @@
-"""Checks that all losses share (shapes, kinds of target), and float32 under autocast."""
+"""Checks shared by all losses (shapes, kinds of target), and float32 under autocast."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mfer_lightning.losses.base import TargetKind
 
 
 def check_choice(name: str, value: str, legal: tuple[str, ...]) -> str:
-    """Refuse a named option that is none of the legal ones.
+    """Reject a value that is not one of the legal ones.
 
     Example:
         >>> check_choice("covariance", "full", ("identity", "diagonal"))
@@ -27,7 +27,7 @@ def check_logits(logits: Tensor, target: Tensor) -> None:
     """Check that logits and target are both (B,K), B >= 1.
 
     Raises:
-        ValueError: where they are not. Hard labels of shape (B,) are named, being the likeliest cause.
+        ValueError: if they are not. The message mentions hard labels of shape (B,), the most likely cause.
     """
     if logits.ndim != 2 or logits.shape[0] == 0:
         raise ValueError(f"Expected argument `logits` to have shape (B, K), B >= 1, but got {tuple(logits.shape)}.")
@@ -38,7 +38,7 @@ def check_feature(feature: Tensor, target: Tensor, num_classes: int, feature_dim
     """Check that a feature is (B,D) and its target (B,K), B >= 1.
 
     Raises:
-        ValueError: where they are not.
+        ValueError: if they are not.
     """
     if feature.ndim != 2 or feature.shape[1] != feature_dim or feature.shape[0] == 0:
         raise ValueError(
@@ -51,7 +51,7 @@ def check_valence_arousal(prediction: Tensor, target: Tensor) -> None:
     """Check that predictions and labels of valence and arousal are both floating (B,2).
 
     Raises:
-        ValueError: where they are not.
+        ValueError: if they are not.
     """
     for name, values in (("prediction", prediction), ("target", target)):
         if values.ndim != 2 or values.shape[1] != 2 or not values.is_floating_point():
@@ -77,16 +77,17 @@ def _check_target(target: Tensor, batch: int, num_classes: int) -> None:
 
 
 def check_target_kind(target: Tensor, kind: TargetKind, loss: str, tolerance: float = 1e-3) -> None:
-    """Check the values of a target. It reads them, hence waits for the device: call it once, not every step.
+    """Check the values of a target. Synchronises with the device, so call it once, not every step.
 
     Args:
         target: (B,K).
-        kind: what the loss takes; a one-hot target is a distribution, and both are sets of classes.
-        loss: name of the loss, for the message.
-        tolerance: how far a row's sum may lie from 1.
+        kind: kind of target that the loss accepts; a one-hot target is also a distribution, and both are sets of
+            classes.
+        loss: name of the loss, for the error message.
+        tolerance: maximum deviation of a row's sum from 1.
 
     Raises:
-        UserError: where the target is not of that kind, saying which settings fit.
+        UserError: if the target is not of that kind, suggesting suitable settings.
 
     Example:
         >>> check_target_kind(torch.tensor([[0.5, 0.5]]), "distribution", "CrossEntropy")
@@ -118,7 +119,7 @@ def check_target_kind(target: Tensor, kind: TargetKind, loss: str, tolerance: fl
 
 
 def at_least_float32(*tensors: Tensor) -> tuple[Tensor, ...]:
-    """Bring tensors to one floating type that is float32 or wider (float64 stays, for gradcheck).
+    """Convert tensors to a common floating-point type of at least float32 (float64 stays, for gradcheck).
 
     Example:
         >>> [t.dtype for t in at_least_float32(torch.zeros(1, dtype=torch.bfloat16), torch.zeros(1))]
@@ -131,5 +132,5 @@ def at_least_float32(*tensors: Tensor) -> tuple[Tensor, ...]:
 
 
 def no_autocast(tensor: Tensor) -> torch.autocast:
-    """Give the context that switches autocast off on a tensor's device: losses are computed in float32."""
+    """Return a context that disables autocast on a tensor's device: losses are computed in float32."""
     return torch.autocast(device_type=tensor.device.type, enabled=False)

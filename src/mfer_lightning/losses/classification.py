@@ -18,14 +18,14 @@ from mfer_lightning.losses.weights import class_weight_buffer, weigh
 
 
 def smooth(target: Tensor, label_smoothing: float) -> Tensor:
-    """Mix a target distribution with the uniform one: ``(1 - eps) * target + eps / K``; eps is spread over all K.
+    """Mix a target with the uniform distribution: ``(1 - eps) * target + eps / K``; eps is spread over all K classes.
 
     Args:
         target: (B,K).
         label_smoothing: eps within [0, 1].
 
     Returns:
-        (B,K), rows summing to what they summed to.
+        (B,K); row sums do not change.
     """
     if label_smoothing == 0:
         return target
@@ -35,20 +35,20 @@ def smooth(target: Tensor, label_smoothing: float) -> Tensor:
 def cross_entropy(
     logits: Tensor, target: Tensor, *, label_smoothing: float = 0.0, class_weights: Tensor | None = None
 ) -> Tensor:
-    r"""Mean cross-entropy, ``-1/B sum_b sum_k w_k q_bk log softmax(logits_b)_k`` with q the smoothed target.
+    r"""Compute mean cross-entropy with the smoothed target q, ``-1/B sum_b sum_k w_k q_bk log softmax(logits_b)_k``.
 
     Args:
         logits: (B,K).
         target: (B,K) distributions; one-hot for hard labels.
         label_smoothing: eps within [0, 1].
-        class_weights: (K,) w, or None for ones. The mean is over B, not over the weights, so that it is the same
-            whichever way a batch is split over ranks.
+        class_weights: (K,) w, or None for ones. The mean is over B, not over the weights, so that it does not depend on
+            how a batch is split over ranks.
 
     Returns:
         Scalar >= 0 (for weights >= 0), float32 or wider.
 
     Raises:
-        ValueError: where the shapes do not fit.
+        ValueError: if the shapes do not match.
 
     Example:
         >>> import torch
@@ -67,10 +67,10 @@ class CrossEntropy(Loss):
 
     Args:
         label_smoothing: eps within [0, 1], spread over all K classes.
-        class_weights: K weights >= 0, one a class, or None.
+        class_weights: K weights >= 0, one per class, or None.
 
     Raises:
-        ValueError: where an argument is out of range.
+        ValueError: if an argument is out of range.
 
     Example:
         >>> import torch

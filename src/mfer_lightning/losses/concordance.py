@@ -1,10 +1,10 @@
-r"""The concordance loss of valence and arousal, ``1 - CCC``.
+r"""Concordance loss for valence and arousal, ``1 - CCC``.
 
-Lin's concordance correlation coefficient (A Concordance Correlation Coefficient to Evaluate Reproducibility,
-Biometrics 1989) is 1 where predictions equal the labels, and falls with their scatter and with any difference in mean
-or scale. As a loss of valence and arousal, averaged over the two: Kollias, Zafeiriou, Expression, Affect, Action Unit
-Recognition: Aff-Wild2, Multi-Task Learning and ArcFace, BMVC 2019, arXiv 1910.04855.
-Ours: unknown values are left out, and the statistics are those of the batch of all ranks.
+Lin's concordance correlation coefficient (A Concordance Correlation Coefficient to Evaluate Reproducibility, Biometrics
+1989) is 1 if predictions equal the labels, and decreases with their scatter and with any difference in mean or scale.
+Used as a loss for valence and arousal, averaged over the two: Kollias, Zafeiriou, Expression, Affect, Action Unit
+Recognition: Aff-Wild2, Multi-Task Learning and ArcFace, BMVC 2019, arXiv 1910.04855. Ours: unknown values are ignored,
+and the statistics cover the batch of all ranks.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from mfer_lightning.losses.base import Loss
 from mfer_lightning.losses.checks import at_least_float32, check_valence_arousal, no_autocast
 from mfer_lightning.losses.gather import gather_rows
 
-#: Added to the denominator, which is 0 where predictions and labels are one same constant.
+#: Added to the denominator, which is 0 if predictions and labels are the same constant.
 EPS = 1e-8
 
 
 def concordance(prediction: Tensor, target: Tensor) -> Tensor:
     r"""Compute Lin's coefficient of each column over its known values.
 
-    ``2 cov(x, y) / (var(x) + var(y) + (mean(x) - mean(y))^2)``, with variances and covariance divided by n, as Lin has
-    them.
+    ``2 cov(x, y) / (var(x) + var(y) + (mean(x) - mean(y))^2)``, with variances and covariance divided by n, as in Lin's
+    paper.
 
     Args:
         prediction: (B,C).
@@ -48,20 +48,20 @@ def concordance(prediction: Tensor, target: Tensor) -> Tensor:
 
 
 def concordance_loss(prediction: Tensor, target: Tensor) -> Tensor:
-    """Compute ``1 - CCC``, the mean of valence and arousal, over the batch of all ranks.
+    """Compute ``1 - CCC``, averaged over valence and arousal, for the batch of all ranks.
 
-    Every rank must call it at the same point, each with its own rows: predictions and labels are gathered with their
-    gradients, so that several ranks compute the loss of one with the joined batch.
+    Every rank must call it at the same point, each with its own rows: predictions and labels are gathered with
+    gradients, so that several ranks compute the same loss as one process with the joined batch.
 
     Args:
         prediction: (B,2).
-        target: (B,2), NaN where unknown. A dimension counts where at least two values are known.
+        target: (B,2), NaN where unknown. A dimension counts if at least two values are known.
 
     Returns:
-        A scalar within [0, 2], float32 or wider; 0, with gradients of 0, where no dimension counts.
+        A scalar within [0, 2], float32 or wider; 0, with gradients of 0, if no dimension counts.
 
     Raises:
-        ValueError: where the shapes do not fit.
+        ValueError: if the shapes do not match.
 
     Example:
         >>> same = torch.tensor([[0.5, float("nan")], [-0.5, 0.1], [0.0, float("nan")]])
@@ -77,8 +77,8 @@ def concordance_loss(prediction: Tensor, target: Tensor) -> Tensor:
 
 
 class ConcordanceLoss(Loss):
-    """The concordance loss of valence and arousal; see :func:`concordance_loss`."""
+    """Concordance loss for valence and arousal; see :func:`concordance_loss`."""
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """Return the loss of predictions (B,2) against labels (B,2), NaN where unknown, a scalar."""
+        """Return the loss of predictions (B,2) against labels (B,2), NaN where unknown, as a scalar."""
         return concordance_loss(prediction, target)

@@ -1,4 +1,4 @@
-"""Describe a loss by its class and arguments, so that a checkpoint can say what its network was trained with."""
+"""Describe a loss by its class and arguments, so that a checkpoint records how its network was trained."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mfer_lightning.errors import is_plain
 from mfer_lightning.losses.metric_learning import MetricLearningLoss
 from mfer_lightning.losses.objective import Objective
 
-#: The module whose names a configuration may give.
+#: Package whose classes a configuration may name.
 _HOME = __name__.rpartition(".")[0]
 
 
@@ -20,12 +20,12 @@ def describe_objective(objective: nn.Module) -> dict[str, Any] | None:
     """Return the arguments of an :class:`Objective` as plain values, each loss as its class and arguments.
 
     Args:
-        objective: of any class.
+        objective: a module of any class.
 
     Returns:
-        ``classification``, ``feature`` (both with ``_target_``; feature may be None), ``feature_weight``, and where
-        there are any ``terms``, and ``valence_arousal`` with its weight; None where the objective is of another class,
-        or a loss does not keep its arguments.
+        ``classification``, ``feature`` (both with ``_target_``; feature may be None), ``feature_weight``, and if
+        present ``terms``, and ``valence_arousal`` with its weight; None if the objective is of another class, or a loss
+        does not store its arguments.
 
     Example:
         >>> from mfer_lightning.losses import CrossEntropy, Objective
@@ -54,29 +54,29 @@ def describe_objective(objective: nn.Module) -> dict[str, Any] | None:
 
 
 def describe_loss(loss: nn.Module) -> dict[str, Any] | None:
-    """Return ``_target_`` and the arguments of a loss, read off its attributes of the same names.
+    """Return ``_target_`` and the arguments of a loss, read from its attributes of the same names.
 
     Returns:
-        None where an argument has no attribute, or one that is no plain value.
+        None if an argument has no attribute, or its value is not plain.
     """
     if isinstance(loss, MetricLearningLoss):
         sizes = {"num_classes": loss.num_classes, "feature_dim": loss.feature_dim}
         return with_target(loss, {**sizes, "loss": loss.name, "gather": loss.gather, **loss.options}, _HOME)
     parameters = inspect.signature(type(loss).__init__).parameters
-    names = [name for name in parameters if name not in ("self", "args", "kwargs")]  # nn.Module's own take anything
+    names = [name for name in parameters if name not in ("self", "args", "kwargs")]  # nn.Module accepts anything
     return describe_by_attributes(loss, names, _HOME)
 
 
 def describe_by_attributes(module: nn.Module, names: Sequence[str], home: str) -> dict[str, Any] | None:
-    """Return ``_target_`` and the arguments of a module that keeps each under its own name.
+    """Return ``_target_`` and the arguments of a module that stores each argument under its own name.
 
     Args:
-        module: of any class.
-        names: of its arguments.
-        home: package whose names a configuration may give, in place of the modules within it.
+        module: a module of any class.
+        names: names of its arguments.
+        home: package whose classes a configuration may name, used instead of its submodules.
 
     Returns:
-        None where an argument has no attribute, or one that is no plain value.
+        None if an argument has no attribute, or its value is not plain.
     """
     if not all(hasattr(module, name) for name in names):
         return None
@@ -84,7 +84,7 @@ def describe_by_attributes(module: nn.Module, names: Sequence[str], home: str) -
 
 
 def with_target(module: nn.Module, values: Mapping[str, Any], home: str) -> dict[str, Any] | None:
-    """Name a module's class before its arguments; None where one of them is no plain value."""
+    """Combine a module's class with its arguments; None if one of them is not a plain value."""
     kind = type(module)
     place = home if kind.__module__.startswith(f"{home}.") else kind.__module__
     plain = {name: v.tolist() if isinstance(v, Tensor) else v for name, v in values.items()}

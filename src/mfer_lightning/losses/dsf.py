@@ -1,13 +1,13 @@
-r"""Deep Smooth Feature loss: **a reconstruction**, since the authors have not published the formula.
+r"""Deep Smooth Feature loss: **a reconstruction**, because the authors have not published the formula.
 
 Paper: Xu, Li, Yang, He, Luo, MFER, IEEE Transactions on Affective Computing 2024, doi 10.1109/TAFFC.2024.3458464.
 What is public: the loss is to "balance the probability difference of encoded intra-class features and promote
-intra-class features towards corresponding centers" (abstract); the overview figure shows samples pulled to their
-class's centre and centres pushed apart; the file smooth_feature holds label smoothing alone and imports
-``torch.autograd.Function``; the training script imports a ``SmoothFunction`` and calls a ``FeatureLoss`` with the
-feature's width and the number of classes, neither of which is there. A gradient written by hand, as in the first
-centre loss, is likely and cannot be known. Everything else here, formula and defaults included, is this project's
-reading of that; docs/losses.md derives and measures it.
+intra-class features towards corresponding centers" (abstract). The overview figure shows samples pulled to the centre
+of their class and centres pushed apart. The file smooth_feature contains only label smoothing and imports
+``torch.autograd.Function``. The training script imports a ``SmoothFunction`` and calls a ``FeatureLoss`` with the
+feature width and the number of classes; neither of them is included. A hand-written gradient, as in the first centre
+loss, is likely but cannot be verified. Everything else here, including formula and defaults, is this project's
+interpretation; docs/losses.md derives and evaluates it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from mfer_lightning.losses.centers import CenterLossBase, squared_distances
 from mfer_lightning.losses.checks import at_least_float32, check_choice, check_feature, no_autocast
 from mfer_lightning.losses.classification import smooth
 
-#: Which of the two terms do not move the centres.
+#: Which of the two terms does not move the centres.
 DETACH = ("none", "balance", "pull")
 
 
@@ -46,26 +46,26 @@ def dsf_loss(
         distance = 1/B sum_b sum_k t_k d_k
         total    = balance + pull * distance
 
-    The balance is 0 exactly where every sample of a class is nearer to its own centre than to each other one by the
-    same gap, :func:`optimal_gap`; a larger gap is as wrong as a smaller one. Both terms are 0 together where each
-    feature sits on its centre and the centres are equidistant with that gap.
+    The balance is 0 exactly if every sample of a class is closer to its own centre than to every other centre by the
+    same gap, :func:`optimal_gap`; a larger gap is penalised like a smaller one. Both terms are 0 if each feature equals
+    its centre and the centres are equidistant with that gap.
 
     Args:
         feature: (B,D).
         target: (B,K) distributions.
         centers: (K,D).
-        temperature: tau > 0, in units of d (of order 1 for a LayerNormed feature, whatever D).
-        label_smoothing: eps within [0, 1]; with 0 the gap grows without bound, with 1 nothing is left of the labels.
-        pull: lambda >= 0, the weight of the distance to the own centre.
-        margin: added to the distance of the target's class in p, >= 0: features must be that much nearer.
-        detach: ``none``; ``balance`` (the balance moves features only, so that centres are class means);
-            ``pull`` (the pull moves features only, so that centres are placed by the push alone).
+        temperature: tau > 0, in units of d (about 1 for a LayerNormed feature, for any D).
+        label_smoothing: eps within [0, 1]; with 0 the gap grows without bound, with 1 the labels have no effect.
+        pull: lambda >= 0, weight of the distance to the centre of the true class.
+        margin: >= 0, added to the distance of the target class in p: features must be closer by this amount.
+        detach: ``none``; ``balance`` (the balance term moves features only, so that centres are class means); ``pull``
+            (the pull term moves features only, so that only the push places the centres).
 
     Returns:
         Scalars ``total``, ``balance`` and ``distance``, all >= 0.
 
     Raises:
-        ValueError: where the shapes do not fit.
+        ValueError: if the shapes do not match.
 
     Example:
         >>> gap = optimal_gap(num_classes=2, temperature=0.25, label_smoothing=0.1)
@@ -106,22 +106,22 @@ def optimal_gap(num_classes: int, temperature: float, label_smoothing: float, ma
 
 
 class DSFLoss(CenterLossBase):
-    """Deep Smooth Feature loss of MFER: this project's reconstruction, as the formula is not public.
+    """Deep Smooth Feature loss of MFER: this project's reconstruction, because the formula is not public.
 
     Args:
         num_classes: K >= 2.
         feature_dim: D >= 1.
-        temperature: tau > 0 of the softmax over distances (mean square per channel).
+        temperature: tau > 0, temperature of the softmax over distances (mean square per channel).
         label_smoothing: eps within [0, 1).
-        pull: lambda >= 0 of the pull towards the own centre.
-        margin: by how much nearer the own centre must be, in units of distance, >= 0.
+        pull: lambda >= 0, weight of the pull towards the centre of the true class.
+        margin: >= 0, margin by which the true centre must be closer, in units of distance.
         detach: which term does not move the centres: ``none``, ``balance`` or ``pull``.
-        init_std: standard deviation of the starting centres; None: such that they start as far apart as the optimum
-            has them (independent normal centres are nearly equidistant in many dimensions). Centres that start at one
-            point may not get apart within a run of few steps or of a small learning rate.
+        init_std: standard deviation of the initial centres; None: chosen such that they start at the optimal distance
+            (independent normal centres are nearly equidistant in many dimensions). Centres that start at the same point
+            may not separate within a short run or with a small learning rate.
 
     Raises:
-        ValueError: where an argument is out of range.
+        ValueError: if an argument is out of range.
 
     Example:
         >>> loss = DSFLoss(num_classes=7, feature_dim=64)
@@ -145,14 +145,14 @@ class DSFLoss(CenterLossBase):
         super().__init__(num_classes, feature_dim, 0.0 if init_std is None else init_std)
         self.temperature = check_number("temperature", temperature, 0.0, excluded="low")
         self.label_smoothing = check_number("label_smoothing", label_smoothing, 0.0, 1.0)
-        if label_smoothing == 1:  # nothing of the label would be left: no centre would be any class's own
+        if label_smoothing == 1:  # the label would have no effect, and no centre would belong to a class
             raise ValueError("Expected argument `label_smoothing` to be a number within [0, 1), but got 1.")
         self.pull = check_number("pull", pull, 0.0)
         self.margin = check_number("margin", margin, 0.0)
         self.detach = check_choice("detach", detach, DETACH)
         self.init_std = init_std
         if init_std is None:
-            # E ||c_i - c_j||^2 / D = 2 std^2. Without smoothing the optimum is infinitely far: take 1.
+            # E ||c_i - c_j||^2 / D = 2 std^2. Without smoothing, the optimum is at infinity: use 1.
             nn.init.normal_(self.centers, std=math.sqrt((self.gap if math.isfinite(self.gap) else 1.0) / 2))
 
     @property

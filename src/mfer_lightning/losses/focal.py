@@ -1,8 +1,8 @@
-"""Focal loss: cross-entropy that counts easy samples less.
+"""Focal loss: cross-entropy that gives easy samples less weight.
 
 Paper: Lin, Goyal, Girshick, He, Dollar, "Focal Loss for Dense Object Detection", ICCV 2017, arXiv 1708.02002
-(original code: github.com/facebookresearch/Detectron). What differs: the softmax form over K classes in place of one
-sigmoid a class, and soft targets (the expectation of the hard-label loss under the target).
+(original code: github.com/facebookresearch/Detectron). What differs: a softmax over K classes instead of one sigmoid
+per class, and soft targets (the expectation of the hard-label loss under the target).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def focal_loss(
     label_smoothing: float = 0.0,
     class_weights: Tensor | None = None,
 ) -> Tensor:
-    r"""Mean focal loss, ``-1/B sum_b sum_k w_k q_bk (1 - p_bk)^gamma log p_bk`` with p the softmax of the logits.
+    r"""Compute mean focal loss ``-1/B sum_b sum_k w_k q_bk (1 - p_bk)^gamma log p_bk``, p the softmax of the logits.
 
     Args:
         logits: (B,K).
@@ -41,7 +41,7 @@ def focal_loss(
         Scalar >= 0, float32 or wider.
 
     Raises:
-        ValueError: where the shapes do not fit.
+        ValueError: if the shapes do not match.
 
     Example:
         >>> logits = torch.tensor([[2.0, 0.0]])
@@ -65,10 +65,10 @@ class FocalLoss(Loss):
     Args:
         gamma: >= 0; 0 is cross-entropy.
         label_smoothing: eps within [0, 1].
-        class_weights: K weights >= 0, one a class, or None.
+        class_weights: K weights >= 0, one per class, or None.
 
     Raises:
-        ValueError: where an argument is out of range.
+        ValueError: if an argument is out of range.
 
     Example:
         >>> FocalLoss(gamma=2.0)(torch.zeros(1, 2), torch.tensor([[1.0, 0.0]]))  # 1/4 log 2

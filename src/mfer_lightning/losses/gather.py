@@ -1,4 +1,4 @@
-"""Gather batches over ranks with their gradient, for losses over pairs."""
+"""Gather batches over ranks with gradients, for losses over pairs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 class _GatherRows(torch.autograd.Function):
-    """Concatenate rows over ranks; the gradient of a row is the sum of what all ranks' losses say about it."""
+    """Concatenate rows over ranks; the gradient of a row is the sum of its gradients from the losses of all ranks."""
 
     @staticmethod
     def forward(ctx: torch.autograd.function.FunctionCtx, rows: Tensor, sizes: list[int]) -> Tensor:
@@ -31,16 +31,16 @@ class _GatherRows(torch.autograd.Function):
 def gather_rows(*tensors: Tensor) -> tuple[Tensor, ...]:
     """Concatenate the rows of each tensor over all ranks, in rank order, keeping gradients.
 
-    Every rank computes the loss of the joined batch. Backward sums the ranks' gradients, and
-    DistributedDataParallel then averages over ranks, so that a parameter's gradient is that of one process with the
-    joined batch. Batches of different sizes are joined rightly. Without a process group, tensors are returned as
-    they are.
+    Every rank computes the loss of the joined batch. Backward sums the gradients of the ranks, and
+    DistributedDataParallel then averages over ranks, so that the gradient of a parameter equals that of one process
+    with the joined batch. Batch sizes may differ between ranks. Without a process group, the tensors are returned
+    unchanged.
 
     Args:
-        *tensors: (B, ...) each, B equal among them on a rank; it may differ between ranks.
+        *tensors: (B, ...) each, with the same B on a rank; B may differ between ranks.
 
     Returns:
-        As many tensors (sum of B over ranks, ...).
+        The same number of tensors, each (sum of B over ranks, ...).
 
     Example:
         >>> gather_rows(torch.ones(2, 3))[0].shape

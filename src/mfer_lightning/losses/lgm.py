@@ -1,10 +1,10 @@
 r"""Large-margin Gaussian mixture loss: classify by the likelihood of Gaussian classes, and fit them.
 
 Paper: Wan, Zhong, Li, Chen, "Rethinking Feature Distribution for Loss Functions in Image Classification",
-CVPR 2018, arXiv 1803.02988 (original code: github.com/WeitaoVan/L-GM-loss). What differs: here it is a loss beside
-the heads' cross-entropy, as MFER compares it, so its own logits are not the prediction; it is divided by the
-feature's width D; targets may be soft; and the learned variances have a floor, without which a class whose features
-collapse in one direction drives ``log|Lambda|``, hence the loss, to minus infinity.
+CVPR 2018, arXiv 1803.02988 (original code: github.com/WeitaoVan/L-GM-loss). What differs: as in MFER's comparison, it
+is added to the cross-entropy of the heads, so its own logits are not the prediction. It is divided by the feature width
+D. Targets may be soft. The learned variances have a floor; without it, a class whose features collapse in one direction
+drives ``log|Lambda|``, and with it the loss, to minus infinity.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def lgm_loss(
     margin: float = 0.1,
     likelihood_weight: float = 0.1,
 ) -> dict[str, Tensor]:
-    r"""Large-margin Gaussian mixture loss over D.
+    r"""Compute the large-margin Gaussian mixture loss divided by D.
 
     With ``d_k = 1/2 (f - mu_k)^T Lambda_k^-1 (f - mu_k)`` and ``h_k = 1/2 log|Lambda_k|``::
 
@@ -37,7 +37,7 @@ def lgm_loss(
         likelihood     =  1/(BD) sum_b sum_k t_k (d_k + h_k)
         total          = classification + likelihood_weight * likelihood
 
-    For a hard label that is the paper's loss; a soft target shares the margin out among its classes.
+    For a hard label, this is the loss of the paper; a soft target distributes the margin over its classes.
 
     Args:
         feature: (B,D).
@@ -51,7 +51,7 @@ def lgm_loss(
         Scalars ``total``, ``classification`` and ``likelihood``. The likelihood may be negative with variances < 1.
 
     Raises:
-        ValueError: where the shapes do not fit.
+        ValueError: if the shapes do not match.
 
     Example:
         >>> terms = lgm_loss(torch.tensor([[1.0, 0.0]]), torch.tensor([[1.0, 0.0]]), torch.eye(2), margin=0.0)
@@ -80,20 +80,20 @@ def lgm_loss(
 
 
 class LGMLoss(CenterLossBase):
-    """Large-margin Gaussian mixture loss (Wan et al., CVPR 2018), divided by the feature's width.
+    """Large-margin Gaussian mixture loss (Wan et al., CVPR 2018), divided by the feature width.
 
     Args:
         num_classes: K >= 2.
         feature_dim: D >= 1.
-        covariance: ``identity``, or ``diagonal`` for learned variances ``floor + exp(log_variance)``, 1 at the start.
+        covariance: ``identity``, or ``diagonal`` for learned variances ``floor + exp(log_variance)``, initially 1.
         margin: alpha >= 0; the paper uses 0.1 to 1.
         likelihood_weight: lambda >= 0; the paper uses 0.01 to 0.1.
-        variance_floor: the smallest variance of ``diagonal``, within (0, 1). It bounds the loss from below by
+        variance_floor: minimum variance for ``diagonal``, within (0, 1). It bounds the loss from below by
             ``likelihood_weight / 2 * log(variance_floor)``.
-        init_std: standard deviation of the starting centres.
+        init_std: standard deviation of the initial centres.
 
     Raises:
-        ValueError: where an argument is out of range.
+        ValueError: if an argument is out of range.
 
     Example:
         >>> loss = LGMLoss(num_classes=7, feature_dim=64, covariance="diagonal")
@@ -127,10 +127,10 @@ class LGMLoss(CenterLossBase):
 
     @property
     def variance(self) -> Tensor | None:
-        """Variances (K,D), at least ``variance_floor``; None for the identity."""
+        """The variances (K,D), at least ``variance_floor``; None for the identity."""
         if self.log_variance is None:
             return None
-        # Beyond e^20 a variance makes its class irrelevant anyway; the cap keeps exp finite.
+        # A class with a variance beyond e^20 is irrelevant anyway; the cap keeps exp finite.
         return self.variance_floor + self.log_variance.clamp(max=20.0).exp()
 
     def forward(self, feature: Tensor, target: Tensor) -> dict[str, Tensor]:

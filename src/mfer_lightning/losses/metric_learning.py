@@ -1,4 +1,4 @@
-"""Adapter over the losses of pytorch-metric-learning (Musgrave et al., arXiv 2008.09164; MIT licence)."""
+"""Adapter for the losses of pytorch-metric-learning (Musgrave et al., arXiv 2008.09164; MIT licence)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mfer_lightning.losses.base import TargetKind
 from mfer_lightning.losses.checks import at_least_float32, check_feature, check_target_kind, no_autocast
 from mfer_lightning.losses.gather import gather_rows
 
-#: Short names, the library's class, and the paper.
+#: Short name, class in the library, and paper.
 ALIASES: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "arcface": ("ArcFaceLoss", "Deng et al., CVPR 2019, arXiv 1801.07698"),
@@ -33,28 +33,28 @@ ALIASES: Mapping[str, tuple[str, str]] = MappingProxyType(
 
 
 class MetricLearningLoss(nn.Module):
-    """A loss of pytorch-metric-learning as a feature loss: ``supcon``, ``arcface``, ``triplet``, ...
+    """Use a loss of pytorch-metric-learning as a feature loss: ``supcon``, ``arcface``, ``triplet``, ...
 
-    Hard labels only: a soft target is refused. Nearly all of these losses normalise features to length 1, hence do
-    not grow with the feature's width, and are *not* divided by D as the others of this package are.
+    Hard labels only: soft targets are rejected. Nearly all of these losses normalise features to length 1, so they do
+    not grow with the feature width and, unlike the other feature losses of this package, are *not* divided by D.
 
-    **Several ranks.** Losses with one proxy a class (ArcFace, CosFace, ...) are means over samples, and
-    DistributedDataParallel makes of them what it makes of cross-entropy. Losses over pairs (SupCon, triplet,
-    contrastive, ...) see only the pairs inside each rank's own batch: on W ranks 1/W of the joined batch's pairs, so
-    the same total batch size is a different, weaker loss. ``gather=True`` joins features and labels over ranks,
-    and gradients equal those of one process with the joined batch, at the cost of the loss on every rank.
+    **Several ranks.** Losses with one proxy per class (ArcFace, CosFace, ...) are means over samples, and
+    DistributedDataParallel treats them like cross-entropy. Losses over pairs (SupCon, triplet, contrastive, ...) see
+    only the pairs within each rank's batch: on W ranks that is 1/W of the pairs of the joined batch, so the same total
+    batch size is a different, weaker loss. ``gather=True`` joins features and labels over ranks, and gradients equal
+    those of one process with the joined batch, at the cost of computing the full loss on every rank.
 
     Args:
         num_classes: K >= 2.
         feature_dim: D >= 1.
-        loss: a short name (see :data:`ALIASES`) or the name of any class of ``pytorch_metric_learning.losses``.
+        loss: a short name (see :data:`ALIASES`) or the name of any class in ``pytorch_metric_learning.losses``.
         gather: join batches over ranks.
-        **options: keyword arguments of that class, e.g. ``temperature=0.1`` of supcon. ``num_classes`` and
-            ``embedding_size`` are filled in where the class takes them.
+        **options: keyword arguments of that class, e.g. ``temperature=0.1`` for supcon. ``num_classes`` and
+            ``embedding_size`` are filled in if the class accepts them.
 
     Raises:
-        UserError: where the package is absent, the name unknown, an option not the loss's, or a target soft.
-        ValueError: where a size is not legal.
+        UserError: if the package is not installed, the name or an option is unknown, or a target is soft.
+        ValueError: if a size is not legal.
 
     Example:
         >>> loss = MetricLearningLoss(num_classes=3, feature_dim=8, loss="arcface")
@@ -85,10 +85,10 @@ class MetricLearningLoss(nn.Module):
             ) from error
 
     def forward(self, feature: Tensor, target: Tensor) -> dict[str, Tensor]:
-        """Return ``{"total"}``, the loss of features (B,D) under one-hot targets (B,K).
+        """Return ``{"total"}``, the loss of features (B,D) for one-hot targets (B,K).
 
         Raises:
-            UserError: where a target is soft.
+            UserError: if a target is soft.
         """
         check_feature(feature, target, self.num_classes, self.feature_dim)
         check_target_kind(target, "one-hot", f"The loss '{self.name}'")
@@ -103,7 +103,7 @@ class MetricLearningLoss(nn.Module):
         return {"total": total}
 
     def extra_repr(self) -> str:
-        """Name the settings where the module is printed."""
+        """Show the settings."""
         return f"num_classes={self.num_classes}, feature_dim={self.feature_dim}, loss={self.name}, gather={self.gather}"
 
 
@@ -129,7 +129,7 @@ def _find(name: str) -> type[nn.Module]:
 
 
 def _option_names(factory: type[nn.Module]) -> set[str]:
-    """Collect the names of a loss's arguments; its classes hand unknown ones on to the class they derive from."""
+    """Return the argument names of a loss; the library's classes pass unknown ones on to their base class."""
     names: set[str] = set()
     for base in factory.__mro__:
         if base.__module__.startswith("pytorch_metric_learning") and "__init__" in vars(base):

@@ -1,8 +1,8 @@
-"""Max-over-targets loss of FERPlus: being right about any one of a face's emotions is being right.
+"""Max-over-targets loss of FERPlus: any one of a face's emotions counts as correct.
 
 Paper: Barsoum, Zhang, Canton Ferrer, Zhang, "Training Deep Networks for Facial Expression Recognition with
 Crowd-Sourced Label Distribution", ICMI 2016, arXiv 1608.01041, scheme "multi-label learning" (original code:
-github.com/microsoft/FERPlus). What differs: optional label smoothing of the chosen class.
+github.com/microsoft/FERPlus). What differs: optional label smoothing of the selected class.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from mfer_lightning.losses.checks import at_least_float32, check_logits, no_auto
 
 
 def multi_target_loss(logits: Tensor, target: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
-    r"""Mean of ``-log max_{k: t_k > 0} softmax(logits)_k``.
+    r"""Compute the mean of ``-log max_{k: t_k > 0} softmax(logits)_k``.
 
-    Only the likeliest of a face's classes receives a gradient, so the network may choose among them.
+    Only the most likely of a face's classes receives a gradient, so the network may choose among them.
 
     Args:
         logits: (B,K).
-        target: (B,K) sets of classes: k belongs to it where the entry is > 0, whatever its value.
-        label_smoothing: eps within [0, 1] of the cross-entropy towards the chosen class.
+        target: (B,K) sets of classes: k is in the set if its entry is > 0, whatever its value.
+        label_smoothing: eps within [0, 1], for the selected class.
 
     Returns:
-        Scalar >= 0, float32 or wider. Infinite where a row names no class.
+        Scalar >= 0, float32 or wider. Infinite if a row contains no class.
 
     Raises:
-        ValueError: where the shapes do not fit.
+        ValueError: if the shapes do not match.
 
     Example:
         >>> import torch
@@ -47,13 +47,13 @@ def multi_target_loss(logits: Tensor, target: Tensor, *, label_smoothing: float 
 
 
 class MultiTargetLoss(Loss):
-    """Max-over-targets loss (Barsoum et al., ICMI 2016). Targets are sets of classes, a hard label one of size 1.
+    """Max-over-targets loss (Barsoum et al., ICMI 2016). Targets are sets of classes; a hard label is a set of size 1.
 
     Args:
         label_smoothing: eps within [0, 1].
 
     Raises:
-        ValueError: where an argument is out of range.
+        ValueError: if an argument is out of range.
 
     Example:
         >>> import torch

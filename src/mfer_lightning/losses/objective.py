@@ -1,4 +1,4 @@
-"""The objective: the classification loss on every head, and weighted losses on the feature and on further outputs."""
+"""The objective: the classification loss of every head, plus weighted losses on the feature and other outputs."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from mfer_lightning.errors import UserError, check_number
 from mfer_lightning.losses.checks import check_target_kind
 from mfer_lightning.losses.output_loss import OutputLoss
 
-#: Names of the terms that every objective may have.
+#: Names of the terms that every objective can have.
 RESERVED = ("total", "classification", "feature", "valence_arousal")
 
 
 class Objective(nn.Module):
-    """What is minimised: the sum over heads of the classification loss, plus ``feature_weight`` times a feature loss.
+    """Total loss: the sum of the classification losses of all heads, plus ``feature_weight`` times a feature loss.
 
-    As MFER's published code does, the heads' losses are summed (not averaged), and the summed logits ``logits`` have
-    no loss of their own.
+    As in MFER's published code, the losses of the heads are summed (not averaged), and the summed logits ``logits``
+    have no loss of their own.
 
     Args:
         classification: a loss ``(logits (B,K), target (B,K)) -> scalar``, e.g. :class:`CrossEntropy`.
         feature: a loss ``(feature (B,D), target (B,K)) -> scalar or {"total": scalar, ...}``, e.g.
             :class:`DSFLoss`, or None.
-        terms: name -> a loss on further outputs of the network, which has its weight, e.g. :class:`PartitionLoss`.
-        feature_weight: weight >= 0 of the feature loss. As feature losses are divided by D, one weight serves every
-            width; the weight 1e-3 that was published for 1,024 dimensions corresponds to about 1.
+        terms: name -> a loss on further outputs of the network, with its own weight, e.g. :class:`PartitionLoss`.
+        feature_weight: weight >= 0 of the feature loss. Feature losses are divided by D, so one weight works for every
+            width; the published weight of 1e-3 at 1,024 dimensions corresponds to about 1.
         valence_arousal: a loss ``(prediction (B,2), target (B,2) with NaN where unknown) -> scalar``, e.g.
             :class:`ConcordanceLoss`, or None.
-        valence_arousal_weight: its weight >= 0.
+        valence_arousal_weight: weight >= 0 of that loss.
 
     Raises:
-        ValueError: where the weight is not legal.
+        ValueError: if a weight is not legal.
 
     Example:
         >>> from mfer_lightning.losses import CrossEntropy, DSFLoss
@@ -78,22 +78,22 @@ class Objective(nn.Module):
         """Compute the loss terms of a network's output.
 
         The values of the targets (whether they are distributions, one-hot, ...) are checked on the first batch only,
-        since reading them waits for the device.
+        because reading them synchronises with the device.
 
         Args:
-            output: ``feature`` (B,D), needed with a feature loss, ``head_logits``, one or more (B,K), and
-                ``valence_arousal`` (B,2), needed with their loss.
-            target: (B,K), or integer labels (B,), which are taken as hard targets.
-            valence_arousal: (B,2), NaN where unknown, needed with their loss.
+            output: ``feature`` (B,D), required by a feature loss, ``head_logits``, one or more (B,K), and
+                ``valence_arousal`` (B,2), required by its loss.
+            target: (B,K), or integer labels (B,), which are converted to one-hot targets.
+            valence_arousal: (B,2), NaN where unknown, required by its loss.
 
         Returns:
-            Scalars: ``total`` (the one to minimise), ``classification``, and with a feature loss ``feature``
-            (unweighted) and its parts ``feature_<part>``; each of ``terms`` by its name, and ``valence_arousal`` where
-            it has a loss, unweighted.
+            Scalars: ``total`` (to be minimised), ``classification``, and with a feature loss ``feature`` (unweighted)
+                and its parts ``feature_<part>``; each of ``terms`` by its name, and ``valence_arousal`` if it has a
+                loss, unweighted.
 
         Raises:
-            UserError: where a loss cannot take targets of this kind.
-            ValueError: where the output lacks a part or shapes do not fit.
+            UserError: if a loss does not support targets of this kind.
+            ValueError: if an output is missing or shapes do not match.
         """
         heads = output.get("head_logits")
         if not _is_tensors(heads) or len(heads) == 0:
@@ -115,11 +115,11 @@ class Objective(nn.Module):
         return terms
 
     def evaluate(self, output: Mapping[str, Any], target: Tensor) -> Tensor:
-        """Compute the value to be minimised for faces that are not trained on.
+        """Compute the total loss for evaluation faces.
 
-        A feature loss that takes one-hot targets only is left out: those of pytorch-metric-learning depend on which
-        faces share a batch, and on hard labels, which an evaluation set need not have. So is the loss of valence and
-        arousal, whose statistics are those of a batch; they are measured over the whole set instead.
+        Feature losses that accept only one-hot targets are left out: those of pytorch-metric-learning depend on the
+        composition of the batch and on hard labels, which an evaluation set may not have. The loss on valence and
+        arousal is left out too, because its statistics are per batch; they are measured over the whole set instead.
 
         Args:
             output: as in :meth:`forward`.
@@ -134,13 +134,13 @@ class Objective(nn.Module):
         return self._terms(output, target, with_feature=not single)["total"]
 
     def check(self, network: nn.Module) -> None:
-        """Refuse a network that lacks an output which a loss needs.
+        """Reject a network without an output that a loss needs.
 
         Args:
-            network: says in ``outputs`` what it returns, if it is one of ours.
+            network: lists its outputs in ``outputs``, if it is one of ours.
 
         Raises:
-            UserError: naming the loss, the output and what to do.
+            UserError: naming the loss, the missing output and the remedy.
         """
         has = getattr(network, "outputs", None)
         for name, loss in self.terms.items():
@@ -175,18 +175,18 @@ class Objective(nn.Module):
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """Outputs of the network that the losses of ``terms`` take."""
+        """Outputs of the network that the losses in ``terms`` need."""
         return tuple(dict.fromkeys(name for loss in self.terms.values() for name in loss.needs))  # type: ignore[union-attr]
 
     def init_centers(self, feature: Tensor, target: Tensor) -> bool:
-        """Set the feature loss's centres to the class means of data, where it has centres.
+        """Set the centres of the feature loss to class means, if it has centres.
 
         Args:
             feature: (N,D).
             target: (N,K) distributions.
 
         Returns:
-            Whether there was something to set.
+            Whether the loss has centres.
         """
         initialise = getattr(self.feature, "init_centers", None)
         if initialise is None:
@@ -195,7 +195,7 @@ class Objective(nn.Module):
         return True
 
     def _feature_target(self, target: Tensor) -> Tensor:
-        """Give the feature loss a distribution: of a set of classes, the even one."""
+        """Return a distribution for the feature loss; for a set of classes, the uniform one over the set."""
         if getattr(self.classification, "target_kind", None) != "multi-hot":
             return target
         members = (target > 0).to(target.dtype)
@@ -208,13 +208,13 @@ class Objective(nn.Module):
                 check_target_kind(values, kind, type(loss).__name__)
 
     def extra_repr(self) -> str:
-        """Name the weights where the module is printed."""
+        """Show the weights."""
         further = "" if self.valence_arousal is None else f", valence_arousal_weight={self.valence_arousal_weight}"
         return f"feature_weight={self.feature_weight}{further}"
 
 
 def _values(predicted: Any, known: Any) -> tuple[Tensor, Tensor]:
-    """Return predictions and labels of valence and arousal, or say which of them lacks."""
+    """Return predictions and labels of valence and arousal, or raise an error for the missing one."""
     if not isinstance(predicted, Tensor):
         raise ValueError(
             "Expected argument `output` to hold `valence_arousal`, a tensor (B, 2), but got "
@@ -229,7 +229,7 @@ def _values(predicted: Any, known: Any) -> tuple[Tensor, Tensor]:
 
 
 def _hard_targets(label: Tensor, num_classes: int) -> Tensor:
-    """Turn integer labels (B,) into one-hot targets (B,K)."""
+    """Convert integer labels (B,) to one-hot targets (B,K)."""
     if label.is_floating_point() or label.dtype is torch.bool:
         raise ValueError(f"Expected argument `target` to be (B, K) or integer labels (B,), but got {label.dtype} (B,).")
     if len(label) and not 0 <= int(label.min()) <= int(label.max()) < num_classes:

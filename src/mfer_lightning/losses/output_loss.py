@@ -1,4 +1,4 @@
-"""Losses on further outputs of a network, beside the classification loss and the loss on the feature."""
+"""Losses on additional outputs of a network, besides the classification loss and the feature loss."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ class OutputLoss(Loss):
     """A loss ``(output, target (B,K)) -> scalar`` on named outputs of a network.
 
     Args:
-        weight: of the loss in the objective, >= 0.
+        weight: weight of the loss in the objective, >= 0.
 
     Raises:
-        ValueError: where the weight is not legal.
+        ValueError: if the weight is not legal.
     """
 
-    #: Outputs of the network that it needs.
+    #: Outputs of the network that the loss needs.
     needs: ClassVar[tuple[str, ...]] = ()
     settings: tuple[str, ...] = ("weight",)
 
@@ -33,7 +33,7 @@ class OutputLoss(Loss):
         """Compute the unweighted loss.
 
         Args:
-            output: of the network.
+            output: outputs of the network.
             target: (B,K) distributions.
         """
         raise NotImplementedError

@@ -1,7 +1,7 @@
 """Partition loss: make the features of several attention heads differ.
 
-Paper: Wen, Lin, Wang, Xu: Distract Your Attention, Biomimetics 8(2), 2023, arXiv 2109.07270; the formula as in the
-authors' public code. Ours: the mean variance is that of the batch over all ranks.
+Paper: Wen, Lin, Wang, Xu: Distract Your Attention, Biomimetics 8(2), 2023, arXiv 2109.07270; formula as in the authors'
+public code. Ours: the mean variance is over the faces of all ranks.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ def partition_loss(attended: Tensor, gather: bool = True) -> Tensor:
     r"""Compute :math:`\log(1 + H / \bar v)` with the mean over faces and channels of the variance over the H heads.
 
     Args:
-        attended: (B,H,D), the heads' features.
-        gather: take the mean over the faces of all ranks, where a process group is running.
+        attended: (B,H,D), the features of the heads.
+        gather: average over the faces of all ranks, if a process group is initialised.
 
     Returns:
         A scalar, >= 0; 0 for one head.
@@ -39,19 +39,19 @@ def partition_loss(attended: Tensor, gather: bool = True) -> Tensor:
         variance = attended.var(dim=1).mean(dim=1)
         if gather:
             (variance,) = gather_rows(variance)
-        # equal heads, whose variance is 0, must not make the loss infinite
+        # keep the loss finite for equal heads, whose variance is 0
         return torch.log1p(heads / variance.mean().clamp_min(torch.finfo(variance.dtype).eps))
 
 
 class PartitionLoss(OutputLoss):
-    """Partition loss of DAN on the heads' features.
+    """Partition loss of DAN on the features of the attention heads.
 
     Args:
-        weight: in the objective.
+        weight: weight in the objective.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("attended",)
 
     def forward(self, output: Mapping[str, Any], target: Tensor) -> Tensor:
-        """Compute the loss of ``output["attended"]`` (B,H,D); evaluations do not wait for other ranks."""
+        """Compute the loss of ``output["attended"]`` (B,H,D); does not synchronise with other ranks in evaluation."""
         return partition_loss(output["attended"], gather=self.training)

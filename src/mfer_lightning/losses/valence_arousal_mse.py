@@ -1,8 +1,8 @@
-"""The mean squared error of valence and arousal.
+"""Mean squared error for valence and arousal.
 
-The loss of AffectNet's own baselines (Mollahosseini, Hasani, Mahoor, IEEE Transactions on Affective Computing 2017,
-arXiv 1708.03985, which train each dimension with the squared error).
-Ours: unknown values are left out, and the mean is over the known values of all ranks.
+Loss of AffectNet's own baselines (Mollahosseini, Hasani, Mahoor, IEEE Transactions on Affective Computing 2017, arXiv
+1708.03985, which train each dimension with the squared error). Ours: unknown values are ignored, and the mean is over
+the known values of all ranks.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from mfer_lightning.losses.gather import gather_rows
 
 
 def valence_arousal_mse(prediction: Tensor, target: Tensor) -> Tensor:
-    """Compute the squared error's mean over the known values of each dimension, and the mean of the two.
+    """Compute the mean squared error over the known values of each dimension, averaged over the two dimensions.
 
     Every rank must call it at the same point, each with its own rows, as for
     :func:`mfer_lightning.losses.concordance.concordance_loss`.
@@ -26,10 +26,10 @@ def valence_arousal_mse(prediction: Tensor, target: Tensor) -> Tensor:
         target: (B,2), NaN where unknown.
 
     Returns:
-        A scalar >= 0, float32 or wider; 0, with gradients of 0, where nothing is known.
+        A scalar >= 0, float32 or wider; 0, with gradients of 0, if no value is known.
 
     Raises:
-        ValueError: where the shapes do not fit.
+        ValueError: if the shapes do not match.
 
     Example:
         >>> target = torch.tensor([[0.5, float("nan")], [-0.5, float("nan")]])
@@ -46,8 +46,8 @@ def valence_arousal_mse(prediction: Tensor, target: Tensor) -> Tensor:
 
 
 class ValenceArousalMSE(Loss):
-    """The mean squared error of valence and arousal; see :func:`valence_arousal_mse`."""
+    """Mean squared error for valence and arousal; see :func:`valence_arousal_mse`."""
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """Return the loss of predictions (B,2) against labels (B,2), NaN where unknown, a scalar."""
+        """Return the loss of predictions (B,2) against labels (B,2), NaN where unknown, as a scalar."""
         return valence_arousal_mse(prediction, target)

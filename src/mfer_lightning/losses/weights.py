@@ -1,4 +1,4 @@
-"""Class weights: compute them from counts, and check those that the user gives."""
+"""Class weights: compute them from class counts, and validate those given by the user."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from mfer_lightning.losses.checks import check_choice
 def class_weights_from_counts(
     class_counts: Sequence[int], scheme: str = "inverse", beta: float = 0.999
 ) -> tuple[float, ...]:
-    """Turn training counts into class weights whose mean, over the faces of the training set, is 1.
+    """Compute class weights from training counts, with a mean of 1 over the training faces.
 
-    With that mean the size of the loss, hence the meaning of a learning rate and of ``feature_weight``, does not
-    change with the scheme.
+    With that mean, the scale of the loss, and with it the meaning of a learning rate and of ``feature_weight``, does
+    not depend on the scheme.
 
     Args:
         class_counts: K counts >= 1 of the training set.
         scheme: ``inverse`` (1 / n), ``sqrt`` (1 / sqrt n), or ``effective`` (the effective number of samples of
             Cui et al., CVPR 2019, arXiv 1901.05555: (1 - beta) / (1 - beta^n)).
-        beta: of ``effective``, within [0, 1).
+        beta: parameter of ``effective``, within [0, 1).
 
     Returns:
         K weights.
 
     Raises:
-        ValueError: where a class has no face or an argument is not legal.
+        ValueError: if a class has no face or an argument is not legal.
 
     Example:
         >>> [round(w, 2) for w in class_weights_from_counts([90, 10])]
@@ -51,7 +51,7 @@ def class_weights_from_counts(
 
 
 def check_class_counts(class_counts: Sequence[int]) -> tuple[float, ...]:
-    """Refuse counts with a class that has no face: its weight, or the log of its prior, would be infinite."""
+    """Reject counts with an empty class: its weight, or the log of its prior, would be infinite."""
     counts = tuple(float(n) for n in class_counts)
     if len(counts) < 2 or not all(math.isfinite(n) and n > 0 for n in counts):
         raise ValueError(
@@ -61,7 +61,7 @@ def check_class_counts(class_counts: Sequence[int]) -> tuple[float, ...]:
 
 
 def class_weight_buffer(class_weights: Sequence[float] | None) -> Tensor | None:
-    """Check class weights and make them a float32 tensor (K,), or None where there are none."""
+    """Validate class weights and convert them to a float32 tensor (K,); None if there are none."""
     if class_weights is None:
         return None
     weights = tuple(float(w) for w in class_weights)
@@ -74,10 +74,10 @@ def class_weight_buffer(class_weights: Sequence[float] | None) -> Tensor | None:
 
 
 def weigh(target: Tensor, class_weights: Tensor | None) -> Tensor:
-    """Multiply targets (B,K) by class weights (K,); None: by 1.
+    """Multiply targets (B,K) by class weights (K,); None: leave them unchanged.
 
     Raises:
-        ValueError: for weights of another number of classes.
+        ValueError: if the number of classes differs.
     """
     if class_weights is None:
         return target

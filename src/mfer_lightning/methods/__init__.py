@@ -1,8 +1,8 @@
-"""Training methods: what is computed of a batch, a network and an objective in one training step. Pure torch.
+"""Training methods: what one training step computes from a batch, a network and an objective. Pure torch.
 
-A loss scores the network's output for a batch. A method decides what the network sees and which targets the loss gets:
-it may weigh faces, change their labels, show a face twice, or bring further networks. Evaluation and prediction know
-the network alone.
+A loss scores the network's output for a batch. A method controls the input of the network and the targets of the loss:
+it may weight faces, change labels, use several views of a face, or train additional networks. Evaluation and prediction
+use only the network.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What every training method is given, what it returns, and what it says of itself."""
+"""Base class of all training methods: the step they receive, the loss terms they return, and their declarations."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from mfer_lightning.errors import UserError
 
 @dataclass(frozen=True)
 class Step:
-    """One training step, as a method sees it.
+    """Input of a method in one training step.
 
     Args:
         network: maps normalised images (B,3,S,S) to ``feature``, ``logits``, ``head_logits`` and further outputs. It
             may be called more than once.
-        objective: maps such an output and targets (B,K) to named loss terms, ``total`` among them.
+        objective: maps such an output and targets (B,K) to named loss terms, including ``total``.
         epoch: counted from 0.
-        repeated: whether the same batch was seen just before, for SAM's second gradient. State must not change then.
+        repeated: true in the second forward pass of SAM on the same batch. State must not change then.
     """
 
     network: nn.Module
@@ -32,40 +32,40 @@ class Step:
 class Method(nn.Module):
     """A training method.
 
-    It is called with the batch of this rank and a :class:`Step`, and returns named scalars: ``total`` is minimised,
-    the others are logged as ``train/<name>``, as means over the faces of an epoch and all ranks.
+    A method is called with the batch of this rank and a :class:`Step`, and returns named scalars: ``total`` is
+    minimised, the others are logged as ``train/<name>``, averaged over the faces of an epoch and all ranks.
 
-    Layers of a method's own are submodules, and what it remembers is in buffers: both are trained, moved to the
-    device, kept in checkpoints and continued like the network's. A buffer must not depend on the rank: gather what
-    the ranks find out (:func:`mfer_lightning.methods.gather.gather_from_ranks`).
+    A method's layers are submodules and its state is in buffers: both are moved to the device, saved in checkpoints and
+    restored like the network, and layers are trained with it. A buffer must not depend on the rank: gather results over
+    ranks (:func:`mfer_lightning.methods.gather.gather_from_ranks`).
 
-    The batch is a mapping of ``image`` float (B,3,S,S), normalised and perhaps mixed, ``pixels`` uint8 (B,3,H,W), the
-    augmented face as it was read, ``label`` int64 (B,), ``target`` float32 (B,K), ``index`` int64 (B,), the row of the
-    dataset's table, and what else the dataset gives.
+    The batch is a mapping with ``image`` float (B,3,S,S), normalised and possibly mixed, ``pixels`` uint8 (B,3,H,W),
+    the augmented face before preprocessing, ``label`` int64 (B,), ``target`` float32 (B,K), ``index`` int64 (B,), the
+    row in the dataset's table, and any other entries of the dataset.
     """
 
-    #: Outputs of the network that it needs beside ``feature``, ``logits`` and ``head_logits``.
+    #: Network outputs that it needs in addition to ``feature``, ``logits`` and ``head_logits``.
     needs: ClassVar[tuple[str, ...]] = ()
-    #: Whether it can be given mixed faces, whose targets are soft.
+    #: Whether it supports mixed faces, which have soft targets.
     takes_mixup: ClassVar[bool] = True
-    #: How many times a face goes through each network that is trained.
+    #: Number of forward passes per face through each trained network.
     passes: ClassVar[int] = 1
 
     @property
     def networks(self) -> tuple[nn.Module, ...]:
-        """Further networks that are trained like the network."""
+        """Additional networks that are trained like the main network."""
         return ()
 
     @property
     def teachers(self) -> tuple[nn.Module, ...]:
-        """Networks that are run without being trained; they are no submodules, so that checkpoints leave them out."""
+        """Networks that are run but not trained; not registered as submodules, so that checkpoints exclude them."""
         return ()
 
     @property
     def rival(self) -> nn.Module | None:
-        """Of ``networks``, the one called ``peer`` that is kept in place of the network where it is better on val.
+        """The one of ``networks``, called ``peer``, that replaces the network if it is better on val.
 
-        Such a method has an int64 buffer ``kept``, 0 or 1, which the training sets after each validation.
+        Such a method has an int64 buffer ``kept``, 0 or 1, which is set after each validation.
         """
         return None
 
@@ -73,23 +73,23 @@ class Method(nn.Module):
         """Compute the loss terms of one batch.
 
         Args:
-            batch: of this rank.
-            step: network, objective and where the training stands.
+            batch: batch of this rank.
+            step: network, objective and state of the training.
 
         Returns:
-            Named scalars, ``total`` among them.
+            Named scalars, including ``total``.
         """
         raise NotImplementedError
 
     def check(self, network: nn.Module, objective: nn.Module) -> None:
-        """Refuse a network or an objective that the method cannot serve.
+        """Reject a network or an objective that the method does not support.
 
         Args:
-            network: says in ``outputs`` what it returns, if it is one of ours.
-            objective: of any class.
+            network: lists its outputs in ``outputs``, if it is one of ours.
+            objective: an objective of any class.
 
         Raises:
-            UserError: naming what is missing and what to do.
+            UserError: naming what is missing and the remedy.
         """
         has = getattr(network, "outputs", None)
         missing = [name for name in self.needs if has is not None and name not in has]

@@ -1,4 +1,4 @@
-"""The baseline: the objective of the network's output, and nothing else."""
+"""Baseline: standard training on the objective of the network's output."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from mfer_lightning.methods.base import Method, Step
 
 
 class Baseline(Method):
-    """Ordinary training: one forward pass, the loss of its output against the batch's targets."""
+    """Standard training: one forward pass and the loss against the batch's targets."""
 
     def forward(self, batch: Mapping[str, Tensor], step: Step) -> dict[str, Tensor]:
-        """Compute the objective's terms; see :meth:`Method.forward`."""
+        """Compute the terms of the objective; see :meth:`Method.forward`."""
         return step.objective(step.network(batch["image"]), batch["target"])

@@ -1,12 +1,12 @@
-"""Co-teaching: two networks, each trained on the faces that the other finds easy.
+"""Co-teaching: train two networks, each on the faces with a small loss in the other.
 
 Paper: Han, Yao, Yu, Niu, Xu, Hu, Tsang, Sugiyama: Co-teaching: Robust Training of Deep Neural Networks with Extremely
-Noisy Labels, NeurIPS 2018, arXiv 1804.06872. The share of faces that is kept, ``R(T) = 1 - min(T / T_k * tau, tau)``,
-is the paper's, T counted from 0 (the authors' public script reaches tau two epochs earlier); the number of faces,
-``int(R(T) * B)``, and the values are that script's. Ours: the faces are chosen among the batch of all ranks; the
-losses of both networks are added and one optimizer trains both, which is the same as two, except that a clipped
-gradient norm and SAM's radius are those of both together; after each epoch the network that is better on the validation
-faces is the one that is kept, where the script reports both.
+Noisy Labels, NeurIPS 2018, arXiv 1804.06872. The fraction of faces kept, ``R(T) = 1 - min(T / T_k * tau, tau)``,
+follows the paper, with T counted from 0 (the authors' public script reaches tau two epochs earlier); the number of
+faces, ``int(R(T) * B)``, and the values follow that script. Ours: faces are selected from the batch of all ranks. The
+losses of both networks are added and one optimizer trains both, which is equivalent to two optimizers except that
+gradient clipping and SAM's radius apply to both networks together. After each epoch, the network that is better on the
+validation faces is kept, whereas the script reports both.
 """
 
 from __future__ import annotations
@@ -24,22 +24,23 @@ from mfer_lightning.methods.gather import gather_from_ranks, rows_of_this_rank
 
 
 class CoTeaching(Method):
-    """Two networks that pick faces with probably right labels for one another.
+    """Two networks that select faces with probably correct labels for each other.
 
-    Each network ranks the faces of the batch of all ranks by the cross-entropy of its prediction. The share
-    ``R(T) = 1 - min(T / ramp_epochs, 1) * forget_rate`` of epoch T, counted from 0, with the smallest ones is what the
-    *other* network is trained on. In SAM's second pass the choice of the first one holds.
+    Each network ranks the faces of the batch of all ranks by the cross-entropy of its prediction. The *other* network
+    is trained on the fraction ``R(T) = 1 - min(T / ramp_epochs, 1) * forget_rate`` with the smallest values, where T is
+    the epoch counted from 0. SAM's second pass reuses the selection of the first.
 
     Args:
-        peer: the second network, of the same kind as the first and with weights of its own. None: to be evaluated only.
-        forget_rate: share tau of faces that is left out in the end, within [0, 1): the share of wrong labels.
-        ramp_epochs: epochs T_k until it is reached.
+        peer: the second network, with the same architecture and its own weights. None: for evaluation only.
+        forget_rate: tau within [0, 1), the final fraction of faces to leave out; set it to the fraction of wrong
+            labels.
+        ramp_epochs: T_k, number of epochs until it is reached.
 
     Attributes:
-        kept: int64 scalar, 0 where the first network is kept, 1 where the second is.
+        kept: int64 scalar, 0 if the first network is kept, 1 if the second is.
 
-    Terms beside the objective's, which are those of the first network: ``peer``, the objective of the second;
-    ``remembered``, R(T); ``agreed``, the share of the chosen faces that both networks chose.
+    Terms in addition to the objective's, which belong to the first network: ``peer``, the objective of the second;
+    ``remembered``, R(T); ``agreed``, the fraction of the selected faces that both networks selected.
 
     Raises:
         ValueError: for arguments outside their range.
@@ -63,11 +64,11 @@ class CoTeaching(Method):
 
     @property
     def rival(self) -> nn.Module | None:
-        """The second network, which is kept where it is better."""
+        """The second network, which is kept if it is better."""
         return self.peer
 
     def forward(self, batch: Mapping[str, Tensor], step: Step) -> dict[str, Tensor]:
-        """Compute the objective of each network for the faces that the other one chose."""
+        """Compute the objective of each network on the faces selected by the other."""
         if self.peer is None:
             raise UserError("Method CoTeaching trains two networks: give it the second one, CoTeaching(peer=...).")
         outputs = (step.network(batch["image"]), self.peer(batch["image"]))
@@ -90,25 +91,25 @@ class CoTeaching(Method):
     def _objective(
         step: Step, output: Mapping[str, Any], target: Tensor, chosen: Tensor, own: slice
     ) -> dict[str, Tensor]:
-        """Compute the objective of this rank's chosen faces; the mean over ranks is that of all chosen faces.
+        """Compute the objective of this rank's selected faces; the mean over ranks equals that over all selected faces.
 
-        A rank without a chosen face takes part all the same, since the objective may gather over ranks: with its first
-        face, whose terms count nothing, and whose valence and arousal are unknown.
+        A rank without a selected face still participates, because the objective may gather over ranks: it uses its
+        first face, whose terms are multiplied by zero and whose valence and arousal are unknown.
         """
         mine = chosen[own]
         size = len(mine)
         some = mine.any()
-        seen = mine if some else torch.arange(size, device=mine.device) == 0  # losses refuse no face at all
+        seen = mine if some else torch.arange(size, device=mine.device) == 0  # losses reject an empty batch
         parts = {name: _rows(value, seen, size) for name, value in output.items()}
         ranks = dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
         share = mine.sum() * ranks / chosen.sum()
-        affect = getattr(step.objective, "keywords", {}).get("valence_arousal")  # of the whole batch
+        affect = getattr(step.objective, "keywords", {}).get("valence_arousal")  # for the whole batch
         known = {} if affect is None else {"valence_arousal": affect[seen].masked_fill(~some, torch.nan)}
         terms = step.objective(parts, target[seen], **known)
         return {name: torch.where(some, value, torch.zeros_like(value)) * share for name, value in terms.items()}
 
     def check(self, network: nn.Module, objective: nn.Module) -> None:
-        """Refuse an objective with parameters, and targets that are sets of classes; see :meth:`Method.check`."""
+        """Reject an objective with parameters, and targets that are sets of classes; see :meth:`Method.check`."""
         super().check(network, objective)
         if any(p.requires_grad for p in objective.parameters()):
             raise UserError(
@@ -123,7 +124,7 @@ class CoTeaching(Method):
 
 
 def remember_rate(epoch: int, forget_rate: float, ramp_epochs: int) -> float:
-    """Compute the share R(T) of faces that is trained on in epoch T, counted from 0.
+    """Compute R(T), the fraction of faces to train on in epoch T, counted from 0.
 
     Example:
         >>> [round(remember_rate(epoch, 0.3, 3), 2) for epoch in range(5)]
@@ -133,13 +134,13 @@ def remember_rate(epoch: int, forget_rate: float, ramp_epochs: int) -> float:
 
 
 def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
-    """Compute the cross-entropy of each face, (B,), in float32 at least, of logits (B,K) and targets (B,K)."""
+    """Compute the cross-entropy of each face, (B,), in at least float32, from logits (B,K) and targets (B,K)."""
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     return -(target * logits.log_softmax(1)).sum(1)
 
 
 def smallest(loss: Tensor, share: float) -> Tensor:
-    """Mark the share of faces with the smallest loss, ``int(share * B)`` of them and at least one.
+    """Mark the fraction of faces with the smallest loss, ``int(share * B)`` of them but at least one.
 
     Args:
         loss: (B,).
@@ -152,14 +153,14 @@ def smallest(loss: Tensor, share: float) -> Tensor:
         >>> smallest(torch.tensor([0.3, 0.1, 0.9, 0.2]), 0.5).tolist()
         [False, True, False, True]
     """
-    count = max(int(share * len(loss) + 1e-9), 1)  # 0.7 * 10 is 7
+    count = max(int(share * len(loss) + 1e-9), 1)  # so that 0.7 * 10 gives 7
     chosen = torch.zeros_like(loss, dtype=torch.bool)
     chosen[loss.argsort(stable=True)[:count]] = True
     return chosen
 
 
 def _rows(value: Any, chosen: Tensor, size: int) -> Any:
-    """Select rows of a tensor or of each in a tuple; leave what has no row a face as it is."""
+    """Select rows of a tensor or of each tensor in a tuple; leave values without a row per face unchanged."""
     if isinstance(value, Tensor):
         return value[chosen] if value.ndim and len(value) == size else value
     if isinstance(value, Sequence) and not isinstance(value, str):

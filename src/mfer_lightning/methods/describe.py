@@ -1,4 +1,4 @@
-"""Describe a method by its class and arguments, so that a checkpoint can say what its network was trained with."""
+"""Describe a method by its class and arguments, so that a checkpoint records how its network was trained."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from torch import nn
 from mfer_lightning.losses.describe import describe_by_attributes
 from mfer_lightning.methods.base import Method
 
-#: The module whose names a configuration may give.
+#: Package whose classes a configuration may name.
 _HOME = __name__.rpartition(".")[0]
 
 
 def describe_method(method: Method) -> dict[str, Any] | None:
-    """Return ``_target_`` and the arguments of a method, read off its attributes of the same names.
+    """Return ``_target_`` and the arguments of a method, read from its attributes of the same names.
 
-    Networks are left out: a second one is built as the first is, and teachers are needed in training alone.
+    Networks are left out: a second one is rebuilt like the first, and teachers are needed only in training.
 
     Returns:
-        None where an argument has no attribute, or one that is neither a plain value nor a network.
+        None if an argument has no attribute, or its value is neither plain nor a network.
 
     Example:
         >>> from mfer_lightning.methods import SCN

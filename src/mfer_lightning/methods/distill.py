@@ -1,10 +1,10 @@
-"""Distillation: learn the softened predictions of trained networks beside the labels.
+"""Distillation: train on the softened predictions of trained networks in addition to the labels.
 
 Paper: Hinton, Vinyals, Dean: Distilling the Knowledge in a Neural Network, NIPS 2014 workshop, arXiv 1503.02531. From
-the paper: softmax with a temperature on both sides, the factor T^2, several teachers averaged. The Kullback-Leibler
-divergence stands for the cross-entropy, from which it differs by a constant. The values are a reconstruction: the paper
-gives none for faces. Its speech experiment tried temperatures 1, 2, 5 and 10, with a relative weight of 0.5 for the
-labels. Ours: of a network with several heads, the summed logits learn from the teachers.
+the paper: softmax with a temperature for both student and teacher, the factor T^2, averaging of several teachers. The
+Kullback-Leibler divergence replaces the cross-entropy, from which it differs by a constant. The values are a
+reconstruction: the paper gives none for faces. Its speech experiment tried temperatures 1, 2, 5 and 10, with a relative
+weight of 0.5 for the labels. Ours: for networks with several heads, the summed logits are distilled.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ from mfer_lightning.methods.base import Method, Step
 
 
 class Distill(Method):
-    """Learn from the labels and from the mean prediction of teachers.
+    """Train on the labels and on the mean prediction of teachers.
 
-    With teachers' probabilities p, the mean of softmax(z / T), and the network's q = softmax(z / T), the loss is
+    With the teachers' probabilities p, the mean of softmax(z / T), and the network's q = softmax(z / T), the loss is
     ``alpha * T^2 * KL(p || q) + (1 - alpha) * objective``.
 
     Args:
-        teachers: each maps uint8 faces (B,3,H,W) to ``logits`` (B,K) in the network's order of classes. They are
-            neither trained nor part of checkpoints. Empty: to be evaluated only.
+        teachers: each maps uint8 faces (B,3,H,W) to ``logits`` (B,K) in the network's class order. They are neither
+            trained nor saved in checkpoints. Empty: for evaluation only.
         temperature: T > 0.
-        alpha: share of the teachers, within [0, 1].
+        alpha: weight of the teachers, within [0, 1].
 
-    Terms beside the objective's: ``distillation``, T^2 times the divergence; ``teachers_right``, the share of faces
-    whose label is the teachers' prediction.
+    Terms in addition to the objective's: ``distillation``, T^2 times the divergence; ``teachers_right``, the fraction
+    of faces for which the teachers predict the label.
 
     Raises:
         ValueError: for arguments outside their range.
     """
 
-    takes_mixup: ClassVar[bool] = False  # teachers prepare the faces for themselves, as they were read
+    takes_mixup: ClassVar[bool] = False  # teachers preprocess the original faces themselves
 
     def __init__(self, teachers: Sequence[nn.Module] = (), temperature: float = 2.0, alpha: float = 0.5) -> None:
         super().__init__()
@@ -75,10 +75,10 @@ class Distill(Method):
             faces: uint8 (B,3,H,W).
 
         Returns:
-            (B,K), float32 at least, rows sum to 1.
+            (B,K), at least float32, rows sum to 1.
 
         Raises:
-            UserError: without a teacher.
+            UserError: if there is no teacher.
         """
         if not self._teachers:
             raise UserError("Method Distill learns from teachers: give it some, Distill(teachers=[...]).")
@@ -92,11 +92,11 @@ class Distill(Method):
             logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
             total = total + (logits / self.temperature).softmax(1)
         mean: Tensor = total / len(self._teachers)
-        return mean.clone()  # a teacher may run in inference mode, outside of gradients
+        return mean.clone()  # a teacher may run in inference mode, whose tensors cannot be used in autograd
 
 
 class _Teachers(tuple[nn.Module, ...]):
-    """Modules that are not submodules, and that copies of a method share."""
+    """Modules that are not registered as submodules and are shared by copies of a method."""
 
     def __deepcopy__(self, memo: dict[int, Any]) -> _Teachers:
         return self

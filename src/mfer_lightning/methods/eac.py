@@ -1,11 +1,11 @@
-"""EAC, Erasing Attention Consistency: the class maps of a face and of its mirror image must agree.
+"""EAC, Erasing Attention Consistency: make the class maps of a face and its mirror image agree.
 
 Paper: Zhang, Wang, Ling, Deng: Learn From All: Erasing Attention Consistency for Noisy Label Facial Expression
-Recognition, ECCV 2022, arXiv 2207.10299. Formula, weight and the range of erasing from the paper and the authors'
-public script: random erasing of the face, the classification loss on the face alone, and the mean squared difference
-between its class maps and the mirrored maps of its mirror image, without a gradient to the classifier's weights.
-Ours: the class maps of a network with several or non-linear heads are the heads' summed logits at every position of
-the last feature map; for one linear head and no norm they are the paper's plus the head's bias, which cancels out.
+Recognition, ECCV 2022, arXiv 2207.10299. Formula, weight and erasing range follow the paper and the authors' public
+script: random erasing of the face, the classification loss on the face alone, and the mean squared difference between
+its class maps and the mirrored maps of its mirror image, without gradients for the classifier's weights. Ours: for
+networks with several or non-linear heads, the class maps are the summed logits of the heads at every position of the
+last feature map; for one linear head without norm these are the paper's plus the head's bias, which cancels out.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from mfer_lightning.methods.random_by_face import uniforms
 
 
 class EAC(Method):
-    """Attention consistency of an erased face and its mirror image.
+    """Attention consistency between an erased face and its mirror image.
 
     Args:
-        weight: lambda >= 0 of the consistency.
-        erase_prob: share of the faces of which a rectangle is erased.
-        smallest: share of the face that a rectangle covers at least, within (0, 1].
-        largest: share that it covers at most, at least ``smallest``.
-        seed: of the rectangles.
+        weight: lambda >= 0, weight of the consistency loss.
+        erase_prob: fraction of the faces with a rectangle erased.
+        smallest: minimum area of the rectangle as a fraction of the face, within (0, 1].
+        largest: maximum area, at least ``smallest``.
+        seed: random seed of the rectangles.
 
-    Terms beside the objective's: ``consistency``, unweighted.
+    Terms in addition to the objective's: ``consistency``, unweighted.
 
     Raises:
         ValueError: for arguments outside their range.
@@ -52,7 +52,7 @@ class EAC(Method):
         self.seed = seed
 
     def forward(self, batch: Mapping[str, Tensor], step: Step) -> dict[str, Tensor]:
-        """Compute the objective of the face, and how far the class maps of face and mirror image are apart."""
+        """Compute the objective of the face, and the difference between the class maps of face and mirror image."""
         draw = uniforms(self.seed, step.epoch, batch["index"], DRAWS)
         image = erase(batch["image"], self.erase_prob, (self.smallest, self.largest), draw)
         output, mirrored = step.network(image), step.network(image.flip(3))
@@ -64,5 +64,5 @@ class EAC(Method):
 
 
 def consistency(maps: Tensor, mirrored: Tensor) -> Tensor:
-    """Compute the mean squared difference of class maps (B,K,h,w) and those of the mirror image, mirrored back."""
+    """Compute the mean squared difference between class maps (B,K,h,w) and the flipped maps of the mirror image."""
     return F.mse_loss(maps.float(), mirrored.flip(3).float())

@@ -1,7 +1,7 @@
 """Random erasing: set a random rectangle of some normalised faces to zero, the mean colour.
 
-Paper: Zhong, Zheng, Kang, Li, Yang: Random Erasing Data Augmentation, AAAI 2020, arXiv 1708.04896. Shapes as
-torchvision's ``RandomErasing`` draws them, for a whole batch at once.
+Paper: Zhong, Zheng, Kang, Li, Yang: Random Erasing Data Augmentation, AAAI 2020, arXiv 1708.04896. Rectangles are
+sampled as in torchvision's ``RandomErasing``, for a whole batch at once.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import math
 import torch
 from torch import Tensor
 
-#: Height over width of a rectangle: the smallest and the largest.
+#: Minimum and maximum aspect ratio (height over width) of a rectangle.
 _RATIOS = (0.3, 3.3)
-#: Random numbers that an image needs.
+#: Random numbers per image.
 DRAWS = 5
 
 
@@ -22,13 +22,13 @@ def erase(images: Tensor, prob: float, area: tuple[float, float], draw: Tensor) 
 
     Args:
         images: float (B,C,H,W), normalised.
-        prob: share of the images.
-        area: smallest and largest share of the image that a rectangle covers; its shape lies between 0.3 and 3.3. A
-            side that would be longer than the image's is cut.
-        draw: float (B,:data:`DRAWS`) within [0, 1) on the CPU, random numbers of each image.
+        prob: fraction of the images.
+        area: minimum and maximum area as a fraction of the image; the aspect ratio is between 0.3 and 3.3. Sides longer
+            than the image are clipped.
+        draw: float (B,:data:`DRAWS`) within [0, 1) on the CPU, the random numbers of each image.
 
     Returns:
-        Images of the same shape; the others as they were.
+        Images of the same shape; those without a rectangle are unchanged.
     """
     height, width = images.shape[2:]
     which, how_much, shape, down, right = draw.unbind(1)

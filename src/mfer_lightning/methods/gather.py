@@ -1,4 +1,4 @@
-"""Gather what the ranks find out, without gradients, so that a method's state is the same on all of them."""
+"""Gather tensors over ranks without gradients, so that a method's state is the same on all ranks."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from mfer_lightning.losses.gather import gather_rows
 def gather_from_ranks(*tensors: Tensor) -> tuple[Tensor, ...]:
     """Concatenate the rows of tensors over all ranks, in rank order.
 
-    Every rank must call it at the same point. Without a process group the tensors are returned as they are.
+    Every rank must call it at the same point. Without a process group, the tensors are returned unchanged.
 
     Args:
-        *tensors: (n, ...) each, n equal among them on a rank; it may differ between ranks.
+        *tensors: (n, ...) each, with the same n on a rank; n may differ between ranks.
 
     Returns:
-        As many tensors (sum of n over ranks, ...).
+        The same number of tensors, each (sum of n over ranks, ...).
     """
     with torch.no_grad():
         return gather_rows(*tensors)
 
 
 def rows_of_this_rank(rows: Tensor) -> slice:
-    """Return where the rows of this rank are among those that :func:`gather_from_ranks` joins.
+    """Return the slice of this rank's rows in the result of :func:`gather_from_ranks`.
 
     Every rank must call it at the same point.
 
     Args:
-        rows: (n, ...), of this rank.
+        rows: (n, ...), rows of this rank.
     """
     if not (dist.is_available() and dist.is_initialized()):
         return slice(0, len(rows))

@@ -1,4 +1,4 @@
-"""Labels that a method has changed, by the row of the dataset's table, the same on all ranks and in the checkpoint."""
+"""Store labels changed by a method, by row of the dataset's table, equal on all ranks and saved in checkpoints."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from torch import Tensor, nn
 from mfer_lightning.errors import check_count
 from mfer_lightning.methods.gather import gather_from_ranks
 
-#: Where the label is as it was read.
+#: Marks a label that has not changed.
 UNCHANGED = -1
 
 
 class LabelsByIndex(nn.Module):
-    """Labels in place of those that were read, for the faces whose labels a method has changed.
+    """Labels that replace the original ones, for faces whose labels a method has changed.
 
     Args:
-        num_faces: number of rows of the dataset's table, all splits together.
+        num_faces: number of rows in the dataset's table, over all splits.
 
     Attributes:
-        changed: int64 (num_faces,), the class, or -1 where the label is as it was read.
+        changed: int64 (num_faces,), the new class, or -1 if the label has not changed.
 
     Raises:
-        ValueError: where ``num_faces`` is below 1.
+        ValueError: if ``num_faces`` is below 1.
 
     Example:
         >>> labels = LabelsByIndex(num_faces=4)
@@ -39,22 +39,22 @@ class LabelsByIndex(nn.Module):
         self.register_buffer("changed", torch.full((check_count("num_faces", num_faces),), UNCHANGED))
 
     def current(self, target: Tensor, index: Tensor) -> Tensor:
-        """Return targets (B,K) in which those of changed faces are one-hot, as they were changed.
+        """Return targets (B,K), with one-hot targets for faces whose label has changed.
 
         Args:
             target: (B,K).
-            index: int64 (B,), rows of the dataset's table.
+            index: int64 (B,), rows in the dataset's table.
         """
         now = self.changed[index]
         hard = F.one_hot(now.clamp(min=0), target.shape[1]).to(target.dtype)
         return torch.where((now != UNCHANGED)[:, None], hard, target)
 
     def change(self, index: Tensor, label: Tensor) -> None:
-        """Remember labels; each rank gives those of its own faces, possibly none.
+        """Store new labels; each rank passes those of its own faces, possibly none.
 
         Args:
-            index: int64 (n,), rows of the dataset's table.
-            label: int64 (n,), classes.
+            index: int64 (n,), rows in the dataset's table.
+            label: int64 (n,), new classes.
         """
         index, label = gather_from_ranks(index, label)
         self.changed[index] = label

@@ -1,4 +1,4 @@
-"""Random numbers that belong to a face in an epoch, whatever batch and rank it is in."""
+"""Random numbers that depend on face and epoch only, not on batch or rank."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from torch import Tensor
 
 
 def uniforms(seed: int, epoch: int, index: Tensor, count: int) -> Tensor:
-    """Draw uniform random numbers that depend on a seed, the epoch and each face's row alone.
+    """Draw uniform random numbers that depend only on a seed, the epoch and the row of each face.
 
     Args:
-        seed: any number.
+        seed: any integer.
         epoch: counted from 0.
-        index: int64 (B,), rows of the dataset's table.
-        count: numbers a face.
+        index: int64 (B,), rows in the dataset's table.
+        count: random numbers per face.
 
     Returns:
         Float32 (B,count) within [0, 1), on the CPU.

@@ -1,11 +1,11 @@
 """RUL, Relative Uncertainty Learning: mix the features of two faces by their uncertainties, and learn both labels.
 
 Paper: Zhang, Wang, Deng: Relative Uncertainty Learning for Facial Expression Recognition, NeurIPS 2021. Formula, branch
-and values as in the authors' public script: uncertainties weigh the mixed features, the "add-up" loss asks the
-classifier for both labels in equal parts, and evaluation uses the features as they are. A face whose features do not
-suffice to be recognised in the mixture gets more weight: it is the more uncertain one. Ours: the branch sees the
-network's feature, where the authors' sees the flattened last map, so that it fits every backbone and image size; its
-statistics are those of the batch of all ranks; no face is mixed with itself, which their random permutation allows.
+and values follow the authors' public script: uncertainties weight the mixed features, the "add-up" loss trains the
+classifier on both labels in equal parts, and evaluation uses the unmixed features. The more uncertain face, whose
+features do not suffice to recognise it in the mixture, gets more weight. Ours: the branch uses the network's feature
+instead of the flattened last map, so that it works with every backbone and image size; its statistics are over the
+batch of all ranks; no face is mixed with itself, which the authors' random permutation allows.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ _EPS = 2e-5
 
 
 class RUL(Method):
-    """Mixed features, weighted by a learned uncertainty.
+    """Train on mixed features, weighted by a learned uncertainty.
 
-    A branch gives each face an uncertainty u > 0: its feature is standardised over the batch, some of it is dropped, a
-    linear layer gives ``width`` values, which are standardised, scaled and shifted; u is the mean of their
+    A branch predicts an uncertainty u > 0 for each face: the feature is standardised over the batch and passed through
+    dropout; a linear layer gives ``width`` values, which are standardised, scaled and shifted; u is the mean of their
     exponentials.
-    Faces a and b are mixed to ``(u_a f_a + u_b f_b) / (u_a + u_b)``, and the loss is the mean of the objective for the
-    label of a and for that of b. Losses on the feature and on further outputs see them as they are.
+    Faces a and b are mixed to ``(u_a f_a + u_b f_b) / (u_a + u_b)``, and the loss is the mean of the objectives for the
+    labels of a and b. Losses on the feature and on further outputs use the unmixed faces.
 
     Args:
         feature_dim: width D of the network's feature.
-        width: values of the branch.
-        dropout: share of the standardised feature that is dropped, within [0, 1).
-        seed: of the pairs and of what is dropped.
+        width: number of outputs of the branch.
+        dropout: dropout rate of the standardised feature, within [0, 1).
+        seed: random seed of the pairs and the dropout.
 
-    Terms beside the objective's: ``uncertainty``, its mean; ``spread``, its standard deviation over the batch, divided
-    by the mean: 0 where the branch does not tell faces apart.
+    Terms in addition to the objective's: ``uncertainty``, its mean; ``spread``, its standard deviation over the batch
+    divided by the mean: 0 if the branch does not distinguish faces.
 
     Raises:
         ValueError: for arguments outside their range.
@@ -62,9 +62,9 @@ class RUL(Method):
         self.shift = nn.Parameter(torch.zeros(width))
 
     def forward(self, batch: Mapping[str, Tensor], step: Step) -> dict[str, Tensor]:
-        """Compute the mean of the objective's terms for the two labels of each mixed feature."""
+        """Compute the mean of the objective's terms over the two labels of each mixed feature."""
         output = step.network(batch["image"])
-        (features,) = gather_rows(output["feature"])  # pairs are those of the batch of all ranks
+        (features,) = gather_rows(output["feature"])  # pairs are drawn from the batch of all ranks
         target, index = gather_from_ranks(batch["target"], batch["index"])
         draw = uniforms(self.seed, step.epoch, index, 1 + self.feature_dim)
         partner = partners(draw[:, 0]).to(features.device)
@@ -83,11 +83,11 @@ class RUL(Method):
         return terms
 
     def uncertainty(self, feature: Tensor, kept: Tensor) -> Tensor:
-        """Compute the uncertainty of each face of a batch, in float32 at least.
+        """Compute the uncertainty of each face of a batch, in at least float32.
 
         Args:
             feature: (B,D).
-            kept: bool (B,D), what is not dropped.
+            kept: bool (B,D), false where dropped.
 
         Returns:
             (B,), positive.
@@ -98,7 +98,7 @@ class RUL(Method):
             return (_standardised(x) * self.scale + self.shift).exp().mean(1)
 
     def check(self, network: nn.Module, objective: nn.Module) -> None:
-        """Refuse a network whose classifier cannot be run on a feature; see :meth:`Method.check`."""
+        """Reject a network whose classifier cannot be applied to a feature; see :meth:`Method.check`."""
         super().check(network, objective)
         if not callable(getattr(network, "classify", None)):
             raise UserError(
@@ -109,13 +109,13 @@ class RUL(Method):
 
 
 def partners(draw: Tensor) -> Tensor:
-    """Pair each face with the next one in the order of random numbers, the last with the first.
+    """Pair each face with the next one in a random order, and the last with the first.
 
     Args:
-        draw: (B,), a random number a face.
+        draw: (B,), one random number per face.
 
     Returns:
-        int64 (B,), the row of each face's partner: another one, unless there is a single face.
+        int64 (B,), the row of each face's partner, which is another face unless there is only one.
 
     Example:
         >>> partners(torch.tensor([0.9, 0.1, 0.5])).tolist()
@@ -128,7 +128,7 @@ def partners(draw: Tensor) -> Tensor:
 
 
 def mix(feature: Tensor, uncertainty: Tensor, partner: Tensor) -> Tensor:
-    """Compute the means of features (B,D) and their partners', weighted by uncertainties (B,).
+    """Compute the weighted means of features (B,D) and their partners', with the uncertainties (B,) as weights.
 
     Example:
         >>> mix(torch.tensor([[0.0], [1.0]]), torch.tensor([1.0, 3.0]), torch.tensor([1, 0])).tolist()
@@ -139,6 +139,6 @@ def mix(feature: Tensor, uncertainty: Tensor, partner: Tensor) -> Tensor:
 
 
 def _standardised(x: Tensor) -> Tensor:
-    """Subtract the batch's mean and divide by its standard deviation, as batch normalisation does in training."""
+    """Subtract the batch mean and divide by the batch standard deviation, as batch norm does in training."""
     variance, mean = torch.var_mean(x, 0, correction=0)
     return (x - mean) / (variance + _EPS).sqrt()

@@ -1,11 +1,11 @@
-"""SCN, Self-Cure Network: weigh faces by certainty, rank the weights, and change labels that the network doubts.
+"""SCN, Self-Cure Network: weight faces by certainty, rank the weights, and relabel suspicious faces.
 
 Paper: Wang, Peng, Yang, Lu, Qiao: Suppressing Uncertainties for Large-Scale Facial Expression Recognition, CVPR 2020,
-arXiv 2002.10392. Formulas from the paper; the values, and that every face of a batch may be relabelled (the paper
-looks at the lower-ranked group only), from the authors' public script, as is that a changed label counts from the next
-time that the face is seen. Ours: with several heads each head's logits are weighted, and the probabilities are those
-of their sum; the weights serve training alone, while in the authors' script they also scale the logits of evaluation,
-which changes no prediction but makes probabilities more even.
+arXiv 2002.10392. Formulas from the paper. From the authors' public script: the values, relabelling of any face in a
+batch (in the paper, only of the lower-ranked group), and that a changed label takes effect the next time the face is
+seen. Ours: with several heads, the logits of each head are weighted, and the probabilities come from their sum; the
+weights are used only in training, whereas the authors' script also scales the logits in evaluation, which changes no
+prediction but flattens the probabilities.
 """
 
 from __future__ import annotations
@@ -24,26 +24,26 @@ from mfer_lightning.nn.network import summed
 
 
 class SCN(Method):
-    """Self-cure: certainty weights, rank regularisation, and relabelling.
+    """Self-cure: certainty weights, rank regularisation and relabelling.
 
-    A linear layer with a sigmoid gives each face a weight in (0, 1), which multiplies its logits. In each batch the
-    share ``high_share`` of faces with the largest weights must have a mean weight that exceeds the others' by
-    ``rank_margin``; what is missing is added to the loss. From epoch ``relabel_epoch`` on, a face whose largest
-    probability exceeds that of its label by more than ``relabel_margin`` gets the predicted class as its label.
+    A linear layer with a sigmoid predicts a weight in (0, 1) for each face, which multiplies its logits. In each batch,
+    the mean weight of the fraction ``high_share`` with the largest weights must exceed that of the others by
+    ``rank_margin``; the shortfall is added to the loss. From epoch ``relabel_epoch`` on, a face whose largest
+    probability exceeds that of its label by more than ``relabel_margin`` is relabelled with the predicted class.
 
     Args:
         feature_dim: width D of the network's feature.
-        num_faces: rows of the dataset's table; the batch's ``index`` is below.
-        high_share: share beta of faces in the upper group, within [0, 1].
-        rank_margin: by how much the groups' mean weights must differ, delta 1, within [0, 1].
-        relabel_margin: by how much the probabilities must differ, delta 2, within [0, 1].
-        relabel_epoch: the first epoch, counted from 1, in which labels are changed.
+        num_faces: number of rows in the dataset's table, an upper bound of the batch's ``index``.
+        high_share: beta, fraction of faces in the high-weight group, within [0, 1].
+        rank_margin: delta 1, margin between the mean weights of the groups, within [0, 1].
+        relabel_margin: delta 2, margin between the probabilities, within [0, 1].
+        relabel_epoch: first epoch, counted from 1, in which labels are changed.
 
     Attributes:
-        labels: the labels that were changed, a :class:`~mfer_lightning.methods.labels_by_index.LabelsByIndex`.
+        labels: the changed labels, a :class:`~mfer_lightning.methods.labels_by_index.LabelsByIndex`.
 
-    Terms beside the objective's: ``rank``, the rank regularisation; ``certainty``, the mean weight; ``relabelled``,
-    the share of faces whose label was changed in this step.
+    Terms in addition to the objective's: ``rank``, the rank regularisation; ``certainty``, the mean weight;
+    ``relabelled``, the fraction of faces relabelled in this step.
 
     Raises:
         ValueError: for arguments outside their range.
@@ -71,10 +71,10 @@ class SCN(Method):
         self.labels = LabelsByIndex(num_faces)
 
     def forward(self, batch: Mapping[str, Tensor], step: Step) -> dict[str, Tensor]:
-        """Compute the objective of weighted logits and the rank regularisation, and change labels.
+        """Compute the objective of weighted logits and the rank regularisation, and relabel faces.
 
         Raises:
-            ValueError: where the batch's ``index`` is not below ``num_faces``.
+            ValueError: if an ``index`` in the batch is not below ``num_faces``.
         """
         output = step.network(batch["image"])
         weight = torch.sigmoid(self.certainty(output["feature"]))
@@ -82,7 +82,7 @@ class SCN(Method):
         logits = summed(heads)
         target = self.labels.current(batch["target"], batch["index"])
         terms = dict(step.objective({**output, "head_logits": heads, "logits": logits}, target))
-        (weights,) = gather_rows(weight.flatten())  # the batch is that of all ranks
+        (weights,) = gather_rows(weight.flatten())  # over the batch of all ranks
         terms["rank"] = rank_regularisation(weights, self.high_share, self.rank_margin)
         terms["total"] = terms["total"] + terms["rank"]
         terms["certainty"] = weight.detach().mean()
@@ -91,7 +91,7 @@ class SCN(Method):
         return terms
 
     def _relabel(self, logits: Tensor, target: Tensor, index: Tensor, step: Step) -> Tensor:
-        """Change the labels of doubted faces, and return which they are (B,)."""
+        """Relabel suspicious faces, and return a mask of them (B,)."""
         if step.repeated or step.epoch + 1 < self.relabel_epoch:
             return torch.zeros_like(index, dtype=torch.bool)
         probability = logits.float().softmax(1)
@@ -102,7 +102,7 @@ class SCN(Method):
         return doubted
 
     def check(self, network: nn.Module, objective: nn.Module) -> None:
-        """Refuse targets that are sets of classes, which have no one label to change; see :meth:`Method.check`."""
+        """Reject targets that are sets of classes, which have no single label to change; see :meth:`Method.check`."""
         super().check(network, objective)
         if getattr(getattr(objective, "classification", None), "target_kind", "") == "multi-hot":
             raise UserError(
@@ -112,12 +112,12 @@ class SCN(Method):
 
 
 def rank_regularisation(weight: Tensor, high_share: float, margin: float) -> Tensor:
-    """Compute how much the mean of the larger weights lacks of exceeding the mean of the others by a margin.
+    """Compute the shortfall of the difference between the mean of the larger and the mean of the smaller weights.
 
     Args:
         weight: (B,).
-        high_share: share of the larger ones; ``int(B * high_share)`` of them, at least 1, leaving at least 1.
-        margin: by how much the means must differ.
+        high_share: fraction of larger weights; ``int(B * high_share)`` of them, at least 1, leaving at least 1.
+        margin: required difference between the means.
 
     Returns:
         A scalar, ``max(0, margin - (mean of the larger - mean of the smaller))``; 0 for a batch of one face.

@@ -1,4 +1,4 @@
-"""The LightningModule, and what it needs in anybody's Trainer: metrics, meeting a datamodule, loading, progress."""
+"""The LightningModule and its parts: metrics, datamodule checks, checkpoint loading, progress bar."""
 
 from mfer_lightning.module.fer_module import CHECKPOINT_FORMAT, FERModule
 from mfer_lightning.module.metrics import build_metrics, class_scores

@@ -1,4 +1,4 @@
-"""Arguments of a module as the plain values that its checkpoints hold."""
+"""Convert arguments of a module to the plain values stored in its checkpoints."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from mfer_lightning.nn.options import plain
 
 
 def config_of(preprocess: nn.Module) -> dict[str, Any] | None:
-    """Return the description of a preprocessing; None for a class of the user's own that has none."""
+    """Return the configuration of a preprocessing module; None for a user-defined class without one."""
     describe = getattr(preprocess, "to_config", None)
     return None if describe is None else dict(describe())
 
 
 def options_of(argument: str, given: Mapping[str, Any] | str | None, default: str) -> dict[str, Any]:
-    """Return options as a plain dict, of a mapping or a name alone."""
+    """Return options as a plain dict, from a mapping or a name."""
     if given is None or isinstance(given, str):
         return {"name": given or default}
     if not isinstance(given, Mapping):

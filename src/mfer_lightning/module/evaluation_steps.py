@@ -1,4 +1,4 @@
-"""Validation, test and prediction of a module: steps, figures, and what is logged of them."""
+"""Validation, test and prediction steps of a module, with their metrics and logging."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from mfer_lightning.module.metrics import VALENCE_AROUSAL_MODES, EvaluationMetri
 from mfer_lightning.nn.valence_arousal import PREDICTED, VALENCE_AROUSAL
 from mfer_lightning.views import ONE_VIEW, Views
 
-#: Ends the names of the evaluations of a second network.
+#: Suffix of the metric names of a second network.
 RIVAL = "@second"
 
 
 class EvaluationSteps(L.LightningModule):
-    """The part of :class:`~mfer_lightning.module.FERModule` that does not train.
+    """Evaluation part of :class:`~mfer_lightning.module.FERModule`.
 
     Args:
-        metrics: of :func:`~mfer_lightning.module.build_metrics`, computed on val and test.
+        metrics: metrics from :func:`~mfer_lightning.module.build_metrics`, computed on val and test.
     """
 
     network: nn.Module
@@ -39,9 +39,9 @@ class EvaluationSteps(L.LightningModule):
     def __init__(self, metrics: MetricCollection) -> None:
         super().__init__()
         self.metrics = metrics
-        self.views: Views = ONE_VIEW  # of test_step and predict_step
-        self.evaluations = nn.ModuleDict()  # name -> EvaluationMetrics, made when first needed
-        self._measured: list[str] = []  # of the evaluation that runs
+        self.views: Views = ONE_VIEW  # for test_step and predict_step
+        self.evaluations = nn.ModuleDict()  # name -> EvaluationMetrics, created on first use
+        self._measured: list[str] = []  # in the current evaluation
 
     def forward(self, image: Tensor) -> dict[str, Any]:
         """Run preprocessing and network.
@@ -59,15 +59,15 @@ class EvaluationSteps(L.LightningModule):
         return output
 
     def on_validation_epoch_start(self) -> None:
-        """Start the figures of all evaluation sets anew."""
+        """Reset the metrics of all evaluation sets."""
         self._start_evaluation()
 
     def on_test_epoch_start(self) -> None:
-        """Start the figures of all evaluation sets anew."""
+        """Reset the metrics of all evaluation sets."""
         self._start_evaluation()
 
     def modes(self) -> dict[str, Literal["max", "min"]]:
-        """Say of each validation figure whether more (``max``) or less (``min``) is better; others are left out."""
+        """Map each validation metric to ``max`` or ``min``, whichever is better; others are left out."""
         better = {"nll": False, **{name: metric.higher_is_better for name, metric in self.metrics.items()}}
         if VALENCE_AROUSAL in getattr(self.network, "outputs", ()):
             better |= VALENCE_AROUSAL_MODES
@@ -80,9 +80,9 @@ class EvaluationSteps(L.LightningModule):
             evaluation.reset()  # type: ignore[operator]
 
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int, dataloader_idx: int = 0) -> None:
-        """Update the figures with one batch, leaving out the rows that only pad it.
+        """Update the metrics with one batch, ignoring padding rows.
 
-        While training with two networks of which one is kept, both are measured.
+        When training with two networks of which one is kept, both are measured.
         """
         check_batch(batch, "image", "index", "label", "target")
         self._validate(batch, self(batch["image"]), dataloader_idx)
@@ -113,7 +113,7 @@ class EvaluationSteps(L.LightningModule):
         return total
 
     def test_step(self, batch: dict[str, Tensor], batch_idx: int, dataloader_idx: int = 0) -> None:
-        """Update the figures with one batch, predicted as :meth:`predict_step` does."""
+        """Update the metrics with one batch, predicted as in :meth:`predict_step`."""
         check_batch(batch, "image", "index", "label")
         output = self.predict_step(batch, batch_idx, dataloader_idx)
         keep = batch["index"] >= 0
@@ -125,7 +125,7 @@ class EvaluationSteps(L.LightningModule):
             evaluation.update_valence_arousal(output[VALENCE_AROUSAL][keep], batch[VALENCE_AROUSAL][keep])
 
     def _evaluation(self, stage: Literal["val", "test"], dataloader_idx: int, suffix: str = "") -> EvaluationMetrics:
-        """Return the figures of an evaluation loader; several are named as Lightning names them."""
+        """Return the metrics of an evaluation loader; with several loaders, names follow Lightning's convention."""
         loaders = self.trainer.num_val_batches if stage == "val" else self.trainer.num_test_batches
         name, prefix, postfix = str(stage), f"{stage}/", ""
         if len(loaders) > 1:
@@ -145,11 +145,11 @@ class EvaluationSteps(L.LightningModule):
         return evaluation
 
     def on_validation_epoch_end(self) -> None:
-        """Log the figures of each evaluation set; the progress bar shows the accuracy on val alone."""
+        """Log the metrics of each evaluation set; the progress bar shows only the accuracy on val."""
         self._log_evaluation()
 
     def on_test_epoch_end(self) -> None:
-        """Log the figures of each test set."""
+        """Log the metrics of each test set."""
         self._log_evaluation()
 
     def _log_evaluation(self) -> None:
@@ -162,7 +162,7 @@ class EvaluationSteps(L.LightningModule):
             self.log_dict(figures, add_dataloader_idx=False)
 
     def _keep_the_better(self, measured: dict[str, dict[str, Any]], rivals: dict[str, dict[str, Any]]) -> None:
-        """Take the figures of the better network as those of the epoch, and log those on val of both."""
+        """Use the metrics of the better network as those of the epoch, and log the val metrics of both."""
         monitor = getattr(self.trainer.checkpoint_callback, "monitor", None)
         monitor = monitor if monitor in measured["val"] else "val/accuracy"
         both = (measured["val"], rivals[f"val{RIVAL}"])
@@ -177,8 +177,8 @@ class EvaluationSteps(L.LightningModule):
     def predict_step(self, batch: dict[str, Tensor], batch_idx: int, dataloader_idx: int = 0) -> dict[str, Tensor]:
         """Return ``index`` (B,), ``logits`` (B,K) and ``feature`` (B,D) of one batch, computed in float32.
 
-        Where the network predicts them, also ``valence_arousal`` (B,2). All are means over ``views``. On NVIDIA GPUs
-        torch's convolutions round factors to TF32 unless told otherwise (``torch.backends.cudnn.allow_tf32``).
+        If the network predicts it, also ``valence_arousal`` (B,2). All are means over ``views``. On NVIDIA GPUs,
+        torch's convolutions round inputs to TF32 unless disabled (``torch.backends.cudnn.allow_tf32``).
         """
         check_batch(batch, "image", "index")
         with torch.autocast(self.device.type, enabled=False):
@@ -191,11 +191,11 @@ class EvaluationSteps(L.LightningModule):
 
     @property
     def datamodule_of_ours(self) -> FaceDataModule | None:
-        """The datamodule of ours that this module's Trainer was given."""
+        """Our datamodule, if this module's Trainer uses one."""
         datamodule = self.trainer.datamodule  # type: ignore[attr-defined]
         return datamodule if isinstance(datamodule, FaceDataModule) else None
 
 
 def _rows(value: Any, keep: Tensor) -> Any:
-    """Choose the rows of an output of the network, or of each of several."""
+    """Select rows of an output of the network, or of each of several outputs."""
     return value[keep] if isinstance(value, Tensor) else tuple(part[keep] for part in value)

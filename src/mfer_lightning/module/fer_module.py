@@ -1,4 +1,4 @@
-"""The LightningModule: joins preprocessing, network and objective for training, validation and prediction."""
+"""The LightningModule: combines preprocessing, network and objective for training, validation and prediction."""
 
 from __future__ import annotations
 
@@ -36,50 +36,50 @@ from mfer_lightning.views import Views
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-#: Version of the ``mfer`` entry of a checkpoint.
+#: Version of the ``mfer`` entry in checkpoints.
 CHECKPOINT_FORMAT = 1
 
-#: The learning rate where none is given: that of the authors' sister paper.
+#: Default learning rate, from the authors' sister paper.
 DEFAULT_LR = 2.5e-4
 
 
 class FERModule(TrainingSteps):
-    """Trains a network on batches of aligned faces, in any Trainer of Lightning.
+    """Train a network on batches of aligned faces, in any Lightning Trainer.
 
-    Where it meets a :class:`~mfer_lightning.data.FaceDataModule` in a Trainer, their classes must be the same, and a
-    training learns dataset, protocol and alignment from it for its checkpoints.
+    With a :class:`~mfer_lightning.data.FaceDataModule` in the same Trainer, their classes must match, and training
+    stores the dataset, protocol and alignment from it in its checkpoints.
 
-    Logged are ``train/<term>`` (means of the loss terms over an epoch), ``val/`` and ``test/`` with ``accuracy``,
+    Logs ``train/<term>`` (means of the loss terms over an epoch), ``val/`` and ``test/`` with ``accuracy``,
     ``mean_class_accuracy``, ``macro_f1``, ``nll`` and those of ``metrics``, and ``val/loss``, the loss on the
-    validation faces (:meth:`mfer_lightning.losses.Objective.evaluate`). Where valence and arousal are predicted and
-    known, also ``ccc``, ``rmse`` and ``sagr``, of each (``ccc_valence``, ...) and as the mean of both. ``test/`` is
-    computed in float32, as the command line's results are.
+    validation faces (:meth:`mfer_lightning.losses.Objective.evaluate`). If valence and arousal are predicted and known,
+    also ``ccc``, ``rmse`` and ``sagr``, for each of the two (``ccc_valence``, ...) and as their mean. ``test/`` is
+    computed in float32, like the results of the command line.
 
     Batches are dicts of ``image`` uint8 (B,3,H,W), ``label`` int64 (B,), ``target`` float32 (B,K), ``index`` int64 (B,)
-    with -1 in rows that only pad a distributed evaluation, and perhaps ``valence_arousal`` float32 (B,2), NaN where
+    with -1 in the padding rows of a distributed evaluation, and optionally ``valence_arousal`` float32 (B,2), NaN where
     unknown.
 
     Args:
         network: maps normalised images (B,3,S,S) to ``feature``, ``logits`` and ``head_logits``.
-        objective: maps the network's output and the target (B,K) to named loss terms, ``total`` among them.
+        objective: maps the network's output and the target (B,K) to named loss terms, including ``total``.
         preprocess: maps uint8 images to normalised float images.
         class_names: the K emotions in the network's order.
         optimizer: options of :func:`mfer_lightning.optim.build_optimizer` and of the parameter groups (``name``,
-            ``lr``, ``weight_decay``, ``head_lr_scale``, ``center_lr_scale``, ``layer_decay``, ...), or a name alone;
-            None values are left out.
+            ``lr``, ``weight_decay``, ``head_lr_scale``, ``center_lr_scale``, ``layer_decay``, ...), or only a name;
+            None values are ignored.
         scheduler: options of :func:`mfer_lightning.optim.build_schedule` (``name``, ``warmup_epochs``, ...), and for
-            ``plateau`` of :func:`mfer_lightning.optim.build_plateau` with ``monitor``, a validation figure without
-            ``val/``; or a name alone.
+            ``plateau`` those of :func:`mfer_lightning.optim.build_plateau` with ``monitor``, a validation metric
+            without ``val/``; or only a name.
         method: computes the loss terms of a training step (:mod:`mfer_lightning.methods`); None: the objective of the
             network's output.
         mixup: mixes the faces of a training batch after preprocessing; None: no mixing.
-        metadata: plain values stored in each checkpoint beside the weights (dataset, protocol, configuration).
-        metrics: name -> a further metric of torchmetrics, on logits (B,K) and labels (B,), computed on val and test.
+        metadata: plain values stored in each checkpoint together with the weights (dataset, protocol, configuration).
+        metrics: name -> additional torchmetrics metric on logits (B,K) and labels (B,), computed on val and test.
         channels_last: memory format of images and convolution weights.
         compile_network: run the network through ``torch.compile``.
 
     Raises:
-        ValueError: where an argument is of another kind, or the network has another number of classes.
+        ValueError: if an argument has the wrong type, or the network has another number of classes.
 
     Example:
         >>> from mfer_lightning.losses import CrossEntropy, Objective
@@ -148,10 +148,10 @@ class FERModule(TrainingSteps):
                 "mixup": None if mixup is None else mixup.config,
                 "channels_last": channels_last,
             },
-            logger="config" not in self.metadata,  # else the run's whole configuration is logged, which says the same
+            logger="config" not in self.metadata,  # otherwise the whole configuration is logged, with the same content
         )
         if compile_network:
-            self.network.compile()  # in place: names in the state dict stay as they are
+            self.network.compile()  # in place, so that names in the state dict do not change
 
     @property
     def lr(self) -> float:
@@ -163,12 +163,12 @@ class FERModule(TrainingSteps):
         self.optimizer_options["lr"] = float(value)
 
     def setup(self, stage: str) -> None:
-        """Compare the classes with the datamodule's, learn from it what it is trained on, and speed up the process.
+        """Compare the classes with the datamodule's, store its training metadata, and set up the process for speed.
 
-        The process keeps freed memory for reuse, and denormal numbers count as zero, as in the command line's runs.
+        The process keeps freed memory for reuse and flushes denormal numbers to zero, as in runs of the command line.
 
         Raises:
-            UserError: where module and datamodule contradict one another.
+            UserError: if module and datamodule contradict each other.
         """
         keep_freed_memory()
         torch.set_flush_denormal(True)
@@ -183,23 +183,23 @@ class FERModule(TrainingSteps):
             complete_preprocess(self.preprocess, self.metadata, datamodule)
 
     def on_train_start(self) -> None:
-        """Refuse batches with other classes, or made for another number of processes."""
+        """Reject batches with other classes, or built for another number of processes."""
         check_loaders(self.class_names, self.trainer, self.trainer.train_dataloader)
 
     def on_validation_start(self) -> None:
-        """Refuse batches with other classes, or made for another number of processes."""
+        """Reject batches with other classes, or built for another number of processes."""
         check_loaders(self.class_names, self.trainer, self.trainer.val_dataloaders)
 
     def on_test_start(self) -> None:
-        """Refuse batches with other classes, or made for another number of processes."""
+        """Reject batches with other classes, or built for another number of processes."""
         check_loaders(self.class_names, self.trainer, self.trainer.test_dataloaders)
 
     def on_predict_start(self) -> None:
-        """Refuse batches with other classes, or made for another number of processes."""
+        """Reject batches with other classes, or built for another number of processes."""
         check_loaders(self.class_names, self.trainer, self.trainer.predict_dataloaders)
 
     def configure_callbacks(self) -> list[Callback]:
-        """Put a bar that fits on one line in place of Lightning's default one; any other stays."""
+        """Replace Lightning's default progress bar with one that fits on one line; keep any other."""
         bar, default = self.trainer.progress_bar_callback, RichProgressBar()
         ordinary = type(bar) is RichProgressBar and (bar.theme, bar.refresh_rate) == (
             default.theme,
@@ -210,7 +210,7 @@ class FERModule(TrainingSteps):
     def configure_optimizers(self) -> Any:
         """Build the optimiser over named parameter groups and the schedule, which steps with every optimiser step."""
         trainer = self.trainer
-        trainer.fit_loop.setup_data()  # as estimated_stepping_batches does, unless the length is given in steps or time
+        trainer.fit_loop.setup_data()  # like estimated_stepping_batches, unless the length is given in steps or time
         try:
             return configured(
                 (self.network, self.objective, self.method),
@@ -225,9 +225,9 @@ class FERModule(TrainingSteps):
             raise UserError(f"optimizer or scheduler: {error}") from error
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Store what is needed to use the weights: network, preprocessing, class names, protocol, configuration.
+        """Store everything needed to use the weights: network, preprocessing, class names, protocol, configuration.
 
-        Of two networks the one that is kept is stored as the network.
+        With two networks, the kept one is stored as the network.
         """
         if self.method.rival is not None:  # a moving average has the choice of an earlier epoch
             checkpoint["state_dict"]["method.kept"] = self.method.kept.clone()  # type: ignore[operator]
@@ -241,12 +241,12 @@ class FERModule(TrainingSteps):
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Warn where the attention of the network computes something else than the checkpoint's did.
+        """Warn if the attention of the network computes something different from that of the checkpoint.
 
-        Where a training goes on with two networks, each gets its own weights again.
+        When training resumes with two networks, each gets its own weights.
 
         Warns:
-            UserWarning: naming the options.
+            UserWarning: naming the differing options.
         """
         if self._trainer is not None and self._trainer.state.fn == TrainerFn.FITTING:
             exchange(checkpoint["state_dict"])
@@ -268,24 +268,25 @@ class FERModule(TrainingSteps):
         weights_only: bool | None = None,
         **kwargs: Any,
     ) -> Self:
-        """Load a module from a checkpoint of the command line or of any Trainer, without executing anything it holds.
+        """Load a module from a checkpoint of the command line or any Trainer, without executing code in it.
 
-        Network, preprocessing, objective, class names, optimiser, schedule and metadata are the checkpoint's. What it
-        does not describe is given as a keyword argument: a network or an objective of your own, and ``metrics``.
+        Network, preprocessing, objective, class names, optimiser, schedule and metadata come from the checkpoint. Parts
+        that it does not describe are passed as keyword arguments: a network or an objective of your own, and
+        ``metrics``.
 
         Args:
             checkpoint_path: the file.
             map_location: where to put the module; None: the CPU.
-            hparams_file: not taken; give keyword arguments instead.
-            strict: whether the weights must be exactly the module's; None: as the module says (they must).
-            weights_only: never False: nothing but tensors and plain values is read.
-            **kwargs: arguments of the class, which win over the checkpoint's.
+            hparams_file: not supported; use keyword arguments instead.
+            strict: whether the weights must match the module exactly; None: use the module's setting (they must).
+            weights_only: must not be False: only tensors and plain values are read.
+            **kwargs: arguments of the class, which override the checkpoint's.
 
         Returns:
-            The module, in training mode as Lightning's own loading leaves it.
+            The module, in training mode as with Lightning's own loading.
 
         Raises:
-            UserError: where the file cannot be used, or does not describe what is needed.
+            UserError: if the file cannot be used, or does not describe a required part.
         """
         if hparams_file is not None or weights_only is False:
             raise UserError(

@@ -1,4 +1,4 @@
-"""Of two networks that a method trains, keep the one that is better on the validation faces."""
+"""Of two networks trained by a method, keep the one that is better on the validation faces."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from torch import Tensor
 
 from mfer_lightning.methods import Method
 
-#: Where a checkpoint has the weights of the network that is used, and those of the other one.
+#: Prefixes in a checkpoint: the network in use, and the other one.
 _FIRST, _SECOND = "network.", "method.peer."
 
 
 def choose(method: Method, first: Tensor, second: Tensor, better: str) -> int:
-    """Remember which network has the better figure; the first one where they are equal.
+    """Record which network has the better metric; the first one in a tie.
 
     Args:
-        method: with a ``rival`` and the buffer ``kept``.
-        first: figure of the network.
-        second: of the rival.
+        method: a method with a ``rival`` and the buffer ``kept``.
+        first: metric of the network.
+        second: metric of the rival.
         better: ``max`` or ``min``.
 
     Returns:
-        0 or 1, the network that is kept.
+        0 or 1, the index of the kept network.
     """
     second_wins = bool(second > first) if better == "max" else bool(second < first)
     method.kept.fill_(int(second_wins))  # type: ignore[operator]
@@ -30,10 +30,10 @@ def choose(method: Method, first: Tensor, second: Tensor, better: str) -> int:
 
 
 def exchange(state: dict[str, Any]) -> None:
-    """Exchange the two networks' weights in a module's state where the second one is kept, in place.
+    """Swap the weights of the two networks in a module's state in place, if the second one is kept.
 
-    A file has the network that is kept under ``network.``, so that whoever uses the file finds it there. Doing it again
-    restores the order in which the networks are trained.
+    Files store the kept network under ``network.``, where users of the file expect it. Calling it again restores the
+    order used in training.
     """
     if not int(state.get("method.kept", 0)):
         return

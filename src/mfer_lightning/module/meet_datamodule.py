@@ -1,4 +1,4 @@
-"""What a module and a datamodule must agree on when they meet in a Trainer, and what the module learns there."""
+"""Check that a module and a datamodule in one Trainer agree, and store the datamodule's facts in the module."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from mfer_lightning.data.samplers import EvalSampler, TrainSampler
 from mfer_lightning.errors import UserError
 from mfer_lightning.nn import Preprocess
 
-#: What makes two alignments the same.
+#: Fields that identify an alignment.
 _SAME = ("template", "height", "margin", "border", "refine")
 
 
 def check_classes(class_names: tuple[str, ...], datamodule: FaceDataModule) -> None:
-    """Refuse faces whose classes are not the module's, in its order.
+    """Reject faces whose classes differ from the module's, or are in another order.
 
     Raises:
-        UserError: naming both.
+        UserError: naming both class lists.
     """
     theirs = tuple(datamodule.class_names)
     if theirs != class_names:
@@ -40,18 +40,18 @@ def _other_classes(class_names: tuple[str, ...], theirs: tuple[str, ...], whose:
 
 
 def learn(metadata: Mapping[str, Any], datamodule: FaceDataModule) -> dict[str, Any]:
-    """Return what a datamodule that is trained on adds to a module's metadata.
+    """Return the metadata that a training datamodule adds to a module.
 
     Args:
-        metadata: what the module was told already.
-        datamodule: is set up.
+        metadata: existing metadata of the module.
+        datamodule: a datamodule that is set up.
 
     Returns:
-        ``dataset``, ``protocol``, ``data_hash``, ``datamodule`` (its class and arguments, where they are plain), and
-        ``alignment`` where the faces or their dataset state it; without what the metadata hold already.
+        ``dataset``, ``protocol``, ``data_hash``, ``datamodule`` (its class and arguments, if they are plain), and
+        ``alignment`` if the faces or their dataset declare it; without the entries that the metadata already contain.
 
     Raises:
-        UserError: where the metadata say something else.
+        UserError: if the metadata contradict the datamodule.
     """
     facts: dict[str, Any] = {
         "dataset": datamodule.dataset,
@@ -65,7 +65,7 @@ def learn(metadata: Mapping[str, Any], datamodule: FaceDataModule) -> dict[str, 
                 f"{_named(facts, name)}: set module.metadata = {{}} to train it on other faces."
             )
     template = dataset_info(datamodule.dataset).template
-    if datamodule.alignment is not None or template is not None:  # nothing is assumed of other faces
+    if datamodule.alignment is not None or template is not None:  # nothing is assumed about other faces
         size = datamodule.size
         facts["alignment"] = describe_alignment(datamodule.alignment, datamodule.dataset, size, template)
         told = metadata.get("alignment")
@@ -83,10 +83,10 @@ def learn(metadata: Mapping[str, Any], datamodule: FaceDataModule) -> dict[str, 
 
 
 def complete_preprocess(preprocess: nn.Module, metadata: Mapping[str, Any], datamodule: FaceDataModule) -> None:
-    """Store with the preprocessing how the faces are aligned, and that they have no colour where they have none.
+    """Store the alignment of the faces in the preprocessing, and whether they are grey.
 
     Raises:
-        UserError: where it names another alignment than the one recorded beside the faces.
+        UserError: if it names another alignment than the one recorded with the faces.
     """
     if not isinstance(preprocess, Preprocess):
         return
@@ -101,25 +101,25 @@ def complete_preprocess(preprocess: nn.Module, metadata: Mapping[str, Any], data
         )
     faces = datamodule.train_dataset
     if not preprocess.grey and faces is not None and faces.is_grey():
-        preprocess.grey = True  # grey faces are unchanged by it, and coloured ones will be predicted alike
+        preprocess.grey = True  # has no effect on grey faces, and makes predictions on coloured ones consistent
 
 
 def check_loaders(class_names: tuple[str, ...], trainer: L.Trainer, loaders: Any) -> None:
-    """Refuse batches of ours with other classes, or made for another number of processes than the Trainer's.
+    """Reject our batches with other classes, or built for another number of processes than the Trainer's.
 
     Args:
-        class_names: the module's.
-        trainer: runs the batches.
-        loaders: a loader, or any list or mapping of them.
+        class_names: classes of the module.
+        trainer: the Trainer that runs the batches.
+        loaders: a loader, or any list or mapping of loaders.
 
     Raises:
-        UserError: where classes differ, or faces would be left out or come several times.
+        UserError: if classes differ, or faces would be left out or repeated.
     """
     for loader in _flat(loaders):
         theirs = getattr(loader.dataset, "class_names", ()) if isinstance(loader.dataset, FaceDataset) else ()
         if theirs and theirs != class_names:
             raise _other_classes(class_names, theirs, "these faces")
-        sampler = getattr(loader.batch_sampler, "sampler", None)  # in prediction Lightning wraps the batches
+        sampler = getattr(loader.batch_sampler, "sampler", None)  # in prediction, Lightning wraps the batch sampler
         if isinstance(sampler, (TrainSampler, EvalSampler)) and sampler.num_replicas != trainer.world_size:
             raise UserError(
                 f"These batches were made for {sampler.num_replicas} process(es), and the Trainer runs "
@@ -135,12 +135,12 @@ def check_loaders(class_names: tuple[str, ...], trainer: L.Trainer, loaders: Any
 
 
 def check_batch(batch: Any, *needed: str) -> None:
-    """Refuse a batch of a loader of the user's own that lacks what a step needs.
+    """Reject a batch of a user-defined loader that lacks an entry a step needs.
 
-    In each step, and not in ``on_before_batch_transfer``: Lightning warns of that hook wherever there is a datamodule.
+    Called in each step, not in ``on_before_batch_transfer``: Lightning warns about that hook if there is a datamodule.
 
     Raises:
-        UserError: naming what is needed.
+        UserError: naming the missing entries.
     """
     if isinstance(batch, Mapping) and all(name in batch for name in needed):
         return

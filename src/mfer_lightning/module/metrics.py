@@ -1,4 +1,4 @@
-"""The figures that a module measures in validation and test."""
+"""Metrics of a module in validation and test."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score, M
 from mfer_lightning.evaluation.predictions_csv import DIMENSIONS
 from mfer_lightning.module.valence_arousal_metrics import MEASURES, ValenceArousalMetrics
 
-#: Names that a module logs beside those of its metrics.
+#: Names that a module logs in addition to its metrics.
 MEANS = ("nll", "loss")
 
 
@@ -21,30 +21,30 @@ MEANS = ("nll", "loss")
 OWN = ("accuracy", "mean_class_accuracy", "macro_f1")
 
 
-#: Those of valence and arousal, and whether more is better.
+#: Metrics of valence and arousal, and whether higher is better.
 VALENCE_AROUSAL_MODES = {
     f"{name}{of}": more for name, more in MEASURES.items() for of in ("", *(f"_{d}" for d in DIMENSIONS))
 }
 
 
 def class_scores(logits: Tensor) -> Tensor:
-    """Return logits (B,K) that torchmetrics does not read as probabilities, as it does where all lie within [0, 1]."""
+    """Return logits (B,K) that torchmetrics does not treat as probabilities, as it does if all are within [0, 1]."""
     inside = ((logits >= 0) & (logits <= 1)).all()
     return torch.where(inside, logits.log_softmax(1), logits)
 
 
 def build_metrics(num_classes: int, further: Mapping[str, Metric] | MetricCollection | None = None) -> MetricCollection:
-    """Accuracy, mean-class accuracy (macro recall) and macro F1, as the field reports them, and further ones.
+    """Build accuracy, mean-class accuracy (macro recall) and macro F1, as usual in the field, and any others.
 
     Args:
         num_classes: K.
-        further: name -> a metric of torchmetrics that takes logits (B,K) and labels (B,).
+        further: name -> a torchmetrics metric on logits (B,K) and labels (B,).
 
     Returns:
-        A collection that takes logits (B,K) and labels (B,).
+        A collection of metrics on logits (B,K) and labels (B,).
 
     Raises:
-        ValueError: where a further metric has a name that is taken, or is none of torchmetrics.
+        ValueError: if the name of a further metric is taken, or it is not a torchmetrics metric.
     """
     metrics: dict[str, Metric | MetricCollection] = {
         "accuracy": MulticlassAccuracy(num_classes, average="micro", validate_args=False),
@@ -69,18 +69,18 @@ def build_metrics(num_classes: int, further: Mapping[str, Metric] | MetricCollec
 
 
 class EvaluationMetrics(nn.Module):
-    """What is measured on one set of faces: the metrics, the negative log-likelihood and the loss.
+    """Metrics of one evaluation set: classification metrics, negative log-likelihood and loss.
 
-    Each mean is over faces, whatever ranks and batches they came in.
+    Means are over faces, whatever the ranks and batches.
 
     Args:
-        metrics: of :func:`build_metrics`; copied.
-        prefix: before each name, e.g. ``"val/"``.
-        postfix: after each name.
-        means: which of :data:`MEANS` are measured, in this order.
+        metrics: result of :func:`build_metrics`; copied.
+        prefix: prefix of each name, e.g. ``"val/"``.
+        postfix: suffix of each name.
+        means: which of :data:`MEANS` to measure, in this order.
 
     Attributes:
-        valence_arousal: their figures; None until a batch has them.
+        valence_arousal: metrics of valence and arousal; None until a batch has them.
     """
 
     def __init__(self, metrics: MetricCollection, prefix: str, postfix: str = "", means: Sequence[str] = MEANS) -> None:
@@ -92,7 +92,7 @@ class EvaluationMetrics(nn.Module):
         self.means = nn.ModuleDict({f"{prefix}{name}{postfix}": MeanMetric() for name in means})
 
     def reset(self) -> None:
-        """Start anew; states that inference mode made are replaced, since training cannot change them."""
+        """Reset the metrics; states created in inference mode are replaced, because training cannot change them."""
         self.metrics.reset()
         for mean in self.means.values():
             mean.reset()  # type: ignore[operator]
@@ -103,10 +103,10 @@ class EvaluationMetrics(nn.Module):
         """Add a batch.
 
         Args:
-            logits: (B,K) float32; B may be 0, where a rank had nothing but padding.
+            logits: (B,K) float32; B may be 0 if a rank had only padding.
             label: (B,) int64.
             nll: (B,).
-            loss: the mean over the batch; None: it is not measured.
+            loss: the mean over the batch; None: not measured.
         """
         self.metrics.update(class_scores(logits) if self.further else logits, label)
         for mean, value in zip(self.means.values(), (nll, loss), strict=False):
@@ -114,7 +114,7 @@ class EvaluationMetrics(nn.Module):
                 mean.update(value, torch.ones_like(nll) if value.ndim else len(logits))  # type: ignore[operator]
 
     def update_valence_arousal(self, predicted: Tensor, target: Tensor) -> None:
-        """Add a batch of predictions (B,2), and of known values (B,2), NaN where unknown."""
+        """Add a batch of predictions (B,2) and labels (B,2), NaN where unknown."""
         if self.valence_arousal is None:
             self.valence_arousal = ValenceArousalMetrics(*self._named).to(predicted.device).train()
         self.valence_arousal.update(predicted, target)

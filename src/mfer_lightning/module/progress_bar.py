@@ -1,4 +1,4 @@
-"""Lightning's progress bar with the figures that matter, on one line of a terminal of 80 columns."""
+"""Lightning's progress bar with the most important metrics, on one line of an 80-column terminal."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import lightning as L
 from lightning.pytorch.callbacks import RichProgressBar
 from lightning.pytorch.callbacks.progress.rich_progress import CustomBarColumn, RichProgressBarTheme
 
-#: What is shown, and its short name; loggers get the rest.
+#: Metrics to show, with their short names; the others go to the loggers only.
 SHOWN = {"loss": "loss", "val/accuracy": "val acc", "val/mean_class_accuracy": "val mean-class"}
 
-#: Columns of a terminal below which the last of them is left out, so that the bar stays on one line.
+#: Terminal width below which the last metric is left out, to keep the bar on one line.
 WIDE = 110
 
 
 def shown_metrics(metrics: dict[str, Any]) -> dict[str, str]:
-    """Pick the figures that matter, with short names and few digits.
+    """Select the most important metrics, with short names and few digits.
 
     Example:
         >>> shown_metrics({"loss": 1.23456, "val/accuracy": 0.5, "val/nll": 2.0})
@@ -27,7 +27,7 @@ def shown_metrics(metrics: dict[str, Any]) -> dict[str, str]:
 
 
 def planned_epochs(trainer: L.Trainer) -> int:
-    """Count the epochs of a training under way, one that ``max_steps`` ends in the middle included; 0: no limit."""
+    """Return the number of epochs of a running training, including one that ``max_steps`` ends early; 0: no limit."""
     limits = [trainer.max_epochs] if trainer.max_epochs is not None and trainer.max_epochs > 0 else []
     if trainer.max_steps > 0:
         steps = max(math.ceil(trainer.num_training_batches / trainer.accumulate_grad_batches), 1)
@@ -36,20 +36,20 @@ def planned_epochs(trainer: L.Trainer) -> int:
 
 
 class FERProgressBar(RichProgressBar):
-    """Lightning's rich progress bar with the figures that matter and nothing else. Epochs count from 1."""
+    """Lightning's rich progress bar, reduced to the most important metrics. Epochs count from 1."""
 
     def __init__(self) -> None:
         super().__init__(theme=RichProgressBarTheme(metrics_format=".3f"), leave=False)
 
     def get_metrics(self, trainer: L.Trainer, pl_module: L.LightningModule) -> dict[str, Any]:
-        """Return what the bar shows at its right end."""
+        """Return the metrics at the right end of the bar."""
         shown = shown_metrics({**trainer.callback_metrics, **trainer.progress_bar_metrics})
         if self._console is not None and self._console.width < WIDE:
             shown.pop(SHOWN["val/mean_class_accuracy"], None)
         return dict(shown)
 
     def configure_columns(self, trainer: L.Trainer) -> list[Any]:
-        """Return Lightning's columns, with a bar of 10 characters and, on a narrow terminal, without the speed."""
+        """Return Lightning's columns with a bar of 10 characters, without the speed on a narrow terminal."""
         columns = super().configure_columns(trainer)
         if self._console is not None and self._console.width < WIDE:
             columns = columns[:-1]

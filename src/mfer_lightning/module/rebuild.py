@@ -1,4 +1,4 @@
-"""Build a module's arguments from a checkpoint, without executing anything that the file holds."""
+"""Build the arguments of a module from a checkpoint, without executing code in the file."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from mfer_lightning.losses import Objective
 from mfer_lightning.methods import Method
 from mfer_lightning.optim import Mixup
 
-#: Entries of a checkpoint's description that are no metadata.
+#: Entries of a checkpoint's description that are not metadata.
 _PARTS = ("format", "class_names", "network", "preprocess")
 
 
 class StoredArguments:
-    """The arguments of :class:`~mfer_lightning.module.FERModule` that a checkpoint holds, each built when asked for.
+    """Arguments of :class:`~mfer_lightning.module.FERModule` stored in a checkpoint, each built on access.
 
     Args:
-        checkpoint: as :func:`mfer_lightning.checkpoints.read.read_checkpoint` gives it.
-        source: the file, for messages.
-        given: arguments that the caller has.
+        checkpoint: the result of :func:`mfer_lightning.checkpoints.read.read_checkpoint`.
+        source: the file, for error messages.
+        given: arguments passed by the caller.
 
     Raises:
-        UserError: where the checkpoint's description is damaged, of a newer format, or names code.
+        UserError: if the checkpoint's description is damaged, has a newer format, or names disallowed code.
     """
 
     def __init__(self, checkpoint: Mapping[str, Any], source: Path, given: Mapping[str, Any]) -> None:
@@ -100,14 +100,14 @@ class StoredArguments:
             raise self._to_be_given("objective", f" ({str(error).rstrip('.')})") from error
 
     def _loss(self, node: Mapping[str, Any], sizes: Mapping[str, Any]) -> Any:
-        # Sizes are the network's, whatever the file says: it cannot ask for more memory than it brings.
+        # Sizes come from the network, not from the file, so that the file cannot request more memory than it contains.
         own = {k: v for k, v in node.items() if k not in sizes and not (k == "class_weights" and v == "none")}
         file_checks.check_numbers(own, self.source, "objective")
         loss: nn.Module = instantiate(own, where="objective", base=nn.Module, **sizes)
         return loss
 
     def _method(self) -> Method | None:
-        if "method" not in self.hyper:  # of an earlier version
+        if "method" not in self.hyper:  # from an earlier version
             return None
         stored, faces = self.hyper["method"], self.state.get("method.labels.changed")
         sizes: dict[str, Any] = {
@@ -118,7 +118,7 @@ class StoredArguments:
         try:
             own = {key: value for key, value in stored.items() if key not in sizes}
             file_checks.check_numbers(own, self.source, "method")
-            if takes(own, "peer"):  # the second network, which gets its own weights with all others
+            if takes(own, "peer"):  # the second network gets its weights together with all others
                 sizes["peer"] = build_network(self.description, self.weights, self.source)
             method: Method = instantiate(own, where="method", base=Method, **sizes)
         except (UserError, TypeError, ValueError, AttributeError) as error:

@@ -1,4 +1,4 @@
-"""Training of a module: the step, which the method computes, and the means of its loss terms over an epoch."""
+"""Training steps of a module: the method computes the loss, and its terms are averaged over an epoch."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from mfer_lightning.optim import Mixup
 
 
 class TrainingSteps(EvaluationSteps):
-    """The part of :class:`~mfer_lightning.module.FERModule` that trains.
+    """Training part of :class:`~mfer_lightning.module.FERModule`.
 
     Attributes:
-        batch_index: int64 (B,), rows of the dataset's table in the batch that is being trained on.
+        batch_index: int64 (B,), rows in the dataset's table of the current training batch.
     """
 
     mixup: Mixup | None
@@ -42,22 +42,22 @@ class TrainingSteps(EvaluationSteps):
         step = Step(self.network, objective, self.current_epoch, repeated=perturbed)
         terms: dict[str, Tensor] = self.method(seen, step)
         if perturbed:
-            return terms["total"]  # the second pass of SAM, at another point: not to be counted
+            return terms["total"]  # SAM's second pass, at another point: not logged
         n = len(batch["index"])
         for name, value in terms.items():
             self._sums[name] = self._sums.get(name, torch.zeros_like(value)) + value.detach() * n
         self._seen += n
         total = terms["total"]
-        if self.trainer.progress_bar_callback is not None:  # nobody else looks at single steps
+        if self.trainer.progress_bar_callback is not None:  # nothing else uses the values of single steps
             self.log("loss", total.detach(), on_step=True, on_epoch=False, prog_bar=True, logger=False)
         return total
 
     def on_train_epoch_start(self) -> None:
-        """Start the epoch's means anew."""
+        """Reset the means of the epoch."""
         self._sums, self._seen = {}, 0
 
     def train_means(self) -> dict[str, float]:
-        """Means of the loss terms over the faces of this epoch so far, over all ranks, as ``train/<term>``."""
+        """Return the means of the loss terms over this epoch's faces so far, over all ranks, as ``train/<term>``."""
         means = {
             f"train/{'loss' if name == 'total' else name}": self.trainer.strategy.reduce(total / max(self._seen, 1))
             for name, total in self._sums.items()
@@ -65,5 +65,5 @@ class TrainingSteps(EvaluationSteps):
         return {name: float(value) for name, value in means.items()}
 
     def on_train_epoch_end(self) -> None:
-        """Hand the epoch's means to the loggers."""
+        """Log the means of the epoch."""
         self.log_dict(self.train_means())

@@ -1,4 +1,4 @@
-"""What training valence and arousal asks of network, objective and faces."""
+"""Check the requirements of valence and arousal training on network, objective and faces."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from mfer_lightning.nn.valence_arousal import VALENCE_AROUSAL
 
 
 def learns_valence_arousal(objective: nn.Module) -> bool:
-    """Whether an objective has a loss of valence and arousal."""
+    """Whether an objective has a loss on valence and arousal."""
     return getattr(objective, "valence_arousal", None) is not None
 
 
 def check_outputs(network: nn.Module, objective: nn.Module) -> None:
-    """Refuse a network without the output that an objective's loss of valence and arousal needs.
+    """Reject a network without the output needed by an objective's loss on valence and arousal.
 
     Raises:
-        UserError: naming what the network returns.
+        UserError: naming the outputs of the network.
     """
     outputs = getattr(network, "outputs", None)
     if learns_valence_arousal(objective) and outputs is not None and VALENCE_AROUSAL not in outputs:
@@ -31,11 +31,11 @@ def check_outputs(network: nn.Module, objective: nn.Module) -> None:
 
 
 def check_valence_arousal(datamodule: FaceDataModule, monitor: str | None = None) -> None:
-    """Refuse to learn valence and arousal from faces that have none, or to select by them where val has none.
+    """Reject training of valence and arousal on faces without labels, or selection by them if val has none.
 
     Args:
-        datamodule: is set up.
-        monitor: the validation figure that selects the checkpoint.
+        datamodule: a datamodule that is set up.
+        monitor: the validation metric that selects the checkpoint.
 
     Raises:
         UserError: naming the dataset and its layout.

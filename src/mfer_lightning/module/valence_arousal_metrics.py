@@ -1,4 +1,4 @@
-"""The figures of valence and arousal that a module measures in validation and test."""
+"""Metrics of valence and arousal in validation and test."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from torchmetrics.regression import ConcordanceCorrCoef, MeanSquaredError
 
 from mfer_lightning.evaluation.predictions_csv import DIMENSIONS
 
-#: Figure -> whether more of it is better; each is measured of valence, of arousal, and as the mean of the two.
+#: Metric -> whether higher is better; each is measured for valence, for arousal, and as the mean of both.
 MEASURES = {"ccc": True, "rmse": False, "sagr": True}
 
 
 class ValenceArousalMetrics(nn.Module):
     """Concordance, root mean squared error and sign agreement of valence and arousal, over the known values.
 
-    The first two are torchmetrics' own. The third is the share of faces whose sign is right, 0 being a sign of its own
-    (Nicolaou et al., IEEE Transactions on Affective Computing 2011).
+    The first two come from torchmetrics. The third is the fraction of faces with the correct sign, where 0 is a
+    separate sign (Nicolaou et al., IEEE Transactions on Affective Computing 2011).
 
     Args:
-        prefix: before each name, e.g. ``"val/"``.
-        postfix: after each name.
+        prefix: prefix of each name, e.g. ``"val/"``.
+        postfix: suffix of each name.
     """
 
     def __init__(self, prefix: str, postfix: str = "") -> None:
@@ -38,14 +38,14 @@ class ValenceArousalMetrics(nn.Module):
                         "sagr": MeanMetric(),
                         "known": SumMetric(),
                     },
-                    compute_groups=False,  # updated one by one
+                    compute_groups=False,  # updated separately
                 )
                 for of in DIMENSIONS
             }
         )
 
     def reset(self) -> None:
-        """Start anew."""
+        """Reset the metrics."""
         for collection in self.metrics.values():
             collection.reset()  # type: ignore[operator]
 
@@ -62,21 +62,21 @@ class ValenceArousalMetrics(nn.Module):
             x, y = predicted[known, place], target[known, place]
             metrics["known"].update(float(len(x)))  # type: ignore[index]
             if len(x):
-                with warnings.catch_warnings():  # says what `compute` takes care of
+                with warnings.catch_warnings():  # about a case that `compute` handles
                     warnings.filterwarnings("ignore", message="The variance of predictions or target")
                     metrics["ccc"].update(x, y)  # type: ignore[index]
                 metrics["rmse"].update(x, y)  # type: ignore[index]
                 metrics["sagr"].update((x.sign() == y.sign()).float())  # type: ignore[index]
 
     def compute(self) -> dict[str, Tensor]:
-        """Return name -> value, over all ranks; a figure that is undefined for want of known values is left out."""
+        """Return name -> value, over all ranks; undefined metrics with too few known values are left out."""
         found: dict[str, Tensor] = {}
         for of in DIMENSIONS:
-            with warnings.catch_warnings():  # a rank may have had none, and constant answers have a concordance of 0
+            with warnings.catch_warnings():  # a rank may have no values, and constant predictions have a CCC of 0
                 warnings.filterwarnings("ignore", message="The (variance of predictions|``compute`` method)")
                 measured = self.metrics[of].compute()  # type: ignore[operator]
             known = measured.pop("known")
-            if known >= 2:  # torchmetrics has NaN where predictions hardly vary
+            if known >= 2:  # torchmetrics returns NaN if predictions hardly vary
                 found[f"ccc_{of}"] = measured.pop("ccc").nan_to_num(0.0)
             if known >= 1:
                 found |= {f"{name}_{of}": measured[name] for name in ("rmse", "sagr")}

@@ -1,7 +1,8 @@
-"""LoRA: train thin matrices beside the linear layers of a frozen backbone.
+"""LoRA: train low-rank updates of the linear layers of a frozen backbone.
 
-Paper: Hu et al.: LoRA, ICLR 2022, arXiv 2106.09685. The layers are those of the package peft (Hugging Face, Apache
-2.0). Ours: which layers are adapted, and the merging, which needs no package, so that a checkpoint loads without it.
+Paper: Hu et al.: LoRA, ICLR 2022, arXiv 2106.09685. The layers come from the package peft (Hugging Face, Apache 2.0).
+Ours: the choice of layers to adapt, and the merging, which works without peft, so that a checkpoint loads without
+it.
 """
 
 from __future__ import annotations
@@ -23,27 +24,27 @@ from mfer_lightning.nn.options import Spec, resolve
 ADAPTERS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {"none": {}, "lora": {"rank": 8, "alpha": 16.0, "dropout": 0.0, "targets": None}}
 )
-#: Buffer of an adapted network: what the products count. Its presence marks an adapted state dict.
+#: Buffer of an adapted network: the scaling factor of the updates. Its presence marks an adapted state dict.
 SCALE = "adapter_scale"
 _BASE, _DOWN, _UP = ".base_layer.", ".lora_A.default.weight", ".lora_B.default.weight"
 
 
 def add_adapter(network: Network, adapter: Spec) -> tuple[str, ...]:
-    """Freeze the backbone's weights and put an adapter beside its linear layers, in place.
+    """Freeze the backbone's weights and add an adapter to its linear layers, in place.
 
-    Load pre-trained weights before. Attention, the final norm and the heads stay trainable.
+    Load pre-trained weights first. Attention, the final norm and the heads stay trainable.
 
     Args:
-        network: a network of ours.
-        adapter: ``"none"`` (nothing is done) or ``"lora"``, or a mapping with ``name`` and any of ``rank``, ``alpha``,
-            ``dropout``, ``targets`` (last parts of layers' names; None: every linear layer).
+        network: one of our networks.
+        adapter: ``"none"`` (a no-op) or ``"lora"``, or a mapping with ``name`` and any of ``rank``, ``alpha``,
+            ``dropout``, ``targets`` (name suffixes of layers; None: every linear layer).
 
     Returns:
         timm's names of the adapted layers.
 
     Raises:
-        UserError: for unknown options and values out of range, where a target names no layer, where the network has an
-            adapter already, or without the package peft.
+        UserError: for unknown options and values out of range, if a target matches no layer, if the network already has
+            an adapter, or if peft is not installed.
     """
     options = resolve("adapter", adapter, ADAPTERS)
     if options["name"] == "none":
@@ -74,22 +75,22 @@ def add_adapter(network: Network, adapter: Spec) -> tuple[str, ...]:
     config = LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=wanted, bias="none")
     inject_adapter_in_model(config, network.backbone.model)
     network.register_buffer(SCALE, torch.tensor(alpha / rank))
-    for name, parameter in network.backbone.named_parameters():  # peft froze our attention too
+    for name, parameter in network.backbone.named_parameters():  # peft also froze our attention
         parameter.requires_grad_(network.backbone.timm_name(name) is None)
     return tuple(layers.values())
 
 
 def merge_adapter(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Add the products of an adapted network's state dict to the weights that they stand beside.
+    """Merge the low-rank updates in a state dict into the weights that they belong to.
 
     Args:
-        state: name -> tensor, with any prefix; one without an adapter is returned as it is.
+        state: name -> tensor, with any prefix; a state dict without an adapter is returned unchanged.
 
     Returns:
-        The state dict of the same network without an adapter, which computes the same.
+        The state dict of the same network without an adapter, which gives the same outputs.
 
     Raises:
-        UserError: where the matrices do not fit together.
+        UserError: if the matrices have incompatible shapes.
     """
     scale = next((value for name, value in state.items() if name.endswith(SCALE)), None)
     if scale is None:
@@ -124,7 +125,7 @@ def _layers(network: Network, targets: object) -> dict[str, str]:
     backbone, name = network.backbone, network.config["backbone"]["name"]
     ghost, called = without_data(backbone.model), set()
     for path, module in ghost.named_modules():
-        if isinstance(module, nn.Linear):  # some models read a layer's weight and never call it
+        if isinstance(module, nn.Linear):  # some models read a layer's weight without calling the layer
             module.register_forward_pre_hook(lambda _m, _i, path=path: called.add(path))
     run_on_meta(ghost, name, network.config["in_chans"], backbone.side)
     own = {path: backbone.timm_name(f"model.{path}.") for path, _ in backbone.model.named_modules() if path in called}

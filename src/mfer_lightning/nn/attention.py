@@ -1,11 +1,11 @@
-"""DS attention: a dynamic global branch and a static local branch weigh the positions of a feature map.
+"""DS attention: weigh the positions of a feature map with a dynamic global and a static local branch.
 
 Paper: Xu, Li, Yang, He, Luo: MFER, IEEE Transactions on Affective Computing 2024, doi 10.1109/TAFFC.2024.3458464.
-The layers and their order are those of the authors' public code, written anew from their description; the paper's
-figure differs in two places, both offered as options (`norm_order="norm_gelu"`, `residual=False`).
-So are the LayerNorm's eps (PyTorch's default, 1e-5; 1e-6 everywhere else in the network) and the initialisation
-(truncated normal with std 0.02, zero biases, as in ConvNeXt).
-Ours: the depthwise static branch, single branches, the control block, a softmax that stays in float32 under autocast.
+Layers and their order follow the authors' public code and were reimplemented from its description. The paper's figure
+differs in two places, both available as options (`norm_order="norm_gelu"`, `residual=False`). The LayerNorm's eps
+(PyTorch's default, 1e-5; 1e-6 everywhere else in the network) and the initialisation (truncated normal with std 0.02,
+zero biases, as in ConvNeXt) also follow the code.
+Ours: the depthwise static branch, single branches, the control block, and a softmax in float32 under autocast.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _SHARED = {
 }
 
 #: Attention by name: its options with their defaults (`stages`: the stages that it follows). A single branch accepts
-#: the other branch's options without effect, so that one sweep can run over names and options.
+#: and ignores the other branch's options, so that one sweep can run over names and options.
 ATTENTIONS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
         "ds": {**_SHARED, "residual": True, "static": "dense", "branches": "both"},
@@ -57,7 +57,7 @@ _FIXED: Mapping[str, Mapping[str, Any]] = {
 
 
 class DSAttention(nn.Module):
-    r"""Dynamic global and static local attention over the positions of a map, per channel.
+    r"""Apply dynamic global and static local attention over the positions of a map, per channel.
 
     With :math:`X` of C channels, :math:`r` the reduction and :math:`k` the kernel size::
 
@@ -76,10 +76,10 @@ class DSAttention(nn.Module):
         residual: add the input (released code) or not (the paper's figure).
         static: the convolution mixes channels (``"dense"``, the paper's) or does not (``"depthwise"``).
         branches: ``"both"``, or the ``"dynamic"`` or the ``"static"`` one alone.
-        layout: how maps come in and go out: ``"NCHW"`` (also as channels_last memory) or ``"NHWC"``.
-        norm_eps: of the LayerNorm, > 0.
-        init: ``"trunc_normal"`` (released code: truncated normal with std 0.02, zero biases) or ``"torch"``, the
-            layers' own default.
+        layout: memory layout of input and output: ``"NCHW"`` (also as channels_last memory) or ``"NHWC"``.
+        norm_eps: eps of the LayerNorm, > 0.
+        init: ``"trunc_normal"`` (released code: truncated normal with std 0.02, zero biases) or ``"torch"`` (PyTorch's
+            default initialisation).
 
     Raises:
         ValueError: for arguments outside their range.
@@ -114,7 +114,7 @@ class DSAttention(nn.Module):
         self.residual = bool(residual)
         self.layout = layout
         self.branches = branches
-        # Module names are the released code's, so its checkpoints load by name.
+        # Module names follow the released code, so that its checkpoints load by name.
         if branches != "static":
             self.key = _bottleneck(dim, reduction)
         self.value = nn.Linear(dim, dim)
@@ -125,10 +125,10 @@ class DSAttention(nn.Module):
         _initialise(self, init)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Weigh the positions of a map.
+        """Apply the attention to a map.
 
         Args:
-            x: float map, (B,C,H,W) or (B,H,W,C) as ``layout`` says; any memory format, which the output keeps.
+            x: float map, (B,C,H,W) or (B,H,W,C) depending on ``layout``; the output keeps its memory format.
 
         Returns:
             A map of the same shape.
@@ -141,13 +141,13 @@ class DSAttention(nn.Module):
         return x + change if self.residual else _like(change, x)
 
     def weights(self, x: Tensor) -> Tensor:
-        """Return the weights of a map, for inspection; :meth:`forward` computes the same.
+        """Return the attention weights of a map, for inspection; :meth:`forward` uses the same weights.
 
         Args:
-            x: as :meth:`forward` takes it.
+            x: same as for :meth:`forward`.
 
         Returns:
-            (B,C,H,W), at least float32, in either layout; each channel sums to 1 over its positions.
+            (B,C,H,W) in either layout, at least float32; each channel sums to 1 over its positions.
         """
         return self._weights(*_views(x, self.layout)).permute(0, 3, 1, 2)
 
@@ -156,7 +156,7 @@ class DSAttention(nn.Module):
         return F.softmax(score.flatten(1, 2), dim=1).view_as(score)
 
     def _score(self, maps: Tensor, tokens: Tensor) -> Tensor:
-        # In half precision K * X can overflow, and the exponentials of 196 positions lose their tail: float32 here.
+        # float32, because in half precision K * X can overflow and small softmax terms over 196 positions underflow.
         if self.branches == "static":
             return _at_least_float32(self._query(maps))
         key, image = _at_least_float32(self.key(tokens)), _at_least_float32(tokens)
@@ -170,16 +170,16 @@ class DSAttention(nn.Module):
         return query  # noqa: RET504  # named for its type: modules return Any
 
     def extra_repr(self) -> str:
-        """Options that the submodules do not show."""
+        """Show the options that the submodules do not show."""
         return f"norm_order={self.norm_order}, residual={self.residual}, layout={self.layout}"
 
 
 class ConvControl(nn.Module):
-    r"""The control for DS attention: exactly its layers and parameters, and no attention.
+    r"""Control for DS attention: the same layers and parameters, without attention.
 
     ``Y = X + Linear(LayerNorm(GELU(Conv_kxk(X)))) + Linear(GELU(Linear(X)))``: the layers of the static branch, the
-    value and the dynamic branch, with sums in place of the Hadamard product and the softmax. If DS attention is
-    better, the attention helps; if not, only the parameters do.
+    value and the dynamic branch, with sums instead of the Hadamard product and the softmax. If DS attention beats this
+    block, attention helps; otherwise the gain comes from the extra parameters.
 
     Args:
         dim: channels C of the map.
@@ -187,7 +187,7 @@ class ConvControl(nn.Module):
         reduction: the bottleneck has ``max(1, C // reduction)`` channels.
         norm_order: ``"gelu_norm"`` or ``"norm_gelu"``.
         layout: ``"NCHW"`` or ``"NHWC"``.
-        norm_eps: of the LayerNorm, > 0.
+        norm_eps: eps of the LayerNorm, > 0.
         init: ``"trunc_normal"`` or ``"torch"``.
 
     Raises:
@@ -220,7 +220,7 @@ class ConvControl(nn.Module):
         _initialise(self, init)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (B,C,H,W) or (B,H,W,C), as ``layout`` says, to the same shape and memory format."""
+        """Map (B,C,H,W) or (B,H,W,C), depending on ``layout``, to the same shape and memory format."""
         maps, tokens = _views(x, self.layout)
         local = conv_within_map(self.conv, maps).permute(0, 2, 3, 1)
         local = self.norm(F.gelu(local)) if self.norm_order == "gelu_norm" else F.gelu(self.norm(local))
@@ -232,7 +232,7 @@ def build_attention(config: Mapping[str, Any], dim: int, layout: str) -> nn.Modu
     """Build the attention module that follows one stage.
 
     Args:
-        config: a complete specification (a name of :data:`ATTENTIONS` other than none, with its options).
+        config: a complete specification: a name in :data:`ATTENTIONS` other than none, with all its options.
         dim: channels of the stage's map.
         layout: ``"NCHW"`` or ``"NHWC"``.
 
@@ -257,10 +257,10 @@ def _bottleneck(dim: int, reduction: int) -> nn.Sequential:
 def _views(x: Tensor, layout: str) -> tuple[Tensor, Tensor]:
     """Return a map as (B,C,H,W) for convolutions and as contiguous (B,H,W,C) for linear layers.
 
-    At most one copy, and none where the memory is NHWC already. Linear layers and LayerNorm on NHWC were compared
-    with 1x1 convolutions on NCHW (one CPU thread, forward and backward, best of 6): 0.71 s against 0.74 s at
-    (8,14,14,512), 0.079 s against 0.081 s at (64,8,8,128) in channels_last; 0.66 s against 0.65 s, 0.094 s against
-    0.088 s in the default format. The k x k convolution dominates, so there is one path for both formats.
+    Makes at most one copy, and none if the memory is already NHWC. We compared linear layers and LayerNorm on NHWC with
+    1x1 convolutions on NCHW (one CPU thread, forward and backward, best of 6): 0.71 s against 0.74 s at (8,14,14,512),
+    0.079 s against 0.081 s at (64,8,8,128) in channels_last; 0.66 s against 0.65 s, 0.094 s against 0.088 s in the
+    default format. The k x k convolution dominates, so both formats share one code path.
     """
     if layout == "NHWC":
         return x.permute(0, 3, 1, 2), x
@@ -272,14 +272,14 @@ def _at_least_float32(x: Tensor) -> Tensor:
 
 
 def _like(change: Tensor, x: Tensor) -> Tensor:
-    """Return a result in the memory format of the input; a sum with the input has it already."""
+    """Convert a result to the memory format of the input; a sum with the input already has it."""
     if x.dim() == 4 and x.is_contiguous():
         return change.contiguous()
     return change
 
 
 def _initialise(module: nn.Module, init: str) -> None:
-    """Set the weights of a new module; for ``"torch"`` draw nothing, so that later layers begin as they did before."""
+    """Initialise a new module; ``"torch"`` draws no random numbers, so that later layers keep their initial values."""
     if init == "torch":
         return
     for layer in module.modules():

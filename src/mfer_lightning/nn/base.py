@@ -1,4 +1,4 @@
-"""What every network of this package provides: named outputs, a classifier of features, and a description of itself."""
+"""Base class of all networks: named outputs, a classifier on features, and a serialisable configuration."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from mfer_lightning.nn.backbones import Backbone
 
 
 class Output(TypedDict, total=False):
-    """What a network returns: ``feature`` (B,D), ``logits`` (B,K), ``head_logits`` a tuple of (B,K), and further ones.
+    """Output of a network: ``feature`` (B,D), ``logits`` (B,K), ``head_logits`` (tuple of (B,K)) and optional entries.
 
-    ``map`` (B,D,h,w) is there where the feature is the mean of a map. Networks with several attention heads add
-    ``pooled`` (B,D), the mean of the map in front of the attention, ``attended`` (B,H,D), the heads' features, and
-    ``attention_maps`` (B,H,D,h,w). ``valence_arousal`` (B,2) is there where a network predicts them.
+    ``map`` (B,D,h,w) is present if the feature is the mean of a map. Networks with several attention heads add
+    ``pooled`` (B,D), the mean of the map before the attention, ``attended`` (B,H,D), the features of the heads, and
+    ``attention_maps`` (B,H,D,h,w). ``valence_arousal`` (B,2) is present if a network predicts it.
     """
 
     feature: Tensor
@@ -31,17 +31,18 @@ class Output(TypedDict, total=False):
 class Network(nn.Module):
     """A facial expression network: normalised images (B,3,S,S) to an :class:`Output`.
 
-    Parameters under ``head.`` are the classifier's, and those under ``backbone.`` are pre-trained where weights are
-    given; what is between them starts from scratch.
+    Parameters under ``head.`` belong to the classifier; those under ``backbone.`` are pre-trained if weights are given;
+    everything else is trained from scratch.
 
     Attributes:
-        name: of :data:`mfer_lightning.nn.networks.NETWORKS`.
-        config: a plain dict from which ``build_network(config)`` builds the same network; fit for JSON and checkpoints.
-        num_classes: K.
+        name: a name in :data:`mfer_lightning.nn.networks.NETWORKS`.
+        config: a plain dict from which ``build_network(config)`` builds the same network; usable in JSON and
+            checkpoints.
+        num_classes: number of classes K.
         feature_dim: width D of the feature.
-        outputs: names of what :meth:`forward` returns.
+        outputs: names of the outputs of :meth:`forward`.
         backbone: the feature extractor.
-        head: the classifier of features.
+        head: the classifier on the feature.
     """
 
     name: ClassVar[str]
@@ -59,10 +60,10 @@ class Network(nn.Module):
             image: float (B,C,S,S), as :class:`~mfer_lightning.nn.preprocess.Preprocess` returns it.
 
         Returns:
-            ``feature`` (B,D), ``logits`` (B,K), ``head_logits``, and what else :attr:`outputs` names.
+            ``feature`` (B,D), ``logits`` (B,K), ``head_logits``, and the other entries named in :attr:`outputs`.
 
         Raises:
-            ValueError: for integer images, which were not normalised.
+            ValueError: for integer images, which have not been normalised.
         """
         raise NotImplementedError
 
@@ -73,24 +74,24 @@ class Network(nn.Module):
         return found
 
     def classify(self, feature: Tensor) -> tuple[Tensor, ...]:
-        """Compute the heads' logits, one (B,K) each, of features (B,D) like the output's ``feature``."""
+        """Compute logits from features (B,D) like the output's ``feature``: one (B,K) per head."""
         logits = self.head(feature)
         return logits if isinstance(logits, tuple) else (logits,)
 
     def public_names(self) -> Mapping[str, str]:
-        """Return the names of our tensors in the authors' public files; empty where a network has none of its own."""
+        """Map our tensor names to those of the authors' public files; empty for networks without such files."""
         return {}
 
     def public_left_out(self) -> tuple[str, ...]:
-        """Return the modules of the authors' public files that have no counterpart here."""
+        """Return the modules in the authors' public files that have no counterpart here."""
         return ()
 
     @staticmethod
     def check_image(image: Tensor) -> None:
-        """Refuse integer images, which were not normalised.
+        """Reject integer images, which have not been normalised.
 
         Raises:
-            ValueError: saying so.
+            ValueError: for integer images.
         """
         if not image.is_floating_point():
             raise ValueError(

@@ -1,7 +1,7 @@
-"""Call compiled modules where they were compiled for the case at hand, and the plain ones otherwise.
+"""Call compiled modules only when it pays off, and fall back to eager modules if compilation fails.
 
-``module.compile()`` replaces the call of a module. What is here stands before that call: it decides which of the two
-is taken, and goes back to the plain one for good where torch cannot compile the module after all.
+``module.compile()`` replaces the call of a module. This module wraps that call: it chooses between the compiled and the
+eager version, and falls back to the eager version permanently if torch cannot compile the module.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from mfer_lightning.termination import received
 
 
 def try_compiler(device: torch.device, *, backward: bool = True) -> None:
-    """Compile a layer of two weights, which fails at once where a compiler is missing.
+    """Compile a two-parameter layer, which fails immediately if no compiler is available.
 
     Args:
-        device: what is compiled for.
-        backward: the gradient as well.
+        device: target device.
+        backward: also compile the backward pass.
 
     Raises:
-        Exception: whatever compilers, drivers and file systems raise.
+        Exception: any error from compilers, drivers or file systems.
     """
     layer = nn.Linear(2, 1).to(device).requires_grad_(backward)
     result = torch.compile(layer)(torch.zeros(1, 2, device=device)).sum()
@@ -34,12 +34,12 @@ def try_compiler(device: torch.device, *, backward: bool = True) -> None:
 def guard_calls(
     blocks: Sequence[nn.Module], wanted: Callable[..., bool], failed: Callable[[Exception], None]
 ) -> Sequence[nn.Module]:
-    """Take the compiled call of modules only where it is wanted, and for good the plain one where compiling fails.
+    """Use the compiled call of modules on request, and the eager call permanently once compilation fails.
 
     Args:
-        blocks: modules whose ``compile()`` was called; one that fails takes the others with it.
-        wanted: of the arguments of a call, whether the compiled module is called.
-        failed: told of the error of a module that cannot be compiled.
+        blocks: modules with ``compile()`` already called; if one fails, all fall back.
+        wanted: takes the arguments of a call and returns whether to use the compiled module.
+        failed: called with the error if a module cannot be compiled.
 
     Returns:
         The same modules.
@@ -64,7 +64,7 @@ def _guarded(
         try:
             return compiled(*arguments, **options)
         except torch._dynamo.exc.TorchDynamoException as error:
-            if received():  # the compiler's processes have had the signal as well
+            if received():  # the compiler's processes received the signal too
                 raise
             failed(error)
             for other in blocks:
@@ -75,7 +75,7 @@ def _guarded(
 
 
 def short_reason(error: Exception) -> str:
-    """Return the first line of what a compiler raised, at most 200 characters.
+    """Return the first line of a compiler error, at most 200 characters.
 
     Example:
         >>> short_reason(RuntimeError("  no compiler found"))

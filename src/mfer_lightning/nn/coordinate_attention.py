@@ -1,7 +1,7 @@
-"""Coordinate attention: weigh each position of a map by its row and by its column.
+"""Coordinate attention: weigh each position of a map by its row and its column.
 
-Paper: Hou, Zhou, Feng: Coordinate Attention for Efficient Mobile Network Design, CVPR 2021, arXiv 2103.02907. Names and
-shapes of the tensors are those of the public files that hold it (DDAMFN's). Written anew.
+Paper: Hou, Zhou, Feng: Coordinate Attention for Efficient Mobile Network Design, CVPR 2021, arXiv 2103.02907. Tensor
+names and shapes match the public files that contain it (DDAMFN's). Reimplemented from scratch.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 
 class CoordinateAttention(nn.Module):
-    """Weights in (0, 1) of a map's positions and channels, a product of a factor a row and a factor a column.
+    """Compute weights in (0, 1) for positions and channels: the product of one factor per row and one per column.
 
     Args:
-        channels: C of the map.
-        reduction: C over the width of the bottleneck, which is 8 at least.
+        channels: channels C of the map.
+        reduction: ratio of C to the width of the bottleneck, which is at least 8.
     """
 
     def __init__(self, channels: int, reduction: int = 32) -> None:
@@ -28,15 +28,15 @@ class CoordinateAttention(nn.Module):
         self.conv3 = nn.Conv2d(inner, channels, 1)
 
     def rows(self, x: Tensor) -> Tensor:
-        """Summarise each row of a map (B,C,h,w); (B,C,h,1)."""
+        """Pool each row of a map (B,C,h,w) to (B,C,h,1)."""
         return x.mean(3, keepdim=True)
 
     def columns(self, x: Tensor) -> Tensor:
-        """Summarise each column of a map (B,C,h,w); (B,C,1,w)."""
+        """Pool each column of a map (B,C,h,w) to (B,C,1,w)."""
         return x.mean(2, keepdim=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Compute the weights of a map (B,C,h,w), of the same shape."""
+        """Compute weights of the same shape as the map (B,C,h,w)."""
         height = x.shape[2]
         both = torch.cat([self.rows(x), self.columns(x).transpose(2, 3)], 2)
         both = F.hardswish(self.bn1(self.conv1(both)))

@@ -1,4 +1,4 @@
-"""Count the parameters and the arithmetic of a network."""
+"""Count the parameters and FLOPs of a network."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mfer_lightning.nn.convolution import plain_convolutions
 
 
 def count_parameters(module: nn.Module) -> int:
-    """Count the parameters of a module, frozen ones included.
+    """Count the parameters of a module, including frozen ones.
 
     Example:
         >>> count_parameters(nn.Linear(3, 2))
@@ -20,17 +20,17 @@ def count_parameters(module: nn.Module) -> int:
 
 
 def count_gflops(network: nn.Module, size: int) -> float:
-    """Count the arithmetic of one forward pass over one image.
+    """Count the multiply-adds of one forward pass on one image.
 
     A multiply-add counts as one operation, as in the tables of the ConvNeXt, ResNet and Swin papers (ConvNeXt-Base at
     224 pixels: 15.4). Only matrix products and convolutions are counted.
 
     Args:
-        network: takes normalised images (B,3,S,S).
+        network: maps normalised images (B,3,S,S).
         size: S in pixels.
 
     Returns:
-        Thousand million multiply-adds.
+        Billions of multiply-adds.
 
     Example:
         >>> count_gflops(nn.Conv2d(3, 8, 1, bias=False), 100)
@@ -40,7 +40,7 @@ def count_gflops(network: nn.Module, size: int) -> float:
     was_training = network.training
     network.eval()
     learned = [p for p in network.parameters() if p.requires_grad]
-    for parameter in learned:  # torch's counter wants a graph for a weight that is handed from module to module (CaiT)
+    for parameter in learned:  # torch's counter needs a graph for a weight that is passed between modules (CaiT)
         parameter.requires_grad_(False)
     try:
         with torch.inference_mode(), plain_convolutions(), FlopCounterMode(display=False) as counter:

@@ -1,8 +1,8 @@
 """Classification heads.
 
 Paper: Xu et al.: MFER, IEEE Transactions on Affective Computing 2024, doi 10.1109/TAFFC.2024.3458464 (the multiscale
-classifier, "Msc"). The released code shows the heads prefixes of the channel groups (our default); the paper's figure
-draws pairs (`grouping="pair"`). Written anew from the description; PyTorch's default initialisation, as there.
+classifier, "Msc"). In the released code, heads use prefixes of the channel groups (our default); the paper's figure
+shows pairs (`grouping="pair"`). Reimplemented from the description; PyTorch's default initialisation, as in the code.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class ScaleHead(nn.Module):
     """One head of the multiscale classifier: Linear(n -> n), GELU, Linear(n -> classes).
 
     Args:
-        in_features: its input width n.
+        in_features: input width n.
         num_classes: number of classes K.
     """
 
@@ -44,12 +44,12 @@ class ScaleHead(nn.Module):
 
 
 class MultiscaleHead(nn.Module):
-    """Several heads, each on its own share of the feature's channels.
+    """Several heads, each on its own subset of the feature's channels.
 
-    The D channels are cut into ``groups`` equal groups (where D is not divisible, they differ by one channel at most).
-    With ``"prefix"`` the heads see the first ``groups - scales + 1``, ..., ``groups`` groups: the paper's 4 groups and
-    3 scales give 2, 3 and 4 of them. With ``"pair"`` head i sees groups 0 and i. The prediction is the sum of the
-    heads' logits, the loss the sum of their losses.
+    The D channels are split into ``groups`` equal groups (if D is not divisible, they differ by at most one channel).
+    With ``"prefix"``, the heads use the first ``groups - scales + 1``, ..., ``groups`` groups: the paper's 4 groups and
+    3 scales give 2, 3 and 4 of them. With ``"pair"``, head i uses groups 0 and i. The prediction is the sum of the
+    heads' logits; the loss is the sum of their losses.
 
     Args:
         in_features: width D of the feature.
@@ -91,7 +91,7 @@ class MultiscaleHead(nn.Module):
         edges = [in_features * i // groups for i in range(groups + 1)]
         self.slices: list[tuple[tuple[int, int], ...]]
         if grouping == "prefix":
-            # Each head reads the channels 0..end; a slice, so no copy.
+            # Each head reads the channels 0..end; slicing makes no copy.
             self.slices = [((0, edges[i]),) for i in range(groups - scales + 1, groups + 1)]
         else:
             self.slices = [((0, edges[1]), (edges[i], edges[i + 1])) for i in range(1, scales + 1)]
@@ -100,7 +100,7 @@ class MultiscaleHead(nn.Module):
         )
 
     def forward(self, feature: Tensor) -> tuple[Tensor, ...]:
-        """Map features (B,D) to one (B,K) tensor of logits a head."""
+        """Map features (B,D) to one (B,K) tensor of logits per head."""
         outputs = []
         for head, parts in zip(self.heads, self.slices, strict=True):
             shares = [feature[:, start:end] for start, end in parts]
@@ -108,20 +108,20 @@ class MultiscaleHead(nn.Module):
         return tuple(outputs)
 
     def extra_repr(self) -> str:
-        """Which channels each head sees."""
+        """Show which channels each head uses."""
         seen = [" + ".join(f"{start}:{end}" for start, end in parts) for parts in self.slices]
         return f"{self.grouping}, channels " + ", ".join(seen)
 
 
 class LinearHead(nn.Module):
-    """The baseline: one linear layer.
+    """Baseline head: one linear layer.
 
     Args:
         in_features: width D of the feature.
         num_classes: number of classes K.
 
     Raises:
-        ValueError: where ``num_classes`` is below 2.
+        ValueError: if ``num_classes`` is below 2.
 
     Example:
         >>> [logits.shape for logits in LinearHead(8, 7)(torch.zeros(2, 8))]
@@ -139,10 +139,10 @@ class LinearHead(nn.Module):
 
 
 def build_head(config: Mapping[str, Any], in_features: int, num_classes: int) -> MultiscaleHead | LinearHead:
-    """Build the head of a complete specification.
+    """Build a head from a complete specification.
 
     Args:
-        config: a name of :data:`HEADS` and all its options.
+        config: a name in :data:`HEADS` and all its options.
         in_features: width D of the feature.
         num_classes: number of classes K.
 

@@ -1,7 +1,7 @@
-"""MFER: a backbone with attention, and a classification head.
+"""MFER: a backbone with attention and a classification head.
 
 Paper: Xu, Li, Yang, He, Luo: MFER, IEEE Transactions on Affective Computing 2024, doi 10.1109/TAFFC.2024.3458464.
-The defaults are the paper's network as the authors' public code builds it; docs/method.md lists each choice.
+The defaults reproduce the network built by the authors' public code; docs/method.md lists each choice.
 """
 
 from __future__ import annotations
@@ -34,20 +34,20 @@ class MFER(Network):
             of a plain transformer end; None: quarters of its depth), ``options`` (a mapping for timm's constructor,
             e.g. ``{"depths": [2, 2, 6, 2]}``).
         num_classes: number of classes K.
-        attention: a name of :data:`~mfer_lightning.nn.attention.ATTENTIONS`, or a mapping with ``name`` and options:
+        attention: a name in :data:`~mfer_lightning.nn.attention.ATTENTIONS`, or a mapping with ``name`` and options:
             ``stages`` (from 1), ``kernel_size``, ``reduction``, ``norm_order``, ``norm_eps``, ``init``, ``residual``,
             ``static``, ``branches``.
         head: ``"multiscale"`` or ``"linear"``, or a mapping: ``groups``, ``scales``, ``grouping``.
-        in_chans: channels of the images.
-        image_size: side of the images in pixels, for models that are built for one size (transformers, mostly); None:
-            any size where the model can change it while it runs, else timm's own.
-        valence_arousal: predict valence and arousal beside the emotions.
+        in_chans: number of image channels.
+        image_size: side of the images in pixels, for models that are built for one size (mostly transformers); None:
+            any size if the model can change it at run time, otherwise timm's default.
+        valence_arousal: also predict valence and arousal.
 
     Attributes:
         feature_dim: width D of the feature.
-        num_classes: K.
-        outputs: names of what :meth:`forward` returns.
-        config: a plain dict from which ``MFER(**config)`` builds the same network; fit for JSON and checkpoints.
+        num_classes: number of classes K.
+        outputs: names of the outputs of :meth:`forward`.
+        config: a plain dict from which ``MFER(**config)`` builds the same network; usable in JSON and checkpoints.
         backbone: the :class:`~mfer_lightning.nn.backbones.timm_backbone.Backbone`.
         head: the head.
         valence_arousal: the :class:`~mfer_lightning.nn.valence_arousal.ValenceArousalHead`, or None.
@@ -87,7 +87,7 @@ class MFER(Network):
         }
         if type(valence_arousal) is not bool:
             raise UserError(f"`valence_arousal` must be true or false, not {valence_arousal!r}.")
-        if valence_arousal:  # named where it is on: descriptions of other networks stay as they were
+        if valence_arousal:  # included only if enabled, so that the configurations of other networks stay unchanged
             self.config[VALENCE_AROUSAL] = True
         self.num_classes = num_classes
         stages = attention_config.get("stages", [])
@@ -114,12 +114,12 @@ class MFER(Network):
             image: float (B,C,H,W), as :class:`~mfer_lightning.nn.preprocess.Preprocess` returns it.
 
         Returns:
-            ``feature`` (B,D), ``logits`` (B,K), the sum of the heads', ``head_logits``, one (B,K) a head, and where the
-            feature is the mean of a map, ``map`` (B,D,h,w) before pooling and norm; where it predicts them,
-            ``valence_arousal`` (B,2) within [-1, 1].
+            ``feature`` (B,D), ``logits`` (B,K), the sum over heads, ``head_logits``, one (B,K) per head, ``map``
+            (B,D,h,w) before pooling and norm if the feature is the mean of a map, and ``valence_arousal`` (B,2) within
+            [-1, 1] if the network predicts it.
 
         Raises:
-            ValueError: for integer images, which were not normalised.
+            ValueError: for integer images, which have not been normalised.
         """
         self.check_image(image)
         feature, feature_map = self.backbone.pooled_map(image)
@@ -132,10 +132,10 @@ class MFER(Network):
         return output
 
     def class_maps(self, feature_map: Tensor) -> Tensor:
-        """Classify each position of a map: the heads' summed logits there, without a gradient to norm and heads.
+        """Classify each position of a map: the summed logits of the heads, without gradients for norm and heads.
 
-        For one linear head without norm these are the class activation maps of Zhou et al. (CVPR 2016) plus the head's
-        bias; their mean over the positions is the prediction then.
+        For a single linear head without norm, these are the class activation maps of Zhou et al. (CVPR 2016) plus the
+        bias of the head, and their mean over the positions is the prediction.
 
         Args:
             feature_map: (B,D,h,w), the output's ``map``.
@@ -150,10 +150,10 @@ class MFER(Network):
 
 
 def summed(head_logits: Sequence[Tensor]) -> Tensor:
-    """Sum the heads' logits, at least in float32: autocast's bfloat16 would add up rounding errors.
+    """Sum the logits of the heads in at least float32: bfloat16 from autocast would accumulate rounding errors.
 
     Args:
-        head_logits: one (B,K) a head.
+        head_logits: one (B,K) per head.
 
     Returns:
         (B,K).
@@ -165,5 +165,5 @@ def summed(head_logits: Sequence[Tensor]) -> Tensor:
 
 
 def _frozen(module: nn.Module, x: Tensor) -> Any:
-    """Run a module with weights that get no gradient."""
+    """Run a module without computing gradients for its weights."""
     return functional_call(module, {name: weight.detach() for name, weight in module.named_parameters()}, (x,))

@@ -1,4 +1,4 @@
-"""Every network by name, and how to build one from its description. No other name is built."""
+"""Registry of networks by name, and the function that builds them. No other name is accepted."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from mfer_lightning.nn.peers.dan import DAN
 from mfer_lightning.nn.peers.ddamfn import DDAMFN
 from mfer_lightning.nn.peers.poster2 import POSTER2
 
-#: The one that a description without a name means, as those of earlier versions.
+#: The default for configurations without a name, such as those of earlier versions.
 DEFAULT = "mfer"
 
 NETWORKS: Mapping[str, type[Network]] = MappingProxyType({kind.name: kind for kind in (MFER, DAN, DDAMFN, POSTER2)})
 
 
 def build_network(config: Mapping[str, Any]) -> Network:
-    """Build the network that a description names.
+    """Build the network of a configuration.
 
     Args:
-        config: keyword arguments of the network's class, and its ``name`` among :data:`NETWORKS`.
+        config: keyword arguments of the network's class, and its ``name`` in :data:`NETWORKS`.
 
     Raises:
-        UserError: for an unknown name or option, or a value that the network refuses.
+        UserError: for an unknown name or option, or a value that the network rejects.
 
     Example:
         >>> type(build_network({"name": "dan", "backbone": "resnet10t", "num_classes": 8})).__name__

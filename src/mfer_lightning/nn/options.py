@@ -1,4 +1,4 @@
-"""Complete and check the options of a part of the network: ``"ds"`` or ``{"name": "ds", "kernel_size": 5}``."""
+"""Complete and check the options of a network part: ``"ds"`` or ``{"name": "ds", "kernel_size": 5}``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from mfer_lightning.errors import UserError, nearest
 
-#: A part of the network as given by a user: a name, or a mapping with ``name`` and options.
+#: Specification of a network part given by a user: a name, or a mapping with ``name`` and options.
 Spec = str | Mapping[str, Any]
 
 
@@ -18,10 +18,10 @@ def plain(value: Any) -> Any:
         value: nested mappings and sequences over str, int, float, bool and None.
 
     Returns:
-        The same content, fit for JSON and for checkpoints that load with ``weights_only=True``.
+        The same content, usable in JSON and in checkpoints that load with ``weights_only=True``.
 
     Raises:
-        UserError: where a value is of another type.
+        UserError: for a value of any other type.
 
     Example:
         >>> plain({"depths": (2, 2), "act_layer": "gelu"})
@@ -31,7 +31,7 @@ def plain(value: Any) -> Any:
         return value
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
-    # not only list and tuple: a composed configuration brings ListConfig
+    # not only list and tuple: a composed configuration contains ListConfig
     if hasattr(value, "__iter__") and hasattr(value, "__len__") and not isinstance(value, (bytes, set)):
         return [plain(item) for item in value]
     raise UserError(
@@ -41,10 +41,10 @@ def plain(value: Any) -> Any:
 
 
 def resolve(kind: str, spec: Spec, choices: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Complete a part's specification with its defaults.
+    """Complete the specification of a part with its defaults.
 
     Args:
-        kind: what is being chosen, for messages, e.g. ``"attention"``.
+        kind: the kind of part, for error messages, e.g. ``"attention"``.
         spec: a name, or a mapping with ``name`` and options.
         choices: name -> its options with their defaults.
 
@@ -70,7 +70,7 @@ def split(kind: str, spec: Spec) -> tuple[str, dict[str, Any]]:
     """Split a specification into its name and its plain options.
 
     Raises:
-        UserError: where it is neither a name nor a mapping with one.
+        UserError: if it is neither a name nor a mapping with a name.
 
     Example:
         >>> split("head", "linear")
@@ -87,7 +87,7 @@ def split(kind: str, spec: Spec) -> tuple[str, dict[str, Any]]:
 
 
 def check_options(kind: str, name: str, given: Mapping[str, Any], legal: Mapping[str, Any]) -> None:
-    """Refuse options that a choice does not have.
+    """Reject options that a choice does not have.
 
     Raises:
         UserError: naming the first unknown option and the nearest legal ones.

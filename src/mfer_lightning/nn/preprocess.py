@@ -1,4 +1,4 @@
-"""Resize and normalise uint8 faces for the network. This happens nowhere else."""
+"""Resize and normalise uint8 faces for the network; no other module does this."""
 
 from __future__ import annotations
 
@@ -28,22 +28,21 @@ _OPTIONS = ("size", "mean", "std", "interpolation", "antialias", "colour", "grey
 
 
 class Preprocess(nn.Module):
-    """Resize, scale to 0..1, normalise; on the device of the images, in float32.
+    """Resize, scale to 0..1 and normalise, in float32 on the device of the images.
 
-    It is stored with the checkpoint, so that evaluation, prediction and export prepare faces as training did. Its
-    buffers are not part of the state dict: :meth:`to_config` is stored instead.
+    Stored in the checkpoint, so that evaluation, prediction and export prepare faces as in training. Its buffers are
+    not part of the state dict: :meth:`to_config` is stored instead.
 
     Args:
-        size: side of the square output in pixels; None keeps the images' own size. Images that are not square are
-            squeezed, not cropped, since faces come aligned and square.
-        mean: of each channel in 0..1, in the order of ``colour``, or a name of :data:`NORMALISATIONS`.
-        std: of each channel, above 0, or a name.
+        size: side of the square output in pixels; None keeps the size of the images. Non-square images are stretched,
+            not cropped, because faces are expected to be aligned and square.
+        mean: mean of each channel in 0..1, in the order of ``colour``, or a name in :data:`NORMALISATIONS`.
+        std: standard deviation of each channel, above 0, or a name.
         interpolation: ``"bilinear"`` or ``"bicubic"``.
-        antialias: low-pass filter before shrinking, as PIL does and OpenCV does not.
-        colour: the channel order of the network. Images are always given as RGB.
-        grey: remove the colour first, for a network that was trained on grey faces; grey images are unchanged, bit by
-            bit.
-        alignment: name and version of the face alignment that the images went through, or None. Stored, not applied.
+        antialias: apply a low-pass filter before shrinking, as PIL does and OpenCV does not.
+        colour: the channel order of the network. Input images are always RGB.
+        grey: convert to grey first, for a network that was trained on grey faces; grey images stay bit-identical.
+        alignment: name and version of the face alignment applied to the images, or None. Stored, not applied.
         channels_last: return the output in channels_last memory, which convolutions prefer on many devices.
 
     Raises:
@@ -92,21 +91,21 @@ class Preprocess(nn.Module):
         self.std = _three("std", std, 1)
         if min(self.std) <= 0:
             raise ValueError(f"Expected argument `std` to hold numbers above 0, but got {self.std}.")
-        # in units of 0..255, so that normalising is one subtraction and one multiplication
+        # on the 0..255 scale, so that normalising is one subtraction and one multiplication
         self.register_buffer("shift", 255 * torch.tensor(self.mean).view(3, 1, 1), persistent=False)
         self.register_buffer("scale", 1 / (255 * torch.tensor(self.std).view(3, 1, 1)), persistent=False)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Prepare a batch.
+        """Preprocess a batch.
 
         Args:
             image: uint8 (B,3,H,W), RGB.
 
         Returns:
-            float32 (B,3,size,size), or (B,3,H,W) without ``size``, normalised, channels in the order of ``colour``.
+            float32 (B,3,size,size), or (B,3,H,W) without ``size``; normalised, channels in the order of ``colour``.
 
         Raises:
-            ValueError: where the batch is not uint8 (B,3,H,W): floats would be normalised twice.
+            ValueError: if the batch is not uint8 (B,3,H,W): floats would be normalised twice.
         """
         if image.dtype != torch.uint8:
             raise ValueError(
@@ -124,9 +123,9 @@ class Preprocess(nn.Module):
         if self.size is None or x.shape[-2:] == (self.size, self.size):
             return x.sub_(self.shift).mul_(self.scale).contiguous(memory_format=memory)
         if max(x.shape[-2:]) <= self.size:
-            # Resizing is a weighted mean, so normalising may come first, while there are fewer pixels. An antialiasing
-            # filter has no effect on a picture that is enlarged, and its kernel is slower; but torch's two bicubic
-            # kernels differ in shape (a = -0.5, as in PIL, with the filter, else -0.75).
+            # Resizing is a weighted mean, so normalising can come first, while there are fewer pixels. An antialiasing
+            # filter has no effect when enlarging, and its kernel is slower; but torch's two bicubic kernels differ in
+            # shape (a = -0.5, as in PIL, with the filter, else -0.75).
             antialias = self.antialias and self.interpolation == "bicubic"
             x = self._resize(x.sub_(self.shift).mul_(self.scale), antialias)
             if self.interpolation == "bicubic":
@@ -149,10 +148,10 @@ class Preprocess(nn.Module):
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Preprocess:
-        """Build from what :meth:`to_config` returned.
+        """Build from the result of :meth:`to_config`.
 
         Raises:
-            UserError: for unknown keys or values outside their range, as a damaged checkpoint may hold.
+            UserError: for unknown keys or values outside their range, as in a damaged checkpoint.
         """
         for key in config:
             if key not in _OPTIONS:
@@ -163,14 +162,14 @@ class Preprocess(nn.Module):
             raise UserError(f"Preprocessing: {error}") from error
 
     def extra_repr(self) -> str:
-        """The arguments."""
+        """Show the arguments."""
         return ", ".join(f"{key}={value!r}" for key, value in self.to_config().items())
 
 
 def without_colour(x: Tensor) -> Tensor:
     """Convert to grey like PIL's ``convert("L")``, with the same rounding, in three equal channels."""
     red, green, blue = x[:, 0:1], x[:, 1:2], x[:, 2:3]
-    # The weights add up to 2 ** 16, and every sum stays below 2 ** 24: float32 holds it exactly.
+    # The weights sum to 2 ** 16, and every sum stays below 2 ** 24, which float32 represents exactly.
     grey = torch.floor((19595 * red + 38470 * green + 7471 * blue + 32768) / 65536)
     return grey.expand(-1, 3, -1, -1)
 

@@ -1,7 +1,7 @@
-"""Compile the blocks that a network repeats, each kind once, rather than the whole network.
+"""Compile the repeated blocks of a network, each kind once, instead of the whole network.
 
-PyTorch calls this regional compilation. The blocks of a stage share one graph, so compiling takes as long as a few
-blocks and not as long as all of them. What lies between the blocks runs as it is.
+PyTorch calls this regional compilation. The blocks of a stage share one graph, so compilation takes as long as for a
+few blocks. Everything between the blocks runs in eager mode.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from torch import Tensor, nn
 
 from mfer_lightning.nn.attention import DSAttention
 
-#: Graphs of one ``forward`` that torch may keep: every stage has another width, and two of them differ in dtype.
+#: Graphs per ``forward`` that torch may keep: stages differ in width, and calls in dtype.
 _GRAPHS = 64
 
 
 class TensorDropPath(nn.Module):
-    """Stochastic depth whose rate is a tensor, so that blocks that differ in it share one compiled graph.
+    """Stochastic depth with the rate as a tensor, so that blocks with different rates share one compiled graph.
 
-    Does what timm's ``DropPath`` does, with other random numbers.
+    Equivalent to timm's ``DropPath``, but draws other random numbers.
 
     Args:
-        drop_prob: probability of dropping a sample's branch, 0 <= p < 1.
-        scale_by_keep: divide what is kept by 1 - p.
+        drop_prob: probability of dropping the branch of a sample, 0 <= p < 1.
+        scale_by_keep: divide the kept values by 1 - p.
 
     Example:
         >>> layer = TensorDropPath(0.5).eval()
@@ -56,16 +56,16 @@ class TensorDropPath(nn.Module):
 
 
 def repeated_blocks(network: nn.Module) -> list[nn.Module]:
-    """Find the blocks that a network repeats, and its attention modules.
+    """Return the repeated blocks of a network and its attention modules.
 
-    A block is of a class of which some ``Sequential`` or ``ModuleList`` holds several with equal shapes, and which has
-    children. Of nested ones the innermost count: the blocks of a stage and not the stages.
+    A block belongs to a class of which some ``Sequential`` or ``ModuleList`` has several instances with equal shapes,
+    and it has children. Of nested candidates the innermost count: the blocks of a stage, not the stages.
 
     Args:
         network: any module.
 
     Returns:
-        The blocks, in the order in which the network holds them.
+        The blocks, in the order of the network.
 
     Example:
         >>> block = lambda: nn.Sequential(nn.Linear(2, 2), nn.ReLU())
@@ -81,7 +81,7 @@ def repeated_blocks(network: nn.Module) -> list[nn.Module]:
 
 
 def _repeated_kinds(container: nn.Module) -> list[type[nn.Module]]:
-    """Return the classes of which a container holds several that are alike and have children of their own."""
+    """Return the classes of which a container has several equal instances with children."""
     if not isinstance(container, nn.Sequential | nn.ModuleList):
         return []
     blocks = [child for child in container if next(child.children(), None) is not None]
@@ -94,13 +94,13 @@ def _kind(block: nn.Module) -> tuple[type[nn.Module], tuple[tuple[int, ...], ...
 
 
 def compile_blocks(network: nn.Module, **options: Any) -> list[nn.Module]:
-    """Compile the repeated blocks of a network, in place: names in its state dict stay as they are.
+    """Compile the repeated blocks of a network in place; the names in its state dict do not change.
 
-    The compiler runs when the blocks are first called. Their stochastic depth becomes :class:`TensorDropPath`.
+    The compiler runs on the first call of the blocks. Their stochastic depth is replaced by :class:`TensorDropPath`.
 
     Args:
-        network: a network that repeats nothing is left as it is.
-        **options: of ``torch.compile``, e.g. ``backend``.
+        network: a network without repeated blocks stays unchanged.
+        **options: arguments of ``torch.compile``, e.g. ``backend``.
 
     Returns:
         The blocks that will be compiled.
@@ -122,7 +122,7 @@ def compile_blocks(network: nn.Module, **options: Any) -> list[nn.Module]:
 
 
 def count_kinds(blocks: list[nn.Module]) -> int:
-    """Count the blocks that differ in class or in the shape of a parameter: about as many graphs are compiled.
+    """Count the blocks that differ in class or in a parameter shape, which is about the number of compiled graphs.
 
     Example:
         >>> count_kinds([nn.Linear(2, 2), nn.Linear(2, 2), nn.Linear(3, 3)])

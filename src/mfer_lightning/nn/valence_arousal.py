@@ -1,11 +1,11 @@
-"""The head that predicts valence and arousal beside the emotions.
+"""The head that predicts valence and arousal in addition to the emotions.
 
-Valence says how pleasant a facial expression is, arousal how excited; both lie within [-1, 1] as in AffectNet
+Valence measures how pleasant a facial expression is, arousal how excited; both are within [-1, 1] as in AffectNet
 (Mollahosseini, Hasani, Mahoor, IEEE Transactions on Affective Computing 2017, arXiv 1708.03985). A linear layer on the
-shared feature, beside that of the emotions, is what multi-task networks of the field have (Kollias, Zafeiriou, Face
-Behavior a la carte, arXiv 1910.11111; Toisoul et al., Nature Machine Intelligence 2021, doi
-10.1038/s42256-020-00280-0). Ours: the hyperbolic tangent, which keeps the answers within the range of the labels with
-a gradient everywhere; others leave the layer linear or clip it.
+shared feature, next to the emotion head, is the usual multi-task design (Kollias, Zafeiriou, Face Behavior a la carte,
+arXiv 1910.11111; Toisoul et al., Nature Machine Intelligence 2021, doi 10.1038/s42256-020-00280-0). Ours: the
+hyperbolic tangent, which keeps predictions within the range of the labels with a gradient everywhere; others leave the
+layer linear or clip it.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-#: Name of the output, of the batch's entry and of the module in the network.
+#: Name of the network output, the batch entry and the module in the network.
 VALENCE_AROUSAL = "valence_arousal"
 
-#: What a prediction keeps of a network's output, where it has it.
+#: Network outputs that a prediction keeps, if present.
 PREDICTED = ("logits", "feature", VALENCE_AROUSAL)
 
 

@@ -39,7 +39,7 @@ def inspect(path: Path) -> tuple[dict[str, str], str]:
         The metadata, key -> text, and the SHA-256 of the graph: operations and weights.
 
     Raises:
-        UserError: where the file is missing, cut off or no ONNX file; keeps tensors in other files; uses operators
+        UserError: if the file is missing, cut off or no ONNX file; keeps tensors in other files; uses operators
             outside the standard, control flow or functions; or holds weights that are not finite.
     """
     if not path.is_file():

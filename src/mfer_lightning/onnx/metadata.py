@@ -87,7 +87,7 @@ class Description:
             graph: SHA-256 of the file's graph, to be compared with what the notes say; None: it is not compared.
 
         Raises:
-            UserError: where they are missing, of a newer format or make no sense, or the file has changed since it was
+            UserError: if they are missing, of a newer format or make no sense, or the file has changed since it was
                 written.
         """
         text = notes.get(_KEY)

@@ -43,7 +43,7 @@ class FacePredictions:
         probabilities: (N,K) float32, rows sum to 1.
         logits: (N,K) float32.
         feature: (N,D) float32, the input of the heads.
-        valence_arousal: (N,2) float32 within [-1, 1], or None where the model does not predict them.
+        valence_arousal: (N,2) float32 within [-1, 1], or None if the model does not predict them.
 
     Example:
         >>> p = np.array([[0.25, 0.75]], np.float32)
@@ -94,7 +94,7 @@ class OnnxModel:
         views: what is averaged for one face, unless told otherwise.
 
     Raises:
-        UserError: where the file is missing, damaged, unsafe or from another program.
+        UserError: if the file is missing, damaged, unsafe or from another program.
     """
 
     def __init__(
@@ -225,7 +225,7 @@ class OnnxModel:
             ) from error
 
     def _check_interface(self) -> None:
-        """Refuse a file whose inputs and outputs do not match its metadata."""
+        """Reject a file whose inputs and outputs do not match its metadata."""
         K = len(self.class_names)
         inputs, outputs = self.session.get_inputs(), self.session.get_outputs()
         further = (VALENCE_AROUSAL,) if any(value.name == VALENCE_AROUSAL for value in outputs) else ()

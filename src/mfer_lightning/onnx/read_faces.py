@@ -58,7 +58,7 @@ def read_face(path: Path) -> NDArray[np.uint8]:
     """Read an aligned face, turned as its EXIF tag says.
 
     Raises:
-        UserError: where the file is missing, damaged, too large, or of more than 8 bits a channel.
+        UserError: if the file is missing, damaged, too large, or of more than 8 bits a channel.
     """
     try:
         from PIL import Image

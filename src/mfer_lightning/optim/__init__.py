@@ -1,4 +1,4 @@
-"""Optimisation: parameter groups, optimizers, sharpness-aware minimisation, schedules, mixup. Pure torch and timm."""
+"""Parameter groups, optimizers, sharpness-aware minimisation, schedules and mixup. Pure torch and timm."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Build the optimizer and the schedules of a training, as Lightning's ``configure_optimizers`` returns them."""
+"""Build the optimizer and the schedules in the form that Lightning's ``configure_optimizers`` returns."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ def configured(
     accumulate: int = 1,
     modes: Mapping[str, Literal["max", "min"]],
 ) -> tuple[list[Optimizer], list[dict[str, Any]]]:
-    """Build the optimizer, the schedule that steps with it, and what lowers the rate on a plateau.
+    """Build the optimizer, its step-wise schedule, and the plateau schedule.
 
     Args:
-        parts: the network, and the objective and the training method, each or None.
+        parts: the network, the objective and the training method; the last two may be None.
         optimizer: options of :func:`~mfer_lightning.optim.optimizer_for`.
-        scheduler: options of :func:`~mfer_lightning.optim.schedule_for` and of the plateau; ``monitor`` is a figure of
-            ``modes``, accuracy where none is given.
-        total_steps: optimizer steps of the whole run; infinity: unknown.
-        batches: of an epoch; infinity: it has no end.
-        accumulate: batches an optimizer step.
-        modes: validation figure -> whether more (``max``) or less (``min``) is better.
+        scheduler: options of :func:`~mfer_lightning.optim.schedule_for` and of the plateau; ``monitor`` is a metric in
+            ``modes``, by default the accuracy.
+        total_steps: optimizer steps of the whole run; infinity if unknown.
+        batches: batches per epoch; infinity if unbounded.
+        accumulate: batches per optimizer step.
+        modes: validation metric -> whether higher (``max``) or lower (``min``) is better.
 
     Raises:
-        ValueError: where an option is not legal.
+        ValueError: if an option is not legal.
     """
     batches = int(min(batches, 10**9))
     network, objective, method = parts

@@ -1,4 +1,4 @@
-"""Parameter groups: learning rate and weight decay of each parameter."""
+"""Parameter groups: set the learning rate and weight decay of each parameter."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import nn
 from mfer_lightning.errors import check_number
 from mfer_lightning.optim.layers import layer_scales
 
-#: Parameters of the network under this prefix are the heads', as are those of the head of valence and arousal.
+#: Prefixes of the head parameters, including those of the valence and arousal head.
 HEAD_PREFIX = "head."
 _HEADS = (HEAD_PREFIX, "valence_arousal.")
 
@@ -26,36 +26,38 @@ def parameter_groups(
     layer_decay: float | None = None,
     method: nn.Module | None = None,
 ) -> list[dict[str, Any]]:
-    """Sort every trainable parameter into named groups for an optimizer.
+    """Sort all trainable parameters into named groups for an optimizer.
 
-    - Vectors are not decayed: biases, the weights of norms, ConvNeXt's layer-scale gamma; nor what the backbone
-      itself excludes (timm's ``no_weight_decay``: position embeddings and the like).
-    - Parameters of the objective (class centres, covariances, proxies) form the group ``centers``, never decayed:
+    - Vectors are not decayed: biases, norm weights and ConvNeXt's layer-scale gamma; neither are the parameters that
+    the
+      backbone excludes (timm's ``no_weight_decay``: position embeddings and similar).
+    - Parameters of the objective (class centres, covariances, proxies) form the group ``centers`` and are never
+    decayed:
       decay would pull centres to the origin, against the loss that places them.
-    - Heads have their own rate, ``lr * head_lr_scale``; so have layers that a training method adds.
-    - Further networks that a training method trains (its ``networks``) are sorted like the network itself.
+    - Heads have their own rate, ``lr * head_lr_scale``; so do layers that a training method adds.
+    - Additional networks trained by a method (its ``networks``) are sorted like the network itself.
     - ``layer_decay`` d < 1 multiplies the rate of the backbone's layer i of n by ``d ** (n - 1 - i)`` (Bao et al.,
-      BEiT, ICLR 2022, arXiv 2106.08254; layers as timm's ``group_matcher`` counts them). What was added to the
-      pre-trained backbone (attention) starts from scratch and keeps the full rate, as heads do.
+      BEiT, ICLR 2022, arXiv 2106.08254; layers counted by timm's ``group_matcher``). Modules added to the pre-trained
+      backbone (attention) start from scratch and keep the full rate, like heads.
 
     Args:
-        network: the model. Head parameters are those named ``head.*`` and
-            ``valence_arousal.*``; everything else is backbone.
-        objective: the objective or loss, for its learnable parameters, or None.
+        network: the model. Parameters named ``head.*`` and ``valence_arousal.*`` belong to the heads; all others to the
+            backbone.
+        objective: the objective or loss, for its trainable parameters, or None.
         lr: base learning rate, > 0.
         weight_decay: >= 0.
         head_lr_scale: >= 0.
         center_lr_scale: >= 0.
         layer_decay: within (0, 1], or None for 1.
-        method: the training method, for its learnable parameters, or None.
+        method: the training method, for its trainable parameters, or None.
 
     Returns:
-        Groups with ``name``, ``params``, ``lr``, ``weight_decay``. Each trainable parameter is in exactly one; frozen
-        ones are in none; empty groups are left out.
+        Groups with ``name``, ``params``, ``lr``, ``weight_decay``. Each trainable parameter is in exactly one group;
+        frozen parameters are in none; empty groups are left out.
 
     Raises:
-        ValueError: where an argument is out of range, nothing is trainable, or the objective holds a parameter of
-            the network.
+        ValueError: if an argument is out of range, nothing is trainable, or the objective contains a parameter of the
+            network.
 
     Example:
         >>> network = nn.Sequential()
@@ -111,12 +113,12 @@ def _trainable(module: nn.Module | None) -> Iterator[tuple[str, nn.Parameter]]:
 
 
 def plain_name(name: str) -> str:
-    """Drop what torch.compile puts before a parameter's name."""
+    """Remove the prefix that torch.compile adds to a parameter name."""
     return name.replace("_orig_mod.", "")
 
 
 def _excluded_from_decay(network: nn.Module) -> set[str]:
-    """Collect the full names of what modules themselves exclude from decay (timm's ``no_weight_decay``)."""
+    """Return the full names of the parameters that modules exclude from weight decay (timm's ``no_weight_decay``)."""
     excluded: set[str] = set()
     parameters = {name for name, _ in network.named_parameters()}
     for prefix, module in network.named_modules():
@@ -125,6 +127,6 @@ def _excluded_from_decay(network: nn.Module) -> set[str]:
             continue
         own = {n for n in parameters if n.startswith(f"{prefix}." if prefix else "")}
         for pattern in rule():
-            # timm gives full names or their last parts ("relative_position_bias_table").
+            # timm returns full names or name suffixes ("relative_position_bias_table").
             excluded |= {n for n in own if n == pattern or n.endswith(f".{pattern}")}
     return excluded

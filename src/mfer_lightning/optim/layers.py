@@ -1,4 +1,4 @@
-"""Find the layer of a timm backbone that a parameter belongs to, for layer-wise learning-rate decay."""
+"""Find the layer of each parameter in a timm backbone, for layer-wise learning-rate decay."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from torch import nn
 
 
 def layer_scales(network: nn.Module, layer_decay: float) -> dict[str, tuple[int, float]]:
-    """Give each parameter of the pre-trained backbone its layer and the factor of its learning rate.
+    """Return the layer and the learning-rate factor of each parameter in the pre-trained backbone.
 
-    Layers are counted by timm's ``group_matcher``, from the stem (0) to the last (n - 1). Its patterns know timm's
-    own parameter names, and put whatever they do not know silently into the last layer. A backbone that attention was
-    put into has other names; it must say what they were (``timm_name``, see :class:`mfer_lightning.nn.Backbone`).
+    Layers are counted by timm's ``group_matcher``, from the stem (0) to the last (n - 1). Its patterns match only
+    timm's parameter names, and silently put all others into the last layer. A backbone with inserted attention has
+    different names and must provide the original ones (``timm_name``, see :class:`mfer_lightning.nn.Backbone`).
 
     Args:
-        network: a module that is, or holds, a timm model, or a backbone with ``timm_name`` around one.
+        network: a module that is or contains a timm model, or a backbone with ``timm_name`` around one.
         layer_decay: d within (0, 1).
 
     Returns:
-        Full parameter name -> (layer i, ``d ** (n - 1 - i)``). Parameters that timm does not know are absent.
+        Full parameter name -> (layer i, ``d ** (n - 1 - i)``). Parameters unknown to timm are absent.
 
     Raises:
-        ValueError: where no module of the network has a ``group_matcher``.
+        ValueError: if no module of the network has a ``group_matcher``.
 
     Example:
         >>> import timm
@@ -51,6 +51,6 @@ def layer_scales(network: nn.Module, layer_decay: float) -> dict[str, tuple[int,
             original[prefix + name] = known
     matcher = modules[timm_path].group_matcher(coarse=False)
     named = SimpleNamespace(named_parameters=lambda: ((known, None) for known in original.values()))
-    layers = group_parameters(named, matcher, reverse=True)  # of a module it needs the names alone
+    layers = group_parameters(named, matcher, reverse=True)  # only the names of the module are needed
     last = max(layers.values())
     return {name: (layers[known], layer_decay ** (last - layers[known])) for name, known in original.items()}

@@ -1,8 +1,8 @@
-"""Mixup and CutMix through timm, for batches with soft targets and of any size.
+"""Mixup and CutMix through timm, with support for soft targets and odd batch sizes.
 
 Papers: Zhang et al., "mixup: Beyond Empirical Risk Minimization", ICLR 2018, arXiv 1710.09412; Yun et al., "CutMix",
-ICCV 2019, arXiv 1905.04899. The mixing is timm's (`timm.data.Mixup`); what differs: it takes soft targets and odd
-batches, and can be seeded by step.
+ICCV 2019, arXiv 1905.04899. The mixing is done by timm (`timm.data.Mixup`); what differs: soft targets, odd batch
+sizes, and seeding by step.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ from mfer_lightning.errors import check_number
 
 
 class Mixup:
-    """Mix each image of a batch with another, and their targets alike.
+    """Mix each image of a batch with another one, and their targets in the same proportion.
 
-    For the float images that come out of the preprocessing; integer images are refused, since their mixtures would
-    be rounded. Label smoothing is left to the loss.
+    For float images after preprocessing; integer images are rejected because their mixtures would be rounded. Label
+    smoothing is left to the loss.
 
     Args:
-        mixup_alpha: Beta parameter of mixup, >= 0; 0 is off.
-        cutmix_alpha: Beta parameter of CutMix, >= 0; 0 is off.
+        mixup_alpha: Beta parameter of mixup, >= 0; 0 disables it.
+        cutmix_alpha: Beta parameter of CutMix, >= 0; 0 disables it.
         prob: probability that a batch (or an element) is mixed, within [0, 1].
-        switch_prob: probability of CutMix where both are on, within [0, 1].
-        mode: draw the proportion for each ``batch``, ``pair`` or ``elem``.
-        seed: of the proportions and boxes, where a ``step`` is given.
+        switch_prob: probability of CutMix if both are enabled, within [0, 1].
+        mode: draw the mixing proportion per ``batch``, ``pair`` or ``elem``.
+        seed: random seed of proportions and boxes, used if a ``step`` is given.
 
     Attributes:
         config: the arguments as a plain dict.
 
     Raises:
-        ValueError: where an argument is not legal.
+        ValueError: if an argument is not legal.
 
     Example:
         >>> mixup = Mixup(mixup_alpha=0.2, cutmix_alpha=0.0)
@@ -83,22 +83,22 @@ class Mixup:
         )
 
     def __call__(self, batch: Mapping[str, Any], step: int | None = None, rank: int = 0) -> dict[str, Any]:
-        """Return the batch with ``image`` and ``target`` mixed; everything else, ``label`` included, stays.
+        """Return the batch with mixed ``image`` and ``target``; everything else, including ``label``, is unchanged.
 
-        Valence and arousal are mixed as well, where the batch has them: a mixture with a face that has none has none.
+        Valence and arousal are mixed too, if the batch has them: a mixture with a face without values has none.
 
         Args:
-            batch: ``image`` floating (B,3,H,W), ``target`` (B,K), and perhaps ``valence_arousal`` (B,2), NaN where
-                unknown; left as they are.
-            step: training step. With it the draw depends on (seed, step, rank) alone, hence survives resumption;
-                without it, NumPy's global stream is used.
-            rank: of the process, so that ranks draw differently.
+            batch: ``image`` floating (B,3,H,W), ``target`` (B,K), and optionally ``valence_arousal`` (B,2), NaN where
+                unknown. Not modified.
+            step: training step. With it, the draw depends only on (seed, step, rank) and is reproducible after
+                resuming; without it, NumPy's global random state is used.
+            rank: rank of the process, so that ranks draw differently.
 
         Returns:
             A new batch.
 
         Raises:
-            ValueError: where images or targets are not floating or counts differ.
+            ValueError: if images or targets are not floating or their counts differ.
         """
         image, target = batch["image"], batch["target"]
         if not image.is_floating_point():
@@ -111,7 +111,7 @@ class Mixup:
             raise ValueError(f"Expected `target` to have shape ({len(image)}, K), but got {tuple(target.shape)}.")
         with _numpy_seed(None if step is None else (self.seed, step, rank)):
             mixed, shares = self._mix(image)
-        # Trainings step under autocast, where a product would round targets until they no longer sum to 1.
+        # Training steps run under autocast, where a product would round targets so that they no longer sum to 1.
         with torch.autocast(target.device.type, enabled=False):
             mixture = {"image": mixed, "target": shares.to(target) @ target}
             if (affect := batch.get("valence_arousal")) is not None:
@@ -120,12 +120,12 @@ class Mixup:
         return {**batch, **mixture}
 
     def _mix(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Return mixed images and the share (B,B) of each sample in each mixture."""
+        """Return mixed images and the weight (B,B) of each sample in each mixture."""
         count = len(image)
-        # timm pairs sample i with n-1-i, and insists on an even n: an odd batch lends its first sample a twin.
+        # timm pairs sample i with n-1-i and requires an even n: an odd batch is padded with a copy of its first sample.
         padded = torch.cat([image, image[:1]]) if count % 2 else image.clone()
         samples = torch.arange(len(padded), device=image.device)
-        self._timm.num_classes = len(padded)  # each sample a class: the mixed "target" holds the shares
+        self._timm.num_classes = len(padded)  # one class per sample, so that the mixed "target" contains the weights
         mixed, shares = self._timm(padded, samples)
         shares = shares.float()
         if count % 2:
@@ -135,7 +135,7 @@ class Mixup:
 
 @contextmanager
 def _numpy_seed(entropy: tuple[int, ...] | None) -> Iterator[None]:
-    """Seed NumPy's global stream, which timm draws from, and put it back afterwards."""
+    """Seed NumPy's global random state, which timm uses, and restore it afterwards."""
     if entropy is None:
         yield
         return

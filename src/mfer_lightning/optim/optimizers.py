@@ -1,4 +1,4 @@
-"""Build an optimizer by its name in timm or torch, over parameter groups."""
+"""Build an optimizer over parameter groups, by its name in timm or torch."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from mfer_lightning.errors import nearest
 from mfer_lightning.optim.groups import HEAD_PREFIX, parameter_groups
 from mfer_lightning.optim.sam import SAM
 
-#: Classes of torch, by their own names (``Adam``, ``ASGD``); timm's names are in lower case.
+#: Classes of torch, by their own names (``Adam``, ``ASGD``); timm's names are lower case.
 TORCH = tuple(n for n in torch.optim.__all__ if inspect.isclass(getattr(torch.optim, n)) and n != "Optimizer")
 
-#: Name -> why a training cannot use it. timm says itself which ones need second derivatives.
+#: Name -> why it is not supported. timm itself declares which optimizers need second derivatives.
 REFUSED: Mapping[str, str] = {
     "LBFGS": "It evaluates the loss many times a step, and takes one group of parameters",
     "SparseAdam": "It takes sparse gradients alone",
     "Muon": "torch's takes matrices alone: use muon, which is timm's and gives all other weights to AdamW",
 }
 
-#: Options that many optimizers share. One that does not know them leaves them out, since they may stand in the file
-#: that the name was changed in.
+#: Options shared by many optimizers. An optimizer without them ignores them, because they may come from the
+#: configuration file of another optimizer.
 SHARED = ("betas", "eps", "momentum", "nesterov")
 
-#: Options of :func:`mfer_lightning.optim.parameter_groups` that stand among the optimizer's.
+#: Options of :func:`mfer_lightning.optim.parameter_groups`, given together with those of the optimizer.
 OF_GROUPS = ("head_lr_scale", "center_lr_scale", "layer_decay")
 
 
@@ -47,22 +47,23 @@ def build_optimizer(
     """Build an optimizer over parameter groups.
 
     Args:
-        groups: as :func:`mfer_lightning.optim.parameter_groups` gives them; a group's own rate and decay win.
-        name: one that ``timm.optim.list_optimizers()`` lists, or a class of ``torch.optim``, spelled as there.
-        lr: learning rate of groups without their own, > 0.
-        weight_decay: decay of groups without their own, >= 0; left out where the optimizer has none.
-        fused: one kernel for the whole update, which reads and writes each weight once; None: for AdamW and SGD, where
-            all parameters are floating and on the CPU or on CUDA devices.
-        sam_rho: radius of :class:`SAM` around this optimizer, 0 for none.
-        sam_adaptive: the scale-invariant variant (ASAM).
-        options: the optimizer's own arguments (``betas``, ``momentum``, ``clip_threshold``, ...); its own defaults, or
-            those that timm binds to the name, for the rest.
+        groups: the result of :func:`mfer_lightning.optim.parameter_groups`; a group's own rate and decay take
+            precedence.
+        name: a name in ``timm.optim.list_optimizers()``, or a class in ``torch.optim``.
+        lr: learning rate of groups without one, > 0.
+        weight_decay: weight decay of groups without one, >= 0; ignored if the optimizer has none.
+        fused: one kernel for the whole update, which reads and writes each weight once; None: for AdamW and SGD, if all
+            parameters are floating-point and on the CPU or CUDA devices.
+        sam_rho: radius of :class:`SAM` around this optimizer; 0 disables it.
+        sam_adaptive: use ASAM, the scale-invariant variant.
+        options: the optimizer's own arguments (``betas``, ``momentum``, ``clip_threshold``, ...); others keep their
+            defaults, or the values that timm binds to the name.
 
     Returns:
         The optimizer. With ``sam_rho`` > 0 its ``step`` needs a closure.
 
     Raises:
-        ValueError: where an argument is not legal, or this optimizer cannot be used here.
+        ValueError: if an argument is not legal, or this optimizer is not supported here.
 
     Example:
         >>> parameter = torch.nn.Parameter(torch.zeros(2))
@@ -87,14 +88,14 @@ def build_optimizer(
     if "weight_decay" in taken:
         chosen["weight_decay"] = weight_decay
     if kind is SGD and not chosen.get("momentum"):
-        chosen["nesterov"] = False  # torch refuses it
+        chosen["nesterov"] = False  # torch rejects it
     if kind is Muon:
-        for group in groups:  # classifiers, centres and vectors are AdamW's (Jordan et al., 2024)
+        for group in groups:  # classifiers, centres and vectors use AdamW (Jordan et al., 2024)
             label = str(group.get("name", ""))
             group["use_fallback"] = label.startswith((HEAD_PREFIX[:-1], "centers")) or label.endswith("_no_decay")
     optimizer: Optimizer = kind(groups, **chosen)
     for group in optimizer.param_groups:
-        if "max_lr_snapshot" in group:  # corrected weight decay is relative to the peak of the group's own rate
+        if "max_lr_snapshot" in group:  # corrected weight decay is relative to the group's own peak rate
             group["max_lr_snapshot"] = group["lr"] or lr
     if fused:
         _make_safe(optimizer)
@@ -104,16 +105,16 @@ def build_optimizer(
 def optimizer_for(
     network: nn.Module, objective: nn.Module | None, options: Mapping[str, Any], method: nn.Module | None = None
 ) -> Optimizer:
-    """Build the optimizer of a training over the groups of its network and objective.
+    """Build the optimizer of a training run over the parameter groups of its network and objective.
 
     Args:
         network: the model.
-        objective: for its learnable parameters, or None.
-        options: of :func:`build_optimizer` and :func:`mfer_lightning.optim.parameter_groups`; None values are left out.
-        method: the training method, for its learnable parameters, or None.
+        objective: for its trainable parameters, or None.
+        options: of :func:`build_optimizer` and :func:`mfer_lightning.optim.parameter_groups`; None values are ignored.
+        method: the training method, for its trainable parameters, or None.
 
     Raises:
-        ValueError: where an option is not legal.
+        ValueError: if an option is not legal.
     """
     chosen = {k: v for k, v in options.items() if v is not None}
     split = {k: chosen.pop(k) for k in OF_GROUPS if k in chosen}
@@ -123,10 +124,10 @@ def optimizer_for(
 
 
 def unknown_options(options: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Name the options that the optimizer does not have, each with those that it has.
+    """Return the options that the optimizer does not have, each with the legal ones.
 
     Raises:
-        ValueError: where there is no such optimizer.
+        ValueError: if there is no such optimizer.
 
     Example:
         >>> list(unknown_options({"name": "adamw", "lr": 0.1, "rl": 0.1}))
@@ -137,7 +138,7 @@ def unknown_options(options: Mapping[str, Any]) -> dict[str, list[str]]:
 
 
 def unused_options(options: Mapping[str, Any]) -> list[str]:
-    """Name the options that are set and that the optimizer does not have.
+    """Return the options that are set but that the optimizer does not have.
 
     Example:
         >>> unused_options({"name": "sgd", "lr": 0.1, "eps": 1e-8, "momentum": 0.9})
@@ -148,7 +149,7 @@ def unused_options(options: Mapping[str, Any]) -> list[str]:
 
 
 def _find(name: str) -> tuple[type[Optimizer], dict[str, Any]]:
-    """Return the class of a name, and the arguments that timm binds to it."""
+    """Return the class for a name, and the arguments that timm binds to it."""
     listed = list_optimizers()
     reason = REFUSED.get(name)
     if name in listed and get_optimizer_info(name).second_order:
@@ -166,10 +167,10 @@ def _find(name: str) -> tuple[type[Optimizer], dict[str, Any]]:
             f"{hint[0].upper()}{hint[1:]}"
         )
     info = get_optimizer_info(name)
-    momentum = {"momentum": 0.9} if info.has_momentum else {}  # as timm's own factory
+    momentum = {"momentum": 0.9} if info.has_momentum else {}  # as in timm's own factory
     try:
         return get_optimizer_class(name, bind_defaults=False), {**momentum, **(info.defaults or {})}
-    except (AssertionError, ImportError) as error:  # a library that is not here, or its GPU
+    except (AssertionError, ImportError) as error:  # a missing library or GPU
         raise ValueError(
             f"Expected argument `name` to be an optimizer that is installed here, but got {name!r}. {error}."
         ) from error
@@ -182,7 +183,7 @@ def _arguments(kind: type[Optimizer]) -> Mapping[str, inspect.Parameter]:
 
 
 def _checked(name: str, value: Any, default: Any) -> Any:
-    """Check a value against the kind of its default, since many classes would fail at their first step only."""
+    """Check a value against the type of its default, because many classes would fail only at their first step."""
     if isinstance(default, tuple):
         if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != len(default):
             count = {2: "two", 3: "three"}.get(len(default), str(len(default)))
@@ -197,12 +198,12 @@ def _checked(name: str, value: Any, default: Any) -> Any:
 
 
 def _make_safe(optimizer: Optimizer) -> None:
-    """Keep a fused optimizer right where torch 2.14 is not.
+    """Work around incorrect results of fused optimizers in torch 2.14.
 
-    Its kernels walk weights, gradients and moments as flat memory. Where one of them is laid out in another order than
-    the weights (moments of a run that was trained without channels_last, say), the result is silently wrong.
+    The fused kernels treat weights, gradients and moments as flat memory. If one of them has another memory format than
+    the weights (such as moments of a run trained without channels_last), the result is silently wrong.
     """
-    # Lightning refuses to clip gradients of an optimizer that says it undoes loss scaling itself; then the scaler does.
+    # Lightning refuses to clip gradients for an optimizer that unscales gradients itself; let the scaler do it.
     optimizer._step_supports_amp_scaling = False  # type: ignore[attr-defined]
     optimizer.register_step_pre_hook(_lay_out_gradients)
     optimizer.register_load_state_dict_post_hook(_lay_out_moments)
@@ -223,7 +224,7 @@ def _lay_out_moments(optimizer: Optimizer) -> None:
 
 
 def _alike(a: Tensor, b: Tensor) -> bool:
-    """Whether two tensors of one shape lie in memory in the same order."""
+    """Whether two tensors of the same shape have the same memory order."""
     return a.stride() == b.stride() or all(
         x == y for x, y, n in zip(a.stride(), b.stride(), a.shape, strict=True) if n > 1
     )

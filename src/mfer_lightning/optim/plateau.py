@@ -1,4 +1,4 @@
-"""The schedule that follows a validation metric: lower the rates where it no longer improves."""
+"""Reduce-on-plateau schedule: lower the learning rates when a validation metric stops improving."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ def build_plateau(
     cooldown: int = 0,
     min_lr_ratio: float = 0.0,
 ) -> ReduceLROnPlateau:
-    """Build torch's schedule that lowers the rates where a metric no longer improves; ``step(metric)`` each epoch.
+    """Build torch's ``ReduceLROnPlateau``; call ``step(metric)`` each epoch.
 
     Args:
-        optimizer: its groups' rates are those at factor 1.
-        mode: whether more (``max``) or less (``min``) of the metric is better.
-        factor: of all rates, within (0, 1).
-        patience: epochs without a better metric, >= 0.
-        threshold: a metric must be better by this share, >= 0.
-        cooldown: epochs after a fall that are not counted, >= 0.
-        min_lr_ratio: smallest factor, within [0, 1].
+        optimizer: the current rates of its groups correspond to factor 1.
+        mode: whether higher (``max``) or lower (``min``) values of the metric are better.
+        factor: factor for all rates, within (0, 1).
+        patience: epochs without improvement, >= 0.
+        threshold: minimum relative improvement, >= 0.
+        cooldown: epochs to ignore after a reduction, >= 0.
+        min_lr_ratio: minimum factor, within [0, 1].
 
     Raises:
-        ValueError: where an argument is not legal.
+        ValueError: if an argument is not legal.
     """
     check_number("factor", factor, 0, 1, excluded="low")
     return ReduceLROnPlateau(
@@ -52,17 +52,17 @@ def build_plateau(
 def plateau_for(
     optimizer: Optimizer, options: Mapping[str, Any], mode: Literal["max", "min"]
 ) -> ReduceLROnPlateau | None:
-    """Build what follows the metric in a training with the schedule ``plateau``; None for every other schedule.
+    """Build the plateau schedule of a training run; None for every other schedule.
 
     Call it before :func:`schedule_for`, which sets the rates of the first step.
 
     Args:
-        optimizer: its groups' rates are those at factor 1.
-        options: of the schedule; None values are left out.
+        optimizer: the current rates of its groups correspond to factor 1.
+        options: options of the schedule; None values are ignored.
         mode: ``max`` or ``min``.
 
     Raises:
-        ValueError: where an option is not legal.
+        ValueError: if an option is not legal.
     """
     if options.get("name") != "plateau":
         return None

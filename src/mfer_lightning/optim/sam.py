@@ -1,9 +1,9 @@
-"""Sharpness-aware minimisation, around any optimizer.
+"""Sharpness-aware minimisation around any optimizer.
 
 Papers: Foret, Kleiner, Mobahi, Neyshabur, "Sharpness-Aware Minimization for Efficiently Improving Generalization",
 ICLR 2021, arXiv 2010.01412 (original code: github.com/google-research/sam); the adaptive variant: Kwon et al., ASAM,
-ICML 2021, arXiv 2102.11600. What differs: on several ranks the perturbation follows the averaged gradient, the same
-on all of them, where the paper perturbs each worker by its own ("m-sharpness").
+ICML 2021, arXiv 2102.11600. What differs: on several ranks, the perturbation uses the averaged gradient and is the same
+on all ranks, whereas the paper perturbs each worker by its own gradient ("m-sharpness").
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ from mfer_lightning.errors import check_number
 
 
 class SAM(Optimizer):
-    r"""Step along the gradient taken at the worst point near by: ``w + e``, ``e = rho g / ||g||`` over all parameters.
+    r"""Step along the gradient at the nearby worst point ``w + e``, ``e = rho g / ||g||`` over all parameters.
 
-    The adaptive variant scales by the weights, ``e = rho w^2 g / || |w| g ||``, and does not depend on how a layer is
-    scaled. Each step evaluates the closure twice, so training costs twice as much.
+    The adaptive variant scales with the weights, ``e = rho w^2 g / || |w| g ||``, and does not depend on the scale of a
+    layer. Each step evaluates the closure twice, so training costs twice as much.
 
     ``step`` needs a closure that clears the gradients, computes the loss and calls backward; Lightning's automatic
-    optimisation passes such a one. While the closure runs for the second time :attr:`perturbed` is true, so that a
-    module can leave out logging and the update of batch statistics. Gradients must be whole at each call: no
-    accumulation over batches and no loss scaling (float16).
+    optimisation passes one. During the second evaluation, :attr:`perturbed` is true, so that a module can skip logging
+    and updates of batch statistics. Gradients must be complete at each call: gradient accumulation and loss scaling
+    (float16) are not supported.
 
-    The groups and the state are the base optimizer's own, so schedules and checkpoints work as with the base alone.
+    Groups and state are shared with the base optimizer, so schedules and checkpoints work as without SAM.
 
     Args:
-        base: the optimizer that makes the step.
+        base: the optimizer that performs the step.
         rho: radius > 0; 0.05 is usual, ten times as much for the adaptive variant.
         adaptive: use ASAM.
 
     Raises:
-        ValueError: where ``rho`` is not > 0.
+        ValueError: if ``rho`` is not > 0.
 
     Example:
         >>> w = torch.nn.Parameter(torch.tensor([1.0]))
@@ -61,21 +61,21 @@ class SAM(Optimizer):
         self._share()
 
     def _share(self) -> None:
-        # One list of groups and one state for both: a schedule that sets a rate here sets it there.
+        # Both optimizers share groups and state, so that a schedule changes the rates of both.
         self.param_groups = self.base.param_groups
         self.state = self.base.state
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Evaluate the closure here and at the perturbed point, and step from here with the second gradient.
+        """Evaluate the closure at the current and at the perturbed point, then step from the current one.
 
         Args:
             closure: clears gradients, computes the loss, calls backward, returns the loss.
 
         Returns:
-            What the closure returned at the unperturbed point.
+            The result of the closure at the unperturbed point.
 
         Raises:
-            ValueError: without a closure.
+            ValueError: if there is no closure.
         """
         if closure is None:
             raise ValueError("Expected argument `closure` to be a function for SAM, which evaluates the loss twice.")
@@ -90,13 +90,13 @@ class SAM(Optimizer):
             self.perturbed = False
             with torch.no_grad():
                 for parameter, value in origin:
-                    parameter.copy_(value)  # the saved value, not a subtraction: exactly where we were
+                    parameter.copy_(value)  # restore the saved value exactly instead of subtracting
         self.base.step()
         return loss
 
     @torch.no_grad()
     def _perturb(self) -> list[tuple[Tensor, Tensor]]:
-        """Move to the perturbed point; return parameters with their values before."""
+        """Move to the perturbed point; return the parameters with their previous values."""
         moved = [p for group in self.param_groups for p in group["params"] if p.grad is not None]
         if not moved:
             return []
@@ -117,17 +117,17 @@ class SAM(Optimizer):
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group to the base optimizer."""
-        # Optimizer.__init__ adds the base's groups here before there is a base; from then on the lists are one.
+        # Optimizer.__init__ adds the base's groups here before the base is set; afterwards the lists are shared.
         if hasattr(self, "base"):
             self.base.add_param_group(param_group)
         else:
             super().add_param_group(param_group)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the base optimizer's state: SAM itself has none."""
+        """Return the state of the base optimizer; SAM itself has none."""
         return self.base.state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load the base optimizer's state."""
         self.base.load_state_dict(state_dict)
-        self._share()  # loading gave the base new objects
+        self._share()  # loading replaced the base's objects

@@ -1,4 +1,4 @@
-"""Learning-rate schedules as one factor a step, the same for every parameter group.
+"""Learning-rate schedules as one factor per step, the same for every parameter group.
 
 Papers: cosine, Loshchilov and Hutter, arXiv 1608.03983; onecycle, Smith and Topin, arXiv 1708.07120 (torch's phases);
 wsd (warm-up, stable, decay), Hu et al., MiniCPM, arXiv 2404.06395, with the decay of Haegele et al., arXiv 2405.18392.
@@ -17,18 +17,18 @@ from torch.optim.lr_scheduler import LambdaLR, LinearLR, LRScheduler
 
 from mfer_lightning.errors import Range, check_count, check_number, nearest
 
-#: Share of a run's epochs that is warm-up where the run is too short for the warm-up asked for.
+#: Fraction of the epochs used for warm-up if the run is too short for the requested warm-up.
 SHORT_WARMUP = 0.2
 
 log = logging.getLogger("mfer_lightning")
 
-#: Names that :func:`build_schedule` takes.
+#: Legal names for :func:`build_schedule`.
 SCHEDULES = ("constant", "cosine", "exponential", "onecycle", "plateau", "polynomial", "step", "wsd")
 
-#: Schedules that end with the run, so that its length must be known.
+#: Schedules that end with the run and therefore need its length.
 ENDING = ("cosine", "onecycle", "polynomial", "wsd")
 
-#: Option -> the schedules that read it. All of them read the warm-up.
+#: Option -> the schedules that use it. All of them use the warm-up.
 READERS: Mapping[str, tuple[str, ...]] = {
     "gamma": ("exponential", "step"),
     "milestones": ("step",),
@@ -40,7 +40,7 @@ READERS: Mapping[str, tuple[str, ...]] = {
 }
 
 
-#: Legal numbers of the options of :func:`schedule_factor`.
+#: Legal ranges of the options of :func:`schedule_factor`.
 RANGES: Mapping[str, Range] = {
     "gamma": Range(0, 1, "low"),
     "min_lr_ratio": Range(0, 1),
@@ -69,35 +69,35 @@ def schedule_factor(
     decay_share: float = 0.2,
     decay_fn: str = "1-sqrt",
 ) -> float:
-    r"""Return the factor of the learning rate at an optimizer step.
+    r"""Return the learning-rate factor at an optimizer step.
 
-    With w warm-up steps, ``s = step - w``, ``n = total_steps - w``, e steps an epoch and m the smallest factor::
+    With w warm-up steps, ``s = step - w``, ``n = total_steps - w``, e steps per epoch and minimum factor m::
 
         warm-up      (step + 1) / w                                         for step < w
         constant     1
         cosine       m + (1 - m) (1 + cos(pi s / n)) / 2
         polynomial   m + (1 - m) (1 - s / n) ** power
-        exponential  max(m, gamma ** floor(s / e))                          one fall an epoch, as the paper's
+        exponential  max(m, gamma ** floor(s / e))                          one drop per epoch, as in the paper
         step         max(m, gamma ** #{milestones <= floor(step / e)})      milestones in epochs of the run
         wsd          m + (1 - m) (1 - sqrt(x)), or 1 - x: x is the share of the last decay_share of total_steps
         onecycle     half a cosine from 1 / div_factor up to 1 in pct_start of n, another one down to
                      1 / (div_factor final_div_factor) at the last step
 
     Args:
-        step: from 0.
-        name: one of :data:`SCHEDULES` but ``plateau``.
-        total_steps: where the schedules of :data:`ENDING` end; beyond, they stay at their smallest.
+        step: step counted from 0.
+        name: a name in :data:`SCHEDULES` except ``plateau``.
+        total_steps: where the schedules in :data:`ENDING` end; after that they stay at their minimum.
         steps_per_epoch: e.
         warmup_steps: w.
-        gamma: factor an epoch (exponential; the paper's 0.95) or a milestone (step), within (0, 1].
+        gamma: factor per epoch (exponential; the paper's 0.95) or per milestone (step), within (0, 1].
         min_lr_ratio: m, within [0, 1].
-        milestones: epochs at which ``step`` falls, rising.
-        power: of polynomial, > 0; 1 is linear.
-        pct_start: share of the run in which onecycle rises, within [0, 1).
-        div_factor: peak over first rate of onecycle, >= 1.
-        final_div_factor: first over last rate of onecycle, >= 1.
-        decay_share: share of the run in which wsd falls, at its end, within (0, 1].
-        decay_fn: how wsd falls: ``1-sqrt`` or ``linear``.
+        milestones: epochs at which ``step`` drops, in increasing order.
+        power: power of polynomial, > 0; 1 is linear.
+        pct_start: fraction of the run in which onecycle rises, within [0, 1).
+        div_factor: peak divided by initial rate of onecycle, >= 1.
+        final_div_factor: initial divided by final rate of onecycle, >= 1.
+        decay_share: fraction of the run at its end in which wsd decays, within (0, 1].
+        decay_fn: shape of the wsd decay: ``1-sqrt`` or ``linear``.
 
     Example:
         >>> options = {"name": "cosine", "total_steps": 10, "steps_per_epoch": 5, "warmup_steps": 2}
@@ -140,26 +140,26 @@ def build_schedule(
     warmup_steps: int | None = None,
     **shape: Any,
 ) -> LRScheduler:
-    """Build a schedule whose ``step()`` is called after every optimizer step (Lightning: ``interval="step"``).
+    """Build a schedule; call its ``step()`` after every optimizer step (Lightning: ``interval="step"``).
 
-    All is multiplicative, so the ratios between groups stay. Nothing of the schedule but the step count is kept in a
-    checkpoint: a run resumed with other settings follows the new ones.
+    All factors are multiplicative, so the ratios between groups are constant. Checkpoints store only the step count: a
+    run resumed with other settings follows the new ones.
 
     Args:
-        optimizer: its groups' rates are those at factor 1.
-        name: one of :data:`SCHEDULES`, see :func:`schedule_factor`. Of ``plateau`` it is the warm-up alone, beside
-            :func:`build_plateau`.
-        total_steps: optimizer steps of the whole run, >= 1; None: unknown, for schedules that do not end.
-        steps_per_epoch: optimizer steps an epoch, >= 1.
-        warmup_epochs: epochs (also fractions) of linear warm-up, >= 0 and less than the whole run.
-        warmup_steps: warm-up in optimizer steps, in place of ``warmup_epochs``.
+        optimizer: the current rates of its groups correspond to factor 1.
+        name: a name in :data:`SCHEDULES`, see :func:`schedule_factor`. For ``plateau`` it is only the warm-up, combined
+            with :func:`build_plateau`.
+        total_steps: optimizer steps of the whole run, >= 1; None if unknown, for schedules without an end.
+        steps_per_epoch: optimizer steps per epoch, >= 1.
+        warmup_epochs: epochs (may be fractional) of linear warm-up, >= 0 and less than the whole run.
+        warmup_steps: warm-up in optimizer steps, instead of ``warmup_epochs``.
         **shape: options of :func:`schedule_factor`, from ``gamma`` on.
 
     Returns:
         The scheduler.
 
     Raises:
-        ValueError: where an argument is not legal.
+        ValueError: if an argument is not legal.
 
     Example:
         >>> import torch
@@ -205,7 +205,7 @@ def build_schedule(
     if name == "step" and not milestones:
         raise ValueError("Expected argument `milestones` to name at least one epoch for the schedule 'step'.")
     warmup = round(warmup_epochs * steps_per_epoch) if warmup_steps is None else warmup_steps
-    if name == "plateau":  # relative to the present rate, which the other one lowers
+    if name == "plateau":  # relative to the current rate, which the plateau schedule lowers
         return LinearLR(optimizer, start_factor=1 / max(warmup, 1), total_iters=max(warmup - 1, 1))
     counts: dict[str, Any] = {"total_steps": total_steps, "steps_per_epoch": steps_per_epoch, "warmup_steps": warmup}
     return LambdaLR(optimizer, partial(schedule_factor, name=name, **counts, **shape))
@@ -214,16 +214,16 @@ def build_schedule(
 def schedule_for(
     optimizer: Optimizer, options: Mapping[str, Any], total_steps: int | None, steps_per_epoch: int
 ) -> LRScheduler:
-    """Build the schedule of a training; a run too short for its warm-up has a shorter one.
+    """Build the schedule of a training run, with a shorter warm-up if the run is too short for it.
 
     Args:
-        optimizer: its groups' rates are those at factor 1.
-        options: of :func:`build_schedule`; None values are left out, and so are those of ``plateau`` alone.
-        total_steps: optimizer steps of the whole run; None: unknown.
-        steps_per_epoch: optimizer steps an epoch.
+        optimizer: the current rates of its groups correspond to factor 1.
+        options: of :func:`build_schedule`; None values are ignored, as are options that only ``plateau`` has.
+        total_steps: optimizer steps of the whole run; None if unknown.
+        steps_per_epoch: optimizer steps per epoch.
 
     Raises:
-        ValueError: where an option is not legal.
+        ValueError: if an option is not legal.
     """
     chosen = {k: v for k, v in options.items() if v is not None and READERS.get(k) != ("plateau",)}
     legal = ["name", "warmup_epochs", "warmup_steps", *READERS]

@@ -178,10 +178,10 @@ def sweep_name(arguments: Sequence[str]) -> str:
 
 
 def check_name(name: str | None) -> None:
-    """Refuse a ``name=`` that is not the name of one folder.
+    """Reject a ``name=`` that is not the name of one folder.
 
     Args:
-        name: as given; None where none is.
+        name: as given; None if none is.
 
     Raises:
         UserError: for what would leave the folder of runs, or be another folder on another system.
@@ -202,7 +202,7 @@ def make_writable(folder: Path, what: str) -> None:
         what: what to call it in the message, e.g. ``"run folder"``.
 
     Raises:
-        UserError: where it cannot be written to.
+        UserError: if it cannot be written to.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)

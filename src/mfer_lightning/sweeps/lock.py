@@ -24,7 +24,7 @@ def run_lock(run_dir: Path) -> Iterator[None]:
         run_dir: the run's folder, which exists.
 
     Raises:
-        UserError: where another process holds it.
+        UserError: if another process holds it.
     """
     path = run_dir / ".lock"
     with _locked(path, run_dir) as file:

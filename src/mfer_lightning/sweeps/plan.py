@@ -52,7 +52,7 @@ class Sweep:
 
 
 def check_extras(overrides: Sequence[str]) -> None:
-    """Refuse a launcher or sweeper whose package is not installed.
+    """Reject a launcher or sweeper whose package is not installed.
 
     Raises:
         UserError: with what to install.
@@ -146,7 +146,7 @@ def _checked_parts(sweeper: Any) -> dict[str, Any]:
 
 
 def _check_numbers(sweeper: Any) -> str:
-    """Refuse what a search cannot count with, and return its direction."""
+    """Reject what a search cannot count with, and return its direction."""
     for name, none in (("n_trials", False), ("n_jobs", True)):
         value = sweeper[name]
         if (value is None and none) or (type(value) is int and value >= 1):

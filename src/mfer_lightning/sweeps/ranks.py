@@ -34,11 +34,11 @@ def external_environment() -> ClusterEnvironment | None:
     """Find who has started this process together with others of the same run.
 
     Returns:
-        Lightning's view of the process's place among the ranks; None where it is the only one, or where Lightning
+        Lightning's view of the process's place among the ranks; None if it is the only one, or where Lightning
         starts the others.
 
     Raises:
-        UserError: where SLURM was told something that Lightning cannot work with.
+        UserError: if SLURM was told something that Lightning cannot work with.
     """
     if TorchElasticEnvironment.detect():
         found: ClusterEnvironment = TorchElasticEnvironment()

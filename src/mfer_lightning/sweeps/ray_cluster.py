@@ -68,7 +68,7 @@ def ray_started(options: Mapping[str, Any], log: Path) -> Iterator[None]:
         log: what Ray says while it starts goes there.
 
     Raises:
-        UserError: where Ray cannot be started or reached.
+        UserError: if Ray cannot be started or reached.
     """
     given = {key: value for key, value in options.items() if value is not None}
     local = given.get("address", "local") == "local"
@@ -109,10 +109,10 @@ def ray_started(options: Mapping[str, Any], log: Path) -> Iterator[None]:
 
 
 def _refuse_silence(address: str) -> None:
-    """Refuse a cluster where nothing listens: Ray would look for it for minutes, and then end this process.
+    """Reject a cluster where nothing listens: Ray would look for it for minutes, and then end this process.
 
     Raises:
-        UserError: where it is none.
+        UserError: if it is none.
     """
     place = address
     if address == "auto":

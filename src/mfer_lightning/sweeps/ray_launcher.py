@@ -128,7 +128,7 @@ class Jobs(Launcher):
         return max(1, sum(_room(machine, self._needs) for machine in machines()))
 
     def _check(self) -> None:
-        """Refuse amounts that Ray does not deal out, and jobs that would train on a card without having one."""
+        """Reject amounts that Ray does not deal out, and jobs that would train on a card without having one."""
         for node, asked in (("init", self._init), ("remote", self._remote)):
             for name in ("num_gpus", "num_cpus"):
                 amount = asked.get(name)

@@ -32,10 +32,10 @@ class JobRecord:
         status: ``"running"``, ``"done"``, ``"skipped"`` (was finished before), ``"pruned"`` (a trial of a search that
             was given up early) or ``"failed"``. A job that still says running when the sweep has ended was cut off.
         run_dir: the run's folder.
-        error: why it failed, in one message; None where it did not.
+        error: why it failed, in one message; None if it did not.
         token: which start of the sweep this belongs to.
-        host: machine that it ran on; empty where it never began.
-        cards: its ``CUDA_VISIBLE_DEVICES``; empty where that was not set.
+        host: machine that it ran on; empty if it never began.
+        cards: its ``CUDA_VISIBLE_DEVICES``; empty if that was not set.
     """
 
     number: int
@@ -78,7 +78,7 @@ def read_records(sweep_dir: Path) -> list[JobRecord]:
 
 
 def read_record(sweep_dir: Path, number: int) -> JobRecord | None:
-    """Read one record of the sweep that this process started; None where its job has not begun."""
+    """Read one record of the sweep that this process started; None if its job has not begun."""
     try:
         return _read(record_file(sweep_dir, number))
     except (OSError, ValueError):

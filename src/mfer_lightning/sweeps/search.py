@@ -46,11 +46,11 @@ class Best:
     """The best trial of a study.
 
     Args:
-        number: its number in the study, from 0; None where no trial has a result.
+        number: its number in the study, from 0; None if no trial has a result.
         value: of the selection metric.
         params: option -> value.
         progress: how far the study is.
-        run_dir: the folder of its run; None where it is not in the sweep's folder any more.
+        run_dir: the folder of its run; None if it is not in the sweep's folder any more.
     """
 
     progress: Progress
@@ -77,7 +77,7 @@ def take_up_study(study: Study) -> Progress:
     life for :data:`~mfer_lightning.sweeps.study.SILENCE` seconds.
 
     Raises:
-        UserError: where the storage cannot be opened.
+        UserError: if the storage cannot be opened.
     """
     if study.storage is None:
         return Progress(0, 0, 0, 0)

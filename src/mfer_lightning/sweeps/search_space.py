@@ -55,7 +55,7 @@ def suggest(trial: Any, option: str, distribution: Any) -> Any:
     """Ask a trial for the value of an option.
 
     Raises:
-        UserError: where the study's earlier trials chose among other values, which Optuna does not take.
+        UserError: if the study's earlier trials chose among other values, which Optuna does not take.
     """
     from optuna.distributions import CategoricalDistribution, IntDistribution
 

@@ -72,7 +72,7 @@ def open_study(study: Study, **parts: Any) -> Any:
         Optuna's study.
 
     Raises:
-        UserError: where the storage cannot be opened.
+        UserError: if the storage cannot be opened.
     """
     import optuna
 

@@ -17,7 +17,7 @@ log = logging.getLogger("mfer_lightning")
 
 
 def described_trial(study: Study | None, number: int) -> str | None:
-    """Describe a trial for the environment of its run; None where there is no study, or nothing to ask.
+    """Describe a trial for the environment of its run; None if there is no study, or nothing to ask.
 
     Args:
         study: of the search; None for a grid.

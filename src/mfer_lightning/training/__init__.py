@@ -1,1 +1,1 @@
-"""Train: check the configuration, build the parts, train or resume, evaluate, write the result."""
+"""Training: check the configuration, build the parts, train or resume, evaluate, write the result."""

@@ -1,8 +1,8 @@
-"""Continue what an earlier version began with the values that it had, where an option came later with another default.
+"""Resume runs of earlier versions with their option values, if the defaults of newer options differ.
 
-A run's name says its values, so today's command names another run than the earlier version's did, and the two never
-share a folder. An unfinished run of the earlier name, and a sweep with runs of an earlier version, go on as they were
-begun, unless the command line names one of the options or ``resume=never``.
+The name of a run depends on its option values, so the same command gives another run name than in the earlier version,
+and the two never share a folder. An unfinished run under the earlier name, and a sweep with runs of an earlier version,
+continue with their original values, unless the command line sets one of the options or ``resume=never``.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ Config = dict[str, Any]
 
 
 def config_begun_before(config: Config, parent: Path, in_sweep: bool) -> Config | None:
-    """Return the earlier version's configuration of a command, where it began this run or sweep; else None.
+    """Return the earlier version's configuration if that version started this run or sweep, otherwise None.
 
     Args:
         config: plain resolved configuration, as composed today.
-        parent: folder that the run's folder goes in.
-        in_sweep: whether this is a job of a sweep; its runs must all have the same values.
+        parent: parent folder of the run folder.
+        in_sweep: whether this is a job of a sweep; all its runs must have the same values.
     """
     former = _former(config)
     if former is None or config["resume"] == "never" or any(is_given(f"attention.{name}") for name in FORMER_ATTENTION):
@@ -37,9 +37,9 @@ def config_begun_before(config: Config, parent: Path, in_sweep: bool) -> Config 
 
 
 def config_of(run_dir: Path, config: Config) -> Config:
-    """Return today's configuration of a command or the earlier version's, whichever the run in a folder has.
+    """Return today's configuration of a command or the earlier version's, whichever was used in a run folder.
 
-    Every process of a run calls this with the folder that the first one chose.
+    Every process of a run calls this with the folder chosen by the first process.
     """
     former = _former(config)
     if former is None or not any(is_run_of(run_dir, name) for name in names_of_run(former)):
@@ -48,7 +48,7 @@ def config_of(run_dir: Path, config: Config) -> Config:
 
 
 def note_on_former_values(config: Mapping[str, Any]) -> str | None:
-    """Say that a run goes on with an earlier version's values; None where it has today's."""
+    """Return a note that a run continues with an earlier version's values; None if it uses today's."""
     attention = config["attention"]
     missing = [name for name in FORMER_ATTENTION if name not in attention]
     if attention.get("name") == "none" or not missing:
@@ -61,7 +61,7 @@ def note_on_former_values(config: Mapping[str, Any]) -> str | None:
 
 
 def _former(config: Config) -> Config | None:
-    """Return the configuration as an earlier version composed it; None where that is the same run."""
+    """Return the configuration as composed by an earlier version; None if it gives the same run."""
     attention = {name: value for name, value in config["attention"].items() if name not in FORMER_ATTENTION}
     former = {**config, "attention": attention}
     return former if run_name(former) != run_name(config) else None
@@ -72,6 +72,6 @@ def _was_trained(folder: Path) -> bool:
 
 
 def _is_former(path: Path) -> bool:
-    """Whether a run's configuration is of a version without the options. Its node is found without reading all YAML."""
+    """Whether a run's configuration lacks the newer options; finds the node without parsing the whole YAML file."""
     node = re.search(r"^attention:\n((?:  .*\n)+)", path.read_text(encoding="utf-8"), re.MULTILINE)
     return node is not None and not re.search(r"^  (name: none|norm_eps: .*)$", node[1], re.MULTILINE)

@@ -1,4 +1,4 @@
-"""Build the datamodule and the module of a training: network, initial weights, objective, preprocessing, mixup."""
+"""Build the datamodule and the module of a training run: network, initial weights, objective, preprocessing, mixup."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ from mfer_lightning.training.teachers import load_teachers
 Config = Mapping[str, Any]
 
 
-#: Arguments of a datamodule that are options of another node.
+#: Datamodule arguments that are options of another node.
 _ELSEWHERE = {name: f"loader.{name}" for name in ("batch_size", "eval_batch_size", "num_workers")}
 #: Arguments of the objective that are options of another node.
 _OF_VALENCE_AROUSAL = {"valence_arousal_weight": "valence_arousal.weight"}
 
 
 def build_datamodule(config: Config) -> FaceDataModule:
-    """Build the datamodule that ``dataset`` names, with the loader's, the augmentation's and the sampler's options."""
+    """Build the datamodule of ``dataset``, with the options of loader, augmentation and sampler."""
     loader = config["loader"]
     pin = loader["pin_memory"]
     datamodule: FaceDataModule = instantiate(
@@ -63,12 +63,12 @@ def build_datamodule(config: Config) -> FaceDataModule:
 
 
 def build_module(config: Config, datamodule: FaceDataModule, metadata: Config) -> FERModule:
-    """Build network, objective and preprocessing, and load the initial weights that ``weights`` names.
+    """Build network, objective and preprocessing, and load the initial weights.
 
     Args:
         config: plain resolved configuration.
-        datamodule: is set up.
-        metadata: plain values for the checkpoints, ``alignment`` among them.
+        datamodule: a datamodule that is set up.
+        metadata: plain values for the checkpoints, including ``alignment``.
     """
     if learns_valence_arousal(config):
         check_valence_arousal(datamodule, selecting_monitor(config, datamodule.protocol))
@@ -88,7 +88,7 @@ def build_module(config: Config, datamodule: FaceDataModule, metadata: Config) -
 
 
 def _second_network(config: Config, datamodule: FaceDataModule) -> Network:
-    """Build a network like the first, with weights from the same file, but a head of its own: else they stay alike."""
+    """Build a second network with weights from the same file but a new head; otherwise the two would stay identical."""
     network = build_network(config, datamodule.num_classes, datamodule.size)
     load_initial_weights(config, network, datamodule.class_names, new_heads=True)
     if config["trainer"]["checkpointing"]:
@@ -97,14 +97,14 @@ def _second_network(config: Config, datamodule: FaceDataModule) -> Network:
 
 
 def build_network(config: Config, num_classes: int, stored_size: int | None = None) -> Network:
-    """Build the network with fresh weights, for the size of images that it gets.
+    """Build the network with fresh weights, for its image size.
 
-    A configuration of an earlier version builds that version's network.
+    A configuration of an earlier version gives that version's network.
 
     Args:
         config: plain resolved configuration.
         num_classes: number of classes.
-        stored_size: side of the dataset's images, which is the size where ``preprocess.size`` is null.
+        stored_size: side of the dataset's images, used if ``preprocess.size`` is null.
     """
     size = config["preprocess"]["size"] or stored_size
     if is_peer(config):
@@ -120,7 +120,7 @@ def build_network(config: Config, num_classes: int, stored_size: int | None = No
 
 
 def learns_valence_arousal(config: Config) -> bool:
-    """Whether valence and arousal are predicted; not in the configurations of earlier versions."""
+    """Whether valence and arousal are predicted; configurations of earlier versions have no such option."""
     return bool((config.get("valence_arousal") or {}).get("loss"))
 
 
@@ -136,19 +136,19 @@ def assemble(
     second: Callable[[], nn.Module] | None = None,
     teachers: Callable[[str | None], Sequence[nn.Module]] | None = None,
 ) -> FERModule:
-    """Join a network with the objective, method, preprocessing and mixup that the configuration describes.
+    """Combine a network with the objective, method, preprocessing and mixup of the configuration.
 
     Args:
         config: plain resolved configuration.
-        network: as :func:`build_network` builds it.
+        network: the result of :func:`build_network`.
         class_names: the K emotions in order.
         class_counts: K training faces by class.
-        metadata: plain values for the checkpoints, ``alignment`` among them.
-        grey: whether the faces have no colour.
-        monitor: the validation figure that selects, which the schedule follows where it names none.
-        num_faces: rows of the dataset's table, for a method that keeps something of each face.
-        second: builds a network like ``network``, for a method that trains two.
-        teachers: loads the models that the method learns from, given the alignment of the faces.
+        metadata: plain values for the checkpoints, including ``alignment``.
+        grey: whether the faces are grey.
+        monitor: the selection metric, which the schedule uses if it names no other.
+        num_faces: number of rows in the dataset's table, for methods with per-face state.
+        second: builds a second network like ``network``, for methods that train two.
+        teachers: loads the teacher models, given the alignment of the faces.
     """
     with described("preprocess"):
         alignment = metadata.get("alignment", {}).get("template")
@@ -177,7 +177,7 @@ def assemble(
 def build_objective(
     config: Config, class_names: Sequence[str], class_counts: Sequence[int], feature_dim: int
 ) -> Objective:
-    """Build the objective of ``loss`` and ``valence_arousal``, class weights from the training set's counts."""
+    """Build the objective of ``loss`` and ``valence_arousal``, with class weights from the training counts."""
     loss, counts = config["loss"], tuple(class_counts)
     available: dict[str, Any] = {"num_classes": len(class_names), "feature_dim": feature_dim, "class_counts": counts}
     weighted = _with_class_weights(loss["classification"], class_names, counts)
@@ -186,7 +186,7 @@ def build_objective(
     terms = {
         name: instantiate(node, where=f"loss.terms.{name}", base=OutputLoss, **available)
         for name, node in (loss.get("terms") or {}).items()
-        if node  # null turns one off
+        if node  # null disables a loss
     }
     affect: dict[str, Any] = {}
     if learns_valence_arousal(config):
@@ -198,7 +198,7 @@ def build_objective(
 
 
 def _with_class_weights(node: Config, class_names: Sequence[str], class_counts: Sequence[int]) -> Config:
-    """Replace a scheme of class weights by its numbers."""
+    """Replace a scheme of class weights by its values."""
     scheme = node.get("class_weights")
     if scheme == "none":
         return {**node, "class_weights": None}
@@ -219,6 +219,6 @@ def _with_class_weights(node: Config, class_names: Sequence[str], class_counts: 
 
 
 def build_mixup(config: Config) -> Mixup | None:
-    """Build what ``mixup`` describes; None: faces are not mixed."""
+    """Build the mixup of the configuration; None: no mixing."""
     options = {k: v for k, v in config["mixup"].items() if k != "name"}
     return None if config["mixup"]["name"] == "none" else Mixup(**options, seed=config["seed"])

@@ -1,4 +1,4 @@
-"""Build the training method that ``method`` names."""
+"""Build the training method of a configuration."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ def build_method(
     second: Callable[[], nn.Module] | None = None,
     teachers: Callable[[], Sequence[nn.Module]] = tuple,
 ) -> Method:
-    """Build the method, with the sizes and networks that it asks for by name.
+    """Build the method, with the sizes and networks that its arguments require.
 
     Args:
-        config: plain resolved configuration; without ``method``, as those of earlier versions, it is the baseline.
-        network: that it trains.
+        config: plain resolved configuration; the baseline is used if it has no ``method``, as in earlier versions.
+        network: the network to train.
         num_classes: K.
-        num_faces: rows of the dataset's table.
-        second: builds a network like ``network``, with weights of its own.
-        teachers: loads the models that ``method.teachers`` names.
+        num_faces: number of rows in the dataset's table.
+        second: builds a network like ``network``, with its own weights.
+        teachers: loads the models in ``method.teachers``.
 
     Raises:
-        UserError: where an option is not legal, or cannot go with a second network.
+        UserError: if an option is not legal, or is not supported with a second network.
     """
     if "method" not in config:
         return Baseline()
@@ -56,7 +56,7 @@ def build_method(
 
 
 def _check_second(config: Mapping[str, Any]) -> None:
-    """Refuse what is done to the first network only."""
+    """Reject options that apply to the first network only."""
     for group in ("adapter", "freeze"):
         if config[group]["name"] != "none":
             raise UserError(

@@ -1,4 +1,4 @@
-"""Build Lightning's Trainer with the callbacks, loggers and hardware that a configuration asks for."""
+"""Build Lightning's Trainer with the callbacks, loggers and hardware settings of a configuration."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ from mfer_lightning.training.user_callbacks import build_user_callbacks
 
 Config = Mapping[str, Any]
 
-#: Options that Lightning's Trainer gets as they are.
+#: Options passed unchanged to Lightning's Trainer.
 PASSED_ON = tuple(
     f.name
     for f in fields(TrainerOptions)
@@ -68,12 +68,12 @@ def build_trainer(
     Args:
         config: plain resolved configuration.
         run_dir: the run's folder.
-        monitor: the validation metric that selects the checkpoint; None: the last epoch's is taken.
+        monitor: the validation metric that selects the checkpoint; None: use the last epoch.
         history: writes ``metrics.csv``.
-        modes: of each validation figure, whether more (``max``) or less (``min``) is better.
+        modes: validation metric -> whether higher (``max``) or lower (``min``) is better.
 
     Raises:
-        UserError: where Lightning refuses the combination.
+        UserError: if Lightning rejects the combination.
     """
     options = config["trainer"]
     environment = _environment(options)
@@ -88,7 +88,7 @@ def build_trainer(
             plugins=[AtomicCheckpointIO(), *([] if environment is None else [environment])],
             logger=build_loggers(config, run_dir) or False,
             default_root_dir=str(run_dir),
-            use_distributed_sampler=False,  # our samplers know the ranks, and count each test face once
+            use_distributed_sampler=False,  # our samplers handle ranks and count each test face once
             enable_progress_bar=any(isinstance(callback, ProgressBar) for callback in callbacks),
             profiler=_profiler(options["profiler"], run_dir / "profile"),
         )
@@ -102,7 +102,7 @@ def build_trainer(
 
 
 def _environment(options: Config) -> ClusterEnvironment | None:
-    """Say who starts the further ranks, where Lightning would not find it out as we need it; None: it does."""
+    """Return the environment that starts the other ranks, if Lightning's own detection does not suit; or None."""
     external = external_environment()
     if external is not None or not SLURMEnvironment.detect() or TorchElasticEnvironment.detect():
         return external
@@ -117,14 +117,14 @@ def _environment(options: Config) -> ClusterEnvironment | None:
 def build_callbacks(
     config: Config, run_dir: Path, monitor: str | None, history: History, modes: Mapping[str, str] = MODES
 ) -> list[Callback]:
-    """Guard, history, averaging, the user's own, progress and checkpoints, in the order in which they act.
+    """Build the callbacks for loss checks, history, averaging, the user's, progress and checkpoints, in this order.
 
-    Of several callbacks that write checkpoints Lightning takes the first for the run's: the user's stand after ours.
+    Lightning uses the first checkpoint callback as that of the run, so the user's callbacks come after ours.
     """
     own = build_user_callbacks(config, run_dir)
     callbacks: list[Callback] = [FiniteLossGuard(), history, EpochCurves(lambda: history.rows[-1]), EndOfTraining()]
     callbacks.append(StepSeed(config["seed"]))
-    if config["adapter"]["name"] != "none":  # keeps the statistics of batch norms too
+    if config["adapter"]["name"] != "none":  # also keeps batch-norm statistics
         callbacks.append(FreezeBackbone())
     elif config["freeze"]["name"] == "backbone":
         callbacks.append(FreezeBackbone(config["freeze"]["epochs"]))
@@ -142,7 +142,7 @@ def build_callbacks(
     if not any(isinstance(callback, ProgressBar) for callback in own):
         wanted = config["trainer"]["enable_progress_bar"]
         callbacks.append(FERProgressBar() if (interactive() if wanted is None else wanted) else EpochLines())
-    callbacks.append(SlowLoader())  # after the others, whose time is not the loader's
+    callbacks.append(SlowLoader())  # last, to exclude the time of the other callbacks
     folder = run_dir / "checkpoints"
     mode = "max" if monitor is None else mode_of("monitor", monitor, modes)
     callbacks.append(RunCheckpoint(folder, "best", None if monitor is None else f"val/{monitor}", mode))
@@ -159,13 +159,13 @@ def interactive() -> bool:
 
 
 def precision(options: Config) -> Any:
-    """Choose the arithmetic: bfloat16 where the hardware multiplies it natively, else float32.
+    """Choose the precision: bfloat16 if the hardware supports it natively, otherwise float32.
 
     Args:
         options: the ``trainer`` node, with ``precision`` and ``accelerator``.
 
     Returns:
-        A precision that Lightning knows (a string).
+        A precision string of Lightning.
     """
     if (chosen := configured_precision(options)) is not None:
         return chosen
@@ -184,13 +184,13 @@ def _strategy(options: Config, freezes: bool) -> str | Strategy:
     return DDPStrategy(
         process_group_backend="gloo" if on_cpu else None,
         gradient_as_bucket_view=True,
-        # weights that are frozen get no gradient
+        # frozen weights get no gradient
         find_unused_parameters=freezes or options["strategy"] == "ddp_find_unused_parameters_true",
     )
 
 
 def _profiler(name: str | None, folder: Path) -> Profiler | None:
-    """Lightning's profiler, whose report goes into a folder of the run."""
+    """Build Lightning's profiler, with its report in a folder of the run."""
     if name is None:
         return None
     if name == "steps":
@@ -202,7 +202,7 @@ def _profiler(name: str | None, folder: Path) -> Profiler | None:
 
 
 def early_stop_options(config: Config, monitor: str, modes: Mapping[str, str]) -> dict[str, Any]:
-    """Arguments of :class:`EarlyStop`; the figure is the one that selects where none is named."""
+    """Return the arguments of :class:`EarlyStop`; the default metric is the selection metric."""
     options = {k: v for k, v in config["early_stopping"].items() if k != "name"}
     figure = options.get("monitor") or monitor
     return {**options, "monitor": figure, "mode": mode_of("early_stopping.monitor", figure, modes)}

@@ -1,4 +1,4 @@
-"""Estimate the disk space that a run needs, and refuse it where there is less."""
+"""Estimate the disk space that a run needs, and reject the run if there is not enough."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from mfer_lightning.files import require_space
 from mfer_lightning.module import FERModule
 from mfer_lightning.tracking.choice import chosen_loggers
 
-#: Figures, logs, and the text of a table of predictions.
+#: Metrics, logs, and the text of a prediction table.
 OTHER_BYTES = 16_000_000
 BYTES_A_VALUE = 24
 
-#: Values that an optimiser keeps for each weight.
+#: Optimiser state values per weight.
 SLOTS = {"adamw": 2, "sgd": 1, "lion": 1, "muon": 1, "adan": 4}
 
 
 def run_bytes(config: Mapping[str, Any], module: FERModule, datamodule: FaceDataModule) -> int:
-    """Estimate what a run writes: three checkpoints (the best, the last, the next), predictions, features, figures.
+    """Estimate the size of a run: three checkpoints (best, last, next), predictions, features, figures.
 
-    A checkpoint holds the weights, their moving average, and the optimiser's state.
+    A checkpoint contains the weights, their moving average, and the optimiser state.
 
     Args:
         config: plain resolved configuration.
-        module: as built for the run.
-        datamodule: is set up.
+        module: module of the run.
+        datamodule: a datamodule that is set up.
     """
     trained = sum(p.numel() * p.element_size() for p in module.parameters())
-    averaged = config["ema"]["name"] != "none" or bool(config.get("callbacks"))  # some keep an average, too
+    averaged = config["ema"]["name"] != "none" or bool(config.get("callbacks"))  # some of them also keep an average
     states = 2 if averaged else 1
     checkpoint = states * tensor_bytes(module.state_dict()) + SLOTS.get(config["optimizer"]["name"], 2) * trained
     copies = 3 + sum(bool(options.get("checkpoints")) for options in chosen_loggers(config["logger"]).values())
@@ -42,10 +42,10 @@ def run_bytes(config: Mapping[str, Any], module: FERModule, datamodule: FaceData
 
 
 def check_space(config: Mapping[str, Any], run_dir: Path, module: FERModule, datamodule: FaceDataModule) -> None:
-    """Refuse a run that the disk has no room for; what an earlier start of it has written counts as there.
+    """Reject a run that does not fit on the disk; files from an earlier start of the run count as available space.
 
     Raises:
-        UserError: saying how much is needed, how much is free, and where.
+        UserError: with the space needed, the space available, and the location.
     """
     written = sum(f.stat().st_size for f in (run_dir / "checkpoints").glob("[!.]*.ckpt"))
     require_space(run_dir, max(0, run_bytes(config, module, datamodule) - written), "the run")

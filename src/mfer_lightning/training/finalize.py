@@ -48,21 +48,21 @@ def finish(
     history: History,
     gflops: float,
 ) -> float | None:
-    """Evaluate the selected checkpoint on val and test, and write everything that a finished run holds.
+    """Evaluate the selected checkpoint on val and test, and write all outputs of a finished run.
 
-    ``result.json`` is written last: a run that has one is finished.
+    ``result.json`` is written last and marks a run as finished.
 
     Args:
         config: plain resolved configuration.
         run_dir: the run's folder.
-        trainer: has fitted ``module``.
-        module: receives the selected checkpoint's weights.
-        datamodule: is set up.
+        trainer: trainer that fitted ``module``.
+        module: receives the weights of the selected checkpoint.
+        datamodule: a datamodule that is set up.
         history: rows of ``metrics.csv``.
-        gflops: the network's arithmetic for one face.
+        gflops: multiply-adds of the network per face, in billions.
 
     Returns:
-        The value of the selection metric on val (None where the protocol takes the last epoch).
+        The value of the selection metric on val (None if the protocol uses the last epoch).
     """
     selection = _select(config, trainer, module, datamodule)
     views = Views.of_metadata(config["evaluation"])
@@ -104,7 +104,7 @@ def finish(
 def _select(
     config: Mapping[str, Any], trainer: L.Trainer, module: FERModule, datamodule: FaceDataModule
 ) -> dict[str, Any]:
-    """Load the checkpoint that the protocol's rule selects into the module."""
+    """Load the checkpoint selected by the protocol's rule into the module."""
     protocol = datamodule.protocol
     callback = trainer.checkpoint_callback
     assert isinstance(callback, ModelCheckpoint)

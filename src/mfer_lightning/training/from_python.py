@@ -1,7 +1,7 @@
-"""``train`` and ``sweep`` for Python: what the command line runs, with runs as the return value.
+"""``train`` and ``sweep`` for Python: run the command line's functions and return the runs.
 
-Nothing of the caller's process is left changed (:func:`mfer_lightning.config.caller.caller_undisturbed`), so that calls
-can follow one another in a notebook, or stand in somebody's own Hydra application.
+The caller's process is left unchanged (:func:`mfer_lightning.config.caller.caller_undisturbed`), so calls can be
+repeated in a notebook, or made from within another Hydra application.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from mfer_lightning.sweeps.launch import launch
 from mfer_lightning.sweeps.records import read_records, sweep_rows
 from mfer_lightning.training.run import train as train_once
 
-#: Flags that have a meaning here; others print something or choose a mode.
+#: Flags supported here; others print something or select a mode.
 _FLAGS = ("--config-dir=", "-cd=")
 
 
 def train(overrides: Sequence[str] = ()) -> Run:
-    """Train one network and test it, as ``mfer train`` does.
+    """Train one network and test it, like ``mfer train``.
 
-    Several devices (``trainer=ddp``) work from a script: further processes are started as ``python -m mfer_lightning``
-    with the same overrides. In a notebook Lightning refuses them: use one device there, or the command line.
+    Several devices (``trainer=ddp``) work in scripts: the other processes are started as ``python -m mfer_lightning``
+    with the same overrides. In notebooks, Lightning rejects them: use one device there, or the command line.
 
     Args:
         overrides: as on the command line, e.g. ``["dataset=facs", "loss=dsf", "seed=1"]``.
@@ -39,7 +39,7 @@ def train(overrides: Sequence[str] = ()) -> Run:
         The run: ``.folder``, ``.result``, ``.metrics``, ``.model``, ``.predictions()``.
 
     Raises:
-        UserError: for what the caller can correct.
+        UserError: for errors that the caller can correct.
 
     Example:
         >>> run = train(["dataset=facs", "trainer.max_epochs=1"])  # doctest: +SKIP
@@ -56,7 +56,7 @@ def train(overrides: Sequence[str] = ()) -> Run:
             )
 
         def job(config: dict[str, Any], parent: Path, in_sweep: bool) -> tuple[float | None, Path, bool]:
-            with isolated_job(own, flags):  # where Lightning starts further processes, they are of this training
+            with isolated_job(own, flags):  # further processes started by Lightning belong to this run
                 outcome = train_once(config, parent, in_sweep)
             folders.append(outcome[1].absolute())
             return outcome
@@ -68,19 +68,19 @@ def train(overrides: Sequence[str] = ()) -> Run:
 
 
 def sweep(overrides: Sequence[str]) -> SweepRuns:
-    """Train every combination of comma-separated values, as ``mfer train -m`` does, and make the sweep's report.
+    """Train every combination of comma-separated values, like ``mfer train -m``, and write the sweep's report.
 
-    A job that fails does not stop the others: it is named in ``.failures``.
+    A failed job does not stop the others: it is listed in ``.failures``.
 
     Args:
-        overrides: as on the command line, e.g. ``["loss=ce,dsf", "seed=0,1,2", "name=ablation"]``; a search by
-            ``"sweep=optuna"``.
+        overrides: as on the command line, e.g. ``["loss=ce,dsf", "seed=0,1,2", "name=ablation"]``; with
+            ``"sweep=optuna"``, a hyperparameter search.
 
     Returns:
-        The finished runs in the order of the jobs; ``.rows`` is the table of all jobs.
+        The finished runs in job order; ``.rows`` is the table of all jobs.
 
     Raises:
-        UserError: for what the caller can correct before the first job starts.
+        UserError: for errors that the caller can correct before the first job starts.
     """
     with _called(overrides) as arguments:
         _, planned = launch("train", train_once, ["-m", *arguments])
@@ -102,7 +102,7 @@ def sweep(overrides: Sequence[str]) -> SweepRuns:
 
 @contextmanager
 def _called(overrides: Sequence[str]) -> Iterator[list[str]]:
-    """Read the overrides of a call, and restore what its jobs change."""
+    """Parse the overrides of a call, and restore the state that its jobs change."""
     if (
         not isinstance(overrides, Sequence)
         or isinstance(overrides, str)

@@ -1,4 +1,4 @@
-"""Build the metrics of torchmetrics that a configuration names, and measure the final predictions with them."""
+"""Build the torchmetrics metrics of a configuration, and compute them on the final predictions."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from mfer_lightning.module import class_scores
 
 Config = Mapping[str, Any]
 
-#: Names that results and logs have for figures of their own.
+#: Names reserved for built-in metrics in results and logs.
 TAKEN = (*METRICS, "kl_to_votes", "cross_entropy_to_votes", "loss", *FIGURES)
 
 
 def build_further_metrics(config: Config, num_classes: int) -> dict[str, Metric]:
-    """Build what ``metrics`` names, and try each on a few scores and labels.
+    """Build the metrics in ``metrics``, and test each on a few scores and labels.
 
     Args:
         config: plain resolved configuration.
         num_classes: K.
 
     Returns:
-        Name -> a metric that takes class scores (B,K) and labels (B,) and gives one number.
+        Name -> a metric on class scores (B,K) and labels (B,) that returns one number.
 
     Raises:
-        UserError: for what cannot be built, is no such metric, or has a name that is taken.
+        UserError: if a metric cannot be built, is not of this kind, or its name is taken.
     """
     found = {}
     for name, node in (config.get("metrics") or {}).items():
@@ -53,7 +53,7 @@ def build_further_metrics(config: Config, num_classes: int) -> dict[str, Metric]
             )
         libraries = LIBRARIES["metrics"]
         legal, _ = keyword_parameters(locate(str(node["_target_"]), where, libraries))
-        for option in node:  # torchmetrics' classes take any and complain without saying what is legal
+        for option in node:  # torchmetrics classes accept any option and report errors without the legal ones
             if legal and option not in (*legal, "_target_", "compute_on_cpu"):
                 raise UserError(f"{where} has no option `{option}`: {nearest(option, legal)}")
         metric = instantiate(node, where=where, base=Metric, libraries=libraries, num_classes=num_classes)
@@ -82,7 +82,7 @@ def _try(where: str, metric: Metric, num_classes: int) -> None:
 
 
 def _alone(metric: Metric) -> Metric:
-    """Copy a metric so that it measures what this process gives it, whatever the others do."""
+    """Copy a metric so that it covers only the data of this process, without synchronisation."""
     copy = metric.clone()
     copy.reset()
     copy.distributed_available_fn = lambda: False
@@ -90,14 +90,14 @@ def _alone(metric: Metric) -> Metric:
 
 
 def further_figures(metrics: Mapping[str, Metric], table: Predictions) -> dict[str, float | None]:
-    """Measure a table of predictions, in float32.
+    """Compute metrics of a prediction table, in float32.
 
     Args:
-        metrics: as :func:`build_further_metrics` gives them.
-        table: of the faces; padding and faces without a label are left out.
+        metrics: the result of :func:`build_further_metrics`.
+        table: predictions; padding and faces without a label are ignored.
 
     Returns:
-        Name -> figure; None where it is not defined.
+        Name -> value; None if undefined.
     """
     labelled = table.select((table.index != PADDING) & (table.label >= 0))
     scores = class_scores(torch.as_tensor(labelled.logits, dtype=torch.float32))
@@ -111,20 +111,20 @@ def further_figures(metrics: Mapping[str, Metric], table: Predictions) -> dict[s
 
 
 def selecting_monitor(config: Config, protocol: Protocol) -> str | None:
-    """Return the validation figure that selects the checkpoint; None: the last epoch is taken."""
+    """Return the validation metric that selects the checkpoint; None: use the last epoch."""
     return None if protocol.takes_last_epoch else config.get("monitor") or protocol.monitor
 
 
 def mode_of(option: str, monitor: str, modes: Mapping[str, str]) -> str:
-    """Say whether more (``max``) or less (``min``) of a validation figure is better.
+    """Return whether higher (``max``) or lower (``min``) values of a validation metric are better.
 
     Args:
-        option: that names the figure, for the message.
-        monitor: the figure without ``val/``.
-        modes: of all figures, :meth:`mfer_lightning.module.FERModule.modes`.
+        option: the option that names the metric, for the message.
+        monitor: the metric without ``val/``.
+        modes: modes of all metrics, :meth:`mfer_lightning.module.FERModule.modes`.
 
     Raises:
-        UserError: where there is no such figure.
+        UserError: if the metric does not exist.
     """
     if monitor not in modes:
         raise UserError(
@@ -135,7 +135,7 @@ def mode_of(option: str, monitor: str, modes: Mapping[str, str]) -> str:
 
 
 def check_direction(monitor: str, mode: str) -> None:
-    """Refuse a search that would look for the worst value of the figure that selects.
+    """Reject a search that would look for the worst value of the selection metric.
 
     Raises:
         UserError: naming the option of the search.

@@ -1,4 +1,4 @@
-"""Load the initial weights that ``weights`` names, and find the order of the colours that they were trained on."""
+"""Load the initial weights of a configuration, and determine the channel order that they were trained with."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ Config = Mapping[str, Any]
 
 
 def load_initial_weights(config: Config, network: Network, class_names: Sequence[str], new_heads: bool = False) -> str:
-    """Load weights into a network, print one line about it and log every tensor by name.
+    """Load weights into a network, print a summary line and log every tensor by name.
 
     Args:
         config: plain resolved configuration of ``mfer train``.
         network: changed in place.
         class_names: the K emotions in order.
-        new_heads: keep the network's own heads where the file has some.
+        new_heads: keep the network's own heads even if the file has some.
 
     Returns:
-        The order of the channels: ``preprocess.colour``, or else what the weights were trained on.
+        The channel order: ``preprocess.colour``, or that of the weights.
 
     Raises:
-        UserError: where the weights do not fit, or nothing says which order they were trained on.
+        UserError: if the weights do not match, or their channel order is unknown.
     """
     weights = str(config["weights"])
     ours = _description(weights)
@@ -52,9 +52,9 @@ def load_initial_weights(config: Config, network: Network, class_names: Sequence
 
 
 def _description(weights: str) -> dict[str, Any]:
-    """Return what a checkpoint or an export of ours says of itself; empty for all other weights."""
+    """Return the description stored in a checkpoint or an export of ours; empty for all other weights."""
     description: dict[str, Any] = {}
-    # another program's, or a damaged one: loading it says so
+    # another program's file, or a damaged one: loading it raises the error
     with suppress(UserError):
         if weights.endswith(".ckpt"):
             description = read_checkpoint(weights)["mfer"]
@@ -64,7 +64,7 @@ def _description(weights: str) -> dict[str, Any]:
 
 
 def _head_choice(ours: Config, class_names: Sequence[str]) -> Literal["load", "new"]:
-    """Whether the heads of a checkpoint of ours fit: only where its classes are the same in the same order."""
+    """Return whether to load the heads of our checkpoint: only if its classes are the same, in the same order."""
     if not ours or tuple(ours["class_names"]) == tuple(class_names):
         return "load"
     print(
@@ -75,7 +75,7 @@ def _head_choice(ours: Config, class_names: Sequence[str]) -> Literal["load", "n
 
 
 def _colour(config: Config, report: LoadReport, ours: Config) -> str:
-    """Decide the order of the channels."""
+    """Determine the channel order."""
     wanted = config["preprocess"].get("colour")
     own = (ours.get("preprocess") or {}).get("colour")
     trained = own or report.colour

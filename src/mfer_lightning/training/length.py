@@ -1,4 +1,4 @@
-"""How long a training is: in epochs, where it is given in epochs or in steps."""
+"""Compute the length of a training run in epochs, given in epochs or in steps."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ def steps_per_epoch(config: Mapping[str, Any], faces: int) -> int:
 
     Args:
         config: plain resolved configuration.
-        faces: of the training set.
+        faces: size of the training set.
     """
     accumulated: int = config["trainer"]["accumulate_grad_batches"]
     return max(math.ceil(_batches(config, faces) / accumulated), 1)
 
 
 def planned_epochs(config: Mapping[str, Any], faces: int) -> int:
-    """Count the epochs of a training, one that ``max_steps`` ends in the middle included.
+    """Count the epochs of a training run, including one that ``max_steps`` ends early.
 
     Args:
         config: plain resolved configuration, with ``max_epochs`` or ``max_steps``.
-        faces: of the training set.
+        faces: size of the training set.
 
     Example:
         >>> config = {"trainer": {"max_epochs": None, "max_steps": 20, "accumulate_grad_batches": 1,
@@ -41,17 +41,17 @@ def planned_epochs(config: Mapping[str, Any], faces: int) -> int:
 
 
 def check_length(config: Mapping[str, Any], faces: int) -> str | None:
-    """Refuse intervals of validation that the training set is too small for.
+    """Reject validation intervals that are too long for the training set.
 
     Args:
         config: plain resolved configuration.
-        faces: of the training set.
+        faces: size of the training set.
 
     Returns:
-        A note where the run is shorter than ``max_steps``, else None.
+        A note if the run is shorter than ``max_steps``, otherwise None.
 
     Raises:
-        UserError: where no validation would take place.
+        UserError: if no validation would take place.
     """
     options, batches = config["trainer"], _batches(config, faces)
     interval, every = options["val_check_interval"], options["check_val_every_n_epoch"]
@@ -79,7 +79,7 @@ def check_length(config: Mapping[str, Any], faces: int) -> str | None:
 
 
 def _batches(config: Mapping[str, Any], faces: int) -> int:
-    """Count the batches of an epoch, as Lightning limits them."""
+    """Count the batches per epoch, with Lightning's limits."""
     limit = config["trainer"]["limit_train_batches"]
     batches = faces // max(min(int(config["loader"]["batch_size"]), faces), 1)
     if isinstance(limit, float):

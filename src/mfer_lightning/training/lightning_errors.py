@@ -1,4 +1,4 @@
-"""Say in one sentence what Lightning and torch raise for an option of the Trainer or of a callback."""
+"""Explain errors that Lightning and torch raise for options of the Trainer or a callback."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import re
 
 
 def explained(error: Exception) -> str | None:
-    """Say what the user can do about an error during training.
+    """Explain what the user can do about an error during training.
 
     Returns:
-        A sentence; None where the error is not about an option.
+        A sentence; None if the error is not about an option.
 
     Example:
         >>> explained(RuntimeError("Early stopping conditioned on metric `val/los` which is not available. ..."))

@@ -1,4 +1,4 @@
-"""The log of a run: messages of the libraries and of ours, and all warnings, go to ``log.txt``, not to the screen."""
+"""Log file of a run: log messages and warnings go to ``log.txt`` instead of the screen."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LOGGERS = ("mfer_lightning", "lightning", "lightning.pytorch", "lightning.fabri
 
 
 class _QuietHandler(logging.FileHandler):
-    """Writes nothing about its own errors: a full disk is reported by whoever writes what matters."""
+    """Ignore errors of the log file: a full disk is reported by the code that writes the results."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's own name
         pass
@@ -26,10 +26,10 @@ class _QuietHandler(logging.FileHandler):
 
 @contextmanager
 def logged_to(path: Path) -> Iterator[None]:
-    """Send what is logged in a block to a file, and how the block ended.
+    """Write log messages within the block, and how the block ended, to a file.
 
     Args:
-        path: of the log, which is appended to.
+        path: log file; messages are appended.
     """
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
     handler = _QuietHandler(path, encoding="utf-8")
@@ -53,5 +53,5 @@ def logged_to(path: Path) -> Iterator[None]:
         for x, (handlers, propagate, level) in zip(loggers, before, strict=True):
             x.handlers, x.propagate = handlers, propagate
             x.setLevel(level)
-        with suppress(OSError):  # a full disk again
+        with suppress(OSError):  # the disk may be full
             handler.close()

@@ -1,4 +1,4 @@
-"""Hand a run's facts, when it starts, and its results, when it has ended, to its loggers."""
+"""Send the facts of a starting run and the results of a finished run to its loggers."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ EXAMPLES = 2 * COLUMNS
 def run_facts(
     config: Mapping[str, Any], datamodule: FaceDataModule, module: FERModule, gflops: float
 ) -> dict[str, Any]:
-    """Collect what the configuration does not say of a run (:data:`mfer_lightning.tracking.names.FACTS`)."""
+    """Collect facts about a run that are not in the configuration (:data:`mfer_lightning.tracking.names.FACTS`)."""
     git = module.metadata["git"] or {}
     return {
         names.PROTOCOL: datamodule.protocol.name,
@@ -54,14 +54,14 @@ def publish_result(
     tables: Mapping[str, Predictions],
     datamodule: FaceDataModule,
 ) -> None:
-    """Hand a finished run's figures, tables and pictures to its loggers. A failure is logged and stops nothing.
+    """Send a finished run's metrics, tables and figures to its loggers. Failures are logged and ignored.
 
     Args:
-        loggers: the trainer's; without any nothing is done.
+        loggers: loggers of the trainer; without any, nothing is done.
         run_dir: the run's folder, with its figures and checkpoints.
-        result: what ``result.json`` is to hold.
-        tables: the predictions of each evaluated split.
-        datamodule: gives the faces.
+        result: content for ``result.json``.
+        tables: predictions of each evaluated split.
+        datamodule: source of the faces.
     """
     takers = [logger for logger in loggers if isinstance(logger, RunLogger)]
     if not takers:
@@ -70,7 +70,7 @@ def publish_result(
     table = tables[split]
     last = result["selection"]["monitor"] is None
     try:
-        with tempfile.TemporaryDirectory() as scratch:  # faces are for the loggers alone, and stay in no run folder
+        with tempfile.TemporaryDirectory() as scratch:  # faces are for the loggers only, not for the run folder
             examples = None
             if any(taker.images for taker in takers):
                 examples = _examples(table, datamodule, result, Path(scratch) / "examples.png")
@@ -106,7 +106,7 @@ def _examples(table: Predictions, datamodule: FaceDataModule, result: Mapping[st
 
 
 def _faces(datamodule: FaceDataModule, split: Any, index: NDArray[np.int64]) -> list[NDArray[np.uint8]]:
-    """The faces of a split as they are stored, by their rows in the index."""
+    """Return the stored faces of a split, by their rows in the index."""
     dataset = datamodule.predict_dataloader(split).dataset
     place = {int(row): position for position, row in enumerate(dataset.split.rows)}  # type: ignore[attr-defined]
     return [dataset[place[int(row)]]["image"].permute(1, 2, 0).numpy() for row in index]

@@ -1,4 +1,4 @@
-"""Write which labels a method has changed, and how often rightly where label noise makes the truth known."""
+"""Write the labels changed by a method, and how many changes are correct if label noise makes the truth known."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from mfer_lightning.files import write_text
 from mfer_lightning.methods import Method
 from mfer_lightning.methods.labels_by_index import UNCHANGED, LabelsByIndex
 
-#: The table in the run's folder.
+#: Name of the table in the run folder.
 TABLE = "relabelled.csv"
 
 
 def write_relabelled(run_dir: Path, method: Method, datamodule: FaceDataModule) -> dict[str, int]:
-    """Write ``relabelled.csv``: path, label in training, label now, and under label noise the true one.
+    """Write ``relabelled.csv``: path, training label, new label, and with label noise the true label.
 
     Args:
         run_dir: the run's folder.
-        method: with the state of the selected checkpoint.
-        datamodule: is set up.
+        method: method with the state of the selected checkpoint.
+        datamodule: a datamodule that is set up.
 
     Returns:
-        ``faces`` (changed), ``training_faces``; under label noise ``flipped`` (faces with a label made wrong),
-        ``mended`` (changed back to the truth), ``still_wrong`` (changed to another wrong one) and ``spoilt`` (true
-        labels that were changed). Empty for a method that changes no labels.
+        ``faces`` (changed), ``training_faces``; with label noise also ``flipped`` (faces with a corrupted label),
+        ``mended`` (changed back to the true label), ``still_wrong`` (changed to another wrong label) and ``spoilt``
+        (correct labels that were changed). Empty for a method that changes no labels.
     """
     labels = next((part for part in method.modules() if isinstance(part, LabelsByIndex)), None)
     if labels is None:
@@ -59,7 +59,7 @@ def write_relabelled(run_dir: Path, method: Method, datamodule: FaceDataModule) 
 
 
 def say_relabelled(counts: dict[str, int]) -> str | None:
-    """Say in a sentence what :func:`write_relabelled` found; None: the method changes no labels.
+    """Summarise the result of :func:`write_relabelled` in a sentence; None if the method changes no labels.
 
     Example:
         >>> say_relabelled({"faces": 2, "training_faces": 10, "flipped": 3, "mended": 1, "still_wrong": 0, "spoilt": 1})

@@ -1,4 +1,4 @@
-"""Decide whether an unfinished run can be continued here, and record the precisions it was trained in."""
+"""Decide whether an unfinished run can be resumed, and record the precisions it was trained in."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _UNKNOWN = "unknown"
 
 @dataclass(frozen=True)
 class Resumption:
-    """Where a training goes on.
+    """Where a training run resumes.
 
     Args:
-        checkpoint: the last whole epoch's; None: the training starts afresh.
-        precision: the arithmetic of its epochs, ``"unknown"`` where the checkpoint does not say it; None where there
-            are none.
-        ended: whether all epochs are trained, and only the evaluation is left.
-        epochs: that are trained already.
-        teachers: records of the models that it learns from, as the checkpoint holds them.
+        checkpoint: checkpoint of the last complete epoch; None: start from scratch.
+        precision: precision of its epochs, ``"unknown"`` if the checkpoint does not record it; None if there are no
+            epochs.
+        ended: whether all epochs are complete, and only the evaluation remains.
+        epochs: number of completed epochs.
+        teachers: records of the teachers, as stored in the checkpoint.
     """
 
     checkpoint: str | None = None
@@ -35,10 +35,10 @@ class Resumption:
     teachers: Any = None
 
     def with_precision(self, now: str) -> str:
-        """Say in what arithmetic the run will have been trained.
+        """Return the precisions of the whole run, if it continues with the current one.
 
         Args:
-            now: the arithmetic here, e.g. ``"bf16-mixed"``.
+            now: current precision, e.g. ``"bf16-mixed"``.
 
         Example:
             >>> Resumption().with_precision("32-true")
@@ -56,16 +56,16 @@ class Resumption:
 
 
 def resumption(last: Path, data_hash: str, max_epochs: int | None = None, max_steps: int | None = None) -> Resumption:
-    """Look at the last checkpoint of a run, and whether the training can go on from it.
+    """Inspect the last checkpoint of a run and whether training can resume from it.
 
     Args:
-        last: ``checkpoints/last.ckpt`` of the run, which need not be there.
-        data_hash: of the faces, labels and splits in use now.
-        max_epochs: of the run; None: no limit.
-        max_steps: of the run; None or -1: no limit.
+        last: ``checkpoints/last.ckpt`` of the run, which may not exist.
+        data_hash: hash of the current faces, labels and splits.
+        max_epochs: epoch limit of the run; None: no limit.
+        max_steps: step limit of the run; None or -1: no limit.
 
     Raises:
-        UserError: where the checkpoint cannot be read, or the data are not those that it was trained on.
+        UserError: if the checkpoint cannot be read, or was trained on other data.
     """
     if not last.is_file():
         return Resumption()
@@ -88,7 +88,7 @@ def resumption(last: Path, data_hash: str, max_epochs: int | None = None, max_st
 
 
 def _precision_of(stored: Mapping[str, Any]) -> str:
-    """Read the arithmetic off a checkpoint; off its configuration where that was made before it was recorded."""
+    """Read the precision from a checkpoint, or from its configuration if the checkpoint does not record it."""
     if isinstance(said := stored.get("precision"), str) and said:
         return said
     config = stored.get("config")
@@ -96,7 +96,7 @@ def _precision_of(stored: Mapping[str, Any]) -> str:
 
 
 def mixed_arithmetic(precision: str) -> str | None:
-    """Say so in a sentence where a run was trained in more than one arithmetic; None where it was not.
+    """Return a note if a run was trained in more than one precision; otherwise None.
 
     Example:
         >>> mixed_arithmetic("32-true") is None

@@ -1,4 +1,4 @@
-"""Train one network and test it, in a run folder that an interrupted run is continued in."""
+"""Train one network and test it, in a run folder from which an interrupted run is resumed."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ from mfer_lightning.training.teachers import check_teachers, teacher_records
 from mfer_lightning.training.time_estimate import note_on_duration, note_on_time
 from mfer_lightning.views import Views
 
-#: Handed from the first process of a distributed run to the others, which must not choose a folder of their own.
+#: Passed from the first process of a distributed run to the others, which must not choose their own folder.
 RUN_DIR = "MFER_RUN_DIR"
 
 log = logging.getLogger("mfer_lightning")
@@ -65,15 +65,15 @@ def train(config: dict[str, Any], parent: Path, in_sweep: bool) -> tuple[float |
 
     Args:
         config: plain resolved configuration.
-        parent: folder that the run's folder goes in.
-        in_sweep: whether this is a job of a sweep, which skips a finished run rather than start a second one.
+        parent: parent folder of the run folder.
+        in_sweep: whether this is a job of a sweep, which skips a finished run instead of starting another.
 
     Returns:
-        The value of the selection metric (None where this rank does not know it), the run's folder, and whether
-        anything was run.
+        The value of the selection metric (None if unknown to this rank), the run's folder, and whether anything was
+        run.
 
     Raises:
-        UserError: for whatever the user can mend.
+        UserError: for errors that the user can correct.
     """
     with ExitStack() as held:
         held.enter_context(one_line_on_sigterm())
@@ -111,9 +111,9 @@ def train(config: dict[str, Any], parent: Path, in_sweep: bool) -> tuple[float |
                 if not inherited:
                     decide_together(partial(_build_on_trial, config))
                 return _train(config, run_dir), run_dir, True
-        except (TrainingDivergedError, TrialPrunedError):  # the log is evidence
+        except (TrainingDivergedError, TrialPrunedError):  # keep the log as evidence
             if not leads:
-                raise SystemExit(0) from None  # all ranks have stopped, and the first one says why
+                raise SystemExit(0) from None  # all ranks have stopped, and the first reports why
             raise
         except UserError:
             if leads and not in_sweep:
@@ -125,14 +125,14 @@ def train(config: dict[str, Any], parent: Path, in_sweep: bool) -> tuple[float |
 
 
 def _build_on_trial(config: dict[str, Any]) -> str:
-    """Build on trial, as a decision of the first rank: the others would go on to the data and wait for it there."""
+    """Run the trial build on the first rank only: after an error, the others would wait for it at the data."""
     build_on_trial(config)
     return ""
 
 
 def _train(config: dict[str, Any], run_dir: Path) -> float | None:
     keep_freed_memory()
-    torch.set_flush_denormal(True)  # denormal numbers slow a CPU several times over and mean nothing here
+    torch.set_flush_denormal(True)  # denormal numbers slow a CPU down several times without any benefit
     L.seed_everything(config["seed"], workers=True, verbose=False)
     datamodule = build_datamodule(config)
     datamodule.prepare_data()
@@ -162,7 +162,7 @@ def _train(config: dict[str, Any], run_dir: Path) -> float | None:
             config["dataset"].get("size"),
             dataset_info(datamodule.dataset).template,
         ),
-        "git": git_state(run_dir),  # now: the checkout may change while the run trains
+        "git": git_state(run_dir),  # now: the checkout may change during training
         "config": config,
         "precision": arithmetic,
         "augmentation": describe_augment(datamodule.augment),
@@ -199,16 +199,16 @@ def _train(config: dict[str, Any], run_dir: Path) -> float | None:
         with tracked(trainer.loggers, run_facts(config, datamodule, module, gflops)):
             trainer.fit(module, datamodule=datamodule, ckpt_path=resume.checkpoint, weights_only=True)
             if config["trainer"]["fast_dev_run"]:
-                if trainer.is_global_zero:  # one batch leaves no checkpoint that could be evaluated
+                if trainer.is_global_zero:  # one batch leaves no checkpoint to evaluate
                     shutil.rmtree(run_dir)
                     one = options["fast_dev_run"] in (True, 1)
                     what = "One batch of training and one of" if one else "Training and"
                     print(f"{what} validation went through. Nothing was kept.", flush=True)
                 return None
             datamodule.notes = (*datamodule.notes, *filter(None, [note_on_time(trainer)]))
-            (run_dir / "checkpoints" / INTERRUPTED).unlink(missing_ok=True)  # the run went on and past it
+            (run_dir / "checkpoints" / INTERRUPTED).unlink(missing_ok=True)  # the run has continued past it
             return finish(config, run_dir, trainer, module, datamodule, history, gflops)
-    except SystemExit as stop:  # what Lightning makes of Ctrl-C
+    except SystemExit as stop:  # raised by Lightning for Ctrl-C
         if trainer.interrupted and stop.code == 1:
             raise KeyboardInterrupt from stop
         stop_ranks(trainer)
@@ -230,7 +230,7 @@ def _train(config: dict[str, Any], run_dir: Path) -> float | None:
 
 
 def _check_same_run(names: tuple[str, str], run_dir: Path) -> None:
-    """Say in the log what this process is to train, and stop where it is not what the run's first process trains."""
+    """Log what this process will train, and stop if it differs from the run's first process."""
     rank = next((os.environ[n] for n in ("RANK", "LOCAL_RANK", "SLURM_PROCID") if n in os.environ), "0")
     log.info("process %d, rank %s: %s", os.getpid(), rank, names[0])
     if not any(is_run_of(run_dir, name) for name in names):
@@ -238,7 +238,7 @@ def _check_same_run(names: tuple[str, str], run_dir: Path) -> None:
 
 
 def _refuse_a_second_job(sweep_dir: Path, run_dir: Path) -> None:
-    """Refuse two jobs that differ in what does not belong to a run. The very same job twice is but skipped."""
+    """Reject two jobs with the same run but different other options. An identical job is skipped."""
     mine = tuple(HydraConfig.get().overrides.task)
     for record in read_records(sweep_dir):
         if record.run_dir == str(run_dir) and record.has_result and record.overrides != mine:
@@ -250,7 +250,7 @@ def _refuse_a_second_job(sweep_dir: Path, run_dir: Path) -> None:
 
 
 def _remove_if_nothing_was_trained(run_dir: Path, parent: Path | None) -> None:
-    """Take away the folder of a run that was refused before its first epoch; whatever was trained stays."""
+    """Remove the folder of a run that was rejected before its first epoch; anything trained is kept."""
     if {f.name for f in run_dir.iterdir()} <= {
         ".lock",
         "log.txt",

@@ -1,4 +1,4 @@
-"""Stop the further processes of a distributed run when the first one fails."""
+"""Stop the other processes of a distributed run when the first one fails."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 
 
 def stop_ranks(trainer: L.Trainer) -> None:
-    """End the processes that this one started, which may be waiting for it.
+    """Stop the processes that this process started, which may be waiting for it.
 
-    Lightning watches its processes from a thread, and sends SIGTERM to the first where another ended with an error:
-    that would give a wrong exit code here, and would hit the next job of a sweep. Without processes it watches nothing.
+    Lightning monitors its processes from a thread, and sends SIGTERM to the first if another ends with an error. Here,
+    that would give a wrong exit code and hit the next job of a sweep. Without processes, it monitors nothing.
     """
     launcher = trainer.strategy.launcher
     if isinstance(launcher, _SubprocessScriptLauncher):

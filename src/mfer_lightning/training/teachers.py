@@ -1,4 +1,4 @@
-"""Load the teachers of ``method=distill``, and notice where one has changed since a run was started."""
+"""Load the teachers of ``method=distill``, and detect whether one has changed since the run was started."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ Config = Mapping[str, Any]
 
 
 class Teacher(nn.Module):
-    """A trained model that answers in the order of other class names.
+    """A trained model with its outputs in the order of other class names.
 
     Args:
-        model: prepares faces for itself.
-        columns: of its logits, one a class.
+        model: the model, including its preprocessing.
+        columns: column of its logits for each class.
     """
 
     def __init__(self, model: FERModel, columns: Sequence[int]) -> None:
@@ -35,12 +35,12 @@ class Teacher(nn.Module):
 
     @property
     def network(self) -> nn.Module:
-        """Its network."""
+        """The network of the teacher."""
         return self.model.network
 
     @property
     def size(self) -> int | None:
-        """Side in pixels at which its network sees faces; None: as they are."""
+        """Side in pixels of its network's input; None: the original size."""
         return self.model.preprocess.size
 
     def forward(self, faces: Tensor) -> dict[str, Tensor]:
@@ -54,10 +54,10 @@ class Teacher(nn.Module):
 
 
 def teacher_files(config: Config) -> list[Path]:
-    """Find the files of the teachers that ``method.teachers`` names; empty for a method without such an option.
+    """Return the files of the teachers in ``method.teachers``; empty for a method without this option.
 
     Raises:
-        UserError: where none is named, or one is not there.
+        UserError: if none is given, or one does not exist.
     """
     node = config.get("method", {})
     if "teachers" not in node:
@@ -91,20 +91,20 @@ def _written(value: object) -> str:
 
 
 def teacher_records(config: Config) -> list[dict[str, str]]:
-    """Name each teacher by ``path`` and ``sha256``, as the checkpoints of its pupil do."""
+    """Return ``path`` and ``sha256`` of each teacher, as stored in checkpoints of the student."""
     return [{"path": str(path), "sha256": sha256_of(path)} for path in teacher_files(config)]
 
 
 def check_teachers(stored: Any, now: Sequence[Mapping[str, str]], run_dir: Path) -> None:
-    """Refuse to continue a run with other teachers than it was started with.
+    """Reject resuming a run with other teachers than at its start.
 
     Args:
-        stored: records of the run's last checkpoint; None: it had no teachers.
-        now: records of the files as they are.
+        stored: records in the run's last checkpoint; None: no teachers.
+        now: records of the current files.
         run_dir: the run's folder.
 
     Raises:
-        UserError: naming the first that has changed.
+        UserError: naming the first teacher that has changed.
     """
     former = [record["sha256"] for record in stored or ()]
     for place, record in enumerate(now):
@@ -120,11 +120,11 @@ def load_teachers(config: Config, class_names: Sequence[str], alignment: str | N
 
     Args:
         config: plain resolved configuration.
-        class_names: the K emotions in the pupil's order.
-        alignment: name of the template that the pupil's faces are aligned to; None: unknown.
+        class_names: the K emotions in the student's order.
+        alignment: name of the alignment template of the student's faces; None: unknown.
 
     Raises:
-        UserError: where a teacher cannot be read, has other classes, or was trained on another alignment.
+        UserError: if a teacher cannot be read, has other classes, or was trained with another alignment.
     """
     return tuple(_load(path, class_names, alignment) for path in teacher_files(config))
 
@@ -138,7 +138,7 @@ def _load(path: Path, class_names: Sequence[str], alignment: str | None) -> Teac
         hint = str(error).partition(" Nothing is mapped")[0]
         raise UserError(f"method.teachers: {path} cannot teach here: {hint}") from error
     finally:
-        torch.random.set_rng_state(state)  # the pupil's weights do not depend on its teachers
+        torch.random.set_rng_state(state)  # so that the student's weights do not depend on its teachers
     own = model.preprocess.alignment
     if own and alignment and own != alignment:
         raise UserError(

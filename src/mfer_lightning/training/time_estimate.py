@@ -1,4 +1,4 @@
-"""Estimate how long a training on a CPU takes, and say so before it starts where that is hours."""
+"""Estimate the duration of training on a CPU, and warn before it starts if it takes hours."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.callbacks import Timer
 
-#: Hours from which the user is told.
+#: Hours from which the user is warned.
 LONG = 3.0
 
-#: What a core does in a second of training, thousand million operations: about what our networks reached on each of two
-#: cores of an AMD EPYC, with AVX2 in float32 and with AVX-512 BF16 in bfloat16.
+#: Billions of operations per second and core in training: about what our networks reached on each of two cores of an
+#: AMD EPYC, with AVX2 in float32 and with AVX-512 BF16 in bfloat16.
 RATE = {"32-true": 70.0, "bf16-mixed": 140.0}
 
-#: Up to here (thousand million multiply-adds a face) the epochs are what makes a run long, not the network.
+#: Up to this size (billions of multiply-adds per face), the number of epochs makes a run long, not the network.
 SMALL = 0.2
 
 
 def note_on_duration(
     config: Mapping[str, Any], gflops: float, faces: int, epochs: int, cores: int, precision: str
 ) -> str | None:
-    """Say that a training on a CPU will take hours, and what to do.
+    """Return a note that training on a CPU will take hours, with advice.
 
     Args:
         config: plain resolved configuration.
-        gflops: the network's arithmetic for one face forwards, thousand million multiply-adds.
-        faces: of an epoch.
-        epochs: that are left.
-        cores: that this run uses.
-        precision: the arithmetic in use.
+        gflops: multiply-adds of the network's forward pass per face, in billions.
+        faces: faces per epoch.
+        epochs: remaining epochs.
+        cores: CPU cores used by the run.
+        precision: the precision in use.
 
     Returns:
         A sentence; None below :data:`LONG` hours.
@@ -42,7 +42,7 @@ def note_on_duration(
         >>> note_on_duration(config, 0.02, 10000, 12, 2, "32-true") is None
         True
     """
-    operations = 2 * 3 * gflops * faces * epochs  # a multiply-add is two; backwards takes twice what forwards does
+    operations = 2 * 3 * gflops * faces * epochs  # a multiply-add is two; backward takes twice forward
     hours = operations / (RATE.get(precision, RATE["32-true"]) * max(cores, 1)) / 3600
     if hours < LONG:
         return None
@@ -58,7 +58,7 @@ def note_on_duration(
 
 
 def note_on_time(trainer: L.Trainer) -> str | None:
-    """Say so where ``trainer.max_time`` or a timer has ended a training, which goes into the notes of its result."""
+    """Return a note for the result if ``trainer.max_time`` or a timer has ended the training."""
     timers = [c for c in trainer.callbacks if isinstance(c, Timer)]  # type: ignore[attr-defined]
     if trainer.global_step >= trainer.estimated_stepping_batches:
         return None

@@ -1,4 +1,4 @@
-"""Build the callbacks that a configuration names in ``callbacks``, and refuse those that cannot go with a run."""
+"""Build the callbacks in ``callbacks``, and reject those that do not work in a run."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _FINDER = "the run would be trained with another value than its configuration sa
 _FREEZE = "it adds parameter groups while the run trains. Use freeze=backbone or callbacks=freeze."
 _FUNCTION = "it takes functions, which a configuration cannot name. Write a callback of yours, with plugins=[...]."
 
-#: Public callbacks, of Lightning and of ours, that a configuration may not name, and why.
+#: Public callbacks of Lightning and of ours that a configuration must not name, and why.
 REFUSED: Mapping[str, str] = MappingProxyType(
     {
         **dict.fromkeys(("Callback", "Checkpoint", "ProgressBar", "BasePredictionWriter"), _BASE),
@@ -60,7 +60,7 @@ REFUSED: Mapping[str, str] = MappingProxyType(
     }
 )
 
-#: Callbacks of which a run can have one -> the option that gives it, too.
+#: Callbacks of which a run can have only one -> the option that also adds it.
 _ONE_OF_A_KIND: Mapping[type[Callback], str] = MappingProxyType(
     {
         WeightAveraging: "ema",
@@ -75,14 +75,14 @@ _ONE_OF_A_KIND: Mapping[type[Callback], str] = MappingProxyType(
 
 
 def build_user_callbacks(config: Config, run_dir: Path) -> list[Callback]:
-    """Build the callbacks of the configuration, in its order.
+    """Build the callbacks of the configuration, in order.
 
     Args:
         config: plain resolved configuration.
-        run_dir: the run's folder. Checkpoints go into ``checkpoints/<name>/`` of it, unless ``dirpath`` is given.
+        run_dir: the run's folder. Checkpoints go to its subfolder ``checkpoints/<name>/``, unless ``dirpath`` is given.
 
     Raises:
-        UserError: for what cannot be built, what every run has, what needs a logger, and two of one kind.
+        UserError: for callbacks that cannot be built, are part of every run, need a logger, or occur twice.
     """
     built: dict[str, Callback] = {}
     for name, node in (config.get("callbacks") or {}).items():
@@ -135,7 +135,7 @@ def _check(built: Mapping[str, Callback], config: Config) -> None:
 
 
 def _is_on(config: Config, option: str) -> bool:
-    """Whether an option already gives the run a callback."""
+    """Whether an option already adds the callback to the run."""
     node: Any = config
     for part in option.split(".") if option else ():
         node = node[part]

@@ -42,8 +42,8 @@ class MTCNNDetector:
         min_score: faces below this confidence are not reported, 0 to 1; at 0.9 a patch of a space suit counts as one.
 
     Raises:
-        ImportError: where the package is not installed.
-        ValueError: where an argument is out of range.
+        ImportError: if the package is not installed.
+        ValueError: if an argument is out of range.
     """
 
     declaration: ClassVar[Declaration] = Declaration(

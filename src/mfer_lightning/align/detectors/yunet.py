@@ -21,7 +21,7 @@ class YuNetDetector:
         min_score: faces below this confidence are not reported, 0 to 1.
 
     Raises:
-        UserError: where the model is missing or cannot be read.
+        UserError: if the model is missing or cannot be read.
     """
 
     declaration: ClassVar[Declaration] = Declaration(

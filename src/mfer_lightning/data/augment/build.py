@@ -1,4 +1,4 @@
-"""Build an augmentation from a name, a configuration, or transforms of albumentations."""
+"""Build an augmentation from a name, a configuration or albumentations transforms."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ def build_augment(spec: Any, size: int | None = None) -> Change | None:
     """Build an augmentation.
 
     Args:
-        spec: a name of ``conf/augment``; a mapping as those files hold, or with a preset's ``name`` and older options
-            that replace the preset's, e.g. ``{"name": "standard", "rotate": 20}``; a transform of albumentations
-            (``albumentations.Compose`` is one), or a list of them; or a function of (images, seed, epoch, rows), which
-            is returned as it is.
-        size: side of the faces; the augmentation is tried out on random pictures of this size. None: it is not.
+        spec: a name in ``conf/augment``; a mapping like those files, or with a preset's ``name`` and older options that
+            replace the preset's, e.g. ``{"name": "standard", "rotate": 20}``; an albumentations transform (such as
+            ``albumentations.Compose``), or a list of transforms; or a function of (images, seed, epoch, rows), which is
+            returned unchanged.
+        size: side of the faces; the augmentation is tested on random images of this size. None: no test.
 
     Returns:
-        The augmentation; None where it does nothing.
+        The augmentation; None if it does nothing.
 
     Raises:
-        UserError: for unknown names or arguments, illegal values, and transforms that do not fit.
+        UserError: for unknown names or arguments, illegal values, and transforms that do not work.
 
     Example:
         >>> build_augment({"name": "paper", "flip": 0.3})
         Augment(flip=HorizontalFlip(p=0.3))
     """
-    library = sys.modules.get("albumentations")  # a transform cannot be there before it was imported
+    library = sys.modules.get("albumentations")  # a transform can only exist if albumentations was imported
     if library is not None and isinstance(spec, (library.BasicTransform, library.BaseCompose)):
         return build_augment([spec], size)
     if callable(spec):
@@ -59,10 +59,11 @@ def build_augment(spec: Any, size: int | None = None) -> Change | None:
 
 
 def describe_augment(augment: Change | None) -> dict[str, Any] | None:
-    """Describe an augmentation in plain values, for a run's metadata.
+    """Describe an augmentation with plain values, for a run's metadata.
 
     Returns:
-        What ``albumentations.to_dict`` says of its transforms; None for no augmentation, or a function of the user's.
+        The result of ``albumentations.to_dict`` for its transforms; None for no augmentation, or a function of the
+        user.
     """
     describe = getattr(augment, "to_dict", None)
     described: dict[str, Any] | None = None if describe is None else describe()
@@ -82,12 +83,12 @@ def _build(steps: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _strictly(kind: Any, arguments: Mapping[str, Any]) -> Any:
-    """Build a transform: albumentations only warns of some wrong arguments, and raises all kinds of errors."""
+    """Build a transform: albumentations only warns about some wrong arguments, and raises all kinds of errors."""
     validated = kind.__init__.__module__ == "albumentations.core.validation"
     try:
         return kind(**arguments, **({"strict": True} if validated else {}))
     except Exception as error:
-        refused: list[Any] = getattr(error.__cause__, "errors", list)()  # pydantic's
+        refused: list[Any] = getattr(error.__cause__, "errors", list)()  # from pydantic
         if refused and refused[0]["loc"]:
             name, why = refused[0]["loc"][0], refused[0]["msg"]
             said = f"Expected argument `{name}` to be legal ({why}), but got {arguments.get(name)}."

@@ -1,7 +1,7 @@
-"""Run transforms of albumentations over a batch as a function of (seed, epoch, row).
+"""Apply albumentations transforms to a batch as a function of (seed, epoch, row).
 
 The random state is set for every face: ``seed_everything`` does not reach albumentations, and forked workers share its
-state. Mirroring and the transforms of :mod:`mfer_lightning.data.augment.transforms` change a whole batch at once.
+state. Flips and the transforms in :mod:`mfer_lightning.data.augment.transforms` process a whole batch at once.
 """
 
 from __future__ import annotations
@@ -23,27 +23,25 @@ from mfer_lightning.data.augment.transforms import BatchTransform
 from mfer_lightning.data.seeding import STREAM_AUGMENT, STREAM_FLIP, hashes, uniforms
 from mfer_lightning.errors import UserError
 
-#: What a pipeline may hold.
+#: Types that a pipeline may contain.
 BASES = (albumentations.BasicTransform, albumentations.BaseCompose)
 
-#: Faces of a trial.
+#: Faces in a test run.
 _TRIAL = 32
 
-#: Distance between the random streams of the first, second, ... transform of one kind in a pipeline.
+#: Offset between the random streams of the first, second, ... transform of the same class in a pipeline.
 _AGAIN = 1 << 20
 
 _Stage = Callable[[NDArray[np.uint8], int, NDArray[np.int64], NDArray[np.int64]], None]
 
 
 class Augment:
-    """A random change of faces that is a function of (seed, epoch, row), never of the worker that applies it.
+    """A random augmentation that depends on (seed, epoch, row), never on the worker.
 
-    Args:
-        transforms: transforms of albumentations for images alone, applied in this order; with names, or without. They
-            are copied.
+    transforms: image-only transforms of albumentations, applied in this order; with or without names. They are copied.
 
     Raises:
-        ValueError: where one is no transform, or was given an argument that it does not know.
+        ValueError: if an entry is not a transform, or was given an unknown argument.
 
     Example:
         >>> faces = np.arange(2 * 4 * 4 * 3, dtype=np.uint8).reshape(2, 4, 4, 3)
@@ -74,29 +72,29 @@ class Augment:
 
         Args:
             images: (B,H,W,3); may be changed in place.
-            seed: the run's.
-            epoch: (B,) the epoch of each visit.
+            seed: random seed of the run.
+            epoch: (B,) epoch of each face.
             rows: (B,) row of each face in the index.
 
         Returns:
             (B,H,W,3) uint8.
 
         Raises:
-            UserError: where a transform fails, or gives images of another size or type.
+            UserError: if a transform fails, or returns images of another size or type.
         """
         for stage in self._stages:
             stage(images, seed, epoch, rows)
         return images
 
     def __bool__(self) -> bool:
-        """Whether it changes anything."""
+        """Whether it has any effect."""
         return bool(self._stages)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{n}={t!r}' for n, t in self._named.items())})"
 
     def try_out(self, size: int) -> None:
-        """Run on a few random pictures, to find at once what cannot work.
+        """Run on a few random images, to detect errors early.
 
         Args:
             size: side of the faces.
@@ -110,9 +108,9 @@ class Augment:
                 stage(pictures, 0, np.zeros(_TRIAL, dtype=np.int64), np.arange(_TRIAL))
 
     def to_dict(self) -> dict[str, Any]:
-        """Describe the pipeline as ``albumentations.to_dict`` does, in plain values.
+        """Describe the pipeline with plain values, like ``albumentations.to_dict``.
 
-        Of one that albumentations cannot describe, such as one with an unnamed ``Lambda``, it says the classes alone.
+        If albumentations cannot describe it, e.g. because of an unnamed ``Lambda``, only the classes are listed.
         """
         try:
             described = self._whole.to_dict()
@@ -125,7 +123,7 @@ class Augment:
 
 
 def _stages(named: Mapping[str, Any]) -> list[_Stage]:
-    """Split a pipeline into what changes whole batches, and what lies between and goes face by face."""
+    """Split a pipeline into transforms for whole batches and the per-face transforms between them."""
     stages: list[_Stage] = []
     between: dict[str, Any] = {}
     count: Counter[type] = Counter()
@@ -158,7 +156,7 @@ def _mirror(
     rows: NDArray[np.int64],
 ) -> None:
     mirrored = uniforms(seed, epoch, rows, STREAM_FLIP + again) < transform.p
-    for position in np.flatnonzero(mirrored):  # OpenCV reverses pixels of three bytes much quicker than NumPy
+    for position in np.flatnonzero(mirrored):  # OpenCV flips 3-byte pixels much faster than NumPy
         images[position] = cv2.flip(images[position], 1)
 
 
@@ -182,7 +180,7 @@ def _change(
 
 
 class _PerFace:
-    """Transforms of albumentations that see one face after the other, each with a random state of its own."""
+    """Albumentations transforms that are applied to one face at a time, each with its own random state."""
 
     def __init__(self, named: Mapping[str, Any], again: int) -> None:
         self._named = named
@@ -203,7 +201,7 @@ class _PerFace:
             images[i] = image
 
     def _fault(self, face: NDArray[np.uint8]) -> str | None:
-        """Say which transform cannot augment a face; None where each can, alone."""
+        """Name the transform that fails on a face; None if each works alone."""
         for name, transform in self._named.items():
             where = f"augment.{name}, {type(transform).__name__}:"
             try:
@@ -228,12 +226,12 @@ def _unfit(image: NDArray[Any], face: NDArray[np.uint8]) -> str:
 
 
 def _reseed(generator: np.random.Generator, python_random: random.Random, number: int) -> None:
-    """Set both generators to a state made of 64 bits; writing PCG64's state takes a quarter of making a new one."""
+    """Set both generators to a state built from 64 bits, in a quarter of the time that a new PCG64 takes."""
     generator.bit_generator.state = {
         "bit_generator": "PCG64",
         "state": {"state": number * 0x9E3779B97F4A7C15F39CC0605CEDC835 % 2**128, "inc": 2 * number + 1},
         "has_uint32": 0,
         "uinteger": 0,
     }
-    generator.bit_generator.random_raw(2)  # the first output after a state with few bits would still show them
+    generator.bit_generator.random_raw(2)  # the first outputs after a state with few set bits are not random enough
     python_random.seed(number)

@@ -1,7 +1,7 @@
-"""Transforms of albumentations that also change a whole batch of faces at once.
+"""Albumentations transforms that can also process a whole batch of faces at once.
 
-For a 48 px face albumentations took 78 microseconds (66 of them in ``Affine``) and 11 to 32 more to be reseeded. Flip,
-warp and light on a batch take 22 in all, on the same CPU.
+For a 48 px face, albumentations took 78 microseconds (66 of them in ``Affine``) plus 11 to 32 for reseeding. Flip, warp
+and light on a batch take 22 in total on the same CPU.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from numpy.typing import NDArray
 
 
 class BatchTransform(ImageOnlyTransform):
-    """Base of image-only transforms that are given by a few random numbers a face.
+    """Base class of image-only transforms with a few random parameters per face.
 
-    In an ``albumentations.Compose`` the numbers come from albumentations' random state. In a list of transforms that
-    :class:`~mfer_lightning.data.augment.Augment` runs they are a hash of (seed, epoch, row), and a batch is changed at
-    once.
+    In an ``albumentations.Compose``, the parameters come from albumentations' random state. In a list of transforms run
+    by :class:`~mfer_lightning.data.augment.Augment`, they are a hash of (seed, epoch, row), and a batch is transformed
+    at once.
 
     Args:
         p: probability of applying it.
-        limits: argument -> its value and the largest legal one; the smallest is 0.
+        limits: argument -> its value and the maximum; the minimum is 0.
 
     Raises:
-        ValueError: where a value is outside its range.
+        ValueError: if a value is outside its range.
     """
 
-    #: Numbers of the random streams that its draws come from; different for each class.
+    #: Numbers of the random streams of its parameters; different for each class.
     streams: ClassVar[tuple[int, ...]] = ()
     #: Number of the random stream that decides whether it is applied.
     stream_of_p: ClassVar[int] = 15
@@ -46,7 +46,7 @@ class BatchTransform(ImageOnlyTransform):
 
     @abstractmethod
     def change(self, images: NDArray[np.uint8], draws: Sequence[NDArray[np.float64]]) -> None:
-        """Change a batch in place.
+        """Transform a batch in place.
 
         Args:
             images: (B,H,W,C) uint8.
@@ -54,28 +54,28 @@ class BatchTransform(ImageOnlyTransform):
         """
 
     def get_params(self) -> dict[str, Any]:
-        """Draw the numbers of one face."""
+        """Draw the parameters of one face."""
         return {"draws": [np.array([self.py_random.uniform(-1, 1)]) for _ in self.streams]}
 
     def apply(self, img: NDArray[np.uint8], draws: Sequence[NDArray[np.float64]], **params: Any) -> NDArray[np.uint8]:
-        """Change one image, (H,W) or (H,W,C) uint8, as albumentations calls it."""
-        batch = (img[:, :, 0] if img.shape[2:] == (1,) else img)[None].copy()  # OpenCV drops an axis of one channel
+        """Transform one image, (H,W) or (H,W,C) uint8, as called by albumentations."""
+        batch = (img[:, :, 0] if img.shape[2:] == (1,) else img)[None].copy()  # OpenCV drops a single-channel axis
         self.change(batch, draws)
         changed: NDArray[np.uint8] = batch[0].reshape(img.shape)
         return changed
 
 
 class RandomWarp(BatchTransform):
-    """Shift, scale and rotate a face about its centre; what comes into view is mirrored at the border.
+    """Shift, scale and rotate a face about its centre, with mirrored borders.
 
     Args:
-        shift: it moves by up to this share of the side, either way on both axes; within [0, 1].
-        scale: it grows or shrinks by up to this share; within [0, 0.99].
-        rotate: it turns by up to this many degrees, either way; within [0, 180].
+        shift: maximum shift as a fraction of the side, in both directions on both axes; within [0, 1].
+        scale: maximum change of scale as a fraction, in both directions; within [0, 0.99].
+        rotate: maximum rotation in degrees, in both directions; within [0, 180].
         p: probability of applying it.
 
     Raises:
-        ValueError: where a number is outside its range.
+        ValueError: if a number is outside its range.
 
     Example:
         >>> face = np.zeros((8, 8, 3), dtype=np.uint8)
@@ -103,7 +103,7 @@ class RandomWarp(BatchTransform):
         matrix = np.empty((len(images), 2, 3))
         matrix[:, 0, 0], matrix[:, 0, 1] = cos, sin
         matrix[:, 1, 0], matrix[:, 1, 1] = -sin, cos
-        cx, cy = (width - 1) / 2, (height - 1) / 2  # the centre stays, apart from the shift
+        cx, cy = (width - 1) / 2, (height - 1) / 2  # the centre is fixed, apart from the shift
         matrix[:, 0, 2] = cx - cos * cx - sin * cy + self.shift * width * dx
         matrix[:, 1, 2] = cy + sin * cx - cos * cy + self.shift * height * dy
         for i in range(len(images)):
@@ -113,15 +113,15 @@ class RandomWarp(BatchTransform):
 
 
 class RandomLight(BatchTransform):
-    """Change brightness and contrast of a face; mid-grey is where contrast turns.
+    """Change the brightness and contrast of a face; contrast is relative to mid-grey.
 
     Args:
-        brightness: up to this share of 255 is added or taken away; within [0, 1].
-        contrast: distances from mid-grey grow or shrink by up to this share; within [0, 1].
+        brightness: maximum change as a fraction of 255, in both directions; within [0, 1].
+        contrast: maximum change of the distance from mid-grey as a fraction; within [0, 1].
         p: probability of applying it.
 
     Raises:
-        ValueError: where a number is outside its range.
+        ValueError: if a number is outside its range.
 
     Example:
         >>> face = np.full((8, 8, 3), 100, dtype=np.uint8)
@@ -139,7 +139,7 @@ class RandomLight(BatchTransform):
         super().__init__(p, brightness=(brightness, 1), contrast=(contrast, 1))
 
     def change(self, images: NDArray[np.uint8], draws: Sequence[NDArray[np.float64]]) -> None:
-        """Change the light of each face of a batch in place."""
+        """Change brightness and contrast of each face of a batch in place."""
         up = 255 * self.brightness * draws[0]
         gain = 1 + self.contrast * draws[1]
         levels = np.arange(256)[None, :]

@@ -1,8 +1,8 @@
-"""Datasets: one file each, with the dataset's declaration, how to read its files, and its Lightning datamodule.
+"""Datasets: one file per dataset, with its declaration, its reader and its Lightning datamodule.
 
 To add one, write a subclass of :class:`FaceDataModule` with a class attribute ``info`` and a method ``read``, in this
-folder or in a package of your own, and a file in ``conf/dataset`` that names the class. Every module of this folder is
-imported, and its datamodules are names of this package.
+folder or in your own package, and a file in ``conf/dataset`` that names the class. Every module of this folder is
+imported, and its datamodules are exported from this package.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def _datamodules() -> dict[str, type[FaceDataModule]]:
-    """Return the datamodules that the modules of this folder define, by name."""
+    """Return the datamodules defined in the modules of this folder, by name."""
     found = {}
     for module in (import_module(f"{__name__}.{entry.name}") for entry in iter_modules(__path__)):
         for name, value in inspect.getmembers(module, inspect.isclass):

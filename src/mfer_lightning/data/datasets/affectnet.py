@@ -1,9 +1,9 @@
-"""AffectNet: photos found on the web by emotion words, in eight emotions.
+"""AffectNet: web photos found by emotion keywords, with eight emotions.
 
 Paper: Mollahosseini, Hasani, Mahoor, "AffectNet: A Database for Facial Expression, Valence, and Arousal Computing in
-the Wild", IEEE Transactions on Affective Computing 2017. 287,651 faces to train on and a validation part of 4,000; the
-test part was never published, so the validation part is what papers report. Licence: non-commercial research, on
-request from the authors; images must not be passed on.
+the Wild", IEEE Transactions on Affective Computing 2017. 287,651 training faces and a validation part of 4,000; the
+test part was never published, so papers report on the validation part. Licence: non-commercial research, on request
+from the authors; images must not be redistributed.
 
 Classes: 0 neutral, 1 happiness, 2 sadness, 3 surprise, 4 fear, 5 disgust, 6 anger, 7 contempt. Codes 8 to 10 (none,
 uncertain, no face) show no emotion and are dropped.
@@ -17,7 +17,7 @@ Any of these layouts::
         └── 1/<hash>.jpg ...               └── val_set/   (or valid_set/)          └── val/
                                                └── ...                                 └── 0/ ... 7/
 
-Checked against public readers and papers, and not on the data: the layouts, the codes, the counts by class.
+Verified against public readers and papers, not against the data: the layouts, the codes, the counts by class.
 """
 
 from __future__ import annotations
@@ -49,14 +49,14 @@ from mfer_lightning.data.protocols import Expected, Protocol
 from mfer_lightning.emotions import EMOTIONS
 from mfer_lightning.errors import UserError
 
-#: Every code of the annotations; the last three stand for images that show no emotion.
+#: All annotation codes; the last three mark images without an emotion.
 CODES = (*EMOTIONS, "none", "uncertain", "no-face")
 
 CSV = Layout("csv release with face boxes", f"training.csv and validation.csv with the photos in {IMAGE_FOLDERS[0]}")
 NPY = Layout("npy release", "train_set and val_set (or valid_set), each with images and annotations")
 CLASS_FOLDERS = Layout("class folders", "one folder a class, train/0 to train/7 and val/0 to val/7 (numbers or names)")
 
-#: The validation part is what is reported; a folder called test can only be that, as there is no other.
+#: The validation part is the reported one; a folder called test must contain it, because there is no other.
 _PARTITIONS = {"train": PARTITION_FOLDERS["train"], "val": PARTITION_FOLDERS["val"] + PARTITION_FOLDERS["test"]}
 _NPY_PARTITIONS = {"train": ("train_set",), "val": ("val_set", "valid_set")}
 _ONE = "AffectNet has a training and a validation part; its test part was never published. "
@@ -120,8 +120,8 @@ class AffectNetDataModule(FaceDataModule):
     """AffectNet for Lightning; layouts and licence: :mod:`mfer_lightning.data.datasets.affectnet`.
 
     Photos of the csv release are cropped to the face box. Protocol: ``native``. The official validation part is the
-    test split (there is no public test part); to select on, 2% of the training part is held out, with all faces of a
-    photo on one side, and monitored by mean-class accuracy.
+    test split (there is no public test part). For model selection, 2% of the training part is held out, keeping all
+    faces of a photo together, and monitored by mean-class accuracy.
 
     Args:
         root: the dataset's folder.
@@ -130,8 +130,8 @@ class AffectNetDataModule(FaceDataModule):
         options: as :class:`FaceDataModule`.
 
     Raises:
-        ValueError: where ``classes`` is neither 7 nor 8.
-        UserError: where ``name`` and ``classes`` contradict one another.
+        ValueError: if ``classes`` is neither 7 nor 8.
+        UserError: if ``name`` and ``classes`` contradict each other.
     """
 
     info = (AFFECTNET8, AFFECTNET7)
@@ -148,28 +148,28 @@ class AffectNetDataModule(FaceDataModule):
         super().__init__(root, name=f"affectnet{classes}", **options)
 
     def read(self) -> FaceIndex:
-        """Read the labels in whichever layout is there."""
+        """Read the labels in any of the layouts."""
         return read_affectnet(self.root, self.classes)
 
 
 def read_affectnet(root: str | Path, classes: int = 8) -> FaceIndex:
     """Read AffectNet in any of its layouts.
 
-    The lists of the csv release may also lie in ``Manually_Annotated_file_lists``; its faces come with their boxes, to
-    be cropped by, and with valence and arousal as attributes, and faces of one photo are one group. Images without an
-    emotion (codes 8 to 10) or, in the csv release, without a face box are dropped. Either part may be absent.
+    The lists of the csv release may also be in ``Manually_Annotated_file_lists``; its faces have boxes for cropping,
+    and valence and arousal as attributes, and faces of one photo form a group. Images without an emotion (codes 8 to
+    10) or, in the csv release, without a face box are dropped. Either part may be absent.
 
     Args:
         root: the dataset's folder.
         classes: 8, or 7 to drop contempt.
 
     Returns:
-        Faces of the partitions train and val, in the order of the list or sorted by number or name.
+        Faces of the partitions train and val, in list order or sorted by number or name.
 
     Raises:
-        UserError: where nothing is found, a list or an annotation is malformed, a label is out of range, a face is
+        UserError: if nothing is found, a list or an annotation is malformed, a label is out of range, a face is
             listed twice, or images are missing.
-        ValueError: where ``classes`` is neither 7 nor 8.
+        ValueError: if ``classes`` is neither 7 nor 8.
     """
     if classes not in (7, 8):
         raise ValueError(f"Expected argument `classes` to be 7 or 8, but got {classes}.")

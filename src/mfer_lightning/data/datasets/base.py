@@ -1,4 +1,4 @@
-"""The Lightning datamodule that all datasets share: from label files to batches."""
+"""Base class of all Lightning datamodules: from label files to batches."""
 
 from __future__ import annotations
 
@@ -38,52 +38,52 @@ SplitName = Literal["train", "val", "test"]
 class FaceDataModule(DescribedDataModule, ABC):
     """Faces of one dataset under one protocol.
 
-    A subclass has a class attribute :attr:`info`, which makes the dataset known under its name, and a method
-    :meth:`read`. One whose images are not in files overrides :meth:`make_source` as well.
+    A subclass has a class attribute :attr:`info`, which registers the dataset under its name, and a method
+    :meth:`read`. If its images are not files, it also overrides :meth:`make_source`.
 
-    It works in any Trainer of Lightning, whatever its ``use_distributed_sampler``: each face is evaluated once.
-    ``batch_size`` and the other arguments are attributes, and those that are plain values are ``hparams``.
+    It works in any Lightning Trainer, whatever its ``use_distributed_sampler``: each face is evaluated once.
+    ``batch_size`` and the other arguments are attributes; those with plain values are ``hparams``.
 
-    After :meth:`setup` there are ``index`` (what the files say), ``splits`` (what the protocol makes of it),
-    ``class_names``, ``num_classes``, ``class_counts`` (K training faces by class), ``protocol``, ``size`` (pixels of
-    the stored images' side), ``data_hash``, ``notes`` (sentences for the user), ``noise_manifest``, ``alignment`` (what
-    ``mfer align`` wrote beside the faces, or None), ``train_dataset``, ``val_dataset``, ``test_dataset`` (None: empty).
+    After :meth:`setup`, it has ``index`` (content of the files), ``splits`` (after applying the protocol),
+    ``class_names``, ``num_classes``, ``class_counts`` (K training faces by class), ``protocol``, ``size`` (side of the
+    stored images in pixels), ``data_hash``, ``notes`` (sentences for the user), ``noise_manifest``, ``alignment``
+    (settings saved by ``mfer align``, or None), ``train_dataset``, ``val_dataset``, ``test_dataset`` (None: empty).
 
     Args:
         root: the dataset's folder.
-        name: the dataset's name, where a class declares several (``affectnet7``); None: the first.
+        name: name of the dataset, if a class declares several (``affectnet7``); None: the first.
         protocol: name of the protocol without the dataset; None: the dataset's default.
-        fold: which fold is the test set, from 0, for protocols that have folds; None: the first.
+        fold: test fold, from 0, for protocols with folds; None: the first.
         target: rule of the training target (:data:`~mfer_lightning.data.splits.TARGET_RULES`); None: the protocol's.
-        augment: what :func:`~mfer_lightning.data.augment.build_augment` takes: a name, a transform of albumentations or
-            a list of them, a description, or a function (:data:`~mfer_lightning.data.dataset.Change`).
+        augment: an argument of :func:`~mfer_lightning.data.augment.build_augment`: a name, one or several
+            albumentations transforms, a description, or a function (:data:`~mfer_lightning.data.dataset.Change`).
         sampler: ``"shuffle"``, ``"balanced"`` or ``"sqrt"``.
-        batch_size: training faces a step over all ranks together; None: 64, or all where there are fewer.
-        eval_batch_size: faces a step in evaluation over all ranks together; None: ``batch_size``.
-        num_workers: processes that read and augment, a rank.
-        pin_memory: whether batches are put where a GPU can fetch them.
-        size: side of the stored images in pixels; None: as they are, if they all have one size.
+        batch_size: total training batch size over all ranks; None: 64, or the whole set if it is smaller.
+        eval_batch_size: total evaluation batch size over all ranks; None: ``batch_size``.
+        num_workers: workers per rank that read and augment.
+        pin_memory: whether to copy batches to pinned memory for the GPU.
+        size: side of the stored images in pixels; None: original size, if it is the same for all.
         cache: ``"memmap"`` (decode once, into a file) or ``"none"`` (decode at every visit).
         cache_dir: folder of the caches; None: ``MFER_CACHE`` or ``~/.cache/mfer_lightning``.
-        seed: the run's: of order, augmentation and drawn targets.
-        label_noise: share of the training labels flipped to another class.
-        label_noise_seed: which flips; apart from ``seed``, so that runs of several seeds share their noise.
-        trust_labels: read files that bear another dataset's names or counts all the same.
-        relabel: table of image names and labels that training faces get instead of the dataset's.
-        exclude: text or csv files of image names, or shipped lists, one or several: training faces to leave out.
-        hold_out: ``"1/3"``: train without the first third of the faces, to judge their labels; None: with all of them.
-        train_faces: train on this many faces only, drawn by ``seed``; None: on all.
-        track_test: give the test set as a second validation set, to record (never to select).
-        shrink_batch: whether a ``batch_size`` larger than the training set means all of its faces, instead of an error.
+        seed: random seed of the run, for order, augmentation and sampled targets.
+        label_noise: fraction of the training labels flipped to another class.
+        label_noise_seed: random seed of the flips, separate from ``seed``, so that runs can share the noise.
+        trust_labels: also read files with the names or counts of another dataset.
+        relabel: table of image names and labels that replace the labels of training faces.
+        exclude: text or csv file of image names, or shipped list, or several: training faces to leave out.
+        hold_out: ``"1/3"``: leave out the first third of the training faces, to judge their labels; None: use all.
+        train_faces: number of training faces to use, selected by ``seed``; None: all.
+        track_test: add the test set as a second validation set, to record (never to select).
+        shrink_batch: whether to reduce a ``batch_size`` larger than the training set, instead of raising an error.
 
     Raises:
-        ValueError: where an argument is outside its range.
-        UserError: where a name is not known.
+        ValueError: if an argument is outside its range.
+        UserError: if a name is unknown.
     """
 
-    #: The dataset's declaration; several where one class reads variants of a dataset.
+    #: The declaration of the dataset; several if one class reads variants of a dataset.
     info: ClassVar[DatasetInfo | tuple[DatasetInfo, ...]]
-    #: The dataset's name, as protocols and results carry it.
+    #: Name of the dataset in protocols and results.
     dataset: str = ""
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -166,7 +166,7 @@ class FaceDataModule(DescribedDataModule, ABC):
         """Read the dataset's label files."""
 
     def make_source(self, index: FaceIndex) -> ImageSource:
-        """Return where the images of the index come from."""
+        """Return the source of the index's images."""
         return FileSource(index, self.size)
 
     def choose_protocol(self, index: FaceIndex) -> Protocol:
@@ -174,20 +174,20 @@ class FaceDataModule(DescribedDataModule, ABC):
         return self.protocol
 
     def setup(self, stage: str | None = None) -> None:
-        """Read the labels, make the splits, and prepare the images that the stage needs.
+        """Read the labels, create the splits, and prepare the images that the stage needs.
 
         Args:
-            stage: ``"fit"`` and ``"validate"`` leave test images alone, ``"test"`` and ``"predict"`` training images,
-                until a loader asks for them; None: all.
+            stage: ``"fit"`` and ``"validate"`` do not prepare test images, ``"test"`` and ``"predict"`` no training
+                images, until a loader needs them; None: all.
 
         Raises:
-            UserError: for whatever is wrong with the files.
+            UserError: for any problem with the files.
         """
         self._finds_batch_size = any(isinstance(c, BatchSizeFinder) for c in getattr(self.trainer, "callbacks", ()))
         if not self.data_hash:
             self._read(needed=() if stage in ("test", "predict") else ("train", "val"))
         if stage in ("fit", None):
-            self._fit_batch(1)  # before images are decoded, which takes a while
+            self._fit_batch(1)  # before decoding images, which takes time
             self._open("train")
         if stage in ("fit", "validate", None):
             self._open("val")
@@ -197,7 +197,7 @@ class FaceDataModule(DescribedDataModule, ABC):
     def _read(self, needed: tuple[str, ...]) -> None:
         try:
             self.index = self.read()
-        except OSError as error:  # a folder that may not be entered, a disk that is gone
+        except OSError as error:  # a folder without permission, a missing disk
             raise unreadable(Path(error.filename or self.root), error) from error
         if not self.trust_labels:
             refuse_lookalike(self.index)
@@ -240,7 +240,7 @@ class FaceDataModule(DescribedDataModule, ABC):
             self.size = self._store.shape[0]
 
     def train_dataloader(self) -> DataLoader[Any]:
-        """Batches of training faces; the last ones of an epoch are dropped where they do not fill a batch."""
+        """Return batches of training faces; an incomplete last batch is dropped."""
         ranks, rank = self._world()
         self._fit_batch(ranks)
         if self.batch_size % ranks:
@@ -253,37 +253,37 @@ class FaceDataModule(DescribedDataModule, ABC):
         return self._loader(cast(FaceDataset, self.train_dataset), sampler, self.batch_size // ranks, drop_last=True)
 
     def _fit_batch(self, ranks: int) -> None:
-        """Make a batch as large as the training set, or refuse it, where it is larger than the set."""
+        """Reduce a batch size larger than the training set, or reject it."""
         faces, before = len(self.splits.train), self.batch_size
-        shrinks = self.shrink_batch or self._finds_batch_size  # the finder doubles a batch until it stays as it is
+        shrinks = self.shrink_batch or self._finds_batch_size  # the finder doubles it until it stops growing
         self.batch_size = fitting_batch(faces, before, ranks, shrinks=shrinks, protocol=self.protocol.name)
         if faces < before and self.shrink_batch:
             self.notes += (f"a batch is all {faces} training faces, fewer than the default of {before}",)
 
     def val_dataloader(self) -> DataLoader[Any] | list[DataLoader[Any]]:
-        """Validation faces, each once; with ``track_test`` a list with the test faces second. Empty without val."""
+        """Return each validation face once; with ``track_test``, a list with test as the second. Empty without val."""
         names: tuple[SplitName, ...] = ("val", "test") if self.track_test else ("val",)
-        if len(self.splits.val) == 0:  # a test set in its place would be taken for val
+        if len(self.splits.val) == 0:  # a test set in its place would be mistaken for val
             return []
         loaders = [self.predict_dataloader(name) for name in names if len(self.splits[name])]
         return loaders[0] if len(loaders) == 1 else loaders
 
     def test_dataloader(self) -> DataLoader[Any]:
-        """Test faces, each once."""
+        """Return each test face once."""
         return self.predict_dataloader("test")
 
     def predict_dataloader(
         self, split: SplitName = "test", positions: NDArray[np.int64] | None = None, change: Change | None = None
     ) -> DataLoader[Any]:
-        """Faces of a split, each once and without augmentation.
+        """Return each face of a split once, without augmentation.
 
         Args:
-            split: which.
-            positions: which of its faces, counted within the split, and in which order; None: all.
-            change: what is done to the images in the loader's workers; None: nothing.
+            split: name of the split.
+            positions: positions of faces within the split, in order; None: all.
+            change: function applied to the images in the loader's workers; None: none.
 
         Raises:
-            UserError: where the split is empty.
+            UserError: if the split is empty.
         """
         rows = self.splits[split]
         if len(rows) == 0:
@@ -301,7 +301,7 @@ class FaceDataModule(DescribedDataModule, ABC):
         self, dataset: FaceDataset, sampler: TrainSampler | EvalSampler, batch_size: int, drop_last: bool
     ) -> DataLoader[Any]:
         dataset.class_names = tuple(self.class_names)
-        cv2.setNumThreads(1)  # before workers are forked: OpenCV's threads do not survive a fork, and a worker hangs
+        cv2.setNumThreads(1)  # before forking workers: OpenCV's threads do not survive a fork, and a worker would hang
         return DataLoader(
             dataset,
             batch_size=batch_size,
@@ -310,7 +310,7 @@ class FaceDataModule(DescribedDataModule, ABC):
             num_workers=self.num_workers,
             pin_memory=self.pin_memory,
             persistent_workers=self.num_workers > 0,
-            prefetch_factor=4 if self.num_workers else None,  # bridges a slow read; uint8 batches are small
+            prefetch_factor=4 if self.num_workers else None,  # covers a slow read; uint8 batches are small
             collate_fn=as_is,
             worker_init_fn=start_worker,
         )

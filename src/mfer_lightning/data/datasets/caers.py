@@ -1,11 +1,12 @@
-"""CAER-S: frames of television series, people in their surroundings, in seven emotions.
+"""CAER-S: frames of television series, showing people in context, with seven emotions.
 
-Paper: Lee, Kim, Kim, Park, Sohn, "Context-Aware Emotion Recognition Networks", ICCV 2019. Some 70,000 frames without
-face boxes: faces are found by ``mfer align`` first, or cropped by a table of boxes. Licence: non-commercial research.
+Paper: Lee, Kim, Kim, Park, Sohn, "Context-Aware Emotion Recognition Networks", ICCV 2019. About 70,000 frames without
+face boxes: faces are first detected by ``mfer align``, or cropped with a table of boxes. Licence: non-commercial
+research.
 
 Classes: anger, disgust, fear, happy, neutral, sad, surprise.
 
-Any of these layouts, the first that is there::
+Any of these layouts, in this order of precedence::
 
     caer-s/                                caer-s/
     ├── train.txt, test.txt   (boxes)      ├── aligned/    (mfer align source=caer-s output=caer-s/aligned)
@@ -14,12 +15,13 @@ Any of these layouts, the first that is there::
     │   └── Surprise/                      │   └── test/...
     └── test/ ...                          └── train/, test/   (the frames; no longer needed)
 
-A line of a table of boxes is ``test/Happy/0001.png,3,278,110,363,195``: the frame, the number of its class and the box
-as left, top, right and bottom, as a public, hand-checked table (larrylu0426/CAERS-Annotation) writes it; its counts are
-47,966 and 20,868. ``aligned/`` may also be the dataset's folder itself.
+A line in a table of boxes is ``test/Happy/0001.png,3,278,110,363,195``: the frame, the class number and the box as
+left, top, right and bottom. This is the format of a public, manually checked table (larrylu0426/CAERS-Annotation) with
+47,966 and 20,868 faces. ``aligned/`` may also be the dataset's folder itself.
 
-Checked against public readers, and not on the data: class folders, the form of the table, its counts by class. No list
-says which frames are from one video clip: the holdout, and perhaps the official test part, may share clips with train.
+Verified against public readers, not against the data: class folders, format of the table, its counts by class. No list
+tells which frames come from one video clip: the holdout, and possibly the official test part, may share clips with
+train.
 """
 
 from __future__ import annotations
@@ -50,10 +52,10 @@ from mfer_lightning.data.protocols import Expected, Protocol
 from mfer_lightning.emotions import canonical
 from mfer_lightning.errors import UserError
 
-#: Position is the class index, and the number in tables of boxes.
+#: The position is the class index and the number in tables of boxes.
 CLASSES = ("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
 
-#: Tables of boxes that are looked for in the dataset's folder.
+#: Default tables of boxes in the dataset's folder.
 TABLES = ("train.txt", "test.txt")
 WIDTH = 6
 COLUMNS = {"path": 0, "label": 1, "left": 2, "top": 3, "right": 4, "bottom": 5}
@@ -86,12 +88,12 @@ INFO = DatasetInfo(
 class CAERSDataModule(FaceDataModule):
     """CAER-S for Lightning; layouts and licence: :mod:`mfer_lightning.data.datasets.caers`.
 
-    Protocol: ``holdout``: the official parts, with a tenth of train held out to select on.
+    Protocol: ``holdout``: the official parts, with a tenth of train held out for selection.
 
     Args:
         root: the dataset's folder.
-        boxes: table of boxes, or several; names are relative to the dataset's folder. None: ``train.txt`` and
-            ``test.txt`` where they are there.
+        boxes: table of boxes, or several; paths are relative to the dataset's folder. None: ``train.txt`` and
+            ``test.txt`` if present.
         options: as :class:`FaceDataModule`.
     """
 
@@ -102,7 +104,7 @@ class CAERSDataModule(FaceDataModule):
         super().__init__(root, **options)
 
     def read(self) -> FaceIndex:
-        """Read the faces in whichever layout is there."""
+        """Read the faces in any of the layouts."""
         return read_caers(self.root, self.boxes)
 
 
@@ -114,11 +116,11 @@ def read_caers(root: str | Path, boxes: str | Sequence[str] | None = None) -> Fa
         boxes: as :class:`CAERSDataModule`.
 
     Returns:
-        Faces of the partitions train and test, by a table in its order and with their boxes, else sorted by name.
+        Faces of the partitions train and test; in table order with boxes, or sorted by name.
 
     Raises:
-        UserError: where nothing is found, faces were not found in the frames yet, a table is malformed or contradicts
-            the class folders, or frames are missing.
+        UserError: if nothing is found, the faces have not been detected in the frames yet, a table is malformed or
+            contradicts the class folders, or frames are missing.
     """
     root = Path(root)
     given = [boxes] if isinstance(boxes, str) else list(boxes or ())

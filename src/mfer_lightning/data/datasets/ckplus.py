@@ -1,13 +1,13 @@
-"""CK+: posed expressions of 123 people, as sequences of pictures from neutral to the peak.
+"""CK+: posed expressions of 123 people, as image sequences from neutral to peak.
 
 Paper: Lucey, Cohn, Kanade, Saragih, Ambadar, Matthews, "The Extended Cohn-Kanade Dataset (CK+): A complete dataset for
-action unit and emotion-specified expression", CVPR Workshops 2010. 327 of the 593 sequences bear an emotion; they are
-of 118 people. Licence: non-commercial research, on request; of most people no picture may be published.
+action unit and emotion-specified expression", CVPR Workshops 2010. 327 of the 593 sequences, from 118 people, have an
+emotion label. Licence: non-commercial research, on request; images of most people must not be published.
 
-Classes: 0 neutral, 1 anger, 2 contempt, 3 disgust, 4 fear, 5 happy, 6 sadness, 7 surprise. As is usual, the last three
-pictures of a labelled sequence show its emotion; the first one is neutral, and is used by the protocols that say so.
+Classes: 0 neutral, 1 anger, 2 contempt, 3 disgust, 4 fear, 5 happy, 6 sadness, 7 surprise. As usual, the last three
+images of a labelled sequence show its emotion; the first is neutral and is used only by protocols with neutral.
 
-Any of these layouts, the first that is there::
+Any of these layouts, in this order of precedence::
 
     ckplus/                                         ckplus/
     ├── aligned/S005/001/S005_001_00000001_aligned.jpg   ├── cohn-kanade-images/
@@ -15,10 +15,10 @@ Any of these layouts, the first that is there::
                                                     └── Emotion/
                                                         └── S005/001/S005_001_00000011_emotion.txt   (one number: 3.0)
 
-``aligned/`` is what ``mfer align source=ckplus/cohn-kanade-images output=ckplus/aligned`` writes.
+``aligned/`` is the output of ``mfer align source=ckplus/cohn-kanade-images output=ckplus/aligned``.
 
-Checked against the dataset's own description and public readers, and not on the data: the layout, the numbers of the
-emotions, the counts of sequences and people.
+Verified against the dataset's own description and public readers, not against the data: the layout, the emotion codes,
+the counts of sequences and people.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ from mfer_lightning.data.labels.table_head import read_lines
 from mfer_lightning.data.protocols import Expected, protocols_by_subject
 from mfer_lightning.errors import UserError
 
-#: Position is the dataset's own number.
+#: The position is the dataset's own number.
 CLASSES = ("neutral", "anger", "contempt", "disgust", "fear", "happiness", "sadness", "surprise")
 
-#: Pictures at the end of a sequence that show its emotion.
+#: Number of images at the end of a sequence that show its emotion.
 PEAK = 3
 
 PICTURES = (f"{FOLDER}/cohn-kanade-images", FOLDER, "cohn-kanade-images")
@@ -52,11 +52,11 @@ LABELS = ("Emotion", "Emotion_labels/Emotion", "Emotion_labels")
 ALIGNED = Layout("aligned sequences with Emotion", f"{FOLDER}/S005/001 (mfer align) with {LABELS[0]}/S005/001")
 SEQUENCES = Layout("sequences with Emotion", f"{PICTURES[-1]}/S005/001 with {LABELS[0]}/S005/001")
 
-#: Labelled sequences by emotion, anger to surprise.
+#: Number of labelled sequences by emotion, anger to surprise.
 _SEQUENCES = (45, 18, 59, 25, 69, 28, 83)
 _PEAKS = tuple(PEAK * count for count in _SEQUENCES)
 
-#: What the protocols with the first picture as a neutral face have at the end of their names.
+#: Name suffix of the protocols that use the first image as a neutral face.
 NEUTRAL = "-neutral"
 
 INFO = DatasetInfo(
@@ -92,8 +92,8 @@ class CKPlusDataModule(FaceDataModule):
     """CK+ for Lightning; layouts and licence: :mod:`mfer_lightning.data.datasets.ckplus`.
 
     Protocols: ``kfold10`` (default; ten folds by subject) and ``loso`` (leave one subject out), with seven classes, and
-    ``kfold10-neutral`` and ``loso-neutral`` with the first picture of each sequence as an eighth class. ``fold`` says
-    which fold is tested on: one run a fold, which ``mfer report`` joins. Arguments as :class:`FaceDataModule`.
+    ``kfold10-neutral`` and ``loso-neutral`` with the first image of each sequence as an eighth class. ``fold`` selects
+    the test fold: one run per fold, combined by ``mfer report``. Arguments as for :class:`FaceDataModule`.
     """
 
     info = INFO
@@ -108,14 +108,15 @@ def read_ckplus(root: str | Path, neutral: bool = False) -> FaceIndex:
 
     Args:
         root: the dataset's folder.
-        neutral: whether the first picture of a labelled sequence is a neutral face; else there are seven classes.
+        neutral: whether to add the first image of a labelled sequence as a neutral face; otherwise there are seven
+            classes.
 
     Returns:
         Faces of the partition train, sorted by name, with the person as group and as attribute ``subject``.
 
     Raises:
-        UserError: where nothing is found, an emotion is malformed or out of range, or a labelled sequence has too few
-            pictures.
+        UserError: if nothing is found, an emotion is malformed or out of range, or a labelled sequence has too few
+            images.
     """
     root = Path(root)
     pictures, labels = first_folder(root, PICTURES), first_folder(root, LABELS)
@@ -154,7 +155,7 @@ def read_ckplus(root: str | Path, neutral: bool = False) -> FaceIndex:
 
 
 def _labelled(root: Path, labels: str) -> Iterator[tuple[str, str]]:
-    """Yield person and sequence, as ``S005/001``, and the emotion of each labelled sequence, by name."""
+    """Yield person and sequence, e.g. ``S005/001``, and the emotion of each labelled sequence, sorted by name."""
     for subject in listing(root / labels)[0]:
         for sequence in listing(root / labels / subject)[0]:
             place = root / labels / subject / sequence

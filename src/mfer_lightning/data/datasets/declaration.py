@@ -1,7 +1,7 @@
-"""The declaration of a dataset: everything that is known of it before its files are read.
+"""Declaration of a dataset: everything known about it before its files are read.
 
-Documentation, class-order checks, model cards, error messages and refusals derive from it, so that a dataset is
-described in one place: the file that also holds its datamodule.
+Documentation, class-order checks, model cards and error messages use it, so that a dataset is described in one place:
+the file that also contains its datamodule.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from typing import NamedTuple
 from mfer_lightning.data.protocols import Protocol
 from mfer_lightning.emotions import canonical
 
-#: What a model card says where nothing is known of the data's licence.
+#: Entry in a model card if the licence of the data is unknown.
 UNKNOWN_LICENCE = "not known to mfer_lightning: state it here before you pass the model on."
 
-#: Training targets of a dataset whose files give one label a face.
+#: Training targets of a dataset whose files contain one label per face.
 LABEL_TARGETS = ("label", "majority")
 
 
 class Layout(NamedTuple):
-    """A way in which the files may lie on disk.
+    """A directory layout of the files.
 
     Attributes:
-        name: as ``FaceIndex.layout`` reports it.
-        files: the files or folders by which it is recognised, in words, for the message that none was found.
+        name: name reported as ``FaceIndex.layout``.
+        files: files or folders that identify the layout, in words, for the error message.
     """
 
     name: str
@@ -33,32 +33,32 @@ class Layout(NamedTuple):
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """What a dataset declares.
+    """Declaration of a dataset.
 
     Args:
-        name: the choice of ``dataset=``, and the first half of its protocols' names.
-        title: the name that people use.
+        name: choice of ``dataset=``, and the first half of its protocols' names.
+        title: usual name of the dataset.
         paper: citation.
-        access: where an official copy comes from, in words.
-        protocols: the default first; their names begin with ``<name>@``. One may leave some of the classes out.
-        layouts: the layouts that are read, in the order in which they are looked for.
-        class_names: canonical emotions in the dataset's own order; empty where the files name the classes.
-        targets: the rules that make training targets from its labels.
-        licence: its terms in a sentence, for model cards.
-        licence_id: what model hubs call them, e.g. ``"mit"``, where weights trained on the faces may be under the same;
-            None: for the user to find out.
+        access: where to get an official copy, in words.
+        protocols: the default first; their names begin with ``<name>@``. A protocol may leave out some classes.
+        layouts: supported layouts, in order of precedence.
+        class_names: canonical emotions in the dataset's own order; empty if the files name the classes.
+        targets: rules that derive training targets from its labels.
+        licence: terms of the licence in a sentence, for model cards.
+        licence_id: identifier on model hubs, e.g. ``"mit"``, if weights trained on the faces may use the same licence;
+            None: to be determined by the user.
         marks: files and folders at its root that no other dataset has.
-        size: side of its images in pixels; None: they differ.
-        grey: whether its images have no colour.
+        size: side of its images in pixels; None: varies.
+        grey: whether its images are grey.
         alignment: how the published faces are aligned, in words.
-        template: name of the alignment template that is nearest to the published faces; None: it was not measured.
-        first_number: the number that its own files give to the first class; None: they number no classes.
-        file_names: pattern of its own file names without folders, where no other dataset has such; ``""``: none.
-        named_like: datasets whose pattern of file names its own files may fit as well.
-        shares_faces_with: datasets that hold the same faces: no figure on one is independent of training on the other.
+        template: name of the alignment template closest to the published faces; None: not measured.
+        first_number: number of the first class in its own files; None: classes are not numbered.
+        file_names: pattern of its file names without folders, if unique to the dataset; ``""``: none.
+        named_like: datasets whose file-name pattern may also match its files.
+        shares_faces_with: datasets with the same faces: no result on one is independent of training on the other.
 
     Raises:
-        ValueError: where the parts of the declaration contradict one another.
+        ValueError: if parts of the declaration contradict each other.
     """
 
     name: str

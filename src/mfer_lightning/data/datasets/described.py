@@ -1,4 +1,4 @@
-"""A datamodule that can say what it is: its arguments as plain values, and a line for people."""
+"""Base datamodule that describes itself: its arguments as plain values, and a one-line summary."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from mfer_lightning.data.protocols import Protocol
 from mfer_lightning.data.splits import Splits
 from mfer_lightning.errors import UserError, is_plain
 
-#: The module whose names a configuration may give.
+#: Package whose classes a configuration may name.
 _HOME = __name__.rpartition(".")[0]
 
-#: Arguments that say nothing about the faces themselves.
+#: Arguments that do not affect the faces themselves.
 _OF_TRAINING = (
     "augment", "sampler", "batch_size", "eval_batch_size", "num_workers", "pin_memory", "cache_dir", "seed",
     "train_faces", "track_test",
@@ -25,7 +25,7 @@ _OF_TRAINING = (
 
 
 class DescribedDataModule(L.LightningDataModule):
-    """What :class:`~mfer_lightning.data.FaceDataModule` says of itself."""
+    """Self-description of :class:`~mfer_lightning.data.FaceDataModule`."""
 
     dataset: str
     index: FaceIndex
@@ -35,10 +35,10 @@ class DescribedDataModule(L.LightningDataModule):
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """The K classes in order; before :meth:`setup` only where the dataset declares them.
+        """The K classes in order; before :meth:`setup` only if the dataset declares them.
 
         Raises:
-            UserError: where the files name the classes and have not been read.
+            UserError: if the files name the classes and have not been read yet.
         """
         names = self.index.class_names if self.data_hash else self.protocol.class_names
         if not names:
@@ -47,22 +47,22 @@ class DescribedDataModule(L.LightningDataModule):
 
     @property
     def num_classes(self) -> int:
-        """K; as :attr:`class_names`."""
+        """K; errors as for :attr:`class_names`."""
         return len(self.class_names)
 
     @property
     def class_counts(self) -> tuple[int, ...]:
-        """Training faces by class; after :meth:`setup`."""
+        """Number of training faces per class; available after :meth:`setup`."""
         counts = np.bincount(self.splits.train.label, minlength=self.num_classes)
         return tuple(int(count) for count in counts)
 
     def fold_entry(self) -> dict[str, Any]:
-        """Return what a result says of the fold that is tested on, under ``folds``; nothing without folds."""
+        """Return the entry ``folds`` of a result, which names the test fold; empty without folds."""
         found = describe_fold(self.index.group, self.protocol)
         return {} if found is None else {"folds": found}
 
     def keep_plain_arguments(self) -> None:
-        """Leave in ``hparams`` what a checkpoint may hold: one with other objects in it is never read."""
+        """Keep in ``hparams`` only values that a checkpoint may contain: one with other objects is never read."""
         for argument, value in list(self.hparams.items()):
             if isinstance(value, Path):
                 self.hparams[argument] = str(value)
@@ -70,11 +70,11 @@ class DescribedDataModule(L.LightningDataModule):
                 del self.hparams[argument]
 
     def describe(self) -> dict[str, Any] | None:
-        """Return the class and arguments that give the same faces, as a configuration's ``dataset`` node holds them.
+        """Return the class and arguments that reproduce the same faces, like a configuration's ``dataset`` node.
 
         Returns:
-            ``_target_``, ``name`` and arguments as plain values, without those of loading and training; None where a
-            configuration cannot name the class, since it is defined in a script.
+            ``_target_``, ``name`` and arguments as plain values, without those for loading and training; None if the
+            class is defined in a script, where a configuration cannot name it.
         """
         kind = type(self)
         home = _HOME if kind.__module__.startswith(f"{_HOME}.") else kind.__module__
@@ -89,12 +89,12 @@ class DescribedDataModule(L.LightningDataModule):
         }
 
     def __repr__(self) -> str:
-        """Name the protocol, and after :meth:`setup` the classes and the faces of each split."""
+        """Show the protocol, and after :meth:`setup` the classes and the number of faces per split."""
         if not self.data_hash:
             return f"{type(self).__name__}({self.protocol.name}, not set up)"
         faces = ", ".join(f"{name} {len(self.splits[name])}" for name in ("train", "val", "test"))
         return f"{type(self).__name__}({self.protocol.name}, {self.num_classes} classes, faces: {faces})"
 
     def __str__(self) -> str:
-        """As :meth:`__repr__`; Lightning's own says nothing before the loaders are made."""
+        """Same as :meth:`__repr__`; Lightning's version is empty before the loaders are created."""
         return repr(self)

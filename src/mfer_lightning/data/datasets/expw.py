@@ -1,4 +1,4 @@
-"""ExpW: faces of photos found on the web by emotion words, in seven emotions.
+"""ExpW: faces from web photos found by emotion keywords, with seven emotions.
 
 Paper: Zhang, Luo, Loy, Tang, "From Facial Expression Recognition to Interpersonal Relation Prediction", International
 Journal of Computer Vision 2018. 91,793 faces with their boxes; there is no official split. Licence: non-commercial
@@ -13,9 +13,9 @@ Layout::
     └── image/origin/          (or origin/, image/, images/)
         └── angry_actor_104.jpg ...
 
-A line is the photo, the number of the face in it, the box as top, left, right and bottom, the detector's confidence and
-the label. Checked against public readers, and not on the data: the layout, the order of the columns, the counts. One
-reader drops repeated lines, so the list may hold some; they count once here.
+A line contains the photo, the number of the face in it, the box as top, left, right and bottom, the detector's
+confidence and the label. Verified against public readers, not against the data: the layout, the column order, the
+counts. One reader drops repeated lines, so the list may contain some; they count once here.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from mfer_lightning.data.labels.image_files import first_file, first_folder
 from mfer_lightning.data.protocols import Expected, Protocol
 from mfer_lightning.errors import UserError
 
-#: Position is the class index, and the dataset's own number.
+#: The position is the class index and the dataset's own number.
 CLASSES = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
 
 LISTS = ("label/label.lst", "label.lst", "data/label/label.lst")
@@ -75,9 +75,9 @@ INFO = DatasetInfo(
 class ExpWDataModule(FaceDataModule):
     """ExpW for Lightning; layout and licence: :mod:`mfer_lightning.data.datasets.expw`.
 
-    Faces are cropped to the box of the list. Protocol: ``photo``, a split of this project, since there is no official
-    one: a fifth of the faces is the test set and a tenth of the rest is selected on, with all faces of a photo on one
-    side. Papers split otherwise, mostly at random by face. Arguments as :class:`FaceDataModule`.
+    Faces are cropped to the box in the list. Protocol: ``photo``, a split defined by this project because there is no
+    official one: a fifth of the faces is the test set and a tenth of the rest is used for selection, keeping all faces
+    of a photo together. Papers use other splits, mostly random by face. Arguments as for :class:`FaceDataModule`.
     """
 
     info = INFO
@@ -98,7 +98,7 @@ def read_expw(root: str | Path) -> FaceIndex:
         confidence as attribute ``confidence``.
 
     Raises:
-        UserError: where nothing is found, the list is malformed, a label is out of range, a face has two labels, or
+        UserError: if nothing is found, the list is malformed, a label is out of range, a face has two labels, or
             photos are missing.
     """
     root = Path(root)

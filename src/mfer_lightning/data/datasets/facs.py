@@ -1,8 +1,8 @@
-"""Synthetic faces driven by the Facial Action Coding System: the default dataset, drawn on this machine.
+"""Synthetic faces driven by the Facial Action Coding System: the default dataset, rendered on this machine.
 
 Nothing is downloaded: the renderer (:mod:`mfer_lightning.data.facs`) draws each face once, into the cache. Everything
-about a face is known: emotion or blend of two, action units, person, pose, occlusion. Train, val and test hold
-different people. Licence: MIT, as this package; no person's likeness.
+about a face is known: emotion or blend of two, action units, person, pose, occlusion. Train, val and test have
+different people. Licence: MIT, like this package; the faces depict no real person.
 
 Classes: neutral, happiness, sadness, surprise, fear, disgust, anger, contempt, as in AffectNet.
 """
@@ -28,7 +28,7 @@ from mfer_lightning.data.targets import VOTE_RULES
 from mfer_lightning.emotions import EMOTIONS
 from mfer_lightning.errors import UserError
 
-#: What the renderer derives from the action units (:mod:`mfer_lightning.data.facs.affect`).
+#: Attributes that the renderer derives from the action units (:mod:`mfer_lightning.data.facs.affect`).
 AFFECT = ("valence", "arousal")
 
 RENDERED = Layout("rendered", "nothing: the faces are drawn")
@@ -51,11 +51,11 @@ INFO = DatasetInfo(
 
 
 class FacsSource:
-    """Images that are drawn rather than read.
+    """Images that are rendered, not read.
 
     Args:
-        index: the faces, in partitions that hold faces 0 to n - 1 in order.
-        generator: draws them.
+        index: the faces, in partitions of faces 0 to n - 1 in order.
+        generator: renderer of the faces.
     """
 
     def __init__(self, index: FaceIndex, generator: FacsGenerator) -> None:
@@ -67,15 +67,15 @@ class FacsSource:
             self._number[rows] = np.arange(len(rows))
 
     def name(self, row: int) -> str:
-        """Return the face's made-up name."""
+        """Return a synthetic name for the face."""
         return str(self.index.path[row])
 
     def read(self, row: int) -> NDArray[np.uint8]:
-        """Draw the face of a row, (S,S,3) RGB."""
+        """Render the face of a row, (S,S,3) RGB."""
         return self.generator.image(str(self.index.partition[row]), int(self._number[row]))
 
     def fingerprint(self, rows: NDArray[np.int64]) -> str:
-        """Hash the renderer's source code, tables and arguments, and the faces' numbers: they determine every pixel."""
+        """Hash the renderer's source code, tables and arguments, and the face numbers: they determine every pixel."""
         arguments = sorted((k, v) for k, v in vars(self.generator).items() if not k.startswith("_"))
         digest = hashlib.sha256(f"facs {arguments}".encode())
         for file in sorted(Path(str(renderer.__file__)).parent.iterdir()):
@@ -90,20 +90,21 @@ class FacsDataModule(FaceDataModule):
     """Synthetic faces for Lightning: :mod:`mfer_lightning.data.datasets.facs`.
 
     Protocol: ``native``. Targets: ``majority`` (the dominant emotion), ``crossentropy`` or ``probability`` (the true
-    blend, as it is or drawn from anew at each visit), ``votes``, ``argmax`` or ``multi`` (of the simulated annotators).
+    blend, as a distribution or sampled at each visit), ``votes``, ``argmax`` or ``multi`` (from the simulated
+    annotators).
 
     Args:
         train_size: number of training faces.
         val_size: number of validation faces.
         test_size: number of test faces, may be 0.
         size: side of the faces in pixels.
-        difficulty: 0 to 1: pose, light, blur, noise, subtlety.
-        ambiguity: share of faces that blend two emotions.
-        occlusion: share of faces that are partly hidden.
+        difficulty: 0 to 1: strength of pose, lighting, blur, noise and subtlety.
+        ambiguity: fraction of faces that blend two emotions.
+        occlusion: fraction of faces that are partly occluded.
         imbalance: ratio of the most to the least frequent class in training.
-        annotators: votes a face.
-        data_seed: which population; independent of the run's ``seed``.
-        root: not used; faces are drawn, not read.
+        annotators: votes per face.
+        data_seed: random seed of the population, independent of the run's ``seed``.
+        root: not used; faces are rendered, not read.
         options: as :class:`FaceDataModule`.
     """
 
@@ -145,7 +146,7 @@ class FacsDataModule(FaceDataModule):
             raise UserError(f"dataset: {error}") from error
 
     def read(self) -> FaceIndex:
-        """Ask the generator for the labels of all faces; none is drawn."""
+        """Get the labels of all faces from the generator, without rendering."""
         labels = {part: self.generator.labels(part, n) for part, n in self.sizes.items()}
         partition = np.concatenate([np.full(n, part) for part, n in self.sizes.items()])
         columns: dict[str, NDArray[Any]] = {

@@ -42,14 +42,14 @@ from mfer_lightning.errors import UserError
 CLASSES = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")
 VOTE_NAMES = (*CLASSES, "unknown", "NF")
 
-#: Fields of a row of both layouts' lists.
+#: Fields of a row in the lists of both layouts.
 _FIELDS = 2 + len(VOTE_NAMES)
 
-#: Folder of each partition, and the partition of each usage in the csv pair.
+#: Folder of each partition, and partition of each usage in the csv pair.
 FOLDERS = {"train": "FER2013Train", "val": "FER2013Valid", "test": "FER2013Test"}
 USAGES = {"Training": "train", "PublicTest": "val", "PrivateTest": "test"}
 
-#: Attribute column of a csv pair: which data row of fer2013.csv (the first is 0) holds the face's pixels.
+#: Attribute column of a csv pair: data row of fer2013.csv (the first is 0) with the face's pixels.
 PIXEL_ROW = "pixel_row"
 
 PNG_FOLDERS = Layout(
@@ -57,7 +57,7 @@ PNG_FOLDERS = Layout(
 )
 CSV_PAIR = Layout("fer2013.csv with fer2013new.csv", "fer2013.csv with fer2013new.csv")
 
-#: Faces of train, val and test that each rule keeps in a complete copy. The label sets of the layouts differ.
+#: Faces of train, val and test kept by each rule in a complete copy. The labels of the two layouts differ.
 _COUNTS: Mapping[str, Mapping[str, tuple[int, int, int]]] = {
     PNG_FOLDERS.name: {
         "majority": (25045, 3191, 3137),
@@ -118,9 +118,9 @@ INFO = DatasetInfo(
     protocols=(
         _MAJORITY,
         replace(_MAJORITY, name="ferplus@argmax8", label_rule="argmax", target="argmax"),
-        # Trained on train and validation together, so nothing is left to select on.
+        # Trained on train and validation together, so there is no set left for selection.
         replace(_MAJORITY, name="ferplus@ran", train=("train", "val"), val=None, selection=LAST_EPOCH),
-        # For development: the test set is not touched.
+        # For development, without touching the test set.
         replace(_MAJORITY, name="ferplus@dev", val="holdout", test="val"),
     ),
 )
@@ -137,7 +137,7 @@ class FERPlusDataModule(FaceDataModule):
     info = INFO
 
     def read(self) -> FaceIndex:
-        """Read the votes in whichever layout is there."""
+        """Read the votes in either layout."""
         return read_ferplus(self.root)
 
     def make_source(self, index: FaceIndex) -> ImageSource:
@@ -150,8 +150,8 @@ class FERPlusDataModule(FaceDataModule):
 def read_ferplus(root: str | Path) -> FaceIndex:
     """Read FERPlus in either of its layouts.
 
-    Any of the three PNG folders may be absent; they are preferred where both layouts are there. The csv pair is joined
-    row by row. The two carry label sets that disagree on 1,602 images: ``layout`` says which was read.
+    Any of the three PNG folders may be absent; PNG folders are preferred if both layouts are present. The csv pair is
+    joined row by row. The labels of the two layouts disagree on 1,602 images: ``layout`` records which one was read.
 
     Args:
         root: the dataset's folder.
@@ -160,7 +160,7 @@ def read_ferplus(root: str | Path) -> FaceIndex:
         Faces with votes (the ten of :data:`VOTE_NAMES`) and label -1. Rows without an image name are dropped.
 
     Raises:
-        UserError: where nothing is found, a list is malformed or names a file twice, or images are missing.
+        UserError: if nothing is found, a list is malformed or names a file twice, or images are missing.
     """
     root = Path(root)
     lists = {part: root / folder / "label.csv" for part, folder in FOLDERS.items()}
@@ -217,7 +217,7 @@ def _read_pair(root: Path, pixels: Path, labels: Path) -> FaceIndex:
             "They are joined row by row: use both files as published."
         )
     check_unique([face[0] for face in faces], [face[2] for face in faces], labels)
-    faces.sort(key=lambda face: tuple(FOLDERS).index(face[1]))  # stable: within a partition the order stays
+    faces.sort(key=lambda face: tuple(FOLDERS).index(face[1]))  # stable: keeps the order within a partition
     return _index(
         root,
         CSV_PAIR,
@@ -232,7 +232,7 @@ def read_usages(path: Path) -> list[str]:
     """Return the usage of each data row of fer2013.csv, without parsing the pixels.
 
     Raises:
-        UserError: where the header or a row does not read as it should.
+        UserError: if the header or a row is malformed.
     """
     usages = []
     with readable_text(path), path.open(encoding="utf-8-sig") as file:
@@ -248,7 +248,7 @@ def read_usages(path: Path) -> list[str]:
 
 
 def _votes(table: Table, rows: Sequence[int]) -> list[list[int]]:
-    """Return the ten votes of each of these rows."""
+    """Return the ten votes of each row."""
     votes = []
     for row in rows:
         fields = [table.columns[i][row] for i in range(2, _FIELDS)]

@@ -1,8 +1,8 @@
-"""Your own faces: one folder a class, or a table of images and labels.
+"""Your own faces: one folder per class, or a table of images and labels.
 
 The folders or labels name the classes. Known emotions come first, in the order of
-:data:`~mfer_lightning.emotions.EMOTIONS`, in any common spelling (a folder ``Happy`` is happiness); classes of your own
-follow alphabetically. Numbers name no classes: ``dataset.class_names`` says what they mean.
+:data:`~mfer_lightning.emotions.EMOTIONS`, in any common spelling (a folder ``Happy`` is happiness); your own classes
+follow alphabetically. Numbers are not class names: ``dataset.class_names`` defines their meaning.
 
 Any of these layouts::
 
@@ -39,12 +39,12 @@ from mfer_lightning.data.protocols import Protocol
 from mfer_lightning.emotions import canonical
 from mfer_lightning.errors import UserError
 
-#: Both layouts of class folders have one name: they differ in whether there are partitions.
+#: Both layouts of class folders share one name: they differ only in having partitions.
 CLASS_FOLDERS = Layout("class folders", "train/<class>/, with val/<class>/ and test/<class>/ if you have them")
 CLASSES_ALONE = Layout("class folders", "<class>/ straight away")
 TABLE = Layout("csv table (path, label)", "a csv with the columns path,label")
 
-#: ``dataset.table``: read the class folders, whatever tables lie beside them.
+#: ``dataset.table``: read the class folders and ignore tables.
 NO_TABLE = "none"
 
 INFO = DatasetInfo(
@@ -64,15 +64,15 @@ INFO = DatasetInfo(
 class FolderDataModule(FaceDataModule):
     """A folder of faces for Lightning; layouts: :mod:`mfer_lightning.data.datasets.folder`.
 
-    Protocols: ``native`` (select on your val images), ``holdout`` (a tenth of train is held out to select on) and
-    ``auto``: native where there are val images, else holdout.
+    Protocols: ``native`` (select on your val images), ``holdout`` (a tenth of train is held out for selection) and
+    ``auto``: native if there are val images, otherwise holdout.
 
     Args:
         root: the folder, or the table itself.
         protocol: ``auto``, ``native`` or ``holdout``; None: ``auto``.
-        table: name of the table in the folder, or several; ``"none"``: read class folders; None: what is there.
-        columns: role (``path``, ``label``, ``split``) -> the table's column, where its name is not a usual one.
-        class_names: what labels mean: names in the order of their numbers, number -> name, or a dataset's name.
+        table: name of the table in the folder, or several; ``"none"``: read class folders; None: detect.
+        columns: role (``path``, ``label``, ``split``) -> name of the table's column, if not a usual one.
+        class_names: meaning of labels: names in the order of their numbers, number -> name, or the name of a dataset.
         options: as :class:`FaceDataModule`.
     """
 
@@ -93,7 +93,7 @@ class FolderDataModule(FaceDataModule):
         super().__init__(root, protocol=None if self.chooses else protocol, **options)
 
     def read(self) -> FaceIndex:
-        """Read whichever layout is there."""
+        """Read the files in any of the layouts."""
         return read_folder(
             self.root,
             table=self.table,
@@ -103,7 +103,7 @@ class FolderDataModule(FaceDataModule):
         )
 
     def choose_protocol(self, index: FaceIndex) -> Protocol:
-        """Return the protocol named, or the one that suits the partitions that are there."""
+        """Return the requested protocol, or the one that suits the existing partitions."""
         if not self.chooses:
             return self.protocol
         return get_protocol("folder", "native" if bool((index.partition == "val").any()) else "holdout")
@@ -120,26 +120,26 @@ def read_folder(
     """Read class folders or a table.
 
     Partitions may also be called ``training``, ``valid``, ``validation`` and ``testing``; val and test may be absent.
-    Class folders straight under the root are all of the partition train. A table is ``root`` itself or lies in it, and
-    its paths are relative to its folder; what it may look like is in :mod:`mfer_lightning.data.labels.tables` and
-    :mod:`~mfer_lightning.data.labels.columns`. Several tables are read where their names say their partitions. Other
-    columns become attributes.
+    Class folders directly under the root belong to the partition train. A table is ``root`` itself or a file in it, and
+    its paths are relative to its folder; supported formats are described in :mod:`mfer_lightning.data.labels.tables`
+    and :mod:`~mfer_lightning.data.labels.columns`. Several tables are read if their names contain their partitions.
+    Other columns become attributes.
 
     Args:
         root: the folder, or the table.
         table: as :class:`FolderDataModule`.
         columns: as :class:`FolderDataModule`.
         class_names: as :class:`FolderDataModule`.
-        trust_labels: read files that look like another dataset's.
+        trust_labels: also read files that look like another dataset.
 
     Returns:
-        Faces with the classes that the folders or labels name, in any known spelling, in the order of ``class_names``
-        or else of :func:`~mfer_lightning.data.labels.numbers.order_of`. Empty folders count as classes.
+        Faces with the classes named by the folders or labels, in any known spelling, in the order of ``class_names`` or
+        otherwise of :func:`~mfer_lightning.data.labels.numbers.order_of`. Empty folders count as classes.
 
     Raises:
-        UserError: where nothing is found, there are fewer than two classes, classes are numbers without names, two
-            folders mean one class, a table and the class folders beside it disagree, a row is malformed, an image is
-            listed twice or missing, val or test has a class that train lacks, or the folder is another dataset's.
+        UserError: if nothing is found, there are fewer than two classes, classes are numbers without names, two folders
+            mean the same class, a table and the class folders next to it disagree, a row is malformed, an image is
+            listed twice or missing, val or test has a class that train lacks, or the folder contains another dataset.
     """
     root = Path(root)
     if root.is_file():
@@ -155,7 +155,7 @@ def read_folder(
     partitions = find_partitions(root, PARTITION_FOLDERS) or ({"train": "."} if listing(root)[0] else {})
     emotions = emotion_folders(root, partitions)
     tables = [] if table == NO_TABLE else find_tables(root, columns)
-    if emotions:  # other texts may be any list; the class folders say enough
+    if emotions:  # other texts may be any list; the class folders suffice
         tables = [one for one in tables if one.path.suffix.lower() == ".csv"]
     usable = [one for one in tables if one.columns]
     if usable:
@@ -176,7 +176,7 @@ def read_folder(
 
 
 def _refuse_known(root: Path) -> None:
-    """Refuse a folder that looks like another dataset, itself or one folder down."""
+    """Reject a folder that looks like another dataset, at its root or one level below."""
     for folder in (root, *(inner for inner in inner_folders(root) if not listing(inner)[1])):
         known = looks_like(folder)
         if known is not None:
@@ -194,7 +194,7 @@ def _usable(table: FoundTable) -> FoundTable:
 
 
 def _choose(root: Path, tables: list[FoundTable]) -> list[FoundTable]:
-    """Return the one table, or several where each is of a partition of its own."""
+    """Return the single table, or several if each covers its own partition."""
     parts = [partition_of(table.path) for table in tables]
     if len(tables) > 1 and (None in parts or len(set(parts)) < len(parts)):
         raise UserError(
@@ -214,7 +214,7 @@ def _read_folders(root: Path, partitions: Mapping[str, str], given: Given) -> Fa
             )
     found = scan_class_folders(root, partitions, lambda path: canonical(path.rpartition("/")[2]))
     meaning, class_names = read_labels({folder.name for folder in found}, given, number_orders(), str(root))
-    if any(map(is_number, meaning)):  # again, so that two folders of one class are refused
+    if any(map(is_number, meaning)):  # again, to reject two folders of one class
         found = scan_class_folders(root, partitions, lambda path: meaning[path.rpartition("/")[2]])
     rows = [row for folder in found for row in folder.rows(class_names)]
     return _index(root, CLASS_FOLDERS, rows, class_names, root, given, notes=left_out(found))
@@ -223,7 +223,7 @@ def _read_folders(root: Path, partitions: Mapping[str, str], given: Given) -> Fa
 def _read_tables(
     root: Path, tables: Sequence[FoundTable], given: Given, emotions: Sequence[str] | None = None
 ) -> FaceIndex:
-    """Read tables; ``emotions``: the class folders beside them, None where the user chose the table."""
+    """Read tables; ``emotions``: class folders next to them, None if the user chose the table."""
     faces = read_faces(tables, root)
     source = root if len(tables) > 1 else tables[0].path
     meaning, class_names = read_labels(set(faces.labels), given, number_orders(), str(source))
@@ -254,7 +254,7 @@ def _index(
         )
     trained = {label for _, partition, label in rows if partition == "train"}
     untrained = {label for _, _, label in rows} - trained
-    if trained and untrained and given is None:  # without any, a model is evaluated
+    if trained and untrained and given is None:  # without training faces, a model is evaluated
         raise UserError(
             f"{source} ({layout.name}) has images of {', '.join(class_names[k] for k in sorted(untrained))} in val or "
             "test and none in train, so no model can learn it. Add training images, remove those, or name all classes "

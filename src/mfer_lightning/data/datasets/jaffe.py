@@ -1,4 +1,4 @@
-"""JAFFE: posed expressions of ten Japanese women, in seven emotions.
+"""JAFFE: posed expressions of ten Japanese women, with seven emotions.
 
 Paper: Lyons, Akamatsu, Kamachi, Gyoba, "Coding Facial Expressions with Gabor Wavelets", International Conference on
 Automatic Face and Gesture Recognition 1998. 213 grey pictures of 256 x 256 pixels. Licence: non-commercial research, on
@@ -6,16 +6,16 @@ request (Zenodo).
 
 Classes, by the letters in the file names: AN anger, DI disgust, FE fear, HA happy, NE neutral, SA sad, SU surprise.
 
-Any of these layouts, the first that is there::
+Any of these layouts, in this order of precedence::
 
     jaffe/                                  jaffe/
     └── aligned/KA.AN1.39_aligned.jpg ...   └── KA.AN1.39.tiff ...   (or in jaffe/, jaffedbase/)
 
-A name is the person, the expression with the number of its take, and a running number. ``aligned/`` is what
-``mfer align source=jaffe output=jaffe/aligned`` writes.
+A name contains the person, the expression with the number of its take, and a running number. ``aligned/`` is the output
+of ``mfer align source=jaffe output=jaffe/aligned``.
 
-Checked against the dataset's own description and public readers, and not on the data: names, people and the total.
-Counts by class are given differently in public places, so only the total is checked.
+Verified against the dataset's own description and public readers, not against the data: names, people and the total.
+Public sources disagree on the counts by class, so only the total is checked.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from mfer_lightning.data.labels.aligned_faces import FOLDER
 from mfer_lightning.data.labels.image_files import listing
 from mfer_lightning.data.protocols import Expected, protocols_by_subject
 
-#: Letters in file names -> class; position is the class index.
+#: Letters in file names -> class; the position is the class index.
 LETTERS = {
     "AN": "anger",
     "DI": "disgust",
@@ -77,9 +77,8 @@ INFO = DatasetInfo(
 class JAFFEDataModule(FaceDataModule):
     """JAFFE for Lightning; layouts and licence: :mod:`mfer_lightning.data.datasets.jaffe`.
 
-    Protocols: ``loso`` (default; leave one subject out) and ``kfold10``, which is the same with ten people. ``fold``
-    says whose pictures are tested on: one run a fold, which ``mfer report`` joins. Arguments as
-    :class:`FaceDataModule`.
+    Protocols: ``loso`` (default; leave one subject out) and ``kfold10``, which is equivalent with ten people. ``fold``
+    selects the test subject: one run per fold, combined by ``mfer report``. Arguments as for :class:`FaceDataModule`.
     """
 
     info = INFO
@@ -99,7 +98,7 @@ def read_jaffe(root: str | Path) -> FaceIndex:
         Faces of the partition train, sorted by name, with the person as group and as attribute ``subject``.
 
     Raises:
-        UserError: where no picture bears such a name.
+        UserError: if no image has such a name.
     """
     root = Path(root)
     for place in PLACES:

@@ -1,4 +1,4 @@
-"""Refuse a copy whose files bear another dataset's names or exact counts: its numbers mean other classes."""
+"""Reject a copy with another dataset's file names or exact counts, because its label numbers mean other classes."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from mfer_lightning.data.datasets.registry import dataset_infos, find_dataset, n
 from mfer_lightning.data.index import FaceIndex
 from mfer_lightning.errors import UserError
 
-#: File names that are compared, spread over the index.
+#: Number of file names to compare, spread over the index.
 SAMPLE = 1000
 
 
 def refuse_lookalike(index: FaceIndex) -> None:
-    """Refuse faces that are another dataset's by their file names, or by the counts of their classes.
+    """Reject faces that belong to another dataset, judged by file names or class counts.
 
-    Counts tell where each class of a part has as many faces as a class of the other dataset's part, in any order: a
-    renumbered copy. The dataset's own counts in another order are refused as well.
+    Counts match if each class of a part has as many faces as a class of the other dataset's part, in any order: a
+    renumbered copy. The dataset's own counts in another order are rejected as well.
 
     Args:
-        index: what a reader has read.
+        index: the index that was read.
 
     Raises:
-        UserError: with the dataset that the files seem to be.
+        UserError: naming the dataset that the files seem to belong to.
     """
     own = find_dataset(index.dataset)
     related = {index.dataset} if own is None else {own.name, *own.shares_faces_with}
@@ -45,7 +45,7 @@ def refuse_lookalike(index: FaceIndex) -> None:
 
 
 def _reordered(info: DatasetInfo, counts: tuple[int, ...], own: bool) -> bool:
-    """Whether counts are a dataset's, in another order where it is the dataset itself."""
+    """Whether counts match a dataset, in another order if it is the dataset itself."""
     exact = {e.count for protocol in info.protocols for e in protocol.expected if isinstance(e.count, tuple)}
     alike = [one for one in exact if sorted(one) == sorted(counts) and len(set(one)) > 1]
     return bool(alike) and not (own and counts in alike)

@@ -1,8 +1,8 @@
-"""RAF-DB, the basic part: faces from the internet in seven emotions, labelled by about forty people each.
+"""RAF-DB, basic part: web faces with seven emotions, labelled by about forty people each.
 
 Paper: Li, Deng, Du, "Reliable Crowdsourcing and Deep Locality-Preserving Learning for Expression Recognition in the
 Wild", CVPR 2017. 12,271 training and 3,068 test faces of 100 x 100 pixels, aligned by the authors; there is no
-validation part. Licence: non-commercial research, on request from the authors; images must not be passed on.
+validation part. Licence: non-commercial research, on request from the authors; images must not be redistributed.
 
 Classes: 1 surprise, 2 fear, 3 disgust, 4 happiness, 5 sadness, 6 anger, 7 neutral (here counted from 0).
 
@@ -45,17 +45,17 @@ from mfer_lightning.data.labels.table_head import read_lines
 from mfer_lightning.data.protocols import BEST_ON_TEST, Expected, Protocol
 from mfer_lightning.errors import UserError
 
-#: Position is the class index; the dataset's own numbers are one higher.
+#: The position is the class index; the dataset's own numbers are one higher.
 CLASSES = ("surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral")
 
-#: Folder of the aligned faces in the official layout, and of the manual annotations.
+#: Folder of the aligned faces in the official layout, and folder of the manual annotations.
 ALIGNED = "Image/aligned"
 ANNOTATIONS = "Annotation/manual"
 
-#: Where the list of labels is looked for.
+#: Possible locations of the label list.
 LISTS = tuple(f"{folder}{name}" for folder in ("EmoLabel/", "") for name in LIST_NAMES)
 
-#: The codes of the annotations, the last three numbers of each file.
+#: Annotation codes, the last three numbers of each file.
 ATTRIBUTES: Mapping[str, tuple[str, ...]] = {
     "gender": ("male", "female", "unsure"),
     "race": ("Caucasian", "African-American", "Asian"),
@@ -72,7 +72,7 @@ CLASS_FOLDERS = Layout(
     "class folders", "one folder a class, train/1 to train/7 and test/1 to test/7 (numbers or names)"
 )
 
-#: There is no validation part, so whatever lies beside train is the test part.
+#: There is no validation part, so a folder next to train is the test part.
 _PARTITIONS = {"train": PARTITION_FOLDERS["train"], "test": PARTITION_FOLDERS["test"] + PARTITION_FOLDERS["val"]}
 _COUNTS = (
     Expected("train", "label", (1290, 281, 717, 4772, 1982, 705, 2524)),
@@ -109,32 +109,32 @@ INFO = DatasetInfo(
 class RAFDBDataModule(FaceDataModule):
     """RAF-DB for Lightning; layouts and licence: :mod:`mfer_lightning.data.datasets.rafdb`.
 
-    Protocols: ``holdout`` (default; a tenth of train is held out to select on) and ``paper`` (selected on test).
-    Arguments as :class:`FaceDataModule`.
+    Protocols: ``holdout`` (default; a tenth of train is held out for selection) and ``paper`` (selected on test).
+    Arguments as for :class:`FaceDataModule`.
     """
 
     info = INFO
 
     def read(self) -> FaceIndex:
-        """Read the labels in whichever layout is there."""
+        """Read the labels in any of the layouts."""
         return read_rafdb(self.root)
 
 
 def read_rafdb(root: str | Path) -> FaceIndex:
     """Read RAF-DB in any of its layouts.
 
-    The list may also be spelled correctly, and lie in ``EmoLabel`` or at the root. Whatever folder it lies in, a face
-    called ``test_...`` belongs to the test part. A part whose images are all absent is left out. Where
-    ``Annotation/manual`` exists, gender, race and age are read as attributes.
+    The list's name may also be spelled correctly, and it may be in ``EmoLabel`` or at the root. A face called
+    ``test_...`` belongs to the test part in any folder. A part without any images is left out. If ``Annotation/manual``
+    exists, gender, race and age are read as attributes.
 
     Args:
         root: the dataset's folder.
 
     Returns:
-        Faces of the partitions train and test, in the order of the list or sorted by name.
+        Faces of the partitions train and test, in list order or sorted by name.
 
     Raises:
-        UserError: where nothing is found, a list is malformed or names a file twice, a label is out of range, or
+        UserError: if nothing is found, a list is malformed or names a file twice, a label is out of range, or
             images are missing.
     """
     root = Path(root)
@@ -197,7 +197,7 @@ def _index(root: Path, layout: Layout, rows: Sequence[tuple[str, str, int]], not
 
 
 def _attributes(root: Path, paths: Sequence[str]) -> dict[str, NDArray[Any]]:
-    """Read gender, race and age of each face, ``"unknown"`` where a face has no annotation; empty without any."""
+    """Read gender, race and age of each face, ``"unknown"`` if a face has no annotation; empty without annotations."""
     annotated = files_in(root / ANNOTATIONS)
     rows: list[tuple[str, ...]] = []
     for path in paths:
@@ -209,7 +209,7 @@ def _attributes(root: Path, paths: Sequence[str]) -> dict[str, NDArray[Any]]:
 
 
 def _annotation(path: Path) -> tuple[str, ...]:
-    """Read one file: five landmarks as x and y, and then the codes of gender, race and age."""
+    """Read one file: five landmarks as x and y, followed by the codes of gender, race and age."""
     numbers = " ".join(read_lines(path)).split()
     codes = numbers[-len(ATTRIBUTES) :]
     legal = len(numbers) == 10 + len(ATTRIBUTES) and all(

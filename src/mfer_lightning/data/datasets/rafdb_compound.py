@@ -1,8 +1,8 @@
-"""RAF-DB, the compound part: faces that show two emotions at once, in eleven classes.
+"""RAF-DB, compound part: faces that show two emotions at once, in eleven classes.
 
 Paper: Li, Deng, Du, "Reliable Crowdsourcing and Deep Locality-Preserving Learning for Expression Recognition in the
 Wild", CVPR 2017. 3,162 training and 792 test faces, aligned by the authors; there is no validation part. Licence:
-non-commercial research, on request from the authors; images must not be passed on.
+non-commercial research, on request from the authors; images must not be redistributed.
 
 Classes, in the order of the list: 1 happily surprised, 2 happily disgusted, 3 sadly fearful, 4 sadly angry, 5 sadly
 surprised, 6 sadly disgusted, 7 fearfully angry, 8 fearfully surprised, 9 angrily surprised, 10 angrily disgusted,
@@ -17,8 +17,8 @@ Layout (``compound/`` may also be the dataset's folder itself)::
             ├── train_0001_aligned.jpg ...
             └── test_0001_aligned.jpg ...
 
-Checked against public readers, and not on the data: the layout, the order of the classes (one list of them, and the
-order of the same authors' RAF-CE agree), the two counts. Counts by class were found nowhere.
+Verified against public readers, not against the data: the layout, the class order (one published list and the order in
+RAF-CE by the same authors agree), the two counts. No counts by class were found.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from mfer_lightning.data.labels.partition_list import LIST_NAMES, read_partition
 from mfer_lightning.data.protocols import BEST_ON_TEST, Expected, Protocol
 from mfer_lightning.errors import UserError
 
-#: Position is the class index; the dataset's own numbers are one higher.
+#: The position is the class index; the dataset's own numbers are one higher.
 CLASSES = (
     "happily_surprised",
     "happily_disgusted",
@@ -89,8 +89,8 @@ INFO = DatasetInfo(
 class RAFDBCompoundDataModule(FaceDataModule):
     """RAF-DB's compound part for Lightning; layout and licence: :mod:`mfer_lightning.data.datasets.rafdb_compound`.
 
-    Protocols: ``holdout`` (default; a tenth of train is held out to select on) and ``paper`` (selected on test).
-    Arguments as :class:`FaceDataModule`.
+    Protocols: ``holdout`` (default; a tenth of train is held out for selection) and ``paper`` (selected on test).
+    Arguments as for :class:`FaceDataModule`.
     """
 
     info = INFO
@@ -104,14 +104,14 @@ def read_rafdb_compound(root: str | Path, trust_labels: bool = False) -> FaceInd
     """Read RAF-DB's compound part.
 
     Args:
-        root: the folder of RAF-DB, or of its compound part. A part whose images are all absent is left out.
-        trust_labels: read a list whose labels are all those of the basic part.
+        root: folder of RAF-DB, or of its compound part. A part without any images is left out.
+        trust_labels: also read a list whose labels are all within those of the basic part.
 
     Returns:
-        Faces of the partitions train and test, in the order of the list.
+        Faces of the partitions train and test, in list order.
 
     Raises:
-        UserError: where nothing is found, the list is malformed or that of the basic part, a label is out of range, or
+        UserError: if nothing is found, the list is malformed or belongs to the basic part, a label is out of range, or
             images are missing.
     """
     root = Path(root)

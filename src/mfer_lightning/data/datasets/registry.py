@@ -1,4 +1,4 @@
-"""The datasets that are known: those of this package, and those of any package that was imported.
+"""Registry of datasets: those of this package and of any other imported package.
 
 A datamodule with a class attribute ``info`` registers its declaration when its class is created
 (:class:`~mfer_lightning.data.datasets.base.FaceDataModule`).
@@ -18,28 +18,28 @@ from mfer_lightning.data.protocols import Protocol
 from mfer_lightning.emotions import canonical
 from mfer_lightning.errors import UserError, nearest
 
-#: Images and folders of a folder that are looked at to recognise a dataset.
+#: Number of images and folders checked to recognise a dataset.
 _LOOKED_AT = 8
 
-#: Folders one level down in which another dataset is looked for.
+#: Number of subfolders checked for another dataset.
 _MOST_FOLDERS = 20
 
-#: Files that hold tables and are no text with a row a face.
+#: Table files that are not text with one row per face.
 _OTHER_TABLES = (".xlsx", ".xls", ".xlsm", ".ods", ".numbers", ".json", ".jsonl", ".parquet", ".xml", ".pkl", ".mat")
 
-#: Name -> declaration, and the class that made it.
+#: Name -> declaration, and the class that declared it.
 _DATASETS: dict[str, tuple[DatasetInfo, str]] = {}
 
 
 def register(info: DatasetInfo, declared_by: str) -> None:
-    """Make a dataset known.
+    """Register a dataset.
 
     Args:
         info: its declaration.
-        declared_by: dotted name of the class; the same class may declare its dataset again.
+        declared_by: dotted name of the class; the same class may register its dataset again.
 
     Raises:
-        UserError: where another class has declared a dataset of this name.
+        UserError: if another class has registered a dataset with this name.
     """
     other = _DATASETS.get(info.name, (info, declared_by))[1]
     if other != declared_by:
@@ -58,13 +58,13 @@ def dataset_infos() -> tuple[DatasetInfo, ...]:
 
 
 def number_orders() -> dict[str, Order]:
-    """Return name -> what the numbers of a dataset's own files mean, for all datasets whose classes are known."""
+    """Return name -> meaning of the label numbers in a dataset's own files, for all datasets with known classes."""
     declared = [(i.name, i.class_names, i.first_number) for i in dataset_infos() if i.class_names]
     return dict(ORDERS) | {name: Order(names, first) for name, names, first in declared if first is not None}
 
 
 def find_dataset(name: str | None) -> DatasetInfo | None:
-    """Return the declaration of a dataset, None where it is not known."""
+    """Return the declaration of a dataset, or None if it is unknown."""
     return _DATASETS[name][0] if name in _DATASETS else None
 
 
@@ -75,7 +75,7 @@ def dataset_info(name: str) -> DatasetInfo:
         name: e.g. ``"ferplus"``.
 
     Raises:
-        UserError: where it is not known, with the nearest names.
+        UserError: if it is unknown, with the nearest names.
 
     Example:
         >>> dataset_info("ferplus").class_names[:3]
@@ -88,20 +88,20 @@ def dataset_info(name: str) -> DatasetInfo:
 
 
 def find_protocol(name: str | None) -> Protocol | None:
-    """Return the protocol called ``dataset@protocol``, None where it is not known."""
+    """Return the protocol called ``dataset@protocol``, or None if it is unknown."""
     info = find_dataset(str(name).partition("@")[0])
     return None if info is None else next((p for p in info.protocols if p.name == name), None)
 
 
 def get_protocol(dataset: str, name: str | None = None) -> Protocol:
-    """Look a protocol up.
+    """Return a protocol.
 
     Args:
         dataset: e.g. ``"ferplus"``.
         name: e.g. ``"majority"`` (or ``"ferplus@majority"``); None: the dataset's default.
 
     Raises:
-        UserError: where there is none, with the legal names.
+        UserError: if it does not exist, with the legal names.
 
     Example:
         >>> get_protocol("ferplus").name, get_protocol("rafdb", "paper").marked
@@ -118,7 +118,7 @@ def get_protocol(dataset: str, name: str | None = None) -> Protocol:
 
 
 def looks_like(folder: Path) -> DatasetInfo | None:
-    """Return the dataset whose files lie in a folder, by marks at its root or by image names, or None."""
+    """Return the dataset whose files are in a folder, judged by marks at its root or image names, or None."""
     try:
         return _marked(folder) or named_like(_image_names(folder))
     except (OSError, UserError):
@@ -126,7 +126,7 @@ def looks_like(folder: Path) -> DatasetInfo | None:
 
 
 def inner_folders(root: Path) -> list[Path]:
-    """Return the folders of a folder that may be datasets themselves: a few, none with a partition's name."""
+    """Return a few subfolders that may be datasets themselves; none with the name of a partition."""
     parts = {name for names in PARTITION_FOLDERS.values() for name in names}
     return [root / name for name in contents(root).folders if name.lower() not in parts][:_MOST_FOLDERS]
 
@@ -137,7 +137,7 @@ def _marked(folder: Path) -> DatasetInfo | None:
 
 
 def named_like(names: Sequence[str]) -> DatasetInfo | None:
-    """Return the dataset that most of these file names (without folders) are of, None where they are of none."""
+    """Return the dataset that most of these file names (without folders) belong to, or None."""
     for info in dataset_infos():
         if info.file_names and 2 * sum(bool(re.fullmatch(info.file_names, name)) for name in names) > len(names):
             return info
@@ -145,7 +145,7 @@ def named_like(names: Sequence[str]) -> DatasetInfo | None:
 
 
 def _image_names(folder: Path, deep: int = 2) -> list[str]:
-    """Return names of a few images in a folder and in some of those below it."""
+    """Return the names of a few images in a folder and some of its subfolders."""
     there = contents(folder)
     names = there.images[:_LOOKED_AT]
     for inner in there.folders[:_LOOKED_AT] if deep else ():
@@ -154,7 +154,7 @@ def _image_names(folder: Path, deep: int = 2) -> list[str]:
 
 
 def missing_dataset(info: DatasetInfo, root: Path) -> UserError:
-    """Return the error for a dataset that is not where it was looked for.
+    """Return the error for a dataset that is not at its expected location.
 
     Args:
         info: its declaration.
@@ -179,7 +179,7 @@ def missing_dataset(info: DatasetInfo, root: Path) -> UserError:
 
 
 def _hint(info: DatasetInfo, root: Path) -> str:
-    """Say what the folder, or one in it, looks like."""
+    """Describe what the folder, or one of its subfolders, looks like."""
     marked = _marked(root)
     if marked is not None and marked.title == info.title:
         return " It looks like an incomplete copy."
@@ -193,7 +193,7 @@ def _hint(info: DatasetInfo, root: Path) -> str:
 
 
 def _has_classes_of(info: DatasetInfo, folder: Path) -> bool:
-    """Whether a folder holds train/, and in it folders that are all called as classes of a dataset."""
+    """Whether a folder contains train/ with subfolders that are all named after classes of a dataset."""
     try:
         train = next((name for name in contents(folder).folders if name.lower() in PARTITION_FOLDERS["train"]), None)
         classes = contents(folder / train).folders if train else []

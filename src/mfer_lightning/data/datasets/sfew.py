@@ -1,4 +1,4 @@
-"""SFEW 2.0: frames of films in seven emotions.
+"""SFEW 2.0: film frames with seven emotions.
 
 Paper: Dhall, Ramana Murthy, Goecke, Joshi, Gedeon, "Video and Image Based Emotion Recognition Challenges in the Wild:
 EmotiW 2015", ICMI 2015. 958 training, 436 validation and 372 test frames; the test labels were never published, so
@@ -6,7 +6,7 @@ papers report on the validation part. Licence: non-commercial research, on reque
 
 Classes: angry, disgust, fear, happy, neutral, sad, surprise.
 
-Any of these layouts, the first that is there (an unlabelled ``Test/`` is left alone)::
+Any of these layouts, in this order of precedence (an unlabelled ``Test/`` is ignored)::
 
     sfew/                                      sfew/
     ├── Train/Train_Aligned_Faces/             ├── aligned/    (mfer align source=sfew output=sfew/aligned)
@@ -15,10 +15,10 @@ Any of these layouts, the first that is there (an unlabelled ``Test/`` is left a
     │   └── Surprise/ ...                      │   └── Val/...
     └── Val/Val_Aligned_Faces/ ...             └── Train/Angry/, Val/Angry/   (the frames)
 
-``Train_Aligned_Faces/`` and ``Val_Aligned_Faces/`` (or ``Val_Aligned_Faces_new/``) may also lie in the folder itself.
+``Train_Aligned_Faces/`` and ``Val_Aligned_Faces/`` (or ``Val_Aligned_Faces_new/``) may also be in the folder itself.
 
-Checked against public readers, and not on the data: folders, file names, the counts of frames. Counts by class were not
-found, nor whether the published aligned faces are as many as the frames.
+Verified against public readers, not against the data: folders, file names, the counts of frames. Unknown: the counts by
+class, and whether there are as many published aligned faces as frames.
 """
 
 from __future__ import annotations
@@ -47,10 +47,10 @@ from mfer_lightning.data.labels.image_files import first_folder
 from mfer_lightning.data.protocols import Expected, Protocol
 from mfer_lightning.errors import UserError
 
-#: Position is the class index; the dataset has no numbers of its own.
+#: The position is the class index; the dataset has no numbers of its own.
 CLASSES = ("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
 
-#: Part -> where its published aligned faces are looked for.
+#: Part -> possible locations of its published aligned faces.
 PUBLISHED = {
     part: tuple(f"{folder}{name}_Aligned_Faces{end}" for folder in (f"{name}/", "") for end in ("", "_new"))
     for part, name in (("train", "Train"), ("val", "Val"))
@@ -61,7 +61,7 @@ ALIGNED = Layout("faces found by mfer align", "aligned/ (or the folder itself) w
 
 _PARTITIONS = {part: PARTITION_FOLDERS[part] for part in ("train", "val")}
 
-#: The clip that a frame is from, before the number of the frame.
+#: The clip of a frame, before the frame number.
 _CLIP = re.compile(r"(.+)_\d{8}(_aligned)?")
 
 INFO = DatasetInfo(
@@ -98,14 +98,14 @@ class SFEWDataModule(FaceDataModule):
     """SFEW 2.0 for Lightning; layouts and licence: :mod:`mfer_lightning.data.datasets.sfew`.
 
     Protocol: ``native``. The official validation part is the test split (the labels of the test part were never
-    published); to select on, a tenth of the training part is held out, with all frames of a clip on one side.
-    Arguments as :class:`FaceDataModule`.
+    published). For selection, a tenth of the training part is held out, keeping all frames of a clip together.
+    Arguments as for :class:`FaceDataModule`.
     """
 
     info = INFO
 
     def read(self) -> FaceIndex:
-        """Read the faces in whichever layout is there."""
+        """Read the faces in any of the layouts."""
         return read_sfew(self.root)
 
 
@@ -119,7 +119,8 @@ def read_sfew(root: str | Path) -> FaceIndex:
         Faces of the partitions train and val, sorted by name, with the film clip as group.
 
     Raises:
-        UserError: where nothing is found, faces were not found in the frames yet, or a class folder is none.
+        UserError: if nothing is found, the faces have not been detected in the frames yet, or a class folder is
+            unknown.
     """
     root = Path(root)
     published = {part: folder for part, names in PUBLISHED.items() if (folder := first_folder(root, names)) is not None}

@@ -1,4 +1,4 @@
-"""Choose training faces and augment them, for a sheet to look at."""
+"""Select training faces and augment them for a contact sheet."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from mfer_lightning.data.datasets import FaceDataModule
 from mfer_lightning.data.doctor.contact_sheet import SheetRow
 from mfer_lightning.errors import UserError
 
-#: Columns of the sheet beside the face as it is read.
+#: Columns of the sheet after the original face.
 EPOCHS = 8
 
 
 def augment_rows(datamodule: FaceDataModule, faces: int) -> list[SheetRow]:
-    """Augment some training faces as a training's first epochs do.
+    """Augment some training faces as in the first epochs of training.
 
     Args:
-        datamodule: of the faces, with its labels read.
-        faces: how many, at the most; of all classes alike where there are enough.
+        datamodule: datamodule with its labels read.
+        faces: maximum number of faces, balanced over classes if possible.
 
     Returns:
-        The class of each face, and its pictures: as read, and of the first ``EPOCHS`` epochs.
+        The class of each face, and its images: the original, and those of the first ``EPOCHS`` epochs.
 
     Raises:
-        UserError: where there are no training faces.
+        UserError: if there are no training faces.
     """
     train, augment = datamodule.splits.train, datamodule.augment
     if len(train) == 0:

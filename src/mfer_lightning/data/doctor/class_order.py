@@ -1,4 +1,4 @@
-"""Detect a copy whose classes are numbered in another order than expected, by their counts."""
+"""Detect copies with an unexpected class order from their class counts."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-#: A permutation is suspected where it explains the counts at least this many times better than the order itself.
+#: A permutation is suspected if it explains the counts at least this many times better than the expected order.
 TIMES_BETTER = 5.0
 
 
 def suspect_order(found: Sequence[int], expected: Sequence[int]) -> list[int] | None:
-    """Find a permutation of the classes that explains their counts far better than their order.
+    """Find a permutation of the classes that explains their counts far better than the expected order.
 
     Args:
-        found: faces of each class in the copy.
-        expected: faces of each class in a whole one.
+        found: number of faces per class in the copy.
+        expected: number of faces per class in a complete copy.
 
     Returns:
-        For each class the one that its faces seem to be; None where the order is right, or nothing can be said.
+        For each class, the class that its faces seem to belong to; None if the order is correct or undetermined.
 
     Example:
         >>> suspect_order([100, 30, 60], [30, 100, 60])

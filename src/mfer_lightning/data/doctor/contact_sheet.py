@@ -1,4 +1,4 @@
-"""Choose the faces of the contact sheet."""
+"""Select the faces of the contact sheet."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ SheetRow = tuple[str, list[NDArray[np.uint8]]]
 
 
 def sheet_rows(datamodule: FaceDataModule, found: Examination, faces: int) -> list[SheetRow]:
-    """Choose faces of each class at random, the flattest ones, and pairs of duplicates.
+    """Select random faces of each class, the faces with the lowest contrast, and pairs of duplicates.
 
     Args:
-        datamodule: of the faces.
-        found: with a scan.
-        faces: in a row.
+        datamodule: datamodule of the faces.
+        found: examination with a scan.
+        faces: faces per row.
 
     Returns:
         Name and faces of each row.

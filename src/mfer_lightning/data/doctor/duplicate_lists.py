@@ -1,4 +1,4 @@
-"""Write lists of the faces of one split that another split holds as well, to evaluate or train without them."""
+"""Write lists of the faces that two splits share, to evaluate or train without them."""
 
 from __future__ import annotations
 
@@ -12,32 +12,31 @@ from mfer_lightning.data.doctor.duplicates import Pairs
 from mfer_lightning.data.doctor.scan import Scan
 from mfer_lightning.files import atomic_path, make_folder
 
-#: Which split's faces are listed for being in which other: what a figure is measured on before what was learned from,
-#: to measure without them; and the other way round, to train without them (``dataset.exclude``).
+#: Pairs of splits: faces of the first that also occur in the second. Evaluation split first, to measure without them;
+#: training split first, to train without them (``dataset.exclude``).
 BETWEEN = (("val", "train"), ("test", "train"), ("test", "val"), ("train", "val"), ("train", "test"))
 COLUMNS = ("path", "twin", "same")
 
 
 def write_shared(folder: str | Path, looked: Scan, pairs: Pairs, datamodule: FaceDataModule) -> dict[Path, int]:
-    """Write ``<split>-in-<other>.csv``: faces of a split whose picture the other split holds as well.
+    """Write ``<split>-in-<other>.csv``: faces of a split whose image also occurs in the other split.
 
-    One face a line, once, with the columns ``path``, ``twin`` (the first such face of the other split) and ``same``
-    (``pixels``, or ``looks`` for nearly the same). A face that is itself in both, as under a protocol that selects on
-    the test set, is its own twin. ``mfer evaluate lists.<name>=<file>`` and
-    ``mfer train dataset.exclude=<file>`` read them. A file of two splits that share
-    nothing holds the header alone, so that none of an earlier time is left standing.
+    One face per line, with the columns ``path``, ``twin`` (the first such face of the other split) and ``same``
+    (``pixels``, or ``looks`` for near duplicates). A face that is itself in both splits, as in a protocol that selects
+    on the test set, is its own twin. ``mfer evaluate lists.<name>=<file>`` and ``mfer train dataset.exclude=<file>``
+    read these files. If two splits share nothing, the file contains only the header, so that no outdated list remains.
 
     Args:
-        folder: made where it is missing.
+        folder: created if it does not exist.
         looked: the scan.
         pairs: its duplicates.
-        datamodule: with splits.
+        datamodule: datamodule with splits.
 
     Returns:
-        File -> how many faces it lists.
+        File -> number of faces in it.
 
     Raises:
-        UserError: where the folder cannot be written to.
+        UserError: if the folder cannot be written to.
     """
     folder = Path(folder).expanduser()
     make_folder(folder)
@@ -47,7 +46,7 @@ def write_shared(folder: str | Path, looked: Scan, pairs: Pairs, datamodule: Fac
     written: dict[Path, int] = {}
     for split, other in BETWEEN:
         both = np.flatnonzero(within[split] & within[other]).tolist()
-        # row -> is its twin another face, are its pixels others, which face: the least is the twin that is named
+        # row -> (is its twin another face, do its pixels differ, which face): the minimum is the reported twin
         found: dict[int, tuple[bool, bool, int]] = {row: (False, False, row) for row in both}
         for one, two in ((first, second), (second, first)):
             between = within[split][one] & within[other][two]

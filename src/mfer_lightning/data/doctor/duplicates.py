@@ -1,4 +1,4 @@
-"""Find pictures that occur twice: with equal pixels, or nearly alike."""
+"""Find duplicate images, with equal pixels or nearly so."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 
 from mfer_lightning.data.doctor.scan import Scan
 
-#: Bits of the perceptual hash in which near duplicates may differ.
+#: Maximum number of bits of the perceptual hash in which near duplicates may differ.
 MOST_BITS = 4
-#: Bands of the hash: of more bands than differing bits, one is equal.
+#: Bands of the hash: with more bands than differing bits, at least one band is equal.
 BANDS = (13, 13, 13, 13, 12)
-#: Least correlation of the thumbnails of near duplicates: aligned faces share their coarse layout, hashes alone are not
-#: enough.
+#: Minimum correlation between thumbnails of near duplicates. Hashes alone are not enough, because aligned faces share
+#: their coarse layout.
 LEAST_CORRELATION = 0.98
-#: Rows of one hash bucket that are compared with one another; larger ones are flat pictures.
+#: Maximum number of rows in a hash bucket that are compared; larger buckets contain uniform images.
 LARGEST_BUCKET = 2000
 
 
@@ -39,19 +39,19 @@ class Pairs:
 
 
 def find_duplicates(scan: Scan) -> Pairs:
-    """Find the pairs of images that are the same, or look the same.
+    """Find pairs of images that are identical or nearly so.
 
-    Equal pixels are found by hash. Near ones differ in at most :data:`MOST_BITS` bits of the perceptual hash and
-    correlate by :data:`LEAST_CORRELATION`; candidates are those that share a band of the hash, so that the time is far
-    from quadratic.
+    Equal pixels are found by hash. Near duplicates differ in at most :data:`MOST_BITS` bits of the perceptual hash and
+    correlate by at least :data:`LEAST_CORRELATION`; candidates share a band of the hash, so the run time is far below
+    quadratic.
 
     Args:
-        scan: of the images.
+        scan: scan of the images.
 
     Returns:
         The pairs, each once.
     """
-    flat = scan.std < 1.0  # a black picture looks like every other black picture
+    flat = scan.std < 1.0  # a black image matches every other black image
     candidates = [_pairs_in_groups(scan.exact)]
     shift = 0
     for width in BANDS:
@@ -69,7 +69,7 @@ def find_duplicates(scan: Scan) -> Pairs:
 
 
 def _pairs_in_groups(key: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """All pairs (P,2) of positions with equal keys."""
+    """Return all pairs (P,2) of positions with equal keys."""
     order = np.argsort(key, kind="stable")
     _, start, count = np.unique(key[order], return_index=True, return_counts=True)
     parts = [np.zeros((0, 2), dtype=np.int64)]

@@ -1,4 +1,4 @@
-"""Examine a dataset: from a datamodule to findings."""
+"""Examine a dataset and return the findings."""
 
 from __future__ import annotations
 
@@ -16,31 +16,30 @@ from mfer_lightning.data.doctor.image_findings import duplicate_findings, image_
 from mfer_lightning.data.doctor.label_findings import split_findings
 from mfer_lightning.data.doctor.scan import Scan, scan
 
-#: The two numbers beside the emotions, in the order of the index's columns.
+#: Names of the two values besides the emotions, in the column order of the index.
 DIMENSIONS = ("valence", "arousal")
 
-#: Which images are read.
+#: Legal values of ``images``.
 IMAGES = ("all", "sample", "none")
 SAMPLE = 2000
 
 
 @dataclass(frozen=True)
 class Examination:
-    """What was found in a copy of a dataset.
+    """Result of examining a copy of a dataset.
 
     Args:
         dataset: its name.
-        layout: what was found on disk.
+        layout: detected layout.
         root: its folder.
         protocol: ``dataset@protocol``.
-        class_names: K of them.
-        counts: split -> faces of each class.
-        looks: sizes and colours in numbers.
-        valence_arousal: split -> how many of its faces have known values and between which they lie; empty where the
-            dataset has none.
-        findings: what was found, the worst first.
-        scan: of the images, or None.
-        pairs: of duplicates, or None.
+        class_names: the K class names.
+        counts: split -> number of faces per class.
+        looks: statistics of sizes and colours.
+        valence_arousal: split -> number of faces with known values and their range; empty if the dataset has none.
+        findings: findings, most severe first.
+        scan: scan of the images, or None.
+        pairs: duplicates, or None.
     """
 
     dataset: str
@@ -57,7 +56,7 @@ class Examination:
 
     @property
     def exit_code(self) -> int:
-        """0 healthy, 1 usable with warnings, 2 unusable."""
+        """0: no problems, 1: usable with warnings, 2: unusable."""
         return max((EXIT_CODES[f.severity] for f in self.findings), default=0)
 
 
@@ -67,12 +66,12 @@ def examine(
     """Examine a dataset.
 
     Args:
-        datamodule: has read its labels (``setup("predict")``).
+        datamodule: datamodule with its labels read (``setup("predict")``).
         images: ``"all"``, a seeded ``"sample"`` of 2,000, or ``"none"`` to read none.
         progress: called with 1 after each image.
 
     Returns:
-        What was found. Nothing is written.
+        The findings. Writes no files.
 
     Raises:
         ValueError: for an unknown value of ``images``.
@@ -110,7 +109,7 @@ def examine(
 
 
 def count_valence_arousal(datamodule: FaceDataModule) -> dict[str, dict[str, Any]]:
-    """Count the known values of valence and arousal in each split, and say between which they lie."""
+    """Count the known values of valence and arousal in each split, and return their range."""
     values = datamodule.index.valence_arousal
     found: dict[str, dict[str, Any]] = {}
     for split in ("train", "val", "test") if values is not None else ():
@@ -125,7 +124,7 @@ def count_valence_arousal(datamodule: FaceDataModule) -> dict[str, dict[str, Any
 
 
 def rows_to_read(count: int, images: str) -> NDArray[np.int64]:
-    """Choose the rows whose images are read."""
+    """Select the rows whose images are read."""
     if images == "none":
         return np.zeros(0, dtype=np.int64)
     rows = np.arange(count)
@@ -135,7 +134,7 @@ def rows_to_read(count: int, images: str) -> NDArray[np.int64]:
 
 
 def numbers(looked: Scan) -> dict[str, Any]:
-    """Sum up sizes and colours."""
+    """Summarise sizes and colours."""
     if not len(looked):
         return {}
     sizes, count = np.unique(looked.size, axis=0, return_counts=True)

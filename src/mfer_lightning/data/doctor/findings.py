@@ -1,25 +1,25 @@
-"""A finding, in a form for people and for programs."""
+"""A finding, readable by people and programs."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
 
-#: How bad: nothing to do, usable with care, unusable.
+#: Severity: nothing to do, usable with care, unusable.
 Severity = Literal["info", "warning", "error"]
 EXIT_CODES: dict[str, int] = {"info": 0, "warning": 1, "error": 2}
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was found.
+    """A finding about a dataset.
 
     Args:
         code: stable name, e.g. ``"duplicates-across-splits"``.
         severity: info, warning (usable), error (unusable).
-        message: what and where, in one sentence.
-        advice: what to do; empty where nothing need be done.
-        examples: names of a few faces that show it.
+        message: the problem and where it occurs, in one sentence.
+        advice: what to do; empty if nothing is needed.
+        examples: names of a few affected faces.
     """
 
     code: str

@@ -1,4 +1,4 @@
-"""Findings on the images: damage, sizes, colours, duplicates."""
+"""Findings about images: damage, sizes, colours, duplicates."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from mfer_lightning.data.doctor.scan import Scan
 from mfer_lightning.data.index import FaceIndex
 
 SHOWN = 5
-#: Contrast (standard deviation in 0..255) under which a picture shows nothing.
+#: Contrast (standard deviation in 0..255) below which an image is considered empty.
 FLAT = 3.0
-#: Side under which a face is too small to show an expression, in pixels.
+#: Side in pixels below which a face is too small to show an expression.
 TINY = 24
 
 
 def image_findings(looked: Scan, index: FaceIndex) -> list[Finding]:
-    """Look at damage, sizes and colours.
+    """Check for damage, sizes and colours.
 
     Args:
         looked: the scan.
         index: the faces.
 
     Returns:
-        What was found.
+        The findings.
     """
     findings = []
     if looked.unreadable:
@@ -45,8 +45,8 @@ def image_findings(looked: Scan, index: FaceIndex) -> list[Finding]:
         findings.append(Finding("tiny", "warning", message, "", _names(index, tiny)))
     colour = ~looked.grey
     if colour.sum() >= 20:
-        # Skin is redder than it is blue under nearly every light; a copy in which most pictures are not was written
-        # with the channels in the other order.
+        # Skin has more red than blue under nearly every light; if this is not so in most images, the copy was written
+        # with the channels in reverse order.
         bluish = (looked.mean[colour, 2] > looked.mean[colour, 0] + 2).mean()
         if bluish > 0.8:
             message = f"{bluish:.0%} of the colour images are more blue than red: red and blue may be swapped."
@@ -55,15 +55,15 @@ def image_findings(looked: Scan, index: FaceIndex) -> list[Finding]:
 
 
 def duplicate_findings(looked: Scan, pairs: Pairs, datamodule: FaceDataModule) -> list[Finding]:
-    """Look at pictures that occur twice: across splits they are leakage, with different labels they are errors.
+    """Check for duplicates: across splits they are leakage, with different labels they are errors.
 
     Args:
         looked: the scan.
         pairs: its duplicates.
-        datamodule: with splits.
+        datamodule: datamodule with splits.
 
     Returns:
-        What was found.
+        The findings.
     """
     if not len(pairs):
         return []

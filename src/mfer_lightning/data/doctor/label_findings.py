@@ -1,4 +1,4 @@
-"""Findings on counts, classes and splits: what the label files say, without reading images."""
+"""Findings about counts, classes and splits, from the label files alone."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from mfer_lightning.data.doctor.class_order import suspect_order
 from mfer_lightning.data.doctor.findings import Finding, Severity
 from mfer_lightning.data.splits import apply_rule
 
-#: Largest class over smallest, from which a balanced sampler is worth a thought.
+#: Ratio of largest to smallest class from which a balanced sampler is suggested.
 IMBALANCE = 10.0
 
 
 def split_findings(datamodule: FaceDataModule) -> list[Finding]:
-    """Look at splits, classes, counts and groups.
+    """Check splits, classes, counts and groups.
 
     Args:
-        datamodule: has read its labels.
+        datamodule: datamodule with its labels read.
 
     Returns:
-        What was found.
+        The findings.
     """
     index, splits, protocol = datamodule.index, datamodule.splits, datamodule.protocol
     findings: list[Finding] = []
@@ -53,7 +53,7 @@ def split_findings(datamodule: FaceDataModule) -> list[Finding]:
 
 
 def _other_notes(datamodule: FaceDataModule) -> list[str]:
-    """Return the datamodule's notes without those that have findings of their own."""
+    """Return the datamodule's notes, except those covered by findings."""
     return [n for n in datamodule.notes if n and "no training image of" not in n and "test images are absent" not in n]
 
 

@@ -1,4 +1,4 @@
-"""Read every image once and note its size, colours and hashes."""
+"""Read every image once and record its size, colours and hashes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from mfer_lightning.data.images.sources import FileSource, ImageSource
 from mfer_lightning.errors import UserError
 
-#: Side of the thumbnails that near duplicates are compared on.
+#: Side of the thumbnails used to compare near duplicates.
 THUMBNAIL = 16
 
 _COLUMNS = np.dtype(
@@ -34,18 +34,18 @@ _COLUMNS = np.dtype(
 
 @dataclass(frozen=True)
 class Scan:
-    """What is known of M images. Rows that could not be read are in ``unreadable`` and not in the columns.
+    """Measurements of M images. Rows that could not be read are in ``unreadable`` and not in the columns.
 
     Args:
         rows: (M,) rows of the index.
         size: (M,2) height and width in pixels.
         mean: (M,3) mean of R, G, B in 0..255.
-        std: (M,) standard deviation of the grey picture.
+        std: (M,) standard deviation of the grey image.
         grey: (M,) whether the three channels are equal.
         exact: (M,) hash of the pixels.
         perceptual: (M,) 64-bit perceptual hash.
         thumbnail: (M, THUMBNAIL, THUMBNAIL) uint8 grey.
-        unreadable: row -> why.
+        unreadable: row -> reason.
     """
 
     rows: NDArray[np.int64]
@@ -63,21 +63,21 @@ class Scan:
 
 
 def scan(source: ImageSource, rows: NDArray[np.int64], progress: Callable[[int], None] | None = None) -> Scan:
-    """Read images through the decoder that training uses, and describe them.
+    """Read images with the decoder used in training, and measure them.
 
     Args:
-        source: where they come from; files are read in their own size.
-        rows: which.
+        source: source of the images; files are read at their original size.
+        rows: rows to read.
         progress: called with 1 after each image.
 
     Returns:
-        What was found.
+        The measurements.
     """
     if isinstance(source, FileSource):
         source = FileSource(source.index, None)
     unreadable: dict[int, str] = {}
     threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)  # images are read in parallel already
+    cv2.setNumThreads(1)  # images are already read in parallel
 
     def read(row: int) -> tuple[Any, ...] | None:
         try:
@@ -103,7 +103,7 @@ def scan(source: ImageSource, rows: NDArray[np.int64], progress: Callable[[int],
 
 
 def describe(image: NDArray[np.uint8]) -> tuple[Any, ...]:
-    """Describe one (H,W,3) RGB image: size, mean, std, grey or not, exact hash, perceptual hash, thumbnail."""
+    """Measure one (H,W,3) RGB image: size, mean, std, greyness, exact hash, perceptual hash, thumbnail."""
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     colourless = bool((image[:, :, 0] == image[:, :, 1]).all() and (image[:, :, 1] == image[:, :, 2]).all())
     small = cv2.resize(grey, (32, 32), interpolation=cv2.INTER_AREA)
@@ -120,11 +120,11 @@ def describe(image: NDArray[np.uint8]) -> tuple[Any, ...]:
 
 
 def perceptual_hash(small: NDArray[np.uint8]) -> int:
-    """Hash a 32x32 grey picture by the signs of its low frequencies (pHash: DCT, the 8x8 lowest, above their median).
+    """Hash a 32x32 grey image by the signs of its low frequencies (pHash: DCT, the 8x8 lowest, above their median).
 
     Returns:
-        64 bits; pictures that look alike differ in few of them.
+        64 bits; similar images differ in only a few of them.
     """
     low = cv2.dct(small.astype(np.float32))[:8, :8].ravel()
-    bits = low > np.median(low[1:])  # the first is the brightness
+    bits = low > np.median(low[1:])  # the first coefficient is the brightness
     return int(np.packbits(bits).view(">u8")[0])

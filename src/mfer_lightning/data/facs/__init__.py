@@ -1,10 +1,10 @@
 """Synthetic faces driven by the Facial Action Coding System: the default dataset.
 
-An emotion is a distribution over action-unit intensities (`action_units`); these and a person's traits (`identity`,
+An emotion is a distribution over action-unit intensities (`action_units`). These and a person's traits (`identity`,
 `traits`) move the control points of the `average_face` (`blendshapes`, `geometry`). The face is painted (`render`,
-`features`, `hair_and_glasses`, `shading`) under the conditions of a picture (`conditions`, `occlusion`). Everything
-about a face is known (`ground_truth`), which makes the dataset suitable for controlled experiments. To see faces, run
-``mfer data dataset=facs``, which draws a contact sheet.
+`features`, `hair_and_glasses`, `shading`) under the conditions of a photo (`conditions`, `occlusion`). Everything about
+a face is known (`ground_truth`), which makes the dataset suitable for controlled experiments. To see some faces, run
+``mfer data dataset=facs``, which writes a contact sheet.
 
 Difficulty of the defaults, measured once on 10,000 training and 2,000 test faces (other people, other pictures):
 logistic regression on 32x32 pixels reaches 0.47 (grey) and 0.49 (RGB) at 64 pixels, 0.48 (grey) at 48; a plain

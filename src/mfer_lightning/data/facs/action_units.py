@@ -45,7 +45,7 @@ ACTION_UNITS: Mapping[str, str] = MappingProxyType(
 #: Position of each action unit in an activation.
 AU_INDEX: Mapping[str, int] = MappingProxyType({name: i for i, name in enumerate(ACTION_UNITS)})
 
-#: Each emotion's variants: how often, and which action units how strongly at the height of the expression.
+#: Variants of each emotion: their frequency, and the intensity of each action unit at the peak of the expression.
 PROTOTYPES: Mapping[str, tuple[tuple[float, Mapping[int, float]], ...]] = MappingProxyType(
     {
         "neutral": ((1.0, {}),),
@@ -83,11 +83,12 @@ PROTOTYPES: Mapping[str, tuple[tuple[float, Mapping[int, float]], ...]] = Mappin
     }
 )
 
-#: Emotions whose action units belong to one half of the face.
+#: Emotions whose action units are on one side of the face.
 UNILATERAL = frozenset({"contempt"})
 
-#: What each emotion is mixed with in ambiguous faces: emotions that people confuse. Contempt is seldom mixed with
-#: neutral, although people confuse these most: a faint dimple would make the dominant emotion a matter of chance.
+#: Emotions to mix with each emotion in ambiguous faces: those that people confuse. Contempt is rarely mixed with
+#: neutral, although people confuse these most often: with a faint dimple, the dominant emotion would be a matter of
+#: chance.
 PARTNERS: Mapping[str, Mapping[str, float]] = MappingProxyType(
     {
         "neutral": {"sadness": 0.4, "happiness": 0.25, "anger": 0.25, "contempt": 0.1},
@@ -101,7 +102,7 @@ PARTNERS: Mapping[str, Mapping[str, float]] = MappingProxyType(
     }
 )
 
-#: Stray movements that carry no emotion here (speech, blinking, a raised brow), and their greatest intensity.
+#: Incidental movements without emotional meaning here (speech, blinking, a raised brow), and their maximum intensity.
 _STRAY: Mapping[int, float] = {1: 0.2, 2: 0.2, 4: 0.15, 7: 0.3, 17: 0.2, 25: 0.35, 26: 0.15, 43: 0.35}
 
 
@@ -109,10 +110,10 @@ def activation(stream: Stream, weights: Sequence[float], subtlety: float) -> NDA
     """Draw the action units of a face that shows a mixture of emotions.
 
     Args:
-        stream: where the random numbers come from.
-        weights: how much of each emotion the face shows, in the order of ``EMOTIONS``, summing to 1.
-        subtlety: in [0, 1]; an expression's height is drawn from ``[0.96 - 0.46 * subtlety, 1]``, and asymmetry and
-            stray movements grow with it.
+        stream: source of random numbers.
+        weights: weight of each emotion in the face, in the order of ``EMOTIONS``, summing to 1.
+        subtlety: in [0, 1]; the peak intensity of an expression is drawn from ``[0.96 - 0.46 * subtlety, 1]``, and
+            asymmetry and incidental movements increase with it.
 
     Returns:
         (2, A) intensities in [0, 1] of the person's right and left half, A action units.
@@ -125,7 +126,7 @@ def activation(stream: Stream, weights: Sequence[float], subtlety: float) -> NDA
         variants = PROTOTYPES[emotion]
         prototype = stream.pick([v[1] for v in variants], [v[0] for v in variants])
         side = int(stream.chance(0.5))
-        strength = height * weight**0.8  # a mixture of halves shows each a little more than half
+        strength = height * weight**0.8  # in an even mixture, each emotion shows at slightly more than half intensity
         for unit, intensity in prototype.items():
             value = strength * intensity * stream.uniform(1.0 - 0.3 * subtlety, 1.0 + 0.2 * subtlety)
             column = units[:, AU_INDEX[f"AU{unit}"]]
@@ -137,21 +138,21 @@ def activation(stream: Stream, weights: Sequence[float], subtlety: float) -> NDA
     for unit, most in _STRAY.items():
         if stream.chance(0.3):
             units[:, AU_INDEX[f"AU{unit}"]] += subtlety * stream.uniform(0.0, most)
-    lean = 0.2 * subtlety * stream.normal()  # one half of a face moves more than the other
+    lean = 0.2 * subtlety * stream.normal()  # one side of a face moves more than the other
     units[0] *= 1.0 - max(lean, 0.0)
     units[1] *= 1.0 + min(lean, 0.0)
     return np.clip(units, 0.0, 1.0)
 
 
 def as_mapping(units: NDArray[np.float64]) -> dict[str, float]:
-    """Name the intensities of an activation.
+    """Return the intensities of an activation by name.
 
     Args:
-        units: (2, A) as from :func:`activation`.
+        units: (2, A), as returned by :func:`activation`.
 
     Returns:
-        The larger intensity of both halves under each name of :data:`ACTION_UNITS`, except that the dimpler, whose
-        side matters, is given as ``AU14R`` and ``AU14L`` (the person's right and left).
+        The larger intensity of both sides for each name in :data:`ACTION_UNITS`. The dimpler, whose side matters, is
+        returned as ``AU14R`` and ``AU14L`` (the person's right and left).
 
     Example:
         >>> units = np.zeros((2, len(ACTION_UNITS)))

@@ -1,9 +1,9 @@
 """Valence and arousal of the synthetic faces, from their action units.
 
-Ours, without a source: the weights are chosen so that the eight emotions lie where the circumplex has them (Russell,
-A circumplex model of affect, Journal of Personality and Social Psychology 1980). They exist so that everything that
-valence and arousal pass through can be tried without a dataset. How well they are predicted here says nothing of
-photographs, and no such figure is published.
+Ours, without a source: the weights are chosen to place the eight emotions as in the circumplex (Russell, A circumplex
+model of affect, Journal of Personality and Social Psychology 1980). They exist to test everything that processes
+valence and arousal without a dataset. How well they are predicted here says nothing about photographs, and no such
+result is published.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from mfer_lightning.data.facs.action_units import AU_INDEX
 
-#: Action unit -> what its full intensity adds to valence and to arousal, before the hyperbolic tangent.
+#: Action unit -> contribution of its full intensity to valence and to arousal, before the hyperbolic tangent.
 WEIGHTS: Mapping[int, tuple[float, float]] = MappingProxyType(
     {
         1: (-0.05, 0.05),
@@ -44,13 +44,13 @@ WEIGHTS: Mapping[int, tuple[float, float]] = MappingProxyType(
 
 
 def valence_arousal(units: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Compute ``tanh`` of the weighted sum of the intensities, each the mean of both halves of the face.
+    """Compute ``tanh`` of the weighted sum of intensities, averaged over both sides of the face.
 
     Args:
-        units: (..., 2, A) as from :func:`~mfer_lightning.data.facs.action_units.activation`.
+        units: (..., 2, A), as returned by :func:`~mfer_lightning.data.facs.action_units.activation`.
 
     Returns:
-        (..., 2) float32 valence and arousal, within [-1, 1]; 0 for a face at rest.
+        (..., 2) float32 valence and arousal, within [-1, 1]; 0 for a neutral face.
 
     Example:
         >>> smile = np.zeros((2, len(AU_INDEX)))

@@ -16,7 +16,7 @@ FloatArray = NDArray[np.float64]
 
 
 def read_table(name: str) -> list[list[str]]:
-    """Read a table of this folder: the words of each line that is no comment."""
+    """Read a table in this folder: the words of each non-comment line."""
     lines = Path(__file__).with_name(name).read_text(encoding="ascii").splitlines()
     return [line.split() for line in lines if line and not line.startswith("#")]
 
@@ -33,7 +33,7 @@ def _assemble() -> tuple[FloatArray, dict[str, NDArray[np.intp]]]:
     groups = [(name, depth, pairs_of(numbers)) for name, depth, *numbers in read_table("average_face.txt")]
     for side, sign in ((".R", -1.0), (".L", 1.0), ("", 1.0)):
         for name, depth, pairs in groups:
-            if bool(pairs[0, 0]) == bool(side):  # on the midline, a group has no sides
+            if bool(pairs[0, 0]) == bool(side):  # groups on the midline have no sides
                 index[name + side] = np.arange(len(points), len(points) + len(pairs))
                 points += [(sign * x, y, _depth(x, y, depth)) for x, y in pairs.tolist()]
     return np.array(points), index
@@ -49,7 +49,7 @@ POINTS, INDEX = _assemble()
 
 
 def rows(*names: str) -> list[int]:
-    """Rows of named groups, one after the other; a leading ``-`` reverses a group, ``[k:]`` cuts it.
+    """Return the rows of named groups in sequence; a leading ``-`` reverses a group, ``[k:]`` slices it.
 
     Example:
         >>> rows("chin", "-iris.L") == [int(INDEX["chin"][0]), int(INDEX["iris.L"][0])]
@@ -65,7 +65,7 @@ def rows(*names: str) -> list[int]:
 
 
 def _both(inner: str, *middle: str) -> list[int]:
-    """A chain across the face: the right half outwards in, the midline, the left half inwards out."""
+    """Return a chain across the face: the right half outwards in, the midline, the left half inwards out."""
     return rows(f"-{inner}.R", *middle, f"{inner}.L")
 
 
@@ -133,16 +133,16 @@ def _splines() -> tuple[FloatArray, dict[str, slice]]:
     return np.concatenate(blocks), where
 
 
-#: (M, N) matrix that turns control points into points along all curves, and where each curve lies in its rows.
+#: (M, N) matrix that maps control points to points along all curves, and the rows of each curve.
 SPLINES, CURVES = _splines()
 
-# Four control points make a point of a curve, so the matrix is nearly empty: (M, 4) columns and weights.
+# Each curve point depends on four control points, so the matrix is sparse: (M, 4) columns and weights.
 _COLUMNS = np.argsort(-abs(SPLINES), axis=1, kind="stable")[:, :4]
 _WEIGHTS = np.take_along_axis(SPLINES, _COLUMNS, axis=1)
 
 
 def trace(points: FloatArray) -> FloatArray:
-    """Follow all curves: ``SPLINES @ points``, without its zeros.
+    """Compute the points along all curves: ``SPLINES @ points``, without its zeros.
 
     Args:
         points: (N, d) control points.

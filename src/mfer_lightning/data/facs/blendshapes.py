@@ -16,7 +16,7 @@ _REACH = 0.11
 
 
 def _displacements() -> dict[str, dict[str, FloatArray]]:
-    """Read what each action unit does: unit -> group of points -> (n, 2) displacements."""
+    """Read the effect of each action unit: unit -> group of points -> (n, 2) displacements."""
     units: dict[str, dict[str, FloatArray]] = {}
     for unit, group, *numbers in read_table("blendshapes.txt"):
         for name in ("brow_up", "brow_lo") if group == "brow" else (group,):
@@ -25,7 +25,7 @@ def _displacements() -> dict[str, dict[str, FloatArray]]:
 
 
 def _unit_basis() -> FloatArray:
-    """(2, A, N, 3): displacements by the right and the left half's action units."""
+    """Return the (2, A, N, 3) displacements for the action units of the right and left half."""
     basis = np.zeros((2, len(ACTION_UNITS), len(POINTS), 3))
     units = _displacements()
     sources = sorted({group for groups in units.values() for group in groups})
@@ -33,7 +33,7 @@ def _unit_basis() -> FloatArray:
         for side, (letter, sign) in enumerate((("R", -1.0), ("L", 1.0))):
             field = basis[side, AU_INDEX[unit]]
             for group, vectors in groups.items():
-                if group in INDEX:  # on the midline: each half does half the work
+                if group in INDEX:  # on the midline, each half contributes half
                     field[INDEX[group], 1] = vectors[0, 1] / 2
                 else:
                     field[INDEX[f"{group}.{letter}"], :2] = vectors * (sign, 1.0)
@@ -47,7 +47,7 @@ def _rows_of(groups: Sequence[str], letter: str) -> list[int]:
 
 
 def _carry(field: FloatArray, sources: list[int], followers: list[int]) -> None:
-    """Let points follow the skin: a Gaussian-weighted mean of their neighbours' displacements, fading with distance."""
+    """Move points with the skin: a Gaussian-weighted mean of nearby displacements, decreasing with distance."""
     gap = POINTS[followers][:, None, :2] - POINTS[sources][None, :, :2]
     weight = np.exp(-0.5 * (gap**2).sum(axis=-1) / _REACH**2)
     field[followers] += weight @ field[sources] / (weight.sum(axis=1, keepdims=True) + 0.5)

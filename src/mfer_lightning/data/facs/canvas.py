@@ -1,4 +1,4 @@
-"""Anti-aliased drawing at fractions of a pixel."""
+"""Anti-aliased drawing with subpixel coordinates."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ CIRCLE = np.stack((np.cos(_TURN), np.sin(_TURN)), axis=1)
 
 
 class Canvas:
-    """A supersampled picture in the coordinates of one face.
+    """A supersampled image in the coordinates of one face.
 
     Args:
-        figure: the face to be drawn.
+        figure: the face to draw.
         size: side of the final image; the canvas is ``figure.zoom`` times larger.
     """
 
@@ -42,7 +42,7 @@ class Canvas:
         cv2.polylines(self.pixels, [points], closed, color, thickness, cv2.LINE_AA, Figure.SHIFT)
 
     def between(self, upper: str, lower: str, color: Color) -> None:
-        """Fill what lies between two curves that run the same way."""
+        """Fill the area between two curves of the same direction."""
         figure = self.figure
         self.fill(np.concatenate((figure.canvas(upper), figure.canvas(lower)[::-1])), color)
 

@@ -1,4 +1,4 @@
-"""The conditions of a picture: pose, light, background, camera and what hides the face."""
+"""Conditions of a photo: pose, light, background, camera and occlusion."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from mfer_lightning.data.facs.geometry import Pose
 from mfer_lightning.data.facs.identity import Color
 from mfer_lightning.data.facs.random_stream import Stream
 
-#: What may hide part of a face.
+#: Possible occluders.
 OCCLUDERS = ("mask", "scarf", "hand", "hair", "box", "sunglasses")
 
 
 @dataclass(frozen=True)
 class Conditions:
-    """Everything about a picture that is neither the person nor the expression.
+    """All properties of a photo that belong neither to the person nor to the expression.
 
     Args:
-        pose: of the head.
+        pose: pose of the head.
         gaze: (right, down) offset of the irises in template units.
         light: direction to the light (x, y, z), a unit vector.
-        ambient: share of the light that comes from everywhere, in (0, 1].
-        exposure: factor on all brightness.
+        ambient: fraction of ambient light, in (0, 1].
+        exposure: brightness factor.
         contrast: factor on the distance from mid grey.
-        cast: RGB factors.
-        grey: whether the picture has no color.
+        cast: RGB factors of the colour cast.
+        grey: whether the photo is grey.
         blur: standard deviation of the blur in pixels at 64 pixels.
         noise: standard deviation of the noise, in levels.
         backdrop: the background's three colors.
-        clothes: RGB.
+        clothes: RGB colour of the clothes.
         occluder: one of :data:`OCCLUDERS` or None.
         cover: size of the occluder, 0 to 1.
-        place: where the occluder goes, three numbers in [0, 1).
+        place: position of the occluder, three numbers in [0, 1).
         occluder_color: RGB.
     """
 
@@ -55,13 +55,13 @@ class Conditions:
 
 
 def sample_conditions(stream: Stream, difficulty: float, occluded: bool, skin: Color) -> Conditions:
-    """Draw the conditions of a picture.
+    """Draw the conditions of a photo.
 
     Args:
-        stream: where the random numbers come from.
+        stream: source of random numbers.
         difficulty: in [0, 1]; widens the ranges of pose, position, light, blur and noise, and enlarges occluders.
-        occluded: whether something hides part of the face.
-        skin: the person's, for the exposure and for a hand in front of the face.
+        occluded: whether part of the face is occluded.
+        skin: skin colour of the person, for the exposure and for a hand in front of the face.
 
     Returns:
         The conditions. At difficulty 1: yaw within 30, pitch 17 and roll 16 degrees, scale within 16%, position within
@@ -81,7 +81,7 @@ def sample_conditions(stream: Stream, difficulty: float, occluded: bool, skin: C
     azimuth, height = stream.uniform(-1.2, 1.2) * (0.4 + 0.6 * d), stream.uniform(-0.9, 0.3)
     z = 1.0 - 0.45 * d * stream.random()
     norm = math.sqrt(azimuth**2 + height**2 + z**2)
-    metering = min(1.45, max(0.95, (480.0 / sum(skin)) ** 0.4))  # a camera exposes a dark face longer
+    metering = min(1.45, max(0.95, (480.0 / sum(skin)) ** 0.4))  # a camera exposes dark faces longer
     warmth = stream.normal() * (0.02 + 0.08 * d)
     backdrop = _color(stream), _color(stream), _color(stream)
     occluder = stream.pick(OCCLUDERS, (0.8, 0.8, 2.0, 1.5, 2.0, 1.0)) if occluded else None

@@ -1,4 +1,4 @@
-"""Eyes, brows, nose and mouth."""
+"""Draw eyes, brows, nose and mouth."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _RINGS = np.stack((0.104 * CIRCLE, 0.084 * CIRCLE, 0.046 * CIRCLE, 0.028 * CIRCL
 
 
 def draw_eye(canvas: Canvas, side: str, person: Identity, iris: FloatArray, light_x: float) -> None:
-    """Draw one eye: white, iris, pupil and highlight inside the opening that the lids leave, then the lids' lines.
+    """Draw one eye: white, iris, pupil and highlight in the opening between the lids, then the lid lines.
 
     Args:
         canvas: to draw on.
         side: ``"R"`` or ``"L"``, the person's.
-        person: whose eye it is.
+        person: owner of the eye.
         iris: (2,) centre of the iris in pixels of the image.
-        light_x: where the light comes from, for the highlight.
+        light_x: horizontal light direction, for the highlight.
     """
     figure = canvas.figure
     upper, lower = figure.curve(f"lid_up.{side}"), figure.curve(f"lid_lo.{side}")
@@ -41,7 +41,7 @@ def draw_eye(canvas: Canvas, side: str, person: Identity, iris: FloatArray, ligh
 
 
 def _keep_between(shapes: FloatArray, upper: FloatArray, lower: FloatArray) -> None:
-    """Push the points of shapes (..., 2) in place into the opening between two curves (m, 2)."""
+    """Clip the points of shapes (..., 2) in place to the opening between two curves (m, 2)."""
     step = 1 if upper[0, 0] < upper[-1, 0] else -1
     x = shapes[..., 0]
     above = np.interp(x, upper[::step, 0], upper[::step, 1])
@@ -50,7 +50,7 @@ def _keep_between(shapes: FloatArray, upper: FloatArray, lower: FloatArray) -> N
 
 
 def draw_brow(canvas: Canvas, side: str, person: Identity) -> None:
-    """Draw one brow, a little thinner in color towards its edge."""
+    """Draw one brow, slightly lighter towards its edge."""
     figure = canvas.figure
     outline = np.concatenate((figure.canvas(f"brow_up.{side}"), figure.canvas(f"brow_lo.{side}")[::-1]))
     canvas.stroke(outline, mix(person.brow_color, person.skin_color, 0.45), closed=True)
@@ -58,7 +58,7 @@ def draw_brow(canvas: Canvas, side: str, person: Identity) -> None:
 
 
 def draw_nose(canvas: Canvas, person: Identity) -> None:
-    """Draw wings, underside and nostrils; the ridge is a matter of light and shade."""
+    """Draw wings, underside and nostrils; the bridge is drawn by shading."""
     figure = canvas.figure
     skin = person.skin_color
     shade = mix(scaled(skin, 0.62), (90.0, 30.0, 20.0), 0.15)
@@ -69,12 +69,12 @@ def draw_nose(canvas: Canvas, person: Identity) -> None:
 
 
 def draw_mouth(canvas: Canvas, person: Identity, lower_teeth: float) -> None:
-    """Draw lips and what an open mouth shows: teeth above, tongue, and lower teeth where the lip is pulled down.
+    """Draw the lips and the inside of an open mouth: upper teeth, tongue, and lower teeth if the lip is pulled down.
 
     Args:
         canvas: to draw on.
-        person: whose mouth it is.
-        lower_teeth: how much of the lower row shows, 0 to 1.
+        person: owner of the mouth.
+        lower_teeth: visible fraction of the lower row, 0 to 1.
     """
     figure = canvas.figure
     upper, lower = figure.curve("lip_iu"), figure.curve("lip_il")
@@ -101,7 +101,7 @@ def draw_mouth(canvas: Canvas, person: Identity, lower_teeth: float) -> None:
 
 
 def _teeth(gap: float) -> float:
-    """How much of the upper row shows: all of it in a grin, half in a mouth that drops wide open."""
+    """Return the visible fraction of the upper row: all of it in a grin, half in a mouth that is wide open."""
     return 0.085 - 0.05 * min(1.0, max(0.0, (gap - 0.12) / 0.15))
 
 

@@ -1,4 +1,4 @@
-"""The generator of synthetic faces: what the i-th face is, and how it is drawn."""
+"""Generator of synthetic faces: determines the i-th face and draws it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from mfer_lightning.data.index import PARTITIONS
 from mfer_lightning.emotions import EMOTIONS
 
 _GOLDEN = 0.6180339887498949
-# What a stream of random numbers is for. The numbers are part of the dataset: changing one changes every face.
+# Purposes of random streams. The numbers are part of the dataset: changing one changes every face.
 _PLAN, _PERSON, _EXPRESSION, _CONDITIONS, _DETAILS, _ORDER = range(1, 7)
 
 
@@ -30,23 +30,23 @@ _PLAN, _PERSON, _EXPRESSION, _CONDITIONS, _DETAILS, _ORDER = range(1, 7)
 class FacsGenerator:
     """An endless, reproducible source of synthetic faces that express emotions through action units.
 
-    Face i of a partition is a pure function of the arguments below, the partition and i: the same in every process and
-    whatever was asked for before.
+    Face i of a partition is a pure function of the arguments below, the partition and i: it is the same in every
+    process and independent of earlier calls.
 
     Args:
         size: side of the images in pixels, 24 to 512.
-        seed: of the whole dataset, 0 or more.
-        difficulty: in [0, 1]. Widens pose, position, scale, light, contrast, blur and noise, weakens expressions
-            (down to half their height at 1), adds asymmetry and stray movements, and enlarges occluders.
-        ambiguity: in [0, 1], the share of faces that mix two emotions, the dominant one with a weight of 0.6 to 0.9.
-        occlusion: in [0, 1], the share of faces partly hidden by a mask, scarf, hand, hair, box or sunglasses.
-        annotators: votes a face, 1 or more.
-        faces_per_identity: pictures of each person, 1 or more.
-        imbalance: ratio of the most frequent class to the least frequent one in the training partition, 1 or more; the
-            frequencies fall geometrically in the order of ``EMOTIONS``. Other partitions stay balanced.
+        seed: random seed of the whole dataset, 0 or more.
+        difficulty: in [0, 1]. Widens the ranges of pose, position, scale, light, contrast, blur and noise, weakens
+            expressions (to half their intensity at 1), adds asymmetry and incidental movements, and enlarges occluders.
+        ambiguity: in [0, 1], fraction of faces that mix two emotions, the dominant one with a weight of 0.6 to 0.9.
+        occlusion: in [0, 1], fraction of faces partly occluded by a mask, scarf, hand, hair, box or sunglasses.
+        annotators: votes per face, 1 or more.
+        faces_per_identity: images per person, 1 or more.
+        imbalance: ratio of the most to the least frequent class in the training partition, 1 or more; frequencies
+            decrease geometrically in the order of ``EMOTIONS``. Other partitions stay balanced.
 
     Raises:
-        ValueError: where an argument is outside its range.
+        ValueError: if an argument is outside its range.
 
     Example:
         >>> faces = FacsGenerator(size=64, seed=1)
@@ -84,7 +84,7 @@ class FacsGenerator:
         self._offset = [generator(self.seed, _ORDER, code).random() for code in range(len(PARTITIONS))]
 
     def sample(self, partition: str, i: int) -> FacsSample:
-        """Draw face i of a partition with all that is known of it.
+        """Return face i of a partition with its complete ground truth.
 
         Args:
             partition: ``"train"``, ``"val"`` or ``"test"``.
@@ -94,7 +94,7 @@ class FacsGenerator:
             The sample.
 
         Raises:
-            ValueError: where the partition is unknown or i is negative.
+            ValueError: if the partition is unknown or i is negative.
         """
         plan = self._plan(partition, i)
         person, units, conditions = self._compose(plan)
@@ -130,21 +130,21 @@ class FacsGenerator:
         return self._draw(plan, *self._compose(plan))
 
     def label(self, partition: str, i: int) -> int:
-        """The label of face i of a partition, without drawing it. Arguments and errors as in :meth:`sample`."""
+        """Return the label of face i of a partition without drawing it. Arguments and errors as in :meth:`sample`."""
         return self._plan(partition, i).label
 
     def labels(self, partition: str, n: int) -> FacsLabels:
-        """Say what is known of the first n faces of a partition, without drawing them.
+        """Return the ground truth of the first n faces of a partition without drawing them.
 
         Args:
             partition: as in :meth:`sample`.
-            n: how many, 0 or more.
+            n: number of faces, 0 or more.
 
         Returns:
-            The columns, equal to what :meth:`sample` gives face by face.
+            The columns, equal to the result of :meth:`sample` for each face.
 
         Raises:
-            ValueError: where the partition is unknown or n is negative.
+            ValueError: if the partition is unknown or n is negative.
         """
         _check_whole("n", n, 0, 2**40)
         plans = [self._plan(partition, i) for i in range(n)]
@@ -169,7 +169,7 @@ class FacsGenerator:
             raise ValueError(f"Expected argument `partition` to be one of {PARTITIONS}, but got {partition!r}.")
         _check_whole("i", i, 0, 2**40)
         code = PARTITIONS.index(partition)
-        # Every eight faces in a row hold one from each eighth of the classes' range: balanced classes are exactly so.
+        # Every eight consecutive faces contain one from each eighth of the class range, so balanced classes are exact.
         shuffled = (i * 5 + i // 8 * 3) % 8
         place = (shuffled + (self._offset[code] + i // 8 * _GOLDEN) % 1.0) / 8
         label = sum(place >= edge for edge in self._cumulative[partition])
@@ -193,7 +193,7 @@ class FacsGenerator:
             target=tuple(target),
             votes=tuple(votes),
             ambiguous=ambiguous,
-            # Its own stream, so that more annotators do not hide other faces.
+            # A separate stream, so that the number of annotators does not affect occlusion.
             occluded=Stream(self.seed, _EXPRESSION, number).chance(self.occlusion),
         )
 
@@ -205,7 +205,7 @@ class FacsGenerator:
 
     def _units(self, plan: _Plan) -> FloatArray:
         expression = Stream(self.seed, _EXPRESSION, plan.number)
-        expression.random()  # taken by the plan: whether the face is occluded
+        expression.random()  # used by the plan, to decide on occlusion
         return activation(expression, plan.target, self.difficulty)
 
     def _draw(self, plan: _Plan, person: Identity, units: FloatArray, conditions: Conditions) -> Image:
@@ -214,7 +214,7 @@ class FacsGenerator:
 
 @dataclass(frozen=True)
 class _Plan:
-    """The decisions about a face that its labels depend on."""
+    """The decisions about a face that determine its labels."""
 
     number: int
     identity: int
@@ -228,7 +228,7 @@ class _Plan:
 @lru_cache(maxsize=4096)
 def _person(seed: int, identity: int) -> Identity:
     person = sample_identity(Stream(seed, _PERSON, identity))
-    person.traits.flags.writeable = False  # shared by all pictures of the person
+    person.traits.flags.writeable = False  # shared by all images of the person
     return person
 
 

@@ -1,4 +1,4 @@
-"""From action units, personal traits and a pose to curves in the picture."""
+"""Compute the curves of a face in the image from action units, personal traits and a pose."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from mfer_lightning.data.facs.traits import TRAIT_BASIS
 _REST = POINTS.reshape(-1)
 _UNITS = UNIT_BASIS.reshape(-1, POINTS.size)
 _TRAITS = TRAIT_BASIS.reshape(-1, POINTS.size)
-#: Pairs that may touch and not cross: upper and lower lid, upper and lower lip's inner edge.
+#: Pairs that may touch but not cross: upper and lower lid, inner edges of upper and lower lip.
 _ABOVE = np.array(rows("lid_up.R[1:]", "lid_up.L[1:]", "lip_iu.R", "lip_iu.L", "lip_iu0"))
 _BELOW = np.array(rows("lid_lo.R[1:]", "lid_lo.L[1:]", "lip_il.R", "lip_il.L", "lip_il0"))
-#: Lips keep some flesh: the outer edges stay clear of the inner ones.
+#: Minimum lip thickness: the outer edges stay clear of the inner ones.
 _LIPS = np.array(rows("lip_ou.R", "lip_ou.L", "lip_ou0", "lip_ol.R", "lip_ol.L", "lip_ol0"))
 _INNER = np.array(rows("lip_iu.R", "lip_iu.L", "lip_iu0", "lip_il.R", "lip_il.L", "lip_il0"))
 _FLESH = np.array([-0.02] * 5 + [0.025] * 5)
@@ -26,15 +26,15 @@ _FLESH = np.array([-0.02] * 5 + [0.025] * 5)
 
 @dataclass(frozen=True)
 class Pose:
-    """Where the head is and where it looks.
+    """Position and direction of the head.
 
     Args:
         yaw: turn to the image's right, in degrees.
         pitch: nod downwards, in degrees.
         roll: tilt clockwise in the image, in degrees.
-        scale: pixels a unit of the template, as a fraction of the image's side (0.33 fills the image).
-        x: the head's centre, as a fraction of the side.
-        y: likewise, from the top.
+        scale: pixels per unit of the template, as a fraction of the image side (0.33 fills the image).
+        x: horizontal centre of the head, as a fraction of the side.
+        y: vertical centre, from the top.
     """
 
     yaw: float = 0.0
@@ -45,7 +45,7 @@ class Pose:
     y: float = 0.5
 
     def rotation(self) -> FloatArray:
-        """(3, 3) rotation of the head: first the nod, then the turn, then the tilt."""
+        """Return the (3, 3) rotation of the head: pitch first, then yaw, then roll."""
         cx, sx = math.cos(math.radians(self.pitch)), math.sin(math.radians(self.pitch))
         cy, sy = math.cos(math.radians(self.yaw)), math.sin(math.radians(self.yaw))
         cz, sz = math.cos(math.radians(self.roll)), math.sin(math.radians(self.roll))
@@ -84,13 +84,13 @@ def control_points(units: FloatArray, traits: FloatArray | None = None) -> Float
 
 
 class Figure:
-    """The curves of one face in the picture.
+    """The curves of one face in the image.
 
     Args:
         points: (N, 3) control points.
-        pose: of the head.
+        pose: pose of the head.
         size: side of the image in pixels.
-        zoom: how many times larger the canvas is than the image (supersampling).
+        zoom: supersampling factor of the canvas.
     """
 
     #: Fractional bits of OpenCV's fixed-point coordinates.
@@ -102,30 +102,30 @@ class Figure:
         self.points = rotated * self.unit + (pose.x * size, pose.y * size)
         self.curves = trace(self.points)
         self.zoom = zoom
-        # OpenCV puts the centre of the first pixel at 0; here it lies at one half.
+        # OpenCV puts the centre of the first pixel at 0; here it is at 0.5.
         self._fine = self.fixed_fine(self.curves)
         self._canvas = self.fixed(self.curves)
 
     def canvas(self, name: str) -> NDArray[np.int32]:
-        """(m, 2) fixed-point points of a curve on the supersampled canvas."""
+        """Return the (m, 2) fixed-point points of a curve on the supersampled canvas."""
         return np.asarray(self._canvas[CURVES[name]], dtype=np.int32)
 
     def fine(self, name: str) -> NDArray[np.int32]:
-        """(m, 2) fixed-point points of a curve at the image's own size."""
+        """Return the (m, 2) fixed-point points of a curve at the image's own size."""
         return np.asarray(self._fine[CURVES[name]], dtype=np.int32)
 
     def curve(self, name: str) -> FloatArray:
-        """(m, 2) points of a curve in pixels of the image."""
+        """Return the (m, 2) points of a curve in pixels of the image."""
         return np.asarray(self.curves[CURVES[name]], dtype=np.float64)
 
     def group(self, name: str) -> FloatArray:
-        """(k, 2) control points of a named group in pixels of the image."""
+        """Return the (k, 2) control points of a named group in pixels of the image."""
         return np.asarray(self.points[INDEX[name]], dtype=np.float64)
 
     def fixed(self, points: FloatArray) -> NDArray[np.int32]:
-        """Points in pixels of the image as fixed-point points on the canvas."""
+        """Convert points in pixels of the image to fixed-point points on the canvas."""
         return np.asarray(np.rint((points * self.zoom - 0.5) * (1 << self.SHIFT)), dtype=np.int32)
 
     def fixed_fine(self, points: FloatArray) -> NDArray[np.int32]:
-        """Points in pixels of the image as fixed-point points at the image's own size."""
+        """Convert points in pixels of the image to fixed-point points at the image's own size."""
         return np.asarray(np.rint((points - 0.5) * (1 << self.SHIFT)), dtype=np.int32)

@@ -1,4 +1,4 @@
-"""What is known of the synthetic faces: of one face with its picture, or of many without."""
+"""Ground truth of the synthetic faces: for one face with its image, or for many without."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from mfer_lightning.data.facs.canvas import Image
 
 @dataclass(frozen=True)
 class FacsSample:
-    """One face with everything that is known about it.
+    """A face with its complete ground truth.
 
     Args:
         image: (size, size, 3) uint8, RGB.
         label: index of the dominant emotion in ``EMOTIONS``; the largest entry of ``target``.
-        target: (8,) float32, how much of each emotion the face shows; sums to 1.
+        target: (8,) float32, weight of each emotion in the face; sums to 1.
         votes: (8,) int64 annotators' votes, drawn from ``target``.
         intensities: action unit -> intensity in [0, 1], see :func:`~mfer_lightning.data.facs.action_units.as_mapping`.
-        identity: number of the person, never the same in two partitions.
+        identity: number of the person; no person is in two partitions.
         attributes: ``skin`` (Fitzpatrick type 1 to 6), ``age`` (years), ``occluded`` (bool), ``occluder`` (str,
             ``"none"`` without one), ``ambiguous`` (bool: two emotions), ``yaw``, ``pitch``, ``roll`` (degrees),
             ``glasses``, ``beard`` and ``hair`` (str), ``valence`` and ``arousal`` (float within [-1, 1], from the
@@ -39,7 +39,7 @@ class FacsSample:
 
 @dataclass(frozen=True)
 class FacsLabels:
-    """What is known of the first n faces of a partition without drawing them.
+    """Ground truth of the first n faces of a partition, without images.
 
     Args:
         label: (n,) int64.

@@ -1,4 +1,4 @@
-"""Hair, headgear, beards and glasses."""
+"""Draw hair, headgear, beards and glasses."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _CLOTH = ("beanie", "headscarf")
 
 
 def draw_back_hair(canvas: Canvas, person: Identity) -> None:
-    """Draw what hangs behind the head."""
+    """Draw the hair or cloth behind the head."""
     figure = canvas.figure
     if person.back_hair:
         canvas.fill(figure.canvas("back"), scaled(person.hair_color, 0.72))
@@ -23,12 +23,12 @@ def draw_back_hair(canvas: Canvas, person: Identity) -> None:
 
 
 def draw_hair(canvas: Canvas, person: Identity, texture: Stream) -> None:
-    """Draw the hair (or cloth) on top of the head, with strands, curls or folds.
+    """Draw the hair or cloth on top of the head, with strands, curls or folds.
 
     Args:
         canvas: to draw on.
-        person: whose hair it is.
-        texture: random numbers for the details, the same for all pictures of a person.
+        person: owner of the hair.
+        texture: random numbers for the details, the same in all images of a person.
     """
     style = person.style
     if style == "bald":
@@ -69,7 +69,7 @@ def _draw_curls(canvas: Canvas, person: Identity, texture: Stream) -> None:
 
 
 def draw_beard(canvas: Canvas, person: Identity) -> None:
-    """Draw the beard, before the mouth is drawn on it."""
+    """Draw the beard; the mouth is drawn on top of it."""
     figure = canvas.figure
     color = mix(person.brow_color, person.skin_color, 0.12)
     if person.beard == "full":

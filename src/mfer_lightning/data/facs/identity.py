@@ -1,4 +1,4 @@
-"""People: everything about a face that does not change from one picture of a person to the next."""
+"""Identities: the properties of a face that are the same in all images of a person."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ _IRIS: tuple[Color, ...] = ((64, 40, 26), (98, 64, 34), (112, 108, 60), (84, 124
 
 @dataclass(frozen=True)
 class Style:
-    """A way to wear one's hair, or what covers it.
+    """A hair style or headgear.
 
     Args:
         often: relative frequency.
-        behind: whether hair (or cloth) hangs behind the head.
+        behind: whether hair (or cloth) is visible behind the head.
         shape: ranges of the hair traits, in tenths of a unit.
     """
 
@@ -83,7 +83,7 @@ class Identity:
         skin_color: RGB.
         age: in years, 6 to 80.
         style: hair style, a key of :data:`STYLES`.
-        hair_color: RGB, of headgear where the style is one.
+        hair_color: RGB; the colour of the headgear if the style is one.
         brow_color: RGB.
         beard: one of :data:`BEARDS`.
         glasses: one of :data:`GLASSES`.
@@ -92,7 +92,7 @@ class Identity:
         lip_color: RGB.
         lashes: thickness of the lash line, 1 is bare.
         lines: strength of age lines, 0 to 1.
-        texture: seed of the details that are drawn at random (curls, strands).
+        texture: random seed of details such as curls and strands.
     """
 
     traits: FloatArray
@@ -113,12 +113,12 @@ class Identity:
 
     @property
     def back_hair(self) -> bool:
-        """Whether hair (or cloth) hangs behind the head."""
+        """Whether hair (or cloth) is visible behind the head."""
         return STYLES[self.style].behind
 
 
 def mix(a: Color, b: Color, share: float) -> Color:
-    """``a`` with a share of ``b``.
+    """Mix a share of ``b`` into ``a``.
 
     Example:
         >>> mix((0.0, 0.0, 0.0), (100.0, 50.0, 10.0), 0.5)
@@ -128,12 +128,12 @@ def mix(a: Color, b: Color, share: float) -> Color:
 
 
 def scaled(color: Color, gain: float) -> Color:
-    """A color, brighter or darker, clipped to [0, 255]."""
+    """Scale a color, clipped to [0, 255]."""
     return (min(color[0] * gain, 255.0), min(color[1] * gain, 255.0), min(color[2] * gain, 255.0))
 
 
 def demographics(stream: Stream) -> tuple[int, int]:
-    """Draw the skin type (1 to 6) and the age (6 to 80): the first draws of a person's stream."""
+    """Draw the skin type (1 to 6) and the age (6 to 80), the first draws from a person's stream."""
     skin = stream.pick((1, 2, 3, 4, 5, 6), (1.0, 1.4, 1.4, 1.2, 1.2, 1.0))
     age = int(stream.uniform(6, 14)) if stream.chance(0.1) else int(14 + 67 * stream.random() ** 1.4)
     return skin, min(age, 80)
@@ -143,15 +143,15 @@ def sample_identity(stream: Stream) -> Identity:
     """Draw a person.
 
     Args:
-        stream: the person's own stream of random numbers.
+        stream: random stream of the person.
 
     Returns:
-        The person; the same for the same stream.
+        The person; deterministic for a given stream.
     """
     skin, age = demographics(stream)
     traits = np.array([stream.normal(1.8) for _ in TRAIT_INDEX])
     traits[[row for name, row in TRAIT_INDEX.items() if name.startswith("hair_")]] = 0.0
-    traits[TRAIT_INDEX["mouth_curve"]] *= 0.5  # a crooked mouth must not pass for a mood
+    traits[TRAIT_INDEX["mouth_curve"]] *= 0.5  # a crooked mouth must not look like an expression
     feminine = stream.chance(0.5)
     child = age < 14
     if child:
@@ -172,7 +172,7 @@ def sample_identity(stream: Stream) -> Identity:
     natural = stream.pick(_HAIR, _HAIR_BY_SKIN[skin - 1])
     natural = scaled(natural, stream.uniform(0.85, 1.2))
     brow_color = mix(scaled(natural, 0.75), skin_color, 0.10)
-    if sum(brow_color) > 0.72 * sum(skin_color):  # fair brows still have to be seen
+    if sum(brow_color) > 0.72 * sum(skin_color):  # fair brows must remain visible
         brow_color = scaled(brow_color, 0.72 * sum(skin_color) / sum(brow_color))
     hair_color = natural
     if age > 45:

@@ -1,4 +1,4 @@
-"""Things in front of the face: mask, scarf, hand, hair, box, sunglasses."""
+"""Draw occluders in front of the face: mask, scarf, hand, hair, box, sunglasses."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from mfer_lightning.data.facs.identity import scaled
 
 
 def draw_occluder(canvas: Canvas, conditions: Conditions) -> NDArray[np.uint8] | None:
-    """Draw what hides part of the face.
+    """Draw the occluder.
 
     Args:
-        canvas: with the face on it.
-        conditions: say what, how large and where.
+        canvas: canvas with the face on it.
+        conditions: kind, size and position of the occluder.
 
     Returns:
-        (size, size) mask, 255 where the face is hidden; None where nothing hides it.
+        (size, size) mask, 255 where the face is occluded; None without an occluder.
     """
     if conditions.occluder is None:
         return None
@@ -39,7 +39,7 @@ def draw_occluder(canvas: Canvas, conditions: Conditions) -> NDArray[np.uint8] |
 
 
 def _outlines(figure: Figure, conditions: Conditions, size: int) -> list[FloatArray]:
-    """The occluder's polygons in pixels of the image."""
+    """Return the occluder's polygons in pixels of the image."""
     unit, cover, (a, b, c) = figure.unit, conditions.cover, conditions.place
     kind = conditions.occluder
     if kind in ("mask", "scarf"):
@@ -87,7 +87,7 @@ def _outlines(figure: Figure, conditions: Conditions, size: int) -> list[FloatAr
 
 
 def _finger(root: FloatArray, tip: FloatArray, radius: float) -> FloatArray:
-    """A rounded bar from root to tip."""
+    """Return a rounded bar from root to tip."""
     along = (tip - root) / np.hypot(*(tip - root))
     across = np.array((-along[1], along[0]))
     cap = np.linspace(-np.pi / 2, np.pi / 2, 6)[:, None]

@@ -1,4 +1,4 @@
-"""Paint one face: background, person, what is in front, then light and camera."""
+"""Render one face: background, person and occluder, then light and camera."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _CLOTHES = np.array(
 
 
 def render(person: Identity, units: FloatArray, conditions: Conditions, size: int, details: Stream) -> Image:
-    """Paint a face.
+    """Render a face.
 
     Args:
-        person: who.
+        person: the person.
         units: (2, A) action units of the right and left half.
-        conditions: in which circumstances.
+        conditions: conditions of the photo.
         size: side of the image in pixels, 24 or more.
         details: random numbers for background and sensor noise.
 
@@ -93,7 +93,7 @@ def _shade(
     size: int,
     hidden: NDArray[np.uint8] | None,
 ) -> NDArray[np.float32]:
-    """(size, size) factor on the brightness of each pixel."""
+    """Return the (size, size) brightness factor of each pixel."""
     soft = hollows(figure, units, conditions, size)
     fine = folds(figure, units, person, size)
     mask = np.zeros((size, size), np.uint8)
@@ -109,7 +109,7 @@ def _shade(
 
 
 def _photograph(image: Image, shade: NDArray[np.float32], conditions: Conditions, details: Stream, size: int) -> Image:
-    """Expose, tint, blur and add noise."""
+    """Apply exposure, colour cast, blur and noise."""
     gain = conditions.exposure * conditions.contrast
     offset = np.float32(118.0 * (1.0 - conditions.contrast))
     if conditions.grey:

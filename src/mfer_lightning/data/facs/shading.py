@@ -1,4 +1,4 @@
-"""Shading of the face: the head's roundness, soft hollows, and the folds of expression and age."""
+"""Shading of the face: roundness of the head, soft hollows, and folds of expression and age."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from mfer_lightning.data.facs.geometry import Figure
 from mfer_lightning.data.facs.identity import Identity
 
 FloatImage = NDArray[np.float32]
-_NEUTRAL = 128  # of a relief: no change of brightness
+_NEUTRAL = 128  # no change of brightness in a relief
 
 
 @lru_cache(maxsize=8)
 def _grid(size: int) -> tuple[FloatImage, FloatImage]:
-    """The pixels' centres: (1, size) across and (size, 1) down, as fractions of the side."""
+    """Return the pixel centres: (1, size) across and (size, 1) down, as fractions of the side."""
     axis: FloatImage = (np.arange(size, dtype=np.float32) + np.float32(0.5)) / np.float32(size)
     return axis[None, :], axis[:, None]
 
 
 def roundness(conditions: Conditions, size: int) -> FloatImage:
-    """(size, size) brightness of a matt ellipsoid in the head's place.
+    """Return the (size, size) brightness of a matt ellipsoid in place of the head.
 
     Args:
         conditions: pose and light.
-        size: of the image.
+        size: size of the image.
     """
     pose = conditions.pose
     x, y = _grid(size)
@@ -42,14 +42,14 @@ def roundness(conditions: Conditions, size: int) -> FloatImage:
     nz = np.sqrt(np.maximum(1 - nx * nx - ny * ny, np.float32(0.06)))
     lx, ly, lz = (np.float32(v) for v in conditions.light)
     ambient = np.float32(conditions.ambient)
-    # Beyond its outline, the ellipsoid's edge goes on: the wall behind is lit from the same side.
+    # Continue the edge of the ellipsoid beyond its outline: the wall behind is lit from the same side.
     reach = np.sqrt(np.maximum(nx * nx + ny * ny + nz * nz, 1))
     lit = np.maximum((nx * lx + ny * ly + nz * lz) / reach, 0)
     return np.asarray(ambient + (1 - ambient) * np.float32(1.12) * lit, dtype=np.float32)
 
 
 class _Relief:
-    """A grey picture, 128 where the brightness stays as it is."""
+    """A grey image in which 128 means no change of brightness."""
 
     def __init__(self, figure: Figure, size: int) -> None:
         self.figure = figure
@@ -77,7 +77,7 @@ class _Relief:
 
 
 def hollows(figure: Figure, units: FloatArray, conditions: Conditions, size: int) -> NDArray[np.uint8]:
-    """(size, size) soft shading: eye sockets, sides of the nose, cheeks, lower lip and chin; 128 is neutral."""
+    """Return (size, size) shading of eye sockets, sides of the nose, cheeks, lower lip and chin; 128 is neutral."""
     relief = _Relief(figure, size)
     strongest = units.max(axis=0)
     light_x, fine = conditions.light[0], figure.fine
@@ -85,7 +85,7 @@ def hollows(figure: Figure, units: FloatArray, conditions: Conditions, size: int
     for side, sign in (("R", -1.0), ("L", 1.0)):
         socket = np.concatenate((fine(f"brow_lo.{side}"), fine(f"bag.{side}")[::-1]))
         relief.fill(socket, -0.16)
-        towards = sign * light_x  # > 0 where this side of the nose faces the light
+        towards = sign * light_x  # > 0 if this side of the nose faces the light
         ridge, wing = fine(f"ridge.{side}"), fine(f"nasolabial.{side}")[:2]
         flank = np.concatenate((ridge, wing, fine(f"bag.{side}")[:1]))
         relief.fill(flank, 0.08 * towards - 0.10 if towards < 0 else 0.05 * towards - 0.04)
@@ -100,7 +100,7 @@ def hollows(figure: Figure, units: FloatArray, conditions: Conditions, size: int
 
 
 def folds(figure: Figure, units: FloatArray, person: Identity, size: int) -> NDArray[np.uint8]:
-    """(size, size) lines and folds of expression and age; 128 is neutral."""
+    """Return (size, size) lines and folds of expression and age; 128 is neutral."""
     relief = _Relief(figure, size)
     fine, lines = figure.fine, person.lines
     for row, side in enumerate("RL"):

@@ -25,7 +25,7 @@ _FURROW = _only("furrow")
 _HAIR = _only("hair_out", "back")
 _HAIR_LINE = _only("hair_in")
 
-#: Personal traits: displacement (dx, dy) of a point of the left half at (x, y), a standard deviation of the trait.
+#: Personal traits: displacement (dx, dy) of a point of the left half at (x, y), per standard deviation of the trait.
 TRAITS: Mapping[str, Field] = MappingProxyType(
     {
         "face_width": lambda g, x, y: (0.055 * x, 0.0) if _OUTER(g) else (0.02 * x, 0.0),
@@ -53,7 +53,7 @@ TRAITS: Mapping[str, Field] = MappingProxyType(
         "lip_upper": lambda g, x, y: (0.0, -0.015 * max(0.0, 1 - x / 0.35)) if g.startswith("lip_ou") else (0.0, 0.0),
         "lip_lower": lambda g, x, y: (0.0, 0.018 * max(0.0, 1 - x / 0.35)) if g.startswith("lip_ol") else (0.0, 0.0),
         "ear": lambda g, x, y: (0.12 * (x - 0.82), 0.08 * y) if g == "ear" else (0.0, 0.0),
-        # Hair: not deviations but tenths of a unit, see `identity`.
+        # Hair: tenths of a unit instead of standard deviations, see `identity`.
         "hair_volume": lambda g, x, y: (0.10 * x / 0.9, 0.0) if _HAIR(g) else (0.0, 0.0),
         "hair_height": lambda g, x, y: (0.0, 0.10 * min(y + 0.4, 0.0)) if _HAIR(g) else (0.0, 0.0),
         "hair_line": lambda g, x, y: (0.0, 0.10 * min(1.0, max(0.0, -y - 0.38) / 0.4)) if _HAIR_LINE(g) else (0.0, 0.0),

@@ -1,1 +1,1 @@
-"""Images: where they come from (``sources``), how bytes become pixels (``decode``), and the cache of decoded ones."""
+"""Images: their sources (``sources``), decoding (``decode``), and the cache of decoded images."""

@@ -1,13 +1,13 @@
-"""The image cache: every image decoded once, as uint8, in one memory-mapped file a partition.
+"""Image cache: each image is decoded once, as uint8, into one memory-mapped file per partition.
 
-Decoding and resizing cost more than everything else that a loader does. A cache file holds (n,H,W,3) uint8 in the plain
-``.npy`` format, is shared by all workers, ranks and runs through the page cache, and is named by a hash of what it was
-built from, so that changed images or another size never meet an old cache.
+Decoding and resizing cost more than all other work of a loader. A cache file contains (n,H,W,3) uint8 in plain ``.npy``
+format, is shared by all workers, ranks and runs through the page cache, and is named by a hash of its inputs, so that
+an outdated cache is never used after images or the size have changed.
 
-A file ends with a checksum; one that is not what was written is built anew.
+A file ends with a checksum; if it does not match, the file is rebuilt.
 
 A file is built under a temporary name with its full length reserved on disk, flushed, and then renamed, so a file with
-the final name is complete. One process builds while the others wait for its lock; if the building process dies, its
+the final name is complete. One process builds while the others wait for its lock. If the building process dies, its
 lock is released and the next one removes the partial file.
 """
 
@@ -38,11 +38,11 @@ from mfer_lightning.files import replacing
 
 log = logging.getLogger(__name__)
 
-#: Disk space to leave free.
+#: Disk space to keep free.
 RESERVE_BYTES = 64 * 2**20
-#: Below this many images, starting processes costs more than it saves.
+#: With fewer images than this, starting processes costs more than it saves.
 PARALLEL_FROM = 256
-#: Images that a process decodes before it takes the next ones.
+#: Images per task of a decoding process.
 CHUNK = 64
 
 _thread_lock = threading.Lock()
@@ -50,21 +50,21 @@ _WAY_OUT = "Free some space, choose another folder with paths.cache=<folder> (or
 
 
 def default_cache_dir() -> Path:
-    """Return the cache folder: the environment's ``MFER_CACHE``, else ``~/.cache/mfer_lightning``."""
+    """Return the cache folder: the environment variable ``MFER_CACHE``, or ``~/.cache/mfer_lightning``."""
     return Path(os.environ.get("MFER_CACHE") or "~/.cache/mfer_lightning").expanduser()
 
 
 def announce(message: str) -> None:
-    """Log and print that a cache is being built: it may take long and much disk space."""
+    """Log and print that a cache is being built, which may take long and need much disk space."""
     log.info(message)
     print(message, file=sys.stderr, flush=True)
 
 
 class CacheFile:
-    """A cache file, opened when first read and again in each process.
+    """A cache file, opened on first access in each process.
 
     Args:
-        path: a file made by :func:`build_cache`.
+        path: a file written by :func:`build_cache`.
     """
 
     def __init__(self, path: Path) -> None:
@@ -79,7 +79,7 @@ class CacheFile:
         return self._images
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path, "_images": None}  # a pickled memmap would contain all its bytes
+        return {"path": self.path, "_images": None}  # a pickled memmap would contain all its data
 
 
 def build_cache(
@@ -90,22 +90,22 @@ def build_cache(
     workers: int | None = None,
     announce: Callable[[str], None] = log.info,
 ) -> Path:
-    """Return the cache file of some rows of a source, building it where it is missing.
+    """Return the cache file for some rows of a source, building it if it is missing.
 
     Args:
-        source: where the images come from.
+        source: source of the images.
         rows: (n,) the rows to store, in this order.
-        folder: the cache folder; made where it is missing.
-        label: first part of the file's name, for people.
-        workers: processes that decode; None: one a CPU this process may use.
-        announce: called, before anything is built, with how large the cache will be and where it goes.
+        folder: the cache folder; created if it is missing.
+        label: human-readable first part of the file name.
+        workers: processes that decode; None: one per CPU this process may use.
+        announce: called before building, with a message about the size and location of the cache.
 
     Returns:
-        A ``.npy`` file of (n,H,W,3) uint8, whose checksum was compared.
+        A ``.npy`` file of (n,H,W,3) uint8 with a verified checksum.
 
     Raises:
-        UserError: where an image cannot be read, images differ in size, a process was killed, or the folder or disk
-            cannot take the cache.
+        UserError: if an image cannot be read, images differ in size, a process was killed, or the folder or disk cannot
+            hold the cache.
     """
     if len(rows) == 0:
         raise ValueError("Expected argument `rows` to name at least one row, but got none.")
@@ -118,9 +118,9 @@ def build_cache(
             if target.exists() and not is_intact(target):
                 announce(f"The image cache {target} is damaged, or from an earlier version: it is built anew.")
                 target.unlink()
-            if not target.exists():  # else another process built it while this one waited
+            if not target.exists():  # another process may have built it in the meantime
                 for stale in folder.glob(f".{target.stem}-*.part"):
-                    stale.unlink(missing_ok=True)  # this process holds the lock: the builder of this file is dead
+                    stale.unlink(missing_ok=True)  # this process holds the lock: the other builder is dead
                 _build(source, rows, target, workers, announce)
     except OSError as error:
         raise UserError(f"Cannot write the image cache {target}: {error.strerror or error}. {_WAY_OUT}") from error
@@ -145,19 +145,19 @@ def _build(
     with replacing(target, ".part") as temporary:
         open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
         if hasattr(os, "posix_fallocate"):
-            with temporary.open("r+b") as file:  # a full disk is an error here, and a crash while writing to a mapping
+            with temporary.open("r+b") as file:  # a full disk is an error here, but a crash in the mapping
                 os.posix_fallocate(file.fileno(), 0, temporary.stat().st_size)
         _fill(source, rows, temporary, available_cpus() if workers is None else workers)
         seal(temporary)
 
 
 def _fill(source: ImageSource, rows: NDArray[np.int64], path: Path, workers: int) -> None:
-    """Decode rows into an ``.npy`` file, in several processes where it pays; the first error ends all of them."""
+    """Decode rows into an ``.npy`` file, in several processes if worthwhile; the first error stops all of them."""
     if workers <= 1 or len(rows) < PARALLEL_FROM or multiprocessing.current_process().daemon:
         _decode(source, rows, open_memmap(path, mode="r+"), 0, len(rows))
         return
     # Forking shares the source without pickling it. OpenCV's threads do not survive a fork, and a child that uses them
-    # hangs or crashes: they are stopped before.
+    # hangs or crashes: they are stopped first.
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     method = "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
@@ -177,7 +177,7 @@ def _fill(source: ImageSource, rows: NDArray[np.int64], path: Path, workers: int
         cv2.setNumThreads(threads)
 
 
-#: In a process of the pool: what it decodes, and into what.
+#: State of a pool process: what it decodes, and where to.
 _work: tuple[ImageSource, NDArray[np.int64], NDArray[np.uint8]]
 
 
@@ -188,7 +188,7 @@ def _start_process(source: ImageSource, rows: NDArray[np.int64], path: Path) -> 
 
 
 def _end_with_parent() -> None:
-    """End this process when its parent is gone: a pool's processes would wait for ever for one that was killed."""
+    """Exit this process when its parent dies: pool processes would wait forever for a killed parent."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
@@ -211,7 +211,7 @@ def _decode(source: ImageSource, rows: NDArray[np.int64], images: NDArray[np.uin
 def different_size(
     source: ImageSource, row: int, shape: tuple[int, ...], first: int, expected: tuple[int, ...]
 ) -> UserError:
-    """Return the error for images that are to be stored as they are but differ in size."""
+    """Return the error for images of different sizes that are to be stored without resizing."""
     return UserError(
         f"Images differ in size: {source.name(first)} is {expected[1]} x {expected[0]} pixels, {source.name(row)} is "
         f"{shape[1]} x {shape[0]}. Say dataset.size=<pixels> to store them all at one size."
@@ -220,14 +220,14 @@ def different_size(
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Hold an exclusive lock among processes and threads; the operating system releases it when the process ends."""
+    """Hold an exclusive lock between processes and threads; the operating system releases it when the process ends."""
     with _thread_lock, path.open("a+b") as file:
         try:
             import fcntl
-        except ImportError:  # without locks, builders may do the same work twice; the rename keeps the result complete
+        except ImportError:  # without locks, the work may be done twice; the rename keeps the result complete
             yield
             return
-        # Record locks (lockf) and not flock: a forked child must not inherit the lock and keep it when its parent dies.
+        # Record locks (lockf), not flock: a forked child must not inherit the lock and keep it when its parent dies.
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (BlockingIOError, PermissionError):
@@ -240,12 +240,12 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def available_cpus() -> int:
-    """Return how many CPUs this process may use."""
+    """Return the number of CPUs that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def human(size: int) -> str:
-    """Write a number of bytes for people.
+    """Format a number of bytes for people.
 
     Example:
         >>> human(3_500_000)

@@ -1,4 +1,4 @@
-"""The checksum at the end of a cache file, which says whether its images are those that were written."""
+"""Checksum at the end of a cache file, to verify that its images are intact."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ import time
 import zlib
 from pathlib import Path
 
-#: Before it the array, which NumPy maps without looking at what follows.
+#: The array comes before it; NumPy maps the array without reading what follows.
 _MARK = b"mfer-crc32 "
-#: The mark, eight hexadecimal digits, a blank, and nineteen digits of nanoseconds.
+#: The mark, eight hexadecimal digits, a space, and nineteen digits of nanoseconds.
 _LENGTH = len(_MARK) + 28
 _CHUNK = 1 << 24
 
-#: Larger files are read again only if they were touched since they were written: reading them takes seconds.
+#: Larger files are verified only if they were modified since they were written, because reading them takes seconds.
 ALWAYS_BELOW = 1 << 30
 
 
 def seal(path: Path) -> None:
-    """Append the CRC-32 of a file and the time, which becomes the file's own time of modification.
+    """Append the CRC-32 of a file and the time, which is also set as the file's modification time.
 
     Args:
-        path: a whole file without a checksum.
+        path: a complete file without a checksum.
     """
     checksum, now = _crc32(path, path.stat().st_size), time.time_ns()
     with path.open("ab") as file:
@@ -30,7 +30,7 @@ def seal(path: Path) -> None:
 
 
 def is_intact(path: Path) -> bool:
-    """Whether a file's bytes are those that :func:`seal` saw; False as well for a file without a checksum."""
+    """Whether a file is unchanged since :func:`seal`; False also for a file without a checksum."""
     size = path.stat().st_size - _LENGTH
     if size < 0:
         return False

@@ -1,7 +1,7 @@
 """Decode any image file to upright 8-bit RGB.
 
-By themselves decoders do not: cv2 gives BGR and ignores palettes, PIL leaves the camera's rotation in a tag and clips
-16-bit pictures at white.
+Decoders do not do this by default: cv2 returns BGR and ignores palettes, PIL leaves the camera's rotation in a tag and
+clips 16-bit images at white.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from PIL import Image, UnidentifiedImageError
 from mfer_lightning.data.images.heif import prepare_for
 from mfer_lightning.errors import UserError
 
-#: Counts changes of decoding or resizing, so that older caches are built anew.
+#: Version of decoding and resizing, so that older caches are rebuilt.
 DECODER_VERSION = 2
 
 
 def decode(path: Path) -> NDArray[np.uint8]:
     """Decode an image file of any common format and mode.
 
-    Palettes, CMYK, grey, 1-bit and 16-bit pictures become RGB; transparency becomes white; the camera's rotation tag is
-    applied; of an animation the first picture is taken.
+    Palette, CMYK, grey, 1-bit and 16-bit images are converted to RGB; transparency becomes white; the camera's rotation
+    tag is applied; the first frame of an animation is used.
 
     Args:
         path: the file.
@@ -36,7 +36,7 @@ def decode(path: Path) -> NDArray[np.uint8]:
         (H,W,3) uint8 RGB.
 
     Raises:
-        UserError: where the file is missing, empty, truncated or not an image, naming it.
+        UserError: if the file is missing, empty, truncated or not an image, naming it.
     """
     try:
         if path.stat().st_size == 0:
@@ -58,16 +58,16 @@ def decode(path: Path) -> NDArray[np.uint8]:
 
 
 def to_rgb(image: Image.Image) -> NDArray[np.uint8]:
-    """Convert a picture that PIL has opened to upright (H,W,3) uint8 RGB; of an animation the first picture.
+    """Convert an image opened by PIL to upright (H,W,3) uint8 RGB; uses the first frame of an animation.
 
     Raises:
-        Exception: one of :data:`DAMAGE` where its data are damaged.
+        Exception: one of :data:`DAMAGE` if its data are damaged.
     """
     image.seek(0)
     return _to_rgb(_upright(image))
 
 
-#: What PIL raises for damage: OSError for truncated files, SyntaxError, ValueError and the rest for broken headers.
+#: Exceptions of PIL for damaged files: OSError if truncated, SyntaxError, ValueError and others for broken headers.
 DAMAGE = (
     OSError,
     SyntaxError,
@@ -94,18 +94,18 @@ _TURNS = {
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """Rotate a photo as its EXIF tag says; PIL's own function rewrites the other tags and fails on unusual ones."""
+    """Rotate a photo according to its EXIF tag; PIL's function rewrites the other tags and fails on unusual ones."""
     try:
         turn = _TURNS.get(image.getexif().get(_ORIENTATION, 1))
-    except Exception:  # an unreadable tag is no reason to refuse the pixels
+    except Exception:  # an unreadable tag does not make the image unusable
         turn = None
     return image if turn is None else image.transpose(turn)
 
 
 def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:
     if image.mode.startswith(("I", "F")):
-        # 16 and 32 bit grey: PIL's own conversion clips at 255. Mode I does not keep the file's depth, so values that
-        # do not fit in 8 bits are taken for 16.
+        # 16- and 32-bit grey: PIL's own conversion clips at 255. Mode I does not keep the file's bit depth, so values
+        # that do not fit in 8 bits are treated as 16-bit.
         values = np.asarray(image).astype(np.float64)
         if not np.isfinite(values).all():
             raise ValueError("its pixels are not all numbers")
@@ -123,17 +123,17 @@ def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:
 
 
 def crop_box(image: NDArray[np.uint8], box: Sequence[int]) -> NDArray[np.uint8]:
-    """Crop a face box, as far as it lies within the picture.
+    """Crop a face box, clipped to the image.
 
     Args:
         image: (H,W,3).
         box: x, y, width, height in pixels.
 
     Returns:
-        The crop.
+        The cropped image.
 
     Raises:
-        ValueError: where the box lies outside, or is empty.
+        ValueError: if the box is outside the image, or empty.
 
     Example:
         >>> crop_box(np.zeros((10, 10, 3), dtype=np.uint8), (-2, 4, 8, 8)).shape
@@ -150,7 +150,7 @@ def crop_box(image: NDArray[np.uint8], box: Sequence[int]) -> NDArray[np.uint8]:
 
 
 def resize(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """Resize to ``size`` x ``size``: averaging where it shrinks, bicubic where it grows."""
+    """Resize to ``size`` x ``size``: area averaging for shrinking, bicubic for enlarging."""
     if image.shape[0] == size and image.shape[1] == size:
         return image
     shrinks = image.shape[0] >= size and image.shape[1] >= size
@@ -159,7 +159,7 @@ def resize(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
 
 
 def has_no_colour(images: NDArray[np.uint8]) -> bool:
-    """Whether (N,H,W,3) images are grey, give or take what a JPEG file makes of equal channels.
+    """Whether (N,H,W,3) images are grey, allowing for JPEG artefacts in equal channels.
 
     Example:
         >>> has_no_colour(np.full((2, 4, 4, 3), 90, dtype=np.uint8))

@@ -1,17 +1,17 @@
-"""Read HEIC and HEIF photos, as iPhones take them, with pillow-heif, which is imported at the first such photo."""
+"""Read HEIC and HEIF photos, as taken by iPhones, with pillow-heif, imported lazily."""
 
 from __future__ import annotations
 
 from typing import IO
 
-#: What to do where the package is missing. Its wheels hold x265 and so are under the GPL: an extra of its own.
+#: Hint if the package is missing. Its wheels contain x265 and are therefore under the GPL, so it is a separate extra.
 NEEDS = "HEIC photos need the package pillow-heif: pip install 'mfer_lightning[heic]'"
 
 _BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx")
 
 
 def is_heif(start: bytes) -> bool:
-    r"""Whether a file with these first bytes (64 will do) is a HEIC or HEIF photo.
+    r"""Whether a file with these first bytes (64 are enough) is a HEIC or HEIF photo.
 
     Example:
         >>> is_heif(b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic")
@@ -24,16 +24,16 @@ def is_heif(start: bytes) -> bool:
 
 
 def prepare_for(file: IO[bytes]) -> bool:
-    """Make PIL able to open a file if that is a HEIC photo.
+    """Enable PIL to open a file if it is a HEIC photo.
 
     Args:
-        file: at its beginning, where it is left.
+        file: at its beginning; the position is restored.
 
     Returns:
-        Whether it is one.
+        Whether it is a HEIC photo.
 
     Raises:
-        ImportError: with a sentence that says what to install.
+        ImportError: with a sentence on what to install.
     """
     start = file.read(64)
     file.seek(0)

@@ -1,4 +1,4 @@
-"""Where the images of an index come from: files, or numbers in a csv table."""
+"""Sources of an index's images: files, or numbers in a csv table."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from mfer_lightning.errors import UserError
 
 @runtime_checkable
 class ImageSource(Protocol):
-    """Images by row of an index: what the cache is built from, or read directly where there is no cache."""
+    """Images by row of an index: input of the cache, or read directly without a cache."""
 
     def read(self, row: int) -> NDArray[np.uint8]:
         """Return the image of a row, (H,W,3) RGB.
 
         Raises:
-            UserError: where it cannot be read, naming the file.
+            UserError: if it cannot be read, naming the file.
         """
         ...
 
@@ -31,16 +31,16 @@ class ImageSource(Protocol):
         ...
 
     def name(self, row: int) -> str:
-        """Return what to call a row in messages."""
+        """Return the name of a row for messages."""
         ...
 
 
 class FileSource:
-    """Images in files: decoded, cropped to the face box where the index has one, resized.
+    """Images in files: decoded, cropped to the face box if the index has one, resized.
 
     Args:
         index: the faces.
-        size: side of the stored square; None: as they are (then all must have one size).
+        size: side of the stored square; None: original size (all images must have the same).
     """
 
     def __init__(self, index: FaceIndex, size: int | None = None) -> None:
@@ -64,10 +64,10 @@ class FileSource:
         return image if self.size is None else resize(image, self.size)
 
     def fingerprint(self, rows: NDArray[np.int64]) -> str:
-        """Hash names, sizes and times of all files, boxes, preprocessing, and the content of a sample of the files.
+        """Hash the names, sizes and times of all files, boxes, preprocessing, and the content of a sample of the files.
 
-        Hashing every byte would cost as much as decoding. Size and time show every ordinary change; the sample shows
-        copies whose times were reset.
+        Hashing every byte would cost as much as decoding. Size and time detect every ordinary change; the sample
+        detects copies whose times were reset.
         """
         digest = hashlib.sha256(f"files {DECODER_VERSION} {self.size}".encode())
         for row in rows.tolist():
@@ -97,8 +97,8 @@ class PixelCsvSource:
     Args:
         index: the faces.
         path: the csv file, with a header line.
-        data_row: (N,) which data row of the csv each face is (the first is 0).
-        size: side of the stored square; None: as they are.
+        data_row: (N,) data row of the csv for each face (the first is 0).
+        size: side of the stored square; None: original size.
     """
 
     def __init__(self, index: FaceIndex, path: Path, data_row: NDArray[np.int64], size: int | None = None) -> None:
@@ -113,7 +113,7 @@ class PixelCsvSource:
         return f"{self.path}, line {int(self.data_row[row]) + 2}"
 
     def fingerprint(self, rows: NDArray[np.int64]) -> str:
-        """Hash the whole file, and which rows of it are meant."""
+        """Hash the whole file and the selected rows."""
         digest = hashlib.sha256(f"pixels {DECODER_VERSION} {self.size}".encode())
         digest.update(np.ascontiguousarray(self.data_row[rows], dtype="<i8").tobytes())
         with self.path.open("rb") as file:
@@ -125,7 +125,7 @@ class PixelCsvSource:
         """Return the image of a row, (H,W,3) RGB with three equal channels.
 
         Raises:
-            UserError: where the pixels are no square of numbers from 0 to 255.
+            UserError: if the pixels are not a square of numbers from 0 to 255.
         """
         with self.path.open("rb") as file:
             file.seek(int(self._starts()[self.data_row[row]]))
@@ -145,7 +145,7 @@ class PixelCsvSource:
         return image if self.size is None else resize(image, self.size)
 
     def _starts(self) -> NDArray[np.int64]:
-        """Where each data row begins in the file."""
+        """Return the position of each data row in the file."""
         if self._offsets is None:
             with self.path.open("rb") as file:
                 lengths = [len(line) for line in file]

@@ -1,5 +1,5 @@
-"""Label files: reading tables and folders, checking what they say, reporting what is wrong.
+"""Label files: read tables and folders, validate them, and report errors.
 
-Shared by the dataset files in :mod:`mfer_lightning.data.datasets`. No image is decoded, nothing is written. Every
-mistake in a file raises a ``UserError`` that names the file and the line.
+Shared by the dataset files in :mod:`mfer_lightning.data.datasets`. No image is decoded, nothing is written. Every error
+in a file raises a ``UserError`` that names the file and the line.
 """

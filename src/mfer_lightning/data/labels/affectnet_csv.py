@@ -1,4 +1,4 @@
-"""The lists of AffectNet's first release: one row a face, with its box in a photo."""
+"""The lists of AffectNet's first release: one row per face, with its box in a photo."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from mfer_lightning.data.labels.table_head import Head, malformed, read_head
 from mfer_lightning.data.labels.tables import Table, check_name, read_table
 from mfer_lightning.errors import UserError
 
-#: Where the list of each part is looked for.
+#: Possible locations of each part's list.
 LISTS: Mapping[str, tuple[str, ...]] = {
     part: (file, f"Manually_Annotated_file_lists/{file}")
     for part, file in (("train", "training.csv"), ("val", "validation.csv"))
 }
 
-#: Where the photos are looked for.
+#: Possible locations of the photos.
 IMAGE_FOLDERS = ("Manually_Annotated_Images", "Manually_Annotated/Manually_Annotated_Images")
 
-#: The columns in the order in which the lists have them; some copies of validation.csv come without their names.
+#: The columns in the order of the lists; some copies of validation.csv have no header.
 COLUMNS = (
     "subDirectory_filePath",
     "face_x",
@@ -47,8 +47,8 @@ class CsvFaces:
     Args:
         rows: photo (relative to the dataset's root), partition, and AffectNet's number of the emotion.
         box: x, y, width and height of the face in the photo.
-        affect: valence and arousal, NaN where a face was not rated; empty where not every list has them.
-        notes: what a user should know.
+        affect: valence and arousal, NaN where a face was not rated; empty if not every list has them.
+        notes: information for the user.
     """
 
     rows: list[tuple[str, str, int]] = field(default_factory=list)
@@ -63,12 +63,12 @@ def read_lists(lists: Mapping[str, Path], root: Path, folder: str, classes: int)
     Args:
         lists: partition -> file.
         root: the dataset's folder.
-        folder: that the photos are in, relative to the root.
-        classes: faces with a code of this or above are left out, as are faces without a box (a negative width).
+        folder: folder of the photos, relative to the root.
+        classes: faces with a code of at least this are dropped, as are faces without a box (a negative width).
 
     Raises:
-        UserError: where a row is malformed, a code is out of range, a photo's name leaves the folder, a list holds a
-            face (a photo and a box) twice, or photos are missing.
+        UserError: if a row is malformed, a code is out of range, a photo's name points outside the folder, a list
+            contains a face (a photo and a box) twice, or photos are missing.
     """
     faces = CsvFaces()
     affect: list[tuple[float | None, ...]] = []
@@ -113,7 +113,7 @@ def read_lists(lists: Mapping[str, Path], root: Path, folder: str, classes: int)
 
 
 def _columns(head: Head) -> tuple[dict[str, int], bool]:
-    """Return where each column is, and whether the first row is the header that says so."""
+    """Return the position of each column, and whether the first row is a header."""
     line, names = head.rows[0]
     if names[0] != COLUMNS[0] and is_image(names[0]):
         if len(names) != len(COLUMNS):
@@ -160,7 +160,7 @@ def _affect(table: Table, row: int, column: int | None) -> float | None:
 
 
 def known_affect(value: float) -> float:
-    """Return a valence or arousal, NaN where it is none: -2 stands for faces that were not rated.
+    """Return a valence or arousal, or NaN if it is invalid: -2 marks faces that were not rated.
 
     Example:
         >>> known_affect(0.5), known_affect(-2.0)

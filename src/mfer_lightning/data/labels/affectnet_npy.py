@@ -1,4 +1,4 @@
-"""The annotations of AffectNet's release of 2021: small NumPy files for each image."""
+"""Annotations of AffectNet's 2021 release: small NumPy files for each image."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from mfer_lightning.data.labels.numbers import whole_number
 from mfer_lightning.errors import UserError
 
 _SUFFIX = "_exp.npy"
-#: Valence and arousal; a copy may lack them.
+#: Valence and arousal; may be missing in a copy.
 _AFFECT = ("_val.npy", "_aro.npy")
 
 
 def read_annotations(root: Path, folder: str, codes: int) -> Iterator[tuple[str, int, tuple[float, ...]]]:
-    """Yield the image (relative to the root), the code, and valence and arousal of each face of one part, by number.
+    """Yield image path (relative to the root), code, valence and arousal of each face of one part, by number.
 
-    Valence and arousal are NaN where a face was not rated, or its file is absent.
+    Valence and arousal are NaN if a face was not rated, or its file is missing.
 
     Args:
         root: the dataset's folder.
-        folder: the part's, with ``images`` and ``annotations`` in it.
-        codes: how many codes there are.
+        folder: folder of the part, with ``images`` and ``annotations`` in it.
+        codes: number of legal codes.
 
     Raises:
-        UserError: where an image has no annotation or an annotation no image, or a file cannot be read or holds
+        UserError: if an image has no annotation or an annotation no image, or a file cannot be read or contains
             anything but one number.
     """
     images = {PurePosixPath(name).stem: name for name in listing(root / folder / "images")[1]}
@@ -54,7 +54,7 @@ def read_annotations(root: Path, folder: str, codes: int) -> Iterator[tuple[str,
             f"{len(unlabelled):,} of the {len(images):,} images in {root / folder / 'images'} have no annotation in "
             f"{annotations}: {some(unlabelled)}. Unpack the annotations anew, or remove these images."
         )
-    # There are hundreds of thousands of these files and far fewer different contents: each content is parsed once.
+    # There are hundreds of thousands of files with far fewer different contents, so each content is parsed only once.
     codes_of: dict[bytes, int] = {}
     affect_of: dict[bytes, float] = {}
     for stem, path in zip(stems, paths, strict=True):
@@ -78,7 +78,7 @@ def _read(file: Path) -> bytes:
 
 
 def _parse(content: bytes, file: Path, what: str) -> tuple[str, NDArray[Any]]:
-    """Return the one value of a file as text, ``""`` where it does not hold one, and all that it holds."""
+    """Return the single value of a file as text, ``""`` if there is none, and the whole array."""
     try:
         value = np.load(io.BytesIO(content), allow_pickle=False)
     except (ValueError, OSError, EOFError, SyntaxError, OverflowError, MemoryError, zipfile.BadZipFile) as error:
@@ -112,5 +112,5 @@ def _affect(content: bytes, file: Path) -> float:
 
 
 def _by_number(stem: str) -> tuple[int, str]:
-    """Order 2 before 10, and names that are no numbers after them."""
+    """Order 2 before 10, and non-numeric names last."""
     return (int(stem), stem) if stem.isdecimal() else (1 << 62, stem)

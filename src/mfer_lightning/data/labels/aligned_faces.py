@@ -1,4 +1,4 @@
-"""Faces that ``mfer align`` has found in a dataset's photos, in a folder of their own."""
+"""Faces that ``mfer align`` has extracted from a dataset's photos, in a separate folder."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from mfer_lightning.data.alignment import NAME
 from mfer_lightning.data.labels.image_files import files_in
 from mfer_lightning.errors import UserError
 
-#: Where such faces are looked for in a dataset's folder.
+#: Possible locations of such faces in a dataset's folder.
 FOLDER = "aligned"
 
 
 def aligned_folder(root: Path) -> str | None:
-    """Return the folder of faces that ``mfer align`` wrote: ``aligned``, ``"."`` for the root itself, or None."""
+    """Return the folder of faces written by ``mfer align``: ``aligned``, ``"."`` for the root itself, or None."""
     return next((folder for folder in (FOLDER, ".") if NAME in files_in(root / folder)), None)
 
 
 def whole_photos(title: str, root: Path, or_else: str = "") -> UserError:
-    """Return the error for photos whose faces must be found first.
+    """Return the error for photos whose faces must be detected first.
 
     Args:
-        title: the dataset as people call it.
+        title: usual name of the dataset.
         root: its folder.
-        or_else: another way out, as a clause.
+        or_else: an alternative, as a clause.
     """
     other = f"; or {or_else}" if or_else else ""
     source, output = shlex.quote(f"source={root}"), shlex.quote(f"output={root / FOLDER}")

@@ -1,4 +1,4 @@
-"""Tables of faces in photos: one row a face, with its label and the corners of its box."""
+"""Tables of faces in photos: one row per face, with its label and box."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mfer_lightning.data.labels.table_head import read_head
 from mfer_lightning.data.labels.tables import Table, check_name, read_table
 from mfer_lightning.errors import UserError
 
-#: Corners of a box, as the keys of ``columns`` call them.
+#: Corners of a box, as keys of ``columns``.
 CORNERS = ("left", "top", "right", "bottom")
 
 
@@ -21,12 +21,12 @@ class BoxedFaces:
     """Faces in the order of a table.
 
     Args:
-        paths: of the photos, relative to the dataset's root, as they are on disk.
-        labels: from 0.
+        paths: paths of the photos relative to the dataset's root, spelled as on disk.
+        labels: labels, from 0.
         boxes: x, y, width and height in pixels of the photo.
-        rows: the row of the table that each face is from.
-        table: what was read.
-        notes: what a user should know.
+        rows: table row of each face.
+        table: the table that was read.
+        notes: information for the user.
     """
 
     paths: list[str] = field(default_factory=list)
@@ -42,19 +42,19 @@ def read_boxed_faces(
 ) -> BoxedFaces:
     """Read a table of boxes.
 
-    A row that is repeated to the letter counts once.
+    Identical rows count once.
 
     Args:
         path: the table, with or without a header.
         root: the dataset's folder.
-        folder: that the photos are named in, relative to the root; ``"."``: the root itself.
+        folder: folder that the photo names are relative to, itself relative to the root; ``"."``: the root itself.
         columns: position of ``path``, ``label``, ``left``, ``top``, ``right`` and ``bottom``.
-        width: how many fields a row has.
-        classes: labels are whole numbers below this.
+        width: number of fields per row.
+        classes: number of classes; labels are integers below this.
 
     Raises:
-        UserError: where a row is malformed, a label is out of range, a photo's name leaves the folder, a face has two
-            labels, or photos are missing.
+        UserError: if a row is malformed, a label is out of range, a photo's name points outside the folder, a face has
+            two labels, or photos are missing.
     """
     head = read_head(path)
     form = f"{width} fields, with {', '.join(f'the {n} in field {columns[n] + 1}' for n in columns)}"

@@ -1,4 +1,4 @@
-"""One folder a class, as torchvision's ImageFolder reads them."""
+"""One folder per class, as in torchvision's ImageFolder."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mfer_lightning.data.labels.image_files import contents, listing, some
 from mfer_lightning.emotions import EMOTIONS, canonical
 from mfer_lightning.errors import UserError
 
-#: The folder names under which each partition is found, in any case.
+#: Folder names of each partition, in any case.
 PARTITION_FOLDERS: Mapping[str, tuple[str, ...]] = {
     "train": ("train", "training"),
     "val": ("val", "valid", "validation"),
@@ -26,9 +26,9 @@ class ClassFolder:
     Args:
         partition: train, val or test.
         path: the folder, relative to the dataset's root.
-        class_name: the class that its name means.
-        images: names of the images in it, sorted.
-        left_out: the endings of files that are no images, and ``"folder"`` for each folder in it.
+        class_name: class that the folder name stands for.
+        images: file names of its images, sorted.
+        left_out: suffixes of files that are not images, and ``"folder"`` for each subfolder.
     """
 
     partition: str
@@ -39,11 +39,11 @@ class ClassFolder:
 
     @property
     def name(self) -> str:
-        """The folder's own name: the class, as the copy spells it."""
+        """The folder's own name: the class as spelled in this copy."""
         return self.path.rpartition("/")[2]
 
     def rows(self, class_names: Sequence[str]) -> Iterator[tuple[str, str, int]]:
-        """Yield path, partition and label of each image, as :meth:`FaceIndex.from_rows` takes them."""
+        """Yield path, partition and label of each image, as required by :meth:`FaceIndex.from_rows`."""
         label = class_names.index(self.class_name)
         return ((f"{self.path}/{image}", self.partition, label) for image in self.images)
 
@@ -53,14 +53,14 @@ def find_partitions(root: Path, names: Mapping[str, Sequence[str]], why_one: str
 
     Args:
         root: the dataset's folder.
-        names: the folder names that each partition may have, in lower case.
-        why_one: a sentence for the error, on why two folders cannot both be meant, with a space after it.
+        names: possible folder names of each partition, in lower case.
+        why_one: a sentence for the error, explaining why two folders cannot both be used, followed by a space.
 
     Returns:
-        Partition -> folder name as it is spelled on disk.
+        Partition -> folder name as spelled on disk.
 
     Raises:
-        UserError: where two folders claim one partition.
+        UserError: if two folders match one partition.
     """
     folders, _ = listing(root)
     found: dict[str, str] = {}
@@ -77,7 +77,7 @@ def find_partitions(root: Path, names: Mapping[str, Sequence[str]], why_one: str
 
 
 def has_classes(root: Path, partitions: Mapping[str, str]) -> bool:
-    """Whether any of the partitions' folders holds folders (rather than images directly)."""
+    """Whether any of the partition folders contains subfolders (rather than images)."""
     return any(listing(root / folder)[0] for folder in partitions.values())
 
 
@@ -87,14 +87,14 @@ def scan_class_folders(root: Path, partitions: Mapping[str, str], meaning: Calla
     Args:
         root: the dataset's folder.
         partitions: partition -> folder relative to ``root``, ``"."`` for the root itself.
-        meaning: returns the class that a folder, given relative to ``root``, means.
+        meaning: returns the class for a folder given relative to ``root``.
 
     Returns:
-        One entry a class folder, the empty ones included, in the order of the partitions and then by name.
+        One entry per class folder, including empty ones, ordered by partition and name.
 
     Raises:
-        UserError: where a class folder holds folders and no images, so that the classes must lie elsewhere, or two
-            folders of a partition mean one class.
+        UserError: if a class folder contains only subfolders, so that the classes must be elsewhere, or two folders of
+            a partition stand for the same class.
     """
     found: dict[tuple[str, str], ClassFolder] = {}
     for partition, folder in partitions.items():
@@ -119,7 +119,7 @@ def scan_class_folders(root: Path, partitions: Mapping[str, str], meaning: Calla
 
 
 def _too_deep(folder: Path, deeper: Sequence[str], in_part: bool) -> UserError:
-    """Return the error for a folder that was taken for a class, and holds folders alone."""
+    """Return the error for a folder that was taken for a class but contains only subfolders."""
     start = f"{folder} was taken for the folder of one class, but it holds no images and the folders {some(deeper)}. "
     parts = {name for names in PARTITION_FOLDERS.values() for name in names}
     names = [name.lower() for name in deeper]
@@ -137,7 +137,7 @@ def _too_deep(folder: Path, deeper: Sequence[str], in_part: bool) -> UserError:
 
 
 def left_out(folders: Sequence[ClassFolder]) -> tuple[str, ...]:
-    """Say in a sentence what class folders hold besides images; nothing where they hold nothing else."""
+    """List the contents of class folders besides images, in a sentence; empty if there are none."""
     counts = Counter(what for folder in folders for what in folder.left_out)
     if not counts:
         return ()
@@ -148,17 +148,17 @@ def left_out(folders: Sequence[ClassFolder]) -> tuple[str, ...]:
 
 
 def class_of(path: str, root: Path, names: Sequence[str], first: int, title: str) -> str:
-    """Return the class that a folder's name means: one of the dataset's numbers, or an emotion in any spelling.
+    """Return the class for a folder name: one of the dataset's numbers, or an emotion in any spelling.
 
     Args:
         path: the folder, relative to the dataset's root.
         root: the dataset's root, for the message.
         names: the dataset's canonical names in the order of its numbers.
-        first: the number of the first.
-        title: the dataset as people call it.
+        first: number of the first class.
+        title: usual name of the dataset.
 
     Raises:
-        UserError: where the name is none of them.
+        UserError: if the name matches none of them.
     """
     name = path.rpartition("/")[2]
     if name.isdecimal() and first <= int(name) < first + len(names):

@@ -1,4 +1,4 @@
-"""Find the columns of a table of labels: image, label and split, under the names that such tables usually give them."""
+"""Find the image, label and split columns of a label table by their usual names."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mfer_lightning.data.labels.image_files import is_image
 from mfer_lightning.data.labels.table_head import Head
 from mfer_lightning.errors import UserError
 
-#: Role -> usual names of its column, in lower case and without anything but letters and digits.
+#: Role -> usual column names, in lower case with only letters and digits.
 ROLES: Mapping[str, tuple[str, ...]] = {
     "path": (
         *("path", "paths", "pth", "file", "files", "filename", "filenames", "filepath", "fname", "relativepath"),
@@ -28,7 +28,7 @@ ROLES: Mapping[str, tuple[str, ...]] = {
 
 _WORDS = {"path": "image names", "label": "labels", "split": "splits"}
 
-#: What a table may call each partition.
+#: Names of each partition in tables.
 SPLITS = {name: partition for partition, names in PARTITION_FOLDERS.items() for name in names} | {
     "publictest": "val",  # FER2013's
     "privatetest": "test",
@@ -36,7 +36,7 @@ SPLITS = {name: partition for partition, names in PARTITION_FOLDERS.items() for 
 
 
 def plain(name: str) -> str:
-    """Reduce a column's name to its letters and digits.
+    """Reduce a column name to letters and digits.
 
     Example:
         >>> plain("Image name"), plain("subDirectory_filePath")
@@ -49,14 +49,14 @@ def find_columns(head: Head, given: Mapping[str, Any] | None = None) -> dict[str
     """Find the column of each role.
 
     Args:
-        head: the table's beginning.
-        given: role -> the column's name or its position, counted from 0 (``dataset.columns``); None: none is given.
+        head: beginning of the table.
+        given: role -> the column's name or position, counted from 0 (``dataset.columns``); None: detect.
 
     Returns:
-        Role -> position; ``split`` only where there is one.
+        Role -> position; ``split`` only if there is one.
 
     Raises:
-        UserError: where a role has no column or several could be it, with the candidates.
+        UserError: if a role has no column or several candidates, listing them.
     """
     given = dict(given or {})
     unknown = set(given) - set(ROLES)
@@ -99,7 +99,7 @@ def _given(head: Head, names: list[str], column: Any) -> int:
 
 
 def _without_header(head: Head, found: dict[str, int]) -> dict[str, int]:
-    """Find what the first rows show: one column of image names and one other, and perhaps one of splits."""
+    """Detect columns from the first rows: one column of image names, one other, and possibly one of splits."""
     rest = [i for i in range(head.width) if i not in found.values()]
     rows = [fields for _, fields in head.rows if len(fields) == head.width]
 

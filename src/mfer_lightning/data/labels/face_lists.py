@@ -1,8 +1,8 @@
 """Lists of faces by file name: read them, and find the faces that they name.
 
-The published ones are those of RAN (Wang et al., Region Attention Networks, IEEE TIP 2020, arXiv 1905.04075) for
-RAF-DB, FERPlus and AffectNet: occlusion, and pose beyond 30 and 45 degrees. They carry no licence, so they are read
-from the user's copy and not shipped.
+The published lists are those of RAN (Wang et al., Region Attention Networks, IEEE TIP 2020, arXiv 1905.04075) for
+RAF-DB, FERPlus and AffectNet: occlusion, and pose beyond 30 and 45 degrees. They have no licence, so they are read from
+the user's copy and not shipped.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ _BETWEEN = re.compile(r"[\s,;\"']+")
 
 @dataclass(frozen=True)
 class FaceList:
-    """A list, matched with the faces that are evaluated.
+    """A list matched with the evaluated faces.
 
     Args:
-        name: given by the user.
-        listed: different names in it.
-        repeated: lines that repeat a face.
-        rows: (M,) rows of the index that it names and that are evaluated.
-        elsewhere: names of faces of the dataset that are not evaluated here (another split, no label
-            under the protocol, left out by a limit).
-        unknown: names of no face of the dataset.
-        among: where the names were looked up, in words.
+        name: name given by the user.
+        listed: number of distinct names in it.
+        repeated: number of lines that repeat a face.
+        rows: (M,) rows of the index that are in the list and evaluated.
+        elsewhere: names of the dataset's faces that are not evaluated here (another split, no label under the protocol,
+            excluded by a limit).
+        unknown: names that match no face of the dataset.
+        among: description of the faces searched.
     """
 
     name: str
@@ -49,7 +49,7 @@ class FaceList:
     among: str = "the dataset"
 
     def describe(self) -> str:
-        """Describe in a sentence what matched and what did not."""
+        """Summarise the match in a sentence."""
         words = f"list {self.name}: {len(self.rows):,} of its {self.listed:,} names are faces measured here"
         if self.elsewhere:
             words += f"; {len(self.elsewhere):,} are faces of {self.among} that are not ({some(self.elsewhere, 2)})"
@@ -61,18 +61,18 @@ class FaceList:
 def read_names(path: str | Path, *, empty: bool = False) -> list[str]:
     """Read the file names of a list.
 
-    One face a line, as text or csv: the name may be anywhere in the line, with or without folders and ending, beside
+    One face per line, as text or csv: the name may be anywhere in the line, with or without folders and suffix, next to
     labels or other columns. A header is skipped; if it has a column ``path``, the names are taken from that column.
 
     Args:
         path: the file.
-        empty: return nothing for a file without a line, instead of refusing it.
+        empty: return nothing for a file without lines, instead of raising an error.
 
     Returns:
-        The names, in order, repeats included.
+        The names in order, including repetitions.
 
     Raises:
-        UserError: where the file cannot be read, is no text, is empty, or has a column ``path`` and is no csv.
+        UserError: if the file cannot be read, is not text, is empty, or has a column ``path`` but is not a csv.
     """
     path = Path(path).expanduser()
     if not path.is_file():
@@ -91,7 +91,7 @@ def read_names(path: str | Path, *, empty: bool = False) -> list[str]:
             continue
         name = _name(fields)
         if number == 0 and not any(ch.isdigit() for ch in name) and not _is_image(name):
-            continue  # a header: files of these datasets all carry numbers
+            continue  # a header: file names in these datasets all contain numbers
         names.append(name)
     return names
 
@@ -108,24 +108,24 @@ def match_list(
 ) -> FaceList:
     """Find the faces that a list names.
 
-    A name that is the whole path of one face means that face. Of others, folders, ending, upper and lower case and
-    RAF-DB's ``_aligned`` are left out of account, unless several faces would then be meant: folders decide between
-    them, or which of them is measured.
+    A name that equals the whole path of one face means that face. For others, folders, suffix, case and RAF-DB's
+    ``_aligned`` are ignored, unless several faces would match: then folders decide between them, or which of them is
+    measured.
 
     Args:
-        name: of the list.
-        names: as :func:`read_names` returns them.
+        name: name of the list.
+        names: the result of :func:`read_names`.
         paths: (N,) paths of all faces of the index.
         measured: rows of the index that are measured.
-        among: what the paths are of, in words.
-        option: the option that gave the list, for the message; None: ``lists.<name>``.
-        kind: what a face of ``measured`` is, in words, for the message.
+        among: description of the faces in ``paths``.
+        option: the option that set the list, for the message; None: ``lists.<name>``.
+        kind: description of a face in ``measured``, for the message.
 
     Returns:
         The match.
 
     Raises:
-        UserError: where the list names no face that is measured.
+        UserError: if the list names no measured face.
 
     Example:
         >>> found = match_list("occlusion", ["b.jpg 1", "z"], ["x/a.jpg", "x/b_aligned.jpg"], np.array([0, 1]))
@@ -135,7 +135,7 @@ def match_list(
     by_stem: dict[str, list[int]] = {}
     for row, path in enumerate(paths):
         by_stem.setdefault(_stem(path), []).append(row)
-    often = Counter(paths)  # of several faces of one photo, its path tells none
+    often = Counter(paths)  # the path does not identify one of several faces in a photo
     whole = {path: row for row, path in enumerate(paths) if often[path] == 1}
     here = set(measured.tolist())
     rows: dict[int, None] = {}
@@ -144,7 +144,7 @@ def match_list(
     unknown: list[str] = []
     repeated = 0
     for entry in names:
-        # a name may hold spaces, and what follows them may be the name of another face
+        # a name may contain spaces, and the following words may be another face's name
         one = _is_image(entry) or _stem(entry) in by_stem
         text = entry if one else _name([field for field in _BETWEEN.split(entry) if field] or [""])
         key = text if text in whole else "/".join((*_folders(text), _stem(text)))
@@ -154,7 +154,7 @@ def match_list(
         seen.add(key)
         candidates = by_stem.get(_stem(text), [])
         found = whole[text] if text in whole else _one(text, candidates, paths)
-        if found is None:  # several faces of that name: the one that is measured, if only one is
+        if found is None:  # several faces with that name: use the measured one, if there is only one
             found = _one(text, [row for row in candidates if row in here], paths)
         if found is None:
             unknown.append(text)
@@ -177,7 +177,7 @@ def match_list(
 
 
 def _name(fields: Sequence[str]) -> str:
-    """Choose the field that is a file name: with an image's ending, else of letters and digits, else the first."""
+    """Select the field that is a file name: with an image suffix, else with letters and digits, else the first."""
     images = [field for field in fields if _is_image(field)]
     mixed = [f for f in fields if any(c.isdigit() for c in f) and any(c.isalpha() for c in f)]
     return (images or mixed or list(fields))[0]
@@ -198,7 +198,7 @@ def _stem(path: str) -> str:
 
 
 def _one(text: str, rows: Sequence[int], paths: Sequence[str]) -> int | None:
-    """Choose among faces of one name by their folders, the nearest first; None where they cannot tell."""
+    """Select among faces of the same name by their folders, innermost first; None if undecided."""
     folders = _folders(text)
     candidates = list(rows)
     for back in range(1, len(folders) + 1):

@@ -1,4 +1,4 @@
-"""Find and read tables that name images and their labels, in whatever form people write them."""
+"""Find and read tables of images and labels in common formats."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from mfer_lightning.data.labels.table_head import Head, read_head
 from mfer_lightning.data.labels.tables import check_name, check_unique, read_table
 from mfer_lightning.errors import UserError
 
-#: Endings of the files that may be tables. Only a csv is told of where it is none.
+#: Suffixes of possible tables. Only a csv that is not a table is reported.
 SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".lst", ".list")
 
-#: Longer values are no attributes of a face (landmarks, comments, addresses).
+#: Longer values are not attributes of a face (landmarks, comments, addresses).
 LONGEST_ATTRIBUTE = 64
 
 
@@ -32,10 +32,10 @@ class FoundTable:
 
     Args:
         path: the file.
-        head: its beginning.
-        columns: role -> position; empty where it is no such table.
-        problem: why it is none.
-        names_images: whether whole fields of it are names of images.
+        head: beginning of the file.
+        columns: role -> position; empty if it is not such a table.
+        problem: why it is not.
+        names_images: whether whole fields are image names.
     """
 
     path: Path
@@ -47,14 +47,14 @@ class FoundTable:
 
 @dataclass
 class TableFaces:
-    """The rows of one or several tables.
+    """Rows of one or several tables.
 
     Args:
-        paths: of the images, relative to the dataset's root, as they are on disk.
+        paths: paths of the images relative to the dataset's root, spelled as on disk.
         partitions: train, val or test.
-        labels: as they are written.
-        attributes: name -> a value a face, of all other columns.
-        notes: what a user should know.
+        labels: labels as written.
+        attributes: name -> one value per face, for all other columns.
+        notes: information for the user.
     """
 
     paths: list[str] = field(default_factory=list)
@@ -64,7 +64,7 @@ class TableFaces:
     notes: list[str] = field(default_factory=list)
 
     def columns(self) -> dict[str, NDArray[Any]]:
-        """Return the attributes as arrays: numbers where one is no whole number, else text."""
+        """Return the attributes as arrays: numbers if at least one is not an integer, else text."""
         found = {}
         for name, values in self.attributes.items():
             numbers = all(is_number(v) and "," not in v for v in values) and any("." in v for v in values)
@@ -73,14 +73,14 @@ class TableFaces:
 
 
 def inspect(path: Path, columns: Mapping[str, Any] | None = None) -> FoundTable:
-    """Look whether a file is a table of images and labels.
+    """Check whether a file is a table of images and labels.
 
     Args:
         path: the file.
-        columns: role -> column, as the user gives them.
+        columns: role -> column, as given by the user.
 
     Raises:
-        UserError: where it cannot be read, is no text, or is empty.
+        UserError: if it cannot be read, is not text, or is empty.
     """
     head = read_head(path)
     named = any(is_image(text) for _, fields in head.rows for text in fields)
@@ -91,17 +91,17 @@ def inspect(path: Path, columns: Mapping[str, Any] | None = None) -> FoundTable:
 
 
 def find_tables(root: Path, columns: Mapping[str, Any] | None = None) -> list[FoundTable]:
-    """Look at the files in a folder that may be tables of images and labels; other text files are left alone.
+    """Inspect the files of a folder that may be tables of images and labels; ignore other text files.
 
     Raises:
-        UserError: where a csv cannot be read, is no text, or is empty.
+        UserError: if a csv cannot be read, is not text, or is empty.
     """
     found = []
     names = files_in(root)
     for name in sorted(names):
         suffix = Path(name).suffix.lower()
         if name[0] == "." or suffix not in SUFFIXES or (name == "report.csv" and "alignment.json" in names):
-            continue  # report.csv: of mfer align
+            continue  # report.csv of mfer align
         try:
             table = inspect(root / name, columns)
         except UserError:
@@ -114,7 +114,7 @@ def find_tables(root: Path, columns: Mapping[str, Any] | None = None) -> list[Fo
 
 
 def partition_of(path: Path) -> str | None:
-    """Return the partition that a file's name names, None where it names none or several.
+    """Return the partition in a file's name, or None if it contains none or several.
 
     Example:
         >>> partition_of(Path("train_labels.csv")), partition_of(Path("labels.csv"))
@@ -125,14 +125,14 @@ def partition_of(path: Path) -> str | None:
 
 
 def read_faces(tables: Sequence[FoundTable], root: Path) -> TableFaces:
-    """Read tables: one, or one a partition.
+    """Read tables: one, or one per partition.
 
     Args:
-        tables: with their columns.
+        tables: tables with their columns.
         root: folder that their paths are relative to.
 
     Raises:
-        UserError: where a row is malformed, or an image is listed twice, missing, or outside the root.
+        UserError: if a row is malformed, or an image is listed twice, missing, or outside the root.
     """
     faces = TableFaces()
     seen: set[str] = set()
@@ -145,7 +145,7 @@ def read_faces(tables: Sequence[FoundTable], root: Path) -> TableFaces:
         seen.update(faces.paths[start:])
     lengths = {name: len(values) for name, values in faces.attributes.items()}
     for name in [name for name, length in lengths.items() if length != len(faces.paths)]:
-        del faces.attributes[name]  # a column that not every face has is of no use
+        del faces.attributes[name]  # a column that some faces lack is useless
     return faces
 
 
@@ -167,7 +167,7 @@ def _read_one(found: FoundTable, root: Path, partition: str | None, faces: Table
         if splits[row] not in SPLITS:
             raise table.refuse(row, "a split of train, val, test", splits[row])
     rows = list(zip(paths, labels, splits, strict=True))
-    kept = sorted({row: i for i, row in reversed(list(enumerate(rows)))}.values())  # the first of equal rows
+    kept = sorted({row: i for i, row in reversed(list(enumerate(rows)))}.values())  # keep the first of equal rows
     paths, labels, splits = ([column[i] for i in kept] for column in (paths, labels, splits))
     check_unique(paths, [lines[i] for i in kept], path)
     paths, notes = locate_images(root, paths, path, search=True)
@@ -182,7 +182,7 @@ def _read_one(found: FoundTable, root: Path, partition: str | None, faces: Table
     faces.partitions += [SPLITS[split] for split in splits]
     faces.notes += [*table.notes, *notes]
     for i, name in enumerate(names):
-        if i in at.values() or not name or name.lower().startswith("unnamed:"):  # pandas' index
+        if i in at.values() or not name or name.lower().startswith("unnamed:"):  # index column of pandas
             continue
         if max(map(len, table.columns[i]), default=0) <= LONGEST_ATTRIBUTE:
             faces.attributes.setdefault(name, []).extend(table.columns[i][row] for row in kept)

@@ -1,4 +1,4 @@
-"""Folders and files of a dataset: list them, and tell images from other files."""
+"""List the folders and files of a dataset, and tell images from other files."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from typing import NamedTuple
 
 from mfer_lightning.errors import UserError
 
-#: File name endings of images: the one list of the readers, of ``mfer align`` and of ``mfer predict``.
+#: Image suffixes, shared by the readers, ``mfer align`` and ``mfer predict``.
 IMAGE_SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".webp", ".tif", ".tiff", ".gif"),
     *(".ppm", ".pgm", ".pbm", ".jp2", ".j2k", ".avif", ".heic", ".heif", ".mpo"),
 )
 
-#: What operating systems and archives put beside the user's files.
+#: Files that operating systems and archives add.
 _SYSTEM = ("thumbs.db", "desktop.ini", "__macosx")
 
 
 class Contents(NamedTuple):
-    """What a folder holds, without hidden files and those of operating systems; names, sorted.
+    """Contents of a folder, without hidden and system files, sorted by name.
 
     Attributes:
-        folders: in it.
-        images: by their endings.
+        folders: subfolders.
+        images: files with an image suffix.
         others: all other files.
     """
 
@@ -34,7 +34,7 @@ class Contents(NamedTuple):
 
 
 def is_image(name: str) -> bool:
-    """Whether a file's name has the ending of an image.
+    """Whether a file name has an image suffix.
 
     Example:
         >>> is_image("a/B.JPG"), is_image("a.csv"), is_image(".jpg")
@@ -45,7 +45,7 @@ def is_image(name: str) -> bool:
 
 
 def some(names: Sequence[str], n: int = 5) -> str:
-    """Name a few and count the rest.
+    """List a few names and count the rest.
 
     Example:
         >>> some(["a", "b", "c"], 2)
@@ -56,15 +56,15 @@ def some(names: Sequence[str], n: int = 5) -> str:
 
 
 def unreadable(path: Path, error: OSError) -> UserError:
-    """Return the error for a file or folder that the operating system refuses to read."""
+    """Return the error for a file or folder that cannot be read."""
     return UserError(f"Cannot read {path}: {error.strerror or error}. Check its permissions and the disk it lies on.")
 
 
 def entries(folder: Path) -> tuple[set[str], set[str]]:
-    """Return the names of the folders and of the files in a folder; both are empty where it does not exist.
+    """Return the names of the subfolders and files of a folder; both empty if it does not exist.
 
     Raises:
-        UserError: where the folder may not be read.
+        UserError: if the folder is not readable.
     """
     folders: set[str] = set()
     files: set[str] = set()
@@ -80,12 +80,12 @@ def entries(folder: Path) -> tuple[set[str], set[str]]:
 
 
 def files_in(folder: Path) -> set[str]:
-    """Return the names of the files in a folder; errors as :func:`entries`."""
+    """Return the names of the files in a folder; errors as for :func:`entries`."""
     return entries(folder)[1]
 
 
 def contents(folder: Path) -> Contents:
-    """Return what a folder holds; errors as :func:`entries`."""
+    """Return the contents of a folder; errors as for :func:`entries`."""
     folders, files = (
         sorted(name for name in names if name[0] != "." and name.lower() not in _SYSTEM) for names in entries(folder)
     )
@@ -94,23 +94,23 @@ def contents(folder: Path) -> Contents:
 
 
 def listing(folder: Path) -> tuple[list[str], list[str]]:
-    """Return the names of the folders and of the images in a folder; as :func:`contents`."""
+    """Return the names of the subfolders and images of a folder, as in :func:`contents`."""
     return contents(folder)[:2]
 
 
 def first_folder(root: Path, names: Sequence[str]) -> str | None:
-    """Return the first of several folders, given relative to a folder, that exists; errors as :func:`entries`."""
+    """Return the first existing folder of several, given relative to ``root``; errors as for :func:`entries`."""
     return next((name for name in names if Path(name).name in entries((root / name).parent)[0]), None)
 
 
 def first_file(root: Path, names: Sequence[str]) -> Path | None:
-    """Return the first of several files, given relative to a folder, that exists; errors as :func:`entries`."""
+    """Return the first existing file of several, given relative to ``root``; errors as for :func:`entries`."""
     paths = (root / name for name in names)
     return next((path for path in paths if path.name in entries(path.parent)[1]), None)
 
 
 def missing_images(root: Path, paths: Iterable[str]) -> list[str]:
-    """Return which of the relative paths are no files; every folder is listed only once."""
+    """Return the relative paths that are not files; each folder is listed only once."""
     listed: dict[str, set[str]] = {}
     absent = []
     for path in paths:

@@ -1,4 +1,4 @@
-"""Find the images that a list names: as named, in other letters (``.JPG``), or say what lies there instead."""
+"""Find the images in a list: by exact name, with other case (``.JPG``), or report what is there instead."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from mfer_lightning.data.labels.image_files import contents, is_image, listing, missing_images, some
 from mfer_lightning.errors import UserError
 
-#: So many missing images are looked for under near names.
+#: Maximum number of missing images to search under similar names.
 _TRIED = 20
 
 
@@ -18,20 +18,20 @@ def locate_images(
 ) -> tuple[list[str], tuple[str, ...]]:
     """Find the file of each image of a list.
 
-    A file whose name differs only in upper and lower case is taken where there is one such file, and so is the one
-    image whose name without its ending is in the list.
+    A file whose name differs only in case is used if it is unique, and so is the single image whose name without suffix
+    is in the list.
 
     Args:
         root: folder that the paths are relative to.
-        paths: as the list has them, with ``/``.
+        paths: paths as in the list, with ``/``.
         listed_in: the list, for messages.
-        search: look for names without a folder in all folders below the root, too.
+        search: also search for names without a folder in all subfolders of the root.
 
     Returns:
-        The paths as they are on disk, in order, and what a user should know.
+        The paths as on disk, in order, and notes for the user.
 
     Raises:
-        UserError: where images are missing: how many, the first names, and what lies there under a near name.
+        UserError: if images are missing, with their number, the first names, and files with similar names.
     """
     absent = missing_images(root, dict.fromkeys(paths))
     if not absent:
@@ -65,10 +65,10 @@ def locate_images(
 
 
 def check_images(root: Path, paths: Sequence[str], listed_in: Path) -> None:
-    """Check that all images of a list exist, under their very names.
+    """Check that all images in a list exist with exactly these names.
 
     Raises:
-        UserError: as :func:`locate_images`.
+        UserError: as in :func:`locate_images`.
     """
     absent = missing_images(root, paths)
     if absent:
@@ -76,7 +76,7 @@ def check_images(root: Path, paths: Sequence[str], listed_in: Path) -> None:
 
 
 def _other_case(root: Path, absent: Iterable[str], taken: set[str]) -> dict[str, str]:
-    """Return path -> file, for those whose folder holds one file of that name in other letters, or with an ending."""
+    """Return path -> file for paths with a unique file in their folder that differs only in case or has a suffix."""
     images: dict[str, dict[str, list[str]]] = {}
     found = {}
     for path in absent:
@@ -94,7 +94,7 @@ def _other_case(root: Path, absent: Iterable[str], taken: set[str]) -> dict[str,
 
 
 def _below(root: Path, names: Iterable[str]) -> dict[str, list[str]]:
-    """Return name -> the files of that name in any folder below."""
+    """Return name -> files with that name in any subfolder."""
     below: dict[str, list[str]] = {name: [] for name in names}
     for parent, folders, files in os.walk(root):
         folders[:] = sorted(folder for folder in folders if folder[0] != "." and folder != "__MACOSX")
@@ -115,7 +115,7 @@ def _missing(root: Path, absent: Sequence[str], count: int, listed_in: Path) -> 
 
 
 def _near(root: Path, path: str) -> str | None:
-    """Return an image that a path may mean: another ending, or a folder too many or too few."""
+    """Return an image that a path may mean: with another suffix, or one folder too many or too few."""
     folder, slash, name = path.rpartition("/")
     stem = name.rpartition(".")[0] if is_image(name) else name
     for image in listing(root / folder)[1]:

@@ -1,4 +1,4 @@
-"""Numbers in label files: whole numbers in any spelling, and what they mean as classes."""
+"""Numbers in label files: parse integers in any spelling, and map them to classes."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ class Order(NamedTuple):
 
     Attributes:
         names: the classes.
-        first: the number of the first.
+        first: number of the first class.
     """
 
     names: tuple[str, ...]
     first: int = 0
 
 
-#: What a user says of the labels: names in the order of their numbers, number -> name, or the name of an order.
+#: User's mapping of labels: names in the order of their numbers, number -> name, or the name of an order.
 Given: TypeAlias = "Sequence[str] | Mapping[int, str] | str | None"
 
 #: Orders of datasets that are not declared in :mod:`mfer_lightning.data.datasets`.
@@ -34,7 +34,7 @@ ORDERS: Mapping[str, Order] = {
 
 @lru_cache(maxsize=4096)
 def whole_number(text: str) -> int | None:
-    """Return the whole number that a text spells, with a point or a comma, None where it spells none.
+    """Parse an integer, with a decimal point or comma allowed; None if the text is not an integer.
 
     Example:
         >>> [whole_number(text) for text in ("3", "3.0", "03", "3.5", "sad")]
@@ -45,12 +45,12 @@ def whole_number(text: str) -> int | None:
 
 
 def is_number(text: str) -> bool:
-    """Whether a label is a number, whole or not, rather than a name."""
+    """Whether a label is a number (integer or not) rather than a name."""
     return text.lstrip("+-").replace(",", ".").replace(".", "", 1).isdecimal()
 
 
 def order_of(names: Collection[str]) -> tuple[str, ...]:
-    """Return class names in their order: the known emotions as in ``EMOTIONS``, then all others alphabetically.
+    """Sort class names: known emotions in the order of ``EMOTIONS``, then all others alphabetically.
 
     Example:
         >>> order_of(["boredom", "anger", "awe", "neutral"])
@@ -63,21 +63,21 @@ def order_of(names: Collection[str]) -> tuple[str, ...]:
 def read_labels(
     labels: Collection[str], given: Given, orders: Mapping[str, Order], where: str
 ) -> tuple[dict[str, str], tuple[str, ...]]:
-    """Find out which class each label means.
+    """Map each label to a class.
 
     Args:
-        labels: the different labels, or names of class folders.
-        given: what the user says of them (``dataset.class_names``): the names in the order of the numbers, number ->
-            name, or the name of one of the orders; None: nothing.
-        orders: name -> order of the datasets that are known.
+        labels: the distinct labels, or names of class folders.
+        given: the user's mapping (``dataset.class_names``): names in the order of their numbers, number -> name, or the
+            name of an order; None: none.
+        orders: name -> order, for known datasets.
         where: file or folder, for messages.
 
     Returns:
         Label -> class, and the classes in their order.
 
     Raises:
-        UserError: where labels are numbers and nothing says what they mean, some are numbers and others are not, or one
-            is not among the classes that the user names.
+        UserError: if labels are numbers without a known meaning, some are numbers and others are not, or a label is not
+            among the user's classes.
     """
     numbers = sorted(label for label in labels if is_number(label))
     order = _order(given, orders)
@@ -103,12 +103,12 @@ def read_labels(
     present = set(meaning.values())
     if not order:
         return meaning, order_of(present)
-    # the order of another dataset says what numbers mean, and not that all its classes must be here
+    # an order of another dataset defines the meaning of numbers; not all its classes need to be present
     return meaning, tuple(name for name in order.values() if name in present or not isinstance(given, str))
 
 
 def _order(given: Given, orders: Mapping[str, Order]) -> dict[int, str]:
-    """Return number -> class as the user gives them; a list counts from 0 here."""
+    """Return the user's mapping as number -> class; lists count from 0 here."""
     if given is None:
         return {}
     if isinstance(given, str):
@@ -129,7 +129,7 @@ def _order(given: Given, orders: Mapping[str, Order]) -> dict[int, str]:
 
 
 def _numbered(numbers: Sequence[str], given: Given, order: dict[int, str], where: str) -> dict[int, str]:
-    """Return number -> class, with the first number that the labels show where the user gave names alone."""
+    """Return number -> class; for a list of names, start at the smallest number among the labels."""
     found = {label: whole_number(label) for label in numbers}
     broken = [label for label, number in found.items() if number is None]
     if broken:

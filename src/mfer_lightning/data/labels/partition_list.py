@@ -1,4 +1,4 @@
-"""Lists of images whose names say their part: ``train_00001.jpg 5``, as RAF-DB writes them."""
+"""Lists of images whose names contain their part: ``train_00001.jpg 5``, as in RAF-DB."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from mfer_lightning.data.labels.table_head import read_head
 from mfer_lightning.data.labels.tables import check_name, check_unique, read_table
 from mfer_lightning.errors import UserError
 
-#: The names of such a list; the first spelling is RAF-DB's own.
+#: Names of such a list; the first spelling is RAF-DB's own.
 LIST_NAMES = ("list_patition_label.txt", "list_partition_label.txt")
 
 
 def part_in_name(name: str) -> str | None:
-    """Return the part that an image's name says it belongs to, None where it says none.
+    """Return the part in an image's name, or None if there is none.
 
     Example:
         >>> part_in_name("test_0001.jpg"), part_in_name("0001.jpg")
@@ -33,17 +33,17 @@ def read_partition_list(
 
     Args:
         root: the dataset's folder.
-        path: the list: an image name and a label from 1 to K a line. The images may be there under the very names, or
-            with ``_aligned`` before the ending.
-        folders: part -> folder of its images relative to ``root``; a part whose images are all absent is left out.
+        path: the list, with an image name and a label from 1 to K per line. The image files may have exactly these
+            names, or ``_aligned`` before the suffix.
+        folders: part -> folder of its images relative to ``root``; a part without any images is left out.
         class_names: the K classes in the order of their numbers.
-        title: the dataset as people call it.
+        title: usual name of the dataset.
 
     Returns:
-        Path, part and label (from 0) of each face, train before test, and what a user should know.
+        Path, part and label (from 0) of each face, train before test, and notes for the user.
 
     Raises:
-        UserError: where the list is malformed or names a file twice, a label is out of range, or images are missing.
+        UserError: if the list is malformed or names a file twice, a label is out of range, or images are missing.
     """
     head = read_head(path)
     form = "an image name and a label (such as train_00001.jpg 5)"
@@ -80,12 +80,12 @@ def read_partition_list(
     if not rows:
         first = next(iter(folders.values()), "")
         every = [f"{folders.get(str(part_in_name(name)), first)}/{_file_of(name, set())}" for name, _ in listed]
-        check_images(root, every, path)  # none of them exists: says so
+        check_images(root, every, path)  # none of them exists: raises the error
     return rows, notes
 
 
 def _file_of(name: str, present: set[str]) -> str:
-    """Return the file of a listed image: aligned, as published, or under the very name of the list."""
+    """Return the file of a listed image: aligned, as published, or with exactly the name in the list."""
     path = PurePosixPath(name)
     aligned = name if path.stem.endswith("_aligned") else f"{path.stem}_aligned{path.suffix}"
     return name if name in present and aligned not in present else aligned

@@ -1,4 +1,4 @@
-"""Look at the beginning of a text file of labels: its encoding, its separator, and whether it has a header."""
+"""Inspect the beginning of a label file: its encoding, separator, and header."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from mfer_lightning.data.labels.image_files import is_image, unreadable
 from mfer_lightning.data.labels.numbers import is_number
 from mfer_lightning.errors import UserError
 
-#: Separators that are tried; of equally good ones the first is taken.
+#: Separators to try, in order of preference.
 SEPARATORS = (",", "\t", ";", "|", " ")
 
-#: Bytes of a file that encoding and separator are found out from.
+#: Number of bytes used to detect encoding and separator.
 HEAD = 1 << 16
 
-#: Rows that the separator is found out from.
+#: Number of rows used to detect the separator.
 HEAD_ROWS = 100
 
-#: A file that is not UTF-8 is Latin-1 if no more of it than this is outside ASCII.
+#: A non-UTF-8 file is read as Latin-1 if at most this fraction is non-ASCII.
 _MOST_ACCENTS = 0.3
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f]")
 
-#: A first line for Excel alone, which names the separator.
+#: A first line for Excel that names the separator.
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\s*')
 
 
@@ -39,9 +39,9 @@ class Head(NamedTuple):
 
     Attributes:
         path: the file.
-        encoding: as Python calls it.
-        separator: one of :data:`SEPARATORS`; a blank stands for any number of blanks and tabs.
-        rows: line number and stripped fields of the first rows that are not blank.
+        encoding: Python's name of the encoding.
+        separator: one of :data:`SEPARATORS`; a space stands for any number of spaces and tabs.
+        rows: line number and stripped fields of the first non-blank rows.
     """
 
     path: Path
@@ -51,27 +51,27 @@ class Head(NamedTuple):
 
     @property
     def width(self) -> int:
-        """The number of fields of most rows."""
+        """The most common number of fields per row."""
         return Counter(len(fields) for _, fields in self.rows).most_common(1)[0][0]
 
     @property
     def has_header(self) -> bool:
-        """Whether the first row names the columns: it names no image, and others do or it holds no number."""
+        """Whether the first row is a header: it contains no image name, and other rows do or it contains no number."""
         first, *others = (any(map(is_image, fields)) for _, fields in self.rows)
         return not first and (any(others) or not any(map(is_number, self.rows[0][1])))
 
 
 def malformed(path: Path, line: int, expected: str, got: object) -> UserError:
-    """Return the error for a row that does not read as it should."""
+    """Return the error for a malformed row."""
     return UserError(f"{path}, line {line}: expected {expected}, but got {got!r}. Mend the row or fetch the file anew.")
 
 
 @contextmanager
 def readable_text(path: Path) -> Iterator[None]:
-    """Turn the errors of reading a text file into the user's.
+    """Convert errors of reading a text file to user errors.
 
     Raises:
-        UserError: where the file cannot be read or is no text.
+        UserError: if the file cannot be read or is not text.
     """
     try:
         yield
@@ -90,14 +90,14 @@ def _empty(path: Path) -> UserError:
 
 
 def find_encoding(path: Path, start: bytes) -> str:
-    """Find out the encoding of a text file.
+    """Detect the encoding of a text file.
 
     Args:
         path: the file, for the message.
         start: its first bytes.
 
     Raises:
-        UserError: where it is no text.
+        UserError: if it is not text.
 
     Example:
         >>> find_encoding(Path("a"), "Überraschung;3".encode("latin-1"))
@@ -118,10 +118,10 @@ def find_encoding(path: Path, start: bytes) -> str:
 
 
 def read_lines(path: Path) -> list[str]:
-    """Read a text file's lines.
+    """Read the lines of a text file.
 
     Raises:
-        UserError: where the file cannot be read, is no text, or is empty.
+        UserError: if the file cannot be read, is not text, or is empty.
     """
     with readable_text(path):
         content = path.read_bytes()
@@ -132,10 +132,10 @@ def read_lines(path: Path) -> list[str]:
 
 
 def read_head(path: Path) -> Head:
-    """Read the beginning of a table, and find out its encoding and separator.
+    """Read the beginning of a table, and detect its encoding and separator.
 
     Raises:
-        UserError: where the file cannot be read, is no text, or is empty.
+        UserError: if the file cannot be read, is not text, or is empty.
     """
     with readable_text(path), path.open("rb") as file:
         start = file.read(HEAD)
@@ -146,14 +146,14 @@ def read_head(path: Path) -> Head:
         del lines[-1]  # it may be cut off
     separators: Sequence[str] = SEPARATORS
     if lines and (named := _SEPARATOR_LINE.fullmatch(lines[0])):
-        lines[0], separators = "\n", named[1]  # rows keep their line numbers
+        lines[0], separators = "\n", named[1]  # keeps the line numbers
     found: list[tuple[float, Head]] = []
     for separator in separators:
         head = Head(path, encoding, separator, tuple(islice(_split(lines, separator), HEAD_ROWS)))
         if not head.rows:
             raise _empty(path)
         found.append((_quality(head), head))
-    return max(found, key=lambda one: one[0])[1]  # max returns the first of equals
+    return max(found, key=lambda one: one[0])[1]  # max returns the first of equal values
 
 
 def _split(lines: Sequence[str], separator: str) -> Iterator[tuple[int, list[str]]]:
@@ -167,21 +167,21 @@ def _split(lines: Sequence[str], separator: str) -> Iterator[tuple[int, list[str
             if any(field.strip() for field in fields):
                 yield line, [field.strip() for field in fields]
     except csv.Error:
-        return  # pandas says what is wrong with that row
+        return  # pandas reports what is wrong with that row
 
 
 def _quality(head: Head) -> float:
-    """Rate a separator: whole fields are image names, all rows have equally many fields, and more than one."""
+    """Score a separator: whole fields are image names, all rows have the same number of fields, more than one."""
     width = head.width
     if width < 2 or len(head.rows[0][1]) < 2:
         return 0.0
     named = sum(any(map(is_image, fields)) for _, fields in head.rows)
     even = sum(len(fields) == width for _, fields in head.rows)
-    return 2 * named + even + (head.separator != " ") * len(head.rows)  # blanks occur in names too
+    return 2 * named + even + (head.separator != " ") * len(head.rows)  # spaces also occur in names
 
 
 def split_line(head: Head, line: int) -> list[str]:
-    """Split one line of a file again, strictly, to say what is wrong with it."""
+    """Split one line of a file again, strictly, to report its error."""
     with readable_text(head.path), head.path.open(encoding=head.encoding) as file:
         text = next((text for number, text in enumerate(file, start=1) if number == line), "")
     if head.separator == " ":

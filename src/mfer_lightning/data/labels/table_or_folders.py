@@ -1,4 +1,4 @@
-"""A table beside class folders: whether they disagree, which is for the user to decide."""
+"""Compare a table with the class folders next to it, and let the user resolve disagreements."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mfer_lightning.errors import UserError
 
 
 def emotion_folders(root: Path, partitions: Mapping[str, str]) -> list[str]:
-    """Return the class folders that are named by emotions, where there are two such classes."""
+    """Return the class folders named after emotions, if there are at least two such classes."""
     found = [
         name if folder == "." else f"{folder}/{name}"
         for folder in partitions.values()
@@ -31,22 +31,22 @@ def compare(
     meaning: Mapping[str, str],
     emotions: Sequence[str],
 ) -> list[str]:
-    """Ask the user where the folders' names and the tables beside them disagree.
+    """Raise an error if the folder names and the tables next to them disagree.
 
     Args:
         root: the dataset's folder.
-        tables: in it.
-        paths: of the images that the tables name.
-        labels: the class of each by the tables.
-        meaning: label as it is written -> class.
-        emotions: as :func:`emotion_folders` returned them.
+        tables: the tables in it.
+        paths: paths of the images in the tables.
+        labels: class of each image according to the tables.
+        meaning: label as written -> class.
+        emotions: result of :func:`emotion_folders`.
 
     Returns:
-        A note on images in class folders that no table lists.
+        A note on images in class folders that are in no table.
 
     Raises:
-        UserError: where an image lies in the folder of another class than its table gives it, or most images in class
-            folders are not in the tables.
+        UserError: if an image is in the folder of another class than in its table, or most images in class folders are
+            not in the tables.
     """
     names = ",".join(table.name for table in tables)
     numbers = {whole_number(label): name for label, name in meaning.items() if is_number(label)}
@@ -76,7 +76,7 @@ def compare(
 
 
 def _sorted_by_class(parents: Sequence[str], labels: Sequence[str]) -> bool:
-    """Whether numbered folders are class folders and no shards: few, and nearly all images of each have one label."""
+    """Whether numbered folders are classes and not shards: few, and nearly all images of each have the same label."""
     pairs = Counter(pair for pair in zip(parents, labels, strict=True) if is_number(pair[0]))
     most: dict[str, int] = {}
     for (parent, _), count in pairs.items():

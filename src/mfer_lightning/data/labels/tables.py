@@ -1,4 +1,4 @@
-"""Read tables of labels with pandas: every value as text, and the line that each row came from."""
+"""Read label tables with pandas: all values as text, with the line number of each row."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from pathlib import Path, PurePosixPath
 from mfer_lightning.data.labels.table_head import Head, malformed, readable_text, split_line
 from mfer_lightning.errors import UserError
 
-#: What a name must not have to be taken as it is.
+#: A name with these must be cleaned up before use.
 _UNUSUAL = re.compile(r"[:\x00]|\.\.|\./|//|/\.?$")
 
 
 @dataclass(frozen=True)
 class Table:
-    """The rows of a file that are not blank.
+    """The non-blank rows of a file.
 
     Args:
-        head: the file's beginning.
-        columns: position -> the stripped values of a column, one a row.
-        lines: the line of each row.
-        width: fields that each row should have.
-        form: what a row should hold, in words, for messages.
-        notes: what a user should know.
+        head: beginning of the file.
+        columns: position -> the stripped values of a column, one per row.
+        lines: line number of each row.
+        width: expected number of fields per row.
+        form: expected format of a row in words, for messages.
+        notes: information for the user.
     """
 
     head: Head
@@ -38,7 +38,7 @@ class Table:
         return len(self.lines)
 
     def refuse(self, row: int, expected: str, got: object) -> UserError:
-        """Return the error for a row that does not read as it should: it is too short, or else what is said."""
+        """Return the error for a malformed row: too short, or the given problem."""
         fields = split_line(self.head, self.lines[row])
         if len(fields) < self.width:
             return malformed(self.head.path, self.lines[row], self.form, f"{len(fields)} fields")
@@ -51,30 +51,30 @@ def read_table(
     """Read all rows of a table.
 
     Args:
-        head: as :func:`read_head` returned it.
-        skip_header: whether the first row names the columns.
-        width: fields that a row should have; None: as many as the first row if that is a header, else as most.
-        use: positions of the columns to read; None: all. Others are skipped unread, whatever a row holds there.
-        form: what a row should hold, in words; ``""``: so many fields.
+        head: result of :func:`read_head`.
+        skip_header: whether the first row is a header.
+        width: expected number of fields; None: that of the header, or the most common one.
+        use: positions of the columns to read; None: all. Others are skipped without validation.
+        form: expected format of a row in words; ``""``: the number of fields.
 
     Raises:
-        UserError: where the file cannot be read, is no table, or a row has too many fields.
+        UserError: if the file cannot be read, is not a table, or a row has too many fields.
     """
-    import pandas as pd  # it takes a third of a second, which help and messages must not cost
+    import pandas as pd  # takes a third of a second, too long for help and error messages
 
     path = head.path
     width = width or (len(head.rows[0][1]) if skip_header else head.width)
     form = form or f"{width} fields"
     widest = max(len(fields) for _, fields in head.rows)
-    skipped = head.rows[0][0] - (not skip_header)  # and what stands above the first row
+    skipped = head.rows[0][0] - (not skip_header)  # also skip lines above the first row
     options = {
         "header": None,
-        "names": range(max(width + 1, widest)),  # one more, where rows with too many fields show up
+        "names": range(max(width + 1, widest)),  # one more, to detect rows with too many fields
         "index_col": False,
         "usecols": use,
         "dtype": str,
         "na_filter": False,
-        "skip_blank_lines": False,  # so that rows are numbered as lines
+        "skip_blank_lines": False,  # so that row and line numbers match
         "skiprows": skipped,
         "sep": r"\s+" if head.separator == " " else head.separator,
     }
@@ -85,7 +85,7 @@ def read_table(
         try:
             try:
                 frame = pd.read_csv(path, encoding=head.encoding, **options)
-            except UnicodeDecodeError:  # further down than the head
+            except UnicodeDecodeError:  # after the head
                 if head.encoding == "utf-16":
                     raise
                 head = head._replace(encoding="latin-1")
@@ -108,7 +108,7 @@ def read_table(
 
 
 def _unparsed(path: Path, form: str, message: str) -> UserError:
-    """Return the error for what pandas could not read."""
+    """Return the error for a file that pandas could not parse."""
     wide = re.search(r"in line (\d+), saw (\d+)", message)
     if wide:
         return malformed(path, int(wide[1]), form, f"{wide[2]} fields")
@@ -122,17 +122,17 @@ def _unparsed(path: Path, form: str, message: str) -> UserError:
 
 
 def check_name(name: str, path: Path, line: int, base: Path | None = None) -> str:
-    """Return an image name of a list, relative and with ``/`` as separator.
+    """Return an image name in a list, relative and with ``/`` as separator.
 
     Args:
-        name: as it is in the list.
+        name: name as in the list.
         path: the list, for the message.
         line: its line.
-        base: the folder that the name is relative to; an absolute path inside it is made relative. None: no absolute
-            path is.
+        base: folder that the name is relative to; an absolute path inside it is made relative. None: absolute paths are
+            rejected.
 
     Raises:
-        UserError: where the name would leave the folder (absolute, or with ``..``).
+        UserError: if the name points outside the folder (absolute, or with ``..``).
     """
     plain = name.strip().replace("\\", "/")
     if base is not None and plain.startswith(("/", base.drive or "/")):
@@ -146,11 +146,11 @@ def check_name(name: str, path: Path, line: int, base: Path | None = None) -> st
             f"{path}, line {line}: the image name {name!r} points outside the dataset's folder. "
             "Names in a list must lie in it and must not climb with '..'."
         )
-    return str(PurePosixPath(plain)) if plain else plain  # one spelling a file: `./a.png` and `a.png` are one image
+    return str(PurePosixPath(plain)) if plain else plain  # `./a.png` and `a.png` are the same image
 
 
 def check_unique(names: Sequence[str], lines: Sequence[int], path: Path) -> None:
-    """Check that a list names no file twice.
+    """Check that a list contains no file twice.
 
     Args:
         names: the names, in the list's order.
@@ -158,7 +158,7 @@ def check_unique(names: Sequence[str], lines: Sequence[int], path: Path) -> None
         path: the list.
 
     Raises:
-        UserError: naming the first repetition and both its lines.
+        UserError: naming the first repetition and both lines.
     """
     if len(set(names)) == len(names):
         return

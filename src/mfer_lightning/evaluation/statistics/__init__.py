@@ -1,9 +1,8 @@
-"""Test which differences are real: seeds, bootstrap intervals, two checkpoints, two methods, many methods, optimism.
+"""Test which differences are significant: seeds, bootstrap intervals, checkpoints, methods, many methods, optimism.
 
-Two questions are kept apart. *Are these two checkpoints different?* is a question about two fixed networks, answered on
-one set of images (:mod:`.checkpoints`). *Are these two methods different?* is a question about what training them again
-would give, and needs several seeds of each (:mod:`.methods`). ``docs/statistics.md`` holds derivations and measured
-error rates.
+Two questions are kept separate. *Are these two checkpoints different?* concerns two fixed networks and is answered on
+one set of images (:mod:`.checkpoints`). *Are these two methods different?* concerns the outcome of retraining them, and
+needs several seeds of each (:mod:`.methods`). ``docs/statistics.md`` has derivations and measured error rates.
 """
 
 from mfer_lightning.evaluation.statistics.bootstrap import BOOTSTRAPPED, bootstrap_interval, bootstrap_intervals

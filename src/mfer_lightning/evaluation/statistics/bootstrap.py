@@ -1,10 +1,10 @@
-"""Compute bootstrap intervals of every metric over the faces of one test set, with its class counts held fixed.
+"""Compute bootstrap intervals of all metrics over the faces of a test set, with fixed class counts.
 
-Efron and Tibshirani, An Introduction to the Bootstrap, 1993. What varies is which faces were photographed, not how
-many of each class were; nor the seed of the training, which :mod:`.seeds` and :mod:`.methods` are for.
+Efron and Tibshirani, An Introduction to the Bootstrap, 1993. The variation covers which faces were photographed, not
+the class counts, and not the training seed, which :mod:`.seeds` and :mod:`.methods` cover.
 
-``scipy.stats.bootstrap`` is not used: it neither holds class counts nor draws groups of faces together, and it would
-call each metric once per resample: 5 s for the macro F1 of 3,000 faces, where all metrics here take 0.4 s together.
+``scipy.stats.bootstrap`` is not used: it supports neither fixed class counts nor groups of faces, and calls each metric
+once per resample: 5 s for the macro F1 of 3,000 faces, whereas all metrics here take 0.4 s together.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from mfer_lightning.evaluation.valence_arousal import FIGURES, figures_of_sums, 
 
 Interval = tuple[float, float]
 
-#: Metrics that have a bootstrap interval; those of votes, and of valence and arousal, where these exist.
+#: Metrics with a bootstrap interval; those of votes, and of valence and arousal, if these exist.
 BOOTSTRAPPED = (*FROM_COUNTS, "top2_accuracy", "nll", "brier", "ece", "kl_to_votes", "cross_entropy_to_votes", *FIGURES)
 
 
@@ -35,13 +35,13 @@ def bootstrap_interval(
     seed: int = 0,
     groups: NDArray[np.integer] | None = None,
 ) -> Interval | None:
-    """Give the bootstrap interval of one metric; see :func:`bootstrap_intervals`.
+    """Compute the bootstrap interval of one metric; see :func:`bootstrap_intervals`.
 
     Returns:
-        Its lower and upper end; None where the metric is undefined for this table.
+        Its lower and upper bound; None if the metric is undefined for this table.
 
     Raises:
-        ValueError: where the metric has no bootstrap interval here, or an argument is not legal.
+        ValueError: if the metric has no bootstrap interval here, or an argument is not legal.
 
     Example:
         >>> logits = [[1, 0]] * 90 + [[0, 1]] * 10
@@ -61,25 +61,25 @@ def bootstrap_intervals(
     seed: int = 0,
     groups: NDArray[np.integer] | None = None,
 ) -> dict[str, Interval | None]:
-    """Give bootstrap intervals of several metrics, stratified by true class.
+    """Compute bootstrap intervals of several metrics, stratified by true class.
 
-    Intervals are percentiles of the resamples, but for ``ece``: a calibration error is a sum of absolute values, so
-    every resample's lies above the table's by about as much as the table's lies above the truth, and its interval is
-    turned round (``2 * value - percentile``, not below 0).
+    Intervals are percentiles of the resamples, except for ``ece``: a calibration error is a sum of absolute values, so
+    each resample exceeds the table by about as much as the table exceeds the truth, and its interval is reflected (``2
+    * value - percentile``, at least 0).
 
     Args:
-        predictions: the table; padding rows and rows without a label are left out.
-        metric_names: which of :data:`BOOTSTRAPPED`; None: all that the table has.
-        confidence: the coverage that is meant, between 0 and 1.
-        resamples: at least 1.
+        predictions: the table; padding rows and rows without a label are ignored.
+        metric_names: names in :data:`BOOTSTRAPPED`; None: all that the table has.
+        confidence: nominal coverage, between 0 and 1.
+        resamples: number of resamples, at least 1.
         seed: the same seed gives the same intervals.
-        groups: (N,) faces that share a value (one photo, one person) are drawn together; None: each by itself.
+        groups: (N,) faces that share a value (one photo, one person) are drawn together; None: independently.
 
     Returns:
-        metric -> lower and upper end, or None where the metric is undefined for this table.
+        metric -> lower and upper bound, or None if the metric is undefined for this table.
 
     Raises:
-        ValueError: where a metric has no bootstrap interval here, no row has a label, or an argument is not legal.
+        ValueError: if a metric has no bootstrap interval here, no row has a label, or an argument is not legal.
     """
     if resamples < 1:
         raise ValueError(f"Expected argument `resamples` to be at least 1, but got {resamples}.")
@@ -122,7 +122,7 @@ def _draw(
     resamples: int,
     rng: np.random.Generator,
 ) -> dict[str, NDArray[np.float64]]:
-    """Give each metric over the resamples, (R,)."""
+    """Compute each metric over the resamples, (R,)."""
     k = len(table.class_names)
     by_counts = [name for name in names if name in FROM_COUNTS]
     by_faces = [name for name in names if name not in (*FROM_COUNTS, *FIGURES)]
@@ -136,7 +136,7 @@ def _draw(
         by_counts = []
     if not by_counts and not by_faces and not by_values:
         return drawn
-    # one matrix of everything that is summed over faces, so that a block of resamples is one product
+    # one matrix of all sums over faces, so that a block of resamples is one matrix product
     columns = [np.eye(k * k)[cell]] if by_counts else []
     for name in by_faces:
         columns.append(_gaps(table) if name == "ece" else np.stack([faces[name][0], faces[name][1]], axis=1))
@@ -162,9 +162,9 @@ def _draw(
 
 
 def _gaps(table: Predictions) -> NDArray[np.float64]:
-    """Give what a face adds to its bin's gap between accuracy and confidence, (N,B), and a column of ones for n.
+    """Return each face's contribution to its bin's gap between accuracy and confidence, (N,B), and a column of ones.
 
-    Bins stay those of the table: a resample's own would hardly differ.
+    Bins are those of the table: those of a resample would hardly differ.
     """
     p = table.probabilities
     confidence = p.max(axis=1)
@@ -183,20 +183,20 @@ def paired_difference_interval(
     resamples: int = 2000,
     seed: int = 0,
 ) -> Interval:
-    """Give the paired bootstrap interval of a difference of accuracies, stratified by true class.
+    """Compute the paired bootstrap interval of a difference of accuracies, stratified by true class.
 
     Args:
-        right_a: (N,) what the first got right.
-        right_b: (N,) what the second got right, of the same images.
+        right_a: (N,) whether the first is correct.
+        right_b: (N,) whether the second is correct, for the same images.
         label: (N,) true classes, from 0.
-        confidence: the coverage that is meant.
-        resamples: at least 1.
+        confidence: nominal coverage.
+        resamples: number of resamples, at least 1.
         seed: the same seed gives the same interval.
 
     Returns:
-        Lower and upper end of the first's accuracy less the second's.
+        Lower and upper bound of the first's accuracy minus the second's.
     """
-    outcome = 1 + right_a.astype(np.int64) - right_b.astype(np.int64)  # 0: b alone, 1: both or neither, 2: a alone
+    outcome = 1 + right_a.astype(np.int64) - right_b.astype(np.int64)  # 0: only b, 1: both or neither, 2: only a
     cells = np.bincount(label * 3 + outcome, minlength=3 * (int(np.max(label)) + 1)).reshape(-1, 3)
     drawn = resample_cells(cells, cells.sum(axis=1), resamples, np.random.default_rng(seed)).sum(axis=1)
     low, high = np.quantile((drawn[:, 2] - drawn[:, 0]) / len(label), [(1 - confidence) / 2, (1 + confidence) / 2])

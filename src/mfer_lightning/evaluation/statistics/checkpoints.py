@@ -1,6 +1,6 @@
 """Compare two *checkpoints*: two fixed networks on the same images.
 
-The exact McNemar test is SciPy's binomial test; its mid-p value, which SciPy does not have, follows from it.
+The exact McNemar test is SciPy's binomial test; its mid-p value, which SciPy lacks, follows from it.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from mfer_lightning.evaluation.statistics.pairing import same_images
 
 @dataclass(frozen=True)
 class CheckpointComparison:
-    """Checkpoint a against checkpoint b on the same images. It says nothing about the methods they came from.
+    """Comparison of checkpoints a and b on the same images. It does not compare the methods that produced them.
 
     Args:
         n: number of images.
-        only_a: how many a alone got right.
-        only_b: how many b alone got right.
-        difference: a's accuracy less b's, as a share.
-        low: lower end of the paired bootstrap interval of the difference.
-        high: its upper end.
-        p_exact: McNemar's exact p-value, two-sided; never errs too often, often too seldom.
-        p_mid: its mid-p value, which the verdict goes by.
+        only_a: number of images that only a classifies correctly.
+        only_b: number of images that only b classifies correctly.
+        difference: a's accuracy minus b's, as a fraction.
+        low: lower bound of the paired bootstrap interval of the difference.
+        high: its upper bound.
+        p_exact: McNemar's exact two-sided p-value; conservative.
+        p_mid: its mid-p value, used for the verdict.
         verdict: "better" (a above b), "worse" or "tie".
     """
 
@@ -44,10 +44,11 @@ class CheckpointComparison:
 
 
 def mcnemar(only_a: int, only_b: int) -> tuple[float, float]:
-    """Give McNemar's exact and mid-p values, two-sided, of how many images either of two models alone got right.
+    """Compute McNemar's two-sided exact and mid-p values from the numbers of images that only one model gets right.
 
-    Without a difference, the images that only one gets right go to either with probability 1/2. The mid-p value counts
-    half the probability of the outcome itself (Fagerland, Lydersen and Laake, BMC Medical Research Methodology 2013).
+    Without a difference, an image that only one model gets right belongs to either with probability 1/2. The mid-p
+    value counts half the probability of the observed outcome (Fagerland, Lydersen and Laake, BMC Medical Research
+    Methodology 2013).
 
     Example:
         >>> [round(p, 4) for p in mcnemar(1, 5)]
@@ -60,23 +61,23 @@ def mcnemar(only_a: int, only_b: int) -> tuple[float, float]:
         return 1.0, 1.0
     exact = float(stats.binomtest(smaller, n).pvalue)
     outcome = float(stats.binom.pmf(smaller, n, 0.5))
-    return exact, exact - outcome / (2 if only_a == only_b else 1)  # a tie lies in both tails
+    return exact, exact - outcome / (2 if only_a == only_b else 1)  # a tie is in both tails
 
 
 def compare_checkpoints(
     a: Predictions, b: Predictions, confidence: float = 0.95, resamples: int = 2000, seed: int = 0
 ) -> CheckpointComparison:
-    """Compare two checkpoints on the same images: McNemar's test and a paired bootstrap of the accuracies' difference.
+    """Compare two checkpoints on the same images: McNemar's test and a paired bootstrap of the accuracy difference.
 
     Args:
         a: predictions of the first.
         b: predictions of the second; the same images with the same labels, in any order.
         confidence: coverage of the interval; the verdict tests at 1 - confidence.
-        resamples: of the bootstrap, at least 1.
-        seed: of the bootstrap.
+        resamples: bootstrap resamples, at least 1.
+        seed: random seed of the bootstrap.
 
     Raises:
-        ValueError: where the images or labels are not the same, or an argument is not legal.
+        ValueError: if the images or labels differ, or an argument is not legal.
     """
     first, second = same_images([a, b])
     right_a, right_b = first.pred == first.label, second.pred == second.label

@@ -1,7 +1,7 @@
-"""Compute the metrics that follow from counts alone, for many confusion matrices at once.
+"""Compute metrics from counts, for many confusion matrices at once.
 
 scikit-learn computes them for one table at a time; the bootstrap needs them for thousands of resamples. Tests compare
-each with scikit-learn's.
+each of them with scikit-learn.
 """
 
 from __future__ import annotations
@@ -16,31 +16,31 @@ Figures = NDArray[np.float64]
 
 
 def accuracy(confusions: Confusions) -> Figures:
-    """Share of right predictions. Confusions are (R,K,K), the truth in rows; the figures (R,), here and below."""
+    """Compute the accuracy. Here and below: confusions are (R,K,K) with true classes in rows, results are (R,)."""
     share: Figures = _diagonal(confusions).sum(axis=1) / confusions.sum(axis=(1, 2))
     return share
 
 
 def mean_class_accuracy(confusions: Confusions) -> Figures:
-    """Mean of the recalls of the classes that occur."""
+    """Compute the mean recall over the classes that occur."""
     truth = confusions.sum(axis=2)
     return _mean_over(_divide(_diagonal(confusions), truth), truth > 0)
 
 
 def macro_f1(confusions: Confusions) -> Figures:
-    """Mean of the F1 of the classes that occur."""
+    """Compute the mean F1 over the classes that occur."""
     return _mean_over(_f1(confusions), confusions.sum(axis=2) > 0)
 
 
 def weighted_f1(confusions: Confusions) -> Figures:
-    """Mean of F1 weighted by the classes' number of samples."""
+    """Compute the mean F1 weighted by class size."""
     truth = confusions.sum(axis=2)
     mean: Figures = (_f1(confusions) * truth).sum(axis=1) / truth.sum(axis=1)
     return mean
 
 
 def cohen_kappa(confusions: Confusions) -> Figures:
-    """Agreement beyond chance; NaN where all labels and predictions are one same class."""
+    """Compute agreement beyond chance; NaN if all labels and predictions are a single class."""
     n = confusions.sum(axis=(1, 2)).astype(np.float64)
     chance = (confusions.sum(axis=1) * confusions.sum(axis=2)).sum(axis=1) / n**2
     observed = _diagonal(confusions).sum(axis=1) / n

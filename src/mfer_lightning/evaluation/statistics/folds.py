@@ -1,10 +1,10 @@
-"""Join the predictions of all folds of a cross-validation, with intervals that count folds and not faces.
+"""Join the predictions of all folds of a cross-validation, with intervals based on folds instead of faces.
 
-Faces of one subject are no independent draws, and faces of one fold share a network. Every subject's faces lie in one
-fold, so folds are the units: an interval comes from how far a figure moves when one fold is left out (the delete-one
-jackknife; Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 11), with Student's t of F - 1 degrees
-of freedom. Training sets of folds overlap, so folds are not fully independent either, and no unbiased estimate of
-the variance exists (Bengio and Grandvalet, JMLR 2004).
+Faces of one subject are not independent draws, and faces of one fold share a network. All faces of a subject are in one
+fold, so folds are the units: an interval comes from the change of a metric when one fold is left out (the delete-one
+jackknife; Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 11), with Student's t with F - 1
+degrees of freedom. Training sets of folds overlap, so folds are not fully independent either, and no unbiased estimate
+of the variance exists (Bengio and Grandvalet, JMLR 2004).
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from mfer_lightning.evaluation.metrics import evaluate
 from mfer_lightning.evaluation.predictions import Predictions
 from mfer_lightning.evaluation.schema import METRICS
 
-#: Metrics that are no shares: the only ends of their intervals that are known are those of zero, or none.
+#: Metrics that are not proportions: their intervals are bounded only by zero, or not at all.
 _NO_UPPER_END = ("nll", "brier", "cohen_kappa")
 
 
 def join_predictions(folds: Sequence[Predictions]) -> Predictions:
-    """Join the tables of all folds into one, in the order of the index.
+    """Join the tables of all folds into one, in index order.
 
     Raises:
-        ValueError: where there are fewer than two, or a face is in two folds.
+        ValueError: if there are fewer than two tables, or a face is in two folds.
     """
     if len(folds) < 2:
         raise ValueError(f"Expected argument `folds` to hold at least two tables, but got {len(folds)}.")
@@ -37,17 +37,17 @@ def join_predictions(folds: Sequence[Predictions]) -> Predictions:
 
 
 def fold_intervals(folds: Sequence[Predictions], confidence: float = 0.95) -> dict[str, list[float] | None]:
-    """Give the interval of each metric of the joined folds.
+    """Compute the interval of each metric over the joined folds.
 
     Args:
-        folds: the table of each fold; every face in one of them.
-        confidence: the coverage that is meant, between 0 and 1.
+        folds: the table of each fold; every face is in exactly one.
+        confidence: nominal coverage, between 0 and 1.
 
     Returns:
-        metric -> [low, high], None where the metric is undefined with some fold left out.
+        metric -> [low, high], None if the metric is undefined when some fold is left out.
 
     Raises:
-        ValueError: as :func:`join_predictions`, or where ``confidence`` lies outside its range.
+        ValueError: as for :func:`join_predictions`, or if ``confidence`` is out of range.
 
     Example:
         >>> def table(first, right):

@@ -20,34 +20,33 @@ from mfer_lightning.evaluation.statistics.variance_components import (
 Verdict = Literal["better", "worse", "tie", "undecided"]
 MethodMetric = Literal["accuracy", "mean_class_accuracy"]
 
-#: With fewer seeds on either side, nothing is known about the spread over seeds, and the verdict is "undecided".
+#: With fewer seeds on either side, the variation over seeds is unknown, and the verdict is "undecided".
 MIN_SEEDS = 3
-#: The power that ``smallest_detectable`` is given for.
+#: Power for ``smallest_detectable``.
 POWER = 0.8
 
 
 @dataclass(frozen=True)
 class MethodComparison:
-    """Method a against method b. Differences are a minus b, as shares (0.01 is one point).
+    """Comparison of methods a and b. Differences are a minus b, as fractions (0.01 is one point).
 
     Args:
-        difference: mean over a's seeds less mean over b's.
-        low: lower end of the interval of the difference; None where undecided, and where all seeds and images say the
-            same.
-        high: its upper end, likewise.
-        p_value: two-sided, of no difference; None where undecided.
+        difference: mean over a's seeds minus mean over b's.
+        low: lower bound of the interval of the difference; None if undecided, or if all seeds and images agree.
+        high: its upper bound; None in the same cases.
+        p_value: two-sided p-value of no difference; None if undecided.
         seeds_a: number of a's seeds.
         seeds_b: number of b's seeds.
-        degrees_of_freedom: effective, of the t distribution that the test uses; None where undecided.
-        smallest_detectable: smallest true difference that would have been found with 80% power, given this test set and
-            these seeds; None where there is no interval. In a family of M comparisons at the level divided by M, which
-            Holm's correction asks of the first: the most that a member may have to meet.
-        verdict: "better" (a above b), "worse", "tie" (no difference could be shown: read it beside
-            ``smallest_detectable``) or "undecided" (fewer than 3 seeds on either side).
-        name: what a is called, where the comparison was made by :func:`.multiple.compare_against_baseline` or
+        degrees_of_freedom: effective degrees of freedom of the test's t distribution; None if undecided.
+        smallest_detectable: smallest true difference that would be found with 80% power, given this test set and these
+            seeds; None without an interval. In a family of M comparisons it is at the level divided by M, which Holm's
+            correction requires of the first: the strictest level for a member.
+        verdict: "better" (a above b), "worse", "tie" (no difference was found; see ``smallest_detectable``) or
+            "undecided" (fewer than 3 seeds on either side).
+        name: name of a, if the comparison was made by :func:`.multiple.compare_against_baseline` or
             :func:`.multiple.compare_contrasts`.
-        baseline: what b is called, likewise.
-        adjusted_p_value: Holm-adjusted over the family of comparisons, likewise; then ``verdict`` goes by it.
+        baseline: name of b, in the same cases.
+        adjusted_p_value: Holm-adjusted over the family of comparisons, in the same cases; then used for ``verdict``.
     """
 
     difference: float
@@ -71,12 +70,12 @@ def compare_methods(
     metric: MethodMetric = "accuracy",
     confidence: float = 0.95,
 ) -> MethodComparison:
-    """Compare two methods by what several seeds of each got right on the same images.
+    """Compare two methods by the correctness of several seeds of each on the same images.
 
     Args:
-        correct_a: (seeds, images) bool, what each seed of method a got right.
-        correct_b: (seeds, images) bool, likewise of method b; images in the same order.
-        labels: (images,) the true classes; needed for ``mean_class_accuracy``.
+        correct_a: (seeds, images) bool, whether each seed of method a is correct.
+        correct_b: (seeds, images) bool, the same for method b; images in the same order.
+        labels: (images,) true classes; required for ``mean_class_accuracy``.
         metric: ``"accuracy"`` or ``"mean_class_accuracy"``.
         confidence: coverage of the interval; the verdict tests at 1 - confidence.
 
@@ -84,7 +83,7 @@ def compare_methods(
         The comparison, a against b.
 
     Raises:
-        ValueError: where shapes disagree or an argument is not legal.
+        ValueError: if shapes disagree or an argument is not legal.
     """
     a, b, strata = _checked(correct_a, correct_b, labels, metric, confidence)
     seeds_a, seeds_b = len(a), len(b)
@@ -95,7 +94,7 @@ def compare_methods(
     freedom = effective_degrees_of_freedom(components, seeds_a, seeds_b)
     error = components.total**0.5
     critical = float(stats.t.isf((1 - confidence) / 2, freedom))
-    if error < 1e-9:  # all seeds and all images say the same: nothing to take an interval from
+    if error < 1e-9:  # all seeds and images agree: there is no interval
         p_value = float(difference == 0)
         verdict = verdict_of(difference, p_value, confidence)
         return MethodComparison(difference, None, None, p_value, seeds_a, seeds_b, freedom, None, verdict)
@@ -114,22 +113,22 @@ def compare_methods(
 
 
 def verdict_of(difference: float, p_value: float, confidence: float) -> Verdict:
-    """Say what a difference with its (adjusted) p-value shows."""
+    """Return the verdict for a difference with its (adjusted) p-value."""
     if p_value < 1 - confidence:
         return "better" if difference > 0 else "worse"
     return "tie"
 
 
 def detectable_among(comparison: MethodComparison, family: int, confidence: float) -> float | None:
-    """Give ``smallest_detectable`` of a comparison that is one of a family, corrected for their number.
+    """Compute ``smallest_detectable`` of a comparison in a family, corrected for the number of comparisons.
 
     Args:
-        comparison: made by itself, with the same confidence.
-        family: how many comparisons are made, at least 1.
-        confidence: of the whole family.
+        comparison: a single comparison, with the same confidence.
+        family: number of comparisons, at least 1.
+        confidence: confidence of the whole family.
 
     Returns:
-        The difference; None where the comparison is undecided.
+        The difference; None if the comparison is undecided.
     """
     freedom = comparison.degrees_of_freedom
     if freedom is None or comparison.low is None or comparison.high is None:
@@ -140,7 +139,7 @@ def detectable_among(comparison: MethodComparison, family: int, confidence: floa
 
 @lru_cache(maxsize=4096)
 def noncentrality(freedom: float, confidence: float) -> float:
-    """Give the true difference, in standard errors, that the two-sided t test finds with 80% power.
+    """Compute the true difference, in standard errors, that the two-sided t test finds with 80% power.
 
     Args:
         freedom: degrees of freedom of the t distribution.
@@ -149,7 +148,7 @@ def noncentrality(freedom: float, confidence: float) -> float:
     critical = stats.t.isf((1 - confidence) / 2, freedom)
 
     def lacking(shift: float) -> float:
-        # the other tail adds nothing to a power of 80%; for small freedom nct fails far out, a t around it does not
+        # the other tail adds nothing to a power of 80%; for small freedom, nct fails far out but a shifted t does not
         return float(stats.nct.sf(critical, freedom, shift)) - POWER
 
     start = float(critical + stats.t.ppf(POWER, freedom))
@@ -163,7 +162,7 @@ def _checked(
     metric: str,
     confidence: float,
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.int64]]:
-    """Check the arguments; give both tables of right answers and the strata, whose shares the figure is the mean of."""
+    """Check the arguments; return both correctness tables and the strata, over which the metric is averaged."""
     a, b = np.asarray(correct_a), np.asarray(correct_b)
     for name, x in (("correct_a", a), ("correct_b", b)):
         if x.ndim != 2 or 0 in x.shape or x.dtype != np.bool_:

@@ -1,6 +1,6 @@
 """Compare many methods at once, corrected for the number of comparisons.
 
-Holm's procedure is written out in four lines: SciPy does not have it, and statsmodels is not a dependency.
+Holm's procedure is implemented in four lines: SciPy does not have it, and statsmodels is not a dependency.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from mfer_lightning.evaluation.statistics.methods import (
 
 
 def holm(p_values: Sequence[float]) -> NDArray[np.float64]:
-    """Adjust p-values by Holm's step-down procedure: with all of them below alpha, at most alpha errs in the family.
+    """Adjust p-values with Holm's step-down procedure, which controls the family-wise error rate.
 
     Holm, A simple sequentially rejective multiple test procedure, Scandinavian Journal of Statistics 1979.
 
@@ -32,7 +32,7 @@ def holm(p_values: Sequence[float]) -> NDArray[np.float64]:
         (M,) the adjusted p-values, in the same order, each at least its own.
 
     Raises:
-        ValueError: where a value lies outside [0, 1].
+        ValueError: if a value lies outside [0, 1].
 
     Example:
         >>> holm([0.01, 0.04, 0.03]).round(2).tolist()
@@ -56,26 +56,26 @@ def compare_against_baseline(
     *,
     chosen_by_results: bool = False,
 ) -> list[MethodComparison]:
-    """Compare every method of a sweep against one of them, with Holm's correction over all that can be decided.
+    """Compare every method of a sweep with a baseline, with Holm's correction over all decidable comparisons.
 
-    Which one must not depend on the results: the highest of several equal methods is the one that had luck. Where it
-    was chosen for its figures, any pair might have been compared, and p-values are corrected for all (Bonferroni).
+    The baseline must not depend on the results: the best of several equal methods is the luckiest one. If it was chosen
+    by its results, any pair might have been compared, and p-values are corrected for all pairs (Bonferroni).
 
     Args:
-        runs_by_method: name -> (seeds, images) bool, all over the same images (see :func:`.pairing.correct_matrix`).
+        runs_by_method: name -> (seeds, images) bool, all for the same images (see :func:`.pairing.correct_matrix`).
         baseline: one of the names.
         labels: as for :func:`.methods.compare_methods`.
-        metric: likewise.
-        confidence: likewise; the chance of any false verdict in the family is at most 1 - confidence.
-        chosen_by_results: whether the baseline was chosen for its figures, e.g. as the best or the worst.
+        metric: as for :func:`.methods.compare_methods`.
+        confidence: the probability of any false verdict in the family is at most 1 - confidence.
+        chosen_by_results: whether the baseline was chosen by its results, e.g. as the best or the worst.
 
     Returns:
-        One comparison a method but the baseline, in the order given, with ``name``, ``baseline`` and
-        ``adjusted_p_value``; verdicts go by the adjusted p-value, and ``smallest_detectable`` is corrected for the
-        family, too. Intervals stay those of the single comparison.
+        One comparison per method except the baseline, in the given order, with ``name``, ``baseline`` and
+        ``adjusted_p_value``; verdicts use the adjusted p-value, and ``smallest_detectable`` is corrected for the family
+        too. Intervals are those of the single comparison.
 
     Raises:
-        ValueError: where the baseline is not among the names, or an argument is not legal.
+        ValueError: if the baseline is not among the names, or an argument is not legal.
     """
     if baseline not in runs_by_method:
         raise ValueError(f"Expected argument `baseline` to be one of {sorted(runs_by_method)}, but got {baseline!r}.")
@@ -100,27 +100,27 @@ def compare_contrasts(
     *,
     family: int | None = None,
 ) -> list[MethodComparison]:
-    """Compare pairs of methods that were fixed beforehand, with Holm's correction over all of them.
+    """Compare pairs of methods that were planned in advance, with Holm's correction over all of them.
 
-    The pairs need no method in common. They are the whole family: what else is compared with these runs is another
-    one, and was not planned. Pairs must not be chosen, left out or turned round after the results are seen; so one with
-    too few seeds to be decided counts in the correction as if it had shown nothing.
+    The pairs need not share a method. They form the whole family: any other comparison of these runs belongs to another
+    one, and was not planned. Pairs must not be chosen, dropped or reversed after seeing the results; a pair with too
+    few seeds to be decided therefore counts in the correction as if it had shown nothing.
 
     Args:
-        runs_by_method: as for :func:`compare_against_baseline`; methods that no pair names do not matter.
-        pairs: the names of each contrast's two methods; the first is compared with the second.
+        runs_by_method: as for :func:`compare_against_baseline`; methods in no pair are ignored.
+        pairs: names of the two methods of each contrast; the first is compared with the second.
         labels: as for :func:`.methods.compare_methods`.
-        metric: likewise.
-        confidence: likewise; the chance of any false verdict in the family is at most 1 - confidence.
-        family: how many were planned, where runs of some are missing altogether; None: as many as there are pairs.
+        metric: as for :func:`.methods.compare_methods`.
+        confidence: the probability of any false verdict in the family is at most 1 - confidence.
+        family: number of planned contrasts, if the runs of some are missing; None: the number of pairs.
 
     Returns:
-        One comparison a pair, in the order given, with ``name`` (the first's), ``baseline`` (the second's) and
-        ``adjusted_p_value``; verdicts go by the adjusted p-value, and ``smallest_detectable`` is corrected for the
-        family, too. Intervals stay those of the single comparison.
+        One comparison per pair, in the given order, with ``name`` (the first), ``baseline`` (the second) and
+        ``adjusted_p_value``; verdicts use the adjusted p-value, and ``smallest_detectable`` is corrected for the family
+        too. Intervals are those of the single comparison.
 
     Raises:
-        ValueError: where a pair names a method that is not there, or one method twice, or an argument is not legal.
+        ValueError: if a pair names an unknown method, or one method twice, or an argument is not legal.
     """
     for pair in pairs:
         missing = [name for name in pair if name not in runs_by_method]
@@ -141,7 +141,7 @@ def compare_contrasts(
 def _corrected(
     found: Sequence[MethodComparison], family: int, confidence: float, *, bonferroni: bool = False
 ) -> list[MethodComparison]:
-    """Correct comparisons of a family of the given size, in which the undecided show nothing: by Holm, or all alike."""
+    """Correct the comparisons of a family of a given size, counting undecided ones: by Holm, or by Bonferroni."""
     corrected = list(found)
     decided = [i for i, comparison in enumerate(found) if comparison.p_value is not None]
     p_values = [found[i].p_value or 0.0 for i in decided]

@@ -1,4 +1,4 @@
-"""Measure the optimism gap: how much higher a figure would be if its epoch were chosen on the test set."""
+"""Measure the optimism gap: how much higher a metric would be if its epoch were selected on the test set."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from dataclasses import dataclass
 from mfer_lightning.errors import UserError
 from mfer_lightning.evaluation.metrics_csv import Metrics, read_rows
 
-#: How many epochs at the end of training are averaged.
+#: Number of final epochs to average.
 LAST = 5
 
 
 @dataclass(frozen=True)
 class OptimismGap:
-    """Test accuracy of one run under three rules of choosing its epoch, as shares.
+    """Test accuracy of a run under three selection rules, as fractions.
 
     Args:
-        val_selected: at the epoch that the validation set chose: the honest figure.
-        best_on_test: the highest over all epochs: what choosing on the test set reports.
-        mean_of_last_five: mean over the last five epochs (fewer where there are fewer): needs no choice at all.
-        gap: ``best_on_test - val_selected``, never below 0.
+        val_selected: at the epoch selected on the validation set: the unbiased value.
+        best_on_test: maximum over all epochs: the value reported when selecting on the test set.
+        mean_of_last_five: mean over the last five epochs (or fewer): requires no selection.
+        gap: ``best_on_test - val_selected``, never negative.
     """
 
     val_selected: float
@@ -29,19 +29,18 @@ class OptimismGap:
 
 
 def optimism_gap(history: Metrics, selection_epoch: int, metric: str = "accuracy") -> OptimismGap | None:
-    """Measure the optimism gap of a run that recorded its test figures each epoch (``track_test=true``).
+    """Measure the optimism gap of a run that recorded its test metrics each epoch (``track_test=true``).
 
     Args:
         history: the run's ``metrics.csv``, or its rows.
-        selection_epoch: the epoch that was selected on val, counted from 0 as in ``metrics.csv``
-            (``result["selection"]["epoch"]``).
-        metric: which of the recorded test figures.
+        selection_epoch: epoch selected on val, counted from 0 as in ``metrics.csv`` (``result["selection"]["epoch"]``).
+        metric: name of the recorded test metric.
 
     Returns:
-        The gap; None where the run did not record ``track_test/<metric>``.
+        The gap; None if the run did not record ``track_test/<metric>``.
 
     Raises:
-        UserError: where the file cannot be read or holds no such epoch.
+        UserError: if the file cannot be read or lacks this epoch.
 
     Example:
         >>> rows = [{"epoch": i, "track_test/accuracy": v} for i, v in enumerate((0.5, 0.7, 0.6))]

@@ -1,4 +1,4 @@
-"""Align tables of predictions, so that row i is the same face in each."""
+"""Align prediction tables, so that row i is the same face in each."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from mfer_lightning.evaluation.predictions import PADDING, Predictions
 
 
 def same_images(tables: Sequence[Predictions]) -> list[Predictions]:
-    """Bring tables of one split into one order, without padding rows and rows that have no label.
+    """Sort tables of one split into the same order, without padding rows and unlabelled rows.
 
-    Faces are met by their path where every table names each of its faces by a path of its own, else by their index.
+    Faces are matched by path if the paths in every table are unique, otherwise by index.
 
     Args:
-        tables: at least one; all of the same classes.
+        tables: at least one; all with the same classes.
 
     Returns:
-        The tables, row i of each the same face with the same label.
+        The tables; row i is the same face with the same label in each.
 
     Raises:
-        ValueError: where classes, faces or labels differ, saying how.
+        ValueError: if classes, faces or labels differ, explaining how.
 
     Example:
         >>> a = Predictions([0, 1], ["a", "b"], [0, 1], [[1, 0], [0, 1]], ("anger", "fear"))
@@ -63,17 +63,17 @@ def same_images(tables: Sequence[Predictions]) -> list[Predictions]:
 
 
 def correct_matrix(tables: Sequence[Predictions]) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
-    """Say which faces each of several runs got right: what :func:`.methods.compare_methods` compares.
+    """Return the correctness of several runs per face, as compared by :func:`.methods.compare_methods`.
 
     Args:
-        tables: one table of predictions a seed, of the same images (see :func:`same_images`).
+        tables: one prediction table per seed, for the same images (see :func:`same_images`).
 
     Returns:
         ``correct`` (seeds, images) bool and ``labels`` (images,) int64. To compare methods, call this once with the
-        runs of all of them and cut the rows apart, so that all share one order of images.
+        runs of all methods and split the rows, so that all share the order of images.
 
     Raises:
-        ValueError: where the tables are not of the same images.
+        ValueError: if the tables do not contain the same images.
     """
     ordered = same_images(tables)
     return np.stack([t.pred == t.label for t in ordered]), ordered[0].label

@@ -13,14 +13,14 @@ from mfer_lightning.evaluation.statistics.variance_components import variance_co
 
 @dataclass(frozen=True)
 class SeedPlan:
-    """What a pilot says of the seeds that a study needs.
+    """Result of planning the seeds of a study from a pilot.
 
     Args:
-        seeds: the number to train, of every method.
-        reached: whether the wanted difference is found with 80% power at that number.
-        seed_variance: of one seed's accuracy, the mean of the pilot's two methods.
-        image_variance: the images' part in the variance of a difference, on the study's number of images.
-        detectable: seeds -> smallest true difference that is found with 80% power.
+        seeds: number of seeds to train per method.
+        reached: whether the target difference is found with 80% power at that number.
+        seed_variance: variance of one seed's accuracy, averaged over the pilot's two methods.
+        image_variance: contribution of the images to the variance of a difference, for the study's number of images.
+        detectable: seeds -> smallest true difference found with 80% power.
     """
 
     seeds: int
@@ -51,21 +51,21 @@ def plan_seeds(
     ``tolerance`` (as a share) larger than ``most`` seeds would: beyond it a seed buys little.
 
     Args:
-        correct_a: (seeds,images) bool, what each seed of one method got right in the pilot.
-        correct_b: (seeds,images) bool, likewise of the other; on the same images.
-        images: how many the study is measured on.
-        difference: the true difference that is to be found, e.g. 0.01 for a point.
-        family: how many comparisons are corrected together.
-        least: fewest seeds of each method, at least 3.
-        most: most seeds of each method.
+        correct_a: (seeds,images) bool, correctness of each seed of one method in the pilot.
+        correct_b: (seeds,images) bool, the same for the other method, on the same images.
+        images: number of images in the study.
+        difference: the true difference to find, e.g. 0.01 for one point.
+        family: number of comparisons corrected together.
+        least: minimum number of seeds per method, at least 3.
+        most: maximum number of seeds per method.
         tolerance: see above.
-        confidence: of the family: each test is at (1 - confidence) / family, which Holm asks of the first.
+        confidence: confidence of the family: each test is at (1 - confidence) / family, as Holm requires of the first.
 
     Returns:
-        The plan. It is no surer than the pilot: a variance of 2 x 3 seeds has 4 degrees of freedom.
+        The plan. It is only as precise as the pilot: a variance from 2 x 3 seeds has 4 degrees of freedom.
 
     Raises:
-        ValueError: where shapes disagree or an argument is not legal.
+        ValueError: if shapes disagree or an argument is not legal.
 
     Example:
         >>> rng = np.random.default_rng(0)

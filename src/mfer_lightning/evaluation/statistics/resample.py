@@ -1,4 +1,4 @@
-"""Draw resamples of a test set that keep its class counts: of counts if a metric needs no more, else of faces."""
+"""Draw resamples of a test set with fixed class counts: of counts if these suffice for a metric, else of faces."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-#: Faces times resamples that are held at once.
+#: Number of faces times resamples held in memory at once.
 _BLOCK = 2_000_000
 
 
 def resample_cells(
     cells: NDArray[np.integer], strata: NDArray[np.integer], resamples: int, rng: np.random.Generator
 ) -> NDArray[np.int64]:
-    """Draw how often each kind of outcome occurs when faces are drawn anew, within each stratum as many as there are.
+    """Draw the frequency of each outcome when faces are resampled within strata.
 
-    Drawing n faces with replacement and counting their outcomes is one multinomial draw, so this costs nothing that
-    grows with the number of faces.
+    Drawing n faces with replacement and counting their outcomes is one multinomial draw, so the cost does not depend on
+    the number of faces.
 
     Args:
-        cells: (S,C) how many faces of each stratum had each outcome.
+        cells: (S,C) number of faces per stratum and outcome.
         strata: (S,) their sums, each at least 0.
-        resamples: R, how many to draw.
-        rng: where the randomness comes from.
+        resamples: number of resamples R.
+        rng: random generator.
 
     Returns:
         (R,S,C) counts; those of a stratum sum to its number of faces.
@@ -38,14 +38,14 @@ def resample_cells(
 def resample_weights(
     strata: NDArray[np.integer], groups: NDArray[np.integer] | None, resamples: int, rng: np.random.Generator
 ) -> Iterator[NDArray[np.float64]]:
-    """Draw how often each face occurs when faces, or whole groups of them, are drawn anew within their strata.
+    """Draw the frequency of each face when faces, or groups of faces, are resampled within their strata.
 
     Args:
         strata: (N,) the stratum of each face, from 0.
-        groups: (N,) faces that share a value are drawn together, or None. A group that spans strata is drawn in the
-            stratum of most of its faces; then a resample's counts of classes vary a little.
-        resamples: R, how many to draw.
-        rng: where the randomness comes from.
+        groups: (N,) faces that share a value are drawn together, or None. A group across strata is drawn in the stratum
+            of most of its faces; then the class counts of resamples vary slightly.
+        resamples: number of resamples R.
+        rng: random generator.
 
     Yields:
         (r,N) weights in blocks whose r sum to R.
@@ -61,7 +61,7 @@ def resample_weights(
     sizes = np.bincount(home)
     starts = np.cumsum(sizes) - sizes
     units, block = len(home), max(1, _BLOCK // len(home))
-    # position p of a resample draws from the stratum that p lies in
+    # position p of a resample draws from the stratum that contains p
     low, span = np.repeat(starts, sizes), np.repeat(sizes, sizes)
     for first in range(0, resamples, block):
         r = min(block, resamples - first)

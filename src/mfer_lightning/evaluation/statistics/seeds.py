@@ -1,4 +1,4 @@
-"""Summarise a figure over several seeds: mean, spread, and the interval of the mean."""
+"""Summarise a metric over several seeds: mean, standard deviation, and the interval of the mean."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from scipy import stats
 
 @dataclass(frozen=True)
 class SeedSummary:
-    """A figure over seeds.
+    """A metric over seeds.
 
     Args:
         n: number of seeds.
         mean: their mean.
         spread: sample standard deviation (ddof 1); None for a single seed.
-        low: lower end of the t interval of the mean; None for a single seed.
-        high: its upper end; None for a single seed.
+        low: lower bound of the t interval of the mean; None for a single seed.
+        high: its upper bound; None for a single seed.
     """
 
     n: int
@@ -29,17 +29,17 @@ class SeedSummary:
 
 
 def summarise_seeds(values: Sequence[float], confidence: float = 0.95) -> SeedSummary:
-    """Summarise a figure that several seeds of one setting gave.
+    """Summarise a metric over several seeds of one setting.
 
     The interval is for the mean over seeds on *these* test images: ``mean +- t * spread / sqrt(n)`` with n - 1 degrees
     of freedom. It says nothing about other images; see :func:`.methods.compare_methods` for what does.
 
     Args:
-        values: one finite figure a seed, at least one.
-        confidence: the coverage that is meant, between 0 and 1.
+        values: one finite value per seed, at least one.
+        confidence: nominal coverage, between 0 and 1.
 
     Raises:
-        ValueError: where there is no value, one is not finite, or ``confidence`` lies outside its range.
+        ValueError: if there is no value, one is not finite, or ``confidence`` is out of range.
 
     Example:
         >>> found = summarise_seeds([0.90, 0.91, 0.92])
@@ -64,27 +64,27 @@ def summarise_seeds(values: Sequence[float], confidence: float = 0.95) -> SeedSu
 def interval_over_seeds_and_faces(
     values: Sequence[float], faces: Sequence[tuple[float, float]], confidence: float = 0.95
 ) -> tuple[float, float]:
-    r"""Give an interval of a mean over seeds that counts what further seeds and what other test faces would change.
+    r"""Compute an interval of a mean over seeds that covers the variation over both seeds and test faces.
 
-    The seeds' t interval and the interval over faces, each a distance from the mean, are joined as those of independent
-    estimates are (Zou and Donner, Statistics in Medicine 2008):
+    The t interval over seeds and the interval over faces are combined like those of independent estimates (Zou and
+    Donner, Statistics in Medicine 2008):
 
     .. math:: \bar v - \sqrt{(\bar v - \bar l)^2 + h^2}, \qquad \bar v + \sqrt{(\bar u - \bar v)^2 + h^2}
 
-    with the mean ends l and u of the intervals over faces and the half width h over seeds. So the interval is never
-    shorter than the number of faces allows, however closely the seeds agree. Luck in single faces is counted in both
-    parts, which makes it a little too long (docs/statistics.md).
+    with the mean bounds l and u of the intervals over faces and the half width h over seeds. The interval is therefore
+    never shorter than the number of faces allows, however closely the seeds agree. Chance in single faces is counted in
+    both parts, which makes it slightly too wide (docs/statistics.md).
 
     Args:
-        values: one finite share a seed, at least two.
-        faces: the interval of each over faces.
-        confidence: of the seeds' part; that of ``faces`` should be the same.
+        values: one finite fraction per seed, at least two.
+        faces: the interval over faces of each seed.
+        confidence: nominal coverage of the seed part; should equal that of ``faces``.
 
     Returns:
-        Lower and upper end, within [0, 1].
+        Lower and upper bound, within [0, 1].
 
     Raises:
-        ValueError: where there are fewer than two values, or not as many intervals.
+        ValueError: if there are fewer than two values, or not as many intervals.
 
     Example:
         >>> low, high = interval_over_seeds_and_faces([0.9, 0.9, 0.9], [(0.85, 0.94)] * 3)
@@ -104,7 +104,7 @@ def interval_over_seeds_and_faces(
 
 
 def mean_and_spread(values: Sequence[float], unit: float = 100.0, digits: int = 2) -> str:
-    """Write mean and sample standard deviation, of shares in per cent; one value has no spread.
+    """Format mean and sample standard deviation of fractions in per cent; a single value has no standard deviation.
 
     Example:
         >>> mean_and_spread([0.90, 0.92]), mean_and_spread([0.9]), mean_and_spread([])

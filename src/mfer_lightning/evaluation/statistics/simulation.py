@@ -1,4 +1,4 @@
-"""Simulate runs with a known truth: to measure error rates of tests, and to plan how many seeds a difference needs."""
+"""Simulate runs with known truth, to measure error rates of tests and to plan the number of seeds."""
 
 from __future__ import annotations
 
@@ -11,21 +11,22 @@ from scipy import stats
 
 @dataclass(frozen=True)
 class Setting:
-    """What two methods are like, and how they are compared.
+    """Properties of two methods, and how they are compared.
 
-    An image is got right where a standard normal draw lies below ability less difficulty. Abilities vary over seeds,
-    difficulties over images, and, by ``interaction``, by method: what one finds hard the other may find easy.
+    An image is classified correctly if a standard normal draw is below ability minus difficulty. Abilities vary over
+    seeds, difficulties over images and, with ``interaction``, by method: an image that is hard for one may be easy for
+    the other.
 
     Args:
-        images: in the test set, drawn anew each time.
-        seeds: of method a and of method b.
-        accuracy: expected share of right answers of method b.
-        spread: standard deviation over seeds of a's and b's accuracy on endlessly many images, as shares; on a test set
-            the seeds' accuracies spread further, by what is luck in single images.
+        images: number of images in the test set, drawn anew each time.
+        seeds: number of seeds of method a and of method b.
+        accuracy: expected accuracy of method b.
+        spread: standard deviation over seeds of a's and b's accuracy on infinitely many images, as fractions; on a test
+            set, chance in single images increases it.
         heterogeneity: standard deviation of the difficulties, at least 0: at 0 all images are alike, at 3 most are
-            always right or always wrong.
-        interaction: standard deviation of each method's own part of the difficulties, at least 0.
-        difference: expected accuracy of a less that of b, as a share.
+            always correct or always wrong.
+        interaction: standard deviation of the method-specific part of the difficulties, at least 0.
+        difference: expected accuracy of a minus that of b, as a fraction.
     """
 
     images: int = 3000
@@ -38,14 +39,14 @@ class Setting:
 
 
 def simulate_runs(setting: Setting, rng: np.random.Generator) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Draw what the seeds of both methods get right on one test set.
+    """Simulate the correctness of the seeds of both methods on one test set.
 
     Args:
-        setting: the truth.
-        rng: where the randomness comes from.
+        setting: the true properties.
+        rng: random generator.
 
     Returns:
-        (seeds, images) bool of a and of b; ready for :func:`.methods.compare_methods`.
+        (seeds, images) bool for a and for b; input of :func:`.methods.compare_methods`.
     """
     difficulty = setting.heterogeneity * rng.standard_normal(setting.images, dtype=np.float32)
     scale = _scale(setting)
@@ -53,7 +54,7 @@ def simulate_runs(setting: Setting, rng: np.random.Generator) -> tuple[NDArray[n
     accuracies = (setting.accuracy + setting.difference, setting.accuracy)
     for seeds, spread, accuracy in zip(setting.seeds, setting.spread, accuracies, strict=True):
         own = difficulty + setting.interaction * rng.standard_normal(setting.images, dtype=np.float32)
-        # seeds vary around the expected accuracy itself, so that the truth is exact whatever their spread
+        # seeds vary around the expected accuracy itself, so that the truth is exact for any spread
         reached = np.clip(accuracy + spread * rng.standard_normal(seeds), 1e-6, 1 - 1e-6)
         ability = (scale * stats.norm.ppf(reached)).astype(np.float32)
         luck = rng.standard_normal((seeds, setting.images), dtype=np.float32)
@@ -62,9 +63,10 @@ def simulate_runs(setting: Setting, rng: np.random.Generator) -> tuple[NDArray[n
 
 
 def expected_spread(setting: Setting) -> tuple[float, float]:
-    """Give the standard deviation over seeds that the accuracies on one test set have, of a and of b.
+    """Compute the standard deviation over seeds of the accuracies on one test set, for a and for b.
 
-    The seeds' own spread, and ``E[p (1 - p)] / images`` of luck, p the chance of an image to be got right.
+    The sum of the seeds' own variance and ``E[p (1 - p)] / images`` from chance, with p the probability of a correct
+    answer.
 
     Example:
         >>> [round(100 * s, 2) for s in expected_spread(Setting(images=3000, spread=(0.004, 0.0)))]

@@ -1,6 +1,6 @@
-r"""Split the error of a difference between two methods into parts of seeds, images, and a residual.
+r"""Split the error of a difference between two methods into components of seeds, images, and a residual.
 
-The model, for image i of class (stratum) k, seed s of method m, x = 1 where it is right:
+Model for image i of class (stratum) k and seed s of method m, where x = 1 if the answer is correct:
 
 .. math:: x_{msi} = \mu_m + \alpha_{ms} + \iota_{mi} + \varepsilon_{msi}
 
@@ -17,18 +17,18 @@ from numpy.typing import NDArray
 
 #: Corrections of Satterthwaite's degrees of freedom for few seeds; see :func:`effective_degrees_of_freedom`.
 SEEDS_ALIKE, SEEDS_SKEWED, SEEDS_UNEQUAL, SEEDS_IMAGES = -1.0, 6.5, 3.0, 0.7
-#: Least of 1 / degrees of freedom: beyond a hundred thousand they no longer matter.
+#: Minimum of 1 / degrees of freedom: above a hundred thousand they no longer matter.
 _LEAST_INVERSE = 1e-5
 
 
 @dataclass(frozen=True)
 class Components:
-    """Parts of the variance of a difference of two methods' mean figures, each 0 or more.
+    """Components of the variance of a difference between two methods' mean metrics, each 0 or more.
 
     Args:
-        seeds_a: variance of a's seeds' figures divided by their number; holds a's share of the residual.
-        seeds_b: likewise of b.
-        images: of the images' part of the difference, the residual taken out; 0 where nothing is left.
+        seeds_a: variance over a's seeds divided by their number; includes a's part of the residual.
+        seeds_b: the same for b.
+        images: contribution of the images to the difference, without the residual; 0 if nothing remains.
         uncertainty: ``sum (coefficient * mean square)^2 / degrees of freedom`` over the mean squares in ``images``.
     """
 
@@ -39,48 +39,48 @@ class Components:
 
     @property
     def total(self) -> float:
-        """Variance of the difference."""
+        """The variance of the difference."""
         return self.seeds_a + self.seeds_b + self.images
 
 
 def seed_figures(correct: NDArray[np.bool_], strata: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Give the mean over strata of each seed's share of right answers.
+    """Compute each seed's accuracy, averaged over strata.
 
     Args:
         correct: (S,N) bool.
         strata: (N,) from 0, none empty; all 0 for plain accuracy.
 
     Returns:
-        (S,) figures.
+        (S,) values.
     """
     figures: NDArray[np.float64] = _by_stratum(correct, strata).mean(axis=1)
     return figures
 
 
 def variance_components(a: NDArray[np.bool_], b: NDArray[np.bool_], strata: NDArray[np.int64]) -> Components:
-    """Estimate the parts of the variance of mean(a) - mean(b).
+    """Estimate the components of the variance of mean(a) - mean(b).
 
-    A stratum of a single image says nothing of the spread over images; it is given the mean of the others'.
+    A stratum with a single image gives no variance over images; it is assigned the mean of the others.
 
     Args:
-        a: (S_a,N) bool, what each seed of method a got right.
-        b: (S_b,N) bool, likewise.
+        a: (S_a,N) bool, correctness of each seed of method a.
+        b: (S_b,N) bool, the same for method b.
         strata: (N,) from 0, none empty; all 0 for plain accuracy.
     """
     n = np.bincount(strata).astype(np.float64)
     spread = np.maximum(n - 1, 1)
-    share = 1 / (len(n) ** 2 * n)  # of a stratum's mean square over images in the variance of the figure
+    share = 1 / (len(n) ** 2 * n)  # weight of a stratum's mean square over images in the variance of the metric
     known = n > 1
     seeds, residuals = [], []
     for x in (a, b):
         s = len(x)
         mean = x.mean(axis=0)
         own = _by_stratum(x, strata)
-        # right or wrong: the squares around an image's mean sum to S p (1 - p)
+        # values are 0 or 1: the squares around an image's mean sum to S p (1 - p)
         squares = s * np.bincount(strata, weights=mean * (1 - mean)) - n * ((own - own.mean(axis=0)) ** 2).sum(axis=0)
         residual = _fill(np.maximum(squares, 0) / ((s - 1) * spread), known)
         variance = float(own.mean(axis=1).var(ddof=1))
-        if variance < 1e-18:  # all seeds alike to the last image: what their answers differ in says how much is luck
+        if variance < 1e-18:  # identical seed accuracies: the differences in single answers show how much is chance
             variance = float(share @ residual)
         seeds.append(variance / s)
         residuals.append((residual / s, (s - 1) * spread))
@@ -94,23 +94,23 @@ def variance_components(a: NDArray[np.bool_], b: NDArray[np.bool_], strata: NDAr
 
 
 def effective_degrees_of_freedom(components: Components, seeds_a: int, seeds_b: int) -> float:
-    r"""Give the degrees of freedom of the t distribution that the difference over its standard error follows.
+    r"""Compute the degrees of freedom of the t distribution of the difference divided by its standard error.
 
-    With w the shares of the parts in the total and nu = seeds - 1, Satterthwaite's is
+    With w the fractions of the components in the total and nu = seeds - 1, Satterthwaite's formula is
 
     .. math:: 1/f = w_A^2/\nu_A + w_B^2/\nu_B + u / total^2.
 
-    With 2 degrees of freedom a side it errs: for equal spreads its test finds 3.5% where it should find 5%, with a part
-    that is known or with unequal numbers of seeds up to 7.8%. Terms of the next order, which vanish where one part is
-    all there is, mend most of that; their four coefficients were chosen so that the largest deviation from 5% over
-    3 to 10 seeds, spreads up to threefold and any part of images is small:
+    With 2 degrees of freedom per side it is inaccurate: for equal variances its test finds 3.5% instead of 5%, and up
+    to 7.8% with a known component or unequal numbers of seeds. Terms of the next order, which vanish if there is only
+    one component, correct most of that; their four coefficients were chosen to minimise the largest deviation from 5%
+    over 3 to 10 seeds, standard deviations up to threefold and any contribution of images:
 
     .. math::
         w_A w_B [-1/(\nu_A\nu_B) + 6.5 (w_A - w_B)(1/\nu_A^2 - 1/\nu_B^2) + 3 (1/\nu_A - 1/\nu_B)^2]
         + 0.7 w_I (w_A/\nu_A^2 + w_B/\nu_B^2).
 
     Returns:
-        f, at least 1; infinity is never returned.
+        f, at least 1; never infinity.
     """
     total = components.total
     if total <= 0:
@@ -124,7 +124,7 @@ def effective_degrees_of_freedom(components: Components, seeds_a: int, seeds_b: 
 
 
 def _by_stratum(correct: NDArray[np.bool_], strata: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Give each seed's share of right answers in each stratum, (S,K)."""
+    """Return each seed's accuracy in each stratum, (S,K)."""
     n = np.bincount(strata)
     if len(n) == 1:
         whole: NDArray[np.float64] = correct.mean(axis=1, keepdims=True)

@@ -1,6 +1,6 @@
-"""Feature extractors, one file a family: build one from the options ``backbone.*``.
+"""Feature extractors, one file per family, built from the options ``backbone.*``.
 
-The rest of the package uses :func:`resolve_backbone` and :func:`build_backbone` alone. A new family is a module here
+The rest of the package uses only :func:`resolve_backbone` and :func:`build_backbone`. To add a family, add a module
 with a class like :class:`~mfer_lightning.nn.backbones.timm_backbone.Backbone` (``feature_dim``, ``stages``, and a
 ``forward`` from normalised images to features), a branch in these two functions, and a ``conf/backbone/<name>.yaml``.
 """
@@ -18,7 +18,7 @@ from mfer_lightning.nn.options import Spec
 
 __all__ = ["Backbone", "build_backbone", "resolve_backbone"]
 
-#: Stage number (from 1) -> a function ``(channels, layout) -> module`` that makes the attention after it.
+#: Stage number (from 1) -> a function ``(channels, layout) -> module`` that creates the attention after that stage.
 Attend = Mapping[int, Callable[[int, str], nn.Module]]
 
 
@@ -44,16 +44,16 @@ def resolve_backbone(spec: Spec) -> dict[str, Any]:
 def build_backbone(
     config: Mapping[str, Any], *, in_chans: int = 3, attend: Attend | None = None, image_size: int | None = None
 ) -> Backbone:
-    """Build the feature extractor of a complete specification.
+    """Build a feature extractor from a complete specification.
 
     Args:
-        config: of :func:`resolve_backbone`.
-        in_chans: channels of the images.
-        attend: the attention after some stages.
-        image_size: side of the images in pixels; None: any that the network takes.
+        config: the result of :func:`resolve_backbone`.
+        in_chans: number of image channels.
+        attend: attention modules to insert, by stage.
+        image_size: side of the images in pixels; None: any size that the network accepts.
 
     Raises:
-        UserError: where the model cannot be built with these options, does not take this size, or cannot carry
-            attention there.
+        UserError: if the model cannot be built with these options, does not accept this size, or does not support
+            attention after that stage.
     """
     return Backbone(config, in_chans=in_chans, attend=attend, image_size=image_size)

@@ -1,4 +1,4 @@
-"""Put attention behind a stage of a timm model: on its map, or on a map made of its tokens."""
+"""Insert attention after a stage of a timm model, on its feature map or on a map built from its tokens."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 
 class AttendedStage(nn.Module):
-    """A stage of the backbone followed by attention.
+    """A backbone stage followed by attention.
 
     Args:
-        stage: the stage as timm made it.
+        stage: the original timm stage.
         attention: a module from map to map of the same shape.
     """
 
@@ -28,20 +28,20 @@ class AttendedStage(nn.Module):
         return self.attention(self.stage(x, *args, **kwargs))  # type: ignore[no-any-return]
 
     def __iter__(self) -> Iterator[nn.Module]:
-        """Blocks, then attention: some of timm's models walk their stages block by block when checkpointing."""
+        """Iterate over the blocks, then the attention, for timm models that iterate over a stage when checkpointing."""
         yield from self.stage if isinstance(self.stage, nn.Sequential) else (self.stage,)
         yield self.attention
 
 
 class AttendedTokens(AttendedStage):
-    """A stage or block that passes on tokens, followed by attention on the square map that they make.
+    """A stage or block with token output, followed by attention on the square map of the tokens.
 
-    Prefix tokens (class, registers) have no place in the image: they pass the attention by, unchanged.
+    Prefix tokens (class, registers) have no position in the image and bypass the attention unchanged.
 
     Args:
-        stage: the stage as timm made it.
+        stage: the original timm stage.
         attention: a module from map (B,H,W,C) to map of the same shape.
-        tokens: how the tokens make a map.
+        tokens: converts between tokens and map.
     """
 
     def __init__(self, stage: nn.Module, attention: nn.Module, tokens: TokenMap) -> None:
@@ -54,16 +54,16 @@ class AttendedTokens(AttendedStage):
         return self.tokens.put_back(x, self.attention(self.tokens(x)))
 
     def __iter__(self) -> Iterator[nn.Module]:
-        """The whole: the attention alone cannot follow the blocks."""
+        """Yield the module as a whole: the attention cannot run separately after the blocks."""
         yield self
 
 
 class TokenMap(nn.Module):
-    """Arrange tokens as a square map, and put a changed map back.
+    """Arrange tokens as a square map, and write a modified map back.
 
     Args:
-        prefix: number of tokens in front that have no place in the image.
-        order: token of each position, row by row; None: tokens are in this order already.
+        prefix: number of leading tokens without a position in the image.
+        order: token index of each position, row by row; None: tokens are already in this order.
 
     Example:
         >>> tokens = torch.arange(5.0).view(1, 5, 1)
@@ -97,5 +97,5 @@ class TokenMap(nn.Module):
         return torch.cat([x[:, : self.prefix], tokens], dim=1) if self.prefix else tokens
 
     def extra_repr(self) -> str:
-        """The number of prefix tokens."""
+        """Show the number of prefix tokens."""
         return f"prefix={self.prefix}"

@@ -1,4 +1,4 @@
-"""Read what timm knows of the images that a model was pre-trained on."""
+"""Read timm's data configuration of a model's pre-training."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import timm
 
 from mfer_lightning.errors import UserError
 
-#: The word for "as timm's data configuration says".
+#: Value that stands for "use timm's data configuration".
 OWN = "timm"
 
 
 def with_own_normalisation(preprocess: Mapping[str, Any], backbone: str) -> dict[str, Any]:
-    """Replace the word ``timm`` for ``mean`` and ``std`` by the numbers of a backbone's data configuration.
+    """Replace ``timm`` as ``mean`` or ``std`` with the values of the backbone's data configuration.
 
     Args:
         preprocess: options of :class:`~mfer_lightning.nn.preprocess.Preprocess`.
-        backbone: timm's name of the model.
+        backbone: name of the timm model.
 
     Raises:
-        UserError: where timm has no data configuration for it.
+        UserError: if timm has no data configuration for the model.
 
     Example:
         >>> with_own_normalisation({"size": 64, "mean": "timm"}, "vit_small_patch16_224")

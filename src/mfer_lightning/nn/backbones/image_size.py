@@ -1,6 +1,6 @@
-"""Build a timm model for a size of images, or say which sizes it takes.
+"""Build a timm model for an image size, or list the sizes that it accepts.
 
-Which models have an ``img_size`` is timm's own knowledge: ``fixed_input_size`` in a model's data configuration.
+Whether a model has an ``img_size`` is read from ``fixed_input_size`` in timm's data configuration.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from torch import nn
 
 from mfer_lightning.errors import UserError
 
-_STEP = 32  # pixels: total stride of the common families, which most windows and mask units divide
+_STEP = 32  # pixels: total stride of the common families, a multiple of most windows and mask units
 
 
 def build_for_size(create: Callable[..., nn.Module], name: str, options: Mapping[str, Any], size: int | None) -> Any:
-    """Build a timm model that takes images of a size.
+    """Build a timm model for images of a given size.
 
     Args:
         create: builds the model from constructor options.
-        name: timm's name of the model.
-        options: the user's own; an ``img_size`` among them wins over ``size``.
-        size: side of the images in pixels; None: any size where the model can change it while it runs (position
-            embeddings are then interpolated in each pass), else timm's own.
+        name: name of the timm model.
+        options: the user's options; an ``img_size`` among them overrides ``size``.
+        size: side of the images in pixels; None: any size if the model can change it at run time (by interpolating the
+            position embeddings in each pass), otherwise timm's default.
 
     Returns:
-        The model. A model without an ``img_size`` is built as it is.
+        The model. A model without an ``img_size`` is built unchanged.
     """
     facts = timm.get_pretrained_cfg(name)
     sizes: list[dict[str, Any]] = [{}]
@@ -37,14 +37,14 @@ def build_for_size(create: Callable[..., nn.Module], name: str, options: Mapping
     for more in sizes:
         try:
             return _with_or_without_drop_path(create, name, {**more, **options})
-        except TypeError as error:  # some models of a fixed size take no other
+        except TypeError as error:  # some fixed-size models do not accept the argument
             if not any(f"'{key}'" in str(error) for key in more):
                 raise
     raise AssertionError("the last attempt is without a size")
 
 
 def _with_or_without_drop_path(create: Callable[..., nn.Module], name: str, options: Mapping[str, Any]) -> nn.Module:
-    """Build a model; some have no drop-path, and a rate of 0 is none."""
+    """Build a model; leave out a drop-path rate of 0 for models that do not accept the argument."""
     try:
         return create(**options)
     except TypeError as error:
@@ -56,15 +56,15 @@ def _with_or_without_drop_path(create: Callable[..., nn.Module], name: str, opti
 
 
 def traced_side(model: nn.Module, config: Mapping[str, Any], size: int | None) -> int:
-    """Return the side of the images that shows what a model is made of.
+    """Return the image side to trace a model with.
 
     Args:
         model: the timm model.
         config: its complete specification.
-        size: side of the images that it is built for, or None.
+        size: image side that the model is built for, or None.
 
     Returns:
-        That which it was built for, where it has one; else that of its pre-training.
+        The side that the model was built for, if fixed; otherwise that of its pre-training.
     """
     facts = timm.get_pretrained_cfg(config["name"])
     given = config["options"].get("img_size", size if facts is not None and facts.fixed_input_size else None)
@@ -75,17 +75,17 @@ def traced_side(model: nn.Module, config: Mapping[str, Any], size: int | None) -
 
 
 def fixed_side(model: nn.Module) -> int | None:
-    """Return the only side of images that a model takes; None where its patch embedding checks none."""
+    """Return the only image side that a model accepts; None if its patch embedding does not check the size."""
     embed = getattr(model, "patch_embed", None)
     size = getattr(embed, "img_size", None)
     return int(size[0]) if size is not None and getattr(embed, "strict_img_size", False) else None
 
 
 def check_patches(model: nn.Module, name: str, size: int | None) -> None:
-    """Refuse a size that the patches do not cover: timm would cut off the rest.
+    """Reject a size that is not a multiple of the patch size: timm would crop the rest.
 
     Raises:
-        UserError: naming the two sizes next to it.
+        UserError: naming the two nearest legal sizes.
     """
     embed = getattr(model, "patch_embed", None)
     patch = getattr(embed, "patch_size", None)
@@ -101,15 +101,15 @@ def check_patches(model: nn.Module, name: str, size: int | None) -> None:
 
 
 def legal_sizes(create: Callable[[int], nn.Module], name: str, size: int) -> str:
-    """Say which sizes near one that does not work do.
+    """Suggest valid sizes near one that does not work.
 
     Args:
         create: builds the model for a size.
-        name: timm's name of the model.
+        name: name of the timm model.
         size: the size that does not work.
 
     Returns:
-        A sentence; empty where none was found.
+        A sentence; empty if none was found.
     """
     facts = timm.get_pretrained_cfg(name)
     own = int(facts.input_size[-1]) if facts is not None else 224
@@ -119,7 +119,7 @@ def legal_sizes(create: Callable[[int], nn.Module], name: str, size: int) -> str
         try:
             with torch.device("meta"):
                 create(side).eval().forward_features(torch.empty(1, 3, side, side))  # type: ignore[operator]
-        except Exception:  # noqa: S112  # whatever timm raises for a size that it does not take
+        except Exception:  # noqa: S112  # timm raises various errors for an unsupported size
             continue
         works.append(side)
     return f" It takes {' or '.join(map(str, works))}: preprocess.size={works[0]}." if works else ""

@@ -1,4 +1,4 @@
-"""Refuse names that timm does not know, with the nearest ones that it does."""
+"""Reject model names that timm does not know and suggest the nearest ones."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SHOWN = 3
 
 
 def check_model_name(name: str) -> None:
-    """Refuse a name that is no timm model's, or whose tag (after the dot) names no weights of that model.
+    """Reject a name that is not a timm model, or whose tag (after the dot) does not name weights of that model.
 
     Args:
         name: e.g. ``"convnext_tiny"``, ``"convnext_tiny.dinov3_lvd1689m"``.
@@ -39,7 +39,7 @@ def check_model_name(name: str) -> None:
 
 
 def _nearest_models(name: str) -> str:
-    """Name the models that begin with what was given or hold it, else those that are spelled much alike."""
+    """Return models that start with or contain the given name, otherwise those with a similar spelling."""
     stem = name.rpartition("/")[2].partition(".")[0]  # people also write timm/<model>
     known: list[str] = timm.list_models()
     inside = [model for model in known if len(stem) > 2 and stem in model]

@@ -1,4 +1,4 @@
-"""Pool the tokens of a transformer to one feature, by timm's names of the ways: ``avg``, ``token``, ``map``."""
+"""Pool the tokens of a transformer to one feature, with timm's names ``avg``, ``token`` and ``map``."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from torch import Tensor
 
 from mfer_lightning.errors import UserError
 
-#: The mean over the positions, the class token, or the model's own attention pooling.
+#: Mean over the positions, class token, or the model's own attention pooling.
 POOLS = ("avg", "token", "map")
 
-#: Other words for them.
+#: Aliases.
 POOL_WORDS: Mapping[str, str] = MappingProxyType({"mean": "avg", "cls": "token"})
 
 
@@ -22,9 +22,9 @@ def pool_tokens(way: str, model: Any, tokens: Tensor, prefix: int) -> Tensor:
 
     Args:
         way: one of :data:`POOLS`.
-        model: the timm model, for its attention pooling.
-        tokens: its final tokens.
-        prefix: how many of them have no position in the image.
+        model: the timm model, which provides the attention pooling.
+        tokens: the final tokens of the model.
+        prefix: number of tokens without a position in the image.
     """
     if way == "token":
         return tokens[:, 0]
@@ -34,15 +34,15 @@ def pool_tokens(way: str, model: Any, tokens: Tensor, prefix: int) -> Tensor:
 
 
 def check_pool(way: str, model: Any, name: str) -> None:
-    """Refuse a way of pooling that a model does not have.
+    """Reject a pooling method that a model does not support.
 
     Args:
         way: one of :data:`POOLS`.
         model: the timm model.
-        name: its name, for the message.
+        name: its name, for error messages.
 
     Raises:
-        UserError: where it has no class token, or no attention pooling.
+        UserError: if the model has no class token, or no attention pooling.
     """
     if way == "token" and getattr(model, "cls_token", None) is None:
         raise UserError(f"Backbone '{name}' has no class token: use backbone.pool=avg, the mean over the map.")

@@ -1,7 +1,7 @@
-"""Reduce the downsampling in the stem of a network that was designed for 224 pixels.
+"""Reduce the downsampling in the stem of a network designed for 224 pixels.
 
-A 48-pixel face in a network of total stride 32 ends as a 2x2 map, which has too few positions for attention. Ours; the
-idea for ResNets (3x3 convolution, no pooling) is that of the CIFAR networks of He et al., CVPR 2016, arXiv 1512.03385.
+With a total stride of 32, a 48-pixel face ends as a 2x2 map, which has too few positions for attention. Ours; the stem
+for ResNets (3x3 convolution, no pooling) follows the CIFAR networks of He et al., CVPR 2016, arXiv 1512.03385.
 """
 
 from __future__ import annotations
@@ -13,24 +13,24 @@ from torch import nn
 from mfer_lightning.errors import UserError
 from mfer_lightning.nn.backbones.trace import replace_module, timm_facts
 
-#: Families whose patch embedding checks sizes, so that the patch size must be given to the constructor.
+#: Families whose patch embedding checks sizes, so that the patch size must be passed to the constructor.
 _PATCH_SIZE_FAMILIES = ("swin_transformer", "swin_transformer_v2")
 _POOLS = ("maxpool", "features.pool0")
 
 
 def small_stem_options(family: str, stem_stride: int | None, options: dict[str, Any]) -> dict[str, Any]:
-    """Return the constructor options that a small stem needs in this family.
+    """Return the constructor options for a small stem in this family.
 
     Args:
-        family: name of timm's module that defines the model, e.g. ``"swin_transformer"``.
+        family: name of the timm module that defines the model, e.g. ``"swin_transformer"``.
         stem_stride: total stride of the stem, or None for the family's default.
         options: the user's own options for the constructor.
 
     Returns:
-        Options to add; empty where the stem is changed after building (:func:`shrink_stem`).
+        Options to add; empty if the stem is changed after building (:func:`shrink_stem`).
 
     Raises:
-        UserError: where the user gives a patch size as well.
+        UserError: if the user also sets a patch size.
     """
     if family not in _PATCH_SIZE_FAMILIES:
         return {}
@@ -40,19 +40,19 @@ def small_stem_options(family: str, stem_stride: int | None, options: dict[str, 
 
 
 def shrink_stem(model: nn.Module, name: str, family: str, stem_stride: int | None) -> None:
-    """Make a timm model's stem downsample less, in place.
+    """Reduce the downsampling of a timm model's stem, in place.
 
-    A non-overlapping patch convolution gets smaller patches; a stem with pooling loses the pooling, and a 7x7 first
-    convolution becomes 3x3; any other strided first convolution gets a smaller stride.
+    A non-overlapping patch convolution gets smaller patches. A stem with pooling loses the pooling, and a 7x7 first
+    convolution becomes 3x3. Any other strided first convolution gets a smaller stride.
 
     Args:
         model: the timm model.
         name: its name, for messages.
-        family: name of timm's module that defines it.
+        family: name of the timm module that defines it.
         stem_stride: total stride of the first convolution and pooling together; None: half of the original.
 
     Raises:
-        UserError: where the family has no such stem, or the stride is not smaller than the original.
+        UserError: if the family has no such stem, or the stride is not smaller than the original.
     """
     if family in _PATCH_SIZE_FAMILIES:
         return

@@ -1,8 +1,8 @@
-"""Use any timm model as a feature extractor, with attention inserted after its stages in place.
+"""Use any timm model as a feature extractor, with attention inserted after its stages.
 
 timm: Wightman, https://github.com/huggingface/pytorch-image-models (Apache 2.0), used as a library. The paper's
-backbone is ConvNeXt-Base (Liu et al., CVPR 2022, arXiv 2201.03545) with drop-path 0.25. In-place insertion is
-ours: timm's features-only models cannot pass a changed map to the next stage.
+backbone is ConvNeXt-Base (Liu et al., CVPR 2022, arXiv 2201.03545) with drop-path 0.25. Inserting attention in
+place is ours: timm's features-only models cannot pass a modified map to the next stage.
 """
 
 from __future__ import annotations
@@ -50,9 +50,9 @@ _DEFAULTS: Mapping[str, Any] = {
 _STEMS = ("default", "small")
 _NORMS = ("layer", "none")
 _NETWORKS_OWN = frozenset(["pretrained", "num_classes", "in_chans", "features_only"])
-#: These make timm open other files, while the description of a network may come from an untrusted file.
+#: With these options timm opens other files, but the description of a network may come from an untrusted file.
 _FILES = frozenset(["checkpoint_path", "pretrained_cfg", "pretrained_cfg_overlay", "cache_dir"])
-#: The paper trains ConvNeXt-Base with this rate; other models keep timm's default unless told otherwise.
+#: The paper trains ConvNeXt-Base with this rate; other models keep timm's default unless overridden.
 _PAPER_DROP_PATH = 0.25
 
 
@@ -88,35 +88,35 @@ def resolve_timm(spec: Spec) -> dict[str, Any]:
 
 
 class Backbone(nn.Module):
-    """Normalised images to pooled, layer-normalised features: stages, global average pooling, LayerNorm (eps 1e-6).
+    """Map normalised images to pooled, layer-normalised features: stages, global average pooling, LayerNorm (eps 1e-6).
 
-    The stages are numbered as in the paper: a five- or six-level model's last four resolutions are stages 1 to 4, so
-    3 and 4 are those of stride 16 and 32 for every common family. A plain transformer has one resolution; its stages
-    are the quarters of its depth (ours, the paper has no such network), or end where ``stage_blocks`` says. timm's own
-    head is removed, and with it all modules that the feature does not depend on: distributed training needs a gradient
-    for every parameter.
+    Stages are numbered as in the paper: in a five- or six-level model, the last four resolutions are stages 1 to 4, so
+    3 and 4 have stride 16 and 32 in every common family. A plain transformer has a single resolution; its stages are
+    the quarters of its depth (ours, the paper has no such network), or end at the blocks in ``stage_blocks``. timm's
+    head is removed, together with all modules that do not contribute to the feature: distributed training needs a
+    gradient for every parameter.
 
     Args:
         config: a complete specification, see :func:`resolve_timm`.
-        in_chans: channels of the images.
-        attend: stage number (from 1) -> a function ``(channels, layout) -> module`` that makes its attention.
-        image_size: side of the images in pixels; None: any that the model takes.
+        in_chans: number of image channels.
+        attend: stage number (from 1) -> a function ``(channels, layout) -> module`` that creates its attention.
+        image_size: side of the images in pixels; None: any size that the model accepts.
 
     Attributes:
         model: the timm model.
         norm: the final LayerNorm, or Identity.
-        stages: what the stages are: :class:`~mfer_lightning.nn.backbones.trace.Stage` (name, channels, stride, layout).
+        stages: a :class:`~mfer_lightning.nn.backbones.trace.Stage` (name, channels, stride, layout) per stage.
         feature_dim: width D of the feature.
-        has_map: whether the feature is the mean of a map, as it is unless tokens are pooled otherwise.
+        has_map: whether the feature is the mean of a map; false only if tokens are pooled in another way.
         pool: how tokens are pooled, one of :data:`~mfer_lightning.nn.backbones.pooling.POOLS`.
-        side: of the images that it was tried with, in pixels.
-        pruned: timm's names of the modules that were removed since they take no part in the feature.
+        side: image side that the model was traced with, in pixels.
+        pruned: timm's names of the modules that were removed because the feature does not depend on them.
 
     Raises:
-        UserError: where the model cannot be built as asked, or cannot carry attention there.
+        UserError: if the model cannot be built as requested, or does not support attention there.
     """
 
-    model: Any  # timm's models share methods, but no type
+    model: Any  # timm's models share methods but no base class
 
     def __init__(
         self,
@@ -148,7 +148,7 @@ class Backbone(nn.Module):
             for number, make in sorted((attend or {}).items()):
                 self._attend(self._stage(number, name), make)
             self.side = image_size or side
-            if attend or self.side != side:  # does it run with its stages wrapped, at this size?
+            if attend or self.side != side:  # check that it runs at this size with its stages wrapped
                 run_on_meta(without_data(self.model), name, in_chans, self.side)
         except DoesNotRunError as error:
             if image_size is None:
@@ -163,13 +163,13 @@ class Backbone(nn.Module):
         return self.pooled_map(image)[0]
 
     def pooled_map(self, image: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Map normalised images (B,C,H,W) to features and the map that they are pooled from.
+        """Map normalised images (B,C,H,W) to features and the map they are pooled from.
 
         Returns:
-            The feature (B,D), and the last map (B,D,h,w) before pooling and norm; None where ``has_map`` is false.
+            The feature (B,D), and the last map (B,D,h,w) before pooling and norm; None if ``has_map`` is false.
 
         Raises:
-            ValueError: for images of another size than a network of a fixed size was built for.
+            ValueError: for images of another size than a fixed-size network was built for.
         """
         side = self._fixed_side
         if side is not None and image.shape[2:] != (side, side):
@@ -178,20 +178,20 @@ class Backbone(nn.Module):
                 f"for, but got {image.shape[2]}x{image.shape[3]}: build it with image_size={image.shape[3]}."
             )
         x = self.model.forward_features(image)
-        if self._final_layout == "tokens":  # of a transformer
+        if self._final_layout == "tokens":  # a transformer
             pooled = pool_tokens(self.pool, self.model, x, self._prefix_tokens)
         else:
             pooled = x.mean((2, 3) if self._final_layout == "NCHW" else (1, 2))
         return self.norm(pooled), self._as_map(x) if self.has_map else None
 
     def _as_map(self, x: Tensor) -> Tensor:
-        """View the final positions as a map (B,D,h,w)."""
+        """Return the final positions as a map (B,D,h,w)."""
         if self._final_layout == "tokens":
             x = self._final_tokens(x)
         return x if self._final_layout == "NCHW" else x.permute(0, 3, 1, 2)
 
     def timm_name(self, name: str) -> str | None:
-        """Return timm's name of one of our parameters or buffers; None: it has none (attention, adapters, our norm).
+        """Return timm's name of one of our parameters or buffers, or None (attention, adapters, our norm).
 
         Args:
             name: as in ``state_dict()`` of this module, e.g. ``"model.stages.2.stage.blocks.0.gamma"``.
@@ -201,7 +201,7 @@ class Backbone(nn.Module):
         """
         if not name.startswith("model."):
             return None
-        if ".lora_" in name:  # of an adapter (mfer_lightning.nn.adapter)
+        if ".lora_" in name:  # part of an adapter (mfer_lightning.nn.adapter)
             return None
         name = name.removeprefix("model.").replace(".base_layer.", ".")
         for path in self._wrapped:
@@ -212,13 +212,13 @@ class Backbone(nn.Module):
         return name
 
     def set_checkpointing(self, enable: bool = True) -> None:
-        """Recompute activations within stages in the backward pass: less memory, more time.
+        """Recompute activations within stages in the backward pass, trading time for memory.
 
         Args:
             enable: whether to recompute them.
 
         Raises:
-            UserError: where timm's model does not support it.
+            UserError: if the timm model does not support it.
         """
         if not enable and not getattr(self.model, "set_grad_checkpointing", None):
             return
@@ -229,13 +229,13 @@ class Backbone(nn.Module):
                 "trainer.checkpointing=true: timm cannot checkpoint this backbone. Use a smaller loader.batch_size "
                 "with trainer.accumulate_grad_batches instead."
             ) from error
-        for path in self._wrapped:  # timm sets the attribute of the wrapper
+        for path in self._wrapped:  # timm sets the attribute on the wrapper
             stage = self.model.get_submodule(path).stage
             if hasattr(stage, "grad_checkpointing"):
                 stage.grad_checkpointing = enable
 
     def _attend(self, stage: Stage, make: Callable[[int, str], nn.Module]) -> None:
-        """Put attention behind a stage."""
+        """Insert attention after a stage."""
         own = self.model.get_submodule(stage.module)
         if stage.layout == "tokens":
             tokens = TokenMap(stage.prefix, stage.order)
@@ -278,12 +278,12 @@ def create_timm_model(
 
     Args:
         config: see :func:`resolve_timm`.
-        in_chans: channels of the images.
-        pretrained: download timm's weights. The stem is then left as timm has it.
-        image_size: side of the images in pixels; None: any that the model takes.
+        in_chans: number of image channels.
+        pretrained: download timm's weights. The stem then stays unchanged.
+        image_size: side of the images in pixels; None: any size that the model accepts.
 
     Raises:
-        UserError: where timm's constructor refuses the options or the size.
+        UserError: if timm's constructor rejects the options or the size.
     """
     name = config["name"]
     where = timm.model_entrypoint(name).__module__
@@ -301,7 +301,7 @@ def create_timm_model(
         create = partial(timm.create_model, name, pretrained=pretrained, num_classes=0, in_chans=in_chans)
         model: nn.Module = build_for_size(create, name, options, image_size)
     except (TypeError, ValueError, AssertionError, AttributeError, IndexError, KeyError) as error:
-        # timm passes options to the model's constructor, which raises any of these for a wrong one
+        # timm passes options to the model's constructor, which raises any of these for an invalid one
         size = "" if image_size is None else f" for images of {image_size}x{image_size}"
         raise DoesNotRunError(
             f"timm cannot build backbone '{name}'{size} with the options {options}: "

@@ -1,6 +1,6 @@
 """Find the stages, the final map and the unused parameters of a timm model on the meta device.
 
-No arithmetic happens there: tracing ConvNeXt-Base at 224 pixels takes a fraction of a second and no memory.
+Nothing is computed there: tracing ConvNeXt-Base at 224 pixels takes a fraction of a second and no memory.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ _MOST_STAGES = 4
 
 
 class DoesNotRunError(UserError):
-    """A model cannot be built for a size of images, or does not run on it."""
+    """Raised if a model cannot be built for an image size or does not run on it."""
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage of a backbone.
+    """A backbone stage.
 
     Args:
-        module: timm's name of the module that ends it.
+        module: timm's name of the module at its end.
         channels: channels of its map.
         reduction: image side divided by map side, rounded.
         layout: ``"NCHW"``, ``"NHWC"`` or ``"tokens"``, (B,prefix+H*W,C) with H = W.
-        problem: why attention cannot follow it; empty where it can.
-        prefix: number of tokens in front that have no position in the image.
-        order: token of each position, row by row, where tokens are in another order; None: they are in this one.
+        problem: why attention cannot be inserted after it; empty if it can.
+        prefix: number of leading tokens without a position in the image.
+        order: token index of each position, row by row; None: the tokens are in this order.
     """
 
     module: str
@@ -48,12 +48,12 @@ class Stage:
 
 @dataclass(frozen=True)
 class Trace:
-    """The result of :func:`trace`.
+    """Result of :func:`trace`.
 
     Args:
-        stages: the stages.
+        stages: the stages of the model.
         channels: channels of the final map.
-        final: its layout: ``"NCHW"``, ``"NHWC"`` or ``"tokens"``, (B,N,C).
+        final: layout of the final map: ``"NCHW"``, ``"NHWC"`` or ``"tokens"``, (B,N,C).
         prefix_tokens: number of tokens without a position in the image.
         unused: timm's names of the parameters that the final map does not depend on.
         called: timm's names of the modules that were called.
@@ -79,17 +79,17 @@ def trace(
 
     Args:
         model: the timm model.
-        name: its name, for messages.
-        in_chans: channels of the images.
-        side: of the images in pixels.
-        pool: maps the model, its final tokens and their number of prefix tokens to what the feature depends on.
-        blocks: of a model of one resolution: numbers of the blocks (from 1) that its stages end with; None: quarters.
+        name: its name, for error messages.
+        in_chans: number of image channels.
+        side: image side in pixels.
+        pool: maps the model, its final tokens and the number of prefix tokens to the pooled feature.
+        blocks: for models with a single resolution: numbers of the last block of each stage (from 1); None: quarters.
 
     Raises:
-        UserError: where the model does not end in one map or one sequence of tokens.
+        UserError: if the output of the model is not a single map or sequence of tokens.
     """
     outputs: dict[str, list[Any]] = {}
-    with torch.inference_mode(False), torch.enable_grad():  # the caller may build under no_grad
+    with torch.inference_mode(False), torch.enable_grad():  # the caller may run under no_grad
         ghost = without_data(model)
         for path, module in ghost.named_modules():
             module.register_forward_hook(lambda _m, _i, output, path=path: outputs.setdefault(path, []).append(output))
@@ -120,24 +120,24 @@ def trace(
 
 
 def prune_unused(model: nn.Module, name: str, found: Trace) -> tuple[str, ...]:
-    """Remove, in place, the modules whose parameters do not take part in the final map.
+    """Remove modules whose parameters do not contribute to the final map, in place.
 
     Args:
         model: the timm model.
-        name: its name, for messages.
-        found: what :func:`trace` found in it.
+        name: its name, for error messages.
+        found: the result of :func:`trace`.
 
     Returns:
         timm's names of the removed modules.
 
     Raises:
-        UserError: where such parameters cannot be removed.
+        UserError: if such parameters cannot be removed.
     """
     doomed: list[str] = []
     left = set(found.unused)
     for path, module in model.named_modules():
         inside = {f"{path}.{p}" for p, _ in module.named_parameters()}
-        # a module that was called does something without its parameters: it stays, and is refused below
+        # a called module has an effect even without its parameters: keep it; it is rejected below
         if path and path not in found.called and inside and left.issuperset(inside):
             doomed.append(path)
             left -= inside
@@ -152,7 +152,7 @@ def prune_unused(model: nn.Module, name: str, found: Trace) -> tuple[str, ...]:
 
 
 def replace_module(model: nn.Module, path: str, module: nn.Module) -> None:
-    """Put a module in the place of the one at ``path``."""
+    """Replace the module at ``path``."""
     parent, _, child = path.rpartition(".")
     setattr(model.get_submodule(parent), child, module)
 
@@ -161,23 +161,23 @@ def without_data(model: nn.Module) -> Any:
     """Copy a model onto the meta device, in evaluation mode (no drop-path, dropout or batch statistics)."""
     parameters = {id(p): nn.Parameter(torch.empty_like(p, device="meta")) for p in model.parameters()}
     buffers = {id(b): torch.empty_like(b, device="meta") for b in model.buffers()}
-    return copy.deepcopy(model, {**parameters, **buffers}).eval()  # nothing of the data is copied
+    return copy.deepcopy(model, {**parameters, **buffers}).eval()  # the data itself is not copied
 
 
 def run_on_meta(ghost: Any, name: str, in_chans: int, side: int) -> Any:
-    """Run a timm model's stages on one image without data.
+    """Run the stages of a timm model on one image on the meta device.
 
     Args:
-        ghost: the model as :func:`without_data` copies it.
-        name: its name, for messages.
-        in_chans: channels of the image.
+        ghost: a copy made by :func:`without_data`.
+        name: its name, for error messages.
+        in_chans: number of image channels.
         side: its height and width.
 
     Returns:
-        What ``forward_features`` returns, on the meta device.
+        The output of ``forward_features``, on the meta device.
 
     Raises:
-        DoesNotRunError: where the model does not run.
+        DoesNotRunError: if the model does not run.
     """
     try:
         return ghost.forward_features(torch.empty(1, in_chans, side, side, device="meta"))
@@ -196,7 +196,7 @@ def timm_facts(model: nn.Module) -> dict[str, Any]:
 
 
 def _leaves(output: Tensor) -> set[int]:
-    """Return the ids of the tensors that an output depends on, from the graph: a backward pass would take longer."""
+    """Return the ids of the tensors that an output depends on, from the graph, which is faster than a backward pass."""
     seen: set[Any] = set()
     leaves: set[int] = set()
     pending: list[Any] = [output.grad_fn]
@@ -234,7 +234,7 @@ def _stage_entries(model: nn.Module, name: str, blocks: Sequence[int] | None) ->
 
 
 def quarters(depth: int) -> tuple[int, ...]:
-    """Return the blocks, from 1, that end the four quarters of a depth.
+    """Return the last block, from 1, of each quarter of a depth.
 
     Example:
         >>> quarters(12), quarters(6)
@@ -254,7 +254,7 @@ def _stage(model: nn.Module, entry: dict[str, Any], outputs: list[Any], side: in
         own = int(getattr(model, "num_prefix_tokens", 0))
         counts = {prefix: output.shape[1] - prefix for prefix in (0, own)}
         square = {p: math.isqrt(n) for p, n in counts.items() if n > 0 and math.isqrt(n) ** 2 == n}
-        if square:  # of two ways to make a square, that which fits the resolution
+        if square:  # if two square arrangements are possible, use the one that matches the resolution
             prefix = min(square, key=lambda p: abs(square[p] - side / reduction))
             order = _order(model, path, counts[prefix])
             return Stage(path, channels, round(side / square[prefix]), "tokens", prefix=prefix, order=order)
@@ -266,9 +266,9 @@ def _stage(model: nn.Module, entry: dict[str, Any], outputs: list[Any], side: in
 
 
 def _order(model: nn.Module, path: str, count: int) -> tuple[int, ...] | None:
-    """Return the token of each position where the model orders its tokens by mask units (timm's ``reroll``).
+    """Return the token index of each position if the model orders its tokens by mask units (timm's ``reroll``).
 
-    Of Hiera's last blocks a mask unit is one token, and the order is that of the rows: then there is nothing to change.
+    In the last blocks of Hiera a mask unit is one token, so the tokens are in row order and need no change.
     """
     reroll: Any = getattr(model, "reroll", None)
     if reroll is None:
@@ -279,7 +279,7 @@ def _order(model: nn.Module, path: str, count: int) -> tuple[int, ...] | None:
 
 
 def _layout(output: Tensor, channels: int, fallback: str) -> str:
-    """Tell NCHW from NHWC by where the channels are; where both fit, by what the model says."""
+    """Tell NCHW from NHWC by the position of the channels; if both match, use the model's own layout."""
     first, last = output.shape[1] == channels, output.shape[3] == channels
     if first == last:
         return fallback

@@ -1,12 +1,12 @@
-"""Faster ways to compute the convolutions that cuDNN and oneDNN handle badly, with the same results.
+"""Faster implementations of convolutions that are slow in cuDNN or oneDNN, with the same results.
 
-Ours; exact up to the order of sums, and torch's own wherever a graph is captured for other programs.
+Ours. Exact up to the order of summation. Graph capture for export always uses torch's own convolution.
 
 - :mod:`.depthwise`: weight gradients of depthwise convolutions on the CPU.
-- :mod:`.taps`: dense convolutions on small maps on the CPU, a product a tap.
-- :mod:`.unfold`: dense convolutions as one product over an unfolded map; :mod:`.dense` makes them an operator of torch.
-- :mod:`.choice`: which way is taken, by device, dtype and shape.
-- :mod:`.same_size`: what the attention modules call.
+- :mod:`.taps`: dense convolutions on small maps on the CPU, one matrix product per tap.
+- :mod:`.unfold`: dense convolutions as one product over an unfolded map; :mod:`.dense` wraps them as a torch operator.
+- :mod:`.choice`: selects the implementation by device, dtype and shape.
+- :mod:`.same_size`: the entry point for the attention modules.
 """
 
 from mfer_lightning.nn.convolution.choice import Shape, Ways, choose, forced_ways

@@ -1,18 +1,19 @@
-"""Which way a dense convolution is computed: one table, by device, dtype and shape.
+"""Select the implementation of a dense convolution by device, dtype and shape.
 
-The ways are torch's library (cuDNN, oneDNN), one product over an unfolded map (:mod:`.unfold`), a library convolution
-with the turned kernel in place of the library's gradient, and a product a tap (:mod:`.taps`).
+The implementations are torch's library call (cuDNN, oneDNN), one product over an unfolded map (:mod:`.unfold`), a
+library convolution with the rotated kernel instead of the library's gradient, and one product per tap (:mod:`.taps`).
 
-Measurements behind the rules, all in bfloat16. One H100 (torch 2.11 for CUDA 13.0; 776 TFLOP/s in an 8192^3
-product), 7x7 kernels, batch 128:
+Measurements behind the rules, all in bfloat16 on one H100 (torch 2.11 for CUDA 13.0; 776 TFLOP/s in an 8192^3 product),
+7x7 kernels, batch 128:
 
-- 512 channels on 14x14 maps: cuDNN's forward pass reaches 512 TFLOP/s, both passes together 77.
-- 1024 channels on 7x7 maps: cuDNN's forward pass reaches 29 TFLOP/s, both passes together 40. Its kernels there
+- 512 channels on 14x14 maps: cuDNN reaches 512 TFLOP/s in the forward pass, 77 in both passes together.
+- 1024 channels on 7x7 maps: cuDNN reaches 29 TFLOP/s in the forward pass, 40 in both passes together. Its kernels there
   (``implicit_convolve_sgemm``, ``wgrad_alg1_engine_NHWC``) use no tensor cores.
 
-So the library computes forwards on the first shape alone, and no gradient. An unfolded product as first written,
-without what :mod:`.unfold` does about copies, had 179 and 235 TFLOP/s forwards on the two shapes. The ways as they are
-now have not been measured on a GPU; ``mfer benchmark parts=convolutions`` does it. For the CPU see :mod:`.taps`.
+The library is therefore used only for the forward pass on the first shape, and for no gradient. A first version of the
+unfolded product, without the copy optimisations of :mod:`.unfold`, reached 179 and 235 TFLOP/s in the forward pass on
+the two shapes. The current implementations have not been measured on a GPU; ``mfer benchmark parts=convolutions`` does
+so. For the CPU see :mod:`.taps`.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ Way = Literal["library", "unfold", "turned", "taps"]
 
 
 class Ways(NamedTuple):
-    """How each of the three computations is done. ``turned`` is for the input gradient; ``taps`` is for all or none."""
+    """Implementation of each computation. ``turned`` applies to the input gradient only; ``taps`` to all or none."""
 
     forward: Way
     input_gradient: Way
@@ -52,11 +53,11 @@ TAPS = Ways("taps", "taps", "taps")
 UNFOLD = Ways("unfold", "unfold", "unfold")
 TURNED = Ways("library", "turned", "unfold")
 
-#: Below this many channels on either side, and below this many taps on a GPU, the library is left to it.
+#: With fewer channels than this on either side, or fewer taps than this on a GPU, use the library.
 _LEAST_CHANNELS, _LEAST_TAPS = 256, 25
-#: On the CPU, taps are taken one by one where at most this share of them meets the map.
+#: On the CPU, use one product per tap if at most this share of the taps overlaps the map.
 _MOST_MET = 0.65
-#: cuDNN's forward pass is known to be quick from this many positions on, and up to this many channels on either side.
+#: cuDNN's forward pass is known to be fast from this many positions and up to this many channels on either side.
 _QUICK_POSITIONS, _QUICK_CHANNELS = 14 * 14, 512
 
 _forced: Ways | None = None
@@ -64,7 +65,7 @@ _forced: Ways | None = None
 
 @contextmanager
 def forced_ways(ways: Ways) -> Iterator[None]:
-    """Use these ways within the block, on any device, dtype and shape: to test or to time them."""
+    """Use these implementations within the block, on any device, dtype and shape: for tests and benchmarks."""
     global _forced
     before, _forced = _forced, ways
     try:
@@ -74,15 +75,15 @@ def forced_ways(ways: Ways) -> Iterator[None]:
 
 
 def choose(device: str, dtype: torch.dtype, shape: Shape) -> Ways:
-    """Choose how to compute a dense convolution.
+    """Choose the implementation of a dense convolution.
 
     Args:
         device: type of the device, e.g. ``"cuda"``.
-        dtype: in which it computes (autocast's, where that is enabled).
-        shape: of map and kernel. The batch does not matter.
+        dtype: compute dtype (that of autocast if enabled).
+        shape: shape of map and kernel. The batch size does not matter.
 
     Returns:
-        The ways, or those of :func:`forced_ways`.
+        The implementations, or those of :func:`forced_ways`.
 
     Example:
         >>> choose("cuda", torch.bfloat16, Shape(512, 512, 14, 14, 7, 7))
@@ -103,7 +104,7 @@ def choose(device: str, dtype: torch.dtype, shape: Shape) -> Ways:
 
 
 def _useful_taps(shape: Shape) -> int:
-    """Count the taps that can meet the map at all."""
+    """Count the taps that can overlap the map at all."""
     return min(shape.rows, 2 * shape.height - 1) * min(shape.columns, 2 * shape.width - 1)
 
 

@@ -1,4 +1,4 @@
-"""The context of a convolution: whether our own ways are wanted, whether a graph is captured, the dtype of autocast."""
+"""Context of a convolution: whether custom implementations apply, whether a graph is captured, the autocast dtype."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _plain = False
 
 @contextmanager
 def plain_convolutions() -> Iterator[None]:
-    """Use torch's own convolutions only, within the block: to count arithmetic, to compare, to differentiate twice."""
+    """Use only torch's own convolutions within the block: to count FLOPs, to compare, to differentiate twice."""
     global _plain
     before, _plain = _plain, True
     try:
@@ -23,15 +23,15 @@ def plain_convolutions() -> Iterator[None]:
 
 
 def plain() -> bool:
-    """Whether torch's own convolutions are wanted: within :func:`plain_convolutions`, or in a graph to be exported."""
+    """Whether to use torch's own convolutions: within :func:`plain_convolutions`, or in a graph to be exported."""
     return _plain or exporting()
 
 
 def exporting() -> bool:
-    """Whether a graph is captured for other programs (ONNX, torch.export, tracing), which know torch's operators only.
+    """Whether a graph is captured for export (ONNX, torch.export, tracing), which supports only torch's own operators.
 
     Before torch 2.12, ``torch.compile`` and ``torch.export`` cannot be told apart within a graph: both count as
-    exporting there, so that compiled networks take torch's own convolutions.
+    exporting, so compiled networks use torch's own convolutions.
     """
     if torch._C._get_tracing_state() or torch.onnx.is_in_onnx_export():
         return True
@@ -41,14 +41,14 @@ def exporting() -> bool:
 
 
 def eager_on_cpu(x: Tensor) -> bool:
-    """Whether ways for eager work on the CPU apply: no captured graph, which would unroll them, and not plain."""
+    """Whether eager CPU implementations apply: no captured graph (it would unroll them), no plain convolutions."""
     if _plain or x.device.type != "cpu" or not x.is_floating_point():
         return False
     return not (torch.compiler.is_compiling() or exporting())
 
 
 def autocast_dtype(x: Tensor) -> torch.dtype:
-    """Return the dtype in which a convolution of ``x`` computes: autocast's where it is enabled, else its own."""
+    """Return the dtype in which a convolution of ``x`` is computed: that of autocast if enabled, otherwise its own."""
     device = x.device.type
     if x.dtype == torch.float64 or not torch.amp.is_autocast_available(device):
         return x.dtype

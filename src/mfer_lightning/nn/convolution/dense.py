@@ -1,9 +1,10 @@
-"""The dense convolution as an operator of torch: forwards and both gradients, each in its own way.
+"""Dense convolution as a torch operator, with separate implementations for the forward pass and both gradients.
 
-Custom operators, because torch.compile keeps those whole: what it makes of the steps within would be slower. Autocast
-acts before, gradient checkpointing and DistributedDataParallel around them. Exporters do not know them and get torch's
-convolution (:func:`~mfer_lightning.nn.convolution.same_size.conv_within_map`). There is no second derivative; asking
-for one raises.
+Custom operators, because torch.compile does not look into them: the code it generates for the steps inside would be
+slower. Autocast applies before the operator; gradient checkpointing and DistributedDataParallel work around it.
+Exporters do not support it and use torch's convolution
+(:func:`~mfer_lightning.nn.convolution.same_size.conv_within_map`). There is no second derivative; requesting one raises
+an error.
 """
 
 from __future__ import annotations
@@ -20,27 +21,27 @@ from mfer_lightning.nn.convolution.unfold import convolve_unfolded, turn, weight
 
 
 def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, ways: Ways) -> Tensor:
-    """Convolve densely, with stride 1 and the size of the map kept.
+    """Compute a dense convolution with stride 1 that keeps the size of the map.
 
-    Under autocast the arithmetic is in its dtype, and the weight's gradient comes out in the weight's own.
+    Under autocast, the computation uses its dtype; the weight gradient has the dtype of the weight.
 
     Args:
-        x: (B,C,H,W); quickest in channels_last memory.
+        x: (B,C,H,W); fastest in channels_last memory.
         weight: (D,C,kh,kw), kh and kw odd, of any float type.
         bias: (D,) or None.
-        ways: see :func:`~mfer_lightning.nn.convolution.choice.choose`; all but ``taps``.
+        ways: see :func:`~mfer_lightning.nn.convolution.choice.choose`; any but ``taps``.
 
     Returns:
         (B,D,H,W) in channels_last memory.
 
     Raises:
-        RuntimeError: where a second derivative is taken.
+        RuntimeError: if a second derivative is taken.
     """
     return _convolve(autocast(x), weight, bias, *ways)  # type: ignore[no-any-return]
 
 
 def convolve_forward(x: Tensor, weight: Tensor, bias: Tensor | None, way: str) -> Tensor:
-    """Convolve in one way: ``library`` or ``unfold``; all of one dtype, not differentiable."""
+    """Convolve with ``library`` or ``unfold``; all tensors of one dtype, not differentiable."""
     if way == "unfold":
         return convolve_unfolded(x, weight, bias)
     _expect(way, "library")
@@ -48,23 +49,23 @@ def convolve_forward(x: Tensor, weight: Tensor, bias: Tensor | None, way: str) -
 
 
 def input_gradient(gradient: Tensor, weight: Tensor, way: str) -> Tensor:
-    """Gradient of the input in one way: ``library``, ``turned`` or ``unfold``; (B,D,H,W) to (B,C,H,W)."""
+    """Compute the input gradient with ``library``, ``turned`` or ``unfold``; (B,D,H,W) to (B,C,H,W)."""
     if way == "unfold":
         return convolve_unfolded(gradient, turn(weight), None)
     if way == "turned":
         return convolve_forward(gradient, turn(weight), None, "library")
     _expect(way, "library")
     batch, _, height, width = gradient.shape
-    x = _empty(gradient, batch, weight.shape[1], height, width)  # asked for its shape only
+    x = _empty(gradient, batch, weight.shape[1], height, width)  # only its shape is used
     return _channels_last(_library(gradient, x, weight, (True, False, False))[0])
 
 
 def weight_gradient(gradient: Tensor, x: Tensor, rows: int, columns: int, dtype: torch.dtype, way: str) -> Tensor:
-    """Gradient of the weight in one way: ``library`` or ``unfold``; (D,C,rows,columns) of ``dtype``."""
+    """Compute the weight gradient with ``library`` or ``unfold``; (D,C,rows,columns) of ``dtype``."""
     if way == "unfold":
         return weight_gradient_unfolded(gradient, x, rows, columns, dtype)
     _expect(way, "library")
-    weight = _empty(x, gradient.shape[1], x.shape[1], rows, columns)  # asked for its shape only
+    weight = _empty(x, gradient.shape[1], x.shape[1], rows, columns)  # only its shape is used
     return _channels_last(_library(gradient, x, weight, (False, True, False))[1]).to(dtype)
 
 
@@ -160,7 +161,7 @@ def _empty(like: Tensor, batch: int, channels: int, height: int, width: int) -> 
 
 
 def _channels_last(x: Tensor) -> Tensor:
-    """Order memory as (B,H,W,C); also the strides of dimensions of size 1, which the operators' fakes promise."""
+    """Convert to (B,H,W,C) memory order, including the strides of size-1 dimensions, as the fake operators promise."""
     return x.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
 
 

@@ -1,11 +1,11 @@
-"""Depthwise convolutions with a faster backward pass in bfloat16 on the CPU, where oneDNN handles it badly.
+"""Depthwise convolutions with a faster backward pass in bfloat16 on the CPU, where oneDNN is slow.
 
-Ours. The weight gradient of a depthwise convolution runs in oneDNN as if each channel were a block of 16 by 16. Written
-as a few batched matrix products it takes a quarter to a half of the time (one core with AVX-512 and bfloat16 products,
-torch 2.14.1, oneDNN 3.12; ``mfer benchmark parts=[convolutions] device=cpu``).
+Ours. oneDNN computes the weight gradient of a depthwise convolution as if each channel were a 16 by 16 block. As a few
+batched matrix products it takes a quarter to a half of the time (one core with AVX-512 and bfloat16 products, torch
+2.14.1, oneDNN 3.12; ``mfer benchmark parts=[convolutions] device=cpu``).
 
-The gradients of a depthwise convolution of stride 2 take several times as long in bfloat16 as in float32 there, those
-of 5x5 and 7x7 kernels on few channels or small maps about twice. They are taken in float32
+The gradients of a depthwise convolution with stride 2 take several times as long in bfloat16 as in float32 there, those
+with 5x5 and 7x7 kernels on few channels or small maps about twice as long. They are computed in float32
 (``benchmarks/step_precision.py``).
 """
 
@@ -21,17 +21,17 @@ from torch.nn.grad import conv2d_input
 
 from mfer_lightning.nn.convolution.context import autocast, eager_on_cpu
 
-#: Columns of a map that one matrix product of the depthwise weight gradient takes together.
+#: Columns of a map per matrix product of the depthwise weight gradient.
 _TILE = 14
-#: Depthwise weight gradients are taken by matrix products in bfloat16, from this many channels and elements on: below,
-#: float32 is quicker.
+#: Use matrix products for depthwise weight gradients in bfloat16 from this many channels and elements on: with fewer,
+#: float32 is faster.
 _LEAST_DEPTH, _LEAST_ELEMENTS = 64, 2**17
 
 
 class DepthwiseConv2d(nn.Conv2d):
-    """A depthwise convolution with a quick backward pass in bfloat16 on the CPU.
+    """A depthwise convolution with a fast backward pass in bfloat16 on the CPU.
 
-    Made from other layers by :func:`speed_up_depthwise`; names, weights and results are those of ``nn.Conv2d``.
+    Created from other layers by :func:`speed_up_depthwise`; names, weights and results match ``nn.Conv2d``.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -47,13 +47,13 @@ class DepthwiseConv2d(nn.Conv2d):
 
 
 def speed_up_depthwise(module: nn.Module) -> int:
-    """Turn the depthwise convolutions within a module into :class:`DepthwiseConv2d`, in place.
+    """Convert the depthwise convolutions of a module to :class:`DepthwiseConv2d`, in place.
 
     Args:
-        module: any; its parameters and the names in its state dict stay what they are.
+        module: any module; its parameters and the names in its state dict do not change.
 
     Returns:
-        How many were turned.
+        The number of converted layers.
 
     Example:
         >>> net = nn.Sequential(nn.Conv2d(8, 8, 7, padding=3, groups=8), nn.Conv2d(8, 8, 3, padding=1))
@@ -69,11 +69,11 @@ def speed_up_depthwise(module: nn.Module) -> int:
 
 
 def convolve_depthwise(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """Convolve each channel with its own filter; the weight's gradient is :func:`depthwise_weight_gradient`.
+    """Convolve each channel with its own filter, with :func:`depthwise_weight_gradient` as the weight gradient.
 
     Args:
         x: (B,C,H,W).
-        weight: (C,1,kh,kw), kh and kw odd, of any float type: its gradient comes out in it.
+        weight: (C,1,kh,kw), kh and kw odd, of any float type, which is also the type of its gradient.
         bias: (C,) or None.
 
     Returns:
@@ -83,19 +83,20 @@ def convolve_depthwise(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor
 
 
 def depthwise_weight_gradient(x: Tensor, gradient: Tensor, kernel_size: tuple[int, int]) -> Tensor:
-    r"""Weight gradient of a depthwise convolution of stride 1 that keeps the size of the map.
+    r"""Compute the weight gradient of a depthwise convolution with stride 1 that keeps the size of the map.
 
-    Wanted is ``sum over b, y, x of gradient[b,c,y,x] * input[b,c,y+i-p,x+j-q]`` for each channel c and tap (i,j). Per
-    channel and kernel row i the matrix product of the gradient's columns with the shifted input's columns, over all
-    rows (b,y), holds the sums over b and y for every pair of columns; tap j is the sum along one of its diagonals.
+    The result is ``sum over b, y, x of gradient[b,c,y,x] * input[b,c,y+i-p,x+j-q]`` for each channel c and tap (i,j).
+    For each channel and kernel row i, the matrix product of the gradient's columns with the shifted input's columns,
+    over all rows (b,y), contains the sums over b and y for every pair of columns; tap j is the sum along one of its
+    diagonals.
 
     Args:
         x: (B,C,H,W), the input.
-        gradient: (B,C,H,W), of the output; of the same dtype.
-        kernel_size: both odd.
+        gradient: (B,C,H,W), gradient of the output, of the same dtype.
+        kernel_size: kh and kw, both odd.
 
     Returns:
-        (C,1,kh,kw), float32 at least.
+        (C,1,kh,kw), at least float32.
 
     Example:
         >>> x, g = torch.randn(2, 2, 3, 5, 6, dtype=torch.float64)
@@ -108,7 +109,7 @@ def depthwise_weight_gradient(x: Tensor, gradient: Tensor, kernel_size: tuple[in
     tile = min(_TILE, width)
     tiles = -(-width // tile)
     filled, span, count = tiles * tile, tile + 2 * pad, height * batch * tiles
-    # Rows (y, b, tile) lie so that a shift of i kernel rows is a slice, which needs no copy of the input a shift.
+    # Rows are ordered (y, b, tile), so that a shift by i kernel rows is a slice and needs no copy of the input.
     padded = x.new_zeros(height + rows - 1, batch, filled + 2 * pad, channels)
     padded[rows // 2 : rows // 2 + height, :, pad : pad + width] = x.permute(2, 0, 3, 1)
     strips = padded.unfold(2, span, tile).permute(0, 1, 2, 4, 3).reshape(-1, channels)
@@ -152,7 +153,7 @@ class _Depthwise(torch.autograd.Function):
 
 
 def _is_slow_depthwise(layer: nn.Conv2d) -> bool:
-    """Depthwise with one filter a channel, no dilation, zero padding, and a stride or a kernel of 5x5 or more."""
+    """Whether a layer is depthwise (no dilation, zero padding) with a stride above 1 or a kernel of at least 5x5."""
     return (
         layer.groups == layer.in_channels == layer.out_channels
         and layer.groups > 1

@@ -1,4 +1,4 @@
-"""A convolution that keeps the size of its map, computed in the way that is chosen for its shape and device."""
+"""Convolution that keeps the size of its map, with the implementation chosen for its shape and device."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from mfer_lightning.nn.convolution.taps import convolve_taps
 
 
 def conv_within_map(conv: nn.Conv2d, maps: Tensor) -> Tensor:
-    """Convolve with those taps of a kernel that can meet a position of the map.
+    """Convolve with only those taps of a kernel that can overlap the map.
 
-    On a map of H positions a tap more than H - 1 away from the centre only ever meets padding. Leaving such taps out
-    changes nothing in the result and saves arithmetic (a 7x7 kernel on a 2x2 map has 9 useful taps of 49). It also
-    keeps clear of a defect of oneDNN: its bfloat16 weight gradient of a 7x7 convolution on 2x2 maps reads memory that
-    was never written, and is often not finite (torch 2.14.1, CPU; tests/nn/test_attention.py).
+    On a map of H positions, a tap more than H - 1 away from the centre only ever reads padding. Leaving out such taps
+    does not change the result and saves computation (a 7x7 kernel on a 2x2 map has 9 useful taps of 49). It also avoids
+    a bug in oneDNN: its bfloat16 weight gradient of a 7x7 convolution on 2x2 maps reads uninitialised memory and is
+    often not finite (torch 2.14.1, CPU; tests/nn/test_attention.py).
 
     Args:
-        conv: a convolution of stride 1 that keeps the size of the map.
+        conv: a convolution with stride 1 that keeps the size of the map.
         maps: (B,C,H,W).
 
     Returns:
-        What ``conv(maps)`` returns.
+        Same as ``conv(maps)``.
     """
     ways = ways_for(conv, maps)
     if ways == TAPS:
@@ -43,14 +43,15 @@ def conv_within_map(conv: nn.Conv2d, maps: Tensor) -> Tensor:
 
 
 def ways_for(conv: nn.Conv2d, maps: Tensor) -> Ways:
-    """Say how :func:`conv_within_map` would compute this.
+    """Return the implementations that :func:`conv_within_map` would use.
 
     Args:
-        conv: a convolution of stride 1 that keeps the size of the map.
+        conv: a convolution with stride 1 that keeps the size of the map.
         maps: (B,C,H,W).
 
     Returns:
-        The ways; the library's for grouped convolutions, in exported graphs and within ``plain_convolutions``.
+        The implementations; the library's for grouped convolutions, in exported graphs and within
+        ``plain_convolutions``.
     """
     if conv.groups != 1 or plain() or not maps.is_floating_point():
         return LIBRARY

@@ -1,8 +1,8 @@
-"""Dense convolutions on small maps, tap by tap, for the CPU: the taps that meet only padding are left out.
+"""Dense convolutions on small maps on the CPU, tap by tap, skipping taps that read only padding.
 
-Ours. A dense 7x7 kernel on a 7x7 map meets padding with 43% of its taps. One matrix product a tap, over those positions
-alone where the tap meets the map, leaves them out. Exact up to the order of sums. Measured on one core with AVX-512 and
-bfloat16 products (torch 2.14.1, oneDNN 3.12; ``mfer benchmark parts=[convolutions] device=cpu``).
+Ours. On a 7x7 map, 43% of the taps of a dense 7x7 kernel read padding. One matrix product per tap, over only those
+positions where the tap overlaps the map, skips them. Exact up to the order of summation. Measured on one core with
+AVX-512 and bfloat16 products (torch 2.14.1, oneDNN 3.12; ``mfer benchmark parts=[convolutions] device=cpu``).
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ _Region = tuple[slice, slice, slice]
 
 
 def convolve_taps(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """Convolve densely, with stride 1 and the size of the map kept, by one matrix product a tap that meets the map.
+    """Compute a dense convolution with stride 1 and unchanged map size, with one matrix product per overlapping tap.
 
-    Sums are in float32 at least. Under autocast the products are in its dtype, and the weight's gradient comes out in
-    the weight's own.
+    Sums are in at least float32. Under autocast, the products use its dtype; the weight gradient has the dtype of the
+    weight.
 
     Args:
         x: (B,C,H,W).
-        weight: (D,C,kh,kw), kh and kw odd; quickest in channels_last memory.
+        weight: (D,C,kh,kw), kh and kw odd; fastest in channels_last memory.
         bias: (D,) or None.
 
     Returns:
@@ -38,7 +38,7 @@ def convolve_taps(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 
 def taps_met(length: int, taps: int) -> int:
-    """Count the pairs of a position and a tap, along one side, that meet within the map.
+    """Count the pairs of a position and a tap, along one side, that overlap the map.
 
     Example:
         >>> taps_met(7, 7), 7 * 7
@@ -72,7 +72,7 @@ class _Taps(torch.autograd.Function):
         (_, height, width, channels), features = tokens.shape, len(weight)
         accumulate = torch.promote_types(tokens.dtype, torch.float32)
         of_x = tokens.new_zeros(tokens.shape, dtype=accumulate) if ctx.needs_input_grad[0] else None
-        # Every tap of a map that is no smaller than half the kernel is written below; the others have no gradient.
+        # If the map is at least half as large as the kernel, every tap is written below; the others have no gradient.
         of_weight = weight.new_zeros(weight.shape, dtype=ctx.dtype) if ctx.needs_input_grad[1] else None
         for i, j, out, into in _taps(height, width, weight.shape[1], weight.shape[2]):
             part = given[out]
@@ -90,7 +90,7 @@ class _Taps(torch.autograd.Function):
 
 
 def _taps(height: int, width: int, rows: int, columns: int) -> Iterator[tuple[int, int, _Region, _Region]]:
-    """Yield each tap that meets the map, the positions whose output it enters, and the positions it reads there."""
+    """Yield each tap that overlaps the map, with the output positions it adds to and the input positions it reads."""
     for i, out_y, in_y in _shifts(height, rows):
         for j, out_x, in_x in _shifts(width, columns):
             yield i, j, (slice(None), out_y, out_x), (slice(None), in_y, in_x)

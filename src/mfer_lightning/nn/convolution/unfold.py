@@ -1,8 +1,8 @@
 """Dense convolutions as one matrix product over an unfolded map.
 
-Ours; the idea is that of ``im2col``. A row of the unfolded matrix holds what one output position reads: kh*kw*C
-numbers. Maps are padded once in channels-last memory, where the rows are a strided view of the padded map and kw*C
-neighbouring numbers are copied as one piece. Products of float16 and bfloat16 sum in float32, as torch's always do.
+Ours; the idea is ``im2col``. A row of the unfolded matrix contains what one output position reads: kh*kw*C numbers.
+Maps are padded once in channels-last memory, where the rows are a strided view of the padded map and kw*C adjacent
+numbers are copied as one block. Products of float16 and bfloat16 accumulate in float32, as always in torch.
 
 The unfolded matrix is kh*kw times as large as the map: 2.5 GB for 256 maps of 512x14x14 and a 7x7 kernel in bfloat16.
 It is built for parts of the batch, in one buffer of at most :data:`LARGEST_BYTES`, and is not kept for the backward
@@ -17,17 +17,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-#: Size of the buffer that holds unfolded maps, in bytes (a single map may need more). 1 GiB leaves products of more
-#: than 6000 rows on the maps of MFER-Base, which keep a large GPU busy.
+#: Size of the buffer for unfolded maps, in bytes (a single map may need more). 1 GiB leaves products of more than 6000
+#: rows on the maps of MFER-Base, enough to keep a large GPU busy.
 LARGEST_BYTES = 2**30
 
 
 def convolve_unfolded(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """Convolve with stride 1 and the size of the map kept.
+    """Convolve with stride 1 and unchanged map size.
 
     Args:
-        x: (B,C,H,W); quickest in channels_last memory.
-        weight: (D,C,kh,kw), kh and kw odd, of the dtype of ``x``; quickest in channels_last memory.
+        x: (B,C,H,W); fastest in channels_last memory.
+        weight: (D,C,kh,kw), kh and kw odd, of the dtype of ``x``; fastest in channels_last memory.
         bias: (D,) of the same dtype, or None.
 
     Returns:
@@ -46,14 +46,14 @@ def convolve_unfolded(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 
 def weight_gradient_unfolded(gradient: Tensor, x: Tensor, rows: int, columns: int, dtype: torch.dtype) -> Tensor:
-    """Weight gradient of a convolution of stride 1 that keeps the size of the map.
+    """Compute the weight gradient of a convolution with stride 1 that keeps the size of the map.
 
     Args:
-        gradient: (B,D,H,W), of the output.
+        gradient: (B,D,H,W), gradient of the output.
         x: (B,C,H,W), the input, of the same dtype.
         rows: kh, odd.
         columns: kw, odd.
-        dtype: of the result. Parts of the batch are summed in float32 at least.
+        dtype: dtype of the result. Parts of the batch are summed in at least float32.
 
     Returns:
         (D,C,kh,kw) in channels_last memory.
@@ -70,13 +70,13 @@ def weight_gradient_unfolded(gradient: Tensor, x: Tensor, rows: int, columns: in
     for part, unfolded in _unfolded(x, rows, columns):
         product = given[part].t() @ unfolded  # (D,kh*kw*C)
         total = product if total is None else total.to(torch.promote_types(x.dtype, torch.float32)).add_(product)
-    if total is None:  # no maps
+    if total is None:  # empty batch
         total = x.new_zeros(features, rows * columns * channels)
     return total.to(dtype).view(features, rows, columns, channels).permute(0, 3, 1, 2)
 
 
 def turn(weight: Tensor) -> Tensor:
-    """Turn a kernel by 180 degrees and swap its channels: with it, a convolution computes the input's gradient.
+    """Rotate a kernel by 180 degrees and swap its channels, so that convolving with it computes the input gradient.
 
     Args:
         weight: (D,C,kh,kw), kh and kw odd.
@@ -88,17 +88,17 @@ def turn(weight: Tensor) -> Tensor:
 
 
 def _unfolded(x: Tensor, rows: int, columns: int) -> Iterator[tuple[slice, Tensor]]:
-    """Yield parts of the unfolded matrix (B*H*W,kh*kw*C), always in the same memory, and the rows that they are."""
+    """Yield parts of the unfolded matrix (B*H*W,kh*kw*C), always in the same memory, and the rows they cover."""
     batch, channels, height, width = x.shape
     length, positions = rows * columns * channels, height * width
     if batch * length * positions == 0:
         return
     step = max(1, LARGEST_BYTES // (positions * length * x.element_size()))
-    step = -(-batch // -(-batch // step))  # the same number of parts, of equal sizes
+    step = -(-batch // -(-batch // step))  # same number of parts, of equal size
     padded = x.new_zeros(batch, height + rows - 1, width + columns - 1, channels)
     padded[:, rows // 2 : rows // 2 + height, columns // 2 : columns // 2 + width] = x.permute(0, 2, 3, 1)
     buffer = _allocate(x, step * positions, length)
-    # (B,H,W,kh,kw,C), a view of the padded maps; moved as words of 8 bytes, for which fewer addresses are computed.
+    # (B,H,W,kh,kw,C), a view of the padded maps; copied as 8-byte words, which needs fewer address computations.
     windows = _words(padded).unfold(1, rows, 1).unfold(2, columns, 1).permute(0, 1, 2, 4, 5, 3)
     words = _words(buffer)
     for start in range(0, batch, step):
@@ -109,9 +109,10 @@ def _unfolded(x: Tensor, rows: int, columns: int) -> Iterator[tuple[slice, Tenso
 
 
 def _allocate(like: Tensor, *shape: int) -> Tensor:
-    """Allocate memory of which all is written before it is read.
+    """Allocate memory that will be written completely before it is read.
 
-    Deterministic algorithms (``trainer.deterministic``) would otherwise have it filled first, a gigabyte at a time.
+    With deterministic algorithms (``trainer.deterministic``), torch would otherwise fill it first, a gigabyte at a
+    time.
     """
     settings: Any = torch.utils.deterministic
     before = settings.fill_uninitialized_memory
@@ -123,6 +124,6 @@ def _allocate(like: Tensor, *shape: int) -> Tensor:
 
 
 def _words(x: Tensor) -> Tensor:
-    """View contiguous memory as integers of 8 bytes, where the last dimension allows it."""
+    """View contiguous memory as 8-byte integers, if the last dimension allows it."""
     size = x.element_size()
     return x.view(torch.int64) if size < 8 and x.shape[-1] * size % 8 == 0 else x

@@ -1,1 +1,1 @@
-"""Weights: read safely, recognised by their layout, loaded strictly."""
+"""Pre-trained weights: safe reading, layout detection and strict loading."""

@@ -1,4 +1,4 @@
-"""Compare weights with the checksums in their file, so that a changed byte is refused and does not change answers."""
+"""Compare weights with the checksums in their file, so that corrupted files are rejected."""
 
 from __future__ import annotations
 
@@ -17,26 +17,25 @@ _THREADS = 4
 
 
 def check_storages(path: Path, tensors: Iterable[Tensor]) -> None:
-    """Refuse tensors whose bytes are not those that ``torch.save`` wrote.
+    """Reject tensors whose bytes differ from those that ``torch.save`` wrote.
 
-    A file of ``torch.save`` is a zip archive that holds a CRC-32 of each storage, which ``torch.load`` does not
-    compare. Only the storages of the given tensors are read, which is what using them does anyway. (zlib computes
-    some 4 GB/s.)
+    A file written by ``torch.save`` is a zip archive with a CRC-32 of each storage, which ``torch.load`` does not
+    check. Only the storages of the given tensors are read. (zlib computes about 4 GB/s.)
 
     Args:
-        path: the file that the tensors were loaded from. One in torch's format of before 1.6 has no checksums: nothing
-            is checked.
-        tensors: on the CPU, unchanged since they were loaded.
+        path: the file that the tensors were loaded from. Files in torch's format before 1.6 have no checksums and are
+            not checked.
+        tensors: on the CPU, unchanged since loading.
 
     Raises:
-        UserError: where one of them differs from what was written.
+        UserError: if a tensor differs from what was written.
     """
     if not zipfile.is_zipfile(path):
         return
     with zipfile.ZipFile(path) as archive:
         written = {(member.file_size, member.CRC) for member in archive.infolist()}
     storages = {t.untyped_storage().data_ptr(): t.untyped_storage() for t in tensors if t.untyped_storage().nbytes()}
-    with ThreadPoolExecutor(_THREADS) as threads:  # zlib lets go of Python's lock
+    with ThreadPoolExecutor(_THREADS) as threads:  # zlib releases the GIL
         found = set(threads.map(_checksum, storages.values()))
     if not found <= written:
         raise UserError(

@@ -1,4 +1,4 @@
-"""Download the weights of a timm model, or take them from the hub's cache."""
+"""Download the weights of a timm model, or load them from the hub's cache."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from mfer_lightning.nn.weights.hub import cache_alone, reachable
 
 
 def check_download(model: Network) -> None:
-    """Refuse ``weights=imagenet`` where there are none, or the hub cannot be reached and its cache does not hold them.
+    """Reject ``weights=imagenet`` if no weights exist, or if the hub is unreachable and they are not cached.
 
     Args:
-        model: the network; may be without memory, and stays as it is.
+        model: the network; may be on the meta device; not changed.
 
     Raises:
-        UserError: saying how to get the weights.
+        UserError: explaining how to get the weights.
     """
     _check_published(model.backbone_config["name"])
     if not reachable():
@@ -29,10 +29,10 @@ def check_download(model: Network) -> None:
 
 
 def download(model: Network) -> tuple[str, dict[str, Tensor]]:
-    """Return where the weights of a network's backbone come from, and the weights, under timm's names.
+    """Return the source of a backbone's weights, and the weights under timm's names.
 
     Raises:
-        UserError: saying how to get the weights.
+        UserError: explaining how to get the weights.
     """
     config = model.backbone_config
     _check_published(config["name"])
@@ -40,7 +40,7 @@ def download(model: Network) -> tuple[str, dict[str, Tensor]]:
         given = {key: model.config[key] for key in ("in_chans", "image_size") if model.config[key] is not None}
         with nullcontext() if reachable() else cache_alone():
             pretrained = create_timm_model(config, pretrained=True, **given)
-    except Exception as error:  # the hub's client raises errors of its own, of the network and of the file system
+    except Exception as error:  # the hub's client raises its own, network and file-system errors
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(
             f"timm's weights for '{config['name']}' could not be loaded: {reason.rstrip('.')}. Training does not "

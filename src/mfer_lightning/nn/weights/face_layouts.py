@@ -1,9 +1,9 @@
-"""Recognise the public files of face-recognition networks by the names in them.
+"""Recognise public weight files of face-recognition networks by their tensor names.
 
 InsightFace (https://github.com/deepinsight/insightface), InsightFace_Pytorch (https://github.com/TreB1eN/InsightFace_Pytorch),
-face.evoLVe (https://github.com/ZhaoJ9014/face.evoLVe), POSTER V2 (https://github.com/Talented-Q/POSTER_V2) AdaFace
-(https://github.com/mk-minchul/AdaFace) and CVLFace (https://github.com/mk-minchul/CVLface): the names of their tensors
-and the order of their colours are facts read there.
+face.evoLVe (https://github.com/ZhaoJ9014/face.evoLVe), POSTER V2 (https://github.com/Talented-Q/POSTER_V2), AdaFace
+(https://github.com/mk-minchul/AdaFace) and CVLFace (https://github.com/mk-minchul/CVLface): the tensor names and the
+colour orders are facts taken from these repositories.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from typing import Any
 
 from mfer_lightning.nn.backbones.faces.mixedfeaturenet import never_called
 
-#: POSTER V2 has a module for each stage, with blocks counted from 0: stage, blocks before it, its blocks.
+#: POSTER V2 has one module per stage, with blocks counted from 0: stage, number of earlier blocks, number of blocks.
 _SPLIT_STAGES = ((1, 0, 3), (2, 3, 4), (3, 7, 14))
 _SPLIT = tuple(
     (rf"^body\.{before + block}\.", f"body{stage}.{block}.")
     for stage, before, depth in _SPLIT_STAGES
     for block in range(depth)
 )
-#: InsightFace numbers what InsightFace_Pytorch names.
+#: InsightFace uses numbers for the modules that InsightFace_Pytorch names.
 _NUMBERED = (
     (r"^conv_6_sep\.", "conv_sep."),
     (r"^conv1\.", "layers.0."),
@@ -44,16 +44,16 @@ _NUMBERED = (
 
 @dataclass(frozen=True)
 class FaceLayout:
-    """The names in one project's files of one network.
+    """Tensor names in one project's files of one network.
 
     Args:
-        words: the project, for messages.
-        backbone: our name of the network.
-        colour: the order of the channels that the project trains on; None: there are files of either kind.
-        left_out: the file's modules without a counterpart in a backbone: the identity embedding, the loss.
-        renames: patterns of our names and what they are in the file, one after the other.
-        options: of the backbone, where the project's network differs from the one that has the name.
-        made: our modules that such a file does not hold.
+        words: name of the project, for messages.
+        backbone: our name for the network.
+        colour: channel order used by the project; None: files with either order exist.
+        left_out: modules of the file without a counterpart in a backbone: identity embedding, loss.
+        renames: patterns of our names and their replacements in the file, applied in order.
+        options: options of the backbone, if the project's network differs from the default.
+        made: our modules that such a file does not contain.
     """
 
     words: str
@@ -65,7 +65,7 @@ class FaceLayout:
     made: tuple[str, ...] = ()
 
     def theirs(self, name: str) -> str:
-        """Translate one of the network's own names.
+        """Translate one of the network's names to the name in the file.
 
         Example:
             >>> LAYOUTS[2].theirs("conv_3.model.2.conv_dw.bn.weight")
@@ -109,12 +109,12 @@ def face_layout(backbone: str, ours: Iterable[str], keys: Iterable[str]) -> Face
     """Find the layout of a file among those of a network.
 
     Args:
-        backbone: our name of the network.
-        ours: names of the network's tensors, its own.
+        backbone: our name for the network.
+        ours: names of the network's tensors.
         keys: names in the file.
 
     Returns:
-        The layout that shares most names with the file; None where none shares any, or the network has no layouts.
+        The layout that shares the most names with the file; None if none matches or the network has no layouts.
     """
     ours, given = list(ours), set(keys)
     shared = {

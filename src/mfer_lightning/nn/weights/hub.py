@@ -1,4 +1,4 @@
-"""Ask the hub that timm's weights come from whether it can be reached, and do with its cache where it cannot."""
+"""Check whether the hub for timm's weights is reachable, and use only its cache if not."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from contextlib import contextmanager
 
 from huggingface_hub import constants, get_session
 
-#: Seconds to wait for an answer.
+#: Timeout in seconds.
 PATIENCE = 5.0
 
 
 def reachable() -> bool:
-    """Whether the hub answers, be it with an error; at once where ``HF_HUB_OFFLINE`` is set."""
+    """Whether the hub responds, even with an error; false immediately if ``HF_HUB_OFFLINE`` is set."""
     if constants.HF_HUB_OFFLINE:
         return False
     try:
         get_session().head(constants.ENDPOINT, timeout=PATIENCE)
-    except Exception:  # its client's own, of whichever library it is built on
+    except Exception:  # errors of whichever HTTP library the client uses
         return False
     return True
 
 
 @contextmanager
 def cache_alone() -> Iterator[None]:
-    """Let the hub's client look into its cache and nowhere else; by itself it tries the network for over a minute."""
+    """Restrict the hub's client to its cache; by default it retries the network for over a minute."""
     before = constants.HF_HUB_OFFLINE
     constants.HF_HUB_OFFLINE = True
     try:

@@ -1,4 +1,4 @@
-"""Map the names of weights in our checkpoints and in other projects' files to the network's names.
+"""Map the tensor names of our checkpoints and of other projects' files to the network's names.
 
 Layouts: the released MFER code (the network of doi 10.1109/TAFFC.2024.3458464), Meta's ConvNeXt v1 and v2 (Liu et al.,
 CVPR 2022; Woo et al., CVPR 2023), timm, and our own checkpoints. Only names are mapped here;
@@ -15,7 +15,7 @@ from mfer_lightning.errors import UserError
 from mfer_lightning.nn.base import Network
 from mfer_lightning.nn.weights.face_layouts import FaceLayout
 
-#: A name by which Meta's files are known.
+#: A tensor name that identifies Meta's files.
 META_MARK = "downsample_layers.0.0.weight"
 _OWN_MARK = "backbone.model."
 _TIMM_TO_META = (
@@ -32,16 +32,16 @@ _TIMM_TO_META = (
 
 @dataclass(frozen=True)
 class Layout:
-    """The names of our tensors in a file of this layout.
+    """Tensor names in a file of this layout.
 
     Args:
-        words: the layout, for messages.
-        names: our name -> the file's name, for every tensor that such a file can hold.
+        words: description of the layout, for messages.
+        names: our name -> name in the file, for every tensor that such a file can contain.
         droppable: names of modules or tensors, or prefixes that end in a dot, without a counterpart in the network
             (a classifier, loss centres).
-        backbone_only: whether such files have neither attention nor heads.
-        made: names of our tensors that such a file lacks, beside attention, final norm and heads.
-        colour: order of the channels that such weights were trained on, ``"RGB"`` or ``"BGR"``; None: either.
+        backbone_only: whether such files contain neither attention nor heads.
+        made: names of our tensors that such a file lacks, in addition to attention, final norm and heads.
+        colour: channel order that such weights were trained on, ``"RGB"`` or ``"BGR"``; None: either.
     """
 
     words: str
@@ -57,7 +57,7 @@ class Layout:
 
 
 def detect(keys: Iterable[str]) -> str:
-    """Recognise a layout by its names: ``"own"``, ``"released"``, ``"meta"`` or ``"timm"`` (anything else).
+    """Detect a layout by its names: ``"own"``, ``"released"``, ``"meta"`` or ``"timm"`` (anything else).
 
     Example:
         >>> detect(["downsample_layers.0.0.weight", "stages.2.27.key.0.weight"])
@@ -73,14 +73,14 @@ def detect(keys: Iterable[str]) -> str:
 
 
 def own(ours: Iterable[str], keys: Iterable[str]) -> Layout:
-    """Map the names in one of our checkpoints, where the network may have any prefix.
+    """Map the names in one of our checkpoints, in which the network may have any prefix.
 
     Args:
         ours: names of the network's tensors.
         keys: names in the file.
 
     Raises:
-        UserError: where it holds two networks.
+        UserError: if the checkpoint contains two networks.
     """
     ours, keys = list(ours), list(keys)
     prefixes = {key[: key.index(_OWN_MARK)] for key in keys if _OWN_MARK in key}
@@ -88,7 +88,7 @@ def own(ours: Iterable[str], keys: Iterable[str]) -> Layout:
         raise UserError(f"The checkpoint holds {len(prefixes)} networks ({', '.join(sorted(prefixes))}), not one.")
     prefix = prefixes.pop()
     inside = tuple({f"{prefix}{name.partition('.')[0]}." for name in ours})
-    # beside the network there may be loss centres and the like; within it every tensor needs a counterpart
+    # outside the network there may be loss centres and similar; within it, every tensor needs a counterpart
     beside = tuple(key for key in keys if not key.startswith(inside)) if prefix else ()
     if not any(name.startswith("valence_arousal.") for name in ours):
         beside += (f"{prefix}valence_arousal.",)
@@ -96,18 +96,18 @@ def own(ours: Iterable[str], keys: Iterable[str]) -> Layout:
 
 
 def meta(ours_to_timm: Mapping[str, str]) -> Layout:
-    """Meta's ConvNeXt: its own block names, the final norm, a classifier that we drop."""
+    """Build the layout of Meta's ConvNeXt: its block names, the final norm, and a classifier that is dropped."""
     names = {name: meta_name(theirs) for name, theirs in ours_to_timm.items()}
     return Layout("Meta ConvNeXt", names | final_norm("norm"), ("head",), backbone_only=True)
 
 
 def released(ours: Iterable[str], ours_to_timm: Mapping[str, str], attention: Mapping[str, tuple[int, int]]) -> Layout:
-    """Meta's names, with the attention as one more block of its stage, and the heads as ``msc``.
+    """Build Meta's layout with the attention as an additional block of its stage, and the heads as ``msc``.
 
     Args:
         ours: names of the network's tensors.
         ours_to_timm: our name -> timm's, for the backbone.
-        attention: our name of an attention module -> (stage index from 0, number of blocks in that stage).
+        attention: our name of an attention module -> (stage index from 0, number of blocks in the stage).
     """
     names = {name: meta_name(theirs) for name, theirs in ours_to_timm.items()} | final_norm("norm")
     for name in ours:
@@ -120,30 +120,30 @@ def released(ours: Iterable[str], ours_to_timm: Mapping[str, str], attention: Ma
 
 
 def public(network: Network, keys: Iterable[str]) -> Layout | None:
-    """Recognise the authors' file of a whole network, by the names of what stands beside its backbone.
+    """Detect the authors' file of a complete network by the names of the modules beside its backbone.
 
     Args:
-        network: says what its authors call its tensors, if they have published files.
+        network: provides the names that its authors use, if they have published files.
         keys: names in the file.
 
     Returns:
-        None where it is no such file.
+        None if it is not such a file.
     """
     names, keys = network.public_names(), set(keys)
     behind = {theirs for ours, theirs in names.items() if not ours.startswith(("backbone.", "landmarks.", "head."))}
     landmarks = {theirs for ours, theirs in names.items() if ours.startswith("landmarks.")}
     if not keys & (behind | landmarks):
         return None
-    pretrained = not keys & behind  # the networks that a training starts from, joined in one file
+    pretrained = not keys & behind  # the networks that training starts from, combined in one file
     return Layout(f"public {network.name}", names, network.public_left_out(), backbone_only=pretrained)
 
 
 def timm_layout(ours_to_timm: Mapping[str, str], head_norm: bool, droppable: Iterable[str]) -> Layout:
-    """A timm model's own names.
+    """Build the layout of a timm model.
 
     Args:
         ours_to_timm: our name -> timm's, for the backbone.
-        head_norm: whether timm's ``head.norm``, which comes after the pooling, is our final norm.
+        head_norm: whether timm's ``head.norm``, after the pooling, is our final norm.
         droppable: timm's names without a counterpart in our network (classifier, pruned modules).
     """
     names = {**ours_to_timm, **(final_norm("head.norm") if head_norm else {})}
@@ -151,7 +151,7 @@ def timm_layout(ours_to_timm: Mapping[str, str], head_norm: bool, droppable: Ite
 
 
 def face(ours_to_timm: Mapping[str, str], layout: FaceLayout) -> Layout:
-    """A face-recognition network in the names of the project that trained it, its identity embedding left out."""
+    """Build the layout of a face-recognition network with its project's names, without the identity embedding."""
     missing = tuple(f"{module}." for module in layout.made)
     made = tuple(name for name, own in ours_to_timm.items() if own.startswith(missing))
     names = {name: layout.theirs(own) for name, own in ours_to_timm.items() if name not in made}
@@ -159,7 +159,7 @@ def face(ours_to_timm: Mapping[str, str], layout: FaceLayout) -> Layout:
 
 
 def meta_name(timm_name: str) -> str:
-    """Translate timm's name of a ConvNeXt tensor into Meta's.
+    """Translate timm's name of a ConvNeXt tensor to Meta's.
 
     Example:
         >>> meta_name("stages.2.blocks.26.mlp.fc1.weight")
@@ -171,5 +171,5 @@ def meta_name(timm_name: str) -> str:
 
 
 def final_norm(theirs: str) -> dict[str, str]:
-    """Map our final norm to the file's name of it."""
+    """Map our final norm to its name in the file."""
     return {f"backbone.norm.{leaf}": f"{theirs}.{leaf}" for leaf in ("weight", "bias")}

@@ -1,4 +1,4 @@
-"""Load weights strictly: every tensor is used, every shape checked, nothing is loaded in part, no code is executed."""
+"""Load weights strictly: use every tensor, check every shape, load all or nothing, and execute no code."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ _LISTED = 4
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What was loaded.
+    """Report of a weight loading.
 
     Args:
         source: the file, ``"imagenet (timm tag)"`` or ``"none"``.
-        layout: the recognised layout, in words.
+        layout: description of the detected layout.
         loaded: names of our tensors that were loaded.
         new: names of our tensors that keep their initial values.
-        new_parts: the parts they belong to, see :func:`part_of`.
+        new_parts: the parts that ``new`` belongs to, see :func:`part_of`.
         dropped: names in the file without a counterpart in the network (a classifier, loss centres).
-        colour: order of the channels that the weights were trained on, ``"RGB"`` or ``"BGR"``; None: the layout does
-            not tell. Of a checkpoint of ours: what its own preprocessing says counts.
+        colour: channel order that the weights were trained on, ``"RGB"`` or ``"BGR"``; None: not determined by the
+            layout. For our own checkpoints, their stored preprocessing applies.
     """
 
     source: str
@@ -58,7 +58,7 @@ class LoadReport:
         return text
 
     def by_name(self) -> str:
-        """Name every tensor: what came from the file, what is new, what was left out. One line each."""
+        """List every tensor that was loaded, is new or was left out, one per line."""
         groups = (("loaded", self.loaded), ("new", self.new), ("left out", self.dropped))
         return "\n".join(f"{words} {name}" for words, names in groups for name in names)
 
@@ -67,19 +67,19 @@ def load_weights(model: Network, weights: str | Path, *, head: str = "load") -> 
     """Load initial weights into a network.
 
     Args:
-        model: the network; changed in place, and only if everything fits.
+        model: the network; changed in place, and only if everything matches.
         weights: ``"none"``; ``"imagenet"`` (downloaded by timm); or a local ``.safetensors``, ``.pth``, ``.pt``,
             ``.bin`` or ``.ckpt`` file: one of our checkpoints, released MFER, Meta ConvNeXt, timm weights of the
             same backbone, or a face-recognition network in its project's layout
             (:data:`~mfer_lightning.nn.weights.face_layouts.LAYOUTS`).
-        head: ``"load"`` the classification heads where the file has them, or keep the model's ``"new"`` ones (for
-            fine-tuning on other classes, or the same ones in another order).
+        head: ``"load"`` the classification heads if the file has them, or keep the model's ``"new"`` ones (to fine-tune
+            on other classes, or on the same classes in another order).
 
     Returns:
-        What was loaded, from which layout, and what stayed new.
+        The loaded tensors, the detected layout, and the tensors that keep their initial values.
 
     Raises:
-        UserError: where the file cannot be read or does not fit, or the hub cannot be reached.
+        UserError: if the file cannot be read or does not match, or the hub is unreachable.
         ValueError: for an illegal ``head``.
 
     Example:
@@ -104,19 +104,20 @@ def load_released_weights(
     """Load a checkpoint in the layout of the authors' released code, strictly.
 
     Args:
-        model: a network like the checkpoint's, e.g. ``MFER()``; changed in place, and only if everything fits.
-        weights: a file, or its state dict. The heads ``msc.{0,1,2}`` may be absent: the model's own then stay as they
-            are, and a warning says so.
-        require_heads: refuse weights without heads, which cannot classify.
+        model: a network with the checkpoint's architecture, e.g. ``MFER()``; changed in place, and only if everything
+            matches.
+        weights: a file, or its state dict. If the heads ``msc.{0,1,2}`` are absent, the model's own heads stay
+            unchanged and a warning is issued.
+        require_heads: reject weights without heads, which cannot classify.
 
     Returns:
         The model.
 
     Raises:
-        UserError: where it is not that layout, or any tensor is missing, superfluous or of another shape.
+        UserError: if the layout is another one, or any tensor is missing, unexpected or of another shape.
 
     Warns:
-        UserWarning: where the heads keep the values that they have.
+        UserWarning: if the heads keep their values.
     """
     state = read_state(weights) if isinstance(weights, (str, Path)) else tensors_of(weights, "the state dict")
     source = str(weights) if isinstance(weights, (str, Path)) else "the state dict"
@@ -179,14 +180,14 @@ def _timm(model: Network, state: Mapping[str, Tensor]) -> Layout:
     head_norm = norm is not None and norm.shape == (model.feature_dim,) and model.backbone_config["norm"] == "layer"
     classifier = timm_facts(model.backbone.model).get("classifier") or ()
     heads = (classifier,) if isinstance(classifier, str) else tuple(classifier)
-    # files of older timm versions also hold computed buffers
+    # files of older timm versions also contain computed buffers
     buffers = {model.backbone.timm_name(name) for name, _ in model.backbone.named_buffers()}
     computed = {name for name in buffers if name and name not in names.values()}
     return timm_layout(names, head_norm, (*heads, *model.backbone.pruned, *computed))
 
 
 def _fitting(state: Mapping[str, Tensor], share: float = 0.0) -> str:
-    """Say which backbone has more than this share of the tensors; empty where none is known."""
+    """Name the backbone that matches more than this share of the tensors; empty if there is none."""
     fit = nearest_backbone(state)
     return f"; {fit} has {fit.share:.0%} of them" if fit is not None and fit.share > share else ""
 
@@ -221,7 +222,7 @@ def _load(model: Network, state: Mapping[str, Tensor], layout: Layout, source: s
         else:
             problems.append(f"'{theirs}' is {tuple(tensor.shape)}, the network's is {tuple(targets[name].shape)}")
     given = {ours[theirs] for theirs in state if theirs in ours}
-    counters = set() if any(map(is_counter, given)) else set(filter(is_counter, targets))  # files of before torch 0.4.1
+    counters = set() if any(map(is_counter, given)) else set(filter(is_counter, targets))  # files of torch < 0.4.1
     missing = sorted(set(targets) - given - counters - _optional(model, layout, given, head))
     problems += [f"nothing for '{layout.names.get(name, name)}' {tuple(targets[name].shape)}" for name in missing]
     if problems:
@@ -240,11 +241,11 @@ def _load(model: Network, state: Mapping[str, Tensor], layout: Layout, source: s
 
 
 def _check_numbers(tensors: Mapping[str, Tensor], targets: Mapping[str, Tensor], source: str) -> None:
-    """Refuse weights that are not finite, or not floating-point numbers where the network has such."""
+    """Reject weights that are not finite, or not floating-point where the network has floats."""
     for name, tensor in tensors.items():
         if targets[name].is_floating_point() and not tensor.is_floating_point():
             found = f"holds {str(tensor.dtype).removeprefix('torch.')} numbers, which are no weights (quantised ones?)"
-        elif not tensor.to(targets[name].dtype).isfinite().all():  # torch cannot ask float8
+        elif not tensor.to(targets[name].dtype).isfinite().all():  # torch has no isfinite for float8
             found = "holds numbers that are not finite: the training that it comes from has diverged"
         else:
             continue
@@ -254,7 +255,7 @@ def _check_numbers(tensors: Mapping[str, Tensor], targets: Mapping[str, Tensor],
 def _refuse_other_network(
     model: Network, state: Mapping[str, Tensor], layout: Layout, source: str, placed: int, given: int
 ) -> None:
-    """Refuse weights that fit another backbone better than the network's."""
+    """Reject weights that match another backbone better than the network's."""
     known = {name for name in model.state_dict() if name in layout.names and not is_counter(name)}
     counters = sum(map(is_counter, state))
     share = share_of(placed - counters, given - counters, len(known))
@@ -281,7 +282,7 @@ def _report(
 
 
 def _optional(model: Network, layout: Layout, given: set[str], head: str) -> set[str]:
-    """Return our tensors that a file of this layout may lack."""
+    """Return our tensors that may be missing in a file of this layout."""
     starts = {"head": "head.", "valence and arousal": "valence_arousal."}
     if layout.backbone_only:
         starts["final norm"] = "backbone.norm."  # timm's model has no norm after the pooling
@@ -292,7 +293,7 @@ def _optional(model: Network, layout: Layout, given: set[str], head: str) -> set
 
 
 def _stem_names(model: Network) -> set[str]:
-    """Return the tensors of a small stem's first convolution, whose kernel may differ from pre-trained weights."""
+    """Return the tensors of a small stem's first convolution, whose kernel may differ from the pre-trained one."""
     first = timm_facts(model.backbone.model).get("first_conv")
     if model.backbone_config["stem"] != "small" or not isinstance(first, str):
         return set()
@@ -300,7 +301,7 @@ def _stem_names(model: Network) -> set[str]:
 
 
 def part_of(model: Network, name: str) -> str:
-    """Name the part of the network that a tensor of its state dict belongs to.
+    """Return the part of the network that a tensor of its state dict belongs to.
 
     Returns:
         ``"backbone"``, ``"stem"`` (the first convolution of a small stem), ``"attention"``, ``"final norm"``,

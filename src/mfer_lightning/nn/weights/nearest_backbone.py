@@ -1,4 +1,4 @@
-"""Name the backbone that a file of weights belongs to, by the names and shapes of its tensors."""
+"""Find the backbone that a weight file belongs to, by the names and shapes of its tensors."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from torch import Size, Tensor
 from mfer_lightning.nn.weights.face_layouts import LAYOUTS
 from mfer_lightning.nn.weights.layouts import META_MARK, meta_name
 
-#: Networks of timm whose weights people have; the face networks are tried besides.
+#: timm networks whose weights are common; the face networks are tried as well.
 _TIMM = (
     *("resnet18", "resnet34", "resnet50", "resnet101"),
     *("convnext_atto", "convnext_tiny", "convnext_small", "convnext_base", "convnext_large"),
     *("swin_tiny_patch4_window7_224", "efficientnet_b0", "mobilenetv3_large_100"),
     *("vit_tiny_patch16_224", "vit_small_patch16_224", "vit_base_patch16_224"),
 )
-#: Below this share nothing is named.
+#: No backbone is suggested below this share.
 _LEAST = 0.5
 
 
 @dataclass(frozen=True)
 class Fit:
-    """How well a file fits a backbone.
+    """How well a file matches a backbone.
 
     Args:
-        backbone: its name.
-        options: of its constructor.
-        share: tensors that the file and the network have in common, of all that one of them has; 1: the same.
+        backbone: name of the backbone.
+        options: constructor options of the backbone.
+        share: number of tensors in common divided by the number in either (intersection over union); 1: identical.
     """
 
     backbone: str
@@ -44,13 +44,13 @@ class Fit:
 
 
 def nearest_backbone(state: Mapping[str, Tensor]) -> Fit | None:
-    """Find the backbone that a file of weights belongs to.
+    """Find the backbone that a weight file belongs to.
 
     Args:
         state: name -> tensor, without the usual prefixes.
 
     Returns:
-        The best fit; None where none has half of the tensors.
+        The best match; None if none has half of the tensors.
 
     Example:
         >>> import timm
@@ -65,12 +65,12 @@ def nearest_backbone(state: Mapping[str, Tensor]) -> Fit | None:
 
 
 def is_counter(name: str) -> bool:
-    """Whether a tensor is a batch norm's counter of steps, which older files lack and nothing here depends on."""
+    """Whether a tensor is a batch-norm step counter, which older files lack and nothing here uses."""
     return name.endswith("num_batches_tracked")
 
 
 def share_of(common: int, given: int, wanted: int) -> float:
-    """Return the share of common tensors in all that one of the two has.
+    """Return the intersection over union of two sets of tensors.
 
     Example:
         >>> share_of(3, 3, 6)
@@ -106,5 +106,5 @@ def _fit(
 
 
 def differ_in_ones(theirs: Size, ours: Size) -> bool:
-    """Whether shapes differ by ones: Meta's linear layers are 1x1 convolutions in some of timm's ConvNeXts."""
+    """Whether two shapes differ only by ones: Meta's linear layers are 1x1 convolutions in some ConvNeXts of timm."""
     return (*theirs, 1, 1) == tuple(ours) or tuple(theirs) == (1, 1, 1, *ours)

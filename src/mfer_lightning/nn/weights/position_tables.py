@@ -1,6 +1,6 @@
-"""Fit the position embeddings of a file to the network's image size, and read transformers as their projects name them.
+"""Adapt position embeddings in a file to the network's image size, and convert transformers from other projects.
 
-Both are done by timm's own ``checkpoint_filter_fn`` of the model's family, which knows its tables.
+Both use timm's ``checkpoint_filter_fn`` for the model's family.
 """
 
 from __future__ import annotations
@@ -19,14 +19,15 @@ from mfer_lightning.nn.weights.layouts import detect
 
 
 def fit_positions(model: Network, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Interpolate the position embeddings of a file's weights to the size that a network was built for.
+    """Interpolate the position embeddings in a file to the image size of a network.
 
     Args:
         model: the network.
-        state: name -> tensor, in timm's layout, in the layout of the model's own project, or a checkpoint of ours.
+        state: name -> tensor, in timm's layout, in the layout of the model's original project, or one of our
+            checkpoints.
 
     Returns:
-        The weights, unchanged where the model has no positions of a fixed size, or timm cannot convert them.
+        The weights; unchanged if the model has no fixed-size positions, or timm cannot convert them.
     """
     config = model.backbone_config
     facts, kind = timm.get_pretrained_cfg(config["name"]), detect(state)
@@ -40,7 +41,7 @@ def fit_positions(model: Network, state: Mapping[str, Tensor]) -> dict[str, Tens
     files = {name: name for name in state} if kind == "timm" else _own_names(model, state)
     try:
         converted = dict(convert({files[name]: tensor for name, tensor in state.items() if name in files}, plain))
-    except Exception:  # a file of another kind: the loader says what does not fit
+    except Exception:  # a file of another kind: the loader reports what does not match
         return dict(state)
     if kind == "timm":
         return converted if all(isinstance(value, Tensor) for value in converted.values()) else dict(state)
@@ -48,7 +49,7 @@ def fit_positions(model: Network, state: Mapping[str, Tensor]) -> dict[str, Tens
 
 
 def _own_names(model: Network, state: Mapping[str, Tensor]) -> dict[str, str]:
-    """Return timm's names of the backbone's tensors in one of our checkpoints, whatever their prefix."""
+    """Return timm's names for the backbone's tensors in one of our checkpoints, whatever their prefix."""
     names = {}
     for name in state:
         _, found, rest = name.partition("backbone.model.")

@@ -1,4 +1,4 @@
-"""Read files of weights as data, without executing anything in them."""
+"""Read weight files as data, without executing any code in them."""
 
 from __future__ import annotations
 
@@ -17,37 +17,37 @@ from mfer_lightning.errors import UserError, nearest
 from mfer_lightning.nn.weights.checksums import check_storages
 from mfer_lightning.nn.weights.safety import STOOD_IN_FOR, check_weights_file
 
-#: The last three: InsightFace's training checkpoints, and those of many other projects.
+#: The last three suffixes: training checkpoints of InsightFace and many other projects.
 _WRAPPERS = (
     *("state_dict", "model", "module", "state_dict_ema", "model_ema"),
     *("state_dict_backbone", "model_state_dict", "net_state_dict"),
 )
-#: How web pages and pointers of Git LFS begin. Long enough to be no length of a safetensors header.
+#: First bytes of web pages and Git LFS pointers, long enough not to be a length in a safetensors header.
 _TEXTS = (b"<!DOCTYPE", b"<!doctype", b"<html", b"<HTML", b"<?xml", b"version https://git-lfs")
 _START = 200
 _PREFIXES = ("module.", "_orig_mod.")  # added by DataParallel and torch.compile
 
 
 def _stand_ins() -> AbstractContextManager[Any]:
-    """Let torch put empty classes in the place of those that files of other programs may name."""
+    """Make torch substitute empty classes for those that files of other programs may name."""
     empty: list[Any] = [
         type(name.rpartition(".")[2], (), {"__module__": name.rpartition(".")[0]}) for name in STOOD_IN_FOR
     ]
-    # torch 2.4 has no such context: there these files are refused
+    # torch 2.4 has no such context and rejects these files
     return torch.serialization.safe_globals(empty) if hasattr(torch.serialization, "safe_globals") else nullcontext()
 
 
 def read_state(path: str | Path) -> dict[str, Tensor]:
-    """Read a file of weights without executing anything in it.
+    """Read a weight file without executing any code in it.
 
     Args:
-        path: a ``.safetensors`` file, or one that ``torch.save`` wrote.
+        path: a ``.safetensors`` file, or a file written by ``torch.save``.
 
     Returns:
         Name -> tensor on the CPU, without the usual wrappers and prefixes (``state_dict``, ``model``, ``module.``).
 
     Raises:
-        UserError: where it is missing, damaged, holds anything but plain data, or holds no weights.
+        UserError: if the file is missing or damaged, contains anything but plain data, or contains no weights.
     """
     path = Path(path).expanduser()
     check_exists(path)
@@ -80,10 +80,10 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
 
 
 def check_exists(path: Path) -> None:
-    """Refuse a path that is no file's.
+    """Reject a path that is not a file.
 
     Raises:
-        UserError: saying what is legal.
+        UserError: explaining what is legal.
     """
     if path.is_dir():
         raise UserError(f"weights={path} is a folder: give a file in it, e.g. checkpoints/best.ckpt of a run's.")
@@ -97,7 +97,7 @@ def check_exists(path: Path) -> None:
 
 
 def _refuse_text(path: Path) -> None:
-    """Refuse what a download leaves in the place of weights: a web page, an error message, a pointer of Git LFS."""
+    """Reject files that failed downloads leave behind: a web page, an error message, a Git LFS pointer."""
     with path.open("rb") as file:
         start = file.read(_START)
     if not start.startswith(_TEXTS):
@@ -110,22 +110,22 @@ def _refuse_text(path: Path) -> None:
 
 
 def is_stored_whole(value: Tensor) -> bool:
-    """Whether all elements of a tensor are stored. Others would grow when copied, e.g. one number repeated."""
+    """Whether all elements of a tensor are stored. Others, such as one repeated number, would grow when copied."""
     return value.numel() * value.element_size() <= value.untyped_storage().nbytes()
 
 
 def tensors_of(content: object, source: str) -> dict[str, Tensor]:
-    """Take the tensors out of the usual wrappers (``state_dict``, ``model``, ...).
+    """Extract the tensors from the usual wrappers (``state_dict``, ``model``, ...).
 
     Args:
-        content: what a file held.
-        source: its name, for messages.
+        content: content of a file.
+        source: name of the file, for messages.
 
     Returns:
         Name -> tensor, without the prefixes of DataParallel and torch.compile.
 
     Raises:
-        UserError: where something other than tensors is inside.
+        UserError: if it contains anything but tensors.
     """
     for wrapper in _WRAPPERS:
         if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
@@ -140,7 +140,7 @@ def tensors_of(content: object, source: str) -> dict[str, Tensor]:
     for prefix in _PREFIXES:
         if all(name.startswith(prefix) for name in state):
             state = {name.removeprefix(prefix): value for name, value in state.items()}
-    # torch.compile inside a module adds its prefix in the middle of names.
+    # torch.compile inside a module adds its prefix in the middle of names
     return {name.replace("._orig_mod.", "."): value for name, value in state.items()}
 
 

@@ -1,7 +1,7 @@
 """Reject compressed members and disallowed globals before torch opens a file.
 
-``torch.load(weights_only=True)`` calls no foreign code, but it inflates compressed members, trusts the sizes that the
-pickle claims, and may call a few constructors (``bytearray``, for one) that allocate as much memory as they are told.
+``torch.load(weights_only=True)`` does not call arbitrary code, but it inflates compressed members, trusts the sizes in
+the pickle, and may call a few constructors (such as ``bytearray``) that allocate any amount of memory.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import IO
 
 from mfer_lightning.errors import UserError
 
-#: Pickles of real checkpoints have some hundred kilobytes: names, shapes and the configuration.
+#: Pickles of real checkpoints have a few hundred kilobytes: names, shapes and the configuration.
 MOST_PICKLE_BYTES = 64 << 20
 
 _STORAGES = ("Float", "Half", "BFloat16", "Double", "Long", "Int", "Short", "Char", "Byte", "Bool")
@@ -28,13 +28,13 @@ ALLOWED = frozenset(
         *(f"torch {name}" for name in _DTYPES),
     ]
 )
-#: Classes that name the callbacks' states in checkpoints of Lightning before 1.5, AdaFace's among them. They are never
-#: imported: :func:`mfer_lightning.nn.weights.read.read_state` puts an empty class in their place.
+#: Classes that name callback states in checkpoints of Lightning before 1.5, including AdaFace's. They are never
+#: imported: :func:`mfer_lightning.nn.weights.read.read_state` replaces them with an empty class.
 STOOD_IN_FOR = frozenset(
     f"pytorch_lightning.callbacks.{name}"
     for name in ("model_checkpoint.ModelCheckpoint", "early_stopping.EarlyStopping", "lr_monitor.LearningRateMonitor")
 )
-#: Further globals in weights from elsewhere. None of them allocates memory that the file does not have.
+#: Additional globals in third-party weights. None of them allocates more memory than the file contains.
 ALLOWED_IN_WEIGHTS = ALLOWED | {
     *(" ".join(name.rsplit(".", 1)) for name in STOOD_IN_FOR),
     "torch.nn.parameter Parameter",
@@ -50,13 +50,13 @@ _CALLS = frozenset(["STACK_GLOBAL", "INST", "OBJ", "EXT1", "EXT2", "EXT4"])
 
 
 def check_archive(path: Path) -> None:
-    """Refuse a checkpoint whose loading could take more memory than the file has, or that names more than tensors.
+    """Reject a checkpoint that could take more memory than the file has, or that names more than tensors.
 
     Args:
-        path: a file that ``torch.save`` is said to have written.
+        path: a file supposedly written by ``torch.save``.
 
     Raises:
-        UserError: saying what is wrong.
+        UserError: explaining what is wrong.
     """
     try:
         pickles = _check_zip(path, ALLOWED)
@@ -64,30 +64,30 @@ def check_archive(path: Path) -> None:
             raise UserError(f"{path} is not a checkpoint of mfer_lightning: it holds {pickles} data.pkl.")
     except UserError:
         raise
-    except Exception as error:  # damaged zip files and pickles make their readers raise many kinds of exceptions
+    except Exception as error:  # damaged zip files and pickles raise many kinds of exceptions
         reason = " ".join(str(error).split())[:120] or type(error).__name__
         raise UserError(f"{path} cannot be read as a checkpoint: it is cut off or damaged ({reason}).") from error
 
 
 def check_weights_file(path: Path) -> None:
-    """Check a file of weights like :func:`check_archive`, in torch's current format or that of before 1.6.
+    """Check a weight file like :func:`check_archive`, in torch's current format or the one before 1.6.
 
     Args:
-        path: a file that ``torch.save`` is said to have written.
+        path: a file supposedly written by ``torch.save``.
 
     Raises:
-        UserError: saying what is wrong.
-        ValueError: where it is not such a file, or a damaged one.
+        UserError: explaining what is wrong.
+        ValueError: if it is not such a file, or is damaged.
     """
     if zipfile.is_zipfile(path):
         _check_zip(path, ALLOWED_IN_WEIGHTS)
         return
     with path.open("rb") as file:
-        if file.read(2) == b"PK":  # torch's current format is a zip archive, which ends with the list of its parts
+        if file.read(2) == b"PK":  # torch's current format is a zip archive, with its directory at the end
             raise UserError(f"{path} cannot be read as weights: it is cut off or damaged; get it anew.")
         file.seek(0)
         size = path.stat().st_size
-        for _ in range(5):  # before the numbers: magic number, version, machine, content, names of the numbers
+        for _ in range(5):  # before the data: magic number, version, machine, content, names of the storages
             if file.tell() >= size:
                 return
             _check_pickle(file, path, ALLOWED_IN_WEIGHTS)
@@ -95,7 +95,7 @@ def check_weights_file(path: Path) -> None:
 
 
 def _check_zip(path: Path, allowed: frozenset[str]) -> int:
-    """Check a zip file and the pickles in it, and return their number."""
+    """Check a zip file and its pickles, and return the number of pickles."""
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
         if any(m.compress_type != zipfile.ZIP_STORED for m in members):

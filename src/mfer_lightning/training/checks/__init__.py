@@ -1,8 +1,8 @@
-"""Refuse a configuration that cannot work, each rule in one place.
+"""Reject configurations that cannot work, with each rule in one place.
 
-A class checks its own arguments. What no class can know is here: single values (``values``), pairs of options
-(``combinations``), this machine (``hardware``). ``trial_build`` builds the parts without data, so that what the classes
-refuse is known before any data are read.
+A class checks its own arguments. This package checks what no class can: single values (``values``), combinations of
+options (``combinations``) and this machine (``hardware``). ``trial_build`` builds the parts without data, so that
+errors raised by the classes are found before any data are read.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ __all__ = ["check_config"]
 
 
 def check_config(config: Mapping[str, Any]) -> None:
-    """Refuse what can be seen to be wrong without building anything.
+    """Reject configurations that are wrong by inspection, without building anything.
 
     Args:
         config: plain resolved configuration of ``mfer train``.
 
     Raises:
-        UserError: naming the option, its value, what is legal and what to do.
+        UserError: naming the option, its value, the legal values and the remedy.
     """
     check_known({name: value for name, value in config.items() if name != CHOICES}, Train)
     check_values(config)

@@ -1,4 +1,4 @@
-"""Refuse options that are legal each and cannot work together; name those that do nothing."""
+"""Reject options that are each legal but do not work together; report options without effect."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ _ENDLESS = 10**9
 
 
 def check_combinations(config: Config) -> None:
-    """Refuse pairs of options that cannot work together.
+    """Reject pairs of options that do not work together.
 
     Args:
         config: plain resolved configuration of ``mfer train``, each value legal by itself.
 
     Raises:
-        UserError: naming both options and the way out.
+        UserError: naming both options and the remedy.
     """
     _check_target(config)
     for parts in (_network, _length, _protocol, _optimizer, _freezing):
@@ -45,7 +45,7 @@ def check_combinations(config: Config) -> None:
 
 
 def _check_target(config: Config) -> None:
-    """Whether the losses can take the training target."""
+    """Check that the losses support the training target."""
     dataset, loss = config["dataset"], config["loss"]
     rule = dataset.get("target") or _default_target(dataset)
     info = find_dataset(dataset["name"])
@@ -201,7 +201,7 @@ def _freezing(config: Config) -> Iterator[tuple[bool, str]]:
 
 
 def idle_options(config: Config) -> list[str]:
-    """Say which options are set and do nothing; they are no error, since a sweep may set them for its other jobs."""
+    """Return options that are set without effect; not an error, because other jobs of a sweep may use them."""
     found = []
     off = {"ema": "decay", "mixup": "prob", "early_stopping": "patience", "freeze": "epochs"}
     defaults: dict[str, Any] = {"decay": 0.999, "prob": 1.0, "patience": 10, "epochs": None}
@@ -210,7 +210,7 @@ def idle_options(config: Config) -> list[str]:
             found.append(f"{group}.{option}={config[group][option]} does nothing with {group}=none")
     optimizer, scheduler = config["optimizer"], config["scheduler"]
     for name in unused_options(optimizer):
-        if name != "betas":  # those of a dataset's file
+        if name != "betas":  # betas may come from a dataset's file
             found.append(f"optimizer.{name}={optimizer[name]} does nothing with {optimizer['name']}")
     for name, readers in READERS.items():
         if scheduler.get(name) is not None and scheduler["name"] not in readers:

@@ -1,4 +1,4 @@
-"""Refuse what this machine or its launcher cannot do: devices, processes, arithmetic."""
+"""Reject devices, processes and precisions that this machine or its launcher does not support."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from mfer_lightning.config.precision import configured_precision
 from mfer_lightning.data.workers import check_workers
 from mfer_lightning.errors import UserError
 
-#: Environment variables set by what starts the processes of several machines.
+#: Environment variables set by launchers of multi-machine jobs.
 LAUNCHERS = ("SLURM_JOB_ID", "TORCHELASTIC_RUN_ID", "GROUP_RANK", "NODE_RANK")
 
 
 def check_hardware(config: Mapping[str, Any]) -> None:
-    """Refuse devices, processes and arithmetic that are not to be had here.
+    """Reject devices, processes and precisions that are not available here.
 
     Args:
         config: plain resolved configuration of ``mfer train``, each value legal by itself.
 
     Raises:
-        UserError: naming the option and the way out.
+        UserError: naming the option and the remedy.
     """
     trainer, batch = config["trainer"], config["loader"]["batch_size"]
     check_workers(config["loader"]["num_workers"])
@@ -55,13 +55,13 @@ def check_hardware(config: Mapping[str, Any]) -> None:
 
 
 def check_accelerator(accelerator: str) -> None:
-    """Refuse a kind of device that torch does not see here.
+    """Reject a device type that torch does not find here.
 
     Args:
-        accelerator: the option ``trainer.accelerator``.
+        accelerator: value of ``trainer.accelerator``.
 
     Raises:
-        UserError: with what to do.
+        UserError: with the remedy.
     """
     here = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     here["gpu"] = here["cuda"] or here["mps"]
@@ -73,7 +73,7 @@ def check_accelerator(accelerator: str) -> None:
 
 
 def device_count(devices: Any) -> int:
-    """Return how many devices an option asks for, 0 where the machine decides.
+    """Return the number of devices that an option requests, 0 if the machine decides.
 
     Example:
         >>> [device_count(d) for d in (2, "2", [0, 3], "0,1", "auto", -1)]

@@ -1,4 +1,4 @@
-"""Build the parts of a training on trial, without data and without memory, so that a mistake is known at once."""
+"""Build the parts of a training run without data or memory, to find errors early."""
 
 from __future__ import annotations
 
@@ -30,24 +30,24 @@ from mfer_lightning.training.further_metrics import mode_of, selecting_monitor
 from mfer_lightning.training.teachers import teacher_files
 from mfer_lightning.training.user_callbacks import build_user_callbacks
 
-#: Classes that a network on trial has where only the data's files name them.
+#: Class names of a trial network if only the data files name the classes.
 SOME_CLASSES = 7
 
-#: Optimizer steps that an epoch has on trial, where the number of faces is not known: more than any warm-up in steps.
+#: Steps per epoch in a trial if the number of faces is unknown: more than any warm-up in steps.
 _STEPS_PER_EPOCH = 1_000_000
 
 
 def build_on_trial(config: Mapping[str, Any]) -> None:
-    """Build datamodule, network, losses, optimizer, schedule and callbacks on trial.
+    """Build datamodule, network, losses, optimizer, schedule and callbacks without data.
 
-    The network is built without memory (torch's meta device), and sees one face of the size that is asked for. Nothing
-    is read but the names of options; the state of the random numbers is left as it was.
+    The network is built without memory (on torch's meta device) and run on one face of the requested size. Only option
+    names are read; the random state is restored.
 
     Args:
         config: plain resolved configuration of ``mfer train``.
 
     Raises:
-        UserError: for what a constructor refuses, naming the option.
+        UserError: for values that a constructor rejects, naming the option.
     """
     check_accelerator(config["trainer"]["accelerator"])
     teacher_files(config)
@@ -89,7 +89,7 @@ def _check_weights(weights: str) -> None:
 
 
 def _check_figures(config: Mapping[str, Any], modes: Mapping[str, str], monitor: str) -> None:
-    """Refuse figures to select, stop and lower the rate by that nothing measures."""
+    """Reject metrics for selection, early stopping or the plateau schedule that nothing measures."""
     mode_of("monitor", monitor, modes)
     if config["scheduler"]["name"] == "plateau":
         mode_of("scheduler.monitor", config["scheduler"].get("monitor") or monitor, modes)
@@ -98,7 +98,7 @@ def _check_figures(config: Mapping[str, Any], modes: Mapping[str, str], monitor:
 
 
 def _build_module(config: Mapping[str, Any], class_names: tuple[str, ...], size: int) -> FERModule | None:
-    """Build a module on trial; None: only the real data can tell."""
+    """Build a module for a trial; None if it needs the real data."""
     weights = look_up(config, "loss.classification.class_weights")
     count = len(class_names) or (len(weights) if isinstance(weights, list) else SOME_CLASSES)
 
@@ -108,7 +108,7 @@ def _build_module(config: Mapping[str, Any], class_names: tuple[str, ...], size:
 
     try:
         network = network_on_trial()
-    except (RuntimeError, NotImplementedError):  # a constructor that reads what it computes; the real one will tell
+    except (RuntimeError, NotImplementedError):  # the constructor reads computed values, so only a real build can tell
         return None
     with described("adapter"):
         add_adapter(network, config["adapter"])
@@ -126,17 +126,17 @@ def _build_module(config: Mapping[str, Any], class_names: tuple[str, ...], size:
 
 
 def gflops_of(network: nn.Module, size: int) -> float:
-    """Count a network's arithmetic for one face (:func:`mfer_lightning.nn.cost.count_gflops`).
+    """Count a network's multiply-adds per face (:func:`mfer_lightning.nn.cost.count_gflops`).
 
     Args:
-        network: may be without memory.
+        network: may be on the meta device.
         size: side of the faces in pixels.
 
     Returns:
-        Thousand million multiply-adds; NaN where they cannot be counted.
+        Billions of multiply-adds; NaN if they cannot be counted.
 
     Raises:
-        UserError: where the network cannot take faces of this size.
+        UserError: if the network does not accept faces of this size.
     """
     try:
         return count_gflops(network, size)
@@ -147,15 +147,15 @@ def gflops_of(network: nn.Module, size: int) -> float:
 
 
 def relative_cost(method: Method, gflops: float, size: int) -> float:
-    """Compute how much more arithmetic a training with a method takes than the plain one.
+    """Compute the cost of training with a method relative to plain training.
 
     Args:
-        method: with its further networks and teachers.
-        gflops: the network's arithmetic for one face.
-        size: side of the faces in pixels; a teacher that has a ``size`` sees them at its own.
+        method: the method with its additional networks and teachers.
+        gflops: multiply-adds of the network per face, in billions.
+        size: side of the faces in pixels; a teacher with a ``size`` uses its own.
 
     Returns:
-        A factor; a teacher counts a third, since it is run forwards alone.
+        A factor; a teacher counts a third, because it runs only the forward pass.
     """
     trained = gflops + sum(gflops_of(network, size) for network in method.networks)
     frozen = sum(

@@ -1,6 +1,6 @@
-"""Refuse values out of range and unknown names of options that no class of ours checks itself.
+"""Reject out-of-range values and unknown names of options that no class checks itself.
 
-The argument of a class is checked by that class alone (:mod:`mfer_lightning.training.checks.trial_build`).
+Arguments of a class are checked only by that class (:mod:`mfer_lightning.training.checks.trial_build`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from mfer_lightning.errors import Range, UserError, nearest
 from mfer_lightning.sweeps.identity import check_name
 from mfer_lightning.views import LARGEST_SHIFT
 
-#: Faces larger than this are photographs.
+#: Larger images are photos, not faces.
 LARGEST_SIZE = 2048
 
 _RANGES = {
@@ -38,7 +38,7 @@ _RANGES = {
     "seed": Range(0, 2**32 - 1),
 }
 
-#: Values outside of the range that mean "no limit" or "all".
+#: Out-of-range values that mean "no limit" or "all".
 _OPEN = {"trainer.max_epochs": -1, "trainer.max_steps": -1, "trainer.num_sanity_val_steps": -1}
 
 _NAMES: Mapping[str, Sequence[str]] = {
@@ -59,7 +59,7 @@ _NAMES: Mapping[str, Sequence[str]] = {
     "trainer.profiler": ("steps", "simple", "advanced", "pytorch"),
 }
 
-#: Why a value that one may well expect, or any other value of an option, is not legal.
+#: Why a plausible value of an option, or any other value, is not legal.
 _REASONS = {
     "preprocess.colour": "legal are RGB and BGR, the order of the channels that the weights were trained on "
     "(weights.colour= is another name for the option).",
@@ -74,13 +74,13 @@ _REASONS = {
 
 
 def check_values(config: Mapping[str, Any]) -> None:
-    """Refuse single values that cannot work.
+    """Reject single values that cannot work.
 
     Args:
         config: plain resolved configuration of ``mfer train``.
 
     Raises:
-        UserError: naming the option, its value, what is legal and what to do.
+        UserError: naming the option, its value, the legal values and the remedy.
     """
     for option, legal in _RANGES.items():
         value = look_up(config, option)
@@ -104,7 +104,7 @@ def check_values(config: Mapping[str, Any]) -> None:
 
 
 def look_up(config: Mapping[str, Any], option: str) -> Any:
-    """Return the value of a dotted option, None where there is none.
+    """Return the value of a dotted option, or None if it does not exist.
 
     Example:
         >>> look_up({"trainer": {"max_steps": 1}}, "trainer.max_steps"), look_up({}, "freeze.epochs")
@@ -128,7 +128,7 @@ def _check_limits(trainer: Mapping[str, Any]) -> None:
 
 
 def _check_numbers_or_words(trainer: Mapping[str, Any]) -> None:
-    """Check the options whose values are of several kinds."""
+    """Check the options that accept several types."""
     run, overfit, deterministic = trainer["fast_dev_run"], trainer["overfit_batches"], trainer["deterministic"]
     if not isinstance(run, int) or run < 0:
         raise UserError(f"trainer.fast_dev_run={run}: the value must be true, false or a number of batches.")
@@ -153,7 +153,7 @@ def _check_numbers_or_words(trainer: Mapping[str, Any]) -> None:
             f"trainer.val_check_interval={interval}: the value must be a number of batches (1, 2, ...) or a share of "
             "the epoch (more than 0, at most 1.0)."
         )
-    if isinstance(trainer["max_time"], (int, float)):  # YAML takes 10:00:00:00 for a number in base 60
+    if isinstance(trainer["max_time"], (int, float)):  # YAML parses 10:00:00:00 as a base-60 number
         raise UserError(
             f"trainer.max_time={trainer['max_time']}: the value must be days:hours:minutes:seconds, quoted in a file, "
             'such as "00:12:00:00", or a mapping such as {hours:12}.'
@@ -161,7 +161,7 @@ def _check_numbers_or_words(trainer: Mapping[str, Any]) -> None:
 
 
 def _strategy_reason(option: str, value: str) -> str | None:
-    """Say why a strategy of Lightning's is none here."""
+    """Return why a strategy of Lightning is not supported here."""
     if option == "trainer.strategy" and value.startswith(("fsdp", "deepspeed", "ddp_", "xla", "single_", "dp")):
         return "only one process a device with a whole network each is supported here: use ddp, or auto."
     return None

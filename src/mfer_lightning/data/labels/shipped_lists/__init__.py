@@ -1,8 +1,8 @@
-"""Lists of faces that come with the package, by name.
+"""Lists of faces that are part of the package, by name.
 
-- ``ferplus_dev_twins``: training faces of FERPlus, protocol ``ferplus@dev``, whose picture is also among the validation
-  or the test faces, equal to the pixel or nearly. Made by ``mfer data dataset=ferplus dataset.protocol=dev
-  dataset.target=crossentropy shared=<folder>``: its ``train-in-val.csv`` and ``train-in-test.csv`` together.
+- ``ferplus_dev_twins``: training faces of FERPlus, protocol ``ferplus@dev``, whose image is also among the validation
+  or test faces, identical or nearly so. Created by ``mfer data dataset=ferplus dataset.protocol=dev
+  dataset.target=crossentropy shared=<folder>``: its ``train-in-val.csv`` and ``train-in-test.csv`` combined.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ SHIPPED_LISTS = ("ferplus_dev_twins",)
 
 
 def find_list(given: str | Path) -> Path:
-    """Find the file of a list: the one at a path, or the shipped one of this name.
+    """Return the file of a list: an existing path, or the shipped list with this name.
 
     Args:
-        given: a path, or a name of :data:`SHIPPED_LISTS`. A file that exists comes first.
+        given: a path, or a name in :data:`SHIPPED_LISTS`. An existing file takes precedence.
 
     Returns:
-        Its path, which need not exist.
+        Its path, which may not exist.
 
     Example:
         >>> find_list("ferplus_dev_twins").name, find_list("my/list.txt").name
