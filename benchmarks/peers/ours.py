@@ -51,7 +51,7 @@ def main() -> None:
         "package": "mfer_lightning",
         "licence": "MIT",
         "weights": weights,
-        "detector": str(model.alignment.get("detector", "")),
+        "detector": (model.alignment.get("detector") or {}).get("name", ""),
     }
     options.answers.with_suffix(".json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
 
