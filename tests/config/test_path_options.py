@@ -220,7 +220,7 @@ def test_an_empty_path_is_named() -> None:
 
 
 #: Options whose comment speaks of files, and whose value is no path.
-NO_PATHS = {"explain.rows", "lists", "name", "preview"}
+NO_PATHS = {"explain.rows", "lists", "preview"}
 
 
 def test_every_option_that_names_a_file_is_declared() -> None:

@@ -39,6 +39,7 @@ _WIDER: Mapping[str, Any] = {"baselines": Any, "batch": Any, "compile": Any, "fp
 _IN_VERB: Mapping[tuple[str, str], Any] = {
     ("evaluate", "checkpoint"): Any,
     ("evaluate", "datasets"): list[Any],
+    ("models", "runs"): Any,
     ("data", "checkpoint"): Any,
     ("models", "runs"): Any,
 }
