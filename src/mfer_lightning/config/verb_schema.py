@@ -41,7 +41,6 @@ _IN_VERB: Mapping[tuple[str, str], Any] = {
     ("evaluate", "datasets"): list[Any],
     ("models", "runs"): Any,
     ("data", "checkpoint"): Any,
-    ("models", "runs"): Any,
 }
 
 #: Mappings with names from detectors, timm and users.
