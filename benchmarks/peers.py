@@ -183,6 +183,7 @@ def compare(tables: Mapping[str, Predictions], ours: Sequence[str]) -> list[dict
 
 def ask(command: Sequence[str], task: str, pictures: Sequence[str], answers: Path) -> Answers:
     """Run an adapter with one thread, and read what it wrote."""
+    answers.with_suffix(".json").unlink(missing_ok=True)
     listing = answers.with_suffix(".txt")
     listing.write_text("".join(f"{picture}\n" for picture in pictures), encoding="utf-8")
     threads = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
@@ -293,7 +294,7 @@ def main() -> None:
         answers = {}
         for name, command in commands.items():
             path = options.out / f"{name}-{task}.csv"
-            kept = options.keep and path.is_file()
+            kept = options.keep and path.with_suffix(".json").is_file()  # an adapter writes the facts last
             answers[name] = read_answers(path, faces.pictures) if kept else ask(command, task, faces.pictures, path)
         drop = left_out(answers)
         tables = {name: as_predictions(faces, one, drop) for name, one in answers.items()}

@@ -223,3 +223,25 @@ def test_the_command_asks_an_adapter_without_labels_and_writes_the_tables(peers,
     assert result["speed"]["happy"]["per_second"] == pytest.approx(500)
     assert result["facts"]["happy"] == {"package": "made up"}
     assert "| happy |" in capsys.readouterr().out
+
+
+def test_answers_of_an_interrupted_adapter_are_asked_for_again(peers, tmp_path, monkeypatch):
+    (tmp_path / "labels.csv").write_text("image,emotion\n" + "".join(f"{n}.jpg,happiness\n" for n in range(4)))
+    adapter = tmp_path / "adapter.py"
+    adapter.write_text(
+        "import sys, pathlib\n"
+        "listing, out = sys.argv[2:]\n"
+        f"names = {SEVEN!r}\n"
+        "rows = ['picture,x,y,width,height,cpu_ms,' + ','.join(names)]\n"
+        "rows += [p + ',,,,,2.0,' + ','.join('1' if n == 'happy' else '0' for n in names)\n"
+        "         for p in open(listing).read().splitlines()]\n"
+        "pathlib.Path(out).write_text('\\n'.join(rows))\n"
+        "pathlib.Path(out).with_suffix('.json').write_text('{}')\n"
+    )
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "happy-photos.csv").write_text("picture,x,y\ncut off")  # and no facts: they are written last
+    line = ["peers.py", str(out), "--photos", str(tmp_path), "--peer", f"happy={sys.executable} {adapter}"]
+    monkeypatch.setattr(sys, "argv", [*line, "--keep"])
+    peers.main()
+    assert json.loads((out / "peers.json").read_text())["photos"]["figures"]["happy"]["accuracy"] == 1
