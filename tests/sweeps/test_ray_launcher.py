@@ -19,6 +19,7 @@ from mfer_lightning.errors import UserError
 from mfer_lightning.sweeps import ray_cluster, ray_launcher
 from mfer_lightning.sweeps.plan import register_sweep_dir
 from mfer_lightning.sweeps.ray_launcher import Jobs
+from mfer_lightning.sweeps.records import CUT_OFF, JobRecord, read_record
 
 FOUR_CARDS = {"GPU": 4.0, "CPU": 16.0}
 NO_CARD = {"CPU": 8.0}
@@ -129,6 +130,26 @@ def test_a_job_that_could_not_even_say_how_it_ended_is_lost_and_stops_no_other(
     jobs._running = {"reference": ray_launcher.JobRecord(3, ("seed=3",), "failed", str(tmp_path))}
     assert jobs.ended()[3].return_value is None
     assert "OSError: no space left" in json.loads((tmp_path / "jobs" / "0003.json").read_text())["error"]
+
+
+def test_a_job_that_was_stopped_by_force_is_recorded_as_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs = Jobs({"init": {}, "remote": {}, "patience": 0})
+    jobs._folder = tmp_path
+    monkeypatch.setattr(ray_launcher, "ray_started", lambda *_: nullcontext())
+    for name in ("_check", "_needed", "_as_ray_has_it", "_stop"):
+        monkeypatch.setattr(jobs, name, lambda: None)
+    for number, status in enumerate(("running", "done")):  # the second ended before it was told of the signal
+        JobRecord(number, (f"seed={number}",), status, str(tmp_path), host="here").write(tmp_path)
+    with pytest.raises(SystemExit), jobs.opened():
+        for number in (0, 1, 2):  # the third had not begun
+            jobs._running[str(number)] = JobRecord(number, (f"seed={number}",), "failed", str(tmp_path))
+        raise SystemExit(143)
+    cut, done = read_record(tmp_path, 0), read_record(tmp_path, 1)
+    assert cut is not None
+    assert done is not None
+    assert (cut.status, cut.host, cut.error) == ("failed", "here", CUT_OFF)
+    assert done.status == "done"
+    assert read_record(tmp_path, 2) is None
 
 
 @pytest.mark.parametrize("by_variable", [False, True])

@@ -12,6 +12,7 @@ import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from math import floor
 from pathlib import Path
 from typing import Any
@@ -78,15 +79,21 @@ class Jobs(Launcher):
             yield
             return
         self._check()
-        with ray_started(self._init, self._folder / "jobs" / "ray.log"):
-            self._needs = self._needed()
-            self._job = self._as_ray_has_it()
-            self._opened = True
-            try:
-                yield
-            finally:
-                self._opened = False
-                self._stop()
+        left: list[JobRecord] = []
+        try:
+            with ray_started(self._init, self._folder / "jobs" / "ray.log"):
+                self._needs = self._needed()
+                self._job = self._as_ray_has_it()
+                self._opened = True
+                try:
+                    yield
+                finally:
+                    self._opened = False
+                    left.extend(self._running.values())
+                    self._stop()
+        finally:
+            for record in left:
+                self._cut_off(record)
 
     def start(self, overrides: Sequence[str], number: int) -> None:
         """Submit one job to Ray, which runs it as soon as a machine has the resources."""
@@ -201,6 +208,12 @@ class Jobs(Launcher):
         JobRecord(record.number, record.overrides, "failed", record.run_dir, reason).write(self._folder)
         # "completed" for Hydra, which would otherwise end the sweep; a search treats a missing value as a failure
         return JobReturn(overrides=record.overrides, status=JobStatus.COMPLETED)
+
+    def _cut_off(self, record: JobRecord) -> None:
+        """Record a job that was stopped by force, before it could record its own end."""
+        found = read_record(self._folder, record.number)
+        if found is not None and found.status == "running":
+            replace(found, status="failed", error=CUT_OFF).write(self._folder)
 
     def _tell(self, number: int) -> None:
         """Print that a job has started, or how it has ended."""
