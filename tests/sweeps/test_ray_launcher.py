@@ -140,9 +140,9 @@ def test_a_job_that_was_stopped_by_force_is_recorded_as_failed(tmp_path: Path, m
         monkeypatch.setattr(jobs, name, lambda: None)
     for number, status in enumerate(("running", "done")):  # the second ended before it was told of the signal
         JobRecord(number, (f"seed={number}",), status, str(tmp_path), host="here").write(tmp_path)
+    for number in (0, 1, 2):  # the third had not begun
+        jobs._running[str(number)] = JobRecord(number, (f"seed={number}",), "failed", str(tmp_path))
     with pytest.raises(SystemExit), jobs.opened():
-        for number in (0, 1, 2):  # the third had not begun
-            jobs._running[str(number)] = JobRecord(number, (f"seed={number}",), "failed", str(tmp_path))
         raise SystemExit(143)
     cut, done = read_record(tmp_path, 0), read_record(tmp_path, 1)
     assert cut is not None
