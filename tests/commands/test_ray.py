@@ -18,6 +18,8 @@ import pytest
 from commands.processes import SMALL, Bench, check_two_ranks, results
 from commands.processes import bench as bench
 
+from mfer_lightning.sweeps.records import record_files
+
 pytest.importorskip("ray", reason="the extra `ray` is not installed: pip install 'mfer_lightning[ray]'")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -27,7 +29,7 @@ CPU = ("trainer=cpu",)
 
 
 def records(folder: Path) -> list[dict]:
-    return [json.loads(f.read_text()) for f in sorted((folder / "jobs").glob("*.json"))]
+    return [json.loads(f.read_text()) for f in record_files(folder)]  # without those that are being written
 
 
 def started(bench: Bench, *arguments: str, **more: str) -> subprocess.Popen[str]:
