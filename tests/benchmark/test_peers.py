@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
 import json
 import math
 import sys
@@ -13,23 +12,17 @@ from types import ModuleType
 import numpy as np
 import pytest
 from scipy.stats import binom
+from script_module import load_script
 
 from mfer_lightning.data.datasets.ferplus import CLASSES
 from mfer_lightning.errors import UserError
 
-SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "peers.py"
 SEVEN = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 
 
 @pytest.fixture(scope="module")
 def peers() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("peers_script", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["peers_script"] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
+    return load_script("benchmarks/peers.py")
 
 
 def write(path: Path, names, rows: dict[str, list[float] | None]) -> Path:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import shutil
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from script_module import load_script
 
 from mfer_lightning import export, load_model
 from mfer_lightning.bundled import registry
@@ -20,12 +20,7 @@ RUN = ROOT / "tests" / "compatibility" / "files" / "runs" / "rafdb-convnext_atto
 
 @pytest.fixture(scope="module")
 def tool() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("bundle_model", ROOT / "docs" / "tools" / "bundle_model.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("docs/tools/bundle_model.py")
 
 
 @pytest.fixture

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 
 import pytest
 import torch
 from commands.conftest import Mfer
+from script_module import load_script
 
 from mfer_lightning.benchmark.timing import Sample, interleaved, speedup
 
@@ -28,12 +28,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def script(name: str):
     """A script of benchmarks/, as a module."""
-    spec = importlib.util.spec_from_file_location(name, ROOT / "benchmarks" / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script(f"benchmarks/{name}.py")
 
 
 @pytest.fixture
