@@ -146,4 +146,3 @@ def _keep(target: Path) -> Path:
     if target.exists():
         (shutil.copytree if target.is_dir() else shutil.copyfile)(target, kept)
     return kept
-

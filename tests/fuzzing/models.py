@@ -62,4 +62,3 @@ def same_as(whole: Said, has_digest: Callable[[], bool] = lambda: True) -> Calla
         return ""
 
     return check
-

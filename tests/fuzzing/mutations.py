@@ -23,13 +23,62 @@ for _ in range(40):
 #: What takes the place of a value in JSON, YAML, and the descriptions of models.
 ODD_VALUES: tuple[Any, ...] = (
     *(None, True, False, 0, 1, -1, 2, 10**9, -(10**9), 2**63, 10**30, 0.5, -0.0, 1e308, math.nan, math.inf, -math.inf),
-    *("", " ", "x", "0", "-1", "1e999", "nan", "null", "../../x", "/etc/passwd", "a\nb", "\x1b[2J", "é", "\u202e", _LONG),
+    *(
+        "",
+        " ",
+        "x",
+        "0",
+        "-1",
+        "1e999",
+        "nan",
+        "null",
+        "../../x",
+        "/etc/passwd",
+        "a\nb",
+        "\x1b[2J",
+        "é",
+        "\u202e",
+        _LONG,
+    ),
     *([], {}, [[]], [None], [1, "a"], {"": 1}, {"_target_": "os.system"}, {"name": None}, "${x}", "os.system", _DEEP),
 )
 #: What takes the place of a cell of a table.
 ODD_CELLS = (
-    *("", " ", "0", "1", "-1", "7", "8", "11", "99", "1.5", "1e999", "nan", "inf", "-inf", "9" * 30, "0x10", "1_0", "+3"),
-    *("٣", "Ⅷ", "²", "true", "x", "happy", "Anger", "../../etc/passwd", "/etc/passwd", "..", ".", "a/b.png", "C:\\x.png"),
+    *(
+        "",
+        " ",
+        "0",
+        "1",
+        "-1",
+        "7",
+        "8",
+        "11",
+        "99",
+        "1.5",
+        "1e999",
+        "nan",
+        "inf",
+        "-inf",
+        "9" * 30,
+        "0x10",
+        "1_0",
+        "+3",
+    ),
+    *(
+        "٣",
+        "Ⅷ",
+        "²",
+        "true",
+        "x",
+        "happy",
+        "Anger",
+        "../../etc/passwd",
+        "/etc/passwd",
+        "..",
+        ".",
+        "a/b.png",
+        "C:\\x.png",
+    ),
     *('"', '""', "'", "a,b", "a;b", "a\tb", "=1+1", "\x00", "\x1b[2J", "é", "\ufeff", "\u202e", "NaN", "None", _LONG),
 )
 _SIZES = (1, 2, 4, 8)
@@ -94,7 +143,9 @@ def _repeat(draw: Draw, content: bytes, at: int) -> bytes:
 
 
 def _insert(draw: Draw, content: bytes, at: int) -> bytes:
-    new = draw(st.one_of(st.binary(min_size=1, max_size=20), st.sampled_from((b"\0", b"\n", b"\xff" * 8, b"PK\x03\x04"))))
+    new = draw(
+        st.one_of(st.binary(min_size=1, max_size=20), st.sampled_from((b"\0", b"\n", b"\xff" * 8, b"PK\x03\x04")))
+    )
     return content[:at] + new + content[at:]
 
 
@@ -154,7 +205,9 @@ def edited_table(draw: Draw, text: str, separator: str = ",") -> str:
     for _ in range(draw(st.integers(1, 3))):
         at = draw(st.integers(0, max(0, len(lines) - 1)))
         cells = lines[at].split(separator) if lines else [""]
-        what = draw(st.sampled_from(("cell", "cell", "cell", "copy", "drop", "swap", "add", "remove", "move", "row", "ends")))
+        what = draw(
+            st.sampled_from(("cell", "cell", "cell", "copy", "drop", "swap", "add", "remove", "move", "row", "ends"))
+        )
         column = draw(st.integers(0, len(cells) - 1))
         other = draw(st.integers(0, max(0, len(lines) - 1)))
         if what == "cell":
@@ -187,7 +240,9 @@ def edited_text(draw: Draw, text: str, separator: str = ",") -> bytes:
         return edited_table(draw, text, separator).encode("utf-8", "surrogatepass")
     if what == "bytes":
         return edited_bytes(draw, text.encode())
-    return edited_table(draw, text, separator).encode(draw(st.sampled_from(("utf-16", "utf-8-sig", "utf-32", "utf-7"))), "ignore")
+    return edited_table(draw, text, separator).encode(
+        draw(st.sampled_from(("utf-16", "utf-8-sig", "utf-32", "utf-7"))), "ignore"
+    )
 
 
 def edited_zip(draw: Draw, content: bytes) -> bytes:

@@ -12,21 +12,8 @@ from fuzzing.campaign import COUNTS, Kind, survives
 from fuzzing.models import ask, same_as
 from fuzzing.mutations import Draw, edited_bytes, edited_value, edited_zip
 from fuzzing.planted import FAULTS, found
+from fuzzing.tensors import damaged_weights, directory
 from hypothesis import strategies as st
-
-#: Of a weight: nothing, another shape, another type, numbers that are none, or no tensor.
-ODD_WEIGHTS = (
-    *(None, "x", 1.0, [1.0], {}),
-    *(torch.zeros(()), torch.zeros(0), torch.zeros(3, 3), torch.zeros(1).expand(1 << 40), torch.eye(3).to_sparse()),
-    *(torch.full((8,), float("nan")), torch.zeros(8, dtype=torch.int64), torch.zeros(8, dtype=torch.complex64)),
-    *(torch.zeros(8, dtype=torch.float8_e4m3fn), torch.zeros(8, dtype=torch.float64), torch.empty(8, device="meta")),
-)
-
-
-def directory(content: bytes) -> list[range]:
-    """Where a zip file says what it holds: the end, and the pickle."""
-    pickle = content.find(b"data.pkl")
-    return [range(max(0, len(content) - 6_000), len(content)), range(max(0, pickle - 60), pickle + 6_000)]
 
 
 class Checkpoint:
@@ -50,22 +37,7 @@ class Checkpoint:
             whole = {**edited, "state_dict": self.parts["state_dict"]} if isinstance(edited, dict) else edited
             torch.save(whole, path)
         else:
-            torch.save({**self.parts, "state_dict": self._damaged_weights(draw)}, path)
-
-    def _damaged_weights(self, draw: Draw) -> dict[Any, Any]:
-        weights = dict(self.parts["state_dict"])
-        name = draw(st.sampled_from(sorted(weights)))
-        what = draw(st.sampled_from(("odd", "odd", "drop", "rename", "flat", "slice")))
-        tensor = weights.pop(name)
-        if what == "odd":
-            weights[name] = draw(st.sampled_from(ODD_WEIGHTS))
-        elif what == "rename":
-            weights[draw(st.sampled_from((f"{name}x", "", 1, None, name.removeprefix("network."), "\x1b[2J")))] = tensor
-        elif what == "flat":
-            weights[name] = tensor.flatten()
-        elif what == "slice":
-            weights[name] = tensor[:0] if tensor.dim() else tensor[None]
-        return weights
+            torch.save({**self.parts, "state_dict": damaged_weights(draw, self.parts["state_dict"])}, path)
 
 
 @pytest.fixture(scope="module")

@@ -47,7 +47,9 @@ class OnnxFile:
 
 def damage_graph(draw: Draw, graph: Any) -> None:
     """Change a node, a weight, or what goes in and out."""
-    what = draw(st.sampled_from(("operator", "input", "output", "drop", "copy", "dims", "data", "interface", "attribute")))
+    what = draw(
+        st.sampled_from(("operator", "input", "output", "drop", "copy", "dims", "data", "interface", "attribute"))
+    )
     node = graph.node[draw(st.integers(0, len(graph.node) - 1))]
     weight = graph.initializer[draw(st.integers(0, len(graph.initializer) - 1))]
     names = sorted({name for one in graph.node for name in (*one.input, *one.output)})
@@ -80,7 +82,9 @@ def damage_graph(draw: Draw, graph: Any) -> None:
 def kind(onnx_export: Path) -> Kind:
     damages = OnnxFile(onnx_export)
     check = same_as(ask(onnx_export), lambda: damages.kept)
-    return Kind(onnx_export, damages.damage, ask, check, planted="mfer_lightning.inference.load:_onnx_classifier", spoil=_other)
+    return Kind(
+        onnx_export, damages.damage, ask, check, planted="mfer_lightning.inference.load:_onnx_classifier", spoil=_other
+    )
 
 
 def _other(model: Any) -> Any:
