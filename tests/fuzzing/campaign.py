@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 from fuzzing.mutations import Draw
-from fuzzing.outcome import ANSWER, FAILURE, REFUSED, Limits, Outcome, judge
+from fuzzing.outcome import ANSWER, FAILURE, REFUSED, USUAL, Limits, Outcome, judge
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from hypothesis.database import DirectoryBasedExampleDatabase
@@ -75,7 +75,7 @@ class Tally:
     sentences: set[str] = field(default_factory=set)
 
 
-def attempt(kind: Kind, folder: Path, damage: Callable[[Path], None], limits: Limits = Limits()) -> Outcome:
+def attempt(kind: Kind, folder: Path, damage: Callable[[Path], None], limits: Limits = USUAL) -> Outcome:
     """Damage a fresh copy in a folder, read it, and judge what became of it."""
     target = folder / kind.source.name
     for name in (target.name, kind.output):
@@ -86,7 +86,7 @@ def attempt(kind: Kind, folder: Path, damage: Callable[[Path], None], limits: Li
     return judge(lambda: kind.read(target), kind.check, folder, (folder / kind.output,), limits)
 
 
-def survives(kind: Kind, folder: Path, count: int, limits: Limits = Limits(), *, every: bool = False) -> Tally:
+def survives(kind: Kind, folder: Path, count: int, limits: Limits = USUAL, *, every: bool = False) -> Tally:
     """Run a campaign over one kind of input.
 
     Args:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from fuzzing.campaign import Kind, survives
-from fuzzing.outcome import Limits
+from fuzzing.outcome import USUAL, Limits
 
 from mfer_lightning.errors import UserError
 
@@ -40,7 +40,7 @@ def found(kind: Kind, fault: str, folder: Path, patch: pytest.MonkeyPatch) -> bo
     module_name, _, name = kind.planted.partition(":")
     module = importlib.import_module(module_name)
     patch.setattr(module, name, _faulty(getattr(module, name), fault, folder / "beside.txt", kind))
-    limits = Limits(_SECONDS if fault == "hang" else Limits().seconds, _BYTES if fault == "memory" else Limits().memory)
+    limits = Limits(_SECONDS if fault == "hang" else USUAL.seconds, _BYTES if fault == "memory" else USUAL.memory)
     failures = survives(kind, folder, 10 if fault == "numbers" else 2, limits, every=True).failures
     return bool(failures) and all(FAULTS[fault] in words for words in failures)
 
