@@ -113,6 +113,17 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
+def excerpt(value: object, most: int = 200) -> str:
+    """Write a value as Python does, cut off where it is too long for a sentence.
+
+    Example:
+        >>> excerpt(["anger", "fear"]), excerpt("a" * 300, 10)
+        ("['anger', 'fear']", "'aaaaaaaaa...")
+    """
+    text = repr(value)
+    return text if len(text) <= most else f"{text[:most]}..."
+
+
 #: A cell of a table that begins so is a formula to spreadsheets, and may do what a stranger wrote into a name.
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 

@@ -28,7 +28,6 @@ QUICK_LAYOUTS = (
     "own safetensors",
     "own with an adapter",
     "released MFER",
-    "timm",
     "before torch 1.6",
 )
 #: What a safetensors file can hold.
