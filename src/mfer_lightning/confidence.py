@@ -56,7 +56,8 @@ class Confidence:
             return cls()
         uncertain = stored.get("uncertain") if isinstance(stored, Mapping) else None
         if not isinstance(stored, Mapping) or not isinstance(uncertain, (Mapping, type(None))):
-            raise ValueError(f"Expected `calibration` to hold a temperature and a threshold, but got {excerpt(stored)}.")
+            held = excerpt(stored)
+            raise ValueError(f"Expected `calibration` to hold a temperature and a threshold, but got {held}.")
         threshold = None if uncertain is None else uncertain.get("threshold")
         return cls(stored.get("temperature", 1.0), threshold)
 

@@ -96,7 +96,8 @@ def build_preprocess(description: Mapping[str, Any], source: Path) -> Preprocess
         UserError: if it is damaged.
     """
     if not isinstance(description["preprocess"], Mapping):
-        raise UserError(f"{source} does not describe a model: its preprocessing is {excerpt(description['preprocess'])}.")
+        held = excerpt(description["preprocess"])
+        raise UserError(f"{source} does not describe a model: its preprocessing is {held}.")
     file_checks.check_numbers(description["preprocess"], source, "preprocess")
     with _explained(description, source):
         # Checkpoints saved before `grey` existed do not record that FERPlus is grey.
