@@ -94,8 +94,8 @@ def calibration_in_words(description: Mapping[str, Any]) -> Iterator[str]:
         ece = f", where the expected calibration error falls from {_share(errors[0])} to {_share(errors[1])}"
         yield (
             f"Logits are divided by a temperature of {said.temperature:.3f}, fitted on {where}"
-            f"{'' if None in errors else ece}. The figures of the run were made without it; emotions and accuracies are the "
-            "same."
+            f"{'' if None in errors else ece}. The figures of the run were made without it; emotions and "
+            "accuracies are the same."
         )
     if said.threshold:
         uncertain = stored["uncertain"]
