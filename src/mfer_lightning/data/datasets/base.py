@@ -250,6 +250,8 @@ class FaceDataModule(DescribedDataModule, ABC):
             )
         self._open("train")
         sampler = TrainSampler(self.splits.train.label, self.sampler, self.seed, ranks, rank)
+        if self.trainer is not None:  # of a resumed run, Lightning starts the workers before it sets the epoch
+            sampler.set_epoch(int(self.trainer.current_epoch))
         return self._loader(cast(FaceDataset, self.train_dataset), sampler, self.batch_size // ranks, drop_last=True)
 
     def _fit_batch(self, ranks: int) -> None:
