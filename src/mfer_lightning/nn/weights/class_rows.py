@@ -36,8 +36,8 @@ def take_class_rows(model: Network, state: Mapping[str, Tensor], rows: Sequence[
         rows: for each class of the network, its row in the file.
 
     Returns:
-        The state dict; tensors other than those of :func:`output_layers` are unchanged, and so are heads that have fewer
-        rows than they should, which loading rejects.
+        The state dict; tensors other than those of :func:`output_layers` are unchanged. So are heads that have
+        fewer rows than they should, which loading rejects.
     """
     names = {f"{layer}.{part}" for layer in output_layers(model) for part in ("weight", "bias")}
 
