@@ -267,6 +267,8 @@ def results_folder(subject: ModelOnSplit, runs: str | Path = "runs", suffix: str
     assert source is not None  # a model in memory is not written of, unless it is said where
     run = run_folder(source)
     name = f"{subject.protocol}-{subject.split}"
+    if subject.protocol.startswith("folder@"):  # a name for any faces: those of another folder are other results
+        name += f"-{subject.datamodule.data_hash[:8]}"
     if run is None:
         parent = Path(runs).expanduser() / f"evaluate-{source.stem}"
     else:
