@@ -14,7 +14,7 @@ NAMES = dataset_info("ferplus").class_names
 
 
 def confusion(recall: float, faces: np.ndarray, rng: np.random.Generator, concentration: float) -> np.ndarray:
-    """Draw the confusion matrix of a model that errs in ways of its own: the smaller the concentration, the fewer."""
+    """Draw the confusion matrix of a model that errs in its own ways: the smaller the concentration, the fewer."""
     rows = []
     for k, n in enumerate(faces):
         p = np.insert(rng.dirichlet(np.full(len(NAMES) - 1, concentration)), k, 0.0) * (1 - recall)

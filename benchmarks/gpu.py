@@ -4,7 +4,7 @@
     python benchmarks/gpu.py results --only=inference --only=training
     python benchmarks/gpu.py trial --rehearse     # every line on the CPU with tiny sizes: nothing may fail on the day
 
-Each line is a command of its own with what is left of the time; one that does not fit is said and counts as failed.
+Each line is its own command with what is left of the time; one that does not fit is said and counts as failed.
 What is asked for is of MFER-Base at 224 px, batch 256, bfloat16, with the plain baseline in bfloat16 in the same run.
 A rehearsal compares nothing and compiles nothing (``TORCHDYNAMO_DISABLE``).
 """

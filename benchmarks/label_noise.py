@@ -4,7 +4,7 @@ python benchmarks/label_noise.py studies/ferplus_ablation attention=none head=li
 python benchmarks/label_noise.py studies/facs/noise20 loss=ce
 
 No training is needed: a study's archive holds the logits of finished runs on the faces that they reported, which they
-were not trained on. Each seed judges alone, with flips of its own; the last line is the mean of all seeds'
+were not trained on. Each seed judges alone, with its own flips; the last line is the mean of all seeds'
 probabilities. How noisy the labels were that the networks learned from is the study's: clean in ferplus_ablation, 20%
 flipped in facs/noise20.
 """

@@ -3,7 +3,7 @@
     python benchmarks/peers.py peers --ferplus data/ferplus --photos data/photos --ours tiny=runs/<run> \
         --peer "fer=envs/fer/bin/python benchmarks/peers/fer_package.py"
 
-Each peer runs in an environment of its own, through a small adapter in `benchmarks/peers/`: a command that is given
+Each peer runs in its own environment, through a small adapter in `benchmarks/peers/`: a command that is given
 `crops` or `photos`, a list of pictures and the name of the csv file that it is to write. It sees no labels. The
 comparison reads the csv files and runs here.
 
@@ -199,7 +199,7 @@ def speeds(commands: Mapping[str, Sequence[str]], task: str, pictures: Sequence[
     """Measure CPU milliseconds a picture, in rounds in which all take their turn on the same pictures.
 
     What a process computes is counted, all its threads together, not what it waits. Other work on the machine slows
-    it all the same: the smallest of the rounds' means is taken, and the ratio to the first contestant is what can be
+    it anyway: the smallest of the rounds' means is taken, and the ratio to the first contestant is what can be
     quoted. Loading, and reading and decoding of files, do not count.
     """
     means: dict[str, list[float]] = {name: [] for name in commands}
@@ -285,7 +285,7 @@ def main() -> None:
     commands = {n: [sys.executable, str(HERE / "peers" / "ours.py"), where] for n, where in options.ours}
     commands |= {name: shlex.split(command) for name, command in options.peer}
     if len(commands) < len(options.ours) + len(options.peer) or not commands:
-        parser.error("give each contestant a name of its own, with --ours or --peer")
+        parser.error("give each contestant its own name, with --ours or --peer")
     tasks = {"crops": crops(options.ferplus)} if options.ferplus else {}
     tasks |= {"photos": photos(options.photos, options.half)} if options.photos else {}
     options.out.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,7 @@
 """Every figure of docs/performance.md, measured in one go and written into its tables.
 
     python benchmarks/performance.py                    # quarter of an hour on two quiet cores; writes recorded.json
-    python benchmarks/performance.py --only-tables      # fill the tables anew from benchmarks/recorded.json
+    python benchmarks/performance.py --only-tables      # fill the tables again from benchmarks/recorded.json
 
 It runs ``mfer benchmark device=cpu`` with the defaults (for a GPU: ``benchmarks/gpu.py``). Close what else is running:
 ratios roughly hold on a busy machine, shares of the ceiling do not.

@@ -28,7 +28,7 @@ def _one_composition() -> Iterator[None]:
     """Hydra composes a configuration twice, first to look for ``hydra.mode``: without it half of a refusal's time.
 
     No file of ours sets that but ``sweep=optuna``, which this package starts with ``-m``. Tests of command lines in
-    processes of their own have both.
+    separate processes have both.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Hydra, "get_mode", lambda *_, **__: None)

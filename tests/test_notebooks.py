@@ -36,7 +36,7 @@ in_a_process = subprocess.run
 
 
 def here(command: Sequence[str], **options: Any) -> subprocess.CompletedProcess[str]:
-    """What a process of its own would say to a command line of ours, said by this one; others have their process."""
+    """What a separate process would say to a command line of ours, said by this one; others have their process."""
     if list(command[:3]) != [sys.executable, "-m", "mfer_lightning"]:
         return in_a_process(command, **options)
     assert options.keys() == {"cwd", "env", "capture_output", "text"}

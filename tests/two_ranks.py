@@ -1,4 +1,4 @@
-"""Run a script as two gloo ranks, each in a process of its own."""
+"""Run a script as two gloo ranks, each in a separate process."""
 
 from __future__ import annotations
 

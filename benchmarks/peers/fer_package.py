@@ -1,4 +1,4 @@
-"""Ask the pip package fer for the emotions of pictures. Runs in an environment of its own (docs/peers.md).
+"""Ask the pip package fer for the emotions of pictures. Runs in its own environment (docs/peers.md).
 
     <environment>/bin/python benchmarks/peers/fer_package.py [--keras] crops|photos <list> <answers.csv>
 

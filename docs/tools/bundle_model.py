@@ -42,7 +42,7 @@ def add_model(export: Path, run: Path, full_name: str, *, default: bool = False)
     """
     folder = registry.FOLDER / full_name
     if not registry.is_full_name(full_name):
-        raise UserError(f"{full_name} is no name with a version, such as ferplus-v1.")
+        raise UserError(f"{full_name} is not a name with a version, such as ferplus-v1.")
     if folder.exists() or registry.find_bundled(full_name) is not None:
         raise UserError(f"{full_name} exists already: give the new weights the next version.")
     missing = [name for name in EXPORT_FILES if not (export / name).is_file()]

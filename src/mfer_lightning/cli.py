@@ -142,7 +142,7 @@ def help_text() -> str:
         "",
         "  mfer VERB --help  all options of a verb, with what they are set to",
         "  -m, --multirun    sweep over comma-separated values: -m loss=ce,lgm seed=0,1,2",
-        "  --config-dir DIR  add choices of your own; plugins=[my_lab]: and classes",
+        "  --config-dir DIR  add your own choices; plugins=[my_lab]: and classes",
         "  --config-name X   begin with X.yaml of that folder (docs/training.md)",
         "  --cfg job         print the composed configuration and stop",
         "  -sc install=bash  completion of verbs, options and choices; also zsh, fish",

@@ -154,13 +154,13 @@ def digests(folder: str | Path, names: Iterable[str]) -> dict[str, str]:
 
 
 def write_text(target: str | Path, text: str) -> None:
-    """Write a UTF-8 text file whole or not at all."""
+    """Write a UTF-8 text file atomically."""
     with atomic_path(target) as path:
         path.write_text(text, encoding="utf-8")
 
 
 def write_json(target: str | Path, value: Any) -> None:
-    """Write a JSON file whole or not at all, indented, with non-ASCII text as it is.
+    """Write a JSON file atomically, indented, with non-ASCII text as it is.
 
     NaN and infinities are refused (``ValueError``), since they are not JSON: say ``None`` for an undefined figure.
     """

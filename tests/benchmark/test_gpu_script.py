@@ -103,7 +103,7 @@ def test_a_rehearsal_has_the_lines_of_the_day_on_the_cpu(gpu: ModuleType, tmp_pa
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_a_rehearsal_runs_and_leaves_every_figure(gpu: ModuleType, tmp_path: Path) -> None:
-    own = ("tests", "convolutions")  # whose content has tests of its own
+    own = ("tests", "convolutions")  # whose content has its own tests
     wanted = [f"--only={line.name}" for line in gpu.lines(tmp_path, rehearse=True) if line.name not in own]
     done = subprocess.run(
         [sys.executable, str(SCRIPT), str(tmp_path), "--rehearse", *wanted], capture_output=True, text=True, check=False

@@ -52,7 +52,7 @@ def test_an_export_becomes_the_default_model(
 
 def test_what_is_not_whole_is_refused(tool: ModuleType, exported: Path, no_models: Path, tmp_path: Path) -> None:
     for name in ("faces", "Faces-v1", "faces-v0", "../faces-v1"):
-        with pytest.raises(UserError, match="is no name with a version"):
+        with pytest.raises(UserError, match="is not a name with a version"):
             tool.add_model(exported, RUN, name)
     with pytest.raises(UserError, match=r"lacks model\.safetensors, config\.json, README\.md, export\.json"):
         tool.add_model(tmp_path, RUN, "faces-v1")

@@ -1,4 +1,4 @@
-"""A loss that is no number is found, and the batch that it came from is named, also where the look comes later."""
+"""A loss that is not a number is found, and the batch that it came from is named, also where the look comes later."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def command(*arguments: str) -> int:
 
 @pytest.fixture
 def mfer(blank_figures: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mfer:
-    """Run the command line in a folder of its own and return its exit code."""
+    """Run the command line in its own folder and return its exit code."""
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments: str) -> int:

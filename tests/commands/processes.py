@@ -1,4 +1,4 @@
-"""Command lines in processes of their own, and what they leave running."""
+"""Command lines in separate processes, and what they leave running."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from commands.conftest import FACS
 #: What marks the processes of a test, inherited by all that they start.
 MARK = "MFER_TEST_MARK"
 
-#: One epoch of two steps, without a device of its own, so that trainer=... can choose.
+#: One epoch of two steps, without its own device, so that trainer=... can choose.
 SMALL = (
     *(a for a in FACS if not a.startswith(("trainer.accelerator", "trainer.max_epochs", "evaluation."))),
     "trainer.max_epochs=1",

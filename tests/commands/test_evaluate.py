@@ -190,7 +190,7 @@ def test_of_predictions_alone_a_list_says_what_the_table_does_not_hold_and_what_
     found = json.loads((tmp_path / "out" / "evaluation.json").read_text())["lists"]["x"]
     assert (found["subset"]["n"], found["elsewhere"], found["unknown"]) == (1, 2, 1)
     assert "2 are faces of the table that are not" in found["said"]
-    assert "1 are no faces of the table (no.png)" in found["said"]
+    assert "1 are not faces of the table (no.png)" in found["said"]
 
 
 @pytest.mark.slow

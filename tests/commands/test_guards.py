@@ -1,4 +1,4 @@
-"""What stops a run: a loss that is no number, and a disk that is full; the run can be continued."""
+"""What stops a run: a loss that is not a number, and a disk that is full; the run can be continued."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_a_loss_that_is_no_number_names_step_batch_rows_and_checkpoint_also_unde
     assert result_of(run)["cost"]["epochs"] == 2
 
 
-#: The command line of two ranks, of which the second meets a loss that is no number.
+#: The command line of two ranks, of which the second meets a loss that is not a number.
 PROGRAM = """
 import os, sys
 from mfer_lightning.cli import main

@@ -24,7 +24,7 @@ from mfer_lightning.inference.model import read_model
 KILLS = 20
 EPOCHS = 8
 
-#: The command line in a process of its own. Bringing a file to the disk takes a moment, so that a kill can fall there.
+#: The command line in a separate process. Bringing a file to the disk takes a moment, so that a kill can fall there.
 PROGRAM = """
 import os, sys, time
 real = os.fsync

@@ -26,7 +26,7 @@ MISTAKES: list[tuple[str, ...]] = [
     ("lss=dsf", "no option `lss`", "'loss'"),
     ("+trainer.foo=1", "no option `trainer.foo`", "max_epochs"),
     ("+loss=ce", "loss has a choice already", "without a +"),
-    ("größe=64", "`größe` is no name of an option"),
+    ("größe=64", "`größe` is not an option"),
     ("=5", "`=5` has no option"),
     ("loss=dfs", "loss=dfs", "'dsf'", "lgm"),
     ("ema.name=emma", "ema.name=emma", "'ema'"),

@@ -148,7 +148,7 @@ def test_a_training_of_hours_on_a_cpu_is_said_before_it_starts(
 ) -> None:
     monkeypatch.setattr("mfer_lightning.training.time_estimate.LONG", 0.0)
     assert mfer(*FEW, "debug=fast_dev_run") == 0
-    assert "by a rough count" not in capsys.readouterr().out  # one batch is no training
+    assert "by a rough count" not in capsys.readouterr().out  # one batch is not a training
     assert mfer(*FEW) == 0
     said = " ".join(capsys.readouterr().out.split())
     assert "Note: this will take about 0 hours on" in said

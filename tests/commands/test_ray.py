@@ -1,4 +1,4 @@
-"""Sweeps under Ray: jobs on cards of their own, what is lost is told, nothing is left running."""
+"""Sweeps under Ray: jobs on their own cards, what is lost is told, nothing is left running."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_a_sweep_on_two_cards_that_is_killed_and_continued_gives_the_table_of_th
     assert "1 job without a result:" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
     ran = [r for r in found if r["status"] != "skipped"]
-    assert {r["cards"] for r in ran} == {"0", "1"}, "each job has a card of its own"
+    assert {r["cards"] for r in ran} == {"0", "1"}, "each job has its own card"
     assert done.stdout.count("--- job") == 16, done.stdout
     (bad / "checkpoints").unlink()
 

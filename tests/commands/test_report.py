@@ -52,9 +52,9 @@ def test_folders_are_named_as_they_are(mfer: Mfer, runs: Path, tmp_path: Path, c
         (("{runs}", "baselin=x"), "baselin"),
         (("{runs}", "contrasts=nowhere.yaml"), "nowhere.yaml: cannot be read (No such file"),
         (("{runs}", "contrasts="), "contrasts= has no value"),
-        (("{runs}", "contrasts={damaged}/result.json"), "result.json: is no YAML file"),
+        (("{runs}", "contrasts={damaged}/result.json"), "result.json: is not a YAML file"),
         (("{runs}", "contrasts={empty}"), "cannot be read"),
-        (("{runs}", "output={runs}"), "exists and is no report"),
+        (("{runs}", "output={runs}"), "exists and is not a report"),
     ],
 )
 def test_a_mistake_is_one_message(

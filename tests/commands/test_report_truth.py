@@ -54,7 +54,7 @@ def test_label_noise(mfer: Mfer, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("knob", "values"), [("occlusion", (0.0, 0.7)), ("ambiguity", (0.0, 0.8))])
 def test_harder_faces(mfer: Mfer, tmp_path: Path, knob: str, values: tuple[float, float]) -> None:
-    """Other test faces: sections of their own, nothing compared, and the figures of the harder ones lower."""
+    """Other test faces: separate sections, nothing compared, and the figures of the harder ones lower."""
     assert mfer("-m", *TINY, f"dataset.{knob}={values[0]},{values[1]}", "seed=0") == 0
     report = tmp_path / "runs" / "s" / "report"
     titles = [f"facs@native, test ({knob} {value:g})" for value in values]

@@ -140,7 +140,7 @@ def verb_config(verb: str, *arguments: str) -> dict[str, Any]:
     return found[0]
 
 
-#: Each verb with an option of its own that is a path, and what it needs beside.
+#: Each verb with its own option that is a path, and what it needs beside.
 OF_VERBS = [
     ("predict", "source", ("checkpoint=x",)),
     ("predict", "checkpoint", ("source=x",)),
@@ -219,7 +219,7 @@ def test_an_empty_path_is_named() -> None:
     assert list(empty_paths({"keep": "", "title": "", "paths": {"data": "", "runs": "x"}})) == ["keep", "paths.data"]
 
 
-#: Options whose comment speaks of files, and whose value is no path.
+#: Options whose comment speaks of files, and whose value is not a path.
 NO_PATHS = {"explain.rows", "lists", "preview"}
 
 

@@ -47,7 +47,7 @@ def apply(row: list[int], rule: str) -> list[float] | None:
 CASES = {
     "clear winner": [8, 2, 0, 0, 0, 0, 0, 0, 0, 0],
     "single votes are removed before shares are taken": [5, 1, 1, 1, 1, 1, 0, 0, 0, 0],
-    "exactly half is no majority": [5, 0, 0, 3, 2, 0, 0, 0, 0, 0],
+    "exactly half is not a majority": [5, 0, 0, 3, 2, 0, 0, 0, 0, 0],
     "votes for unknown count against a majority": [5, 0, 0, 0, 0, 0, 0, 0, 5, 0],
     "unknown wins": [2, 0, 0, 0, 0, 0, 0, 0, 8, 0],
     "NF wins": [2, 0, 0, 0, 0, 0, 0, 0, 0, 8],
@@ -81,9 +81,9 @@ def test_the_branches_come_out_as_worked_by_hand() -> None:
     assert named["clear winner"]["crossentropy"] == [1, 0, 0, 0, 0, 0, 0, 0]  # 8 of 10 already cover 75%
     assert named["clear winner"]["multi"] == [1, 0, 0, 0, 0, 0, 0, 0]
     assert named["single votes are removed before shares are taken"]["majority"] == [1, 0, 0, 0, 0, 0, 0, 0]
-    assert named["exactly half is no majority"]["majority"] is None
-    assert named["exactly half is no majority"]["crossentropy"] == [0.625, 0, 0, 0.375, 0, 0, 0, 0]
-    assert named["exactly half is no majority"]["multi"] == [1, 0, 0, 1, 0, 0, 0, 0]
+    assert named["exactly half is not a majority"]["majority"] is None
+    assert named["exactly half is not a majority"]["crossentropy"] == [0.625, 0, 0, 0.375, 0, 0, 0, 0]
+    assert named["exactly half is not a majority"]["multi"] == [1, 0, 0, 1, 0, 0, 0, 0]
     assert named["votes for unknown count against a majority"]["majority"] is None
     assert named["votes for unknown count against a majority"]["crossentropy"] is None
     assert named["unknown wins"]["argmax"] == [1, 0, 0, 0, 0, 0, 0, 0]  # argmax looks at the classes only

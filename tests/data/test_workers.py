@@ -63,7 +63,7 @@ def test_a_worker_goes_on_after_sigterm_for_as_long_as_it_takes_to_save(worker: 
     tell(worker, "TERM")
     worker.join(1)
     assert worker.is_alive()
-    tell(worker, "TERM")  # does not begin it anew
+    tell(worker, "TERM")  # does not begin it again
     worker.join(20)
     assert worker.exitcode == 128 + signal.SIGTERM
     assert time.monotonic() - began > 3.5

@@ -35,7 +35,7 @@ def test_an_upload_goes_with_the_folder_that_the_server_made_for_it(scratch: Pat
     upload.write_bytes(b"x")
     forget(upload, folder)
     assert list(folder.iterdir()) == []
-    forget(upload, folder)  # a second time is no error
+    forget(upload, folder)  # a second time is not an error
 
 
 def test_what_nobody_asked_about_goes_after_a_while_and_a_running_upload_stays(scratch: Path) -> None:

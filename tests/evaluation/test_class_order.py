@@ -14,7 +14,7 @@ NAMES = CLASS_ORDERS["ferplus"]
 def confusion(
     recall: float, faces: np.ndarray | int, rng: np.random.Generator, concentration: float = 1.0
 ) -> np.ndarray:
-    """Draw the confusion matrix of a model that is right in about so many cases and errs in ways of its own."""
+    """Draw the confusion matrix of a model that is right in about so many cases and errs in its own ways."""
     k = len(NAMES)
     faces = np.broadcast_to(faces, k)
     rows = []

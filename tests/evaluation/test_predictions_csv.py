@@ -59,7 +59,7 @@ class TestFinding:
         table(seed=1).to_csv(plain)
         assert find_table(file.parent, "test") == plain_or_compressed(plain) == plain
         same(read_predictions(plain), table(seed=1))
-        same(read_predictions(file), table())  # named, it is read all the same
+        same(read_predictions(file), table())  # named, it is read anyway
 
     def test_neither_there_is_said_with_the_name_that_was_asked_for(self, tmp_path: Path) -> None:
         with pytest.raises(UserError, match=r"No predictions at .*predictions_test\.csv\. "):

@@ -1,4 +1,4 @@
-"""Panels: part of a page, in its colours, with names of their own, equal for equal data; wrong arguments are named."""
+"""Panels: part of a page, in its colours, with their own names, equal for equal data; wrong arguments are named."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ CASES: dict[str, tuple[hostile.Writer, str]] = {
     "weights from a device": (hostile.exported(hostile.linked), "holds no model.safetensors"),
     "no weights": (hostile.exported(lambda f: (f / "model.safetensors").unlink()), "holds no model.safetensors"),
     "no description": (hostile.exported(lambda f: (f / "config.json").unlink()), "holds no config.json"),
-    "half the description": (hostile.cut("safetensors", "config.json"), "it is no JSON"),
+    "half the description": (hostile.cut("safetensors", "config.json"), "it is not JSON"),
     "a description of gigabytes": (hostile.exported(hostile.enormous_config), "has 3,221,225,472 bytes"),
     "a description nested without end": (
         hostile.exported(lambda f: (f / "config.json").write_text("[" * DEEP + "]" * DEEP) and None),
@@ -119,7 +119,7 @@ CASES: dict[str, tuple[hostile.Writer, str]] = {
         hostile.graph(lambda p: p.graph.node[0].__setattr__("domain", "evil.ops")),
         "operators of the domain 'evil.ops'",
     ),
-    "functions of its own": (hostile.graph(hostile.own_function), "functions of its own"),
+    "its own functions": (hostile.graph(hostile.own_function), "its own functions"),
     "control flow": (hostile.graph(hostile.branching), "control flow"),
     "an operator that does not exist": (
         hostile.graph(lambda p: p.graph.node[0].__setattr__("op_type", "Evil")),
@@ -136,11 +136,11 @@ CASES: dict[str, tuple[hostile.Writer, str]] = {
     "metadata of a newer format": (hostile.notes(format=7), "Install a newer"),
     "metadata of an absurd size": (hostile.notes(size=10**9), "do not describe a model"),
     "metadata of the wrong kind": (hostile.notes(preprocess=[1]), "do not describe a model"),
-    "a graph without softmax": (hostile.graph(hostile.without_softmax), "its answers are no probabilities"),
+    "a graph without softmax": (hostile.graph(hostile.without_softmax), "its answers are not probabilities"),
     "a graph that fills the memory": (hostile.graph(hostile.memory_bomb), "failed on 1 faces"),
 }
 
-#: Runs in a process of its own, since memory is measured: loads each file, and says what came of it and its peak.
+#: Runs in a separate process, since memory is measured: loads each file, and says what came of it and its peak.
 PROGRAM = """
 import json, resource, sys, time
 from pathlib import Path
@@ -217,7 +217,7 @@ def test_a_picture_of_2_500_000_000_pixels_is_refused_by_its_header(outcomes: di
 
 
 def test_a_network_cannot_compute_tables_larger_than_its_weights_allow() -> None:
-    # Swin's position indices are no weights: a window of 64 needs few numbers in the file and hundreds of megabytes.
+    # Swin's position indices are not weights: a window of 64 needs few numbers in the file and hundreds of megabytes.
     greedy = {
         "name": "swin_tiny_patch4_window7_224",
         "options": {

@@ -1,4 +1,4 @@
-"""Public files of face networks: every tensor finds its place, and what is no such file is refused."""
+"""Public files of face networks: every tensor finds its place, and other files are refused."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def image(side: int = 64) -> Tensor:
 
 
 def released(model: MFER, heads: bool = True) -> dict[str, Tensor]:
-    """Write the network down in the released layout, by a list of its own (not by the package's renaming)."""
+    """Write the network down in the released layout, by its own list (not by the package's renaming)."""
     theirs: dict[str, Tensor] = {}
     for name, tensor in model.state_dict().items():
         parts = name.split(".")
@@ -363,7 +363,7 @@ def test_numbers_that_are_no_weights_are_refused_and_nothing_is_loaded(tmp_path)
     for wrong, message in (
         (torch.full_like(state[name], float("nan")), "numbers that are not finite"),
         (torch.full_like(state[name], float("inf")), "numbers that are not finite"),
-        (state[name].to(torch.int8), "holds int8 numbers, which are no weights"),
+        (state[name].to(torch.int8), "holds int8 numbers, which are not weights"),
     ):
         torch.save({**state, name: wrong}, tmp_path / "x.pth")
         with pytest.raises(UserError, match=message):

@@ -107,7 +107,7 @@ def test_what_cannot_train_is_refused_for_a_reason(name):
         optimizer_for(network, objective, {"name": name, "lr": 1e-3})
 
 
-#: Rprop has no decay. ASGD has a decay of its own beside it, ``lambd``, for every weight.
+#: Rprop has no decay. ASGD has its own decay beside it, ``lambd``, for every weight.
 DECAYING = [n for n in ALL if n not in REFUSED and n not in ("ASGD", "Rprop")]
 
 

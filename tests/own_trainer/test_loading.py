@@ -36,7 +36,7 @@ class Plain(nn.Module):
 
 
 class Further(FERModule):
-    """A module with an argument of its own."""
+    """A module with its own argument."""
 
     def __init__(self, *args: object, width: int = 1, **options: object) -> None:
         super().__init__(*args, **options)

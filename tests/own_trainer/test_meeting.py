@@ -145,7 +145,7 @@ def test_what_a_datamodule_says_of_itself(folder, faces):
     own.setup()
     assert own.class_names == ("happiness", "anger")
     assert own.hparams.root == str(folder)
-    assert "augment" not in own.hparams  # a function is no plain value
+    assert "augment" not in own.hparams  # a function is not a plain value
 
 
 def test_public_names_are_listed():

@@ -14,7 +14,7 @@ from mfer_lightning.cli import main
 
 @contextmanager
 def nobody(home: Path) -> Iterator[None]:
-    """No key, no network, and W&B's caches in a folder of their own."""
+    """No key, no network, and W&B's caches in their own folder."""
     with pytest.MonkeyPatch.context() as patch:
         for name in ("WANDB_API_KEY", "WANDB_IDENTITY_TOKEN_FILE", "WANDB_MODE", "WANDB_BASE_URL", "WANDB_ENTITY"):
             patch.delenv(name, raising=False)

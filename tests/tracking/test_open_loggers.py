@@ -1,4 +1,4 @@
-"""However a run ends, W&B is told how, and the next job of a sweep starts a run of its own."""
+"""However a run ends, W&B is told how, and the next job of a sweep starts its own run."""
 
 from __future__ import annotations
 

@@ -145,7 +145,7 @@ def test_neither_code_nor_a_patch_of_somebody_s_repository_is_stored(logged: Off
 def test_an_interrupted_run_is_killed_at_wandb_and_goes_on_under_its_id_without_faces_or_test_curves(
     tmp_path: Path, wandb_home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    monkeypatch.chdir(tmp_path)  # not where W&B's process was started: the folder must be found all the same
+    monkeypatch.chdir(tmp_path)  # not where W&B's process was started: the folder must be found anyway
     options = ("logger=wandb", "logger.images=false", "logger.checkpoints=false", "track_test=true")
     options = (*FACS, *options, "evaluation.embedding_points=0")
 

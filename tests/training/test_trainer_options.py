@@ -78,7 +78,7 @@ def test_a_refused_argument_is_answered_with_its_reason(
 ) -> None:
     for prefix in ("", "+"):
         assert mfer(f"{prefix}trainer.{name}=1") == 2
-        assert f"`trainer.{name}` is no option here: {REFUSED[name]}" in capsys.readouterr().err
+        assert f"`trainer.{name}` is not an option here: {REFUSED[name]}" in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()
 
 

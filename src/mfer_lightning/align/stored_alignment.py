@@ -60,7 +60,7 @@ def describe_alignment(
     known = template is not None
     nearest = get_template(template or "face-evolve-112")
     note = (
-        f"the faces of {dataset} come aligned in a way of their own; the template {nearest.name} is near"
+        f"the faces of {dataset} come aligned in their own way; the template {nearest.name} is near"
         if known
         else f"nothing says how the faces of {dataset or 'the training set'} were aligned; the template "
         f"{nearest.name} is assumed (train on faces made by mfer align, and it is known)"

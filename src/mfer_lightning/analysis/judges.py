@@ -92,7 +92,7 @@ def judge_training_set(
         if seen.data_hash != model.metadata.get("data_hash"):
             raise UserError(
                 f"{file} was trained on other faces or labels than {seen.root} gives now, so which of them it saw is "
-                "not known: put the files and lists of its training back, or train it anew."
+                "not known: put the files and lists of its training back, or train it again."
             )
         _refuse_seen_before(model, file, seen)
         if whole is None:

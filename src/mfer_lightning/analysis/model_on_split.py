@@ -144,7 +144,7 @@ class ModelOnSplit:
         if origin is None or origin.dataset != protocol.dataset:
             return []
         if self.split == "train":
-            return ["the model was trained on these faces: this is no figure of how it does on others"]
+            return ["the model was trained on these faces: this is not a figure of how it does on others"]
         if protocol.name == trained_on and self.split == "val" and not protocol.cuts_partition:
             return []  # held out from training, and known to be the split of the selection
         if origin.cuts_partition:

@@ -44,7 +44,7 @@ def check_options(options: Mapping[str, Any]) -> None:
     check_choice("robustness.border", options["border"], BORDERS)
     for kind in options["kinds"] or ():
         if kind not in KINDS:
-            raise UserError(f"robustness.kinds: {kind} is no change of the suite: {nearest(kind, KINDS)}")
+            raise UserError(f"robustness.kinds: {kind} is not a change of the suite: {nearest(kind, KINDS)}")
 
 
 def evaluate_robustness(

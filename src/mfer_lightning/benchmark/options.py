@@ -35,7 +35,7 @@ def chosen_parts(given: Any, device: Device) -> list[str]:
         Names in the order in which they run.
 
     Raises:
-        UserError: for a name that is no part, or that is not measured on this device.
+        UserError: for a name that is not a part, or that is not measured on this device.
 
     Example:
         >>> from mfer_lightning.benchmark.device import GPU
@@ -82,7 +82,7 @@ def chosen_batches(given: Any, device: Device) -> Sequence[int]:
         device: where they are measured.
 
     Raises:
-        UserError: for what is no such number.
+        UserError: if a value is not such a number.
     """
     batches: Sequence[Any] = device.batches if given == "auto" else _listed(given)
     for batch in batches:

@@ -2,7 +2,7 @@
 
 Paper: Xu, Li, Yang, He, Luo: MFER, IEEE Transactions on Affective Computing 2024, doi 10.1109/TAFFC.2024.3458464.
 Float32, default memory format, a map turned to tokens and back in each attention, torch's AdamW as it comes. timm's
-ConvNeXt is the backbone (a plain ResNet for the small model), so the baseline is no straw man: it differs from the
+ConvNeXt is the backbone (a plain ResNet for the small model), so the baseline is not a straw man: it differs from the
 package in what the package does about speed, and in nothing that changes results. It shares no module with
 :mod:`mfer_lightning.nn`; weights go over by :func:`same_weights`.
 """

@@ -1,4 +1,4 @@
-"""What is measured from outside, in processes of their own: start-up, memory, and one rank against two."""
+"""What is measured from outside, in separate processes: start-up, memory, and one rank against two."""
 
 from __future__ import annotations
 

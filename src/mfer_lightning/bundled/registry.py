@@ -103,7 +103,7 @@ def find_bundled(name: str) -> BundledModel | None:
 def with_version(name: str) -> str:
     """Write a bundled model's plain name with its version, which names the same weights in later releases as well.
 
-    Paths, which win over names, and whatever else is no bundled name are returned as they are.
+    Paths, which win over names, and whatever else is not a bundled name are returned as they are.
     """
     model = None if Path(name).expanduser().exists() else find_bundled(name)
     return name if model is None else model.full_name
@@ -149,7 +149,7 @@ def names_in_words() -> str:
 def _split(name: str) -> tuple[str, int | None]:
     found = _NAME.fullmatch(name)
     if found is None:
-        raise _damaged(f"{name!r} is no name of a model")
+        raise _damaged(f"{name!r} is not a name of a model")
     return found[1], int(found[2]) if found[2] else None
 
 
@@ -167,7 +167,7 @@ def _read(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise _damaged(str(error), path.name) from error
     if not isinstance(found, dict):
-        raise _damaged("it is no mapping", path.name)
+        raise _damaged("it is not a mapping", path.name)
     return found
 
 

@@ -136,7 +136,7 @@ def _unparsable(error: OverrideParseException) -> str:
         )
     key, _, value = text.partition("=")
     if value and not re.fullmatch(r"[+~]*[A-Za-z_][\w./@-]*", key, re.ASCII):
-        return f"`{key}` is no name of an option: options are written key=value, e.g. loss=dsf. See mfer --help."
+        return f"`{key}` is not an option: options are written key=value, e.g. loss=dsf. See mfer --help."
     return (
         f"`{text}` cannot be understood: options are written key=value. Quote a value that holds spaces, commas, "
         "brackets, = signs or letters beyond ASCII, e.g. 'paths.data=\"/my data\"'."
@@ -144,11 +144,11 @@ def _unparsable(error: OverrideParseException) -> str:
 
 
 def _not_a_node(key: str, value: str, schema: type) -> str:
-    """Return the message for a value given to a node, which has options of its own."""
+    """Return the message for a value given to a node, which has its own options."""
     names = option_names(_verb(schema), schema)
     inner = [name for name in names if name.startswith(f"{key}.")]
     meant = hint(key, value, names, _verb(schema)) or "set one of them."
-    return f"{key}={value}: `{key}` is no single option, it has {', '.join(inner)}: {meant}"
+    return f"{key}={value}: `{key}` is not a single option, it has {', '.join(inner)}: {meant}"
 
 
 def _unknown_override(text: str, schema: type, overrides: Sequence[str]) -> str:
@@ -178,7 +178,7 @@ def _bad_value(error: OmegaConfBaseException, schema: type, overrides: Sequence[
     first = _first_line(str(error.msg if getattr(error, "msg", None) else error))
     if "not in" in first and isinstance(parent, DictConfig):
         if str(key).startswith("trainer.") and (leaf := str(getattr(error, "key", key))) in REFUSED:
-            return f"`{key}` is no option here: {REFUSED[leaf]}"
+            return f"`{key}` is not an option here: {REFUSED[leaf]}"
         return no_option(str(key), [str(k) for k in parent if k != "hydra"], _verb(schema), overrides, schema)
     found = re.search(r"Value '([^']*)' of type '\w+' could not be converted to (\w+)", first)
     if found:

@@ -50,7 +50,7 @@ def check_overrides(overrides: Sequence[str], verb: str) -> None:
         key, _, value = override.lstrip("+").partition("=")
         name = next((n for n in REPLACED if key == n or key.startswith(f"{n}.")), None)
         if verb != "train" and (key == "hydra.sweep.dir" or name in ("hydra.run", "hydra.sweep.subdir")):
-            raise UserError(f"{override}: not taken, since mfer {verb} has an option of its own for each of its files.")
+            raise UserError(f"{override}: not taken, since mfer {verb} has its own option for each of its files.")
         if name is not None and value.strip(" \"'").lower() not in _HARMLESS:
             raise UserError(f"{override}: not taken, since {REPLACED[name]}.")
         if verb == "train":

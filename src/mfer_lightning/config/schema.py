@@ -107,7 +107,7 @@ class ValenceArousal:
 
 @dataclass
 class Optimizer:
-    """Options of every optimiser; each uses those that it supports, and additional ones of its own."""
+    """Options common to all optimisers; each uses those that it supports and may have further ones."""
 
     name: str = MISSING
     lr: float = MISSING
@@ -276,7 +276,7 @@ def check_known(config: Mapping[str, Any], schema: Any, prefix: str = "", verb: 
         raise UserError(f"`{prefix}{gone}` cannot be taken away with ~: leave it out for its default, or give a value.")
     for name, value in config.items():
         if prefix == "trainer." and name in REFUSED:
-            raise UserError(f"`trainer.{name}` is no option here: {REFUSED[name]}")
+            raise UserError(f"`trainer.{name}` is not an option here: {REFUSED[name]}")
         if name not in kinds:
             raise UserError(no_option(f"{prefix}{name}", kinds, verb))
         if is_dataclass(kinds[name]) and kinds[name] not in OPEN and isinstance(value, Mapping):

@@ -67,8 +67,8 @@ OURS = ("channels_last", "compile", "checkpointing", "accumulate", "clip")
 #: Arguments of Lightning that are not options, and why.
 REFUSED: Mapping[str, str] = MappingProxyType(
     {
-        "logger": "loggers are a group of their own, logger=wandb or logger=tensorboard.",
-        "callbacks": "callbacks are a group of their own, e.g. callbacks=[lr_monitor,device_stats].",
+        "logger": "loggers are a separate group, logger=wandb or logger=tensorboard.",
+        "callbacks": "callbacks are a separate group, e.g. callbacks=[lr_monitor,device_stats].",
         "plugins": "arithmetic, processes and the writing of checkpoints follow from trainer.precision and "
         "trainer.strategy; packages of yours are named by plugins=[my_lab].",
         "default_root_dir": "everything of a run goes into its own folder, in paths.runs=<folder>.",

@@ -124,7 +124,7 @@ def _labels(file: Path, class_names: Sequence[str]) -> Mapping[int, list[str]]:
         k = classes.get(canonical(text))
         if k is None:
             raise UserError(
-                f"dataset.relabel: {file.name}, line {table.lines[row]}: {text!r} is no class: "
+                f"dataset.relabel: {file.name}, line {table.lines[row]}: {text!r} is not a class: "
                 f"{nearest(text, class_names)}"
             )
         by_class.setdefault(k, []).append(name)

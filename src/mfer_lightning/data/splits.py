@@ -108,7 +108,7 @@ def apply_rule(index: FaceIndex, rule: str) -> Targets:
                 f"dataset.target={rule} is not possible: {index.dataset} ({index.layout}) {why}. "
                 f"Possible: {', '.join(legal)}."
             )
-        raise UserError(f"dataset.target={rule} is no target rule: {nearest(rule, legal)}")
+        raise UserError(f"dataset.target={rule} is not a target rule: {nearest(rule, legal)}")
     if "label" in legal and rule in ("label", "majority"):
         return targets_from_labels(index.label, len(index.class_names))
     if index.mixture is not None and rule in ("crossentropy", "probability"):

@@ -121,12 +121,12 @@ def hold_out_part(split: Split, index: FaceIndex, part: str) -> Split:
         The faces of the other parts.
 
     Raises:
-        UserError: where this is no part, or nothing is left.
+        UserError: where this is not a part, or nothing is left.
     """
     found = re.fullmatch(r"\s*(\d+)\s*/\s*(\d+)\s*", str(part))
     which, count = (int(found[1]), int(found[2])) if found else (0, 0)
     if not 1 <= which <= count or count < 2:
-        raise UserError(f"dataset.hold_out={part} is no part: write 1/3 for the first of three, up to 3/3.")
+        raise UserError(f"dataset.hold_out={part} is not a part: write 1/3 for the first of three, up to 3/3.")
     group = None if index.group is None else index.group[split.rows]
     dealt = parts(split.label, [str(path) for path in index.path[split.rows]], count, _PARTS_SEED, group)
     kept = np.flatnonzero(dealt != which - 1)

@@ -43,7 +43,7 @@ def serve(
         explain: offer the Grad-CAM overlay.
         max_pixels: larger photos are refused.
         open_browser: open the page in a browser.
-        block: wait until Ctrl-C; else return at once, while the page runs in threads of its own.
+        block: wait until Ctrl-C; else return at once, while the page runs in its own threads.
 
     Returns:
         ``gradio.Blocks``; its ``local_url`` is the address.

@@ -90,7 +90,7 @@ def doubt_class_order(
         if _believed(cycle, called, counts, share, faces):
             order[cycle] = called[cycle]
     moved = np.flatnonzero(order != np.arange(len(names)))
-    # nearly diagonal: a weak model has errors of its own that may look like a swap
+    # nearly diagonal: a weak model has its own errors that may look like a swap
     if not len(moved) or share[np.arange(len(names)), order][faces > 0].mean() < MIN_MEAN_SHARE:
         return None
     n = max(int(faces.sum()), 1)

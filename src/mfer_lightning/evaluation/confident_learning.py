@@ -83,7 +83,7 @@ def find_label_noise(
         Estimates and ranking.
 
     Raises:
-        ValueError: where shapes disagree, a label is no class, or rows are no distributions.
+        ValueError: where shapes disagree, a label is not a class, or rows are not distributions.
 
     Example:
         >>> p = np.array([[0.9, 0.1], [0.8, 0.2], [0.1, 0.9], [0.2, 0.8], [0.05, 0.95]])

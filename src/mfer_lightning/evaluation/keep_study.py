@@ -90,7 +90,7 @@ def check_place(places: Sequence[str | Path], into: str | Path) -> None:
     for name in places:
         place = Path(name).expanduser().resolve()
         if folder.is_relative_to(place) or place.is_relative_to(folder):
-            raise UserError(f"keep={into} and the runs {name} lie in each other: choose a folder of its own.")
+            raise UserError(f"keep={into} and the runs {name} lie inside each other: choose a separate folder.")
     if folder.exists() and not folder.is_dir():
         raise UserError(f"keep={into} is a file: choose a folder.")
 
@@ -124,7 +124,7 @@ def _kept(stored: StoredResult, name: str) -> ArchivedRun:
     try:
         texts = {RESULT: json.dumps(result, ensure_ascii=False, allow_nan=False)}
     except ValueError as error:
-        raise ValueError(f"has a result.json that is no JSON ({error})") from error
+        raise ValueError(f"has a result.json that is not JSON ({error})") from error
     metrics = _metrics(stored) if stored.trained else None
     texts |= {METRICS: metrics or "", "table of predictions": "\n".join(table.path.tolist())}
     for part, text in texts.items():

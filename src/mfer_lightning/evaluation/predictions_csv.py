@@ -162,13 +162,13 @@ def _read_rows(path: Path, expected: Sequence[str] | None) -> tuple[list[str], l
         rows = (row for row in csv.reader(io.StringIO(text, newline="")) if row)
         header = next(rows, None)
         if header is None:
-            raise UserError(f"The predictions {path} are empty, without even a header. Write them anew.")
+            raise UserError(f"The predictions {path} are empty, without even a header. Write them again.")
         _check_header(path, header, _class_order(header), expected)
         for number, row in enumerate(rows, start=2):
             if len(row) != len(header):
                 raise UserError(
                     f"{path}, row {number}: {len(row)} columns where the header has {len(header)}. "
-                    "The file was cut or edited: write it anew."
+                    "The file was cut or edited: write it again."
                 )
             table.append(row)
     except FileNotFoundError:
@@ -246,4 +246,4 @@ def _refuse(path: Path, column: str, bad: NDArray[np.bool_] | np.bool_, values: 
     if bad.any():
         row = int(np.flatnonzero(bad)[0])
         got = values[row].tolist()
-        raise UserError(f"{path}, row {row + 2}, column {column}: got {got!r}; {legal}. Write the file anew.")
+        raise UserError(f"{path}, row {row + 2}, column {column}: got {got!r}; {legal}. Write the file again.")

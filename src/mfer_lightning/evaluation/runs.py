@@ -221,7 +221,7 @@ def read_result(path: Path) -> Result:
     """
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise ValueError(f"has a result.json of {path.stat().st_size / 1e6:.0f} MB, which is no result of ours")
+            raise ValueError(f"has a result.json of {path.stat().st_size / 1e6:.0f} MB, which is not a result of ours")
         found = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ValueError(f"has a result.json that cannot be opened ({error.strerror or error})") from error

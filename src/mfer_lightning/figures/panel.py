@@ -78,7 +78,7 @@ def draw_panel(path: str | Path | None, height: float, title: str) -> Iterator[P
 
 
 def themed(svg: str) -> str:
-    """Make an SVG file part of a page: the page's colours and font, names of its own, no background.
+    """Make an SVG file part of a page: the page's colours and font, its own names, no background.
 
     Args:
         svg: a file of matplotlib's.

@@ -158,7 +158,7 @@ def embed_all(
 
 
 def _elsewhere(features: Sequence[NDArray[np.floating]]) -> list[NDArray[np.float64]]:
-    """Map sets of features to the plane in a process of its own.
+    """Map sets of features to the plane in a separate process.
 
     It is started as a program: multiprocessing would import the caller's main module again, which runs a script that
     has no ``if __name__ == "__main__"``.

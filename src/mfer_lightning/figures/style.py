@@ -77,7 +77,7 @@ def lay_out(figure: Figure) -> None:
 
 
 def write_png(figure: Figure, path: str | Path) -> None:
-    """Write a figure that is laid out to a PNG file, whole or not at all.
+    """Write a figure that is laid out to a PNG file atomically.
 
     Raises:
         UserError: if the file cannot be written.

@@ -64,4 +64,4 @@ def plot_timeline(
         handles = [Patch(color=colour, label=name) for name, colour in zip(class_names, colours, strict=True)][::-1]
         legend = layers.legend(handles=handles, loc="center left", bbox_to_anchor=(1.01, 0.5))
         for text in legend.get_texts():
-            text.set_parse_math(False)  # the name of a class is no formula
+            text.set_parse_math(False)  # the name of a class is not a formula

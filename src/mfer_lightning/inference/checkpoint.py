@@ -18,7 +18,7 @@ def model_path(where: str | PathLike[str]) -> Path:
 
     Raises:
         UserError: where a bundled model is damaged.
-        ValueError: for a network in memory, and what is no path at all.
+        ValueError: for a network in memory, and what is not a path at all.
     """
     if not isinstance(where, (str, PathLike)):
         raise ValueError(

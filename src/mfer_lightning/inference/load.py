@@ -57,7 +57,7 @@ def load_model(
         The model: ``.predict(photos)``, ``.embed(photos)``, ``.class_names``.
 
     Raises:
-        ValueError: for a network in memory, or a batch size that is no whole number of at least 1.
+        ValueError: for a network in memory, or a batch size that is not a whole number of at least 1.
         UserError: where there is no such model, or it is damaged, unsafe or of a newer version.
     """
     if batch_size is not None:

@@ -31,7 +31,7 @@ from mfer_lightning.nn.valence_arousal import PREDICTED
 from mfer_lightning.nn.weights.checksums import check_storages
 from mfer_lightning.views import ONE_VIEW, Views
 
-#: Written anew with each export, never copied from an earlier one.
+#: Rewritten with each export, never copied from an earlier one.
 _DERIVED = ("torch_dtype", "library_name", "model_type", "architectures", "id2label", "label2id")
 _VERSIONS_OF = ("mfer_lightning", "torch", "timm", "safetensors")
 
@@ -159,7 +159,7 @@ class FERModel(nn.Module):
         """Write ``model.safetensors``, ``config.json`` and a model card, in the Hugging Face layout.
 
         Args:
-            folder: appears whole or not at all.
+            folder: written atomically.
             replace: replace an earlier export in that folder.
 
         Returns:

@@ -68,7 +68,7 @@ class Objective(nn.Module):
         self.valence_arousal_weight = check_number("valence_arousal_weight", valence_arousal_weight, 0.0)
         taken = [name for name in terms if name in RESERVED or name.startswith("feature_")]
         if taken:
-            raise ValueError(f"Expected argument `terms` to have names of their own, but got {taken[0]!r}.")
+            raise ValueError(f"Expected argument `terms` to have their own names, but got {taken[0]!r}.")
         self.terms = nn.ModuleDict(dict(terms))
         self._values_checked = False
 

@@ -271,7 +271,7 @@ class FERModule(TrainingSteps):
         """Load a module from a checkpoint of the command line or any Trainer, without executing code in it.
 
         Network, preprocessing, objective, class names, optimiser, schedule and metadata come from the checkpoint. Parts
-        that it does not describe are passed as keyword arguments: a network or an objective of your own, and
+        that it does not describe are passed as keyword arguments: a network or your own objective, and
         ``metrics``.
 
         Args:

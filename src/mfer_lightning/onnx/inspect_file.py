@@ -46,14 +46,14 @@ def inspect(path: Path) -> tuple[dict[str, str], str]:
         raise UserError(f"There is no ONNX file {path}. Write one with: mfer export checkpoint=<run> format=onnx")
     size = path.stat().st_size
     if not 0 < size <= MOST_BYTES:
-        raise UserError(f"{path} is no ONNX file: it has {size:,} bytes, where 1 to {MOST_BYTES:,} are possible.")
+        raise UserError(f"{path} is not an ONNX file: it has {size:,} bytes, where 1 to {MOST_BYTES:,} are possible.")
     with path.open("rb") as file:
         # Not closed here, since an error's traceback holds views of it. It is unmapped when the last of them is gone.
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     try:
         return _model(memoryview(mapped), path)
     except (_MalformedError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is cut off, damaged or no ONNX file ({error}). Export the model anew.") from None
+        raise UserError(f"{path} is truncated, damaged or not an ONNX file ({error}). Export the model again.") from None
 
 
 class _MalformedError(Exception):
@@ -74,7 +74,7 @@ def _model(view: memoryview, path: Path) -> tuple[dict[str, str], str]:
             entry = {n: _text(v) for n, v in _fields(_bytes(value)) if n in (1, 2)}
             metadata[entry.get(1, "")] = entry.get(2, "")
         elif number in (20, 25):
-            _refuse(path, "training steps" if number == 20 else "functions of its own")
+            _refuse(path, "training steps" if number == 20 else "its own functions")
     if graphs != 1:
         raise _MalformedError(f"{graphs} graphs")
     return metadata, digest
@@ -142,7 +142,7 @@ def _check_domain(domain: str, path: Path) -> None:
 def _refuse(path: Path, what: str) -> None:
     raise UserError(
         f"{path} is refused: it has {what}, which no export of mfer_lightning has and which could reach beyond the "
-        "file. Export the model anew: mfer export checkpoint=<run> format=onnx"
+        "file. Export the model again: mfer export checkpoint=<run> format=onnx"
     )
 
 

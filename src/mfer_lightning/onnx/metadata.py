@@ -96,7 +96,7 @@ class Description:
         if graph is not None and notes.get(_DIGEST, _sha256(graph, text)) != _sha256(graph, text):
             raise UserError(
                 f"{source} is damaged: its weights, operations or metadata are not those that were written (a checksum "
-                "differs). Copy the file anew, or export the model again."
+                "differs). Copy the file again, or export the model again."
             )
         try:
             if len(text) > _LONGEST_NOTES:
@@ -122,7 +122,7 @@ class Description:
             )
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             reason = " ".join(str(error).split())[:120]
-            raise UserError(f"{source}: its metadata do not describe a model ({reason}). Export it anew.") from None
+            raise UserError(f"{source}: its metadata do not describe a model ({reason}). Export it again.") from None
 
 
 def _sha256(graph: str, notes: str) -> str:
@@ -132,7 +132,7 @@ def _sha256(graph: str, notes: str) -> str:
 def _names(value: Any) -> tuple[str, ...]:
     whole = isinstance(value, list) and all(isinstance(n, str) for n in value)
     if not whole or not 2 <= len(value) <= MOST_CLASSES or len(set(value)) != len(value):
-        raise ValueError("class_names is no list of different names")
+        raise ValueError("class_names is not a list of different names")
     if not all(0 < len(n) <= _LONGEST_NAME and n.isprintable() and not n.startswith(FORMULA) for n in value):
         raise ValueError("a class name is empty, too long, not printable or a formula")
     return tuple(value)

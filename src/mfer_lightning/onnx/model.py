@@ -117,7 +117,7 @@ class OnnxModel:
         if threads is not None:
             options.intra_op_num_threads = threads
         try:
-            # Without the fallback to other providers, which prints boxes of its own and hides what is wrong.
+            # Without the fallback to other providers, which prints its own boxes and hides what is wrong.
             self.session = onnxruntime.InferenceSession(
                 str(self.source), options, providers=list(providers), enable_fallback=0
             )
@@ -151,7 +151,7 @@ class OnnxModel:
             One row a face, in their order.
 
         Raises:
-            UserError: for files that cannot be read, and where the model's answers are no probabilities.
+            UserError: for files that cannot be read, and where the model's answers are not probabilities.
             ValueError: for wrong arguments.
         """
         check_number("batch_size", batch_size, 1)
@@ -211,7 +211,7 @@ class OnnxModel:
         p = found[OUTPUTS[0]]
         right = p.shape == (len(faces), len(self.class_names)) and bool(np.isfinite(p).all())
         if not right or not np.allclose(p.sum(axis=1), 1, atol=1e-3) or p.min() < 0:
-            raise UserError(f"{self.source}: its answers are no probabilities of {len(self.class_names)} classes.")
+            raise UserError(f"{self.source}: its answers are not probabilities of {len(self.class_names)} classes.")
         return tuple(found[name].astype(np.float32) for name in self._outputs)
 
     def _session_run(self, planes: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
@@ -243,7 +243,7 @@ class OnnxModel:
             wrong += [f"{o.name} of shape {list(o.shape)}" for o in outputs[3:] if len(o.shape) != 2 or o.shape[1] != 2]
             wrong += [f"{o.name} of {o.type}" for o in outputs if o.type != "tensor(float)"]
         if wrong:
-            raise UserError(f"{self.source}: its metadata do not fit the model ({'; '.join(wrong)}). Export it anew.")
+            raise UserError(f"{self.source}: its metadata do not fit the model ({'; '.join(wrong)}). Export it again.")
 
 
 def limit_memory(most: int | None = None) -> int:

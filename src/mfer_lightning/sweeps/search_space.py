@@ -64,7 +64,7 @@ def suggest(trial: Any, option: str, distribution: Any) -> Any:
             return trial.suggest_categorical(option, distribution.choices)
         except ValueError as error:
             raise UserError(
-                f"{option}: the study's trials so far had other choices. Begin a study anew with another name=..."
+                f"{option}: the study's trials so far had other choices. Start a new study with another name=..."
             ) from error
     of_kind = trial.suggest_int if isinstance(distribution, IntDistribution) else trial.suggest_float
     step = {} if distribution.step is None else {"step": distribution.step}

@@ -33,7 +33,7 @@ def reporter() -> Callable[[int, float], bool] | None:
 
     Returns:
         A function that takes an epoch and its selection metric, and returns whether to prune the trial; None if there
-        is no trial. If the study cannot be reached, the trial is not pruned.
+        is not a trial. If the study cannot be reached, the trial is not pruned.
     """
     said = os.environ.get(TRIAL)
     if not said:

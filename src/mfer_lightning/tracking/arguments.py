@@ -29,16 +29,16 @@ OURS: Mapping[str, tuple[str, ...]] = {
 }
 
 _KEPT = "it is kept in the run's folder, so that a run that is continued goes on under it"
-#: Arguments that are no option, and why.
+#: Arguments that are not options, and why.
 REFUSED: Mapping[str, str] = {
     "wandb.experiment": "the run is started for each run folder",
     "wandb.config": "it is the run's own configuration",
     "wandb.settings": "what W&B stores and prints is settled here",
-    "wandb.reinit": "each run folder has a run of its own",
+    "wandb.reinit": "each run folder has its own run",
     "wandb.resume": "a run that is continued goes on by itself",
     **dict.fromkeys(("wandb.id", "wandb.version", "mlflow.run_id", "comet.experiment_key"), _KEPT),
     "tensorboard.log_dir": "it is made of save_dir, name and version",
-    "comet.api_key": "a key is no option, since options are stored with the run: set COMET_API_KEY",
+    "comet.api_key": "a key is not an option, since options are stored with the run: set COMET_API_KEY",
     "comet.disabled": "leave logger=comet out instead",
 }
 

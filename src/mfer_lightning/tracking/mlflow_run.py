@@ -1,4 +1,4 @@
-"""Log a run to MLflow: one per run folder, into a database of its own unless a server or database is named."""
+"""Log a run to MLflow: one per run folder, into its own database unless a server or database is named."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ TERMINATED = 143
 def tracked(loggers: Sequence[Logger], facts: Mapping[str, Any]) -> Iterator[None]:
     """Open the loggers for the duration of a run, and close them as it ended: finished, failed, killed or pre-empted.
 
-    The next job of a sweep then starts a W&B run of its own.
+    The next job of a sweep then starts its own W&B run.
 
     Args:
         loggers: the trainer's.

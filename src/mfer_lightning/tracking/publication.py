@@ -72,7 +72,7 @@ class Publication:
     def points(self) -> dict[str, float]:
         """The same, for loggers to which a figure is a point of a curve.
 
-        The selected checkpoint's figures on val have a name of their own, so as not to become the last epoch's.
+        The selected checkpoint's figures on val have their own name, so as not to become the last epoch's.
         """
         return {
             f"{names.SELECTED_PREFIX}{name}" if name.startswith("val/") else name: value

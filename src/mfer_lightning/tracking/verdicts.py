@@ -1,4 +1,4 @@
-"""Log the verdicts on planned contrasts to W&B: a table and an artifact of a run of their own."""
+"""Log the verdicts on planned contrasts to W&B: a table and an artifact in a separate run."""
 
 from __future__ import annotations
 

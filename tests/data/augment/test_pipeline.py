@@ -166,7 +166,7 @@ def test_what_it_is_in_plain_values() -> None:
         (options("mfer_lightning.data.augment.RandomWarp", rotate=500), "augment.x.rotate=500: .* within"),
         (options("mfer_lightning.data.augment.RandomLight", p=-1), "augment.x.p=-1: .* within"),
         ({"p": 0.2}, "augment.x does not say which transform it is"),
-        (3, "augment.x is no option of the augmentation"),
+        (3, "augment.x is not an option of the augmentation"),
     ],
 )
 def test_what_cannot_be_is_refused_in_one_sentence(step: Any, message: str) -> None:

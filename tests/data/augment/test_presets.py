@@ -130,7 +130,7 @@ def test_a_list_of_transforms_may_follow_a_preset() -> None:
     ("spec", "message"),
     [
         ("standart", "did you mean 'standard'"),
-        ({"name": "standard", "rotation": 5}, "augment.rotation is no option .* 'rotate'"),
+        ({"name": "standard", "rotation": 5}, "augment.rotation is not an option .* 'rotate'"),
         ({"name": "standard", "rotate": 500}, "`rotate` within"),
         ({"transforms": [{"name": "HorizontalFlipp"}]}, "did you mean 'HorizontalFlip'"),
         (

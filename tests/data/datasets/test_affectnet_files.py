@@ -187,10 +187,10 @@ class TestNpyRelease:
                 return (os.mkdir, (str(tmp_path / "executed"),))
 
         np.save(tree / "train_set" / "annotations" / "3_exp.npy", np.array(Trap(), dtype=object), allow_pickle=True)
-        with pytest.raises(UserError, match=r"3_exp\.npy is no NumPy file with one code"):
+        with pytest.raises(UserError, match=r"3_exp\.npy is not a NumPy file with one code"):
             read_affectnet(tree)
         (tree / "train_set" / "annotations" / "3_exp.npy").write_bytes(pickle.dumps(Trap()))
-        with pytest.raises(UserError, match=r"3_exp\.npy is no NumPy file with one code"):
+        with pytest.raises(UserError, match=r"3_exp\.npy is not a NumPy file with one code"):
             read_affectnet(tree)
         assert not (tmp_path / "executed").exists()
 
@@ -212,7 +212,7 @@ class TestNpyRelease:
     def test_annotations_that_are_cut_off(self, tree: Path, keep: int) -> None:
         path = self.annotate(tree, "3")
         path.write_bytes(path.read_bytes()[:keep])
-        with pytest.raises(UserError, match=r"3_exp\.npy is no NumPy file .* cut off"):
+        with pytest.raises(UserError, match=r"3_exp\.npy is not a NumPy file .* cut off"):
             read_affectnet(tree)
 
     def test_images_without_annotations_are_counted(self, tree: Path) -> None:
@@ -271,7 +271,7 @@ class TestClassFolders:
             read_affectnet(write_rafdb(tmp_path, "classes"))
 
     def test_unknown_names(self, tmp_path: Path) -> None:
-        with pytest.raises(UserError, match="'boredom' is no class of AffectNet"):
+        with pytest.raises(UserError, match="'boredom' is not a class of AffectNet"):
             read_affectnet(write_class_folders(tmp_path, {"train": 4}, ["anger", "boredom"]))
 
 

@@ -158,9 +158,9 @@ class TestMistakes:
             read_rafdb(tmp_path)
 
     def test_class_folders_of_another_dataset(self, tmp_path: Path) -> None:
-        with pytest.raises(UserError, match=r"train/contempt: 'contempt' is no class of RAF-DB"):
+        with pytest.raises(UserError, match=r"train/contempt: 'contempt' is not a class of RAF-DB"):
             read_rafdb(write_class_folders(tmp_path, {"train": 8}))
-        with pytest.raises(UserError, match=r"'0' is no class of RAF-DB.*1 to 7"):
+        with pytest.raises(UserError, match=r"'0' is not a class of RAF-DB.*1 to 7"):
             read_rafdb(write_class_folders(tmp_path / "b", {"train": 8}, [str(i) for i in range(8)]))
 
     def test_a_list_without_images(self, tree: Path) -> None:

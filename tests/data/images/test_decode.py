@@ -118,7 +118,7 @@ class TestDamage:
         ("content", "message"),
         [
             (b"", r"a\.jpg is empty \(0 bytes\)"),
-            (b"this is no picture", r"a\.jpg is no image"),
+            (b"this is not a picture", r"a\.jpg is not a readable image"),
             (None, r"a\.jpg is damaged or cut off"),
         ],
     )

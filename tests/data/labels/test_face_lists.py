@@ -80,7 +80,7 @@ def test_a_path_that_several_faces_of_one_photo_share_names_none_of_them() -> No
 def test_names_of_a_strange_list_cannot_move_a_terminal_s_cursor() -> None:
     found = match_list("x", ["test_0001.jpg", "\x1b[2Ja.jpg"], RAFDB, TEST)
     assert "\x1b" not in found.describe()
-    assert "are no faces of the dataset (\\x1b[2Ja.jpg)" in found.describe()
+    assert "are not faces of the dataset (\\x1b[2Ja.jpg)" in found.describe()
     with pytest.raises(UserError, match=r"its first name is \\x1b\[2Ja.jpg"):
         match_list("x", ["\x1b[2Ja.jpg"], RAFDB, TEST)
 
@@ -102,7 +102,7 @@ def test_missing_foreign_and_repeated_names_are_counted_and_said() -> None:
     said = found.describe()
     assert "2 of its 5 names are faces measured here" in said
     assert "1 are faces of the dataset that are not (train_00002.jpg)" in said
-    assert "2 are no faces of the dataset (fer0001.png, test_9999.jpg)" in said
+    assert "2 are not faces of the dataset (fer0001.png, test_9999.jpg)" in said
     assert "1 lines repeat a name" in said
 
 

@@ -259,7 +259,7 @@ class TestWhereImagesLie:
         (root / "anger" / "s1").mkdir()
         index = read_folder(root)
         assert index.label.tolist().count(0) == 6
-        assert index.notes == ("left out: 1 files that are no images (.md) and 1 folders inside class folders",)
+        assert index.notes == ("left out: 1 files that are not images (.md) and 1 folders inside class folders",)
 
 
 class TestOtherDatasets:
@@ -292,7 +292,7 @@ class TestOtherDatasets:
 
     def test_rafdb_as_a_folder(self, tmp_path: Path) -> None:
         root = write_rafdb(tmp_path, "classes")
-        refused(root, "looks like RAF-DB, which has a reader of its own", f"say dataset=rafdb dataset.root={root}")
+        refused(root, "looks like RAF-DB, which has its own reader", f"say dataset=rafdb dataset.root={root}")
 
     @pytest.mark.parametrize("named", [True, False])
     def test_rafdb_one_level_down(self, tmp_path: Path, named: bool) -> None:

@@ -57,7 +57,7 @@ def test_the_bootstrap_covers(metrics: tuple[str, ...], repetitions: int, truth:
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_wilsons_cover() -> None:
-    """Of accuracy, where the test set is a sample with class counts of its own; of mean-class accuracy, with any."""
+    """Of accuracy, where the test set is a sample with its own class counts; of mean-class accuracy, with any."""
     rng, recall = np.random.default_rng(0), np.linspace(0.68, 0.97, 7)
     held = np.zeros(2)
     for _ in range(3000):

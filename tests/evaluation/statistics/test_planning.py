@@ -1,4 +1,4 @@
-"""How many seeds a study needs: the formula against a simulation of the study, and what is no pilot."""
+"""How many seeds a study needs: the formula against a simulation of the study, and what is not a pilot."""
 
 from __future__ import annotations
 

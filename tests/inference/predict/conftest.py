@@ -78,7 +78,7 @@ def portrait() -> np.ndarray:
 
 @pytest.fixture
 def mfer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
-    """Run the command line in a folder of its own and return its exit code."""
+    """Run the command line in its own folder and return its exit code."""
     monkeypatch.chdir(tmp_path)
 
     def run_it(*arguments: object) -> int:

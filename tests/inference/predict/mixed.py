@@ -89,7 +89,7 @@ def _broken(folder: Path, portrait: np.ndarray) -> dict[str, tuple[str, int]]:
     for name in ("plain.jpg", "plain.png", "plain.webp"):
         whole = (folder / name).read_bytes()
         (folder / f"cut_{name}").write_bytes(whole[: len(whole) // 2])
-    (folder / "text.jpg").write_text("this is no picture", encoding="utf-8")
+    (folder / "text.jpg").write_text("this is not a picture", encoding="utf-8")
     (folder / "page.png").write_text("<html><body>404</body></html>", encoding="utf-8")
     (folder / "drawing.jpg").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", encoding="utf-8")
     (folder / "random.png").write_bytes(np.random.default_rng(1).bytes(4000))

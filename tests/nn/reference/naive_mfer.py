@@ -12,7 +12,7 @@ Where the description leaves something open, this file decides and says so:
 - Which layers carry biases follows from the parameter counts (153,438,016 and 1,918,997): all of them do, and every
   LayerNorm is affine. No other combination gives these numbers.
 - The bias of the attention's LayerNorm cannot change any output: it shifts a channel's scores by the same amount at
-  every position, and the softmax over positions ignores that. It is in the checkpoint all the same.
+  every position, and the softmax over positions ignores that. It is in the checkpoint anyway.
 """
 
 from __future__ import annotations

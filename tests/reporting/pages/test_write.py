@@ -254,15 +254,15 @@ def test_a_report_replaces_a_report_and_nothing_else(
     output = tmp_path / "report"
     output.mkdir()
     (output / "thesis.tex").write_text("mine")
-    with pytest.raises(UserError, match="exists and is no report"):
+    with pytest.raises(UserError, match="exists and is not a report"):
         write_report([small], output, QUICK)
     assert (output / "thesis.tex").read_text() == "mine"
     (output / "report.html").write_text(OLD)  # a report, and something beside it
-    with pytest.raises(UserError, match="exists and is no report"):
+    with pytest.raises(UserError, match="exists and is not a report"):
         write_report([small], output, QUICK)
     (output / "thesis.tex").unlink()
     (output / "report.html").write_text("<h1>of another program</h1>")
-    with pytest.raises(UserError, match="exists and is no report"):
+    with pytest.raises(UserError, match="exists and is not a report"):
         write_report([small], output, QUICK)
     (output / "report.html").write_text(OLD)
 

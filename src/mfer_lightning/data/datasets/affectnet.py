@@ -97,7 +97,7 @@ AFFECTNET8 = DatasetInfo(
     shares_faces_with=("affectnet7",),
 )
 
-#: Without contempt. Its folder looks the same, so it has no marks of its own.
+#: Without contempt. Its folder looks the same, so nothing marks it.
 AFFECTNET7 = replace(
     AFFECTNET8,
     name="affectnet7",
@@ -230,7 +230,7 @@ def _index(root: Path, layout: Layout, rows: Sequence[tuple[str, str, int]], cla
     kept = [row for row in rows if row[2] < classes]
     if not kept:
         raise UserError(
-            f"AffectNet under {root} ({layout.name}) holds no image with an emotion. Unpack the dataset anew."
+            f"AffectNet under {root} ({layout.name}) holds no image with an emotion. Unpack the dataset again."
         )
     info = AFFECTNET8 if classes == 8 else AFFECTNET7
     return FaceIndex.from_rows(

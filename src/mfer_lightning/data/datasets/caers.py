@@ -152,7 +152,7 @@ def _read_boxes(root: Path, tables: Sequence[Path]) -> FaceIndex:
             if partition is None or canonical(rest.partition("/")[0]) != CLASSES[label]:
                 raise UserError(
                     f"{path}: {frame} has the class {label} ({CLASSES[label]}), which its folders do not say. Frames "
-                    "lie in train/<class>/ or test/<class>/: fetch the table anew."
+                    "lie in train/<class>/ or test/<class>/: fetch the table again."
                 )
             rows.append((frame, partition, label))
             box.append(where)
@@ -170,5 +170,5 @@ def _read_aligned(root: Path, folder: str) -> FaceIndex:
 
 def _index(root: Path, layout: Layout, rows: Sequence[tuple[str, str, int]], **columns: Any) -> FaceIndex:
     if not rows:
-        raise UserError(f"CAER-S under {root} ({layout.name}) holds no face at all. Unpack or align the frames anew.")
+        raise UserError(f"CAER-S under {root} ({layout.name}) holds no face at all. Unpack or align the frames again.")
     return FaceIndex.from_rows(rows, dataset=INFO.name, layout=layout.name, root=root, class_names=CLASSES, **columns)

@@ -131,13 +131,13 @@ def read_ckplus(root: str | Path, neutral: bool = False) -> FaceIndex:
         if len(frames) < PEAK + neutral:
             raise UserError(
                 f"{root / folder} holds {len(frames)} pictures, and {PEAK + neutral} are needed of a labelled "
-                f"sequence. Unpack or align it anew, or remove its file from {labels}."
+                f"sequence. Unpack or align it again, or remove its file from {labels}."
             )
         shown = [(frame, emotion) for frame in frames[-PEAK:]] + ([(frames[0], CLASSES[0])] if neutral else [])
         rows += [(f"{folder}/{frame}", "train", class_names.index(name)) for frame, name in sorted(shown)]
         subjects += [sequence.partition("/")[0]] * len(shown)
     if not rows:
-        raise UserError(f"{root / labels} holds no emotion: looked for S005/001/..._emotion.txt. Unpack it anew.")
+        raise UserError(f"{root / labels} holds no emotion: looked for S005/001/..._emotion.txt. Unpack it again.")
     aligned = pictures.startswith(FOLDER)
     advice = (
         f"the pictures are not aligned: mfer align source={pictures} output={FOLDER}, in the folder of CK+, does it"
@@ -170,7 +170,7 @@ def _labelled(root: Path, labels: str) -> Iterator[tuple[str, str]]:
                 legal = ", ".join(f"{k} {name}" for k, name in enumerate(CLASSES) if k)
                 raise UserError(
                     f"{place / files[0]}: expected the number of an emotion ({legal}), but got {text[:40]!r}. Unpack "
-                    "the labels anew."
+                    "the labels again."
                 )
             yield f"{subject}/{sequence}", CLASSES[number]
 

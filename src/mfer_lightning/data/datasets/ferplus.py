@@ -266,7 +266,7 @@ def _index(
     root: Path, layout: Layout, rows: Sequence[tuple[str, str, int]], votes: Sequence[list[int]], **columns: Any
 ) -> FaceIndex:
     if not rows:
-        raise UserError(f"FERPlus under {root} ({layout.name}) names no image at all. Fetch the label lists anew.")
+        raise UserError(f"FERPlus under {root} ({layout.name}) names no image at all. Fetch the label lists again.")
     return FaceIndex.from_rows(
         rows,
         dataset=INFO.name,

@@ -181,8 +181,8 @@ def _refuse_known(root: Path) -> None:
         known = looks_like(folder)
         if known is not None:
             raise UserError(
-                f"{folder} looks like {known.title}, which has a reader of its own that knows its labels and official "
-                f"parts: say dataset={known.name} dataset.root={folder}. If the labels are your own all the same, say "
+                f"{folder} looks like {known.title}, which has its own reader that knows its labels and official "
+                f"parts: say dataset={known.name} dataset.root={folder}. If the labels are your own anyway, say "
                 "dataset.trust_labels=true."
             )
 
@@ -258,7 +258,7 @@ def _index(
         raise UserError(
             f"{source} ({layout.name}) has images of {', '.join(class_names[k] for k in sorted(untrained))} in val or "
             "test and none in train, so no model can learn it. Add training images, remove those, or name all classes "
-            f"with dataset.class_names=[{','.join(class_names)}] to measure it all the same."
+            f"with dataset.class_names=[{','.join(class_names)}] to measure it anyway."
         )
     return FaceIndex.from_rows(
         rows, dataset=INFO.name, layout=layout.name, root=root, class_names=class_names, **columns

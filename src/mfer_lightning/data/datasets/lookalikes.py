@@ -55,11 +55,11 @@ def _refusal(index: FaceIndex, known: DatasetInfo, why: str) -> UserError:
     if known.name == index.dataset:
         return UserError(
             f"{index.root} ({index.layout}): {why}, in another order ({', '.join(index.class_names)} was expected), so "
-            "its classes are numbered otherwise and most labels would be false. Fetch the labels anew, or say "
+            "its classes are numbered otherwise and most labels would be false. Fetch the labels again, or say "
             "dataset.trust_labels=true if they are right."
         )
     return UserError(
         f"{index.root} ({index.layout}) was given as {index.dataset}, but {why}, and its numbers would mean other "
         f"emotions. Say dataset={known.name} dataset.root={index.root}, or dataset.trust_labels=true if its labels are "
-        f"those of {index.dataset} all the same."
+        f"those of {index.dataset} anyway."
     )

@@ -184,7 +184,7 @@ def _read_folders(root: Path, partitions: Mapping[str, str]) -> FaceIndex:
 
 def _index(root: Path, layout: Layout, rows: Sequence[tuple[str, str, int]], notes: tuple[str, ...]) -> FaceIndex:
     if not rows:
-        raise UserError(f"RAF-DB under {root} ({layout.name}) holds no image at all. Unpack the images anew.")
+        raise UserError(f"RAF-DB under {root} ({layout.name}) holds no image at all. Unpack the images again.")
     return FaceIndex.from_rows(
         rows,
         dataset=INFO.name,
@@ -218,7 +218,7 @@ def _annotation(path: Path) -> tuple[str, ...]:
     if not legal:
         raise UserError(
             f"{path}: expected five landmarks (x and y) and the codes of gender (0 to 2), race (0 to 2) and age "
-            f"(0 to 4), but got {' '.join(numbers)[:120]!r}. Fetch the file anew, or remove it: the face then counts "
+            f"(0 to 4), but got {' '.join(numbers)[:120]!r}. Fetch the file again, or remove it: the face then counts "
             "as unknown."
         )
     return tuple(names[int(code)] for code, names in zip(codes, ATTRIBUTES.values(), strict=True))

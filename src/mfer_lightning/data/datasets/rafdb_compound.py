@@ -130,7 +130,7 @@ def read_rafdb_compound(root: str | Path, trust_labels: bool = False) -> FaceInd
         raise UserError(
             f"{path} has no label above {BASIC}, so it seems to be the list of RAF-DB's basic part, whose numbers mean "
             f"other classes. Say dataset=rafdb dataset.root={path.parent.parent}, or dataset.trust_labels=true if "
-            "these are compound labels all the same."
+            "these are compound labels anyway."
         )
     return FaceIndex.from_rows(
         rows, dataset=INFO.name, layout=WITH_LIST.name, root=root, class_names=CLASSES, notes=notes

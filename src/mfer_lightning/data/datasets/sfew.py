@@ -47,7 +47,7 @@ from mfer_lightning.data.labels.image_files import first_folder
 from mfer_lightning.data.protocols import Expected, Protocol
 from mfer_lightning.errors import UserError
 
-#: The position is the class index; the dataset has no numbers of its own.
+#: The position is the class index; the dataset does not number its classes.
 CLASSES = ("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
 
 #: Part -> possible locations of its published aligned faces.
@@ -141,7 +141,7 @@ def _read_folders(root: Path, places: Mapping[str, str], layout: Layout) -> Face
     folders = scan_class_folders(root, places, meaning)
     rows = [row for folder in folders for row in folder.rows(CLASSES)]
     if not rows:
-        raise UserError(f"SFEW under {root} ({layout.name}) holds no face at all. Unpack or align the frames anew.")
+        raise UserError(f"SFEW under {root} ({layout.name}) holds no face at all. Unpack or align the frames again.")
     clips = [match[1] if (match := _CLIP.fullmatch(PurePosixPath(path).stem)) else path for path, _, _ in rows]
     return FaceIndex.from_rows(
         rows,

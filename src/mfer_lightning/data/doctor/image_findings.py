@@ -32,7 +32,7 @@ def image_findings(looked: Scan, index: FaceIndex) -> list[Finding]:
     if looked.unreadable:
         rows = np.array(list(looked.unreadable))
         message = f"{len(rows):,} images cannot be read; the first: {looked.unreadable[rows[0]]}"
-        advice = "Training would stop at them. Unpack them anew, or remove their rows."
+        advice = "Training would stop at them. Unpack them again, or remove their rows."
         findings.append(Finding("unreadable", "error", message, advice, _names(index, rows)))
     flat = looked.rows[looked.std < FLAT]
     if len(flat):

@@ -29,9 +29,9 @@ def split_findings(datamodule: FaceDataModule) -> list[Finding]:
         findings.append(Finding(code, severity, message, advice))
 
     if not len(splits.train):
-        add("no-train", "error", "There is not one training face.", "Unpack the training images beside the rest.")
+        add("no-train", "error", "There are no training faces.", "Unpack the training images beside the rest.")
     if protocol.val is not None and not len(splits.val):
-        add("no-val", "error", f"{protocol.name} selects on val, and there is not one face for it.", "Add them.")
+        add("no-val", "error", f"{protocol.name} selects on val, and there are no faces for it.", "Add them.")
     if not len(splits.test):
         add(
             "no-test",
@@ -64,7 +64,7 @@ def _classes(datamodule: FaceDataModule) -> list[Finding]:
         counts = np.bincount(datamodule.splits[split].label, minlength=len(names))
         empty = [names[k] for k in np.flatnonzero(counts == 0)] if counts.sum() else []
         if empty:
-            message = f"{split} has not one face of {', '.join(empty)}."
+            message = f"{split} has no faces of {', '.join(empty)}."
             advice = "Such a class cannot be learned." if split == "train" else "Its recall cannot be measured."
             findings.append(Finding(f"empty-class-{split}", "warning", message, advice))
         elif split == "train" and counts.sum() and counts.max() >= IMBALANCE * counts.min():

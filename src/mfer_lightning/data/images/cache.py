@@ -116,7 +116,7 @@ def build_cache(
         folder.mkdir(parents=True, exist_ok=True)
         with _locked(folder / f".{target.stem}.lock"):
             if target.exists() and not is_intact(target):
-                announce(f"The image cache {target} is damaged, or from an earlier version: it is built anew.")
+                announce(f"The image cache {target} is damaged, or from an earlier version: it is rebuilt.")
                 target.unlink()
             if not target.exists():  # another process may have built it in the meantime
                 for stale in folder.glob(f".{target.stem}-*.part"):

@@ -134,7 +134,7 @@ def _code(text: str, table: Table, row: int) -> int:
     if code > _LAST_CODE:
         raise UserError(
             f"{table.head.path}, line {table.lines[row]}: the expression {text} is out of range. AffectNet's codes are "
-            "0 (neutral) to 7 (contempt), 8 none, 9 uncertain and 10 no face. Fetch the list anew."
+            "0 (neutral) to 7 (contempt), 8 none, 9 uncertain and 10 no face. Fetch the list again."
         )
     return code
 

@@ -142,7 +142,7 @@ def left_out(folders: Sequence[ClassFolder]) -> tuple[str, ...]:
     if not counts:
         return ()
     inner = counts.pop("folder", 0)
-    words = [f"{sum(counts.values()):,} files that are no images ({', '.join(sorted(counts))})"] if counts else []
+    words = [f"{sum(counts.values()):,} files that are not images ({', '.join(sorted(counts))})"] if counts else []
     words += [f"{inner:,} folders inside class folders"] if inner else []
     return (f"left out: {' and '.join(words)}",)
 
@@ -166,7 +166,7 @@ def class_of(path: str, root: Path, names: Sequence[str], first: int, title: str
     if canonical(name) in names:
         return canonical(name)
     raise UserError(
-        f"{root / path}: {name!r} is no class of {title}. Class folders are called "
+        f"{root / path}: {name!r} is not a class of {title}. Class folders are called "
         f"{first} to {first + len(names) - 1} or {', '.join(names)}. "
-        "For classes of your own use dataset=folder."
+        "For your own classes use dataset=folder."
     )

@@ -54,7 +54,7 @@ class FaceList:
         if self.elsewhere:
             words += f"; {len(self.elsewhere):,} are faces of {self.among} that are not ({some(self.elsewhere, 2)})"
         if self.unknown:
-            words += f"; {len(self.unknown):,} are no faces of {self.among} ({some(self.unknown, 2)})"
+            words += f"; {len(self.unknown):,} are not faces of {self.among} ({some(self.unknown, 2)})"
         return printable(words + (f"; {self.repeated:,} lines repeat a name." if self.repeated else "."))
 
 

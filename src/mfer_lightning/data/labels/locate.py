@@ -105,7 +105,7 @@ def _below(root: Path, names: Iterable[str]) -> dict[str, list[str]]:
 
 def _missing(root: Path, absent: Sequence[str], count: int, listed_in: Path) -> UserError:
     near = next(((path, there) for path in absent[:_TRIED] if (there := _near(root, path))), None)
-    way_out = "Unpack the images anew, or remove their rows from the list."
+    way_out = "Unpack the images again, or remove their rows from the list."
     if near:
         way_out = f"For {near[0]} there is {near[1]}: correct the names in the list, or move or rename the images."
     return UserError(

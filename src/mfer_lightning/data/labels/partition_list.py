@@ -60,7 +60,7 @@ def read_partition_list(
             legal = ", ".join(f"{k} {name}" for k, name in enumerate(class_names, start=1))
             raise UserError(
                 f"{path}, line {table.lines[row]}: the label {label} is out of range. {title}'s labels are {legal}. "
-                "Another numbering would train on the wrong emotions: fetch the list anew."
+                "Another numbering would train on the wrong emotions: fetch the list again."
             )
         listed.append((name, number - 1))
     check_unique([name for name, _ in listed], table.lines, path)

@@ -63,7 +63,7 @@ class Head(NamedTuple):
 
 def malformed(path: Path, line: int, expected: str, got: object) -> UserError:
     """Return the error for a malformed row."""
-    return UserError(f"{path}, line {line}: expected {expected}, but got {got!r}. Mend the row or fetch the file anew.")
+    return UserError(f"{path}, line {line}: expected {expected}, but got {got!r}. Correct the row or fetch the file again.")
 
 
 @contextmanager
@@ -82,11 +82,11 @@ def readable_text(path: Path) -> Iterator[None]:
 
 
 def _no_text(path: Path) -> UserError:
-    return UserError(f"{path} is not a text file. Fetch it anew, or save it as csv.")
+    return UserError(f"{path} is not a text file. Fetch it again, or save it as csv.")
 
 
 def _empty(path: Path) -> UserError:
-    return UserError(f"{path} is empty. Fetch it anew: it should name the images and their labels.")
+    return UserError(f"{path} is empty. Fetch it again: it should name the images and their labels.")
 
 
 def find_encoding(path: Path, start: bytes) -> str:
@@ -189,4 +189,4 @@ def split_line(head: Head, line: int) -> list[str]:
     try:
         return next(csv.reader([text], delimiter=head.separator, strict=True), [])
     except csv.Error as error:
-        raise UserError(f"{head.path}, line {line}: not a csv row ({error}). Fetch the file anew.") from error
+        raise UserError(f"{head.path}, line {line}: not a csv row ({error}). Fetch the file again.") from error

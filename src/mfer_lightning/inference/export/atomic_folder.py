@@ -1,4 +1,4 @@
-"""Write a folder whole or not at all."""
+"""Write a folder atomically."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def save_half(
 
     Args:
         model: a loaded model.
-        folder: appears whole or not at all.
+        folder: written atomically.
         faces: for the comparison with the checkpoint.
         remarks: lines for the card, e.g. why validation faces are missing.
         replace: replace an earlier export in that folder.

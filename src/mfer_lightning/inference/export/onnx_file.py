@@ -37,7 +37,7 @@ def save_onnx(
 
     Args:
         model: a loaded model.
-        folder: appears whole or not at all.
+        folder: written atomically.
         faces: for the comparison of the file with the checkpoint.
         size: side of the network's input in pixels.
         quantize: ``"none"`` or ``"int8"``.

@@ -43,7 +43,7 @@ def write_export(
     Args:
         description: the content of ``config.json``.
         weights: the network's state dict.
-        folder: appears whole or not at all.
+        folder: written atomically.
         replace: replace an earlier export in that folder.
 
     Returns:
@@ -62,7 +62,7 @@ def write_export(
 def write_weights(description: Mapping[str, Any], weights: Mapping[str, torch.Tensor], folder: Path) -> None:
     """Write ``model.safetensors`` and ``config.json`` into a folder that exists."""
     tensors = {name: value.detach().cpu().contiguous() for name, value in weights.items()}
-    with atomic_path(folder / WEIGHTS) as path:  # save_file gives permissions of its own, not the umask's
+    with atomic_path(folder / WEIGHTS) as path:  # save_file gives its own permissions, not the umask's
         save_file(tensors, path, metadata={"format": "pt"})
     write_json(folder / CONFIG, {**description, "sha256": {WEIGHTS: sha256_of(folder / WEIGHTS)}})
 
@@ -85,13 +85,13 @@ def read_export(folder: str | Path, *, verify: bool = True) -> tuple[dict[str, A
         raise UserError(f"There is no folder {folder}. Write one with: mfer export checkpoint=<run> format=safetensors")
     for path in (folder / CONFIG, folder / WEIGHTS):
         if not path.is_file():  # devices and pipes are not files either
-            raise UserError(f"{folder} holds no {path.name}: it is not a whole export. Export the model anew.")
+            raise UserError(f"{folder} holds no {path.name}: it is not a whole export. Export the model again.")
     description, weights = _read_config(folder / CONFIG), _read_weights(folder / WEIGHTS)
     digests = description.get("sha256")
     if verify and isinstance(digests, Mapping) and digests.get(WEIGHTS) != sha256_of(folder / WEIGHTS):
         raise UserError(
             f"{folder / WEIGHTS} is damaged, or belongs to another export: its SHA-256 is not the one in {CONFIG}. "
-            "Copy the folder anew, or export the model again."
+            "Copy the folder again, or export the model again."
         )
     return description, weights
 
@@ -103,7 +103,7 @@ def _read_config(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{path} is damaged: it is no JSON ({' '.join(str(error).split())[:120]}).") from None
+        raise UserError(f"{path} is damaged: it is not JSON ({' '.join(str(error).split())[:120]}).") from None
     if not isinstance(found, dict):
         raise UserError(f"{path} does not describe a model: it holds a {type(found).__name__}.")
     return found

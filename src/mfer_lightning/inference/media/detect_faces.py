@@ -41,7 +41,7 @@ class Look:
             frames of a video.
 
     Raises:
-        ValueError: for an unknown choice of faces, or a detector that is no mapping of options.
+        ValueError: for an unknown choice of faces, or a detector that is not a mapping of options.
     """
 
     aligned: bool = False

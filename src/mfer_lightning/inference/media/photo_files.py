@@ -28,7 +28,7 @@ class Photos:
     Args:
         root: the folder that holds them.
         paths: in the order of their names.
-        left_alone: ending -> number of files in the folder that are no photos by name or content.
+        left_alone: ending -> number of files in the folder that are not photos by name or content.
     """
 
     root: Path

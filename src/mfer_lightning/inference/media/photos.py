@@ -24,7 +24,7 @@ from mfer_lightning.inference.results import NOT_AN_IMAGE, OK, TOO_LARGE, UNREAD
 #: Pictures with more pixels are not decoded: 8,000 x 8,000, 192 MB as RGB.
 MOST_PIXELS = 64_000_000
 
-#: Formats that are opened. Others of PIL's are no photos, run programs (EPS), or have no signature (TGA).
+#: Formats that are opened. Others of PIL's are not photos, run programs (EPS), or have no signature (TGA).
 FORMATS = ("JPEG", "MPO", "PNG", "BMP", "WEBP", "TIFF", "GIF", "PPM", "JPEG2000", "AVIF", "HEIF")
 
 COLOURS = ("RGB", "BGR")
@@ -112,7 +112,7 @@ def _decode(file: Any, name: str | None, most_pixels: int) -> Picture:
     except UnidentifiedImageError:
         if heif:
             return Picture(name, status=UNREADABLE, message="it is damaged or cut off")
-        return Picture(name, status=NOT_AN_IMAGE, message="its content is no image that can be read")
+        return Picture(name, status=NOT_AN_IMAGE, message="its content is not a readable image")
     except MemoryError:
         return Picture(name, None, TOO_LARGE, "there is not enough memory to decode it", width, height)
     except DAMAGE as error:

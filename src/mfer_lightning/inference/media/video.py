@@ -217,7 +217,7 @@ def _open_loudly(source: str | Path | int) -> Any:
 
 
 def _next_due(due: float, time: float, fps: float) -> float:
-    """Return when the next frame is wanted: on the grid of ``fps``, which begins anew after a gap.
+    """Return when the next frame is wanted: on the grid of ``fps``, which starts again after a gap.
 
     Example:
         >>> _next_due(0.4, 0.41, 5.0).__round__(2), _next_due(0.4, 3.0, 5.0)

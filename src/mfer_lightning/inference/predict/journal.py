@@ -132,7 +132,7 @@ class Journal(AbstractContextManager["Journal"]):
     def _check(self, key: Any, prediction: Prediction) -> None:
         named = all(set(face.shown) == set(face.probabilities) == set(self._class_names) for face in prediction.faces)
         if not (isinstance(key, str) and prediction.status in STATUSES and named and prediction.rows()):
-            raise ValueError("it is no prediction of this model")
+            raise ValueError("it is not a prediction of this model")
 
     def write_table(self) -> None:
         """Write ``predictions.csv``: one row a face, or one that says why there is none."""

@@ -32,7 +32,7 @@ from mfer_lightning.views import check_shift
 #: What the arithmetic is called in the settings of a folder, as in earlier versions.
 _PRECISIONS_OF_FOLDERS = {"32-true": "float32", "bf16-mixed": "bfloat16", "16-mixed": "float16"}
 
-#: Photos from which on processes of their own pay for their start, where a GPU leaves the cores idle.
+#: Photos from which on separate processes pay for their start, where a GPU leaves the cores idle.
 MANY = 64
 
 FACES = ("all", "largest", "surest", "central")

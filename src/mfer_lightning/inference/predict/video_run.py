@@ -47,7 +47,7 @@ def predict_video(
 ) -> Journal:
     """Predict a video or a camera's pictures, and print a summary.
 
-    A finished video is not predicted again. An interrupted one is begun anew, since who is who depends on all frames
+    A finished video is not predicted again. An interrupted one is restarted, since who is who depends on all frames
     before.
 
     Args:

@@ -34,7 +34,7 @@ def check_model_name(name: str) -> None:
         tags = [known.partition(".")[2] for known in timm.list_pretrained(f"{model}.*")]
         hint = nearest(tag, tags) if tags else "timm has no weights of it."
         raise UserError(
-            f"Unknown backbone '{name}': '{tag}' is no tag of weights of '{model}': {hint} Without a tag: {model}."
+            f"Unknown backbone '{name}': '{tag}' is not a tag of weights of '{model}': {hint} Without a tag: {model}."
         ) from error
 
 

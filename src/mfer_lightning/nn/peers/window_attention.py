@@ -2,7 +2,7 @@
 
 Paper: Mao et al.: POSTER++, Pattern Recognition 2024, arXiv 2301.12149; the window attention with a global query is of
 Hatamizadeh et al.: Global Context Vision Transformers, ICML 2023, arXiv 2206.09959, with the relative position bias of
-Liu et al.: Swin, ICCV 2021, arXiv 2103.14030. Initial values as in the public code of POSTER V2. Written anew.
+Liu et al.: Swin, ICCV 2021, arXiv 2103.14030. Initial values as in the public code of POSTER V2. Reimplemented.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ def check_storages(path: Path, tensors: Iterable[Tensor]) -> None:
     if not found <= written:
         raise UserError(
             f"{path} is damaged: some of its numbers are not those that were written (a checksum differs). Copy the "
-            "file anew, or take another one."
+            "file again, or take another one."
         )
 
 

@@ -244,7 +244,7 @@ def _check_numbers(tensors: Mapping[str, Tensor], targets: Mapping[str, Tensor],
     """Reject weights that are not finite, or not floating-point where the network has floats."""
     for name, tensor in tensors.items():
         if targets[name].is_floating_point() and not tensor.is_floating_point():
-            found = f"holds {str(tensor.dtype).removeprefix('torch.')} numbers, which are no weights (quantised ones?)"
+            found = f"holds {str(tensor.dtype).removeprefix('torch.')} numbers, which are not weights (quantised ones?)"
         elif not tensor.to(targets[name].dtype).isfinite().all():  # torch has no isfinite for float8
             found = "holds numbers that are not finite: the training that it comes from has diverged"
         else:

@@ -68,14 +68,14 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
         ) from error
     except Exception as error:  # damaged files make the readers raise many kinds of exceptions
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"{path} cannot be read as weights: {reason}. It may be damaged; get it anew.") from error
+        raise UserError(f"{path} cannot be read as weights: {reason}. It may be damaged; get it again.") from error
     state = tensors_of(content, str(path))
     if path.suffix != ".safetensors":
         check_storages(path, state.values())
     for name, value in state.items():
         plain = value.layout is torch.strided and value.device.type == "cpu" and not value.is_quantized
         if not plain or not is_stored_whole(value):
-            raise UserError(f"{path}: {name[:80]!r} is no plain tensor, or claims to be larger than what is stored.")
+            raise UserError(f"{path}: {name[:80]!r} is not a plain tensor, or claims to be larger than what is stored.")
     return state
 
 

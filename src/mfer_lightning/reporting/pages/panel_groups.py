@@ -12,7 +12,7 @@ import numpy as np
 
 from mfer_lightning.reporting.study.sections import Method, Section
 
-#: Methods that get panels of their own; with more, a page could not be read.
+#: Methods that get their own panels; with more, a page could not be read.
 MOST_PANELS = 12
 
 

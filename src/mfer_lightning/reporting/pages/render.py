@@ -128,7 +128,7 @@ def _latex_cell(cell: Cell) -> str:
 def _environment(autoescape: bool) -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("mfer_lightning.reporting.pages"),
-        autoescape=autoescape,  # noqa: S701 - Markdown and LaTeX have escapes of their own
+        autoescape=autoescape,  # noqa: S701 - Markdown and LaTeX have their own escapes
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -142,7 +142,7 @@ def find_axes(configs: Sequence[Flat]) -> tuple[Axis, ...]:
     """Find in what configurations differ.
 
     An option that only follows from the name of its choice (``loss.feature_weight`` from ``loss.name``), or from a
-    recipe, is no axis of its own; of options that change together, value by value, the best-known one is the axis and
+    recipe, is not a separate axis; of options that change together, value by value, the best-known one is the axis and
     names the others.
 
     Args:

@@ -141,10 +141,10 @@ def _parsed(content: bytes, where: str) -> Any:
     except yaml.MarkedYAMLError as error:
         line = "" if error.problem_mark is None else f"line {error.problem_mark.line + 1}: "
         words = error.problem or error.context or "it cannot be parsed"
-        raise UserError(f"{where}: is no YAML file ({printable(f'{line}{words}')}).") from error
+        raise UserError(f"{where}: is not a YAML file ({printable(f'{line}{words}')}).") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # not text, an impossible date, bottomless lists
         words = " ".join(str(error).split())
-        raise UserError(f"{where}: is no YAML file ({printable(words)[:120]}).") from error
+        raise UserError(f"{where}: is not a YAML file ({printable(words)[:120]}).") from error
 
 
 def _contrast(entry: Any, where: str, family: str | None) -> Contrast:
@@ -202,7 +202,7 @@ def _fields(found: Any, where: str, needed: Sequence[str], optional: Sequence[st
     """Check that something is a mapping with all the needed keys and no unknown ones."""
     legal = [*needed, *optional]
     if not isinstance(found, Mapping):
-        raise UserError(f"{where}: is no mapping: it must have {', '.join(needed)}; see docs/report.md.")
+        raise UserError(f"{where}: is not a mapping: it must have {', '.join(needed)}; see docs/report.md.")
     for key in found:
         if key not in legal:
             raise UserError(f"{where}: unknown key `{_said(key)}`: {nearest(_said(key), legal)}")

@@ -99,7 +99,7 @@ def contrast_table(plan: Plan, section: Section, judged: Sequence[Planned], metr
         f"their {', '.join(axis.title for axis in section.axes)}. p-values, verdicts and what could be seen are "
         f"corrected for these contrasts alone{', a family by itself' if several else ''}; intervals are those of a "
         f"single comparison. A contrast with fewer than {MIN_SEEDS} seeds on a side is undecided; it counts in the "
-        "correction all the same."
+        "correction anyway."
     )
     return Table(
         "contrasts", f"Planned contrasts, by {metric_in_words(metric)}", columns, tuple(rows), caption, tuple(data)

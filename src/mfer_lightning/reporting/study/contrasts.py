@@ -45,7 +45,7 @@ class Planned:
         claim = self.contrast.claim
         if claim is None:
             return verdict
-        if verdict in ("tie", "undecided"):  # also of a claim that there is no difference: a tie is no proof of it
+        if verdict in ("tie", "undecided"):  # also of a claim that there is no difference: a tie is not a proof of it
             return "undecided"
         return "confirmed" if verdict == claim else "refuted"
 

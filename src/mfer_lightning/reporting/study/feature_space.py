@@ -16,7 +16,7 @@ from mfer_lightning.reporting.study.runs import Features
 from mfer_lightning.reporting.study.sections import Method, Section
 from mfer_lightning.reporting.study.tables import Column, Table, mean_of, spread
 
-#: An annotation with more values than this is no subgroup but a measurement.
+#: An annotation with more values than this is not a subgroup but a measurement.
 MOST_VALUES = 6
 #: A subgroup with fewer faces than this is not measured.
 LEAST_FACES = 50

@@ -50,7 +50,7 @@ def fold_of(stored: StoredResult) -> tuple[int, int] | None:
 def join_folds(runs: Sequence[Run]) -> list[Run]:
     """Join the runs that differ in their fold alone, where all folds are there.
 
-    Runs of one fold never stand for seeds: what is not complete stays as it is, each fold with a test set of its own.
+    Runs of one fold never stand for seeds: what is not complete stays as it is, each fold with its own test set.
 
     Args:
         runs: of a study.

@@ -62,7 +62,7 @@ def read_matrices(places: Sequence[str | Path]) -> tuple[list[StoredMatrix], lis
     """Find and read every matrix in some folders, each once.
 
     Args:
-        places: folders; what is no folder holds none.
+        places: folders; what is not a folder holds none.
 
     Returns:
         The matrices in the order of their folders, and the files that are none of ours.

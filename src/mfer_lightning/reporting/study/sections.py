@@ -93,7 +93,7 @@ class Section:
 
     @property
     def marked(self) -> bool:
-        """Whether the figures are no test figures: measured where the epoch was chosen."""
+        """Whether the figures are not test figures: measured where the epoch was chosen."""
         return self.split != "test"
 
 

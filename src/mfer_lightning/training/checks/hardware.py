@@ -33,7 +33,7 @@ def check_hardware(config: Mapping[str, Any]) -> None:
     devices, cores = device_count(trainer["devices"]), os.cpu_count() or 1
     if on_cpu and devices > cores:
         raise UserError(
-            f"trainer.devices={trainer['devices']}: on the CPU each device is a process of its own, and this machine "
+            f"trainer.devices={trainer['devices']}: on the CPU each device is a separate process, and this machine "
             f"has {cores} cores. The value must be at most {cores}."
         )
     ranks = max(devices * trainer["num_nodes"], 1)

@@ -5,8 +5,8 @@ Papers: Deng et al.: ArcFace, CVPR 2019, arXiv 1801.07698 (the residual units); 
 (MIT; RGB in [-1, 1]), which POSTER (Zheng et al., ICCVW 2023) and others start from, and
 https://github.com/mk-minchul/AdaFace (MIT; BGR in [-1, 1]). Both differ from iResNet in the shortcut of the first
 stage, which takes every second pixel without a convolution; face.evoLVe's has no batch norm between the first
-convolution and PReLU. Written anew; names and shapes of the tensors are those of these projects' files. The identity
-embedding (``output_layer.3``, ``output_layer.4``) is no part of a backbone. Ours: drop-path, initialisation.
+convolution and PReLU. Reimplemented; names and shapes of the tensors are those of these projects' files. The identity
+embedding (``output_layer.3``, ``output_layer.4``) is not a part of a backbone. Ours: drop-path, initialisation.
 """
 
 from __future__ import annotations

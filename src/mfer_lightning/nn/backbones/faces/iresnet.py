@@ -3,8 +3,8 @@
 Paper: Deng, Guo, Xue, Zafeiriou: ArcFace, CVPR 2019, arXiv 1801.07698 ("improved" residual units of batch norm,
 convolution, batch norm, PReLU, convolution, batch norm; a first convolution of stride 1, so that 112 pixels end as a
 7x7 map). Weights: https://github.com/deepinsight/insightface, ``recognition/arcface_torch`` (code MIT, weights for
-non-commercial research only), trained on RGB in [-1, 1]. Written anew; names and shapes of the tensors are those of
-that project's files. Its identity embedding (``fc``, ``features``) is no part of a backbone. Ours: drop-path,
+non-commercial research only), trained on RGB in [-1, 1]. Reimplemented; names and shapes of the tensors are those of
+that project's files. Its identity embedding (``fc``, ``features``) is not a part of a backbone. Ours: drop-path,
 initialisation.
 """
 

@@ -4,7 +4,7 @@ Paper: Zhang, Zhang, Wang, Song: A Dual-Direction Attention Mixed Feature Networ
 Electronics 12(17), 2023, doi 10.3390/electronics12173595: MobileFaceNet's inverted residuals, whose depthwise
 convolution has kernels of several sizes on groups of channels (MixConv, Tan and Le, BMVC 2019, arXiv 1907.09595) and is
 followed by coordinate attention. Depths, widths and groups as in the authors' public code
-(https://github.com/simon20010923/DDAMFN). Written anew; names and shapes of the tensors are those of their files. A
+(https://github.com/simon20010923/DDAMFN). Reimplemented; names and shapes of the tensors are those of their files. A
 batch norm and a PReLU beside each mixed convolution, which their files hold and their network never calls, are left
 out. Ours: drop-path, initialisation, depths and widths as options.
 """
@@ -93,7 +93,7 @@ class MixedFeatureNet(MobileNetwork):
         drop_path_rate: drop-path of the last residual, rising linearly from 0 at the first.
 
     Raises:
-        ValueError: for other than three depths, or a width that is no positive multiple of 8.
+        ValueError: for other than three depths, or a width that is not a positive multiple of 8.
     """
 
     def __init__(

@@ -4,8 +4,8 @@ Paper: Chen, Liu, Gao, Han: MobileFaceNets, CCBR 2018, arXiv 1804.07573 (table 1
 of stride 2, a 7x7 map at 112 pixels, then a 7x7 depthwise convolution instead of average pooling). Weights:
 https://github.com/TreB1eN/InsightFace_Pytorch (MIT), whose names the tensors have here, and InsightFace's
 ``arcface_torch`` (non-commercial), whose network is the same with ``scale=2``: twice the widths between the units, the
-same inside them. Written anew; names and shapes of the tensors are those of these projects' files. The depthwise
-convolution over the whole map and the identity embedding (``conv_6_dw``, ``linear``, ``bn``) are no part of a backbone,
+same inside them. Reimplemented; names and shapes of the tensors are those of these projects' files. The depthwise
+convolution over the whole map and the identity embedding (``conv_6_dw``, ``linear``, ``bn``) are not part of a backbone,
 which pools any size. Ours: drop-path, initialisation, attention in front of the last 1x1 convolution.
 """
 
@@ -64,7 +64,7 @@ class MobileFaceNet(MobileNetwork):
         drop_path_rate: drop-path of the last residual, rising linearly from 0 at the first.
 
     Raises:
-        ValueError: for other than three depths, or a scale that is no positive integer.
+        ValueError: for other than three depths, or a scale that is not a positive integer.
     """
 
     def __init__(
