@@ -34,7 +34,7 @@ def turned(photo: np.ndarray, angle: float, scale: float) -> tuple[np.ndarray, n
 
 
 def measure(steps: int, photo: np.ndarray) -> tuple[dict[str, float], float, np.ndarray]:
-    """Return deviations (percent of the crop), seconds a photo, and how far each landmark is off the template."""
+    """Return deviations (percent of the crop), seconds per photo, and how far each landmark is off the template."""
     aligner = Aligner(build_detector("mtcnn"), refine=steps)
     reference = aligner.align(photo)[0]
     placed, seconds, missed = [], [], 0

@@ -30,7 +30,7 @@ def main() -> None:
     for _ in range(10_000):
         matrix = confusion(rng.uniform(0.3, 1.0), rng.integers(0, 80, 8), rng, rng.choice([0.1, 1.0, 10.0]))
         alarms += doubt_class_order(matrix, NAMES) is not None
-    print(f"alarms on right names: {alarms} of 10,000 models, recalls 30 to 100%, up to 79 faces a class")
+    print(f"alarms on right names: {alarms} of 10,000 models, recalls 30 to 100%, up to 79 faces per class")
     print("| recall | 8 faces per class | 16 | 40 | 74 |")
     print("|---|---|---|---|---|")
     order = np.arange(8)

@@ -23,7 +23,7 @@ PEAKS = {"A100": 312e12, "H100": 989e12}
 
 
 def training_faces(dataset: str, protocol: str, target: str) -> int:
-    """How many faces an epoch of a whole copy has."""
+    """Return the number of faces in an epoch of a complete copy."""
     named = get_protocol(dataset, protocol)
     rule = "label" if target == "label" else target
     expected = next(e.count for e in named.expected if e.partition == "train" and e.rule == rule)

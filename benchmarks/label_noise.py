@@ -57,7 +57,7 @@ def audit(
 
 
 def main() -> None:
-    """Print one line a seed, their mean, and the line of all seeds together."""
+    """Print one line per seed, their mean, and the line of all seeds together."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder")
     parser.add_argument("parts", nargs="*", help="names of parts, e.g. loss=ce")

@@ -196,7 +196,7 @@ def ask(command: Sequence[str], task: str, pictures: Sequence[str], answers: Pat
 
 
 def speeds(commands: Mapping[str, Sequence[str]], task: str, pictures: Sequence[str], out: Path, rounds: int) -> dict:
-    """Measure CPU milliseconds a picture, in rounds in which all take their turn on the same pictures.
+    """Measure CPU milliseconds per picture, in rounds in which all take their turn on the same pictures.
 
     What a process computes is counted, all its threads together, not what it waits. Other work on the machine slows
     it anyway: the smallest of the rounds' means is taken, and the ratio to the first contestant is what can be

@@ -105,7 +105,7 @@ def tables(result: dict[str, Any]) -> dict[str, str]:
               for name in ("plain", "checkpointing"))
         )  # fmt: skip
     if "ranks" in parts:
-        lines = ["| faces a step | 1 rank, all threads | ranks of 1 thread each | ratio |", "|---|---|---|---|"]
+        lines = ["| faces per step | 1 rank, all threads | ranks of 1 thread each | ratio |", "|---|---|---|---|"]
         lines += [
             f"| {p['batch']} | {p['faces_per_second']['one_rank']:,} faces/s | {p['ranks']} ranks: "
             f"{p['faces_per_second']['ranks']:,} faces/s | {p['ratio']} |"

@@ -47,7 +47,7 @@ def kind_of(operator: str) -> str:
 
 
 def table(events: list[tuple[str, float]], steps: int) -> list[dict[str, Any]]:
-    """Add up microseconds by kind; milliseconds a step and shares, the largest first."""
+    """Add up microseconds by kind; milliseconds per step and shares, the largest first."""
     sums: dict[str, float] = defaultdict(float)
     for name, microseconds in events:
         sums[kind_of(name)] += microseconds
@@ -60,7 +60,7 @@ def main() -> None:
     """Profile some steps, print the table in Markdown, and write it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
-    parser.add_argument("--batch", type=int, help="faces a step; 4 on the CPU, 256 on a GPU")
+    parser.add_argument("--batch", type=int, help="faces per step; 4 on the CPU, 256 on a GPU")
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--precision", default="bf16-mixed", choices=("32-true", "bf16-mixed"))
     parser.add_argument("--tiny", action="store_true", help="a tiny network, to see that it runs")

@@ -36,7 +36,7 @@ class WholeScores(FER):
 
 
 def main() -> None:
-    """Write one row a picture: box, scores, CPU time. A row without scores is a miss."""
+    """Write one row per picture: box, scores, CPU time. A row without scores is a miss."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--keras", action="store_true", help="the Keras model instead of the quantised one (default)")
     parser.add_argument("task", choices=("crops", "photos"))

@@ -22,7 +22,7 @@ from mfer_lightning.inference.media.photos import read_photo
 
 
 def main() -> None:
-    """Write one row a picture: box, probabilities, CPU time. A row without probabilities is a miss."""
+    """Write one row per picture: box, probabilities, CPU time. A row without probabilities is a miss."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model")
     parser.add_argument("task", choices=("crops", "photos"))

@@ -1,7 +1,7 @@
 """The exception for errors that a user can correct, and argument checks.
 
 Anything raised as :class:`UserError` is printed as a single readable message without a traceback and ends the
-program with exit code 2 (``HYDRA_FULL_ERROR=1`` shows the traceback). Every other exception is a defect of ours.
+program with exit code 2 (``HYDRA_FULL_ERROR=1`` shows the traceback). Every other exception is a bug in this package.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ class TrialPrunedError(Exception):
 
 
 class Range(NamedTuple):
-    """Legal finite numbers.
+    """A range of legal finite numbers.
 
     Attributes:
         low: the smallest.
-        high: the largest; infinity: there is none.
-        excluded: ``"low"`` or ``"high"`` where that end itself is not legal.
+        high: the largest; infinity for no limit.
+        excluded: ``"low"`` or ``"high"`` if that end is not itself legal.
 
     Example:
         >>> 0.0 in Range(0, 1), 0.0 in Range(0, excluded="low"), str(Range(0, 1))
@@ -59,18 +59,18 @@ class Range(NamedTuple):
         return f"{legal} and {'less than' if self.excluded == 'high' else 'at most'} {self.high:.10g}"
 
 
-#: int or float, returned as it was given.
+#: int or float; the type is preserved.
 Number = TypeVar("Number", bound=float)
 
 
 def check_number(name: str, value: Number, low: float, high: float = math.inf, *, excluded: str = "") -> Number:
-    """Reject an argument that is not a finite number of a range.
+    """Reject an argument that is not a finite number within a range.
 
     Args:
-        name: of the argument.
-        value: what it was given.
-        low: as in :class:`Range`, and so the others.
-        high: the largest.
+        name: name of the argument.
+        value: its value.
+        low: the smallest legal value, as in :class:`Range`.
+        high: the largest legal value.
         excluded: which end is not legal.
 
     Returns:
@@ -104,7 +104,7 @@ def check_count(name: str, value: int, low: int = 1) -> int:
 
 
 def printable(text: str) -> str:
-    r"""Write what a stranger may have named so that it cannot move a terminal's cursor, colour it, or fail to print.
+    r"""Escape control and unprintable characters in untrusted text, so that it is safe to print on a terminal.
 
     Example:
         >>> printable("a\x1b[2J.jpg")
@@ -113,20 +113,20 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
-#: A cell of a table that begins so is a formula to spreadsheets, and may do what a stranger wrote into a name.
+#: Spreadsheets evaluate cells that start with these as formulas, which is unsafe for untrusted names.
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def nearest(name: str, legal: Iterable[str], n: int = 3) -> str:
-    """Say which legal names are nearest to a wrong one.
+    """Suggest the legal names nearest to a wrong one.
 
     Args:
-        name: the name that was given.
-        legal: the names that would have been accepted.
-        n: how many suggestions at the most.
+        name: the wrong name.
+        legal: the legal names.
+        n: maximum number of suggestions.
 
     Returns:
-        ``"did you mean 'dsf'?"`` where something is near, else ``"legal: a, b, c"``.
+        ``"did you mean 'dsf'?"`` if a name is similar, else ``"legal: a, b, c"``.
 
     Example:
         >>> nearest("dfs", ["ce", "center", "lgm", "dsf"])
@@ -154,7 +154,7 @@ def check_choice(option: str, value: Any, legal: Collection[str]) -> None:
 
 
 def check_least(option: str, value: float, least: float) -> None:
-    """Reject a number below the least legal one.
+    """Reject a number below the smallest legal one.
 
     Raises:
         UserError: naming the option and its bound.

@@ -161,7 +161,7 @@ def test_a_folder_that_lists_cannot_go_into_is_refused_before_images_are_read(
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
-        (lambda f: f.write_bytes(f.read_bytes()[:60]), "damaged or cut off"),
+        (lambda f: f.write_bytes(f.read_bytes()[:60]), "damaged or truncated"),
         (lambda f: f.write_bytes(b""), "empty (0 bytes)"),
         (lambda f: f.write_text("no picture"), "no image that can be read"),
     ],

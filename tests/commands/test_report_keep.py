@@ -90,10 +90,10 @@ def test_an_archive_that_was_cut_is_said_and_the_report_made_without_it(
     capsys.readouterr()
     assert mfer("report", "kept", QUICK) == 2
     error = capsys.readouterr().err
-    assert "kept/runs.npz cannot be read: it is cut off or damaged" in error
+    assert "kept/runs.npz cannot be read: it is truncated or damaged" in error
     assert error.strip().count("\n") == 0
     assert mfer("report", "kept", "x", QUICK, "output=mixed") == 0
-    assert "Left out: kept/runs.npz cannot be read: it is cut off" in capsys.readouterr().out
+    assert "Left out: kept/runs.npz cannot be read: it is truncated" in capsys.readouterr().out
     assert (tmp_path / "mixed" / "tables" / "runs.csv").is_file()
 
 

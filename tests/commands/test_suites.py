@@ -220,7 +220,7 @@ def test_without_the_package_nothing_is_predicted_first(
         (("suite=explain", "explain.count=0"), "between 1 and 200"),
         (("suite=explain", "explain.stage=7"), "explain.stage=7"),
         (("suite=explain", "explain.target=joyful"), "explain.target=joyful"),
-        (("suite=explain", "explain.rows=[99999]"), "99999 is not a face of the test split"),
+        (("suite=explain", "explain.rows=[99999]"), "99999 is not in the test split"),
         (("suite=explain", "explain.rows=[]"), "give 1 to 200 numbers"),
     ],
 )

@@ -100,7 +100,7 @@ def test_a_missing_archive_is_a_sentence(tmp_path: Path) -> None:
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.7, 0.99])
 def test_an_archive_that_was_cut_off_is_refused(archive: Path, share: float) -> None:
     archive.write_bytes(archive.read_bytes()[: int(share * archive.stat().st_size)])
-    with pytest.raises(UserError, match=r"runs\.npz cannot be read: it is cut off or damaged"):
+    with pytest.raises(UserError, match=r"runs\.npz cannot be read: it is truncated or damaged"):
         read_archive(archive)
 
 

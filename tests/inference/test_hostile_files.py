@@ -46,7 +46,7 @@ CASES: dict[str, tuple[hostile.Writer, str]] = {
         "it was refused",
     ),
     "a checkpoint with NaN": (hostile.with_weights(hostile.nan), "not finite"),
-    "half a checkpoint": (hostile.cut("checkpoint"), "cut off or damaged"),
+    "half a checkpoint": (hostile.cut("checkpoint"), "truncated or damaged"),
     "a billion blocks": (
         hostile.with_checkpoint(
             network={**describe(hostile.tiny_network())["network"], "attention": {"name": "ds", "kernel_size": 10**9}}

@@ -16,7 +16,7 @@ from mfer_lightning.optim.optimizers import TORCH
 #: Name -> words of the reason why it cannot be used here.
 REFUSED = {
     "adahessian": "second derivatives",
-    "LBFGS": "many times a step",
+    "LBFGS": "many times per step",
     "SparseAdam": "sparse gradients",
     "Muon": "use muon",
     **{name: "CUDA required" for name in list_optimizers() if name.startswith(("bnb", "fused"))},

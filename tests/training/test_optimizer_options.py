@@ -71,7 +71,7 @@ def test_sam_goes_around_any_of_them() -> None:
         (("optimizer.name=lion", "optimizer.clip_threshold=1"), ("lion has no option `clip_threshold`", "betas")),
         (("optimizer.name=adafactor", "optimizer.clip_threshold=x"), ("optimizer.clip_threshold=x", "a number")),
         (("optimizer=adan", "optimizer.betas=[0.9,0.99]"), ("betas", "three numbers")),
-        (("optimizer.name=LBFGS",), ("optimizer.name=LBFGS", "many times a step")),
+        (("optimizer.name=LBFGS",), ("optimizer.name=LBFGS", "many times per step")),
         (("optimizer.name=adahessian", "optimizer.sam_rho=0.05"), ("optimizer.name=adahessian", "second derivatives")),
         (("optimizer.name=Muon",), ("optimizer.name=Muon", "use muon")),
         (("scheduler.gama=0.9",), ("scheduler", "no option `gama`", "gamma")),

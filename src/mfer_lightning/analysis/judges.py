@@ -71,7 +71,7 @@ def judge_training_set(
         data: the data root; None: where the data were.
         cache: folder of decoded images.
         loader: ``eval_batch_size`` and ``num_workers``.
-        progress: gets a line a network, before it predicts.
+        progress: gets a line per network, before it predicts.
 
     Raises:
         UserError: where a network does not say what it was trained on, the files have changed since, the networks were

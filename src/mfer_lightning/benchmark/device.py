@@ -25,7 +25,7 @@ class Device:
         type: ``"cpu"`` or ``"cuda"``.
         accelerator: Lightning's name of it.
         calls: in one measurement: on a GPU several, so that one is prepared while another is computed.
-        batches: faces a step.
+        batches: faces per step.
         baselines: arithmetic of the plain baseline.
         workers: processes that read.
         steps: of ``end_to_end`` at the most.

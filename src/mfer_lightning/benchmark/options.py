@@ -78,7 +78,7 @@ def chosen_batches(given: Any, device: Device) -> Sequence[int]:
     """Resolve the option ``batch``.
 
     Args:
-        given: ``"auto"``, a number of faces a step or a list of numbers.
+        given: ``"auto"``, a number of faces per step or a list of numbers.
         device: where they are measured.
 
     Raises:
@@ -89,7 +89,7 @@ def chosen_batches(given: Any, device: Device) -> Sequence[int]:
         if isinstance(batch, bool) or not isinstance(batch, int) or batch < 1:
             raise UserError(f"batch={given}: choose auto, a number of at least 1, or a list of such numbers.")
     if not batches:
-        raise UserError("batch=[]: name at least one number of faces a step, or batch=auto.")
+        raise UserError("batch=[]: name at least one number of faces per step, or batch=auto.")
     return batches
 
 

@@ -74,14 +74,14 @@ def peak_of_steps(work: Work, checkpointing: bool) -> tuple[int, int]:
 
 
 def measure_ranks(threads: int, repeats: int, batch: int) -> dict[str, Any]:
-    """Compare one rank of ``threads`` threads with that many ranks of one thread, at the same faces a step.
+    """Compare one rank of ``threads`` threads with that many ranks of one thread, at the same faces per step.
 
     Faces a second are those of the last epoch in ``metrics.csv``: the first one pays for starting.
 
     Args:
         threads: of the one rank, and number of ranks of one thread.
         repeats: measurements of each, in turn.
-        batch: faces a step over all ranks; an epoch has 16 steps.
+        batch: faces per step over all ranks; an epoch has 16 steps.
     """
     common = [f"dataset.train_size={16 * batch}", "dataset.val_size=64", "dataset.test_size=64"]
     common += [*SHORT, "trainer.max_epochs=2", f"loader.batch_size={batch}", "resume=never"]

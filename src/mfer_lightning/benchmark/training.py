@@ -94,7 +94,7 @@ def measure_overhead(folder: Path, steps: int, repeats: int) -> dict[str, Any]:
         repeats: of both.
 
     Returns:
-        Milliseconds a step of both, and what the framework adds in percent: by the clock and in processor time.
+        Milliseconds per step of both, and what the framework adds in percent: by the clock and in processor time.
     """
     overrides = [f"dataset.train_size={BATCH * (steps + SKIPPED + 2)}", "dataset.val_size=32", "dataset.test_size=32"]
     overrides += [f"loader.batch_size={BATCH}", "loader.num_workers=0", "trainer.max_epochs=1", "logger=csv"]

@@ -26,7 +26,7 @@ class Work:
         backbone: a ConvNeXt of timm.
         options: of its constructor.
         size: side of a face in pixels.
-        batch: faces a step.
+        batch: faces per step.
         bfloat16: whether ours computes in bfloat16 (else float32).
         device: ``"cpu"`` or ``"cuda"``.
         baselines: arithmetic of the plain baseline, see :data:`.device.ARITHMETIC`.

@@ -53,7 +53,7 @@ def _matrix(config: dict[str, Any], options: Sequence[str]) -> int:
 def split_dataset_options(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     """Take the options of the dataset (``dataset.<option>=...``) out of a command line.
 
-    Which options are legal depends on the dataset, which may be named only in the checkpoint: so they are composed
+    Which options are legal depends on the dataset, which may be named only in the checkpoint, so they are composed
     later. ``dataset=<name>`` becomes ``dataset_name=<name>``: Hydra would read it as the choice of a group, whose
     files also choose a backbone and more, for training.
 

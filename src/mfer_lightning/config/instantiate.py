@@ -72,7 +72,7 @@ def locate(target: str, where: str = "the configuration", libraries: Sequence[st
             )
         legal = ", ".join((*ALLOWED, *libraries))
         raise UserError(
-            f"{where} names `{target}`, which it may not: only names directly in {legal} can be built from a "
+            f"{where} names `{target}`, which is not allowed: only names directly in {legal} can be built from a "
             "configuration. Use your class from Python instead, or give its package as a plugin, plugins=[...]."
         )
     module = importlib.import_module(module_name)

@@ -107,7 +107,7 @@ def read_archive(path: str | Path) -> list[ArchivedRun]:
     except FileNotFoundError:
         raise UserError(f"There is no archive {path}.") from None
     except (zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError, RuntimeError) as error:
-        raise UserError(f"The archive {path} cannot be read: it is cut off or damaged ({short(error)}).") from error
+        raise UserError(f"The archive {path} cannot be read: it is truncated or damaged ({short(error)}).") from error
     except (KeyError, TypeError, AttributeError, IndexError) as error:  # something has an unexpected type
         raise UserError(
             f"The archive {path} cannot be read: its content is not what mfer report keep= writes ({short(error)}). "

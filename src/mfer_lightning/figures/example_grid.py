@@ -44,7 +44,7 @@ def surest(
     """
     if probabilities.ndim != 2 or label.shape != probabilities.shape[:1]:
         raise ValueError(
-            f"Expected argument `label` to be of shape {probabilities.shape[:1]}, one a row of `probabilities`, "
+            f"Expected argument `label` to be of shape {probabilities.shape[:1]}, one per row of `probabilities`, "
             f"but got {label.shape}."
         )
     said, sure = probabilities.argmax(axis=1), probabilities.max(axis=1)

@@ -55,7 +55,7 @@ def stratified_subset(label: NDArray[np.integer], limit: int, seed: int = 0) -> 
         return np.arange(n)
     classes, place, count = np.unique(label, return_inverse=True, return_counts=True)
     if limit < len(classes):
-        raise ValueError(f"Expected argument `limit` to be at least {len(classes)}, one a class, but got {limit}.")
+        raise ValueError(f"Expected argument `limit` to be at least {len(classes)}, one per class, but got {limit}.")
     share = count * (limit / n)
     quota = np.maximum(np.floor(share).astype(np.int64), 1)
     # the rows that rounding left over go where most was cut off; too many (from the classes raised to one) are taken

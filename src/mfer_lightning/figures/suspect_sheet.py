@@ -1,4 +1,4 @@
-"""Draw the faces whose labels are most suspect, a row a given label, each with the label that is suggested."""
+"""Draw the faces whose labels are most suspect, a row per given label, each with the label that is suggested."""
 
 from __future__ import annotations
 

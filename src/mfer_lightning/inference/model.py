@@ -240,7 +240,7 @@ def build_model(description: Mapping[str, Any], weights: Mapping[str, Tensor], s
 
 
 def usual_batch(device: torch.device) -> int:
-    """Return how many faces a device predicts at a time where nothing else is said.
+    """Return the default batch size of a device.
 
     Example:
         >>> usual_batch(torch.device("cpu")), usual_batch(torch.device("cuda:1"))

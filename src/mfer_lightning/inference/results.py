@@ -128,7 +128,7 @@ class Predictions(Sequence[Prediction]):
     """Predictions of several photos, in the order in which they were given.
 
     Args:
-        items: one a photo or frame.
+        items: one per photo or frame.
         notes: remarks on all of them, e.g. that the alignment is an approximation.
     """
 
@@ -186,7 +186,7 @@ class Embeddings:
     """Faces as vectors.
 
     Args:
-        vectors: (N,D) float32, one row a face.
+        vectors: (N,D) float32, one row per face.
         predictions: of the same photos; row ``i`` of ``vectors`` is ``predictions.faces[i]``.
     """
 

@@ -71,7 +71,7 @@ class Run:
 
     @property
     def history(self) -> list[dict[str, Any]]:
-        """The rows of ``metrics.csv``, one an epoch."""
+        """The rows of ``metrics.csv``, one per epoch."""
         return [dict(row) for row in read_rows(self.folder / METRICS)]
 
     @property

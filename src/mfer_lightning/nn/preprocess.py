@@ -184,6 +184,6 @@ def _three(name: str, value: str | Sequence[float], part: int) -> tuple[float, f
     numbers = tuple(float(v) for v in value)
     if len(numbers) != 3 or not all(math.isfinite(v) and 0 <= v <= 1 for v in numbers):
         raise ValueError(
-            f"Expected argument `{name}` to be three numbers in 0..1 (not in 0..255), one a channel, but got {value!r}."
+            f"Expected argument `{name}` to be three numbers in 0..1 (not 0..255), one per channel, but got {value!r}."
         )
     return numbers

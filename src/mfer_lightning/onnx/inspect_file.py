@@ -53,7 +53,7 @@ def inspect(path: Path) -> tuple[dict[str, str], str]:
     try:
         return _model(memoryview(mapped), path)
     except (_MalformedError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is truncated, damaged or not an ONNX file ({error}). Export the model again.") from None
+        raise UserError(f"{path} is truncated, damaged or not ONNX ({error}). Export the model again.") from None
 
 
 class _MalformedError(Exception):

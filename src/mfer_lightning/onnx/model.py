@@ -36,7 +36,7 @@ _limited: list[int] = []
 
 @dataclass(frozen=True, eq=False)
 class FacePredictions:
-    """One row a face.
+    """One row per face.
 
     Args:
         class_names: the K emotions.
@@ -148,7 +148,7 @@ class OnnxModel:
             shift: average with four copies shifted by this share of the side; None: as the checkpoint was evaluated.
 
         Returns:
-            One row a face, in their order.
+            One row per face, in their order.
 
         Raises:
             UserError: for files that cannot be read, and where the model's answers are not probabilities.

@@ -20,7 +20,7 @@ TORCH = tuple(n for n in torch.optim.__all__ if inspect.isclass(getattr(torch.op
 
 #: Name -> why it is not supported. timm itself declares which optimizers need second derivatives.
 REFUSED: Mapping[str, str] = {
-    "LBFGS": "It evaluates the loss many times a step, and takes one group of parameters",
+    "LBFGS": "It evaluates the loss many times per step, and takes one group of parameters",
     "SparseAdam": "It takes sparse gradients alone",
     "Muon": "torch's takes matrices alone: use muon, which is timm's and gives all other weights to AdamW",
 }

@@ -67,7 +67,7 @@ def models(
         trained_on: only models that were trained on this dataset.
 
     Returns:
-        One entry a model. Runs without a checkpoint, and folders that are not finished runs, are left out.
+        One entry per model. Runs without a checkpoint, and folders that are not finished runs, are left out.
 
     Raises:
         UserError: where a folder is missing.

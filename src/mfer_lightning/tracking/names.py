@@ -13,7 +13,7 @@ from typing import Any
 #: The axis of all curves: epochs, counted from 0 as in ``metrics.csv``.
 EPOCH = "epoch"
 
-#: Curves that every run logs, one value an epoch. Further loss terms of a run are logged as ``train/<term>``.
+#: Curves that every run logs, one value per epoch. Further loss terms of a run are logged as ``train/<term>``.
 CURVES = (
     "train/loss",
     "train/classification",
@@ -58,7 +58,7 @@ SPLIT = "split"  # which the reported figures were measured on; known when the r
 SETTING = "setting"  # everything but the seed, in short: runs that share it differ in their seed alone
 FACTS = (PROTOCOL, SETTING, "data_hash", "git_commit", "git_dirty", "parameters", "gflops", "class_names")
 
-#: Columns of the table of figures, which has one row a run.
+#: Columns of the table of figures, which has one row per run.
 FIGURE_COLUMNS = ("setting", "loss", "backbone", "attention", "seed", *TABLE_METRICS)
 #: Columns of the table of classes.
 CLASS_COLUMNS = ("class", "n", "precision", "recall", "f1", "setting", "loss", "backbone", "seed")
@@ -87,7 +87,7 @@ def recall(split: str, class_name: str) -> str:
 
 
 def figure_table(split: str) -> str:
-    """Name the table of figures: one row a run, joined over runs by the dashboard's charts."""
+    """Name the table of figures: one row per run, joined over runs by the dashboard's charts."""
     return f"{split}/figures"
 
 

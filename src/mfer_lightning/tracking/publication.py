@@ -23,8 +23,8 @@ class Examples:
     Args:
         grid: PNG with all of them.
         rows: positions in the table of predictions, (M,).
-        kinds: ``"right"`` or ``"wrong"``, one a row.
-        faces: uint8 images (H,W,3), one a row.
+        kinds: ``"right"`` or ``"wrong"``, one per row.
+        faces: uint8 images (H,W,3), one per row.
     """
 
     grid: Path

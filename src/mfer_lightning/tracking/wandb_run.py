@@ -39,7 +39,7 @@ def read_id(run_dir: Path) -> str | None:
 
 
 class RunWandbLogger(RunLogger, WandbLogger):
-    """Lightning's W&B logger for one run folder, with epochs as the axis and one row an epoch.
+    """Lightning's W&B logger for one run folder, with epochs as the axis and one row per epoch.
 
     Differs from Lightning's, beside what :class:`.RunLogger` says, in that
 

@@ -206,7 +206,7 @@ def _with_class_weights(node: Config, class_names: Sequence[str], class_counts: 
         if scheme is not None and len(scheme) != len(class_names):
             raise UserError(
                 f"loss.classification.class_weights has {len(scheme)} numbers for {len(class_names)} classes "
-                f"({', '.join(class_names)}): give one a class, in this order."
+                f"({', '.join(class_names)}): give one per class, in this order."
             )
         return node
     empty = [n for n, c in zip(class_names, class_counts, strict=True) if c == 0]

@@ -118,8 +118,8 @@ class TestDamage:
         ("content", "message"),
         [
             (b"", r"a\.jpg is empty \(0 bytes\)"),
-            (b"this is not a picture", r"a\.jpg is not a readable image"),
-            (None, r"a\.jpg is damaged or cut off"),
+            (b"this is no picture", r"a\.jpg is not a readable image"),
+            (None, r"a\.jpg is damaged or truncated"),
         ],
     )
     def test_the_file_is_named(self, tmp_path: Path, content: bytes | None, message: str) -> None:
@@ -134,7 +134,7 @@ class TestDamage:
     def test_cut_off_png(self, tmp_path: Path) -> None:
         Image.fromarray(RGB).save(tmp_path / "a.png")
         (tmp_path / "a.png").write_bytes((tmp_path / "a.png").read_bytes()[:900])
-        with pytest.raises(UserError, match=r"a\.png is damaged or cut off"):
+        with pytest.raises(UserError, match=r"a\.png is damaged or truncated"):
             decode(tmp_path / "a.png")
 
 

@@ -1,4 +1,4 @@
-"""The runs of a cross-validation are joined into one figure a seed, and never stand for seeds of one another."""
+"""The runs of a cross-validation are joined into one figure per seed, and never stand for seeds of one another."""
 
 from __future__ import annotations
 

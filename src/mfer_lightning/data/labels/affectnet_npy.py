@@ -83,7 +83,7 @@ def _parse(content: bytes, file: Path, what: str) -> tuple[str, NDArray[Any]]:
         value = np.load(io.BytesIO(content), allow_pickle=False)
     except (ValueError, OSError, EOFError, SyntaxError, OverflowError, MemoryError, zipfile.BadZipFile) as error:
         raise UserError(
-            f"{file} is not a NumPy file with one {what} ({error}). It may be cut off: unpack the annotations again."
+            f"{file} is not a NumPy file with one {what} ({error}). It may be truncated: unpack the annotations again."
         ) from error
     return str(value.item()).strip() if isinstance(value, np.ndarray) and value.size == 1 else "", value
 
@@ -92,7 +92,7 @@ def _code(content: bytes, file: Path, codes: int) -> int:
     text, value = _parse(content, file, "code")
     code = whole_number(text)
     if code is None or code < 0:
-        raise UserError(f"{file}: expected one whole number, but got {str(value)[:60]!r}. Unpack the annotations again.")
+        raise UserError(f"{file}: expected one whole number, but got {str(value)[:60]!r}. Unpack the files again.")
     if code >= codes:
         raise UserError(
             f"{file}: the label {text} is out of range. AffectNet's codes are 0 (neutral) to 7 (contempt), 8 none, "
@@ -106,9 +106,7 @@ def _affect(content: bytes, file: Path) -> float:
     try:
         return known_affect(float(text))
     except ValueError:
-        raise UserError(
-            f"{file}: expected one number, but got {str(value)[:60]!r}. Unpack the annotations again."
-        ) from None
+        raise UserError(f"{file}: expected one number, but got {str(value)[:60]!r}. Unpack the files again.") from None
 
 
 def _by_number(stem: str) -> tuple[int, str]:

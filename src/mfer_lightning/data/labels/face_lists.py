@@ -76,7 +76,7 @@ def read_names(path: str | Path, *, empty: bool = False) -> list[str]:
     """
     path = Path(path).expanduser()
     if not path.is_file():
-        raise UserError(f"There is no list {path}: give a text or csv file with one file name a line.")
+        raise UserError(f"There is no list {path}: give a text or csv file with one file name per line.")
     if empty and path.stat().st_size == 0:
         return []
     lines = read_lines(path)

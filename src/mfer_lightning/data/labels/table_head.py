@@ -63,7 +63,7 @@ class Head(NamedTuple):
 
 def malformed(path: Path, line: int, expected: str, got: object) -> UserError:
     """Return the error for a malformed row."""
-    return UserError(f"{path}, line {line}: expected {expected}, but got {got!r}. Correct the row or fetch the file again.")
+    return UserError(f"{path}, line {line}: expected {expected}, but got {got!r}. Fix the row or fetch the file again.")
 
 
 @contextmanager
@@ -107,7 +107,7 @@ def find_encoding(path: Path, start: bytes) -> str:
         return "utf-16"
     encoding = "utf-8-sig"
     try:
-        text = codecs.getincrementaldecoder(encoding)().decode(start)  # a character may be cut off at the end
+        text = codecs.getincrementaldecoder(encoding)().decode(start)  # a character may be truncated at the end
     except UnicodeDecodeError:
         encoding, text = "latin-1", start.decode("latin-1")
         if sum(byte > 127 for byte in start) > _MOST_ACCENTS * len(start):
@@ -143,7 +143,7 @@ def read_head(path: Path) -> Head:
         text = codecs.getincrementaldecoder(encoding)().decode(start, final=len(start) < HEAD)
     lines = list(io.StringIO(text, newline=None))
     if len(start) == HEAD and len(lines) > 1:
-        del lines[-1]  # it may be cut off
+        del lines[-1]  # it may be truncated
     separators: Sequence[str] = SEPARATORS
     if lines and (named := _SEPARATOR_LINE.fullmatch(lines[0])):
         lines[0], separators = "\n", named[1]  # keeps the line numbers

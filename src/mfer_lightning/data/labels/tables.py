@@ -116,9 +116,9 @@ def _unparsed(path: Path, form: str, message: str) -> UserError:
     if open_quote:
         return UserError(
             f"{path}, line {int(open_quote[1]) + 1}: not a csv row (a quote is opened and never closed). "
-            "Correct the row or fetch the file again."
+            "Fix the row or fetch the file again."
         )
-    return UserError(f"{path} is not a readable table ({message.strip()}). Correct the row or fetch the file again.")
+    return UserError(f"{path} is not a readable table ({message.strip()}). Fix the row or fetch the file again.")
 
 
 def check_name(name: str, path: Path, line: int, base: Path | None = None) -> str:

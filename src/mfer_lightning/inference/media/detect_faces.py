@@ -70,8 +70,8 @@ class Found:
     Args:
         picture: the source.
         faces: from the left to the right; None: the picture is a face itself.
-        crops: the network's inputs, one a face.
-        qualities: of :data:`mfer_lightning.inference.media.face_quality.QUALITIES`, one a face.
+        crops: the network's inputs, one per face.
+        qualities: of :data:`mfer_lightning.inference.media.face_quality.QUALITIES`, one per face.
     """
 
     picture: Picture

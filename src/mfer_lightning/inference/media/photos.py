@@ -111,12 +111,12 @@ def _decode(file: Any, name: str | None, most_pixels: int) -> Picture:
         return Picture(name, status=TOO_LARGE, message=f"{pixels} are more than the {most_pixels:,} that are decoded")
     except UnidentifiedImageError:
         if heif:
-            return Picture(name, status=UNREADABLE, message="it is damaged or cut off")
+            return Picture(name, status=UNREADABLE, message="it is damaged or truncated")
         return Picture(name, status=NOT_AN_IMAGE, message="its content is not a readable image")
     except MemoryError:
         return Picture(name, None, TOO_LARGE, "there is not enough memory to decode it", width, height)
     except DAMAGE as error:
-        return Picture(name, None, UNREADABLE, f"it is damaged or cut off ({error})", width, height)
+        return Picture(name, None, UNREADABLE, f"it is damaged or truncated ({error})", width, height)
 
 
 def _too_large(name: str | None, width: int, height: int, most: int) -> Picture:
@@ -171,7 +171,7 @@ def _opened(image: Image.Image, most_pixels: int) -> Picture:
     try:
         return of_image(to_rgb(image), name)
     except DAMAGE as error:
-        return Picture(name, None, UNREADABLE, f"it is damaged or cut off ({error})", image.width, image.height)
+        return Picture(name, None, UNREADABLE, f"it is damaged or truncated ({error})", image.width, image.height)
 
 
 def _arrays(source: Any, colour: str) -> Iterator[Picture]:

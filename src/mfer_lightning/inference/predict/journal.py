@@ -1,6 +1,6 @@
 """The files of an output folder of ``mfer predict``: ``predict.json``, ``predictions.jsonl``, ``predictions.csv``.
 
-``predictions.jsonl`` gets one line a photo or frame as they are done, so that a second start can continue.
+``predictions.jsonl`` gets one line per photo or frame as they are done, so that a second start can continue.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ class Journal(AbstractContextManager["Journal"]):
             raise ValueError("it is not a prediction of this model")
 
     def write_table(self) -> None:
-        """Write ``predictions.csv``: one row a face, or one that says why there is none."""
+        """Write ``predictions.csv``: one row per face, or one that says why there is none."""
         first = next((face for prediction in self.predictions() for face in prediction), None)
         affect = first is not None and bool(first.affect)
         uncertain = first is not None and first.threshold is not None

@@ -87,7 +87,7 @@ def predict(
         retry: try again the photos that an earlier start could not read.
         max_pixels: larger photos are not decoded.
         batch_size: faces at a time; None: 256 on a GPU, 64 elsewhere.
-        workers: processes that read photos and find faces; 0: this one; None: beside a GPU one a core but one, where
+        workers: processes that read photos and find faces; 0: this one; None: beside a GPU one per core but one, where
             there are :data:`MANY` photos or more, else this one.
         device: ``"auto"``, or a torch device.
         precision: ``"auto"`` (bfloat16 on a GPU that has it, else float32), ``"32-true"``, ``"bf16-mixed"``, or

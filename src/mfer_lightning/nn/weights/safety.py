@@ -66,7 +66,7 @@ def check_archive(path: Path) -> None:
         raise
     except Exception as error:  # damaged zip files and pickles raise many kinds of exceptions
         reason = " ".join(str(error).split())[:120] or type(error).__name__
-        raise UserError(f"{path} cannot be read as a checkpoint: it is cut off or damaged ({reason}).") from error
+        raise UserError(f"{path} cannot be read as a checkpoint: it is truncated or damaged ({reason}).") from error
 
 
 def check_weights_file(path: Path) -> None:
@@ -84,7 +84,7 @@ def check_weights_file(path: Path) -> None:
         return
     with path.open("rb") as file:
         if file.read(2) == b"PK":  # torch's current format is a zip archive, with its directory at the end
-            raise UserError(f"{path} cannot be read as weights: it is cut off or damaged; get it again.")
+            raise UserError(f"{path} cannot be read as weights: it is truncated or damaged; get it again.")
         file.seek(0)
         size = path.stat().st_size
         for _ in range(5):  # before the data: magic number, version, machine, content, names of the storages

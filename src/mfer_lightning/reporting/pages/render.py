@@ -55,7 +55,7 @@ def render_csv(table: Table) -> str:
 
 
 def render_runs(document: Document) -> str:
-    """Write one row a run as CSV: its section, axes, seed and all figures."""
+    """Write one row per run as CSV: its section, axes, seed and all figures."""
     rows: list[dict[str, Any]] = []
     for chapter in document.chapters:
         section = chapter.section

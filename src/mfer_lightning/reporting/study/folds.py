@@ -1,4 +1,4 @@
-"""Join the runs of a cross-validation, one a fold, into one result a seed; and the table of its folds."""
+"""Join the runs of a cross-validation, one per fold, into one result per seed, and make the table of its folds."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def join_rows(rows: Sequence[dict[str, Any]], run_dirs: Sequence[str]) -> list[d
         run_dirs: the folder of each row's run.
 
     Returns:
-        The rows; one a cross-validation in place of one a fold, with the joined result.
+        The rows: one per cross-validation with the joined result, instead of one per fold.
     """
     groups: dict[tuple[Any, ...], list[int]] = {}
     for number, row in enumerate(rows):

@@ -27,7 +27,7 @@ class Method:
         values: one a axis of the section.
         label: the axes and values, e.g. ``"loss=dsf, attention=ds"``.
         short: the values alone, for figures.
-        runs: one a seed, by seed.
+        runs: one per seed, by seed.
         flat: its configuration as text, parts by the names of their choices.
     """
 

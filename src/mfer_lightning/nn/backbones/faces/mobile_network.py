@@ -2,8 +2,8 @@
 
 Paper: Chen, Liu, Gao, Han: MobileFaceNets, CCBR 2018, arXiv 1804.07573, table 1. The names of the modules are those of
 https://github.com/TreB1eN/InsightFace_Pytorch (MIT) and https://github.com/simon20010923/DDAMFN. The depthwise
-convolution over the whole map and the identity embedding (``conv_6_dw``, ``linear``, ``bn``) are not part of a backbone,
-which pools any size.
+convolution over the whole map and the identity embedding (``conv_6_dw``, ``linear``, ``bn``) are not part of a
+backbone, which pools any size.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ of stride 2, a 7x7 map at 112 pixels, then a 7x7 depthwise convolution instead o
 https://github.com/TreB1eN/InsightFace_Pytorch (MIT), whose names the tensors have here, and InsightFace's
 ``arcface_torch`` (non-commercial), whose network is the same with ``scale=2``: twice the widths between the units, the
 same inside them. Reimplemented; names and shapes of the tensors are those of these projects' files. The depthwise
-convolution over the whole map and the identity embedding (``conv_6_dw``, ``linear``, ``bn``) are not part of a backbone,
-which pools any size. Ours: drop-path, initialisation, attention in front of the last 1x1 convolution.
+convolution over the whole map and the identity embedding (``conv_6_dw``, ``linear``, ``bn``) are not part of a
+backbone, which pools any size. Ours: drop-path, initialisation, attention in front of the last 1x1 convolution.
 """
 
 from __future__ import annotations
