@@ -40,8 +40,7 @@ class Confidence:
 
     @classmethod
     def of_metadata(cls, said: Mapping[str, Any]) -> Confidence:
-        """Read the entry ``calibration`` of a model's metadata. Without one, the temperature is 1 and there is no
-        threshold.
+        """Read the entry ``calibration`` of a model's metadata; without it, the defaults.
 
         Raises:
             ValueError: if it is malformed.
