@@ -190,7 +190,7 @@ def read_ferplus(folder: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def report(first: list[Any], setting: str = "", seed: int = 0, figures: dict[str, float] | None = None) -> None:
-    """Print a row; the header where there are no figures."""
+    """Print a row; the header if there are no figures."""
     rows = csv.writer(sys.stdout)
     if figures is None:
         rows.writerow([*first, "setting", "seed", "accuracy", "within", "between", "ratio", "size", "centers"])

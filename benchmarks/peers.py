@@ -64,7 +64,7 @@ class Faces:
 
 @dataclass(frozen=True)
 class Answers:
-    """What one contestant wrote: ``shares`` (N,K) float64, a row of NaN where no face was found; ``cpu_ms`` (N,)."""
+    """What one contestant wrote: ``shares`` (N,K) float64, a row of NaN if no face was found; ``cpu_ms`` (N,)."""
 
     class_names: tuple[str, ...]
     shares: NDArray[np.float64]
@@ -101,7 +101,7 @@ def read_answers(path: Path, pictures: Sequence[str]) -> Answers:
     """Read a contestant's csv file: one row for each picture, in the same order.
 
     Raises:
-        UserError: where pictures are missing or moved, or a row is neither a miss nor a distribution.
+        UserError: if pictures are missing or moved, or a row is neither a miss nor a distribution.
     """
     with path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))

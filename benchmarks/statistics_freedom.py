@@ -2,7 +2,7 @@
 
     python benchmarks/statistics_freedom.py        # a minute
 
-For normal data, the least and the largest chance of a verdict where there is none, over ratios of the true spreads of
+For normal data, the least and the largest chance of a verdict if there is none, over ratios of the true spreads of
 the two methods' seeds up to ``--ratio`` either way and parts of the variance that come from images from 0 to 70%.
 """
 

@@ -1,4 +1,4 @@
-"""How often the comparison of two methods errs where there is no difference, and what differences it finds.
+"""How often the comparison of two methods errs if there is no difference, and what differences it finds.
 
 For the tables of docs/statistics.md::
 

@@ -122,7 +122,7 @@ def row(name: str, size: int = SIZE) -> str:
 
 
 def legal_stages(name: str, size: int) -> tuple[list[int], str]:
-    """Return the stages that DS attention can follow, and why it cannot follow the last one; empty where it can."""
+    """Return the stages that DS attention can follow, and why it cannot follow the last one; empty if it can."""
     stages, why = [], ""
     for number in (1, 2, 3, 4):
         try:

@@ -31,7 +31,7 @@ def add_model(export: Path, run: Path, full_name: str, *, default: bool = False)
         export: folder that ``mfer export half=true`` wrote.
         run: the training run that it comes from.
         full_name: name and version, e.g. ``"ferplus-v1"``.
-        default: use its name where none is given.
+        default: use its name if none is given.
 
     Returns:
         The model, as the package finds it from now on.

@@ -1,4 +1,4 @@
-"""What the robustness suite does to faces: nothing where it should, more at each severity, always the same."""
+"""What the robustness suite does to faces: nothing if it should, more at each severity, always the same."""
 
 from __future__ import annotations
 

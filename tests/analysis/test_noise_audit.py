@@ -91,12 +91,12 @@ def test_several_judges_of_a_face_are_averaged(halves: list[Path], tmp_path: Pat
 
 
 def test_a_face_that_its_judges_saw_is_refused(halves: list[Path], tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"1\.ckpt was trained on 3\d of the 64 faces to be judged, such as "):
+    with pytest.raises(UserError, match=r"1\.ckpt was trained on 3\d of the 64 faces to judge, such as "):
         judge_training_set(halves[:1], device="cpu", loader=LOADER)
     whole = trained(tmp_path / "whole.ckpt")
     with pytest.raises(UserError, match=r"trained on 64 of the 64 .* dataset.hold_out=1/3,2/3,3/3"):
         judge_training_set([whole], device="cpu", loader=LOADER)
-    with pytest.raises(UserError, match="needs networks that never saw the faces"):
+    with pytest.raises(UserError, match="needs networks that were not trained on the faces"):
         judge_training_set([], device="cpu", loader=LOADER)
 
 
@@ -112,7 +112,7 @@ def test_networks_of_other_labels_other_files_or_other_beginnings_are_refused(
     changed = trained(tmp_path / "changed.ckpt", "dataset.hold_out=2/2", data_hash="0" * 64)
     refuse("on other faces or labels than .* gives now", changed)
     silent = trained(tmp_path / "silent.ckpt", "dataset.hold_out=2/2", data_hash=None)
-    refuse("does not say which faces it was trained on", silent)
+    refuse("does not record which faces it was trained on", silent)
     config, _ = opened("dataset.hold_out=2/2")
     start = {"dataset": config, "weights": str(halves[0]), "paths": {"data": "data"}}
     refuse("began with .*1.ckpt, which was trained on other faces of facs", trained(

@@ -60,7 +60,7 @@ def test_a_model_is_loaded_by_name_and_the_default_one_without(bundled: Path, ca
     assert load_model(device="cpu").classifier.identity() == by_name["large"]
     assert capfd.readouterr().out == (
         "Model: large-v2, bundled with mfer_lightning: accuracy 88.0% (85.8% to 89.9%) on 1,000 faces of "
-        "ferplus@majority, val. It names the expression that observers would name, not what a person feels; not for "
+        "ferplus@majority, val. It names the expression that observers would see, not what a person feels; not for "
         "decisions about people (docs/bundled_models.md).\n"
     )
     assert read_model("small", "cpu").source == bundled / "small-v1"

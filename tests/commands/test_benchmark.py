@@ -83,7 +83,7 @@ def test_the_page_has_a_place_for_every_table_and_keeps_its_words() -> None:
         (["batch=[8,0]"], "batch=[8, 0]: choose auto, a number of at least 1, or a list"),
         (["batch=[]"], "name at least one number of faces per step"),
         (["device=gpu"], "device=gpu: choose auto, cpu or cuda"),
-        (["device=cpu", "baselines=tf32"], "TF32 is arithmetic of NVIDIA GPUs"),
+        (["device=cpu", "baselines=tf32"], "TF32 exists only on NVIDIA GPUs"),
         (["baselines=[float16]"], "there is no such arithmetic: did you mean"),
     ],
 )

@@ -81,7 +81,7 @@ def test_what_evaluation_cannot_compute_in_is_refused(trained: Path, capsys: pyt
     table = f"predictions={trained / 'predictions_test.csv'}"
     for given, words in (
         ((f"checkpoint={trained}", "precision=half"), "precision=half: legal: auto, 32-true, bf16-mixed"),
-        ((f"checkpoint={trained}", "precision=bf16-mixed", "suite=explain"), "in float32: leave precision out"),
+        ((f"checkpoint={trained}", "precision=bf16-mixed", "suite=explain"), "in float32: leave out precision"),
         ((f"checkpoint={trained}", "compile=whole"), "compile=whole: the value must be true, false or auto"),
         ((table, "precision=bf16-mixed"), "precision=bf16-mixed needs a model"),
     ):
@@ -95,7 +95,7 @@ def test_a_view_of_fewer_classes_is_marked_and_smaller(trained: Path, tmp_path: 
     assert found["protocol"] == "facs@native-without-contempt"
     assert "contempt" not in found["class_names"]
     assert found["n"] == whole["n"] - whole["per_class"]["contempt"]["n"]
-    assert "left out as asked: contempt" in found["notes"][0]
+    assert "left out by drop: contempt" in found["notes"][0]
 
 
 @pytest.mark.slow
@@ -266,7 +266,7 @@ def test_a_sweep_evaluates_each_combination_and_leaves_nothing_beside_the_result
         (("checkpoint={run}", "suite=robust"), "did you mean 'robustness'"),
         (
             ("checkpoint={run}", "suite=explain", "lists.occlusion=a.txt"),
-            "lists.occlusion has no meaning for suite=explain",
+            "lists.occlusion does not apply to suite=explain",
         ),
         (("checkpoint={run}", "lists.occlusion=a.txt"), "There is no list a.txt"),
         (("checkpoint={run}", "lists.occlusion={run}/metrics.csv"), "lists.occlusion: none of its"),

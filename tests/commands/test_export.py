@@ -95,7 +95,7 @@ def test_what_is_averaged_travels_with_the_model(trained: Path, tmp_path: Path) 
 @pytest.mark.slow
 def test_an_onnx_file_averages_what_its_checkpoint_did_and_nothing_else(float_onnx: Path) -> None:
     assert load_model(float_onnx, "cpu").classifier.views == Views(flip=True, shift=0.05)
-    with pytest.raises(UserError, match="shift=0: the ONNX file was made with another"):
+    with pytest.raises(UserError, match="shift=0: the ONNX file was exported with another value"):
         load_model(float_onnx, "cpu", shift=0.0)
 
 
@@ -154,7 +154,7 @@ def test_where_the_data_are_not_at_hand_drawn_faces_stand_in_and_it_is_said(trai
         (("checkpoint={run}", "faces=-1"), "at least 0"),
         (("checkpoint={run}", "outptu=x"), "Did you mean 'output'"),
         (("checkpoint={run}/config.yaml",), "cannot be read as a checkpoint"),
-        (("checkpoint={run}", "output={run}", "replace=true"), "other things than an export"),
+        (("checkpoint={run}", "output={run}", "replace=true"), "contains files other than an export"),
     ],
 )
 def test_a_mistake_is_one_message(

@@ -124,7 +124,7 @@ def test_runs_that_an_earlier_version_kept_as_folders_are_read_and_kept(mfer: Mf
 def test_places_that_cannot_hold_numbers_are_refused_before_anything_is_made(
     mfer: Mfer, study: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    for into, words in ((study / "kept", "lie in each other"), ("", "keep= has no value")):
+    for into, words in ((study / "kept", "lie inside each other"), ("", "keep= has no value")):
         assert mfer("report", str(study), QUICK, f"keep={into}", "output=r") == 2
         error = capsys.readouterr().err
         assert words in error

@@ -13,7 +13,7 @@ CLASSES = VOTE_NAMES[:8]
 
 
 def reference(votes: list[int], rule: str) -> list[float] | None:
-    """The rules as prose has them, for one face, with plain loops; None where the face is dropped."""
+    """The rules as prose has them, for one face, with plain loops; None if the face is dropped."""
     left = [float(v) if v > 1 else 0.0 for v in votes]
     total = sum(left)
     taken = [0.0] * 10

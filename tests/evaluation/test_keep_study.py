@@ -219,7 +219,7 @@ class TestAStudy:
     def test_folders_that_would_be_spoilt_are_refused(self, run: Path, tmp_path: Path) -> None:
         runs = run.parent
         for into in (runs, runs / "kept", tmp_path):
-            with pytest.raises(UserError, match="lie in each other"):
+            with pytest.raises(UserError, match="lie inside each other"):
                 keep_study([runs], into)
         (tmp_path / "file").write_text("")
         with pytest.raises(UserError, match="is a file"):

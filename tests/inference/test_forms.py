@@ -55,7 +55,7 @@ def test_a_file_of_an_export_stands_for_the_export(forms: Forms, tmp_path: Path)
     for name in ("model.safetensors", "config.json"):
         assert load_model(forms.safetensors / name, "cpu").classifier.identity() == whole
     (tmp_path / "lonely.safetensors").write_bytes((forms.safetensors / "model.safetensors").read_bytes())
-    with pytest.raises(UserError, match="give the folder that mfer export wrote"):
+    with pytest.raises(UserError, match="give the folder written by mfer export"):
         load_model(tmp_path / "lonely.safetensors", "cpu")
 
 
@@ -88,9 +88,9 @@ def test_a_precision_that_cannot_be_had_is_refused(forms: Forms) -> None:
         load_model(forms.checkpoint, "cpu", precision="bf16-true")
     with pytest.raises(UserError, match="precision=16-mixed needs a GPU: on the CPU use bf16-mixed, 32-true or auto"):
         load_model(forms.checkpoint, "cpu", precision="16-mixed")
-    with pytest.raises(UserError, match="precision=bfloat16: an ONNX file computes in what it was written in"):
+    with pytest.raises(UserError, match="precision=bfloat16: the precision of an ONNX file is fixed"):
         load_model(forms.onnx, "cpu", precision="bfloat16")
-    with pytest.raises(UserError, match="compile=true: an ONNX file is run as it is"):
+    with pytest.raises(UserError, match="compile=true: ONNX files are run by ONNX Runtime, without compilation"):
         load_model(forms.onnx, "cpu", compile=True)
     with pytest.raises(UserError, match="compile=whole: the value must be true, false or auto"):
         load_model(forms.checkpoint, "cpu", compile="whole")

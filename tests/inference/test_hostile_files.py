@@ -32,7 +32,7 @@ CASES: dict[str, tuple[hostile.Writer, str]] = {
     ),
     "a configuration that names os.system": (
         hostile.with_checkpoint(config={"loss": {"_target_": "os.system", "command": "touch created"}}),
-        "names `os.system`, which it may not",
+        "names `os.system`, which is not allowed: only names",
     ),
     "members that inflate": (hostile.zip_bomb, "its parts are compressed"),
     "a storage smaller than it says": (hostile.lying_storage, "cannot be read as a checkpoint"),
@@ -69,8 +69,8 @@ CASES: dict[str, tuple[hostile.Writer, str]] = {
     "an export with NaN": (hostile.tensors(hostile.nan), "not finite"),
     "half the weights": (hostile.cut("safetensors", "model.safetensors"), "cut off"),
     "a header of an exabyte": (hostile.exported(hostile.claims), "list of weights claims"),
-    "a header of noise": (hostile.header(lambda h: b"\xff" * len(h)), "no safetensors file"),
-    "weights that overlap": (hostile.header(hostile.overlapping), "no safetensors file"),
+    "a header of noise": (hostile.header(lambda h: b"\xff" * len(h)), "not a safetensors file"),
+    "weights that overlap": (hostile.header(hostile.overlapping), "not a safetensors file"),
     "weights from a device": (hostile.exported(hostile.linked), "holds no model.safetensors"),
     "no weights": (hostile.exported(lambda f: (f / "model.safetensors").unlink()), "holds no model.safetensors"),
     "no description": (hostile.exported(lambda f: (f / "config.json").unlink()), "holds no config.json"),
@@ -113,8 +113,8 @@ CASES: dict[str, tuple[hostile.Writer, str]] = {
     ),
     "a newer format": (hostile.configured(lambda c: c.update(format=99)), "Install a newer"),
     # ONNX
-    "weights in a file elsewhere": (hostile.beside("../../../../etc/passwd"), "tensors that lie in other files"),
-    "weights in a file beside it": (hostile.beside("weights.bin"), "tensors that lie in other files"),
+    "weights in a file elsewhere": (hostile.beside("../../../../etc/passwd"), "tensors in other files"),
+    "weights in a file beside it": (hostile.beside("weights.bin"), "tensors in other files"),
     "operators of somebody": (
         hostile.graph(lambda p: p.graph.node[0].__setattr__("domain", "evil.ops")),
         "operators of the domain 'evil.ops'",

@@ -183,7 +183,7 @@ def test_what_is_no_export_is_never_replaced(forms: Forms, tmp_path: Path) -> No
     (tmp_path / "run" / "config.json").touch()
     (tmp_path / "link").symlink_to(tmp_path / "mine")
     for name, words in (
-        ("mine", "other things than an export"),
+        ("mine", "contains files other than an export"),
         ("file", "is a file"),
         ("run", "other things"),
         ("link", "is a link"),

@@ -1,4 +1,4 @@
-"""Valence and arousal in a plain Trainer: logged, predicted, kept in checkpoints, and refused where there are none."""
+"""Valence and arousal in a plain Trainer: logged, predicted, kept in checkpoints, and refused if there are none."""
 
 from __future__ import annotations
 

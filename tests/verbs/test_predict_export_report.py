@@ -49,7 +49,7 @@ def test_pictures_in_memory_leave_no_files(photos: Path, few_run: Path, here: Pa
         f.probabilities for f in model.predict(photos, aligned=True).faces
     ]
     assert [path.name for path in here.iterdir()] == ["photos"]
-    with pytest.raises(UserError, match="Pictures in memory"):
+    with pytest.raises(UserError, match="Nothing is written for pictures in memory"):
         predict(pictures, model, "somewhere", aligned=True)
 
 

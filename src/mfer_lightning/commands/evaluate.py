@@ -45,7 +45,9 @@ def _matrix(config: dict[str, Any], options: Sequence[str]) -> int:
     given = {"dataset": config.pop("dataset_name"), **{option.partition("=")[0]: True for option in options}}
     for name, value in given.items():
         if value is not None:
-            raise UserError(f"{name} does not go with datasets=[...]: name each dataset there, with its options.")
+            raise UserError(
+                f"{name} cannot be combined with datasets=[...]: name each dataset there, with its options."
+            )
     further = {**config.pop("paths"), **config.pop("evaluation")}
     return int(bool(evaluate_matrix(**config, **further).failed))
 

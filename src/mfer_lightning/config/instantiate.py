@@ -68,7 +68,7 @@ def locate(target: str, where: str = "the configuration", libraries: Sequence[st
         if module_name and not is_reserved(module_name):
             raise UserError(
                 f"{where} names `{target}`, which is not allowed: `{module_name.partition('.')[0]}` is not a loaded "
-                f"plugin. If it is a package of yours, give plugins=[{module_name.partition('.')[0]}]."
+                f"plugin. If it is your own package, give plugins=[{module_name.partition('.')[0]}]."
             )
         legal = ", ".join((*ALLOWED, *libraries))
         raise UserError(

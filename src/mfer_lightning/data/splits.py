@@ -219,7 +219,7 @@ def _with_its_group(mask: NDArray[np.bool_], index: FaceIndex) -> NDArray[np.boo
 
 
 def one_hot(targets: Targets) -> NDArray[np.float32]:
-    """Return one-hot rows of the labels, 0 where there is none."""
+    """Return one-hot rows of the labels, 0 if there is none."""
     return targets_from_labels(targets.label, targets.target.shape[1]).target
 
 

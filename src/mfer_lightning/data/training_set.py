@@ -121,7 +121,7 @@ def hold_out_part(split: Split, index: FaceIndex, part: str) -> Split:
         The faces of the other parts.
 
     Raises:
-        UserError: where this is not a part, or nothing is left.
+        UserError: if this is not a part, or nothing is left.
     """
     found = re.fullmatch(r"\s*(\d+)\s*/\s*(\d+)\s*", str(part))
     which, count = (int(found[1]), int(found[2])) if found else (0, 0)

@@ -41,7 +41,7 @@ def val_beside(path: Path, class_names: tuple[str, ...]) -> Predictions:
     """Read the predictions on val beside those of another split of the same run.
 
     Raises:
-        UserError: where there are none, or they have other classes or no labels.
+        UserError: if there are none, or they have other classes or no labels.
     """
     val = find_table(path.parent, "val")
     if val is None:

@@ -30,7 +30,7 @@ def surest(
         right: which ones.
 
     Returns:
-        Row numbers, the surest first; fewer than ``count`` where there are no more.
+        Row numbers, the surest first; fewer than ``count`` if there are no more.
 
     Raises:
         ValueError: if the shapes disagree.

@@ -108,7 +108,7 @@ def heat_map_panel(
 
     Args:
         values: (M,D) shares.
-        below: (M,D) texts; left out where there are too many columns to read them.
+        below: (M,D) texts; left out if there are too many columns to read them.
         rows: M names.
         columns: D names.
         path: PNG to write, or None.

@@ -18,7 +18,7 @@ def plot_per_class(
     """Draw the classes' recalls as bars with 95% Wilson intervals, and their mean as a line.
 
     Args:
-        per_class: class name -> figures with ``n`` and ``recall`` (None where the class has no samples), the
+        per_class: class name -> figures with ``n`` and ``recall`` (None if the class has no samples), the
             ``per_class`` of a result.
         path: PNG to write.
         title: heading.

@@ -34,8 +34,8 @@ def plot_suspects(rows: Sequence[tuple[str, Sequence[Suspect]]], path: str | Pat
         title: above the sheet.
 
     Raises:
-        ValueError: where there is no face at all.
-        UserError: where the file cannot be written.
+        ValueError: if there is no face at all.
+        UserError: if the file cannot be written.
     """
     columns = max((len(suspects) for _, suspects in rows), default=0)
     if columns == 0:

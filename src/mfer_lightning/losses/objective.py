@@ -31,7 +31,7 @@ class Objective(nn.Module):
         terms: name -> a loss on further outputs of the network, with its own weight, e.g. :class:`PartitionLoss`.
         feature_weight: weight >= 0 of the feature loss. Feature losses are divided by D, so one weight works for every
             width; the published weight of 1e-3 at 1,024 dimensions corresponds to about 1.
-        valence_arousal: a loss ``(prediction (B,2), target (B,2) with NaN where unknown) -> scalar``, e.g.
+        valence_arousal: a loss ``(prediction (B,2), target (B,2) with NaN if unknown) -> scalar``, e.g.
             :class:`ConcordanceLoss`, or None.
         valence_arousal_weight: weight >= 0 of that loss.
 
@@ -84,7 +84,7 @@ class Objective(nn.Module):
             output: ``feature`` (B,D), required by a feature loss, ``head_logits``, one or more (B,K), and
                 ``valence_arousal`` (B,2), required by its loss.
             target: (B,K), or integer labels (B,), which are converted to one-hot targets.
-            valence_arousal: (B,2), NaN where unknown, required by its loss.
+            valence_arousal: (B,2), NaN if unknown, required by its loss.
 
         Returns:
             Scalars: ``total`` (to be minimised), ``classification``, and with a feature loss ``feature`` (unweighted)
@@ -222,8 +222,7 @@ def _values(predicted: Any, known: Any) -> tuple[Tensor, Tensor]:
         )
     if not isinstance(known, Tensor):
         raise ValueError(
-            "Expected argument `valence_arousal`, a tensor (B, 2) with NaN where unknown, but got "
-            f"{type(known).__name__}."
+            f"Expected argument `valence_arousal`, a tensor (B, 2) with NaN if unknown, but got {type(known).__name__}."
         )
     return predicted, known
 

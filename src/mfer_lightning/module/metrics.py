@@ -114,7 +114,7 @@ class EvaluationMetrics(nn.Module):
                 mean.update(value, torch.ones_like(nll) if value.ndim else len(logits))  # type: ignore[operator]
 
     def update_valence_arousal(self, predicted: Tensor, target: Tensor) -> None:
-        """Add a batch of predictions (B,2) and labels (B,2), NaN where unknown."""
+        """Add a batch of predictions (B,2) and labels (B,2), NaN if unknown."""
         if self.valence_arousal is None:
             self.valence_arousal = ValenceArousalMetrics(*self._named).to(predicted.device).train()
         self.valence_arousal.update(predicted, target)

@@ -70,7 +70,7 @@ def models(
         One entry per model. Runs without a checkpoint, and folders that are not finished runs, are left out.
 
     Raises:
-        UserError: where a folder is missing.
+        UserError: if a folder is missing.
     """
     places = [] if runs is None or runs == "none" else [runs] if isinstance(runs, (str, Path)) else list(runs)
     if places == [RUNS] and not Path(RUNS).is_dir():

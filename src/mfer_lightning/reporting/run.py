@@ -76,7 +76,7 @@ def report(
         axes: options to set against each other in tables; empty: all that differ, up to four.
         embedding: features in the plane: ``"tsne"``, ``"pca"`` or ``"none"``.
         embedding_points: faces in each.
-        plugins: packages of yours that the runs were trained with; importing them executes their code.
+        plugins: your own packages that the runs were trained with; importing them executes their code.
 
     Returns:
         The report.

@@ -29,7 +29,7 @@ def judge_plan(places: Sequence[str | Path], plan: Plan, metric: MethodMetric = 
         One row a contrast and section to which the plan applies.
 
     Raises:
-        UserError: where no section has all the methods that the plan means.
+        UserError: if no section has all the methods that the plan means.
     """
     runs, _ = open_runs(find_results(places).results)
     sections, _ = make_sections(join_folds(runs))

@@ -151,7 +151,7 @@ class Jobs(Launcher):
         if none and self._config.trainer.accelerator in ("gpu", "cuda"):
             raise UserError(
                 f"hydra.launcher.ray.{none}.num_gpus=0 gives a job no GPU, and the trainer asks for one: leave it out, "
-                "or say trainer=cpu."
+                "or use trainer=cpu."
             )
 
     def _needed(self) -> dict[str, Any]:

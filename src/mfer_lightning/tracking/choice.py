@@ -18,7 +18,7 @@ def chosen_loggers(node: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Say which loggers a configuration names, and the options of each.
 
     Args:
-        node: plain: a mapping for each logger by name, and, where there is one logger, options of it on their own;
+        node: plain: a mapping for each logger by name, and, if there is one logger, options of it on their own;
             ``name`` is the last one's. The first form, ``{"name": "wandb", "project": ...}``, is that of older runs.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Log a run to Comet: one experiment per run folder, offline where there is no key."""
+"""Log a run to Comet: one experiment per run folder, offline if there is no key."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ def tracked(loggers: Sequence[Logger], facts: Mapping[str, Any]) -> Iterator[Non
         facts: what the configuration does not say of the run (:data:`mfer_lightning.tracking.names.FACTS`).
 
     Raises:
-        UserError: where W&B refuses the run (a wrong key, an unknown entity).
+        UserError: if W&B refuses the run (a wrong key, an unknown entity).
     """
     runs = [logger for logger in loggers if isinstance(logger, RunLogger)]
     code, preempted = FAILED, False

@@ -56,8 +56,8 @@ def git_state(run_dir: Path | None = None) -> dict[str, Any] | None:
             ``git checkout <commit> && git apply changes.patch`` gives the code back. None: it is hashed only.
 
     Returns:
-        ``commit``, ``dirty``, ``diff_sha256`` (None where clean), ``patch`` (name of the file, None where there is
-        none); None where the package is not in a git checkout.
+        ``commit``, ``dirty``, ``diff_sha256`` (None where clean), ``patch`` (name of the file, None if there is
+        none); None if the package is not in a git checkout.
     """
     here = Path(__file__).resolve().parent
     try:

@@ -88,7 +88,7 @@ class RunLogger(Logger):
         """End with the run.
 
         Args:
-            code: an exit code of :mod:`mfer_lightning.tracking.open_loggers`: 0 where the run finished.
+            code: an exit code of :mod:`mfer_lightning.tracking.open_loggers`: 0 if the run finished.
             preempted: whether it was stopped from outside and will be continued.
         """
         self.save()

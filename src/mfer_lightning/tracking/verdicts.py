@@ -65,7 +65,7 @@ def log_verdicts(
         The run's address; None offline.
 
     Raises:
-        UserError: where W&B refuses or cannot be reached.
+        UserError: if W&B refuses or cannot be reached.
     """
     import wandb
 

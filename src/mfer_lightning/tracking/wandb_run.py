@@ -142,7 +142,7 @@ class RunWandbLogger(RunLogger, WandbLogger):
         """Start the W&B run and add to its configuration what only the built run knows.
 
         Raises:
-            UserError: where W&B refuses the run.
+            UserError: if W&B refuses the run.
         """
         run = self.experiment
         self._quietly(lambda: run.config.update(dict(facts), allow_val_change=True))
@@ -167,7 +167,7 @@ class RunWandbLogger(RunLogger, WandbLogger):
         """End the W&B run.
 
         Args:
-            code: 0 where the run finished.
+            code: 0 if the run finished.
             preempted: whether it was stopped from outside and will be continued.
         """
         run, self._experiment = self._experiment, None

@@ -18,7 +18,7 @@ _OTHER = ("name", "drop_path_rate", "colour")
 
 
 def bundled_weights(weights: str) -> BundledModel | None:
-    """Return the bundled model of this name; None where there is none, or a file or folder is called so."""
+    """Return the bundled model of this name; None if there is none, or a file or folder is called so."""
     return None if Path(weights).expanduser().exists() else find_bundled(weights)
 
 
@@ -26,7 +26,7 @@ def fitting_options(model: BundledModel) -> str:
     """Write the options of ``mfer train`` that build a network like a bundled model's, for a shell.
 
     Returns:
-        ``"backbone=... attention=..."``; empty where the model does not say how it was trained.
+        ``"backbone=... attention=..."``; empty if the model does not say how it was trained.
     """
     config = model.description().get("config")
     if not isinstance(config, Mapping) or is_peer(config):

@@ -142,7 +142,7 @@ def test_what_it_is_in_plain_values() -> None:
 @pytest.mark.parametrize(
     ("step", "message"),
     [
-        (options("os.system", command="true"), "names `os.system`, which it may not"),
+        (options("os.system", command="true"), "names `os.system`, which is not allowed: only names"),
         (options("albumentations.from_dict", transform_dict={}), "no such public class"),
         (options("albumentations._internal"), "no such public class"),
         (options("albumentations.BboxParams", format="coco"), "is not a BasicTransform or BaseCompose"),

@@ -79,7 +79,7 @@ def test_a_class_without_training_images_is_a_note(tmp_path: Path) -> None:
 def test_name_and_classes_must_agree(tmp_path: Path) -> None:
     assert AffectNetDataModule(tmp_path, name="affectnet7", classes=7).dataset == "affectnet7"
     assert AffectNetDataModule(tmp_path).dataset == "affectnet8"
-    with pytest.raises(UserError, match=r"dataset\.classes=7 contradicts affectnet8: say dataset=affectnet7"):
+    with pytest.raises(UserError, match=r"dataset\.classes=7 contradicts affectnet8: use dataset=affectnet7"):
         AffectNetDataModule(tmp_path, name="affectnet8", classes=7)
     with pytest.raises(ValueError, match="`classes` to be 7 or 8, but got 6"):
         AffectNetDataModule(tmp_path, classes=6)

@@ -290,7 +290,7 @@ class TestMistakes:
             assert part in str(error.value)
 
     def test_another_dataset_in_the_folder(self, tmp_path: Path) -> None:
-        with pytest.raises(UserError, match="looks like RAF-DB: say dataset=rafdb"):
+        with pytest.raises(UserError, match="looks like RAF-DB: use dataset=rafdb"):
             read_affectnet(write_rafdb(tmp_path))
 
     def test_another_number_of_classes(self, tmp_path: Path) -> None:

@@ -175,7 +175,7 @@ class TestMistakes:
             "affectnet8": write_affectnet_npy(tmp_path / "a", 8, 8),
         }
         for dataset, root in trees.items():
-            with pytest.raises(UserError, match=f"say dataset={dataset} dataset.root={root}"):
+            with pytest.raises(UserError, match=f"use dataset={dataset} dataset.root={root}"):
                 read_folder(root)
 
     def test_images_without_class_folders(self, tmp_path: Path) -> None:

@@ -112,7 +112,7 @@ def test_it_is_examined_like_ours(lab: types.ModuleType, faces: Path) -> None:
 def test_a_missing_copy_is_answered_like_ours(lab: types.ModuleType, faces: Path) -> None:
     with pytest.raises(UserError, match=r"My faces was not found(.|\n)*Looked for: a file faces\.txt(.|\n)*ask me"):
         lab.MyDataModule(faces.parent / "none").setup()
-    with pytest.raises(UserError, match=r"looks like My faces: say dataset=mylab"):
+    with pytest.raises(UserError, match=r"looks like My faces: use dataset=mylab"):
         FERPlusDataModule(faces).setup()
 
 

@@ -149,7 +149,7 @@ class TestMistakes:
 
     def test_another_dataset_in_the_folder(self, tmp_path: Path) -> None:
         write_ferplus(tmp_path, {"train": 8})
-        with pytest.raises(UserError, match=r"It holds: FER2013Train\. .* looks like FERPlus: say dataset=ferplus"):
+        with pytest.raises(UserError, match=r"It holds: FER2013Train\. .* looks like FERPlus: use dataset=ferplus"):
             read_rafdb(tmp_path)
 
     def test_the_dataset_one_folder_deeper_is_pointed_at(self, tmp_path: Path) -> None:

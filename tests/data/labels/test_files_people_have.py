@@ -267,7 +267,7 @@ class TestOtherDatasets:
         names = [f"train/{i % 7}/train_{i:05d}_aligned.jpg" for i in range(21)]
         root = pictures(tmp_path, *names, *(n.replace("train", "val", 1).replace("train_0", "test_") for n in names))
         datamodule = AffectNetDataModule(root, classes=7)
-        with pytest.raises(UserError, match=r"named as RAF-DB's are .*say dataset=rafdb|Say dataset=rafdb"):
+        with pytest.raises(UserError, match=r"named as RAF-DB's are .*use dataset=rafdb|Use dataset=rafdb"):
             datamodule.setup("predict")
         AffectNetDataModule(root, classes=7, trust_labels=True).setup("predict")
         with pytest.raises(UserError, match="RAF-DB"):
@@ -292,7 +292,7 @@ class TestOtherDatasets:
 
     def test_rafdb_as_a_folder(self, tmp_path: Path) -> None:
         root = write_rafdb(tmp_path, "classes")
-        refused(root, "looks like RAF-DB, which has its own reader", f"say dataset=rafdb dataset.root={root}")
+        refused(root, "looks like RAF-DB, which has its own reader", f"use dataset=rafdb dataset.root={root}")
 
     @pytest.mark.parametrize("named", [True, False])
     def test_rafdb_one_level_down(self, tmp_path: Path, named: bool) -> None:
@@ -301,11 +301,11 @@ class TestOtherDatasets:
             (tmp_path / "train_labels.csv").write_text("image,label\ntrain_00001_aligned.jpg,1\n")
         else:
             write_class_folders(tmp_path / "DATASET", {"train": 7, "test": 7}, list("1234567"))
-        with pytest.raises(UserError, match=rf"say dataset=rafdb dataset\.root={tmp_path / 'DATASET'}\."):
+        with pytest.raises(UserError, match=rf"use dataset=rafdb dataset\.root={tmp_path / 'DATASET'}\."):
             RAFDBDataModule(tmp_path).read()
         refused(tmp_path, f"dataset.root={tmp_path / 'DATASET'}")
         if not named:
-            refused(tmp_path / "DATASET", "if it is that, say dataset=rafdb")
+            refused(tmp_path / "DATASET", "if it is that, use dataset=rafdb")
 
 
 class TestFoldersOnceMore:

@@ -101,7 +101,7 @@ def test_the_summary_counts_and_says_what_was_left_alone(mixed: tuple) -> None:
     _, _, expected, _, said = mixed
     assert f"{len(expected)} photos:" in said
     assert f"{sum(faces for _, faces in expected.values())} faces:" in said
-    assert "Left alone, no photos by name or content: 2 files (1 .mp4, 1 .txt)." in said
+    assert "Skipped, not photos by name or content: 2 files (1 .mp4, 1 .txt)." in said
     assert "Traceback" not in said
 
 
@@ -154,7 +154,7 @@ def test_only_what_is_new_or_changed_is_looked_at(
     assert predict(*command) == 0
     said = capsys.readouterr().out
     assert "2 of 4 photos were done before" in said
-    assert "Changed since, or tried again: 1 photo." in said
+    assert "Changed since then, or retried: 1 photo." in said
     assert "2 looked at" in said
     assert {line["key"]: line["status"] for line in lines(tmp_path / "out")} == {
         "a.png": "ok",
@@ -184,7 +184,7 @@ def test_another_checkpoint_is_noticed_and_a_copy_of_the_same_is_not(
     assert predict(f"checkpoint={tmp_path / 'copy.ckpt'}", f"source={photos}", output) == 0
     other = save_run(tmp_path / "other", seed=1)
     assert predict(f"checkpoint={other}", f"source={photos}", output) == 2
-    assert "holds predictions of another checkpoint" in capsys.readouterr().err
+    assert "contains predictions of another checkpoint" in capsys.readouterr().err
     assert predict(f"checkpoint={run}", f"source={photos}", output, "faces=largest") == 2
     assert "faces was all, now largest" in capsys.readouterr().err
 
@@ -243,7 +243,7 @@ def test_a_bomb_is_refused_by_its_header_with_little_memory(tmp_path: Path) -> N
         (("{photos}", "source={photos}", "checkpoint={run}"), "mfer predict takes one source, and 2 are given"),
         (("checkpoint={run}",), "`source` has no value"),
         (("checkpoint={run}", "source=nothing"), "no such file or folder"),
-        (("checkpoint={run}", "source=nothing/*.jpg"), "no file is called so"),
+        (("checkpoint={run}", "source=nothing/*.jpg"), "no file matches"),
         (("checkpoint={run}", "source={empty}"), "holds no photos"),
         (("checkpoint=nothing", "source={photos}"), "There is no nothing"),
         (("checkpoint={run}", "source={photos}", "faces=every"), "faces=every"),
@@ -328,7 +328,7 @@ def test_a_folder_that_cannot_be_is_one_message(
     (tmp_path / "photos").mkdir()
     Image.fromarray(np.zeros((48, 48, 3), np.uint8)).save(tmp_path / "photos" / "a.png")
     assert mfer("predict", f"checkpoint={run}", "source=photos", f"output={output}", "aligned=true") == 2
-    assert "Cannot make the folder" in capsys.readouterr().err
+    assert "Cannot create the folder" in capsys.readouterr().err
 
 
 def test_aligned_faces_need_no_detector(photos: Path, run: Path, tmp_path: Path) -> None:

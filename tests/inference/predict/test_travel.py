@@ -151,5 +151,5 @@ def test_an_onnx_file_says_what_the_checkpoint_says(
     for one, other in zip(theirs.predict(portrait).faces, ours.predict(portrait).faces, strict=True):
         assert one.box == other.box
         assert one.probabilities == pytest.approx(other.probabilities, abs=1e-4)
-    with pytest.raises(UserError, match="run on the CPU"):
+    with pytest.raises(UserError, match="run only on the CPU"):
         load_model(tmp_path / "onnx", "cuda")

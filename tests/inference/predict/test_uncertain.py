@@ -76,7 +76,7 @@ def test_the_option_wins_over_the_model_s_own_threshold(stored: float | None, tm
     for asked, threshold in ((None, stored), (False, None), (0.7, 0.7), (0, None)):
         assert load_model(checkpoint, "cpu", uncertain=asked).threshold == threshold
     if stored is None:
-        with pytest.raises(UserError, match="uncertain=true: the model carries no threshold"):
+        with pytest.raises(UserError, match="uncertain=true: the model has no threshold"):
             load_model(checkpoint, "cpu", uncertain=True)
     else:
         assert load_model(checkpoint, "cpu", uncertain=True).threshold == stored

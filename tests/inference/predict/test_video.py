@@ -84,7 +84,7 @@ def test_a_video_gives_frames_at_the_chosen_rate_one_person_and_figures(
     before = (watched / "predictions.jsonl").read_bytes()
     capsys.readouterr()
     assert mfer("predict", f"checkpoint={run}", f"source={clip}", "video.fps=5", "annotate=true", "device=cpu") == 0
-    assert "This video was done before" in capsys.readouterr().out
+    assert "This video was already done" in capsys.readouterr().out
     assert (watched / "predictions.jsonl").read_bytes() == before
     assert mfer("predict", f"checkpoint={run}", f"source={clip}", "video.fps=2", "device=cpu") == 2
     assert "video was" in capsys.readouterr().err
@@ -191,7 +191,7 @@ def test_a_camera_stops_cleanly_at_ctrl_c(
     assert "Stopped." in said
     assert "3 frames: 3 with faces" in said
     assert mfer("predict", f"checkpoint={run}", "source=0", "device=cpu", f"output={output}") == 2
-    assert "holds an earlier recording" in capsys.readouterr().err
+    assert "contains an earlier recording" in capsys.readouterr().err
 
 
 def test_ctrl_c_in_a_file_keeps_the_table_and_begins_anew(

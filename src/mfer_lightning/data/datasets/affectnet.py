@@ -141,7 +141,7 @@ class AffectNetDataModule(FaceDataModule):
             raise ValueError(f"Expected argument `classes` to be 7 or 8, but got {classes}.")
         if name not in (None, f"affectnet{classes}"):
             raise UserError(
-                f"dataset.classes={classes} contradicts {name}: say dataset=affectnet{classes}, "
+                f"dataset.classes={classes} contradicts {name}: use dataset=affectnet{classes}, "
                 "so that results carry the right name."
             )
         self.classes = classes

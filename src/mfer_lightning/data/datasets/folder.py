@@ -182,7 +182,7 @@ def _refuse_known(root: Path) -> None:
         if known is not None:
             raise UserError(
                 f"{folder} looks like {known.title}, which has its own reader that knows its labels and official "
-                f"parts: say dataset={known.name} dataset.root={folder}. If the labels are your own anyway, say "
+                f"parts: use dataset={known.name} dataset.root={folder}. If the labels are your own anyway, say "
                 "dataset.trust_labels=true."
             )
 

@@ -60,6 +60,6 @@ def _refusal(index: FaceIndex, known: DatasetInfo, why: str) -> UserError:
         )
     return UserError(
         f"{index.root} ({index.layout}) was given as {index.dataset}, but {why}, and its numbers would mean other "
-        f"emotions. Say dataset={known.name} dataset.root={index.root}, or dataset.trust_labels=true if its labels are "
+        f"emotions. Use dataset={known.name} dataset.root={index.root}, or dataset.trust_labels=true if its labels are "
         f"those of {index.dataset} anyway."
     )

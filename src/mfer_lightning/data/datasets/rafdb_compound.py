@@ -129,7 +129,7 @@ def read_rafdb_compound(root: str | Path, trust_labels: bool = False) -> FaceInd
     if len(rows) > TELLING and max(label for _, _, label in rows) < BASIC and not trust_labels:
         raise UserError(
             f"{path} has no label above {BASIC}, so it seems to be the list of RAF-DB's basic part, whose numbers mean "
-            f"other classes. Say dataset=rafdb dataset.root={path.parent.parent}, or dataset.trust_labels=true if "
+            f"other classes. Use dataset=rafdb dataset.root={path.parent.parent}, or dataset.trust_labels=true if "
             "these are compound labels anyway."
         )
     return FaceIndex.from_rows(

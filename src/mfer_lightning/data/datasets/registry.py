@@ -173,7 +173,7 @@ def missing_dataset(info: DatasetInfo, root: Path) -> UserError:
         f"{info.title} was not found: {root} {where}.{found}\n"
         f"Looked for: {'; or '.join(layout.files for layout in info.layouts)}.\n"
         f"To get it: {info.access}\n"
-        "If it lies elsewhere, say paths.data=<folder that holds the datasets> (or set MFER_DATA), "
+        "If it lies elsewhere, use paths.data=<folder that holds the datasets> (or set MFER_DATA), "
         "or dataset.root=<the dataset's own folder>."
     )
 
@@ -187,7 +187,7 @@ def _hint(info: DatasetInfo, root: Path) -> str:
         known = looks_like(folder) or (info if folder != root and _has_classes_of(info, folder) else None)
         if known is not None:
             name = info.name if known.title == info.title else known.name
-            return f" {folder} looks like {known.title}: say dataset={name} dataset.root={folder}."
+            return f" {folder} looks like {known.title}: use dataset={name} dataset.root={folder}."
     tables = [name for name in contents(root).others if Path(name).suffix.lower() in _OTHER_TABLES]
     return f" Not read: {some(tables, 3)}. If it holds the labels, save it as csv." if tables else ""
 

@@ -46,7 +46,7 @@ PARALLEL_FROM = 256
 CHUNK = 64
 
 _thread_lock = threading.Lock()
-_WAY_OUT = "Free some space, choose another folder with paths.cache=<folder> (or MFER_CACHE), or say cache=none."
+_WAY_OUT = "Free some space, choose another folder with paths.cache=<folder> (or MFER_CACHE), or use cache=none."
 
 
 def default_cache_dir() -> Path:
@@ -214,7 +214,7 @@ def different_size(
     """Return the error for images of different sizes that are to be stored without resizing."""
     return UserError(
         f"Images differ in size: {source.name(first)} is {expected[1]} x {expected[0]} pixels, {source.name(row)} is "
-        f"{shape[1]} x {shape[0]}. Say dataset.size=<pixels> to store them all at one size."
+        f"{shape[1]} x {shape[0]}. Use dataset.size=<pixels> to store them all at one size."
     )
 
 

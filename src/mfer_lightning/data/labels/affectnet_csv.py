@@ -47,7 +47,7 @@ class CsvFaces:
     Args:
         rows: photo (relative to the dataset's root), partition, and AffectNet's number of the emotion.
         box: x, y, width and height of the face in the photo.
-        affect: valence and arousal, NaN where a face was not rated; empty if not every list has them.
+        affect: valence and arousal, NaN if a face was not rated; empty if not every list has them.
         notes: information for the user.
     """
 

@@ -127,6 +127,6 @@ def _unclear(head: Head, problem: str, found: Mapping[str, int]) -> UserError:
     known = {role: fields[i] if head.has_header else i for role, i in found.items() if i < len(fields)}
     example = ", ".join(f"{role}: {known.get(role, '<column>')}" for role in ("path", "label"))
     return UserError(
-        f"{head.path}, line {line}: {problem}; {kind}: {', '.join(fields)[:160]}. Say dataset.columns={{{example}}}"
+        f"{head.path}, line {line}: {problem}; {kind}: {', '.join(fields)[:160]}. Use dataset.columns={{{example}}}"
         f"{'' if head.has_header else ', by number from 0'}."
     )

@@ -144,7 +144,7 @@ def _numbered(numbers: Sequence[str], given: Given, order: dict[int, str], where
         if max(whole) < len(order):
             raise UserError(
                 f"{where}: the labels are {some(sorted(map(str, whole)), 12)}, and whether dataset.class_names counts "
-                f"from 0 or 1 cannot be told. Say dataset.class_names={{{min(whole)}: <name>, ...}}."
+                f"from 0 or 1 cannot be told. Use dataset.class_names={{{min(whole)}: <name>, ...}}."
             )
         order = dict(enumerate(order.values(), 1))
     unknown = sorted(whole - set(order))
@@ -159,7 +159,7 @@ def _numbered(numbers: Sequence[str], given: Given, order: dict[int, str], where
 def _ask(numbers: Sequence[str], where: str, orders: Mapping[str, Order]) -> UserError:
     whole = {whole_number(label) for label in numbers}
     like = [name for name, order in orders.items() if whole == {order.first + k for k in range(len(order.names))}]
-    hint = f" Just these are {like[0]}'s: if it is that, say dataset={like[0]}." if len(like) == 1 else ""
+    hint = f" Just these are {like[0]}'s: if it is that, use dataset={like[0]}." if len(like) == 1 else ""
     return UserError(
         f"{where}: the classes are numbers ({some(numbers, 8)}), and numbers do not say which emotions they mean. Name "
         "the classes in their order, dataset.class_names=[neutral,happiness,...], or the dataset whose numbers they "

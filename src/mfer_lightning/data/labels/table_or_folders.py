@@ -57,7 +57,7 @@ def compare(
     says = {p: numbers.get(whole_number(p)) if is_number(p) else known.get(canonical(p)) for p in set(parents)}
     other = [i for i, parent in enumerate(parents) if says[parent] not in (None, labels[i])]
     named = names if len(tables) == 1 else f"[{names}]"
-    decide = f"Say dataset.table={named} to go by the table, or dataset.table=none to go by the folders."
+    decide = f"Use dataset.table={named} to go by the table, or dataset.table=none to go by the folders."
     if other:
         i = other[0]
         raise UserError(

@@ -24,13 +24,13 @@ from mfer_lightning.inference.export.card import model_card
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 
 _MOST_CONFIG_BYTES = 4 << 20
-#: Bytes of the list of names and shapes at the start of a safetensors file. Real lists take some hundred kilobytes.
+#: Bytes of the list of names and shapes at the start of a safetensors file. Real lists take a few hundred kilobytes.
 _MOST_HEADER_BYTES = 16 << 20
 _DTYPES = ("F64", "F32", "F16", "BF16", "I64", "I32", "I16", "I8", "U8", "BOOL")
 
 
 def is_export(where: str | PathLike[str]) -> bool:
-    """Whether a path is a folder that :func:`write_export` wrote."""
+    """Whether a path is a folder written by :func:`write_export`."""
     folder = model_path(where)
     return (folder / WEIGHTS).exists() or ((folder / CONFIG).exists() and not (folder / "checkpoints").exists())
 
@@ -50,7 +50,7 @@ def write_export(
         The folder.
 
     Raises:
-        UserError: where there is something already, or nothing can be written.
+        UserError: if the folder is in use, or cannot be written.
     """
     target = Path(folder).expanduser()
     with atomic_folder(target, replace=replace) as temporary:
@@ -62,13 +62,13 @@ def write_export(
 def write_weights(description: Mapping[str, Any], weights: Mapping[str, torch.Tensor], folder: Path) -> None:
     """Write ``model.safetensors`` and ``config.json`` into a folder that exists."""
     tensors = {name: value.detach().cpu().contiguous() for name, value in weights.items()}
-    with atomic_path(folder / WEIGHTS) as path:  # save_file gives its own permissions, not the umask's
+    with atomic_path(folder / WEIGHTS) as path:  # save_file ignores the umask
         save_file(tensors, path, metadata={"format": "pt"})
     write_json(folder / CONFIG, {**description, "sha256": {WEIGHTS: sha256_of(folder / WEIGHTS)}})
 
 
 def read_export(folder: str | Path, *, verify: bool = True) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-    """Read a folder that :func:`write_export` wrote. Nothing in it is executed, and nothing outside it is read.
+    """Read a folder written by :func:`write_export`. Nothing in it is executed, and nothing outside it is read.
 
     Args:
         folder: a local folder.
@@ -78,14 +78,14 @@ def read_export(folder: str | Path, *, verify: bool = True) -> tuple[dict[str, A
         The description and the weights, which are memory-mapped.
 
     Raises:
-        UserError: where it is missing, incomplete or damaged.
+        UserError: if it is missing, incomplete or damaged.
     """
     folder = Path(folder).expanduser()
     if not folder.is_dir():
         raise UserError(f"There is no folder {folder}. Write one with: mfer export checkpoint=<run> format=safetensors")
     for path in (folder / CONFIG, folder / WEIGHTS):
         if not path.is_file():  # devices and pipes are not files either
-            raise UserError(f"{folder} holds no {path.name}: it is not a whole export. Export the model again.")
+            raise UserError(f"{folder} holds no {path.name}: the export is incomplete. Export the model again.")
     description, weights = _read_config(folder / CONFIG), _read_weights(folder / WEIGHTS)
     digests = description.get("sha256")
     if verify and isinstance(digests, Mapping) and digests.get(WEIGHTS) != sha256_of(folder / WEIGHTS):
@@ -120,8 +120,8 @@ def _read_weights(path: Path) -> dict[str, torch.Tensor]:
             names = list(file.keys())
             strange = [n for n in names if file.get_slice(n).get_dtype() not in _DTYPES]
             if strange:
-                raise UserError(f"{path}: the weight {strange[0][:80]!r} is of a type that no network of ours has.")
+                raise UserError(f"{path}: the weight {strange[0][:80]!r} has a type that no network of ours uses.")
             return {name: file.get_tensor(name) for name in names}
     except (SafetensorError, OSError, RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())[:120]
-        raise UserError(f"{path} is cut off, damaged or no safetensors file ({reason}).") from error
+        raise UserError(f"{path} is truncated, damaged or not a safetensors file ({reason}).") from error

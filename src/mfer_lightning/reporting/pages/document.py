@@ -147,7 +147,7 @@ def build_document(
         progress: called with a few words at each step.
 
     Raises:
-        UserError: where there is no usable run and no matrix at all, or an option names nothing that is there.
+        UserError: if there is no usable run and no matrix at all, or an option names nothing that is there.
     """
     progress("reading runs")
     found = find_results(folders)

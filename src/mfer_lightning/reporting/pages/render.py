@@ -71,7 +71,7 @@ def render_runs(document: Document) -> str:
 
 
 def interval_drawing(cell: Cell, reach: Sequence[float]) -> Mapping[str, float] | None:
-    """Give the places of a cell's small drawing, in a box 120 wide; None where it has none."""
+    """Give the places of a cell's small drawing, in a box 120 wide; None if it has none."""
     if cell.interval is None:
         return None
     low, high = reach

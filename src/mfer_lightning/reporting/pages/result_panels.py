@@ -66,7 +66,7 @@ def method_panels(panels: SectionPanels, metric: str) -> Group | None:
 
 
 def contrast_panels(panels: SectionPanels, judged: Sequence[Planned], metric: MethodMetric) -> Group | None:
-    """Draw the difference of every planned contrast with its interval; None where nothing could be compared.
+    """Draw the difference of every planned contrast with its interval; None if nothing could be compared.
 
     Args:
         panels: draws them.

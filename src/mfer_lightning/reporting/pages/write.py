@@ -33,7 +33,7 @@ def write_report(
         What the report says.
 
     Raises:
-        UserError: where there is nothing to report on, or the folder holds something else or cannot be written to.
+        UserError: if there is nothing to report on, or the folder holds something else or cannot be written to.
     """
     target = Path(output).expanduser()
     if target.exists() and not _replaceable(target):

@@ -149,7 +149,7 @@ def find_axes(configs: Sequence[Flat]) -> tuple[Axis, ...]:
         configs: at least one, of :func:`flatten`.
 
     Returns:
-        The axes, the best-known first; none where all are equal.
+        The axes, the best-known first; none if all are equal.
 
     Example:
         >>> a = {"loss.name": "ce", "loss.weight": "0", "optimizer.lr": "0.1"}

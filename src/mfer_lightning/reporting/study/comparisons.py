@@ -46,7 +46,7 @@ def right_answers(section: Section) -> tuple[Correct, NDArray[np.int64]] | None:
         section: gets a note where its runs were not measured on the same faces.
 
     Returns:
-        Label of a method with predictions -> (seeds, faces) bool, and the (faces,) true classes; None where there are
+        Label of a method with predictions -> (seeds, faces) bool, and the (faces,) true classes; None if there are
         none to compare.
     """
     found = [(m.label, run.table) for m in section.methods for run in m.runs if run.table is not None]

@@ -29,8 +29,8 @@ class Contrast:
         method: values that tell the method.
         against: values that tell the one it is compared with.
         claim: what was said beforehand of ``method``: better or worse than ``against``, or that there is no difference
-            ("none"); None where nothing was claimed.
-        family: of the comparisons that are corrected together; None where the plan is one family without a name.
+            ("none"); None if nothing was claimed.
+        family: of the comparisons that are corrected together; None if the plan is one family without a name.
     """
 
     name: str
@@ -63,8 +63,8 @@ class Plan:
             changes them holds the same plan.
         contrasts: at least one.
         chains: claims made of them.
-        metric: what is compared by, or None where the file leaves it open.
-        protocol: on whose test faces, e.g. ``"ferplus@dev"``, or None where the file leaves it open.
+        metric: what is compared by, or None if the file leaves it open.
+        protocol: on whose test faces, e.g. ``"ferplus@dev"``, or None if the file leaves it open.
     """
 
     path: Path
@@ -87,7 +87,7 @@ def read_plan(path: str | Path) -> Plan:
         path: a YAML file; nothing in it is executed.
 
     Raises:
-        UserError: where it cannot be read, or says anything but a plan; the message names the place.
+        UserError: if it cannot be read, or says anything but a plan; the message names the place.
     """
     file = Path(path).expanduser()
     where = printable(str(path)) or "contrasts="
@@ -95,7 +95,7 @@ def read_plan(path: str | Path) -> Plan:
         content = file.read_bytes()
     except OSError as error:
         reason = error.strerror or str(error)
-        raise UserError(f"{where}: cannot be read ({reason}). Say contrasts=<a YAML file of contrasts>.") from error
+        raise UserError(f"{where}: cannot be read ({reason}). Use contrasts=<a YAML file of contrasts>.") from error
     optional = ("family", "families", "metric", "protocol", "chains")
     found = _fields(_parsed(content, where), where, ("contrasts",), optional)
     metric = found.get("metric")

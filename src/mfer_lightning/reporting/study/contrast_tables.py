@@ -144,7 +144,7 @@ def metric_in_words(metric: MethodMetric) -> str:
 
 
 def _families(plan: Plan) -> str:
-    """Name the families that have names, and where there are several how many contrasts each has."""
+    """Name the families that have names, and if there are several how many contrasts each has."""
     if len(plan.families) > 1:
         return ", families " + ", ".join(f"{name or 'without a name'} ({n})" for name, n in plan.families.items())
     family = next(iter(plan.families))

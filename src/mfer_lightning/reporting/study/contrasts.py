@@ -58,10 +58,10 @@ def place_contrasts(plan: Plan, sections: Sequence[Section]) -> list[tuple[Plann
         sections: those of the report; one where the plan does not apply gets a note that says why.
 
     Returns:
-        The contrasts of each section, not compared yet; none where not all of them are there.
+        The contrasts of each section, not compared yet; none if not all of them are there.
 
     Raises:
-        UserError: where no section has them all.
+        UserError: if no section has them all.
     """
     placed: list[tuple[Planned, ...]] = []
     reasons: dict[str, str] = {}
@@ -164,7 +164,7 @@ def _method(section: Section, name: str, side: str, selector: Selector) -> Metho
 
 
 def _value(method: Method, option: str) -> str | None:
-    """A method's value of an option, by its title or its dotted name; None where it has no such option."""
+    """A method's value of an option, by its title or its dotted name; None if it has no such option."""
     flat = method.flat
     keys = (option, _KEYS.get(option, option), f"{option}.name")
     return next((flat[key] for key in keys if key in flat), None)

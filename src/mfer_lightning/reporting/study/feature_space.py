@@ -40,7 +40,7 @@ class Cloud:
         feature: (M,D).
         label: (M,).
         seed: of the run.
-        plane: (M,2) where the run's own t-SNE has put them; None where it has not.
+        plane: (M,2) where the run's own t-SNE has put them; None if it has not.
     """
 
     feature: NDArray[np.float32]

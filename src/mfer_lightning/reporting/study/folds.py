@@ -40,7 +40,7 @@ class JoinedRun(Run):
 
 
 def fold_of(stored: StoredResult) -> tuple[int, int] | None:
-    """Return which fold a result was measured on, and how many there are; None where there are no folds."""
+    """Return which fold a result was measured on, and how many there are; None if there are no folds."""
     said = stored.result.get("folds")
     if not isinstance(said, Mapping) or stored.result["split"] != "test":
         return None
@@ -106,7 +106,7 @@ def is_joined(section: Section) -> bool:
 
 
 def fold_table(section: Section) -> Table | None:
-    """Make the table of the folds of each method; None where there are none. The section gets a note."""
+    """Make the table of the folds of each method; None if there are none. The section gets a note."""
     if not is_joined(section):
         return None
     if len(section.methods) > 1:

@@ -31,7 +31,7 @@ class MethodInterval:
 
 
 def method_interval(method: Method, metric: str) -> MethodInterval | None:
-    """Give the interval of a figure's mean over seeds; None where its results have none over faces.
+    """Give the interval of a figure's mean over seeds; None if its results have none over faces.
 
     Args:
         method: runs of one configuration.

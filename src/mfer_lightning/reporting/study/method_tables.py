@@ -224,7 +224,7 @@ def p_in_words(p: float) -> str:
 
 
 def comparison_data(comparison: MethodComparison | None) -> dict[str, Number]:
-    """Give a comparison as plain numbers by name, shares and not points; None throughout where there is none."""
+    """Give a comparison as plain numbers by name, shares and not points; None throughout if there is none."""
     names = ("difference", "low", "high", "p_value", "adjusted_p_value", "smallest_detectable", "verdict")
     return {name: None if comparison is None else getattr(comparison, name) for name in names}
 

@@ -36,7 +36,7 @@ class Sweep:
 
     Args:
         folder: the sweep's; other commands may have used it, too.
-        command: the command line that starts it again, or None where its jobs do not say.
+        command: the command line that starts it again, or None if its jobs do not say.
         failures: its jobs that failed; of earlier starts, which later ones may have mended, none.
     """
 
@@ -73,7 +73,7 @@ def _failure(job: Mapping[str, Any]) -> JobFailure:
 
 
 def _command(jobs: Sequence[Sequence[str]], name: str) -> str | None:
-    """Join the jobs' overrides into the one command that gives all of them; None where no single one does."""
+    """Join the jobs' overrides into the one command that gives all of them; None if no single one does."""
     values: dict[str, dict[str, None]] = {}
     for job in jobs:
         for override in job:
@@ -122,7 +122,7 @@ def arithmetic_of(run: Run) -> str | None:
     """Tell the arithmetic that a run's network was trained in, e.g. ``"bf16-mixed"``.
 
     Returns:
-        Of an evaluation, what its checkpoint says; of an older run, what it was configured with; None where that was
+        Of an evaluation, what its checkpoint says; of an older run, what it was configured with; None if that was
         ``auto``, which is not recorded then.
     """
     told = run.result["hardware"] if run.trained else run.result.get("model")
@@ -140,7 +140,7 @@ def unlike_arithmetic(methods: Mapping[str, Sequence[Run]]) -> str | None:
         methods: their names and runs.
 
     Returns:
-        A sentence, or None where nothing is wrong or nothing is recorded.
+        A sentence, or None if nothing is wrong or nothing is recorded.
     """
     used: dict[int, dict[str, str]] = {}
     sets: dict[frozenset[str], str] = {}

@@ -108,7 +108,7 @@ def make_sections(runs: Sequence[Run], baseline: str | None = None) -> tuple[lis
         The sections, those of trainings first and the larger first, and runs left out as repetitions of a seed.
 
     Raises:
-        UserError: where no section has such a baseline.
+        UserError: if no section has such a baseline.
     """
     groups: dict[tuple[Any, ...], list[Run]] = {}
     for run in runs:

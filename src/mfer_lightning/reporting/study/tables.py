@@ -9,7 +9,7 @@ import numpy as np
 
 from mfer_lightning.evaluation.statistics.seeds import mean_and_spread
 
-#: What stands where there is no figure.
+#: What stands if there is no figure.
 NOTHING = "–"
 
 Number = int | float | str | None

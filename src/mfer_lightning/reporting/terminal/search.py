@@ -31,7 +31,7 @@ def print_search(
         failed: trials without a result.
         pruned: trials among ``done`` that were given up early.
         running: trials that other processes run.
-        number: of the best trial; None where no trial has a result.
+        number: of the best trial; None if no trial has a result.
         value: its selection metric on val.
         params: its values: option -> value.
         run_dir: where its run lies, if it is known.

@@ -53,7 +53,7 @@ class Dashboard:
     """A dashboard that is built and not yet published.
 
     Args:
-        entity: user or team at W&B; empty where the definition is made without one.
+        entity: user or team at W&B; empty if the definition is made without one.
         project: at W&B.
         workspaces: one a protocol, and one for each share of flipped labels where a protocol's runs have several.
         report: over all protocols.
@@ -191,7 +191,7 @@ def _chapter(
 
 
 def _noise_blocks(runs: Sequence[FinishedRun], protocol: str, split: str, where: dict[str, str]) -> list[Any]:
-    """Methods by label noise: a table, and panels for each share of flipped labels; nothing where there is one."""
+    """Methods by label noise: a table, and panels for each share of flipped labels; nothing if there is one."""
     levels = _by_noise(runs)
     if not levels:
         return []
@@ -209,7 +209,7 @@ def _noise_blocks(runs: Sequence[FinishedRun], protocol: str, split: str, where:
 
 
 def _by_noise(runs: Sequence[FinishedRun]) -> dict[float, list[FinishedRun]]:
-    """Sort runs by their share of flipped labels; empty where all have the same."""
+    """Sort runs by their share of flipped labels; empty if all have the same."""
     levels = sorted({run.noise for run in runs})
     return {noise: [run for run in runs if run.noise == noise] for noise in levels} if len(levels) > 1 else {}
 
@@ -258,7 +258,7 @@ def _panels(runs: Sequence[FinishedRun], split: str, entity: str) -> dict[str, l
                 y=wr.SummaryMetric(accuracy),
             ),
             wr.BarPlot(
-                title="faces a second in training", metrics=[f"{names.COST_PREFIX}images_per_second"], **_OVER_SEEDS
+                title="faces per second in training", metrics=[f"{names.COST_PREFIX}images_per_second"], **_OVER_SEEDS
             ),
         ],
         "Pictures": [wr.MediaBrowser(title=name, media_keys=[name], num_columns=2) for name in pictures],

@@ -23,7 +23,7 @@ def publish_dashboard(dashboard: Dashboard) -> list[str]:
         The addresses of the workspaces and, last, of the report.
 
     Raises:
-        UserError: where W&B cannot be reached or refuses.
+        UserError: if W&B cannot be reached or refuses.
     """
     try:
         api: Any = wandb.Api()
