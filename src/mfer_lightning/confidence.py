@@ -67,7 +67,7 @@ def threshold_for(said: Mapping[str, Any], asked: Any) -> float | None:
     Args:
         said: metadata of a model.
         asked: the option ``uncertain``. None: the model's threshold, if it has one. True: the same, and it must have
-        one. False or 0: never uncertain. A number up to 1: this threshold.
+            one. False or 0: never uncertain. A number up to 1: this threshold.
 
     Returns:
         The threshold; None: no answer is uncertain.

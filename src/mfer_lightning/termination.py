@@ -62,7 +62,7 @@ def one_line_on_sigterm(*, leave: bool = False) -> Iterator[None]:
 
     Args:
         leave: end the process at the end of the block, without running the ends of threads and destructors, which may
-        wait for dead processes or report errors about them.
+            wait for dead processes or report errors about them.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -27,8 +27,8 @@ class Views:
     Args:
         flip: add the mirrored face.
         shift: add four copies, moved towards the corners by this fraction of the side, within [0, 0.25], rounded to
-        whole pixels and at least one. The border is repeated. Stored with four digits. With ``flip``, each copy
-        is mirrored too.
+            whole pixels and at least one. The border is repeated. Stored with four digits. With ``flip``, each copy
+            is mirrored too.
 
     Raises:
         ValueError: if the shift is out of range.

@@ -82,7 +82,7 @@ def explain_model(subject: ModelOnSplit, folder: Path, options: Options) -> dict
     Args:
         subject: the model and the faces.
         folder: folder of the results: ``maps.npz``, ``figures/gradcam.png``, with attention ``figures/attention.png``,
-        and ``explain.json``, written last.
+            and ``explain.json``, written last.
         options: which faces to explain, and how.
 
     Returns:

@@ -24,7 +24,7 @@ class Passes:
         subject: the model and the faces.
         folder: where finished passes are kept. Those of an interrupted suite with the same faces and weights are
             reused,
-        others are removed. None: nothing is kept.
+            others are removed. None: nothing is kept.
         definition: what else a kept pass depends on (version, seed, border).
         progress: called with a pass's name and the number of faces done since the last call.
     """

@@ -48,7 +48,7 @@ def explain(
         stage: the backbone stage to explain (from 1), including its attention; None: see :func:`default_stage`.
         method: ``"gradcam"``; ``"hirescam"`` (Draelos and Carin 2020) or ``"layercam"`` (Jiang et al. 2021), which
             weight each position separately.
-            batch_size: faces per batch; memory use is as in training.
+        batch_size: faces per batch; memory use is as in training.
 
     Returns:
         float32 (B,H,W) within 0..1, of the size of the faces.

@@ -75,7 +75,7 @@ def judge_training_set(
 
     Raises:
         UserError: if a checkpoint does not record its training data, the files have changed since, the networks were
-        trained on different datasets or labels, or a face was seen by all of them.
+            trained on different datasets or labels, or a face was seen by all of them.
     """
     files = [file for where in checkpoints for file in run_checkpoints(where)]
     sizes = {"num_workers": 2, **(loader or {})}

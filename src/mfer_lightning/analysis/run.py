@@ -49,8 +49,8 @@ def evaluate(
 
     Args:
         checkpoint: a run, a run's folder, a checkpoint or an export, whose results are written and printed; or a
-        :class:`~mfer_lightning.module.FERModule` or loaded model in memory, for which nothing is written unless
-        ``output`` is given.
+            :class:`~mfer_lightning.module.FERModule` or loaded model in memory, for which nothing is written unless
+            ``output`` is given.
         datamodule: the dataset; None: ``dataset_name``, or the one that the model was trained on.
         split: ``"test"``, ``"val"`` or ``"train"``.
         predictions: a ``predictions_*.csv`` instead of a model.

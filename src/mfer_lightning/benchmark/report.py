@@ -41,7 +41,7 @@ def show(title: str, values: Any) -> None:
     Args:
         title: its name.
         values: a mapping of names to values, or a list of mappings. Rows of numbers only become one table. Of other
-        values, those given by variant become columns, and the rest a list.
+            values, those given by variant become columns, and the rest a list.
     """
     rows = values if isinstance(values, list) else [values]
     if len(rows) > 1 and not any(isinstance(value, Mapping) for row in rows for value in row.values()):

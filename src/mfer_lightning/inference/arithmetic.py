@@ -55,7 +55,7 @@ def choose_precision(precision: Any, device: torch.device) -> str:
 
     Args:
         precision: as for :func:`check_precision`. ``"auto"`` is ``"bf16-mixed"`` on a GPU with native
-        bfloat16, and ``"32-true"`` elsewhere.
+            bfloat16, and ``"32-true"`` elsewhere.
         device: device of the model.
 
     Returns:

@@ -41,7 +41,7 @@ def checkpoint_path(where: str | PathLike[str]) -> Path:
 
     Args:
         where: a run's folder (meaning its selected checkpoint: ``best.ckpt``, or ``last.ckpt`` if the protocol takes
-        the last epoch), a run's ``checkpoints`` folder, or a checkpoint file.
+            the last epoch), a run's ``checkpoints`` folder, or a checkpoint file.
 
     Returns:
         The file, which exists.

@@ -37,16 +37,16 @@ def load_model(
 
     Args:
         where: a run's folder, a checkpoint file, an export (a folder, or an ``.onnx`` file), or the name of a bundled
-        model, e.g. ``"ferplus"``; None: the default bundled model, with a note.
+            model, e.g. ``"ferplus"``; None: the default bundled model, with a note.
         device: ``"auto"`` (a GPU if there is one), or a torch device, e.g. ``"cpu"`` or ``"cuda:1"``.
         batch_size: faces per batch; None: 256 on a GPU, 64 elsewhere.
         flip: average with the mirrored face; None: as stored with the model.
         shift: average with four copies shifted by this fraction of the side; None: as stored with the model.
         precision: ``"32-true"``, ``"bf16-mixed"`` (at least twice as fast on hardware with native bfloat16, half the
-        memory; probabilities differ by about 0.01), ``"16-mixed"`` (GPUs only), or ``"auto"``:
+            memory; probabilities differ by about 0.01), ``"16-mixed"`` (GPUs only), or ``"auto"``:
             bfloat16 on a GPU with native bfloat16, else float32.
         compile: compile the network's repeated blocks for full batches; ``"auto"``: if ``expected_faces`` are enough
-        to make it worthwhile.
+            to make it worthwhile.
         expected_faces: approximate number of faces.
         plugins: your own packages that the model was trained with; importing them executes their code.
         verify: compare the weights with the checksums in the file.

@@ -48,7 +48,7 @@ def match_classes(model: Sequence[str], dataset: Sequence[str], drop: Sequence[s
 
     Raises:
         UserError: if one side has a class that the other lacks and ``drop`` does not name, or ``drop`` names a class
-        that neither has.
+            that neither has.
 
     Example:
         >>> match = match_classes(["anger", "joy", "contempt"], ["happiness", "anger"], drop=["contempt"])

@@ -193,7 +193,7 @@ def read_model(where: str | PathLike[str], device: str = "auto", *, verify: bool
 
     Args:
         where: a run's folder, a checkpoint file, or a folder written by ``mfer export format=safetensors``, or a file
-        in it.
+            in it.
         device: ``"auto"`` (a GPU if there is one), or a torch device, e.g. ``"cpu"`` or ``"cuda:1"``.
         verify: compare the weights with the checksums in the file.
 

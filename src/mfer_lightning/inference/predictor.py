@@ -38,7 +38,7 @@ class Predictor:
         classifier: the network with its preprocessing.
         batch_size: faces per batch.
         uncertain: threshold below which an answer is uncertain: None or True for the model's own, False for never, or
-        a probability.
+            a probability.
 
     Attributes:
         threshold: the chosen threshold; None: answers are never marked as uncertain.
@@ -174,7 +174,7 @@ class Predictor:
             keep_image: keep the pixels of the pictures; otherwise they are released as soon as possible.
             most_waiting: pictures that may wait for a batch to fill; 1 returns each one at once.
             **options: ``aligned``, ``faces``, ``detector``, ``rotate`` and ``second_look`` as for :meth:`predict`; they
-            override ``look``.
+                override ``look``.
 
         Yields:
             Picture, prediction, and (n,D) vectors of its n faces, in the order of the source.

@@ -38,7 +38,7 @@ class Prediction:
         frame: number of the frame in a video, from 0; None for photos.
         time: time of the frame, in seconds from the video's start.
         rotated: degrees clockwise by which the photo was turned until faces were found; None: not turned. Boxes and
-        landmarks refer to the stored photo.
+            landmarks refer to the stored photo.
     """
 
     path: str | None = None

@@ -129,7 +129,7 @@ class SweepRuns(Sequence[Run]):
     Args:
         folder: folder of the sweep.
         rows: one mapping per job, finished or not: the values of the varied options, ``seed``, ``status``, ``error``,
-        ``run`` (a :class:`Run`, or None), and the metrics of its reported split. ``pandas.DataFrame(sweep.rows)``.
+            ``run`` (a :class:`Run`, or None), and the metrics of its reported split. ``pandas.DataFrame(sweep.rows)``.
         failures: the job's overrides -> why it has no result.
     """
 

@@ -40,7 +40,7 @@ def inspect(path: Path) -> tuple[dict[str, str], str]:
 
     Raises:
         UserError: if the file is missing, truncated or not an ONNX file; stores tensors in other files; uses operators
-        outside the standard, control flow or functions; or contains weights that are not finite.
+            outside the standard, control flow or functions; or contains weights that are not finite.
     """
     if not path.is_file():
         raise UserError(f"There is no ONNX file {path}. Write one with: mfer export checkpoint=<run> format=onnx")

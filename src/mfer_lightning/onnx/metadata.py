@@ -36,7 +36,7 @@ class Description:
         class_names: the K emotions in the order of the probabilities.
         alignment: how faces must be aligned, from the checkpoint (``template``, ``height``, ``margin``, ...), or None
             if
-        it is not recorded.
+            it is not recorded.
         size: side to which faces are resized inside the model.
         resizes: whether it resizes; if not, faces must be (3, size, size).
         views: views averaged in its reported results.

@@ -142,7 +142,7 @@ class OnnxModel:
 
         Args:
             faces: a path, a Pillow image, a uint8 RGB array (H,W), (H,W,3), (N,H,W,3) or (N,3,H,W); or several. They
-            may differ in size if the model resizes.
+                may differ in size if the model resizes.
             batch_size: faces per batch, at least 1; fewer for very large faces.
             flip: average with the mirrored face; None: as the checkpoint was evaluated.
             shift: average with four copies shifted by this fraction of the side; None: as the checkpoint was evaluated.

@@ -46,7 +46,7 @@ def save_half(
 
     Raises:
         UserError: if a weight does not fit into half precision, predictions differ by more than
-        :data:`TOLERANCE`, or the folder cannot be written.
+            :data:`TOLERANCE`, or the folder cannot be written.
     """
     description = {**model.describe(), "torch_dtype": "float16"}
     with atomic_folder(folder, replace=replace) as temporary:

@@ -66,7 +66,7 @@ def export(
 
     Args:
         checkpoint: a run, a run's folder, a ``.ckpt`` file, a folder written with ``format="safetensors"``, or the name
-        of a bundled model.
+            of a bundled model.
         format: ``"safetensors"`` (Hugging Face layout) or ``"onnx"`` (runs without torch).
         output: folder to create; None: ``exports/<format>`` in the run's folder, ``exports/<name>-<format>`` for a
             bundled model.
@@ -74,7 +74,7 @@ def export(
         half: for ``format="safetensors"``: write the weights in half precision and measure the effect.
         quantize: for ``format="onnx"``: ``"none"`` or ``"int8"``.
         calibrate: fit a temperature on the run's predictions on val, by which the export divides its logits, and choose
-        the threshold below which an answer is uncertain.
+            the threshold below which an answer is uncertain.
         risk: with ``calibrate``: largest share of wrong answers among those that are not uncertain.
         faces: number of validation faces for the comparison with the checkpoint; 0: none are read.
         verify: compare the weights with the checksums in their file.

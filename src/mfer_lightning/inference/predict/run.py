@@ -72,9 +72,9 @@ def predict(
 
     Args:
         source: a photo, a folder (read recursively), a pattern, a video, or a camera's number; or pictures in memory,
-        as for :meth:`.Predictor.predict`, for which nothing is written.
+            as for :meth:`.Predictor.predict`, for which nothing is written.
         checkpoint: a run, a run's folder, a checkpoint, an export, the name of a bundled model, or a loaded model,
-        which keeps its batch size, views, device and precision; None: the default bundled model.
+            which keeps its batch size, views, device and precision; None: the default bundled model.
         output: folder of the results; None: ``predictions/<name of the source>``.
         aligned: the pictures are already faces, aligned as in training.
         faces: which faces of a photo to use, one of :data:`FACES`.
@@ -88,14 +88,14 @@ def predict(
         max_pixels: larger photos are not decoded.
         batch_size: faces per batch; None: 256 on a GPU, 64 elsewhere.
         workers: number of processes that read photos and find faces; 0: this one; None: with a GPU and at least
-        :data:`MANY` photos, one less than the number of cores, else this one.
+            :data:`MANY` photos, one less than the number of cores, else this one.
         device: ``"auto"``, or a torch device.
         precision: ``"auto"`` (bfloat16 on a GPU with native bfloat16, else float32), ``"32-true"``, ``"bf16-mixed"``,
             or ``"16-mixed"`` on GPUs.
         compile: compile the network; ``"auto"``: on a GPU, if there are enough photos to make it worthwhile.
         verify: compare the weights with the checksums in their file.
         uncertain: threshold below which an answer is uncertain; None or True: the model's own, False: never. A loaded
-        model keeps its own.
+            model keeps its own.
         fps: frames per second of a video; None: all.
         smooth: seconds over which a person's emotions are averaged in a video; 0: not at all.
         seconds: stop a video after these; None: at its end.
