@@ -83,8 +83,8 @@ def test_without_any_model_it_says_so(
     monkeypatch.chdir(tmp_path)
     assert run() == 0
     assert capsys.readouterr().out == (
-        "No trained model comes with this version of mfer_lightning.\n"
-        "No finished run with a checkpoint was found: mfer train makes one.\n"
+        "This version of mfer_lightning has no bundled model.\n"
+        "No finished run with a checkpoint was found: mfer train creates one.\n"
     )
     with pytest.raises(UserError, match="There is no folder elsewhere"):
         models("elsewhere")

@@ -100,10 +100,10 @@ def test_what_is_not_clear_is_an_error(
 
 def test_without_bundled_models_a_sentence_says_so(no_models: Path, face: Path, capfd: pytest.CaptureFixture) -> None:
     assert bundled_models() == []
-    with pytest.raises(UserError, match=r"No trained model comes with this version .* checkpoint="):
+    with pytest.raises(UserError, match=r"This version of mfer_lightning has no bundled model.* checkpoint="):
         load_model()
     assert run("predict", str(face)) == 2
-    assert capfd.readouterr().err.startswith("Error: No trained model comes with this version of mfer_lightning")
+    assert capfd.readouterr().err.startswith("Error: This version of mfer_lightning has no bundled model")
     with pytest.raises(UserError, match=r"There is no ferplus\. Give a run's folder .*best\.ckpt\)\.$"):
         load_model("ferplus")
 

@@ -54,7 +54,7 @@ def test_table_summary_and_copies_say_so(
     command = ("predict", f"checkpoint={run}", "source=photos", "device=cpu", "detector.min_face=20", "annotate=true")
     assert mfer(*command) == 0
     said = capsys.readouterr().out.replace("\n", " ")
-    assert "Less to be trusted: 2 faces (1 blurred, 1 small; column quality)." in said
+    assert "Less reliable: 2 faces (1 blurred, 1 small; column quality)." in said
     with (tmp_path / "predictions" / "photos" / "predictions.csv").open(newline="") as file:
         assert [row["quality"] for row in csv.DictReader(file)] == ["good", "blurred", "small"]
 

@@ -53,7 +53,7 @@ def test_two_seeds_get_no_panel_of_differences_and_one_that_has_three_no_bare_ma
     assert {row.label: (row.value is None, row.low is None, len(row.seeds)) for row in rows} == {
         "dsf": (True, True, 2), "lgm": (False, False, 0)
     }  # fmt: skip
-    assert "over seeds and faces or, of fewer than three seeds, over faces" in group.caption
+    assert "over seeds and faces or, with fewer than three seeds, over faces" in group.caption
 
 
 def test_recalls_of_all_classes_have_one_range(

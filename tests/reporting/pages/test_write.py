@@ -85,7 +85,7 @@ def test_the_page_needs_nothing_else_and_every_figure_says_what_it_shows(made: t
     assert page.alts == [p.alt for p in pictures]
     assert all(len(alt) > 20 for alt in page.alts)
     assert {g.title for c in made[1].chapters for g in c.groups} == {
-        "Figures with intervals", "Learning curves", "Recall of each class", "Confusion matrices", "Reliability",
+        "Results with intervals", "Learning curves", "Recall of each class", "Confusion matrices", "Reliability",
         "Risk and coverage", "Features in the plane",
     }  # fmt: skip
 

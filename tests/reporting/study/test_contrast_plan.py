@@ -69,7 +69,7 @@ def test_announced_families_catch_a_misspelt_one(tmp_path: Path) -> None:
     assert read_plan(written(tmp_path, ONE + own % "secondary" + tail)).families == {"primary": 1, "secondary": 1}
     with pytest.raises(UserError, match="contrast 'b': family=secondery: did you mean 'secondary'"):
         read_plan(written(tmp_path, ONE + own % "secondery" + tail))
-    with pytest.raises(UserError, match="`families`: no contrast is of 'secondary'"):
+    with pytest.raises(UserError, match="`families`: no contrast belongs to 'secondary'"):
         read_plan(written(tmp_path, ONE + own % "primary" + tail))
     with pytest.raises(UserError, match="contrast 'a' has no `family`, and the file has x"):
         read_plan(written(tmp_path, ONE + "families: [x]\n"))
@@ -112,8 +112,8 @@ def contrast(**changes: str) -> str:
         ("when: 2026-99-99\n", "is not a YAML file"),
         ("[" * 5000, "is not a YAML file"),
         ("contrasts: !!python/object/apply:os.system ['true']\n", "is not a YAML file (line 1: could not determine"),
-        (ONE + "contrasts: []\n", "`contrasts` stands twice"),
-        (contrast(method="{loss: dsf, loss: lgm}"), "`loss` stands twice"),
+        (ONE + "contrasts: []\n", "`contrasts` occurs twice"),
+        (contrast(method="{loss: dsf, loss: lgm}"), "`loss` occurs twice"),
         ("family: x\n", "has no `contrasts`"),
         ("contrasts:\n", "has no `contrasts`"),
         ("contrasts: []\n", "`contrasts` must be a list of at least one contrast, but is empty"),

@@ -247,8 +247,8 @@ class TestSections:
         contrast = Contrast("a", {"loss": "dsf"}, {"loss": "ce"})
         place_contrasts(plan_of(contrast), two)
         for section in two:
-            (note,) = [note for note in section.notes if "leaves open on which faces" in note]
-            assert "compared in 2 sections, each corrected by itself (rafdb@holdout, test; rafdb@paper, test)" in note
+            (note,) = [note for note in section.notes if "does not name a `protocol`" in note]
+            assert "compared in 2 sections, each corrected separately (rafdb@holdout, test; rafdb@paper, test)" in note
 
     def test_a_plan_for_a_protocol_applies_to_its_test_faces_alone(self, tmp_path: Path) -> None:
         for loss in ("ce", "dsf"):
@@ -325,7 +325,7 @@ def test_what_is_said_names_claim_figures_and_what_could_have_been_seen(study: P
         "Planned, loss: undecided. No difference of loss=dsf, attention=ds from loss=ce, attention=ds"
     )
     smallest = f"{100 * found[1].comparison.smallest_detectable:.1f}"
-    assert null.endswith(f"a true one of {smallest} points would have been found four times in five.")
+    assert null.endswith(f"a true one of {smallest} points would have been detected four times in five.")
     assert summary(plan, found, "accuracy") == (
         "Planned contrasts: 1 confirmed (attention), 1 undecided (loss). From plan.yaml; by accuracy, which the file "
         "leaves open, Holm-corrected over these 2 and nothing else."

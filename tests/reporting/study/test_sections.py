@@ -35,7 +35,8 @@ def test_the_simplest_method_is_the_baseline_unless_another_is_asked_for(study: 
 
 
 @pytest.mark.parametrize(
-    ("baseline", "words"), [("loss=lgm", "loss=ce|dsf"), ("backbone=x", "attention=none|ds"), ("ce", "say it as")]
+    ("baseline", "words"),
+    [("loss=lgm", "loss=ce|dsf"), ("backbone=x", "attention=none|ds"), ("ce", "write baseline=loss=ce")],
 )
 def test_a_baseline_that_is_not_there_is_refused_with_what_is(study: Path, baseline: str, words: str) -> None:
     with pytest.raises(UserError, match="baseline=") as error:

@@ -96,7 +96,7 @@ class TestResult:
     def test_a_selection_figure_says_what_it_is(self, console: Console, tmp_path: Path) -> None:
         print_result(result(split="val"), tmp_path, console)
         assert "split val" in (text := console.export_text())
-        assert "a selection figure, not a test figure" in text
+        assert "a selection result, not a test result" in text
 
     def test_says_where_the_run_lies_and_which_figures_are_there(
         self, console: Console, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

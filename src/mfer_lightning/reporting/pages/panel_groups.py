@@ -61,7 +61,7 @@ class SectionPanels:
         self._files: set[str] = set()
 
     def limit_note(self, shown: int | None = None) -> str:
-        """Return a sentence with the number of methods shown, if not all; ``shown`` defaults to those of ``methods``."""
+        """Return a sentence with the number of methods shown, if not all; default: those of ``methods``."""
         total, shown = len(self.section.methods), len(self.methods) if shown is None else shown
         return f" {shown} of {total} methods are shown." if shown < total else ""
 

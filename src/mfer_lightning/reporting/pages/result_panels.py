@@ -60,8 +60,7 @@ def method_panels(panels: SectionPanels, metric: str) -> Group | None:
     elif compared:
         caption += "Differences from the baseline have no interval with fewer than three seeds and are not drawn. "
     if _one_annotator(section) is not None:
-        caption += "The dotted line shows how often a single annotator agrees with the others, which a model "
-        "may exceed. "
+        caption += "The dotted line is the agreement of a single annotator with the others; a model may exceed it. "
     caption = caption.rstrip() + panels.limit_note()
     return Group("Results with intervals", caption, tuple(pictures)) if pictures else None
 
