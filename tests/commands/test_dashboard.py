@@ -105,7 +105,7 @@ def test_what_wandb_refuses_is_one_message(
         (("runs=[]",), "Say which runs"),
         (("runs=3",), "There is no folder 3"),
         (("runs=nowhere",), "There is no folder nowhere"),
-        (("runs={empty}",), "holds no finished run"),
+        (("runs={empty}",), "contains no finished run"),
         (("runs={damaged}",), "result.json cannot be read"),
         (("runs={trained}", "publish=true"), "needs entity="),
         (("runs={trained}", "publish=true", "entity=team"), "wandb login"),

@@ -72,7 +72,7 @@ def test_a_server_that_cannot_be_reached_stops_no_training(
         monkeypatch.setenv(f"MLFLOW_HTTP_REQUEST_{name}", value)
     assert mfer(*FEW, "logger=mlflow", "logger.tracking_uri=http://127.0.0.1:9") == 0
     assert (only_run(tmp_path / "runs") / "result.json").is_file()
-    assert capsys.readouterr().out.count("MLflow failed, and the run goes on without it") == 1
+    assert capsys.readouterr().out.count("MLflow failed, and the run continues without it") == 1
 
 
 def messages(archive: Path) -> list[dict[str, Any]]:

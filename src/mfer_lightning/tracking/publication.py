@@ -58,7 +58,7 @@ class Publication:
     examples: Examples | None = None
 
     def summary(self) -> dict[str, float]:
-        """Return the metrics of the run, by the names of :mod:`mfer_lightning.tracking.names`, without undefined ones."""
+        """Return the defined metrics of the run, by the names of :mod:`mfer_lightning.tracking.names`."""
         result, split = self.result, self.result["split"]
         found: dict[str, Any] = {names.figure("val", metric): value for metric, value in self.val_metrics.items()}
         found |= {names.figure(split, metric): value for metric, value in result["metrics"].items()}

@@ -147,4 +147,4 @@ def test_protocols_never_share_a_panel(ablation: Path) -> None:
             (protocol,) = next(f["value"] for f in runset["filters"]["filters"] if f["key"]["name"] == "protocol.value")
             asked = {m[1] for text in strings(block["metadata"]["panelBankSectionConfig"]) if (m := LOGGED.match(text))}
             assert not [a for a in asked if protocol == "rafdb@holdout" and a.startswith("test/")]
-    assert "selection figures, not test figures" in json.dumps(built)
+    assert "selection results, not test results" in json.dumps(built)
