@@ -110,7 +110,7 @@ def test_networks_of_other_labels_other_files_or_other_beginnings_are_refused(
     other = trained(tmp_path / "other.ckpt", "dataset.hold_out=2/2", "dataset.label_noise_seed=1")
     refuse("was trained with dataset.label_noise_seed=1 and .* with 0", other)
     changed = trained(tmp_path / "changed.ckpt", "dataset.hold_out=2/2", data_hash="0" * 64)
-    refuse("on other faces or labels than .* gives now", changed)
+    refuse("on other faces or labels than .* now contains", changed)
     silent = trained(tmp_path / "silent.ckpt", "dataset.hold_out=2/2", data_hash=None)
     refuse("does not record which faces it was trained on", silent)
     config, _ = opened("dataset.hold_out=2/2")

@@ -87,8 +87,8 @@ def test_predict_uses_the_default_model_and_takes_a_path_without_a_name(
         (("predict",), "source"),
         (("predict", "x.jpg", "checkpoint="), "checkpoint= has no value"),
         (("demo", "checkpoint="), "checkpoint= has no value"),
-        (("export",), "Say what to export"),
-        (("evaluate",), "Say what to evaluate"),
+        (("export",), "Nothing to export: give checkpoint="),
+        (("evaluate",), "Nothing to evaluate: give checkpoint="),
     ],
 )
 def test_what_is_not_clear_is_an_error(
@@ -141,7 +141,7 @@ def test_a_file_or_folder_of_that_name_wins_and_is_said(bundled: Path, capfd: py
     out = capfd.readouterr().out
     assert out == (
         "Note: large is a file or folder here, and is used instead of the bundled model: checkpoint=large-v2 names "
-        "that one.\n"
+        "the bundled one.\n"
     )
     assert load_model("large-v2", "cpu").classifier.identity() != load_model("large", "cpu").classifier.identity()
 

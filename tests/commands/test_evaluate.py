@@ -103,7 +103,7 @@ def test_another_dataset_is_met_by_emotion_name(trained: Path, tmp_path: Path, c
     write_rafdb(tmp_path / "data" / "raf-db", train=0, test=28)  # a copy of the test files alone
     onto = ("dataset=rafdb", f"paths.data={tmp_path / 'data'}", f"output={tmp_path / 'out'}")
     assert evaluate(trained, *onto) == 2
-    assert "the model alone has contempt" in capsys.readouterr().err
+    assert "only the model has contempt" in capsys.readouterr().err
     assert evaluate(trained, *onto, "drop=[contempt]") == 0
     found = result_in(tmp_path / "out")
     assert found["protocol"] == "rafdb@holdout-without-contempt"
@@ -240,7 +240,7 @@ def test_a_sweep_evaluates_each_combination_and_leaves_nothing_beside_the_result
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ((), "Say what to evaluate"),
+        ((), "Nothing to evaluate: give checkpoint="),
         (("checkpoint=nothing",), "There is no nothing"),
         (("checkpoint={run}", "split=tset"), "did you mean 'test'"),
         (("checkpoint={run}", "dataset=rafbd"), "Did you mean 'rafdb'"),

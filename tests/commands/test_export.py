@@ -146,7 +146,7 @@ def test_where_the_data_are_not_at_hand_drawn_faces_stand_in_and_it_is_said(trai
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ((), "Say what to export"),
+        ((), "Nothing to export: give checkpoint="),
         (("checkpoint=nothing",), "There is no nothing"),
         (("checkpoint={run}", "format=onx"), "did you mean 'onnx'"),
         (("checkpoint={run}", "quantize=int8"), "belongs to format=onnx"),

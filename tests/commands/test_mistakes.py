@@ -25,7 +25,7 @@ MISTAKES: list[tuple[str, ...]] = [
     # names of options and choices
     ("lss=dsf", "no option `lss`", "'loss'"),
     ("+trainer.foo=1", "no option `trainer.foo`", "max_epochs"),
-    ("+loss=ce", "loss has a choice already", "without a +"),
+    ("+loss=ce", "loss already has a choice", "without a +"),
     ("größe=64", "`größe` is not an option"),
     ("=5", "`=5` has no option"),
     ("loss=dfs", "loss=dfs", "'dsf'", "lgm"),

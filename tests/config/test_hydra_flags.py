@@ -22,7 +22,7 @@ REFUSED = [
     ("hydra/job_logging=default", "log.txt", "hydra.verbose=true"),
     ("evaluate checkpoint=x hydra.run.dir=elsewhere", "mfer evaluate has its own option"),
     ("evaluate checkpoint=x hydra.sweep.dir=elsewhere", "mfer evaluate has its own option"),
-    ("data hydra.run.dir=elsewhere", "not taken"),
+    ("data hydra.run.dir=elsewhere", "is not supported"),
     ("--experimental-rerun=x", "can execute code"),
     ("--config-path mine", "--config-dir <folder>"),
     ("-cp mine", "--config-dir <folder>"),

@@ -52,7 +52,7 @@ def test_more_faces_than_fit_are_counted(model: Predictor, face: Path, monkeypat
 
 
 @pytest.mark.parametrize(
-    ("content", "said"), [(b"", "empty"), (b"hello", "no image"), (b"\x89PNG\r\n\x1a\n\0\0", "image")]
+    ("content", "said"), [(b"", "empty"), (b"hello", "not a readable image"), (b"\x89PNG\r\n\x1a\n\0\0", "image")]
 )
 def test_a_file_that_is_no_photo_says_so(model: Predictor, tmp_path: Path, content: bytes, said: str) -> None:
     path = tmp_path / "x.jpg"

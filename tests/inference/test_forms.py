@@ -84,7 +84,11 @@ def test_a_precision_that_cannot_be_had_is_refused(forms: Forms) -> None:
     for kind in (None, torch.bfloat16):  # a mistake that is easily made from Python
         with pytest.raises(UserError, match=r"precision=.*(bf16-mixed|bfloat16)"):
             load_model(forms.checkpoint, "cpu", precision=kind)  # type: ignore[arg-type]
-    with pytest.raises(UserError, match=r"precision=bf16-true: norms, softmax and sums stay in float32 here. Use"):
+    with pytest.raises(
+        UserError,
+        match=r"precision=bf16-true: norms, softmax and sums are always computed in "
+        r"float32 here. Use",
+    ):
         load_model(forms.checkpoint, "cpu", precision="bf16-true")
     with pytest.raises(UserError, match="precision=16-mixed needs a GPU: on the CPU use bf16-mixed, 32-true or auto"):
         load_model(forms.checkpoint, "cpu", precision="16-mixed")

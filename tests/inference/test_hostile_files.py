@@ -67,7 +67,7 @@ CASES: dict[str, tuple[hostile.Writer, str]] = {
         "no network of ours has",
     ),
     "an export with NaN": (hostile.tensors(hostile.nan), "not finite"),
-    "half the weights": (hostile.cut("safetensors", "model.safetensors"), "cut off"),
+    "half the weights": (hostile.cut("safetensors", "model.safetensors"), "truncated"),
     "a header of an exabyte": (hostile.exported(hostile.claims), "list of weights claims"),
     "a header of noise": (hostile.header(lambda h: b"\xff" * len(h)), "not a safetensors file"),
     "weights that overlap": (hostile.header(hostile.overlapping), "not a safetensors file"),
@@ -126,7 +126,10 @@ CASES: dict[str, tuple[hostile.Writer, str]] = {
         "cannot be loaded by ONNX Runtime",
     ),
     "a graph with NaN": (hostile.graph(hostile.not_finite), "not finite"),
-    "half a graph": (lambda folder, forms: hostile.cut("onnx", "model.onnx")(folder, forms) / "model.onnx", "cut off"),
+    "half a graph": (
+        lambda folder, forms: hostile.cut("onnx", "model.onnx")(folder, forms) / "model.onnx",
+        "truncated",
+    ),
     "no metadata": (hostile.graph(lambda p: p.ClearField("metadata_props")), "not an export of mfer_lightning"),
     "metadata of another number of classes": (hostile.notes(class_names=["a", "b"]), "do not fit the model"),
     "metadata with a page for a class name": (

@@ -185,7 +185,7 @@ def test_what_is_no_export_is_never_replaced(forms: Forms, tmp_path: Path) -> No
     for name, words in (
         ("mine", "contains files other than an export"),
         ("file", "is a file"),
-        ("run", "other things"),
+        ("run", "files other than an export"),
         ("link", "is a link"),
     ):
         with pytest.raises(UserError, match=words):

@@ -352,7 +352,7 @@ def test_a_truncated_file_is_a_readable_message(tmp_path):
     torch.save(released(network()), tmp_path / "whole.pth")
     whole = (tmp_path / "whole.pth").read_bytes()
     (tmp_path / "half.pth").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(UserError, match=r"half\.pth.*cut off"):
+    with pytest.raises(UserError, match=r"half\.pth.*truncated"):
         load_weights(network(), tmp_path / "half.pth")
 
 

@@ -57,7 +57,7 @@ def test_the_cost_of_a_teacher_is_that_at_its_own_size(tmp_path: Path) -> None:
 
 class TestRefusals:
     def test_of_other_classes(self, export: Path) -> None:
-        with pytest.raises(UserError, match=r"cannot teach here: The classes differ: the model alone has anger") as e:
+        with pytest.raises(UserError, match=r"cannot teach here: The classes differ: only the model has anger") as e:
             load_teachers(config(export), ("sadness", "happiness", "fear"), None)
         assert "drop=" not in str(e.value)
 

@@ -99,7 +99,7 @@ def test_what_contradicts_is_refused(few_run: Path, here: Path, parts: tuple[FER
         evaluate(module)
     with pytest.raises(UserError, match="either a datamodule or the options of a dataset by name"):
         evaluate(module, datamodule, dataset_name="facs")
-    with pytest.raises(UserError, match="suite=robustness draws pictures"):
+    with pytest.raises(UserError, match="suite=robustness draws figures"):
         evaluate(module, datamodule, suite="robustness")
     with pytest.raises(UserError, match="split=tset"):
         evaluate(module, datamodule, "tset")

@@ -78,7 +78,7 @@ def evaluate(
         raise UserError("Give either checkpoint=... or predictions=..., not both.")
     if checkpoint is None and predictions is None:
         raise UserError(
-            "Give what to evaluate: checkpoint=<a run's folder or a .ckpt file>, or predictions=<predictions_*.csv>."
+            "Nothing to evaluate: give checkpoint=<a run's folder or a .ckpt file>, or predictions=<predictions_*.csv>."
         )
     check_choice("split", split, SPLITS)
     check_choice("suite", suite, SUITES)

@@ -26,7 +26,7 @@ GPU_RATE = 1e5
 SECONDS_A_KIND = 5
 
 #: Message if nothing can be compiled.
-NO_COMPILER = "torch.compile does not work here, going on without it"
+NO_COMPILER = "torch.compile does not work here, continuing without it"
 
 
 class CompileNetwork(Callback):
@@ -77,7 +77,7 @@ class CompileNetwork(Callback):
     def _say(self, trainer: L.Trainer, what: str, seconds: int) -> None:
         if trainer.is_global_zero:
             print(
-                f"Compiling {what} at the first steps: about {seconds} s, once; later runs find the results in "
+                f"Compiling {what} in the first steps takes about {seconds} s, once; later runs reuse the results in "
                 f"{os.environ['TORCHINDUCTOR_CACHE_DIR']}.",
                 flush=True,
             )

@@ -212,7 +212,7 @@ class TestNpyRelease:
     def test_annotations_that_are_cut_off(self, tree: Path, keep: int) -> None:
         path = self.annotate(tree, "3")
         path.write_bytes(path.read_bytes()[:keep])
-        with pytest.raises(UserError, match=r"3_exp\.npy is not a NumPy file .* cut off"):
+        with pytest.raises(UserError, match=r"3_exp\.npy is not a NumPy file .* truncated"):
             read_affectnet(tree)
 
     def test_images_without_annotations_are_counted(self, tree: Path) -> None:

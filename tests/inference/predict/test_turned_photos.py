@@ -64,7 +64,7 @@ def test_a_folder_says_which_photos_were_turned_and_is_not_mixed(
     write(tmp_path / "photos" / "upright.png", portrait)
     command = ("predict", f"checkpoint={run}", "source=photos", "device=cpu")
     assert mfer(*command) == 0
-    assert "No face in 1 photo: rotate=true tries" in capsys.readouterr().out.replace("\n", " ")
+    assert "No face in 1 photo: rotate=true also tries" in capsys.readouterr().out.replace("\n", " ")
     assert mfer(*command, "rotate=true") == 2
     assert "rotate was None, now True" in capsys.readouterr().err
     assert mfer(*command, "rotate=true", "annotate=true", "output=turned") == 0

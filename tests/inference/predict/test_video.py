@@ -117,7 +117,7 @@ def test_a_video_that_is_cut_off_gives_what_it_has_and_says_so(
     assert len(frames) >= 2
     assert {line["status"] for line in frames} == {"ok"}
     assert last["status"] == "unreadable"
-    assert "cut off" in last["message"]
+    assert "truncated" in last["message"]
 
 
 def test_frames_that_are_too_large_are_refused_before_they_are_decoded(clip: Path) -> None:

@@ -76,7 +76,7 @@ def test_the_sentences_stand_in_every_form(made: tuple[Path, Document]) -> None:
     assert markdown.count("undecided (DSF\\_loss). From plan.yaml, family made\\_up; by accuracy") == 2
     assert r"Planned, DS \& \textless{}b\textgreater{} attention: confirmed." in latex
     assert r"Planned contrasts, by accuracy" in latex
-    assert "The following comparisons were not planned." in latex
+    assert "Not planned: the following comparisons." in latex
 
 
 def test_the_numbers_are_in_a_table_of_their_own(made: tuple[Path, Document]) -> None:

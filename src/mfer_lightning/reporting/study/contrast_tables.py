@@ -17,7 +17,7 @@ _ORDER: tuple[Outcome, ...] = ("confirmed", "refuted", "better", "worse", "tie",
 MOST_TOLD = 6
 #: Introduction of comparisons that are not in the plan.
 NOT_PLANNED = (
-    "The following comparisons were not planned. Methods against the baseline, and the highest mean against all, are "
+    "Not planned: the following comparisons. Methods against the baseline, and the highest mean against all, are "
     "separate families with separate corrections; their findings were not claimed beforehand."
 )
 
