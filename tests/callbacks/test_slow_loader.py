@@ -93,7 +93,7 @@ def test_epochs_of_few_batches_are_counted_together(clock: Clock, capsys: pytest
         ({"cached": False}, "dataset.cache=memmap"),
         ({"stored": 500}, "dataset.size=224 (now 500)"),
         ({"augments": True}, "augment=paper"),
-        ({}, "All cores read already"),
+        ({}, "All cores are already in use"),
     ],
 )
 def test_what_helps_is_named(changes: dict[str, Any], words: str) -> None:

@@ -154,7 +154,7 @@ def test_a_job_of_two_ranks_has_two_cards_and_a_job_that_is_killed_stops_no_othe
     said, _ = process.communicate(timeout=240)
     assert process.returncode == 1, said
     assert not bench.left_running(), "the second rank of the job that was killed"
-    assert "1 job without a result: seed=1: its process ended without a word" in " ".join(said.split())
+    assert "1 job without a result: seed=1: its process ended without an error message" in " ".join(said.split())
     done = results(folder)
     assert len(done) == 2
     for each in done:
@@ -214,7 +214,7 @@ def test_a_machine_that_leaves_the_cluster_costs_its_jobs_which_the_same_command
         assert process.returncode == 1, said
         lost = [r for r in records(folder) if r["status"] == "failed"]
         assert len(lost) == 1, said
-        assert re.search("left the Ray cluster|ended without a word", lost[0]["error"])
+        assert re.search("left the Ray cluster|ended without an error message", lost[0]["error"])
         assert len(results(folder)) == 4
         done = bench.mfer(*sweep, **own)
         assert done.returncode == 0, done.stdout + done.stderr

@@ -39,7 +39,7 @@ def test_without_a_compiler_the_model_stays_as_it_was(
     monkeypatch.setattr(compilation, "try_compiler", fail)
     model = read_model(forms.checkpoint, "cpu")
     assert not compile_model(model, True, 8)
-    assert "going on without it: no compiler found\n" in capsys.readouterr().err
+    assert "continuing without it: no compiler found\n" in capsys.readouterr().err
     assert model.full_batch == 0
     assert all(module._compiled_call_impl is None for module in model.network.modules())
 

@@ -64,7 +64,7 @@ def test_a_class_name_is_no_formula(name: str, forms: Forms, tmp_path: Path) -> 
     stored = torch.load(forms.checkpoint, weights_only=True)
     stored["mfer"]["class_names"] = [name, "fear", "anger"]
     torch.save(stored, tmp_path / "x.ckpt")
-    with pytest.raises(UserError, match="no formulas"):
+    with pytest.raises(UserError, match="not formulas"):
         load_model(tmp_path / "x.ckpt", "cpu")
 
 

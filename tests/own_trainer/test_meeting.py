@@ -99,7 +99,7 @@ def test_an_alignment_is_stored_where_it_is_known_and_never_invented(make, train
 
     aligned(folder, "ferplus-48@1")
     module.metadata.pop("data_hash")
-    with pytest.raises(UserError, match="align them alike"):
+    with pytest.raises(UserError, match="align both the same way"):
         trainer().fit(module, datamodule=FolderDataModule(folder, batch_size=8, size=32))
     module.metadata.clear()
     with pytest.raises(UserError, match="leave Preprocess"):

@@ -71,7 +71,7 @@ def test_valence_and_arousal_cannot_be_learned_from_a_dataset_without_them(
 ) -> None:
     assert mfer(*MINE, *OPTIONS, "valence_arousal=ccc") == 2
     said = " ".join(capsys.readouterr().err.split())
-    assert "has no valence and arousal, so that they cannot be learned from it: use valence_arousal=none" in said
+    assert "has no valence and arousal, so they cannot be learned: use valence_arousal=none" in said
 
 
 def test_the_page_shows_every_file() -> None:

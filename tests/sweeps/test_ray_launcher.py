@@ -168,7 +168,7 @@ def test_options_that_ray_does_not_know_are_refused() -> None:
     pytest.importorskip("ray", reason="the extra `ray` is not installed")
     jobs = Jobs({})
     jobs._needs = {"num_gpus": 0, "num_cpus": 1, "bogus": 1}
-    with pytest.raises(UserError, match=r"ray.remote is not what Ray takes: .*bogus"):
+    with pytest.raises(UserError, match=r"ray.remote was rejected by Ray: .*bogus"):
         jobs._as_ray_has_it()
 
 

@@ -98,8 +98,8 @@ def test_what_is_wrong_is_named_before_any_data_are_read(overrides: tuple[str, .
 def test_what_does_nothing_is_named() -> None:
     config = composed("optimizer=lion", "optimizer.eps=1e-8", "scheduler=wsd", "scheduler.power=2")
     assert {
-        "optimizer.eps=1e-08 does nothing with lion",
-        "scheduler.power=2 does nothing with scheduler=wsd",
+        "optimizer.eps=1e-08 has no effect with lion",
+        "scheduler.power=2 has no effect with scheduler=wsd",
     } <= set(idle_options(config))
 
 

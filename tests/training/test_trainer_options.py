@@ -386,7 +386,7 @@ def test_a_number_of_batches_goes_through_and_nothing_is_kept(
     mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     assert mfer(*QUICK, "trainer.fast_dev_run=2") == 0
-    assert "Training and validation went through. Nothing was kept." in capsys.readouterr().out
+    assert "Training and validation were processed. Nothing was kept." in capsys.readouterr().out
     assert not list((tmp_path / "runs").glob("*"))
 
 

@@ -61,7 +61,7 @@ def test_the_caller_s_process_is_left_as_it_was(here: Path) -> None:
     [
         (["loss=dff"], "Did you mean 'dsf'"),
         (["loss=ce,dsf"], r"several values are a sweep.*in Python: sweep"),
-        (["-m", "loss=ce,dsf"], r"-m has no meaning in Python: sweep\(\[...\]\)"),
+        (["-m", "loss=ce,dsf"], r"-m is not supported in Python: use sweep\(\[...\]\)"),
         (["optimizer.lr=-1"], "optimizer.lr=-1.0"),
         (["sweep=optuna"], r"use sweep\(\[...\]\)"),
         ([*FEW, "debug=fast_dev_run"], "Nothing was kept"),
