@@ -110,6 +110,15 @@ class TestRiskCoverage:
         assert whole.get_ydata()[0] == pytest.approx((~right).mean())
         assert (np.diff(curve.get_xdata()) > 0).all()
 
+    def test_a_face_counts_once_in_the_intervals_of_joined_seeds(self, drawn: list[Figure], tmp_path: Path) -> None:
+        rng = np.random.default_rng(0)
+        confidence, right = rng.uniform(0.3, 1, 200), rng.uniform(size=200) < 0.8
+        risk_coverage_panel(confidence, right, tmp_path / "one.png", "one")
+        risk_coverage_panel(np.tile(confidence, 7), np.tile(right, 7), tmp_path / "seven.png", "seven alike", seeds=7)
+        bands = [figure.axes[0].collections[0].get_paths()[0].vertices for figure in drawn]
+        one, seven = (np.ptp(band[band[:, 0] == 1, 1]) for band in bands)
+        assert seven == pytest.approx(one)
+
 
 class TestLearningCurves:
     @pytest.mark.parametrize("n", [1, 20])

@@ -11,22 +11,20 @@ from lightning.pytorch.callbacks import Callback
 
 from mfer_lightning.data.images.cache import default_cache_dir
 from mfer_lightning.module import FERModule
-from mfer_lightning.nn.compiled_calls import guard_calls, short_reason, try_compiler
+from mfer_lightning.nn.compiled_calls import (
+    GPU_RATE,
+    NO_COMPILER,
+    SECONDS_A_KIND,
+    guard_calls,
+    short_reason,
+    try_compiler,
+)
 from mfer_lightning.nn.cost import count_gflops
 from mfer_lightning.nn.regions import compile_blocks, count_kinds
 from mfer_lightning.termination import received
 
 #: Minimum estimated training time in seconds for ``auto`` to compile.
 PAYS_FROM = 600.0
-
-#: For that estimate: billions of operations per second of a GPU. An H100 reached about this with MFER-Base, uncompiled.
-GPU_RATE = 1e5
-
-#: Seconds per kind of block, for the message. Measured on two CPU cores; GPUs compile in parallel.
-SECONDS_A_KIND = 5
-
-#: Message if nothing can be compiled.
-NO_COMPILER = "torch.compile does not work here, continuing without it"
 
 
 class CompileNetwork(Callback):

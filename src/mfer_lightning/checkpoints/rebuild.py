@@ -13,7 +13,7 @@ from torch import Tensor
 from mfer_lightning.checkpoints import file_checks
 from mfer_lightning.confidence import Confidence
 from mfer_lightning.config.former_values import with_former_attention
-from mfer_lightning.config.instantiate import LIBRARIES, locate
+from mfer_lightning.config.instantiate import LIBRARIES, check_allowed
 from mfer_lightning.config.plugins import missing_plugins
 from mfer_lightning.errors import UserError
 from mfer_lightning.nn import Network, Preprocess
@@ -133,7 +133,8 @@ def network_weights(state_dict: Mapping[str, Any]) -> dict[str, Any]:
 def check_targets(config: Any, source: Path, libraries: Sequence[str] = ()) -> None:
     """Reject a stored configuration that names code outside the whitelist, although it would never be called.
 
-    Callbacks, loggers, metrics and transforms are compared by name only, without importing or building them.
+    Names are compared with the whitelist, and nothing is imported: the datasets' classes would bring Lightning, which
+    prediction does not need.
 
     Args:
         config: the configuration, or a part of it.
@@ -145,8 +146,9 @@ def check_targets(config: Any, source: Path, libraries: Sequence[str] = ()) -> N
     """
     if isinstance(config, Mapping):
         for key, value in config.items():
-            if key == "_target_" and str(value).rpartition(".")[0] not in libraries:
-                locate(str(value), f"the configuration stored in {source}")
+            if key == "_target_":
+                if str(value).rpartition(".")[0] not in libraries:
+                    check_allowed(str(value), f"the configuration stored in {source}")
             else:
                 check_targets(value, source, libraries or LIBRARIES.get(key, ()))
     elif isinstance(config, (list, tuple)):

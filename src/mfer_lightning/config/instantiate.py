@@ -64,7 +64,29 @@ def locate(target: str, where: str = "the configuration", libraries: Sequence[st
         return find_in_plugin(target, where)
     if module_name in libraries:
         return _public_class(module_name, name, where)
-    if module_name not in ALLOWED or name.startswith("_"):
+    check_allowed(target, where, libraries)
+    module = importlib.import_module(module_name)
+    public = list(getattr(module, "__all__", ()))
+    if name not in public:
+        raise UserError(f"{where} names `{target}`, which does not exist: {nearest(name, public)}")
+    return getattr(module, name)
+
+
+def check_allowed(target: str, where: str = "the configuration", libraries: Sequence[str] = ()) -> None:
+    """Reject a ``_target_`` that a configuration may not name, by the name alone: nothing is imported.
+
+    Args:
+        target: dotted name.
+        where: source of the target, for error messages.
+        libraries: further modules that may be named.
+
+    Raises:
+        UserError: if it is not allowed, or a loaded plugin does not define it.
+    """
+    module_name, _, name = current(target).rpartition(".")
+    if in_plugin(module_name):
+        find_in_plugin(target, where)
+    elif module_name not in (*ALLOWED, *libraries) or name.startswith("_"):
         if module_name and not is_reserved(module_name):
             raise UserError(
                 f"{where} names `{target}`, which is not allowed: `{module_name.partition('.')[0]}` is not a loaded "
@@ -75,11 +97,6 @@ def locate(target: str, where: str = "the configuration", libraries: Sequence[st
             f"{where} names `{target}`, which is not allowed: only names directly in {legal} can be built from a "
             "configuration. Use your class from Python instead, or give its package as a plugin, plugins=[...]."
         )
-    module = importlib.import_module(module_name)
-    public = list(getattr(module, "__all__", ()))
-    if name not in public:
-        raise UserError(f"{where} names `{target}`, which does not exist: {nearest(name, public)}")
-    return getattr(module, name)
 
 
 def _public_class(module_name: str, name: str, where: str) -> type:

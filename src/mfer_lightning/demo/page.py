@@ -13,9 +13,6 @@ from mfer_lightning.demo.temporary_uploads import forget
 from mfer_lightning.errors import UserError
 from mfer_lightning.inference.predictor import Predictor
 
-#: Larger uploads are rejected before they are read.
-MOST_BYTES = 32 * 1024 * 1024
-
 HINT = "<p style='opacity:.75'>Drop a photo on the left, or take one. It stays on this machine and is not stored.</p>"
 
 

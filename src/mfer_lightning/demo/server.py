@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfer_lightning.demo.examine_photo import Explain
-from mfer_lightning.demo.page import MOST_BYTES, build_page
-from mfer_lightning.demo.temporary_uploads import keep_swept, private_folder
+from mfer_lightning.demo.guarded_routes import GuardedRoutes, UploadFolder
+from mfer_lightning.demo.page import build_page
+from mfer_lightning.demo.temporary_uploads import MOST_BYTES, keep_swept, private_folder
 from mfer_lightning.errors import UserError, check_least
 from mfer_lightning.inference.classifier import TorchClassifier
 from mfer_lightning.inference.load import load_model
@@ -75,7 +76,9 @@ def serve(
             ssr_mode=False,
             enable_monitoring=False,
             max_file_size=MOST_BYTES,
+            app_kwargs={"middleware": [_guard(folder)]},
         )
+        page.app.uploaded_file_dir = UploadFolder(folder)
     except OSError as error:
         where = f"{host}, port {port}" if port else host
         raise UserError(f"The page cannot be served at {where}: {error} Choose another with port=<number>.") from error
@@ -90,6 +93,12 @@ def serve(
             print("Stopped. Nothing was stored.")
             break
     return page
+
+
+def _guard(folder: Path) -> Any:
+    from starlette.middleware import Middleware  # comes with Gradio
+
+    return Middleware(GuardedRoutes, folder=folder)
 
 
 def explainer(model: Predictor) -> Explain | None:

@@ -18,6 +18,9 @@ from pathlib import Path
 
 _PREFIX = "mfer-demo-"
 
+#: Larger uploads are refused before they are read.
+MOST_BYTES = 32 * 1024 * 1024
+
 #: Seconds after which an unread upload is deleted, and between two checks.
 PATIENCE, LOOK = 120.0, 15.0
 
@@ -37,14 +40,16 @@ def private_folder() -> Path:
 
 
 def forget(file: str | Path, folder: Path) -> None:
-    """Delete an upload and the folder that the server created for it; files outside ``folder`` are not touched."""
+    """Delete an upload and the folders that the server created for it; files outside ``folder`` are not touched."""
     path = Path(file)
     if not path.resolve().is_relative_to(folder.resolve()):
         return
     path.unlink(missing_ok=True)
-    parent = path.parent
-    if parent != folder and parent.is_dir() and not any(parent.iterdir()):
-        parent.rmdir()
+    with suppress(OSError):  # one that is not empty, or deleted already
+        for parent in path.parents:
+            if parent == folder:
+                break
+            parent.rmdir()
 
 
 def sweep(folder: Path, patience: float = PATIENCE) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from scipy.stats import binomtest
+from numpy.typing import ArrayLike, NDArray
 
 
 def wilson(successes: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
@@ -37,8 +37,34 @@ def wilson(successes: int, n: int, confidence: float = 0.95) -> tuple[float, flo
         raise ValueError(f"Expected argument `successes` within [0, {n}], but got {successes}.")
     if not 0 < confidence < 1:
         raise ValueError(f"Expected argument `confidence` between 0 and 1, but got {confidence}.")
+    from scipy.stats import binomtest  # takes most of a second, which showing stored intervals does not need
+
     interval = binomtest(int(successes), int(n)).proportion_ci(confidence_level=confidence, method="wilson")
     return float(interval.low), float(interval.high)
+
+
+def wilson_of_repeated(successes: ArrayLike, n: ArrayLike, times: int = 1) -> NDArray[np.float64]:
+    """Compute Wilson's intervals of proportions over samples that hold each face several times, once a seed.
+
+    Networks of several seeds err on much the same faces, so that their joined answers are not independent: the interval
+    is that of the same proportion over the different faces.
+
+    Args:
+        successes: (M,) numbers of successes.
+        n: (M,) numbers of samples, at least 1 each.
+        times: how often each face is among them.
+
+    Returns:
+        (M,2) lower and upper bounds.
+
+    Example:
+        >>> once, joined = wilson_of_repeated(np.array([9]), np.array([10])), wilson_of_repeated([63], [70], 7)
+        >>> bool(np.allclose(once, joined))
+        True
+    """
+    faces = np.maximum(np.round(np.asarray(n) / times), 1).astype(int)
+    hits = np.minimum(np.round(np.asarray(successes) / np.asarray(n) * faces), faces).astype(int)
+    return np.array([wilson(int(k), int(m)) for k, m in zip(hits, faces, strict=True)])
 
 
 def mean_of_wilson(successes: Sequence[int], n: Sequence[int], confidence: float = 0.95) -> tuple[float, float]:

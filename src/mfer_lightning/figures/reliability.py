@@ -10,24 +10,25 @@ from matplotlib.ticker import MultipleLocator, PercentFormatter
 from numpy.typing import NDArray
 
 from mfer_lightning.evaluation.calibration import Reliability, reliability
-from mfer_lightning.evaluation.intervals import wilson
+from mfer_lightning.evaluation.intervals import wilson_of_repeated
 from mfer_lightning.figures.panel import draw_panel
 from mfer_lightning.figures.style import BLUE, INK, ORANGE, PAPER, new_figure, percent
 
 
-def draw_reliability(axes: Axes, found: Reliability, least: float = 1.0) -> float:
+def draw_reliability(axes: Axes, found: Reliability, least: float = 1.0, seeds: int = 1) -> float:
     """Draw accuracy over confidence with 95% intervals, the diagonal, and the gaps between them.
 
     Args:
         axes: axes to draw on.
         found: the bins.
         least: a confidence that the axes must include.
+        seeds: number of times each face is in the samples; intervals count it once.
 
     Returns:
         The lower limit of both axes.
     """
     right = np.round(found.accuracy * found.count).astype(int)
-    ends = np.array([wilson(int(k), int(n)) for k, n in zip(right, found.count, strict=True)])
+    ends = wilson_of_repeated(right, found.count, seeds)
     # start at the smallest confidence or accuracy, to leave more room for the samples of a confident model
     lowest = min(least, found.confidence.min(), ends.min())
     low = float(np.clip(np.floor(10 * lowest) / 10, 0.0, 0.9))
@@ -82,7 +83,12 @@ def plot_reliability(
 
 
 def reliability_panel(
-    probabilities: NDArray[np.floating], label: NDArray[np.integer], path: str | Path | None, title: str, bins: int = 10
+    probabilities: NDArray[np.floating],
+    label: NDArray[np.integer],
+    path: str | Path | None,
+    title: str,
+    bins: int = 10,
+    seeds: int = 1,
 ) -> str:
     """Draw accuracy over confidence in bins of equal mass as a panel.
 
@@ -92,6 +98,7 @@ def reliability_panel(
         path: PNG to write, or None.
         title: heading.
         bins: number of bins.
+        seeds: number of joined seeds.
 
     Returns:
         The panel as SVG.
@@ -101,7 +108,7 @@ def reliability_panel(
     """
     found = reliability(probabilities, label, bins)
     with draw_panel(path, 2.9, title) as panel:
-        low = draw_reliability(panel.axes, found)
+        low = draw_reliability(panel.axes, found, seeds=seeds)
         for axis in (panel.axes.xaxis, panel.axes.yaxis):
             axis.set_major_locator(MultipleLocator(0.2 if low < 0.6 else 0.1))
         panel.axes.set_xlabel("confidence (%)")

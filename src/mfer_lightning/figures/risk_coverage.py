@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
 
-from mfer_lightning.evaluation.intervals import wilson
+from mfer_lightning.evaluation.intervals import wilson_of_repeated
 from mfer_lightning.evaluation.risk_coverage import RiskCoverage, risk_coverage
 from mfer_lightning.figures.panel import draw_panel
 from mfer_lightning.figures.style import BLUE, INK
@@ -20,19 +20,21 @@ _POINTS = 60
 _FEWEST = 20
 
 
-def draw_risk_coverage(axes: Axes, curve: RiskCoverage) -> None:
+def draw_risk_coverage(axes: Axes, curve: RiskCoverage, seeds: int = 1) -> None:
     """Draw the proportion of wrong answers over the proportion of faces answered, with 95% intervals.
 
     Args:
         axes: axes to draw on.
         curve: result of :func:`mfer_lightning.evaluation.risk_coverage.risk_coverage`.
+        seeds: number of times each face is in the samples. Repetitions of a face are not independent: intervals count it
+            once.
     """
-    first = min(int(np.searchsorted(curve.coverage, _FEWEST / curve.n)), len(curve.coverage) - 1)
+    first = min(int(np.searchsorted(curve.coverage, _FEWEST * seeds / curve.n)), len(curve.coverage) - 1)
     coverage, risk = curve.coverage[first:], curve.risk[first:]
     chosen = np.unique(np.linspace(0, len(coverage) - 1, _POINTS).round().astype(int))
     answered = np.round(coverage[chosen] * curve.n).astype(int)
     wrong = np.round(risk[chosen] * answered).astype(int)
-    ends = np.array([wilson(int(k), int(n)) for k, n in zip(wrong, answered, strict=True)])
+    ends = wilson_of_repeated(wrong, answered, seeds)
     axes.fill_between(coverage[chosen], ends[:, 0], ends[:, 1], color=BLUE, alpha=0.18, linewidth=0)
     axes.plot(coverage, risk, color=BLUE, linewidth=1.4)
     axes.axhline(float(curve.risk[-1]), color=INK, linewidth=1, linestyle="--")
@@ -42,7 +44,7 @@ def draw_risk_coverage(axes: Axes, curve: RiskCoverage) -> None:
 
 
 def risk_coverage_panel(
-    confidence: NDArray[np.floating], right: NDArray[np.bool_], path: str | Path | None, title: str
+    confidence: NDArray[np.floating], right: NDArray[np.bool_], path: str | Path | None, title: str, seeds: int = 1
 ) -> str:
     """Draw the curve as a panel.
 
@@ -51,6 +53,7 @@ def risk_coverage_panel(
         right: (N,) whether each prediction is correct.
         path: PNG to write, or None.
         title: heading.
+        seeds: number of seeds.
 
     Returns:
         The panel as SVG.
@@ -59,6 +62,6 @@ def risk_coverage_panel(
         ValueError: as in :func:`mfer_lightning.evaluation.risk_coverage.risk_coverage`.
     """
     with draw_panel(path, 2.6, title) as panel:
-        draw_risk_coverage(panel.axes, risk_coverage(confidence, right))
+        draw_risk_coverage(panel.axes, risk_coverage(confidence, right), seeds)
         panel.axes.set_xlabel("faces answered, the surest first (%)")
     return panel.svg

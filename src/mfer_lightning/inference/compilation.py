@@ -10,7 +10,14 @@ from torch import Tensor
 
 from mfer_lightning.errors import UserError
 from mfer_lightning.inference.model import FERModel
-from mfer_lightning.nn.compiled_calls import guard_calls, short_reason, try_compiler
+from mfer_lightning.nn.compiled_calls import (
+    GPU_RATE,
+    NO_COMPILER,
+    SECONDS_A_KIND,
+    guard_calls,
+    short_reason,
+    try_compiler,
+)
 from mfer_lightning.nn.cost import count_gflops
 from mfer_lightning.nn.regions import compile_blocks, count_kinds
 from mfer_lightning.termination import received
@@ -58,7 +65,7 @@ def compile_model(model: FERModel, compile: Any, batch_size: int, faces: float =
     wanted = check_compile(compile)
     if wanted is False or (wanted == "auto" and not _pays(model, faces)):
         return False
-    from mfer_lightning.callbacks.compilation import NO_COMPILER, SECONDS_A_KIND, use_lasting_cache
+    from mfer_lightning.callbacks.compilation import use_lasting_cache  # brings Lightning
 
     def warn(error: Exception) -> None:
         print(f"Warning: {NO_COMPILER}: {short_reason(error)}", file=sys.stderr, flush=True)
@@ -90,8 +97,6 @@ def _full(given: object, batch_size: int) -> bool:
 
 
 def _pays(model: FERModel, faces: float) -> bool:
-    from mfer_lightning.callbacks.compilation import GPU_RATE
-
     if model.device.type != "cuda" or not faces:
         return False
     size = int(model.preprocess.size or 224)

@@ -52,6 +52,7 @@ from mfer_lightning.training.resume import Resumption, mixed_arithmetic, resumpt
 from mfer_lightning.training.stop_ranks import stop_ranks
 from mfer_lightning.training.teachers import check_teachers, teacher_records
 from mfer_lightning.training.time_estimate import note_on_duration, note_on_time
+from mfer_lightning.training.watch_ranks import lost_rank, ranks_watched
 from mfer_lightning.views import Views
 
 #: Passed from the first process of a distributed run to the others, which must not choose their own folder.
@@ -77,6 +78,7 @@ def train(config: dict[str, Any], parent: Path, in_sweep: bool) -> tuple[float |
     """
     with ExitStack() as held:
         held.enter_context(one_line_on_sigterm())
+        held.enter_context(ranks_watched())
         held.enter_context(plugins_loaded(config["plugins"]))
         check_config(config)
         inherited = os.environ.get(RUN_DIR)
@@ -223,8 +225,9 @@ def _train(config: dict[str, Any], run_dir: Path) -> float | None:
         stop_ranks(trainer)
         raise UserError(f"trainer: {error}") from error
     except Exception as error:
+        said = lost_rank(trainer) or explained(error)
         stop_ranks(trainer)
-        if (said := explained(error)) is not None:
+        if said is not None:
             raise UserError(said) from error
         raise
 

@@ -19,7 +19,6 @@ from mfer_lightning.errors import UserError
 from mfer_lightning.files import atomic_path, sha256_of, write_json, write_text
 from mfer_lightning.inference.checkpoint import model_path
 from mfer_lightning.inference.export.atomic_folder import atomic_folder
-from mfer_lightning.inference.export.card import model_card
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 
@@ -52,6 +51,9 @@ def write_export(
     Raises:
         UserError: if the folder is in use, or cannot be written.
     """
+    # imported here because it brings the datasets, and with them Lightning, which reading does not need
+    from mfer_lightning.inference.export.card import model_card
+
     target = Path(folder).expanduser()
     with atomic_folder(target, replace=replace) as temporary:
         write_weights(description, weights, temporary)

@@ -7,10 +7,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mfer_lightning.figures.annotate import Mark, write_picture
-from mfer_lightning.figures.annotate import annotate as draw_marks
 from mfer_lightning.files import make_folder, remove_leftovers
 from mfer_lightning.inference.media.detect_faces import Look, find_in_files
 from mfer_lightning.inference.media.face_quality import GOOD
@@ -22,6 +20,9 @@ from mfer_lightning.inference.results import NO_FACE, OK, Face, Prediction
 from mfer_lightning.progress import progress_bar
 from mfer_lightning.reporting.terminal.predictions import count, print_summary
 from mfer_lightning.sweeps.lock import run_lock
+
+if TYPE_CHECKING:
+    from mfer_lightning.figures.annotate import Mark
 
 #: Maximum bytes of a file name. File systems allow 255, and the temporary name needs some.
 _LONGEST_NAME = 240
@@ -81,6 +82,9 @@ def predict_photos(
                 results = model.finish(found, keep_image=annotate)
                 for (key, (_, stamp)), (picture, prediction, _) in zip(left.items(), results, strict=True):
                     if annotate and picture.image is not None and prediction.faces:
+                        from mfer_lightning.figures.annotate import annotate as draw_marks
+                        from mfer_lightning.figures.annotate import write_picture  # brings matplotlib
+
                         write_picture(_copy(output, key), draw_marks(picture.image, marks(prediction)))
                     journal.append(key, prediction, stamp)
                     bar.advance(task)

@@ -24,7 +24,6 @@ from mfer_lightning.inference.media.photos import MOST_PIXELS
 from mfer_lightning.inference.media.video import Frames, is_camera, is_video
 from mfer_lightning.inference.predict.journal import FolderPredictions
 from mfer_lightning.inference.predict.photo_run import predict_photos
-from mfer_lightning.inference.predict.video_run import predict_video
 from mfer_lightning.inference.predictor import Predictor
 from mfer_lightning.inference.results import Predictions
 from mfer_lightning.views import check_shift
@@ -165,6 +164,8 @@ def predict(
     if photos is None:
         camera = int(source) if is_camera(source) else source
         frames = Frames(camera, fps=fps, seconds=seconds, most_pixels=max_pixels)
+        from mfer_lightning.inference.predict.video_run import predict_video  # brings matplotlib's figures and SciPy
+
         drawn: dict[str, Any] = {"annotate": annotate, "smooth": smooth, "timelines": timelines}
         journal = predict_video(model, frames, folder, settings, look, **drawn)
     else:

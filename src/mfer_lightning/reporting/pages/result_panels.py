@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -139,7 +140,7 @@ def reliability_panels(panels: SectionPanels) -> Group | None:
     """Draw a reliability diagram for each method, with all its seeds together."""
     pictures = []
     for method in panels.methods:
-        tables = [run.table for run in method.runs if run.table is not None]
+        tables = method.tables
         if not tables:
             continue
         p, y = np.concatenate([t.probabilities for t in tables]), np.concatenate([t.label for t in tables])
@@ -147,9 +148,11 @@ def reliability_panels(panels: SectionPanels) -> Group | None:
         title = method.short + (f": ECE {100 * float(np.mean(error)):.1f}%" if error else "")
         sure, right = 100 * float(p.max(axis=1).mean()), 100 * float((p.argmax(axis=1) == y).mean())
         alt = f"Reliability of {title}. Mean confidence {sure:.1f}%, accuracy {right:.1f}%."
-        pictures.append(panels.picture(f"reliability-{method.short}", alt, reliability_panel, p, y, title=title))
+        words: dict[str, Any] = {"title": title, "seeds": len(tables)}
+        pictures.append(panels.picture(f"reliability-{method.short}", alt, reliability_panel, p, y, **words))
     caption = (
-        "Accuracy over confidence in ten bins of equal mass, all seeds together. On the dashed line confidence equals "
+        "Accuracy over confidence in ten bins of equal mass, all seeds together; 95% intervals count each face "
+        "once. On the dashed line confidence equals "
         "accuracy; below it the network is overconfident. ECE is the mean over seeds (15 bins)."
         f"{panels.limit_note()}"
     )
@@ -160,7 +163,7 @@ def risk_coverage_panels(panels: SectionPanels) -> Group | None:
     """Draw a risk-coverage curve for each method, with all its seeds together."""
     pictures = []
     for method in panels.methods:
-        tables = [run.table for run in method.runs if run.table is not None]
+        tables = method.tables
         if not tables:
             continue
         confidence = np.concatenate([t.probabilities.max(axis=1) for t in tables])
@@ -169,11 +172,12 @@ def risk_coverage_panels(panels: SectionPanels) -> Group | None:
         told = "; ".join(f"{share:.0%} answered, {100 * curve.risk_at(share):.1f}" for share in (1.0, 0.8, 0.5))
         alt = f"Wrong answers of {method.short} in per cent if only the most confident faces are answered: {told}."
         name = f"risk-coverage-{method.short}"
-        pictures.append(panels.picture(name, alt, risk_coverage_panel, confidence, right, title=method.short))
+        words: dict[str, Any] = {"title": method.short, "seeds": len(tables)}
+        pictures.append(panels.picture(name, alt, risk_coverage_panel, confidence, right, **words))
     caption = (
         "Proportion of wrong answers if only the most confident faces are answered, all seeds together, with Wilson's "
-        "95% intervals. The dashed line is the error over all faces. If confidence predicts correctness, the curve "
-        f"rises late.{panels.limit_note()}"
+        "95% intervals, which count each face once. The dashed line is the error over all faces. If confidence predicts "
+        f"correctness, the curve rises late.{panels.limit_note()}"
     )
     return Group("Risk and coverage", caption, tuple(pictures)) if pictures else None
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mfer_lightning.errors import UserError, nearest
+from mfer_lightning.evaluation.predictions import Predictions
 from mfer_lightning.evaluation.runs import LeftOut
 from mfer_lightning.evaluation.statistics import MethodComparison
 from mfer_lightning.reporting.study.axes import ABSENT, Axis, Flat, as_number, find_axes, in_words, simplicity, title_of
@@ -41,6 +42,11 @@ class Method:
     def seeds(self) -> int:
         """How many."""
         return len(self.runs)
+
+    @property
+    def tables(self) -> list[Predictions]:
+        """The predictions of each seed, those that have them."""
+        return [run.table for run in self.runs if run.table is not None]
 
     def figures(self, name: str) -> list[float]:
         """Return a metric of each seed that has it."""

@@ -1,0 +1,124 @@
+"""Notice when a process of a distributed run dies: say so, and leave none behind that waits for it.
+
+Lightning starts the further ranks as processes of the first one. It watches them from a thread and, where one has died,
+kills the first one without a word. Nothing watches the first one: a rank that waits for it may wait for half an hour.
+torchrun and SLURM watch the processes that they start.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher, subprocess_script
+
+from mfer_lightning import termination
+
+#: Set by the first rank for those that it starts: the number of its process.
+FIRST = "MFER_FIRST_RANK"
+
+#: Exit code of a rank whose first rank has gone, and of a first rank that is stuck without another one.
+GONE = 2
+
+#: Seconds between two looks, and in which the first rank itself may fail where another one has died.
+LOOK, PATIENCE = 2.0, 15.0
+
+Ranks = Sequence[subprocess.Popen]
+
+
+@contextmanager
+def ranks_watched() -> Iterator[None]:
+    """Watch the ranks that Lightning starts within a block, in place of Lightning's own observer.
+
+    On a rank that was started so, end this process when the first one has gone.
+    """
+    leader = os.environ.get(FIRST)
+    if leader is not None:
+        threading.Thread(target=_end_with, args=(int(leader),), name="mfer-first-rank", daemon=True).start()
+        yield
+        return
+    launching: Any = subprocess_script  # it has no public way to choose the observer
+    lightnings = launching._launch_process_observer
+    launching._launch_process_observer = _watch
+    os.environ[FIRST] = str(os.getpid())
+    try:
+        yield
+    finally:
+        launching._launch_process_observer = lightnings
+        os.environ.pop(FIRST, None)
+
+
+def lost_rank(trainer: L.Trainer) -> str | None:
+    """Say which rank of this process has died, to explain an error of this one; None if all others live."""
+    launcher = trainer.strategy.launcher
+    if not isinstance(launcher, _SubprocessScriptLauncher) or not launcher.procs:
+        return None
+    time.sleep(0.5)  # the connection may break a moment before the process has ended
+    return _said_of(launcher.procs)
+
+
+def _said_of(ranks: Ranks) -> str | None:
+    """Describe the first rank that has failed.
+
+    Example:
+        >>> dead = subprocess.Popen([sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"])
+        >>> _ = dead.wait()
+        >>> _said_of([dead]).partition(" (")[0]
+        'Rank 1 of the run was killed'
+    """
+    for rank, process in enumerate(ranks, start=1):
+        code = process.poll()
+        if not code:
+            continue
+        if code > 0:
+            return f"Rank {rank} of the run failed with exit code {code}: its own message says why."
+        why = "out of memory?" if code == -signal.SIGKILL else signal.strsignal(-code)
+        return (
+            f"Rank {rank} of the run was killed (process {process.pid}, signal {-code}: {why}). "
+            "The same command continues the run."
+        )
+    return None
+
+
+def _watch(ranks: Ranks) -> None:
+    threading.Thread(target=_end_without, args=(ranks,), name="mfer-ranks", daemon=True).start()
+
+
+def _end_without(ranks: Ranks) -> None:
+    """End this process where a rank has died and this one is stuck; ``stop_ranks`` empties the list where it is not."""
+    while any(process.poll() is None for process in ranks):
+        if (said := _said_of(ranks)) is not None:
+            break
+        time.sleep(LOOK)
+    else:
+        said = _said_of(ranks)
+    if said is None:
+        return
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        if not ranks or termination.received():
+            return
+        time.sleep(0.1)
+    print(f"Error: {said}", file=sys.stderr, flush=True)
+    for process in ranks:
+        process.kill()
+    for child in multiprocessing.active_children():
+        child.kill()
+    os._exit(GONE)
+
+
+def _end_with(leader: int) -> None:
+    while os.getppid() == leader:
+        time.sleep(LOOK)
+    for child in multiprocessing.active_children():
+        child.kill()
+    os._exit(GONE)

@@ -1,0 +1,125 @@
+"""One of two ranks, or both, killed at random moments, and the same command again."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from commands.conftest import TINY
+from commands.processes import Bench
+from commands.processes import bench as bench
+from commands.test_kills import EPOCHS, assert_same, check_whole, epochs_of, run_in
+
+KILLS = 20
+VICTIMS = ("first", "second", "both")
+#: Seconds in which the rank that is left notices that the other is gone.
+NOTICE = 60
+
+OPTIONS = (
+    *(option for option in TINY if not option.startswith(("trainer.", "evaluation.", "loader.num"))),
+    "trainer=ddp_cpu",
+    f"trainer.max_epochs={EPOCHS}",
+    "loader.num_workers=1",
+    "dataset.train_size=128",
+    "dataset.val_size=24",
+    "dataset.test_size=16",
+    "evaluation.embedding_points=0",
+)
+
+
+def begin(bench: Bench, name: str) -> subprocess.Popen[bytes]:
+    """Start the run in a folder of its own, with a folder for temporary files of its own."""
+    folder, scratch = bench.folder / name, bench.folder / f"{name}-tmp"
+    folder.mkdir(exist_ok=True)
+    scratch.mkdir(exist_ok=True)
+    return subprocess.Popen(
+        [sys.executable, "-m", "mfer_lightning", *OPTIONS],
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=(bench.folder / f"{name}.txt").open("ab"),
+        env=bench.environment(TMPDIR=str(scratch), MFER_CACHE=str(bench.folder / "cache")),
+        start_new_session=True,
+    )
+
+
+def parent(process: int) -> int:
+    """The process that started a process, as which its loader's workers look otherwise; 0 for one that is gone."""
+    try:
+        return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
+
+
+def kill(bench: Bench, process: subprocess.Popen[bytes], victim: str) -> str:
+    """Kill a rank or both, and return which: the second one may not have been started yet, or be done already."""
+    second = next(
+        (n for n, words in bench.running().items() if "ddp_process_1" in words and parent(n) == process.pid), 0
+    )
+    if victim == "both" or (victim == "second" and not second):
+        os.killpg(process.pid, signal.SIGKILL)
+        return "both"
+    os.kill(process.pid if victim == "first" else second, signal.SIGKILL)
+    return victim
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_twenty_kills_of_two_ranks_leave_the_weights_of_an_undisturbed_run_and_nothing_else(bench: Bench) -> None:
+    shared = Path("/dev/shm")
+    before = set(shared.iterdir()) if shared.is_dir() else set()
+    assert begin(bench, "alone").wait() == 0
+    alone = run_in(bench.folder / "alone")
+    assert alone is not None
+    began = time.monotonic()
+    assert begin(bench, "alone").wait() == 0  # beside the first: with everything imported once, as all that follow
+    seconds = time.monotonic() - began
+
+    rng, folder, kills, finished, lost = random.Random(0), bench.folder / "killed", 0, 0, 0
+    while kills < KILLS:
+        process, victim, moment = begin(bench, "killed"), rng.choice(VICTIMS), rng.uniform(0.3, 1.0) * seconds
+        time.sleep(moment)
+        if process.poll() is None:
+            victim = kill(bench, process, victim)
+            kills += 1
+        else:
+            victim = "none"
+        code = process.wait(timeout=NOTICE)
+        lost += code == 2
+        end = time.monotonic() + NOTICE
+        while left := bench.running():
+            assert time.monotonic() < end, f"{victim} was killed after {moment:.1f} s, and still there are {left}"
+            time.sleep(0.2)
+        print(f"kill {kills}: {victim} after {moment:.1f} of {seconds:.1f} s, exit code {code}", flush=True)
+        run = run_in(folder)
+        if code != {"first": -9, "second": 2, "both": -9, "none": 0}[victim]:  # it was done a moment before
+            assert code == 0
+            assert run is not None
+            assert (run / "result.json").is_file()
+        if run is None:
+            continue
+        check_whole(run)
+        if (run / "result.json").is_file():  # it had come to its end: begin another one
+            assert_same(run, alone)
+            finished += 1
+            run.rename(bench.folder / f"finished{finished}")
+    assert begin(bench, "killed").wait() == 0, (bench.folder / "killed.txt").read_text()[-2000:]
+    run = run_in(folder)
+    assert run is not None
+    assert epochs_of(run) == list(range(EPOCHS))
+    assert_same(run, alone)
+    said = (bench.folder / "killed.txt").read_text()
+    assert "Traceback" not in said, said
+    errors = [line for line in said.splitlines() if line.startswith("Error: ")]
+    assert len(errors) == lost
+    assert all("Rank 1 of the run was killed" in line and "The same command continues" in line for line in errors)
+    assert not [f.name for f in run.rglob(".*")]
+    assert not [f.name for f in (bench.folder / "cache").iterdir() if f.suffix not in (".npy", ".lock")]
+    assert not list((bench.folder / "killed-tmp").iterdir())
+    assert not (set(shared.iterdir()) - before if shared.is_dir() else set())
