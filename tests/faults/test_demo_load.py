@@ -108,9 +108,9 @@ def is_refused(kind: str, answer: str) -> bool:
     if kind == "no upload":
         return "event: error" in answer
     said = {
-        "text": "its content is no image",
+        "text": "its content is not a readable image",
         "empty": "it is empty",
-        "cut off": "damaged or cut off",
+        "cut off": "damaged or truncated",
         "bomb": "pixels are more than",
         "claims": "pixels are more than",
     }

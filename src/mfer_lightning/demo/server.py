@@ -82,7 +82,7 @@ def serve(
     except OSError as error:
         where = f"{host}, port {port}" if port else host
         raise UserError(f"The page cannot be served at {where}: {error} Choose another with port=<number>.") from error
-    print(f"Page: {page.local_url}    (Ctrl-C stops it)", flush=True)
+    print(f"The page: {page.local_url}    (Ctrl-C stops it)", flush=True)
     if host not in ("127.0.0.1", "localhost", "::1"):
         print(f"Everybody who can reach {host} can use it: there is no password.", flush=True)
     while block:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 _PREFIX = "mfer-demo-"
 
-#: Larger uploads are refused before they are read.
+#: Larger uploads are rejected before they are read.
 MOST_BYTES = 32 * 1024 * 1024
 
 #: Seconds after which an unread upload is deleted, and between two checks.

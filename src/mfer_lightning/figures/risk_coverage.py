@@ -26,8 +26,8 @@ def draw_risk_coverage(axes: Axes, curve: RiskCoverage, seeds: int = 1) -> None:
     Args:
         axes: axes to draw on.
         curve: result of :func:`mfer_lightning.evaluation.risk_coverage.risk_coverage`.
-        seeds: number of times each face is in the samples. Repetitions of a face are not independent: intervals count it
-            once.
+        seeds: number of times each face is in the samples. Repetitions of a face are not independent: intervals count
+            it once.
     """
     first = min(int(np.searchsorted(curve.coverage, _FEWEST * seeds / curve.n)), len(curve.coverage) - 1)
     coverage, risk = curve.coverage[first:], curve.risk[first:]

@@ -176,7 +176,8 @@ def risk_coverage_panels(panels: SectionPanels) -> Group | None:
         pictures.append(panels.picture(name, alt, risk_coverage_panel, confidence, right, **words))
     caption = (
         "Proportion of wrong answers if only the most confident faces are answered, all seeds together, with Wilson's "
-        "95% intervals, which count each face once. The dashed line is the error over all faces. If confidence predicts "
+        "95% intervals, which count each face once. The dashed line is the error over all faces. If "
+        "confidence predicts "
         f"correctness, the curve rises late.{panels.limit_note()}"
     )
     return Group("Risk and coverage", caption, tuple(pictures)) if pictures else None
