@@ -68,7 +68,7 @@ class Objective(nn.Module):
         self.valence_arousal_weight = check_number("valence_arousal_weight", valence_arousal_weight, 0.0)
         taken = [name for name in terms if name in RESERVED or name.startswith("feature_")]
         if taken:
-            raise ValueError(f"Expected argument `terms` to have their own names, but got {taken[0]!r}.")
+            raise ValueError(f"Expected argument `terms` to have names that are not in use, but got {taken[0]!r}.")
         self.terms = nn.ModuleDict(dict(terms))
         self._values_checked = False
 
@@ -100,7 +100,7 @@ class Objective(nn.Module):
             raise ValueError(
                 "Expected argument `output` to hold `head_logits`, one or more tensors (B, K), "
                 f"but got {type(heads).__name__} {'of length 0' if heads is not None else ''}".rstrip()
-                + ". Without a head there is nothing to classify."
+                + ". The classification loss needs at least one head."
             )
         if target.ndim == 1:
             target = _hard_targets(target, heads[0].shape[-1])

@@ -63,7 +63,7 @@ def build_metrics(num_classes: int, further: Mapping[str, Metric] | MetricCollec
                 f"Expected argument `metrics` to hold metrics of torchmetrics, but got {metric!r} as `{name}`."
             )
         if name in (*metrics, *MEANS, *VALENCE_AROUSAL_MODES):
-            raise ValueError(f"Expected argument `metrics` to have its own names, but got `{name}`, which is taken.")
+            raise ValueError(f"Expected argument `metrics` to have names that are not in use, but got `{name}`.")
         metrics[str(name)] = metric
     return MetricCollection(metrics)
 

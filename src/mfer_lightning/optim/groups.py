@@ -100,7 +100,7 @@ def parameter_groups(
 
     centers = [] if objective is None else [p for p in objective.parameters() if p.requires_grad]
     if any(id(p) in seen for p in centers):
-        raise ValueError("Expected argument `objective` to hold no parameter of `network`, but they share one.")
+        raise ValueError("Expected argument `objective` not to share parameters with `network`, but it does.")
     if centers:
         ordered.append({"name": "centers", "params": centers, "lr": lr * center_lr_scale, "weight_decay": 0.0})
     if not ordered:

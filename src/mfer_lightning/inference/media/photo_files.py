@@ -69,11 +69,11 @@ def find_photos(source: str | Path, leave_out: Path | None = None) -> Photos:
         if videos and not photos:
             number = "a video" if len(videos) == 1 else f"{len(videos):,} videos"
             raise UserError(
-                f"source={shown(path)} holds no photos, but {number}. Give one at a time: source={shown(videos[0])}"
+                f"source={shown(path)} contains no photos, but {number}. Give one at a time: source={shown(videos[0])}"
             )
         if not photos:
             there = f"{sum(others.values())} other files ({', '.join(sorted(others))})" if others else "no files"
-            raise UserError(f"source={shown(path)} holds no photos, but {there}.")
+            raise UserError(f"source={shown(path)} contains no photos, but {there}.")
         return Photos(path, tuple(photos), dict(others))
     if path.exists() or path.is_symlink():
         return Photos(path.parent, (path,))
