@@ -59,7 +59,7 @@ def test_a_trial_of_another_process_is_left_alone_and_one_whose_process_is_gone_
 
 def test_a_study_that_was_begun_otherwise_is_not_gone_on_with(tmp_path: Path) -> None:
     study = open_study(Study(storage(tmp_path), "s", "maximize", wanted=5, seed=None))
-    with pytest.raises(UserError, match=r"direction=minimize: the study s in .* was begun with maximize"):
+    with pytest.raises(UserError, match=r"direction=minimize: the study s in .* was started with maximize"):
         open_study(Study(storage(tmp_path), "s", "minimize", wanted=5, seed=None))
     assert suggest(study.ask(), "loss", optuna.distributions.CategoricalDistribution(["ce", "dsf"])) in ("ce", "dsf")
     with pytest.raises(UserError, match="loss: earlier trials of the study had other choices"):

@@ -28,12 +28,10 @@ def parameter_groups(
 ) -> list[dict[str, Any]]:
     """Sort all trainable parameters into named groups for an optimizer.
 
-    - Vectors are not decayed: biases, norm weights and ConvNeXt's layer-scale gamma; neither are the parameters that
-    the
+    - Vectors are not decayed: biases, norm weights and ConvNeXt's layer-scale gamma; nor are the parameters that the
       backbone excludes (timm's ``no_weight_decay``: position embeddings and similar).
     - Parameters of the objective (class centres, covariances, proxies) form the group ``centers`` and are never
-    decayed:
-      decay would pull centres to the origin, against the loss that places them.
+      decayed: decay would pull centres to the origin, against the loss that places them.
     - Heads have their own rate, ``lr * head_lr_scale``; so do layers that a training method adds.
     - Additional networks trained by a method (its ``networks``) are sorted like the network itself.
     - ``layer_decay`` d < 1 multiplies the rate of the backbone's layer i of n by ``d ** (n - 1 - i)`` (Bao et al.,

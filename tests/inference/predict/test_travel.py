@@ -113,7 +113,7 @@ def test_a_checkpoint_from_before_says_what_is_assumed(tmp_path: Path) -> None:
     assert model.alignment["template"] == "ferplus-48@1"
     assert model.alignment["height"] == 48
     unknown = load_model(save_run(tmp_path / "unknown", alignment=None, dataset="rafdb"), "cpu")
-    assert "nothing says how the faces of rafdb were aligned" in unknown.notes[0]
+    assert "the alignment of the faces of rafdb is not recorded" in unknown.notes[0]
 
 
 @pytest.mark.parametrize(

