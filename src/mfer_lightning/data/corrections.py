@@ -129,7 +129,7 @@ def _labels(file: Path, class_names: Sequence[str]) -> Mapping[int, list[str]]:
             )
         by_class.setdefault(k, []).append(name)
     if not by_class:
-        raise UserError(f"dataset.relabel: {file} lists no faces. Leave the option out, or name faces in it.")
+        raise UserError(f"dataset.relabel: {file} lists no faces. Leave out the option, or list faces in the file.")
     return by_class
 
 

@@ -132,7 +132,8 @@ def hold_out_part(split: Split, index: FaceIndex, part: str) -> Split:
     kept = np.flatnonzero(dealt != which - 1)
     if len(kept) == 0 or len(kept) == len(split):
         raise UserError(
-            f"dataset.hold_out={part}: the {len(split):,} training faces cannot be cut into {count} parts. Use fewer."
+            f"dataset.hold_out={part}: the {len(split):,} training faces cannot be divided into {count} "
+            "parts. Use fewer."
         )
     return split.take(kept)
 
@@ -217,6 +218,6 @@ def fitting_batch(faces: int, batch_size: int, ranks: int, *, shrinks: bool, pro
     if faces < batch_size and not (shrinks and faces >= ranks):
         raise UserError(
             f"The training split of {protocol} has {faces} faces, fewer than loader.batch_size={batch_size}. "
-            "Use a smaller batch, or leave it out for all of them."
+            "Use a smaller batch, or leave it out to use all of them."
         )
     return faces // ranks * ranks if shrinks and ranks <= faces <= batch_size else batch_size

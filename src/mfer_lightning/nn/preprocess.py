@@ -110,7 +110,7 @@ class Preprocess(nn.Module):
         if image.dtype != torch.uint8:
             raise ValueError(
                 f"Expected argument `image` to be uint8 in 0..255, but got {image.dtype}. "
-                "Preprocess normalises; give it the images as they were read."
+                "Preprocess normalises by itself; pass the decoded images."
             )
         if image.dim() != 4 or image.shape[1] != 3:
             raise ValueError(f"Expected argument `image` of shape (B, 3, H, W), but got {tuple(image.shape)}.")

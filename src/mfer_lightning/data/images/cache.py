@@ -169,8 +169,7 @@ def _fill(source: ImageSource, rows: NDArray[np.int64], path: Path, workers: int
             pass
     except BrokenProcessPool as error:
         raise UserError(
-            "A process that decoded images for the cache was killed. Is the machine out of memory? Run the command "
-            "again."
+            "A process that decoded images for the cache was killed (out of memory?). Give the same command again."
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)

@@ -60,7 +60,7 @@ class FileSource:
             try:
                 image = crop_box(image, self.index.box[row].tolist())
             except ValueError as error:
-                raise UserError(f"{self.name(row)}: the face box lies outside of the picture ({error})") from error
+                raise UserError(f"{self.name(row)}: the face box is outside the image ({error})") from error
         return image if self.size is None else resize(image, self.size)
 
     def fingerprint(self, rows: NDArray[np.int64]) -> str:
@@ -138,7 +138,7 @@ class PixelCsvSource:
         if side == 0 or side * side != len(values) or values.min() < 0 or values.max() > 255:
             raise UserError(
                 f"{self.name(row)}: expected a square of pixels from 0 to 255, but got {len(values)} numbers. "
-                "Fetch the file again."
+                "Download the file again."
             )
         grey = values.astype(np.uint8).reshape(side, side, 1)
         image = np.repeat(grey, 3, axis=2)

@@ -43,8 +43,8 @@ def read_annotations(root: Path, folder: str, codes: int) -> Iterator[tuple[str,
     stems = sorted((name.removesuffix(_SUFFIX) for name in files if name.endswith(_SUFFIX)), key=_by_number)
     if not stems:
         raise UserError(
-            f"{annotations} holds no annotation: looked for files such as 0{_SUFFIX}. Unpack the part again, with "
-            "images/ and annotations/ beside one another."
+            f"{annotations} contains no annotation: looked for files such as 0{_SUFFIX}. Unpack the part again, with "
+            "images/ and annotations/ in the same folder."
         )
     paths = [f"{folder}/images/{images.get(stem, f'{stem}.jpg')}" for stem in stems]
     check_images(root, paths, annotations)

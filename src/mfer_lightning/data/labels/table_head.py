@@ -63,7 +63,9 @@ class Head(NamedTuple):
 
 def malformed(path: Path, line: int, expected: str, got: object) -> UserError:
     """Return the error for a malformed row."""
-    return UserError(f"{path}, line {line}: expected {expected}, but got {got!r}. Fix the row or fetch the file again.")
+    return UserError(
+        f"{path}, line {line}: expected {expected}, but got {got!r}. Fix the row or download the file again."
+    )
 
 
 @contextmanager
@@ -82,11 +84,11 @@ def readable_text(path: Path) -> Iterator[None]:
 
 
 def _no_text(path: Path) -> UserError:
-    return UserError(f"{path} is not a text file. Fetch it again, or save it as csv.")
+    return UserError(f"{path} is not a text file. Download it again, or save it as csv.")
 
 
 def _empty(path: Path) -> UserError:
-    return UserError(f"{path} is empty. Fetch it again: it should name the images and their labels.")
+    return UserError(f"{path} is empty. Download it again: it should list the images and their labels.")
 
 
 def find_encoding(path: Path, start: bytes) -> str:
@@ -189,4 +191,4 @@ def split_line(head: Head, line: int) -> list[str]:
     try:
         return next(csv.reader([text], delimiter=head.separator, strict=True), [])
     except csv.Error as error:
-        raise UserError(f"{head.path}, line {line}: not a csv row ({error}). Fetch the file again.") from error
+        raise UserError(f"{head.path}, line {line}: not a csv row ({error}). Download the file again.") from error

@@ -66,7 +66,7 @@ def _validation(model: FERModel) -> Predictions:
     table = Predictions.from_csv(path, model.class_names)
     table = table.select(table.label >= 0)
     if len(table) == 0:
-        raise UserError(f"calibrate=true fits on val, and no row of {path} has a label.")
+        raise UserError(f"calibrate=true fits on val, but no row of {path} has a label.")
     return table
 
 

@@ -39,7 +39,7 @@ def backbone_with_map(
     backbone = build_backbone(config, in_chans=in_chans, image_size=image_size)
     if not backbone.has_map:
         raise UserError(
-            f"{network} attends to the last map of its backbone, and '{name}' has none. "
+            f"{network} attends to the last map of its backbone, but '{name}' has none. "
             "Choose a convolutional network of timm (resnet, convnext, ...)."
         )
     return config, backbone
