@@ -101,8 +101,8 @@ def test_what_wandb_refuses_is_one_message(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ((), "Say which runs"),
-        (("runs=[]",), "Say which runs"),
+        ((), "Name the runs"),
+        (("runs=[]",), "Name the runs"),
         (("runs=3",), "There is no folder 3"),
         (("runs=nowhere",), "There is no folder nowhere"),
         (("runs={empty}",), "contains no finished run"),

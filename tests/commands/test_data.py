@@ -135,11 +135,11 @@ def test_where_the_epoch_is_selected_on_the_test_set_every_test_face_is_in_val(m
     [
         (("shared=",), "shared= has no value"),
         (("shared=out", "images=sample"), "reads every image"),
-        (("shared=data/ferplus/lists",), "shared=data/ferplus/lists lies in the dataset's folder"),
-        (("shared=data/../data/ferplus",), "lies in the dataset's folder"),
+        (("shared=data/ferplus/lists",), "shared=data/ferplus/lists is inside the dataset's folder"),
+        (("shared=data/../data/ferplus",), "is inside the dataset's folder"),
         (("shared=file",), "Cannot create the folder file"),
         (("sheet=file/sheet.png",), "Cannot create the folder file"),
-        (("sheet=data/ferplus/sheet.png",), "sheet=data/ferplus lies in the dataset's folder"),
+        (("sheet=data/ferplus/sheet.png",), "sheet=data/ferplus is inside the dataset's folder"),
     ],
 )
 def test_a_folder_that_lists_cannot_go_into_is_refused_before_images_are_read(

@@ -37,8 +37,8 @@ def test_folders_are_named_as_they_are(mfer: Mfer, runs: Path, tmp_path: Path, c
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ((), "Say which runs"),
-        (("runs=[]",), "Say which runs"),
+        ((), "Name the runs"),
+        (("runs=[]",), "Name the runs"),
         (("runs=3",), "There is no folder 3"),
         (("nowhere",), "There is no folder nowhere"),
         (("{empty}",), "no finished run to report on"),

@@ -134,7 +134,7 @@ def test_columns_are_found_by_name() -> None:
         ([[1, 2]], ["neutral", "anger"], "mean", "argument `rule`"),
         ([[1, 2]], ["neutral"], "argmax", "of shape"),
         ([[1, -2]], ["neutral", "anger"], "argmax", "negative"),
-        ([[1, 2]], ["neutral", "fear"], "argmax", "name every class"),
+        ([[1, 2]], ["neutral", "fear"], "argmax", "include every class"),
     ],
 )
 def test_wrong_arguments(votes: list[list[int]], names: list[str], rule: str, message: str) -> None:

@@ -36,7 +36,7 @@ def test_every_swap_of_two_classes_is_named(recall: float) -> None:
             found = doubt_class_order(matrix[:, order], NAMES)
             assert found is not None
             assert found.called == {NAMES[first]: NAMES[second], NAMES[second]: NAMES[first]}
-            assert f"names of {NAMES[first]} and {NAMES[second]} look swapped" in found.message
+            assert f"names of {NAMES[first]} and {NAMES[second]} seem to be swapped" in found.message
             assert found.accuracy_if == pytest.approx(np.trace(matrix) / matrix.sum())
             assert found.accuracy == pytest.approx(np.trace(matrix[:, order]) / matrix.sum())
 

@@ -87,26 +87,26 @@ class TestARun:
         keep_study([run], tmp_path / "kept")
         assert kept(tmp_path / "kept")[run.name].table.path[0] == "test/00000.jpg"
         file.write_text(file.read_text().replace("/disk/sets/x/", "/disk/sets/xy/"))
-        with pytest.raises(UserError, match=r"names the face /disk/sets/xy/test/00000.jpg, which does not lie in"):
+        with pytest.raises(UserError, match=r"contains the face /disk/sets/xy/test/00000.jpg, which is not in"):
             keep_study([run], tmp_path / "other")
         assert not (tmp_path / "other").exists()
 
     @pytest.mark.parametrize("place", ["/home/ann/x", "/Users/ann/x", "C:\\Users\\ann\\x", "/root/x"])
     def test_somebody_s_own_folder_is_refused(self, run: Path, tmp_path: Path, place: str) -> None:
         change(run, notes=[f"labels read from {place}"])
-        with pytest.raises(UserError, match=r"Nothing was kept: the result\.json of .* somebody's own folder"):
+        with pytest.raises(UserError, match=r"Nothing was kept: the result\.json of .* contains the personal folder"):
             keep_study([run], tmp_path / "kept")
         assert not (tmp_path / "kept").exists()
 
     @pytest.mark.parametrize(
         ("damage", "words"),
         [
-            ("no result", "has not ended: there is no result"),
+            ("no result", "is not finished: there is no result"),
             ("torn result", "has a damaged result.json"),
             ("no predictions", "has no predictions_test.csv"),
             ("torn predictions", "has predictions that cannot be read"),
-            ("foreign predictions", "has a predictions_test.csv that its result was not made of"),
-            ("other figures", r"has figures that its predictions do not give \(ece\)"),
+            ("foreign predictions", "has a predictions_test.csv that does not match its result"),
+            ("other figures", r"has metrics that do not follow from its predictions \(ece\)"),
             ("no curves", "has no metrics.csv"),
         ],
     )
@@ -124,7 +124,7 @@ class TestARun:
             change(run, metrics={**json.loads(result.read_text())["metrics"], "ece": 0.9})
         else:
             shutil.copy(write_run(tmp_path / "other", shift=1) / table.name, table)
-        with pytest.raises(UserError, match=f"no finished run whose numbers could be kept.*{words}"):
+        with pytest.raises(UserError, match=f"no finished run to keep.*{words}"):
             keep_study([run], tmp_path / "kept")
         assert not (tmp_path / "kept").exists()
 
@@ -141,7 +141,7 @@ class TestAStudy:
         found = keep_study([study], tmp_path / "kept")
         assert set(found.written) == {"rafdb-ce-none-s0", "more/rafdb-dsf-none-s0"} == set(kept(tmp_path / "kept"))
         assert {(item.folder, item.reason) for item in found.left_out} == {
-            (cut, "has not ended: there is no result"),
+            (cut, "is not finished: there is no result"),
             (without, "has no predictions_test.csv"),
         }
         assert found.size == sum(map(len, content(tmp_path / "kept").values()))
@@ -237,7 +237,7 @@ class TestAStudy:
 
     def test_nothing_to_keep_is_an_error_with_the_reason(self, tmp_path: Path) -> None:
         (write_run(tmp_path / "s", n=70) / "predictions_test.csv").unlink()
-        with pytest.raises(UserError, match=r"no finished run whose numbers could be kept.* has no predictions_test"):
+        with pytest.raises(UserError, match=r"no finished run to keep.* has no predictions_test"):
             keep_study([tmp_path / "s"], tmp_path / "kept")
 
 

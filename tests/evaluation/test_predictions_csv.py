@@ -83,7 +83,7 @@ class TestReading:
         with pytest.raises(UserError, match=r"row 2, column pred.*not the class of the largest logit"):
             read_predictions(file)
         file.write_bytes(pack("\n".join([lines[0], lines[1][:-2]])))
-        with pytest.raises(UserError, match=r"csv\.xz, row 2: .* columns where the header has"):
+        with pytest.raises(UserError, match=r"csv\.xz, row 2: .* columns, but the header has"):
             read_predictions(file)
         file.write_bytes(pack(""))
         with pytest.raises(UserError, match="empty"):

@@ -152,7 +152,7 @@ def test_a_place_that_is_no_whole_number_is_refused(archive: Path, faces: object
 @pytest.mark.parametrize("name", ["../out", "/etc/x", "a/../../b", "", "b", "c\\..\\d"])
 def test_names_outside_the_study_are_refused(archive: Path, name: str) -> None:
     change_index(archive, lambda index: index["runs"][0].update(name=name))
-    with pytest.raises(UserError, match="which is repeated or not a folder below the study"):
+    with pytest.raises(UserError, match="which is repeated or not a folder inside the study"):
         read_archive(archive)
 
 

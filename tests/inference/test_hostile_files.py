@@ -28,7 +28,7 @@ CASES: dict[str, tuple[hostile.Writer, str]] = {
     "the same as a bare pickle": (hostile.pickled(hostile.Touch, zipped=False), "cannot be read as a checkpoint"),
     "a pickle that fills the memory": (
         hostile.pickled(lambda _: hostile.Big(), zipped=True),
-        "it was refused",
+        "it was rejected",
     ),
     "a configuration that names os.system": (
         hostile.with_checkpoint(config={"loss": {"_target_": "os.system", "command": "touch created"}}),
@@ -38,12 +38,12 @@ CASES: dict[str, tuple[hostile.Writer, str]] = {
     "a storage smaller than it says": (hostile.lying_storage, "cannot be read as a checkpoint"),
     "a weight of one number repeated": (
         hostile.with_weights(lambda w: w.update({hostile.first_weight(w): torch.zeros(1).expand(10**11)})),
-        "larger than what is stored",
+        "larger than its stored data",
     ),
     "a weight that is text": (hostile.with_weights(lambda w: w.update({"network.x": "text"})), "plain tensor"),
     "a sparse weight": (
         hostile.with_weights(lambda w: w.update({"network.x": torch.eye(3).to_sparse()})),
-        "it was refused",
+        "it was rejected",
     ),
     "a checkpoint with NaN": (hostile.with_weights(hostile.nan), "not finite"),
     "half a checkpoint": (hostile.cut("checkpoint"), "truncated or damaged"),

@@ -131,7 +131,7 @@ def test_mistakes_are_one_sentence(options: dict, message: str) -> None:
 
 def test_a_second_adapter_is_refused() -> None:
     network = adapted()
-    with pytest.raises(UserError, match="has an adapter already"):
+    with pytest.raises(UserError, match="already has an adapter"):
         add_adapter(network, "lora")
 
 

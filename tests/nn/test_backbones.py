@@ -77,10 +77,10 @@ def test_stages_are_the_last_four_resolutions():
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("hrnet_w18_small", "it passes on a list of 3 parts, not one map"),
-        ("levit_128s", r"has stages 1 to 3; attention cannot stand after 4: use attention.stages=\[2,3\]"),
+        ("hrnet_w18_small", "its output is a list of 3 parts, not one map"),
+        ("levit_128s", r"has stages 1 to 3; attention cannot be placed after 4: use attention.stages=\[2,3\]"),
         ("twins_svt_small", "it is not called in one pass"),
-        ("nest_tiny", "has stages 1 to 3; attention cannot stand after 4"),
+        ("nest_tiny", "has stages 1 to 3; attention cannot be placed after 4"),
         ("crossvit_tiny_240", "does not end in a feature map but in a list of 2 parts"),
     ],
 )

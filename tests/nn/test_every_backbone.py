@@ -70,7 +70,7 @@ STAGES = {
 }
 #: Refused with attention, and why; without it they are tried like the others.
 WITHOUT_ATTENTION = {
-    "hrnet_w18": "it passes on a list of 3 parts",
+    "hrnet_w18": "its output is a list of 3 parts",
     "twins_svt_small": "it is not called in one pass",
     "mvitv2_tiny": "it is not called in one pass",
 }

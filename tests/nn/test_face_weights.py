@@ -139,7 +139,7 @@ def test_classes_that_old_lightning_names_are_not_imported(tmp_path, monkeypatch
             adaface_checkpoint(path, callbacks={named: {"best_model_score": torch.tensor(0.9)}})
         assert name.encode() in path.read_bytes()
         if refused:
-            with pytest.raises(UserError, match=r"it was refused.*callbacks\.other\.ModelCheckpoint"):
+            with pytest.raises(UserError, match=r"it was rejected.*callbacks\.other\.ModelCheckpoint"):
                 load_weights(network("ir50_adaface", SHAPE), path)
         else:
             assert load_weights(network("ir50_adaface", SHAPE), path).layout == "AdaFace checkpoint"
@@ -249,7 +249,7 @@ def test_a_hostile_pickle_is_refused_in_one_sentence_and_not_executed(tmp_path, 
     torch.save(content, tmp_path / "face.pth")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        with pytest.raises(UserError, match="it was refused") as refusal:
+        with pytest.raises(UserError, match="it was rejected") as refusal:
             load_weights(network("ir50_adaface", SHAPE), tmp_path / "face.pth")
     assert len(re.findall(r"[.:] [A-Z]|\n", str(refusal.value))) == 0
     with pytest.warns(UserWarning, match="executed"):

@@ -37,7 +37,7 @@ def test_what_is_legal_is_said_in_a_line_whatever_the_name(name: str) -> None:
         check_model_name(name)
     said = str(refusal.value)
     assert len(said) < 400
-    assert ("no model has a name like it." in said) == (name == "zzz")
+    assert ("no model has a similar name." in said) == (name == "zzz")
     assert ("did you mean 'resnet18'" in said) == (name == "resnt18")
 
 

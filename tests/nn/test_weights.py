@@ -102,7 +102,7 @@ def test_released_weights_without_heads_are_loaded_with_a_warning_or_refused(tmp
     with pytest.raises(UserError, match=r"holds no heads.*cannot classify"):
         load_released_weights(target, released(source, heads=False), require_heads=True)
     assert all(torch.equal(before[name], t) for name, t in target.state_dict().items())
-    with pytest.warns(UserWarning, match="its logits mean nothing"):
+    with pytest.warns(UserWarning, match="its logits are meaningless"):
         load_released_weights(target, released(source, heads=False))
     torch.testing.assert_close(source(image())["feature"], target(image())["feature"])
     load_released_weights(target, released(source), require_heads=True)
@@ -261,7 +261,7 @@ def test_another_architecture_is_refused(tmp_path):
     with pytest.raises(UserError, match="layout is none of released MFER, Meta ConvNeXt, timm 'convnext_tiny'"):
         load_weights(network(), tmp_path / "resnet.pth")
     torch.save(released(network()), tmp_path / "mfer.pth")
-    with pytest.raises(UserError, match=r"are a ConvNeXt's, the backbone is 'resnet18'"):
+    with pytest.raises(UserError, match=r"are those of a ConvNeXt, but the backbone is 'resnet18'"):
         load_weights(MFER({"name": "resnet18"}, attention="none"), tmp_path / "mfer.pth")
     with pytest.raises(UserError, match="not in the layout of the released MFER code"):
         load_released_weights(network(), tmp_path / "resnet.pth")
@@ -286,7 +286,7 @@ def test_a_hostile_file_is_refused_and_not_executed(tmp_path, how):
         torch.save(content, path)
     else:
         path.write_bytes(pickle.dumps(content))
-    with pytest.raises(UserError, match="was refused"):
+    with pytest.raises(UserError, match="was rejected"):
         load_weights(network(), path)
     assert not trace.exists()
     torch.load(path, weights_only=False) if how == "torch" else pickle.loads(path.read_bytes())
@@ -305,7 +305,7 @@ def test_a_file_cannot_take_more_memory_than_it_has(tmp_path, monkeypatch, today
     read = torch.load
     monkeypatch.setattr("mfer_lightning.nn.weights.read.torch.load", lambda *a, **k: pytest.fail("it was loaded"))
     torch.save({"w": torch.ones(3), "x": Big()}, tmp_path / "big.pth", _use_new_zipfile_serialization=today)
-    with pytest.raises(UserError, match=r"it was refused.*bytearray"):
+    with pytest.raises(UserError, match=r"it was rejected.*bytearray"):
         load_weights(network(), tmp_path / "big.pth")
     monkeypatch.setattr("mfer_lightning.nn.weights.read.torch.load", read)
     repeated = {"w": torch.ones(1).expand(10**11)}
@@ -381,7 +381,11 @@ def test_files_without_weights_are_refused(tmp_path):
 def test_a_missing_file_says_what_is_legal():
     with pytest.raises(UserError, match=r"weights=imagnet: there is no such file.*did you mean 'imagenet'"):
         load_weights(network(), "imagnet")
-    with pytest.raises(UserError, match=r"weights=x\.pth: there is no such file\. Legal are none, .*\.ckpt file\.$"):
+    with pytest.raises(
+        UserError,
+        match=r"weights=x\.pth: there is no such file\. The value must be none, "
+        r".*\.ckpt file\.$",
+    ):
         load_weights(network(), "x.pth")
 
 

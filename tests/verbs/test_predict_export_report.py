@@ -63,5 +63,5 @@ def test_a_run_is_exported_and_reported_on(few_run: Path, here: Path) -> None:  
     assert found.page == Path("python/report.html")
     assert (here / "python" / "report.md").read_text() == (here / "shell" / "report.md").read_text()
     assert "python/report.html" in repr(found)
-    with pytest.raises(UserError, match="Say which runs"):
+    with pytest.raises(UserError, match="Name the runs"):
         report([])

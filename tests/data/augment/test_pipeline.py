@@ -157,7 +157,7 @@ def test_what_it_is_in_plain_values() -> None:
         (options("albumentations.GaussianBlur", p="often"), "augment.x.p=often: the value must be a number"),
         (options("albumentations.GaussianBlur", p=1.5), "augment.x.p=1.5: .* less than or equal to 1"),
         (options("albumentations.GaussianBlur", blur_limit=[None, 3]), "blur_limit"),
-        (options("albumentations.Normalize"), "x, Normalize: an augmentation must give uint8 .* gave float32"),
+        (options("albumentations.Normalize"), "x, Normalize: an augmentation must return uint8 .* returned float32"),
         (options("albumentations.Resize", height=20, width=20), r"x, Resize: .* gave uint8 of \(20, 20, 3\)"),
         (options("albumentations.RandomCrop", height=200, width=200), "x, RandomCrop: it fails on a face"),
         (options("albumentations.MaskDropout"), "x, MaskDropout: it fails on a face"),

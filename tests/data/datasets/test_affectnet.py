@@ -45,7 +45,7 @@ def test_a_box_outside_of_the_photo_names_the_photo(tmp_path: Path) -> None:
     root = write_affectnet_csv(tmp_path)
     path = root / "validation.csv"
     path.write_text(path.read_text().replace("02000003.jpg,10,8,20,16", "02000003.jpg,100,8,20,16"))
-    with pytest.raises(UserError, match=r"02000003\.jpg: the face box lies outside of the picture"):
+    with pytest.raises(UserError, match=r"02000003\.jpg: the face box is outside the image"):
         AffectNetDataModule(root, size=12, cache_dir=tmp_path / "cache").setup("test")
 
 

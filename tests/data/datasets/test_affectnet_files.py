@@ -101,7 +101,7 @@ class TestCsvRelease:
             (
                 "face_width",
                 "width",
-                r"training\.csv, line 1: expected AffectNet's columns, of which face_width are absent",
+                r"training\.csv, line 1: expected AffectNet's columns, but face_width are missing",
             ),
             (f"{LANDMARKS},2,0.02,-0.5", f"{LANDMARKS},2", "expected 9 fields, but got '7 fields'"),
             (
@@ -112,7 +112,7 @@ class TestCsvRelease:
             (f"{LANDMARKS},2,", f"{LANDMARKS},11,", "line 4: the expression 11 is out of range"),
             (f"{LANDMARKS},2,", f"{LANDMARKS},-1,", "line 4: expected an expression from 0 to 10"),
             ("01000002.jpg,10,8,20,16", "01000002.jpg,10,8,wide,16", "line 4: expected a face box in pixels"),
-            ("01000002.jpg,10,8,20,16", "01000002.jpg,10,8,20,0", "line 4: expected a face box of some size"),
+            ("01000002.jpg,10,8,20,16", "01000002.jpg,10,8,20,0", "line 4: expected a face box with a positive size"),
             (",0.02,-0.5", ",much,-0.5", "line 4: expected valence and arousal as numbers"),
             ("1/01000002.jpg", "1/01000001.jpg", r"lists a face twice: 1/01000001\.jpg .* on lines 3 and 4"),
             ("1/01000002.jpg", "../../01000002.jpg", "points outside the dataset's folder"),

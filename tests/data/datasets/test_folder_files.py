@@ -195,7 +195,7 @@ class TestMistakes:
             read_folder(write_class_folders(tmp_path, {"train": 4}, ["happy"]))
 
     def test_no_image_at_all(self, tmp_path: Path) -> None:
-        with pytest.raises(UserError, match=r"holds no image\. Its classes: happiness, anger"):
+        with pytest.raises(UserError, match=r"contains no images\. Its classes: happiness, anger"):
             read_folder(write_class_folders(tmp_path, {"train": 0}, ["happy", "angry"]))
 
     def test_two_folders_of_one_class(self, tmp_path: Path) -> None:

@@ -184,7 +184,7 @@ class TestMistakes:
             ("train_00003.jpg", "../../train_00003.jpg", "line 3: .* points outside the dataset's folder"),
             ("train_00003.jpg", "/etc/passwd", "points outside the dataset's folder"),
             ("train_00003.jpg", "C:\\train_00003.jpg", "points outside the dataset's folder"),
-            ("train_00003.jpg", "image_3.jpg", "line 3: expected an image name that begins with train_ or test_"),
+            ("train_00003.jpg", "image_3.jpg", "line 3: expected an image name that starts with train_ or test_"),
             ("train_00003.jpg", "train_99999.jpg", r"1 of the 28 images .* Image/aligned/train_99999_aligned\.jpg"),
         ],
     )
@@ -215,7 +215,7 @@ class TestMistakes:
         source = root / "train" / "1" / "train_00001_aligned.jpg"
         (root / "train" / "4" / source.name).write_bytes(source.read_bytes())
         with pytest.raises(
-            UserError, match=r"train_00001_aligned\.jpg lies in two class folders, train/1/.* and train/4/"
+            UserError, match=r"train_00001_aligned\.jpg is in two class folders, train/1/.* and train/4/"
         ):
             read_rafdb(root)
 

@@ -151,7 +151,7 @@ class TestBoxes:
     @pytest.mark.parametrize("box", [(40, 0, 5, 5), (0, 0, 0, 5), (-9, 0, 5, 5)])
     def test_a_box_outside_names_the_file(self, tmp_path: Path, box: tuple[int, ...]) -> None:
         Image.fromarray(RGB).save(tmp_path / "a.png")
-        with pytest.raises(UserError, match=r"a\.png: the face box lies outside"):
+        with pytest.raises(UserError, match=r"a\.png: the face box is outside"):
             FileSource(index_for(tmp_path, ["a.png"], np.array([box]))).read(0)
 
 

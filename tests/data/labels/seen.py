@@ -146,8 +146,8 @@ SEEN = {
 
 #: First row -> what is said, for files that are not read as they are.
 REFUSED = {
-    "emotion,pixels,Usage": "the images are in the table itself, which dataset=ferplus reads",
-    "filename, anger, happiness, neutral": "no column is called as a column of labels usually is",
+    "emotion,pixels,Usage": "the images are in the table itself; dataset=ferplus reads such tables",
+    "filename, anger, happiness, neutral": "no column has a usual name for the labels",
     "image,label,emotion": "several columns could be the one of labels: label, emotion",
     "image,path,label": "several columns could be the one of image names: image, path",
 }

@@ -118,7 +118,7 @@ def test_a_name_that_several_faces_share_is_none_unless_its_folder_says_which() 
 def test_a_list_without_one_measured_face_is_a_sentence(names: list[str]) -> None:
     with pytest.raises(UserError, match=r"lists\.pose30: none of its \d names is a face measured here") as stop:
         match_list("pose30", names, RAFDB, TEST)
-    assert "called like Image/aligned/test_0000_aligned.jpg" in str(stop.value)
+    assert "have names like Image/aligned/test_0000_aligned.jpg" in str(stop.value)
 
 
 def test_files_that_are_no_lists_are_sentences(tmp_path: Path) -> None:

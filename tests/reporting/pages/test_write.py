@@ -179,7 +179,7 @@ def test_a_folder_of_oddities_gets_a_report_and_each_exception_is_said_once(odd:
         "unfinished": "has not ended",
         "no-predictions": "has no predictions_test.csv",
         "torn-predictions": "cannot be read",
-        "other-predictions": "its result was not made of",
+        "other-predictions": "does not match its result",
     }
     told = [(f"{name} {reason}") for name, reason in document.left_out]
     for name, words in expected.items():

@@ -181,7 +181,7 @@ class TestSweep:
         assert len(lines(text, "ce")) == 2
         assert "±" not in "".join(lines(text, "ce"))
         assert len(lines(text, "ferplus@")) == 2
-        assert ("not a test figure" in text) == ("split" in other)
+        assert ("not a test result" in text) == ("split" in other)
 
     def test_other_numbers_of_faces_are_another_set(self, console: Console) -> None:
         print_sweep([job(0), job(1, outcome=result(n=98))], console)

@@ -215,8 +215,7 @@ class _PerFace:
 
 def _said(error: Exception) -> str:
     said = " ".join(str(error).split())[:300].rstrip(".")
-    return f"it fails on a face ({type(error).__name__}: {said}). Only transforms that need nothing except the "
-    "image can be used."
+    return f"it fails on a face ({type(error).__name__}: {said}). Transforms must work with the image alone."
 
 
 def _unfit(image: NDArray[Any], face: NDArray[np.uint8]) -> str:

@@ -245,10 +245,9 @@ def _check_numbers(tensors: Mapping[str, Tensor], targets: Mapping[str, Tensor],
     """Reject weights that are not finite, or not floating-point where the network has floats."""
     for name, tensor in tensors.items():
         if targets[name].is_floating_point() and not tensor.is_floating_point():
-            found = f"contains {str(tensor.dtype).removeprefix('torch.')} numbers, which are not weights "
-            "(quantised ones?)"
+            found = f"has {str(tensor.dtype).removeprefix('torch.')} numbers, which are not weights (quantised ones?)"
         elif not tensor.to(targets[name].dtype).isfinite().all():  # torch has no isfinite for float8
-            found = "contains numbers that are not finite: its training diverged"
+            found = "has numbers that are not finite: its training diverged"
         else:
             continue
         raise UserError(f"The weights of {source} were rejected: '{name}' {found}. Use another file.")

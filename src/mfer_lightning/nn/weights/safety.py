@@ -126,7 +126,7 @@ def _check_pickle(data: bytes | IO[bytes], path: Path, allowed: frozenset[str]) 
         named = argument if opcode.name == "GLOBAL" else opcode.name if opcode.name in _CALLS else None
         if named is not None and named not in allowed:
             raise UserError(
-                f"{path} cannot be read: it is damaged, or contains "
+                f"{path} cannot be read: it was rejected, since it is damaged, or contains "
                 "objects other than tensors and plain values, which could run code or fill the memory when loaded "
                 f"({str(named).replace(' ', '.')[:80]})."
             )
