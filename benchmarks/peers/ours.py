@@ -1,9 +1,9 @@
-"""Ask a model of this project for the emotions of pictures, in the form that the peers' adapters write.
+"""Predict emotions with a model of this project, in the output format of the peers' adapters.
 
     python benchmarks/peers/ours.py <run, checkpoint or export> crops|photos <list> <answers.csv>
 
 `crops`: the picture is the aligned face. `photos`: the model's own detector and alignment, `mfer predict`'s defaults;
-the face with the largest box counts. One picture at a time, as the peers do.
+the face with the largest box counts. One picture at a time, like the peers.
 """
 
 from __future__ import annotations
