@@ -198,9 +198,9 @@ def ask(command: Sequence[str], task: str, pictures: Sequence[str], answers: Pat
 def speeds(commands: Mapping[str, Sequence[str]], task: str, pictures: Sequence[str], out: Path, rounds: int) -> dict:
     """Measure CPU milliseconds per picture, in rounds in which all contestants process the same pictures in turn.
 
-    Processor time of all threads counts, not waiting. Other load on the machine still slows it down, so the smallest of
-    the rounds' means is used, and only the ratio to the first contestant should be quoted. Loading, and reading and
-    decoding files, do not count.
+    Processor time of all threads counts, not waiting, loading, reading or decoding. Other load on the machine still
+    slows it down: the smallest of the rounds' means is used, and only the ratio to the first contestant should be
+    quoted.
     """
     means: dict[str, list[float]] = {name: [] for name in commands}
     for _ in range(rounds):

@@ -23,7 +23,7 @@ from mfer_lightning.evaluation.statistics.checkpoints import mcnemar
 from mfer_lightning.evaluation.statistics.seeds import interval_over_seeds_and_faces
 from mfer_lightning.evaluation.statistics.simulation import Setting, expected_spread, simulate_runs
 
-#: RAF-DB and AffectNet-8 in round numbers; ``interaction`` 0: what one method finds hard, the other does too.
+#: RAF-DB and AffectNet-8 in round numbers; with ``interaction`` 0, the same images are hard for both methods.
 RAFDB = Setting(images=3000, accuracy=0.92, interaction=0.0)
 AFFECTNET = Setting(images=4000, accuracy=0.65, interaction=0.0)
 SPREADS = ((0.002, 0.002), (0.004, 0.004), (0.008, 0.008), (0.002, 0.008))

@@ -46,7 +46,7 @@ def test_an_export_becomes_the_default_model(
     assert registry.default_model().full_name == "faces-v1"
     tool.add_model(exported, run, "other-v2", default=True)
     assert registry.default_model().full_name == "other-v2"
-    with pytest.raises(UserError, match="faces-v1 exists already: give the new weights the next version"):
+    with pytest.raises(UserError, match="faces-v1 already exists: give the new weights the next version"):
         tool.add_model(exported, run, "faces-v1")
 
 

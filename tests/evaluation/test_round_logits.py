@@ -113,7 +113,7 @@ def test_soft_targets_stay_only_where_a_figure_is_made_of_them() -> None:
 def test_figures_of_other_predictions_are_not_kept() -> None:
     whole = ferplus(n=200)
     figures = evaluate(whole)["metrics"]
-    with pytest.raises(ValueError, match=r"figures that its predictions do not give \(nll\)"):
+    with pytest.raises(ValueError, match=r"metrics that do not follow from its predictions \(nll\)"):
         round_predictions(whole, {**figures, "nll": float(figures["nll"] or 0) + 0.01})
     with pytest.raises(ValueError, match=r"\(kl_to_votes, cross_entropy_to_votes\)"):
         round_predictions(replace(whole, votes=None, vote_names=(), target=None), figures)

@@ -122,7 +122,7 @@ def test_the_landmark_network_keeps_its_weights_unless_told_otherwise() -> None:
     ("options", "message"),
     [
         ({"depths": (1, 2)}, "`depths` must be three positive integers"),
-        ({"heads": (3, 4, 2)}, r"`widths` \[64, 128, 16\] must be multiples of `heads` \[3, 4, 2\]"),
+        ({"heads": (3, 4, 2)}, r"`widths` \[64, 128, 16\] must be multiples of the corresponding `heads` \[3, 4, 2\]"),
         ({"embed_dim": 12}, "`embed_dim` must be a positive multiple of 8"),
         ({"inner_size": 100}, "`inner_size` must be a positive multiple of 16"),
     ],
