@@ -279,9 +279,7 @@ def main() -> None:
     parser.add_argument("--ours", type=named, action="append", default=[], help="<name>=<run, checkpoint or export>")
     parser.add_argument("--peer", type=named, action="append", default=[], help="<name>=<command of its adapter>")
     parser.add_argument("--keep", action="store_true", help="reuse answers that are already in the folder")
-    parser.add_argument(
-        "--speed", type=int, default=0, metavar="ROUNDS", help="measure the speed, with this number of rounds"
-    )
+    parser.add_argument("--speed", type=int, default=0, metavar="ROUNDS", help="rounds of the speed measurement")
     parser.add_argument("--speed-pictures", type=int, default=60, help="pictures per round")
     options = parser.parse_args()
     commands = {n: [sys.executable, str(HERE / "peers" / "ours.py"), where] for n, where in options.ours}

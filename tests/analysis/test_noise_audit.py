@@ -1,4 +1,4 @@
-"""An audit of labels: networks judge the faces that they never saw, and planted wrong labels are found and mended."""
+"""The label audit: networks judge faces they were not trained on, and planted wrong labels are found and corrected."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def opened(*options: str) -> tuple[dict[str, Any], FaceDataModule]:
 
 
 def trained(path: Path, *options: str, **changes: Any) -> Path:
-    """A checkpoint that says that it was trained on these faces; its weights are random, others in each file."""
+    """A checkpoint that records a training on these faces, with random weights that differ between files."""
     config, datamodule = opened(*options)
     torch.manual_seed(zlib.crc32(path.name.encode()))
     network = MFER(FAMILIES["resnet"], 8, attention="none")
@@ -124,7 +124,7 @@ def test_networks_of_other_labels_other_files_or_other_beginnings_are_refused(
 
 
 def knowing(datamodule: FaceDataModule, share: float = 0.9) -> Judged:
-    """Probabilities that know the true label of most faces."""
+    """Probabilities with the true label for most faces."""
     rows = np.sort(datamodule.splits.train.rows)
     true = datamodule.index.label[rows]
     sure = np.random.default_rng(0).random(len(rows)) < share

@@ -1,4 +1,4 @@
-"""benchmarks/gpu.py: what it compares, missing figures, time that is over, and a rehearsal."""
+"""benchmarks/gpu.py: comparisons, missing results, the time limit, and a rehearsal."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def gpu() -> ModuleType:
 
 
 def figures(compiled: float = 2_500.0, first: float = 20.0, accuracy: float = 0.8) -> dict[str, Any]:
-    """What the lines leave behind, by file."""
+    """Results of the lines, by file."""
     train = {"faces_per_second": {"ours": 1_400.0, "ours_compiled": compiled}}
     train["seconds_of_first_call"] = {"ours_compiled": first}
     both = "forward and both gradients"

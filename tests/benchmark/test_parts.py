@@ -1,4 +1,4 @@
-"""The parts of the benchmark on the CPU, tiny: the same code measures a GPU."""
+"""The parts of the benchmark at tiny sizes on the CPU; the same code measures a GPU."""
 
 from __future__ import annotations
 

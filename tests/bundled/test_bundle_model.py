@@ -1,4 +1,4 @@
-"""``docs/tools/bundle_model.py`` adds an export to the package's models, whole and without this machine's paths."""
+"""``docs/tools/bundle_model.py`` adds an export to the package's models, completely and without paths of this machine."""
 
 from __future__ import annotations
 

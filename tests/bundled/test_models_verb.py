@@ -1,4 +1,4 @@
-"""``mfer models``: bundled models first, then those of runs, each with its figure, under the protocol it is of."""
+"""``mfer models``: bundled models first, then those of runs by protocol, each with its result."""
 
 from __future__ import annotations
 

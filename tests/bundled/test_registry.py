@@ -1,4 +1,4 @@
-"""Models that come with the package: found by name, newest version first, checked before they are loaded."""
+"""Bundled models: found by name, newest version first, and verified before loading."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``weights=<bundled name>``: training starts from a model that comes with the package."""
+"""``weights=<bundled name>``: training starts from a bundled model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When a run says that it waits for its loader, and what it advises."""
+"""When a run reports that it waits for its loader, and its advice."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ KNOWN: dict[str, Any] = {
 
 
 class Clock:
-    """A clock that the test moves."""
+    """A clock controlled by the test."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 0.0

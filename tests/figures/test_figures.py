@@ -1,4 +1,4 @@
-"""Each figure shows the numbers it was given, legibly, whole or not at all."""
+"""Each figure shows the given numbers legibly, and is written atomically."""
 
 from __future__ import annotations
 

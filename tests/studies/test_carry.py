@@ -1,4 +1,4 @@
-"""A study goes on on another machine: its finished runs are kept, restored, and taken for finished there."""
+"""A study continues on another machine: its finished runs are archived and restored, and count as finished there."""
 
 from __future__ import annotations
 

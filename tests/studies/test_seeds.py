@@ -1,4 +1,4 @@
-"""The ablation's number of seeds: read off the registered pilot alone, on the held-out tenth."""
+"""The ablation's number of seeds is computed only from the registered pilot, on the held-out tenth."""
 
 from __future__ import annotations
 
