@@ -1,4 +1,4 @@
-"""``docs/tools/bundle_model.py`` adds an export to the package's models, completely and without paths of this machine."""
+"""``docs/tools/bundle_model.py`` adds an export to the package's models, without paths of this machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""mfer benchmark over a tiny network, and its page."""
+"""mfer benchmark with a tiny network, and its docs page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A trained model whose classes have each other's names is caught by `mfer evaluate`, and named; a right one is not."""
+"""`mfer evaluate` detects a trained model with swapped class names, and does not report a correct one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from commands.conftest import command as mfer
 from mfer_lightning.evaluation.intervals import wilson
 from mfer_lightning.evaluation.statistics import optimism_gap
 
-#: Classes that any network tells apart: each is a colour.
+#: Classes that are easy to distinguish: each is a colour.
 COLOURS = {"anger": (30, 30, 220), "fear": (220, 40, 40), "happiness": (40, 220, 60), "surprise": (210, 210, 210)}
 
 

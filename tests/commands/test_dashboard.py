@@ -56,7 +56,7 @@ def test_without_output_it_lies_beside_the_runs_and_evaluations_are_no_runs(trai
 def test_publishing_sends_charts_then_workspaces_then_the_report(
     trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    """What is sent, up to W&B's own functions; what W&B makes of it was never tried: there is no network here."""
+    """Publishing up to the calls of W&B's functions; there is no network here."""
     import wandb
     import wandb_workspaces.reports.v2 as wr
     import wandb_workspaces.workspaces as ws

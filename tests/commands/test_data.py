@@ -1,4 +1,4 @@
-"""`mfer data`: verdicts and exit codes on whole and broken copies; nothing is written into a dataset."""
+"""`mfer data`: verdicts and exit codes for complete and broken copies; nothing is written to a dataset."""
 
 from __future__ import annotations
 

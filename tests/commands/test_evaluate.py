@@ -1,4 +1,4 @@
-"""`mfer evaluate`: the model of a run measured again, elsewhere, in views, and from its predictions alone."""
+"""`mfer evaluate`: the model of a run on the same and other faces, with views, and from its predictions."""
 
 from __future__ import annotations
 
@@ -310,7 +310,7 @@ def test_predictions_without_labels_are_one_message(
 
 @pytest.mark.slow
 def test_swapped_class_names_change_the_figures_and_never_go_unseen_by_name(trained: Path, tmp_path: Path) -> None:
-    """What a checkpoint calls its logits is what they are compared with: a swap of two names swaps their columns."""
+    """Logits are matched by the class names in the checkpoint: swapping two names swaps their columns."""
     checkpoint = torch.load(trained / "checkpoints" / "best.ckpt", weights_only=True)
     names = checkpoint["mfer"]["class_names"]
     names[1], names[2] = names[2], names[1]

@@ -1,4 +1,4 @@
-"""``mfer export calibrate=true``: temperature and threshold from the run's own predictions on val."""
+"""``mfer export calibrate=true``: temperature and threshold from the run's predictions on val."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mfer_lightning.inference.model import read_model
 
 
 def relabel(run: Path, right: int) -> None:
-    """Let the predictions on val be right on so many of the surest faces, and wrong on all others."""
+    """Make the predictions on val correct for a number of the most confident faces, and wrong for all others."""
     path = run / "predictions_val.csv"
     head, *lines = path.read_text().splitlines()
     names = head.split(",")

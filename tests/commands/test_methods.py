@@ -1,4 +1,4 @@
-"""``method=`` through the command line: what is written, that a run continues, and that ranks do not matter."""
+"""``method=`` on the command line: outputs, resuming, and independence of the number of ranks."""
 
 from __future__ import annotations
 
@@ -260,4 +260,4 @@ def test_a_sweep_over_methods_ends_in_a_report_that_compares_them(mfer: Mfer, tm
     for method in ("baseline", "scn", "rul", "eac"):
         assert f"| {method} |" in text
     assert "a comparison of methods needs 3 seeds on either side): method=eac; method=rul; method=scn" in text
-    assert text.count("? undecided |") >= 3  # a verdict on each, against the baseline
+    assert text.count("? undecided |") >= 3  # one verdict per method against the baseline

@@ -1,6 +1,6 @@
-"""Mistakes on the command line: each is answered at once, by one message that helps, with exit code 2.
+"""Mistakes on the command line: each gives one helpful message immediately, with exit code 2.
 
-One mistake a line: the arguments as they are typed, then words that the message must hold. ``{photos}`` is a folder
+One mistake per line: the arguments, then text that the message must contain. ``{photos}`` is a folder
 with a picture in it, ``{file}`` a file of text, ``{empty}`` an empty folder.
 """
 
@@ -15,7 +15,7 @@ from PIL import Image
 
 from mfer_lightning.data.datasets import FaceDataModule
 
-#: Answered before any data are read.
+#: Detected before any data are read.
 MISTAKES: list[tuple[str, ...]] = [
     # verbs and flags
     ("trian", "`trian` is not a verb", "'train'"),
@@ -85,7 +85,7 @@ MISTAKES: list[tuple[str, ...]] = [
     ("dashboard runs={empty}", "no finished run", "result.json"),
 ]
 
-#: More of the same, for the whole suite.
+#: More of these, for the full suite.
 MORE_MISTAKES: list[tuple[str, ...]] = [
     ("trainer.max_epoch=3", "`trainer.max_epoch`", "'max_epochs'"),
     ("loss.feature.temprature=1", "`loss.feature.temprature`", "'temperature'"),
@@ -154,7 +154,7 @@ MORE_MISTAKES: list[tuple[str, ...]] = [
     ("dashboard", "runs="),
 ]
 
-#: Thought up by somebody else, who had seen the command line and not its code.
+#: Written by a tester who knew the command line but not its code.
 BY_SOMEBODY_ELSE: list[tuple[str, ...]] = [
     ("--dataset facs", "without dashes: dataset=facs"),
     ("name=a/b", "name=a/b", "single folder in paths.runs"),
@@ -175,7 +175,7 @@ BY_SOMEBODY_ELSE: list[tuple[str, ...]] = [
     ("align +foo=1 source=x output=y", "no option `foo`"),
 ]
 
-#: More of the same, for the whole suite.
+#: More of these, for the full suite.
 MORE_BY_SOMEBODY_ELSE: list[tuple[str, ...]] = [
     ("--seed=3", "without dashes: seed=3"),
     ("--trainer.max_epochs 3", "without dashes: trainer.max_epochs=3"),
@@ -208,7 +208,7 @@ MORE_BY_SOMEBODY_ELSE: list[tuple[str, ...]] = [
 
 @pytest.fixture
 def places(tmp_path: Path) -> dict[str, Path]:
-    """What mistakes are made with."""
+    """Files for the mistakes."""
     found = {"file": tmp_path / "file.txt", "photos": tmp_path / "photos", "empty": tmp_path / "empty"}
     found["file"].write_text("some words\n")
     for folder in (found["photos"], found["empty"]):

@@ -1,4 +1,4 @@
-"""``network=`` through the command line: choices, names, refusals, and everything that is done with a finished run."""
+"""``network=`` on the command line: choices, names, errors, and all uses of a finished run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The audit of labels from the command line: train without parts, judge, correct."""
+"""The label audit on the command line: train on parts, judge, correct."""
 
 from __future__ import annotations
 

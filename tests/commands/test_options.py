@@ -1,4 +1,4 @@
-"""What the options of a training do to a run: freezing, early stopping, profiling, debug recipes, compilation."""
+"""Effects of training options on a run: freezing, early stopping, profiling, debug recipes, compilation."""
 
 from __future__ import annotations
 

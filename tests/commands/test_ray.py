@@ -1,4 +1,4 @@
-"""Sweeps under Ray: jobs on their own cards, what is lost is told, nothing is left running."""
+"""Sweeps under Ray: one GPU per job, lost jobs are reported, and no processes are left running."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from mfer_lightning.sweeps.records import record_files
 pytest.importorskip("ray", reason="the extra `ray` is not installed: pip install 'mfer_lightning[ray]'")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
-#: Two cards that are not there.
+#: Two simulated GPUs.
 RAY = ("launcher=ray", "hydra.launcher.ray.init.num_gpus=2")
 CPU = ("trainer=cpu",)
 
@@ -33,7 +33,7 @@ def records(folder: Path) -> list[dict]:
 
 
 def started(bench: Bench, *arguments: str, **more: str) -> subprocess.Popen[str]:
-    """A command line that goes on while the test looks at it."""
+    """A command line that runs in the background during the test."""
     return subprocess.Popen(
         [sys.executable, "-m", "mfer_lightning", *SMALL, *arguments],
         cwd=bench.folder,
@@ -171,7 +171,7 @@ def test_what_this_machine_has_not_is_refused_before_the_first_job(bench: Bench)
     assert not bench.left_running()
 
 
-#: A cluster of two machines, each with one pretended card, both here. A line on its input ends the second, another all.
+#: A local cluster of two machines with one simulated GPU each. A line of input ends the second, another line all.
 CLUSTER = """
 import sys
 from ray.cluster_utils import Cluster

@@ -1,4 +1,4 @@
-"""`mfer report` through the command line: folders and options as one would type them, mistakes in one message."""
+"""`mfer report` through the command line: folders and options, and mistakes with one message."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ QUICK = "embedding=none"
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two losses, one seed each: not to be changed."""
+    """Two losses with one seed each; read only."""
     folder = tmp_path_factory.mktemp("report") / "two"
     for loss in ("ce", "dsf"):
         write_run(folder, loss, n=70, features=False)

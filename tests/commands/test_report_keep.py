@@ -1,4 +1,4 @@
-"""`mfer report keep=`: the same report from the kept numbers alone, in another place, by somebody else."""
+"""`mfer report keep=`: the same report from only the kept numbers, in another place."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from mfer_lightning.evaluation.keep_study import keep_study
 from mfer_lightning.evaluation.study_archive import read_archive, unpack_run
 
 QUICK = "embedding=none"
-#: Tables that are made of features, which are not kept.
+#: Tables computed from features, which are not kept.
 OF_FEATURES = {"compactness.csv", "subgroups.csv"}
 
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two losses of three seeds with curves of the test set, an evaluation elsewhere, and a run that was cut."""
+    """Two losses with three seeds and test curves, an evaluation elsewhere, and an interrupted run."""
     folder = tmp_path_factory.mktemp("keep") / "losses"
     own = {"paths.data": f"{folder}/data", "dataset.root": f"{folder}/data/raf-db", "paths.runs": str(folder)}
     for loss, accuracy in (("ce", 0.6), ("dsf", 0.75)):

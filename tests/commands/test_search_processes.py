@@ -1,4 +1,4 @@
-"""Searches by several processes: a trial on each card, trials given up early, two commands on one study."""
+"""Searches by several processes: a trial on each GPU, pruned trials, two commands on one study."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ ALIGNMENT = {"template": "face-evolve-112", "height": 112, "margin": 0.0, "borde
 
 
 def write_alignment(folder: Path) -> None:
-    """What ``mfer align`` leaves beside its faces."""
+    """Write the ``alignment.json`` of ``mfer align``."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "alignment.json").write_text(json.dumps(ALIGNMENT))
 

@@ -1,4 +1,4 @@
-"""The settings of `mfer align` beside the faces are found, and what does not fit together is said."""
+"""The settings of `mfer align` are found with the faces, and mismatches are reported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lists that correct a training set: faces left out, and changed labels. Evaluation is left as it is."""
+"""Lists that correct a training set: faces left out, and changed labels. Evaluation does not change."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ CLASSES = VOTE_NAMES[:8]
 
 
 def reference(votes: list[int], rule: str) -> list[float] | None:
-    """The rules as prose has them, for one face, with plain loops; None if the face is dropped."""
+    """The rules from their description, for one face, with plain loops; None if the face is dropped."""
     left = [float(v) if v > 1 else 0.0 for v in votes]
     total = sum(left)
     taken = [0.0] * 10
@@ -76,7 +76,7 @@ def test_every_branch_agrees_with_the_prose(row: list[int], rule: str) -> None:
 
 
 def test_the_branches_come_out_as_worked_by_hand() -> None:
-    """Worked on paper from the published description, so that code and reference cannot share a mistake."""
+    """Computed by hand from the published description, so that code and reference cannot share a mistake."""
     named = {name: {rule: apply(row, rule) for rule in VOTE_RULES} for name, row in CASES.items()}
     assert named["clear winner"]["crossentropy"] == [1, 0, 0, 0, 0, 0, 0, 0]  # 8 of 10 already cover 75%
     assert named["clear winner"]["multi"] == [1, 0, 0, 0, 0, 0, 0, 0]
@@ -86,7 +86,7 @@ def test_the_branches_come_out_as_worked_by_hand() -> None:
     assert named["exactly half is not a majority"]["multi"] == [1, 0, 0, 1, 0, 0, 0, 0]
     assert named["votes for unknown count against a majority"]["majority"] is None
     assert named["votes for unknown count against a majority"]["crossentropy"] is None
-    assert named["unknown wins"]["argmax"] == [1, 0, 0, 0, 0, 0, 0, 0]  # argmax looks at the classes only
+    assert named["unknown wins"]["argmax"] == [1, 0, 0, 0, 0, 0, 0, 0]  # argmax considers only the classes
     assert named["unknown comes second and ends the taking"]["crossentropy"] == [1, 0, 0, 0, 0, 0, 0, 0]
     assert named["unknown comes second and less than half was taken"]["crossentropy"] is None
     assert named["two equals enter together"]["crossentropy"] == [0.5, 0.5, 0, 0, 0, 0, 0, 0]

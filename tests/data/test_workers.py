@@ -1,4 +1,4 @@
-"""Processes that read faces outlive a signal that is meant for the one that trains, obey that one, and end."""
+"""Loader workers survive a signal meant for the training process, and end when that process ends them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(
     not hasattr(signal, "sigtimedwait"), reason="this system does not say who sent a signal"
 )
 
-#: A program that leaves a loader with living workers to the end of the interpreter.
+#: A program whose loader still has running workers when the interpreter exits.
 PROGRAM = """
 from torch.utils.data import DataLoader
 from mfer_lightning.data.workers import start_worker

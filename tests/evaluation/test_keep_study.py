@@ -1,4 +1,4 @@
-"""Numbers of a study kept: what is copied, what is refused, and that it is written whole and only when it changed."""
+"""Archiving the numbers of a study: what is copied or rejected; it is written atomically and only if it changed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mfer_lightning.evaluation.metrics import evaluate
 from mfer_lightning.evaluation.predictions import Predictions
 from mfer_lightning.evaluation.study_archive import ARCHIVE, ArchivedRun, read_archive, unpack_run
 
-#: A configuration with the paths of a machine.
+#: A configuration with machine-specific paths.
 PLACES = {
     "paths.data": "/disk/sets",
     "paths.runs": "/disk/runs",
@@ -40,7 +40,7 @@ def kept(into: Path) -> dict[str, ArchivedRun]:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    """A finished run with everything that one holds."""
+    """A finished run with all its files."""
     folder = write_run(tmp_path / "runs", changes=PLACES)
     (folder / "checkpoints").mkdir()
     (folder / "checkpoints" / "best.ckpt").write_bytes(b"weights")
@@ -243,6 +243,6 @@ class TestAStudy:
 
 @pytest.mark.parametrize("study", ["ferplus_pilot", "ferplus_small"])
 def test_numbers_that_were_kept_before_are_kept_as_they_are(study: str, tmp_path: Path) -> None:
-    """Real tables, whose logits need more digits in some rows: rounded again, they would lose some."""
+    """Real tables with logits that need more digits in some rows, which must not be rounded twice."""
     keep_study([STUDIES / study], tmp_path / "again")
     assert (tmp_path / "again" / ARCHIVE).read_bytes() == (STUDIES / study / ARCHIVE).read_bytes()

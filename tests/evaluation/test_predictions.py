@@ -1,4 +1,4 @@
-"""The table of predictions: what it accepts, how batches become one table, and the file it is kept in."""
+"""The table of predictions: validation, merging of batches, and its file."""
 
 from __future__ import annotations
 

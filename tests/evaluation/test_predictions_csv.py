@@ -1,4 +1,4 @@
-"""Compressed tables of predictions: found where the plain one is absent, refused where they would do harm."""
+"""Compressed tables of predictions: used if there is no plain one, and rejected if they are harmful."""
 
 from __future__ import annotations
 

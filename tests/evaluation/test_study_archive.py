@@ -1,4 +1,4 @@
-"""The archive of a study: read back as it was written, an ordinary npz file, and refused in a sentence if damaged."""
+"""The archive of a study: read back unchanged, an ordinary npz file, and rejected with one message if damaged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One model in all its forms gives the same probabilities, on the command line and from Python."""
+"""A model gives the same probabilities in all formats, on the command line and from Python."""
 
 from __future__ import annotations
 

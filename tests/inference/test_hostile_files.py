@@ -1,4 +1,4 @@
-"""Files that nobody should trust: refused in one sentence, nothing executed or created, memory bounded."""
+"""Malicious files: rejected with one message, nothing executed or created, memory bounded."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mfer_lightning.errors import UserError
 from mfer_lightning.inference.model import build_model
 from mfer_lightning.nn import MFER
 
-#: What loading one of these tiny files may take, in bytes; most of them ask for gigabytes.
+#: Maximum memory for loading one of these tiny files, in bytes; most of them request gigabytes.
 MOST = 150_000_000
 
 DEEP = 100_000

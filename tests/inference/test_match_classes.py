@@ -1,4 +1,4 @@
-"""Classes of a model and a dataset meet by name; nothing is left out unasked."""
+"""Classes of a model and a dataset are matched by name; nothing is left out silently."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Loading a trained model: what it computes, and what it refuses."""
+"""Loading a trained model: outputs and rejected files."""
 
 from __future__ import annotations
 

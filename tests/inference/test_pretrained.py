@@ -1,4 +1,4 @@
-"""Exports in the Hugging Face layout: what is in them, what comes back, and when nothing is written."""
+"""Exports in the Hugging Face layout: content, reading back, and errors."""
 
 from __future__ import annotations
 

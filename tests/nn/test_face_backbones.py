@@ -1,4 +1,4 @@
-"""Face networks: the published sizes, maps for the attention, and everything that the other backbones can do."""
+"""Face networks: the published sizes, maps for the attention, and all features of the other backbones."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ TINY = {
 
 
 def but_slow(names: Iterable[str], *quick: str) -> list[Any]:
-    """All names; those of the quick suite as they are, the others marked."""
+    """All names; those not in the quick suite are marked."""
     return [name if name in quick else pytest.param(name, marks=pytest.mark.slow) for name in names]
 
 

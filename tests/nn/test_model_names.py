@@ -1,4 +1,4 @@
-"""A name that timm does not know is refused with names that it knows."""
+"""Names unknown to timm are rejected with suggestions."""
 
 from __future__ import annotations
 

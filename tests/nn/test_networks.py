@@ -1,4 +1,4 @@
-"""What every network must do, whatever it is: outputs, classifier, description, gradients, bfloat16."""
+"""Requirements for every network: outputs, classifier, description, gradients, bfloat16."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""POSTER V2: the paper's size, its formula written out again, and the authors' files."""
+"""POSTER V2: the paper's size, an independent formula, and the authors' files."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def small(**options: object) -> POSTER2:
 
 
 def public(network: POSTER2) -> dict[str, Tensor]:
-    """Return random tensors under the public names, with the modules that the authors' network never calls."""
+    """Return random tensors under the public names, including modules that the authors' network never calls."""
     names = network.public_names()
     state = {names[name]: torch.rand_like(value.float()) for name, value in network.state_dict().items()}
     unused = {name if name.endswith("index") else f"{name}.weight" for name in network.public_left_out()}

@@ -1,4 +1,4 @@
-"""Preprocessing: against plain arithmetic and PIL, on what it refuses, and on its journey in a checkpoint."""
+"""Preprocessing: against a plain implementation and PIL, errors, and storage in a checkpoint."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Weights: every layout arrives whole, everything else is refused and leaves the network as it was."""
+"""Weights: every layout loads completely, everything else is rejected and leaves the network unchanged."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def image(side: int = 64) -> Tensor:
 
 
 def released(model: MFER, heads: bool = True) -> dict[str, Tensor]:
-    """Write the network down in the released layout, by its own list (not by the package's renaming)."""
+    """Convert the network to the released layout, with an independent list of names."""
     theirs: dict[str, Tensor] = {}
     for name, tensor in model.state_dict().items():
         parts = name.split(".")
@@ -268,7 +268,7 @@ def test_another_architecture_is_refused(tmp_path):
 
 
 class Trap:
-    """A pickle that leaves a trace when something executes it."""
+    """A pickle that creates a file when it is executed."""
 
     def __init__(self, trace: Path) -> None:
         self.trace = trace
@@ -290,11 +290,11 @@ def test_a_hostile_file_is_refused_and_not_executed(tmp_path, how):
         load_weights(network(), path)
     assert not trace.exists()
     torch.load(path, weights_only=False) if how == "torch" else pickle.loads(path.read_bytes())
-    assert trace.exists()  # the trap was real
+    assert trace.exists()  # the pickle is really malicious
 
 
 class Big:
-    """A pickle that takes memory by a constructor that torch takes for harmless."""
+    """A pickle that allocates memory through a constructor that torch allows."""
 
     def __reduce__(self) -> tuple[object, tuple[int]]:
         return bytearray, (4_000_000_000,)

@@ -1,4 +1,4 @@
-"""``FERModule.load_from_checkpoint``: checkpoints of any Trainer and of the command line, as data alone."""
+"""``FERModule.load_from_checkpoint``: checkpoints of any Trainer and of the command line, read only as data."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OLD = sorted(FILES.glob("**/best.ckpt"))
 
 
 class Plain(nn.Module):
-    """A network of the user's own, which no checkpoint describes."""
+    """A user-defined network, which no checkpoint describes."""
 
     def __init__(self, num_classes: int = 8) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class Plain(nn.Module):
 
 
 class Further(FERModule):
-    """A module with its own argument."""
+    """A module with an additional argument."""
 
     def __init__(self, *args: object, width: int = 1, **options: object) -> None:
         super().__init__(*args, **options)
@@ -46,7 +46,7 @@ class Further(FERModule):
 
 @pytest.fixture
 def saved(make, faces, trainer, tmp_path):
-    """A function that trains a module and gives its checkpoint."""
+    """Return a function that trains a module and returns its checkpoint."""
 
     def train(module, datamodule=faces, **options):
         best = ModelCheckpoint(tmp_path / "checkpoints", monitor="val/accuracy", mode="max")
@@ -106,7 +106,7 @@ def test_what_a_checkpoint_does_not_describe_is_asked_for(make, saved):
     assert torch.equal(loaded.network.layer.weight, torch.load(path)["state_dict"]["network.layer.weight"])
 
     class Mine(CrossEntropy):
-        """Keeps an argument under another name."""
+        """Stores an argument under another name."""
 
         def __init__(self, strength: float = 2.0) -> None:
             super().__init__()

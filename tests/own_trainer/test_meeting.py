@@ -1,4 +1,4 @@
-"""What module and datamodule must agree on when they meet in a Trainer, and what the module learns there."""
+"""What module and datamodule must agree on in a Trainer, and the metadata that the module stores."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two processes with either setting of ``use_distributed_sampler`` say what one process says."""
+"""Two processes with either setting of ``use_distributed_sampler`` give the results of one process."""
 
 from __future__ import annotations
 

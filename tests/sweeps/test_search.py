@@ -1,4 +1,4 @@
-"""Searches: the space, several processes on one study, trials that are given up early."""
+"""Searches: the space, several processes on one study, pruned trials."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class Here:
 
 
 class Beside(Here):
-    """A launcher that says when a job has ended: of those that run, the last."""
+    """A launcher that reports jobs as they end: the last running one first."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)

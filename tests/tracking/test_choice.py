@@ -1,4 +1,4 @@
-"""Which loggers a configuration names, and whose options are whose, in every form that was ever stored."""
+"""The loggers of a configuration and their options, in every format that was ever stored."""
 
 from __future__ import annotations
 

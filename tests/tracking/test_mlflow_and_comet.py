@@ -1,4 +1,4 @@
-"""`logger=mlflow` and `logger=comet` without a network: what the run left is read back."""
+"""`logger=mlflow` and `logger=comet` without a network: the data of a run are read back."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mfer_lightning.tracking.loggers import check_loggers
 
 
 def interrupted_once(mfer: Mfer, monkeypatch: pytest.MonkeyPatch, *options: str) -> None:  # noqa: F811
-    """A run that Ctrl-C ends in its second epoch, and that the same command finishes."""
+    """A run stopped by Ctrl-C in its second epoch, and finished by the same command."""
 
     def interrupt(self: FERModule) -> None:
         if self.current_epoch == 1:

@@ -1,4 +1,4 @@
-"""`logger=wandb` without a key: the offline folder, read back, holds everything that a run is known by."""
+"""`logger=wandb` without a key: the offline folder contains all data of the run."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from mfer_lightning.tracking.wandb_run import ID_FILE, RunWandbLogger, read_id
 
 @pytest.fixture(scope="module")
 def run(ablation: Path) -> Path:
-    """A finished run of a sweep called `ablation`."""
+    """A finished run of a sweep named `ablation`."""
     (run,) = [folder for folder in ablation.iterdir() if "-dsf-s3-" in folder.name]
     return run
 

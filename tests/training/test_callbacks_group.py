@@ -1,4 +1,4 @@
-"""Callbacks by name: Lightning's, ours and a plugin's, with their own arguments; and what is refused."""
+"""Callbacks by name: Lightning's, ours and a plugin's, with their own arguments; and rejected ones."""
 
 from __future__ import annotations
 
@@ -233,7 +233,7 @@ def test_a_sweep_over_callbacks_names_each_run(mfer: Mfer, tmp_path: Path) -> No
 
 @pytest.fixture
 def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A package of the user's with a callback."""
+    """A user's package with a callback."""
     (tmp_path / "my_callbacks.py").write_text(
         "from pathlib import Path\n"
         "from lightning.pytorch.callbacks import Callback\n"

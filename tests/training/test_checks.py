@@ -1,4 +1,4 @@
-"""Values that cannot work are refused before anything is built."""
+"""Values that cannot work are rejected before anything is built."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def config() -> dict:
 
 
 def check_all(config: dict) -> None:
-    """Ask the tables of values and combinations, and the classes that the options belong to."""
+    """Run the checks of values and combinations, and of the classes of the options."""
     check_config(config)
     build_on_trial(config)
 

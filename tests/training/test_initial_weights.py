@@ -1,4 +1,4 @@
-"""The order of the colours follows the weights, is asked for where nobody knows it, and is stored with the model."""
+"""The channel order follows the weights, must be given if unknown, and is stored with the model."""
 
 from __future__ import annotations
 

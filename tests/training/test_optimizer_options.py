@@ -1,4 +1,4 @@
-"""Optimisers and schedules from the command line's configuration: composed, checked and built on trial."""
+"""Optimisers and schedules from the command line's configuration: composed, checked and built in a trial."""
 
 from __future__ import annotations
 

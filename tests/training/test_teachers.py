@@ -1,4 +1,4 @@
-"""Teachers answer in the pupil's order of classes, after their own preprocessing, or are refused."""
+"""Teachers predict in the student's class order, after their own preprocessing, or are rejected."""
 
 from __future__ import annotations
 

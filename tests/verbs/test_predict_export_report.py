@@ -1,4 +1,4 @@
-"""`predict`, `export` and `report` write what the command line writes, and return what they found."""
+"""`predict`, `export` and `report` write the same files as the command line, and return the results."""
 
 from __future__ import annotations
 

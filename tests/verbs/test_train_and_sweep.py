@@ -1,4 +1,4 @@
-"""`train` and `sweep` give what the command line gives, and leave the caller's process as it was."""
+"""`train` and `sweep` give the results of the command line, and do not change the caller's process."""
 
 from __future__ import annotations
 

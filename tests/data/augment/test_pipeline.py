@@ -1,4 +1,4 @@
-"""Pipelines of one's own: from Python, from a configuration, changed option by option; and what is refused."""
+"""Custom pipelines: from Python, from a configuration, with changed options; and rejected ones."""
 
 from __future__ import annotations
 

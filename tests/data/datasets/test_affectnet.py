@@ -33,7 +33,7 @@ def test_every_layout_trains_and_reports_on_the_validation_part(tmp_path: Path, 
 
 @pytest.mark.parametrize("cache", ["memmap", "none"])
 def test_faces_are_cropped_by_their_boxes(tmp_path: Path, cache: str) -> None:
-    """The writer paints the box in one colour per class, on noise: a right crop has no noise in it."""
+    """The writer draws the box in one colour per class, on noise: a correct crop contains no noise."""
     datamodule = AffectNetDataModule(write_affectnet_csv(tmp_path), size=12, cache=cache, cache_dir=tmp_path / "cache")
     datamodule.setup("test")
     for batch in datamodule.test_dataloader():

@@ -1,4 +1,4 @@
-"""ExpW, CAER-S, SFEW, RAF-DB compound, CK+ and JAFFE: what their files say, in every layout, and what is refused."""
+"""ExpW, CAER-S, SFEW, RAF-DB compound, CK+ and JAFFE: reading every layout, and errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A dataset of another package: one class that declares itself, and everything works as for ours."""
+"""A dataset of another package: one self-declaring class, and everything works as for ours."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class MyDataModule(FaceDataModule):
 
 @pytest.fixture
 def lab(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
-    """A package of its own, imported; the registry forgets it afterwards."""
+    """An imported separate package, removed from the registry afterwards."""
     monkeypatch.setattr(registry, "_DATASETS", dict(registry._DATASETS))
     module = types.ModuleType("my_lab")
     monkeypatch.setitem(sys.modules, "my_lab", module)

@@ -28,7 +28,7 @@ def edit(tree: Path, old: str, new: str) -> None:
 
 
 def labels_by_name(root: Path) -> dict[str, int]:
-    """Listed name -> RAF-DB's own number, whatever the layout."""
+    """Listed name -> RAF-DB's number, for every layout."""
     index = read_rafdb(root)
     names = [path.rpartition("/")[2].replace("_aligned", "") for path in index.path.tolist()]
     assert all(name.startswith(part) for name, part in zip(names, index.partition.tolist(), strict=True))

@@ -156,7 +156,7 @@ class TestBoxes:
 
 
 def test_shrinking_averages() -> None:
-    """Nearest or bilinear sampling would alias: a fine chessboard must become grey."""
+    """Nearest or bilinear sampling would alias: a fine checkerboard must become grey."""
     board = np.indices((64, 64)).sum(axis=0) % 2 * 255
     small = resize(np.repeat(board[:, :, None], 3, axis=2).astype(np.uint8), 16)
     assert np.abs(small.astype(int) - 127.5).max() <= 1

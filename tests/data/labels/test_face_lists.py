@@ -1,4 +1,4 @@
-"""Lists of faces that users bring: any plain form, and whatever does not match is counted and said."""
+"""Lists of faces from users: all simple formats, and names that do not match are counted and reported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files that people really have: tables, folders and copies that were misread or refused once."""
+"""Real-world files: tables, folders and copies that were once misread or rejected."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A tiny network with random weights, saved as a run would be, and photos made of scikit-image's portrait."""
+"""A tiny network with random weights, saved like a run, and photos made from scikit-image's portrait."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mfer_lightning.nn import MFER, Preprocess
 
 TINY = {"name": "convnext_atto", "options": {"depths": [1, 1, 1, 1], "dims": [8, 16, 16, 32]}}
 
-#: As a dataset made with `mfer align detector.min_face=48 refine=0` would bring it: quick on small pictures.
+#: The alignment of `mfer align detector.min_face=48 refine=0`: fast on small images.
 ALIGNMENT = {
     "origin": "alignment.json",
     "note": "",
@@ -34,10 +34,10 @@ ALIGNMENT = {
 
 
 def save_run(folder: Path, *, seed: int = 0, **changes: Any) -> Path:
-    """Save a checkpoint of random weights that answers with spread-out probabilities."""
+    """Save a checkpoint with random weights and spread-out probabilities."""
     torch.manual_seed(seed)
     network = MFER(TINY, len(EMOTIONS))
-    with torch.no_grad():  # random heads say nearly the same of every face: make the differences count
+    with torch.no_grad():  # random heads predict nearly the same for every face: amplify the differences
         for parameter in network.head.parameters():
             parameter.mul_(3.0)
     described = {

@@ -1,4 +1,4 @@
-"""`mfer predict` on a folder of fifty mixed files: right rows, nothing left out silently, exit code 0, resumable."""
+"""`mfer predict` on a folder of fifty mixed files: correct rows, nothing left out silently, exit code 0, resumable."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def rows(output: Path) -> list[dict[str, str]]:
 def mixed(
     tmp_path_factory: pytest.TempPathFactory, run: Path, portrait: np.ndarray
 ) -> tuple[Path, Path, dict[str, tuple[str, int]], int, str]:
-    """The folder, the results, what was expected, the exit code and what was printed."""
+    """The folder, results, expectations, exit code and output."""
     place = tmp_path_factory.mktemp("mixed")
     folder, output = place / "photos", place / "out"
     expected = make(folder, portrait)

@@ -1,4 +1,4 @@
-"""HEIC photos are read with pillow-heif, upright, and without it the message says what to install."""
+"""HEIC photos are read with pillow-heif, upright, and without it the message names the package to install."""
 
 from __future__ import annotations
 

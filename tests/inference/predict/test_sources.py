@@ -1,4 +1,4 @@
-"""What is not a source is said for what it is: videos in a folder, addresses, side files of macOS, an empty option."""
+"""Errors for invalid sources: videos in a folder, URLs, side files of macOS, an empty option."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the training faces went through reaches the checkpoint, and prediction does the same to photos."""
+"""The alignment of the training faces is stored in the checkpoint and applied to photos."""
 
 from __future__ import annotations
 

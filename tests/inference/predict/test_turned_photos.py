@@ -1,4 +1,4 @@
-"""Photos that are stored on their side: the message names the option, and the option finds the face where it is."""
+"""Photos stored sideways: the message names the option, and the option finds the face."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Answers that the model is not sure enough of are called uncertain in every output."""
+"""Answers below the threshold are marked as uncertain in every output."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`mfer predict` on a video made of the portrait, on broken ones, and on a camera that is none."""
+"""`mfer predict` on a video made of the portrait, on damaged ones, and on a missing camera."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Mfer = Callable[..., int]
 
 
 def moved(portrait: np.ndarray, number: int) -> np.ndarray:
-    """A frame of 352 x 256 in which the portrait has moved by 4 pixels a frame."""
+    """A frame of 352 x 256 in which the portrait moves by 4 pixels per frame."""
     frame = np.full((256, 352, 3), 230, np.uint8)
     frame[:, 4 * number : 4 * number + 256] = portrait
     return frame

@@ -1,4 +1,4 @@
-"""Planned contrasts in a report: first and apart from all others, in every form, with the file that they come from."""
+"""Planned contrasts in a report: first and separate from all others, in every format, with the name of their file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A matrix of models and datasets in a report: by itself, among runs, or damaged."""
+"""A matrix of models and datasets in a report: alone, among runs, or damaged."""
 
 from __future__ import annotations
 

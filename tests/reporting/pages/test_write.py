@@ -1,4 +1,4 @@
-"""A report of whatever there is: whole, honest about what is missing, safe whatever names hold."""
+"""Reports on any set of runs: complete, with missing parts listed, and safe for any names."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OLD = '<meta name="generator" content="mfer_lightning 0.1">'
 
 
 class Page(HTMLParser):
-    """What a test needs to know of a page."""
+    """Facts about a page for the tests."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -124,7 +124,7 @@ def test_published_figures_are_in_a_table_of_their_own(made: tuple[Path, Documen
 
 @pytest.fixture(scope="module")
 def odd(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with everything that can be wrong at once."""
+    """A folder with many problems at once."""
     folder = tmp_path_factory.mktemp("odd") / "runs"
     for seed in range(3):
         write_run(folder, seed=seed)
@@ -244,7 +244,7 @@ def test_names_that_would_break_a_page_are_only_names(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A run of two classes: the least there is to draw."""
+    """A run with two classes, the minimum."""
     return str(write_run(tmp_path_factory.mktemp("small"), n=50, class_names=("a", "b"), protocol="folder@holdout"))
 
 

@@ -1,4 +1,4 @@
-"""The file of planned contrasts: what it says is read, and whatever it cannot mean is refused in a sentence."""
+"""The file of planned contrasts: valid files are read, and others are rejected with one message."""
 
 from __future__ import annotations
 
@@ -169,7 +169,7 @@ def test_a_file_that_is_not_there_or_a_folder_is_refused(tmp_path: Path) -> None
 
 
 def test_a_file_that_grows_when_it_is_written_out_is_refused_at_once(tmp_path: Path) -> None:
-    """Ten lists of ten lists of ..., a few hundred bytes of which words would fill the memory."""
+    """Ten lists of ten lists of ...: a few hundred bytes that would fill the memory as text."""
     lines = ["x0: &x0 [a, a, a, a, a, a, a, a, a, a]"]
     lines += [f"x{i}: &x{i} [{', '.join([f'*x{i - 1}'] * 10)}]" for i in range(1, 12)]
     with pytest.raises(UserError, match="unknown key `x0`"):

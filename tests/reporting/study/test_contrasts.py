@@ -1,4 +1,4 @@
-"""Planned contrasts: the methods that they mean, the verdicts on them, and what becomes of the claims."""
+"""Planned contrasts: their methods, verdicts, and the outcomes of the claims."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mfer_lightning.reporting.study.contrasts import Planned, chain_outcome, jud
 from mfer_lightning.reporting.study.runs import open_runs
 from mfer_lightning.reporting.study.sections import Section, make_sections
 
-#: In the study attention truly gains with either loss, and the loss truly gains nothing (see conftest).
+#: In the study, attention truly improves both losses, and the loss has no true effect (see conftest).
 GAIN = Contrast("attention", {"attention": "ds", "loss": "dsf"}, {"attention": "none", "loss": "dsf"}, "better")
 NULL = Contrast("loss", {"attention": "ds", "loss": "dsf"}, {"attention": "ds", "loss": "ce"}, "better")
 

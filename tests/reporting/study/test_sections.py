@@ -1,4 +1,4 @@
-"""Runs become methods and sections: seeds together, protocols apart, a sensible baseline."""
+"""Runs become methods and sections: grouped over seeds, separate by protocol, with a sensible baseline."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_drawn_faces_of_other_circumstances_are_another_test_set(tmp_path: Path)
 
 
 def evaluation(run: Path, name: str, **options: Any) -> Path:
-    """A later evaluation in a run's folder, which has no configuration of its own."""
+    """A later evaluation in a run's folder, without a configuration."""
     folder = write_run(run / "evaluations", name=name, **options)
     (folder / "config.yaml").unlink()
     model = {"checkpoint": str(run / "checkpoints" / "best.ckpt"), "trained_on": "rafdb@holdout", "flip": False}
@@ -210,7 +210,7 @@ def test_whoever_compares_arithmetics_is_not_warned_of_them(tmp_path: Path) -> N
     assert sections_of(tmp_path)[0].notes == []
 
 
-#: What two files of conf/backbone/ make of timm's convnext_tiny.
+#: Two files of conf/backbone/ that build timm's convnext_tiny.
 SMALL = {"backbone.options": {"depths": [1, 1, 2, 1]}, "backbone.drop_path_rate": 0.0}
 TINY = {"backbone.drop_path_rate": 0.1}
 
