@@ -19,7 +19,7 @@ FILES = Path(__file__).parents[1] / "compatibility" / "files" / "runs"
 
 @pytest.fixture
 def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working directory with one finished run, one without a checkpoint and one that has not ended."""
+    """A working directory with one finished run, one without a checkpoint and one that is not finished."""
     monkeypatch.chdir(tmp_path)
     (whole,) = (f for f in FILES.iterdir() if f.name.startswith("rafdb-convnext_atto-ds-dsf"))
     for name in ("whole", "without", "begun"):

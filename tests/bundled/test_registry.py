@@ -73,7 +73,7 @@ def test_predict_uses_the_default_model_and_takes_a_path_without_a_name(
     said = capfd.readouterr().out
     assert said.count("Model: large-v2") == 1
     assert run("predict", f"source={face}", "checkpoint=large", "aligned=true", "output=a") == 0
-    assert "1 of 1 photos were done before" in capfd.readouterr().out
+    assert "1 of 1 photos were already done" in capfd.readouterr().out
     assert run("predict", str(face), "checkpoint=large-v1", "aligned=true", "output=a") == 2
     assert "checkpoint" in capfd.readouterr().err
 
@@ -123,7 +123,11 @@ def test_a_damaged_file_is_one_sentence(file: str, harm: str, bundled: Path) -> 
         content[-1] ^= 1
         path.write_bytes(content)
     said = "damaged" if harm == "changed" else "missing"
-    with pytest.raises(UserError, match=rf"^The bundled model small-v1 is {said}: .*{file} is not .* again\.$"):
+    with pytest.raises(
+        UserError,
+        match=rf"^The bundled model small-v1 is {said}: .*{file} is not .* Reinstall "
+        rf"mfer_lightning\.$",
+    ):
         load_model("small")
     load_model("large", "cpu")
 
@@ -131,7 +135,11 @@ def test_a_damaged_file_is_one_sentence(file: str, harm: str, bundled: Path) -> 
 @pytest.mark.parametrize("content", ["{", "[]", '{"models": []}', '{"models": {"a": 1}}', '{"models": {"A b": {}}}'])
 def test_a_damaged_index_is_one_sentence(content: str, bundled: Path) -> None:
     (bundled / "index.json").write_text(content)
-    with pytest.raises(UserError, match=r"^index\.json of the bundled models is damaged \(.*\)\. Install .* again\.$"):
+    with pytest.raises(
+        UserError,
+        match=r"^index\.json of the bundled models is damaged \(.*\)\. Reinstall "
+        r"mfer_lightning\.$",
+    ):
         load_model("small")
 
 

@@ -48,7 +48,7 @@ MISTAKES: list[tuple[str, ...]] = [
     ("trainer.max_epochs=-3", "trainer.max_epochs=-3", "at least 1"),
     ("preprocess.size=8", "does not run on images of 8x8", "preprocess.size=32"),
     ("trainer.devices=999", "trainer.devices=999", "cores"),
-    ("trainer.limit_train_batches=1.5", "trainer.limit_train_batches=1.5", "share"),
+    ("trainer.limit_train_batches=1.5", "trainer.limit_train_batches=1.5", "fraction"),
     ("attention.stages=[7]", "stages 1 to 4"),
     # transforms of an augmentation
     ("+augment.transforms.0.p=0.1", "changed item by item", "e.g. augment.flip.p=0.1"),
@@ -61,8 +61,8 @@ MISTAKES: list[tuple[str, ...]] = [
     ("augment=standard augment.warp.rotat=5", "no option `augment.warp.rotat`", "'rotate'"),
     # combinations
     ("dataset.target=multi", "dataset.target=multi", "loss=multi_target"),
-    ("dataset.target=crossentropy loss=arcface", "loss=arcface takes hard labels only", "dataset.target=crossentropy"),
-    ("dataset=ferplus dataset.protocol=ran early_stopping=default", "ran takes the last epoch", "early_stopping=none"),
+    ("dataset.target=crossentropy loss=arcface", "loss=arcface takes only hard labels", "dataset.target=crossentropy"),
+    ("dataset=ferplus dataset.protocol=ran early_stopping=default", "ran uses the last epoch", "early_stopping=none"),
     ("trainer=cpu trainer.precision=16-mixed", "16-mixed needs a GPU", "bf16-mixed"),
     ("trainer.strategy=fsdp", "trainer.strategy=fsdp", "ddp"),
     ("trainer=ddp_cpu loader.batch_size=15", "loader.batch_size=15", "2 devices", "16"),
@@ -139,9 +139,9 @@ MORE_MISTAKES: list[tuple[str, ...]] = [
     ("mixup=default mixup.prob=2", "mixup.prob=2", "at most 1"),
     ("attention.kernel_size=4", "`kernel_size`", "odd"),
     ("head.scales=9", "`scales`", "from 1 to 4"),
-    ("mixup=default loss=arcface", "loss=arcface takes hard labels only", "mixup=none"),
+    ("mixup=default loss=arcface", "loss=arcface takes only hard labels", "mixup=none"),
     ("mixup=default loss=multi_target dataset.target=multi", "mixup=none"),
-    ("dataset=ferplus dataset.protocol=ran track_test=true", "ran takes the last epoch", "track_test=false"),
+    ("dataset=ferplus dataset.protocol=ran track_test=true", "ran uses the last epoch", "track_test=false"),
     ("optimizer.sam_adaptive=true", "sam_adaptive", "optimizer=sam"),
     ("trainer.precision=16-true", "weights are kept in float32", "bf16-mixed"),
     ("loss=ce loss.centers_from_data=true", "loss.centers_from_data", "loss=ce has none"),
@@ -171,7 +171,7 @@ BY_SOMEBODY_ELSE: list[tuple[str, ...]] = [
     ("-m seed=0,x", "seed=x: the value must be a whole number"),
     ("-m seed=0,1 paths.runs={file}/runs", "Cannot write to the sweep's folder", "paths.runs"),
     ("evaluate checkpoint=", "checkpoint= has no value"),
-    ("evaluate predictions=x.csv checkpoint=y", "one of the two"),
+    ("evaluate predictions=x.csv checkpoint=y", "not both"),
     ("align +foo=1 source=x output=y", "no option `foo`"),
 ]
 

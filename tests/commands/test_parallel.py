@@ -1,4 +1,4 @@
-"""Sweeps whose jobs run in other processes, and jobs of several ranks: one folder per job, and no processes left running."""
+"""Sweeps with jobs in other processes or of several ranks: one folder per job, and no process left running."""
 
 from __future__ import annotations
 

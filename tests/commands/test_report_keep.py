@@ -46,7 +46,7 @@ def test_the_report_of_the_kept_numbers_has_the_same_tables(
     said = capsys.readouterr().out
     assert "Kept: 7 runs in studies/losses (" in said
     assert "7 of them new or changed" in said
-    assert "Not kept: losses/rafdb-lgm-none-s0 has not ended" in said
+    assert "Not kept: losses/rafdb-lgm-none-s0 is not finished" in said
 
     shutil.move(tmp_path / "studies" / "losses", tmp_path / "elsewhere")
     assert mfer("report", "elsewhere", QUICK, "output=again") == 0

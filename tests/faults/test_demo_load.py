@@ -1,4 +1,4 @@
-"""The page of ``mfer demo`` under load: correct responses, bounded memory, no files left, no information about the machine."""
+"""The page of ``mfer demo`` under load: correct responses, bounded memory, no files left, no leaks."""
 
 from __future__ import annotations
 

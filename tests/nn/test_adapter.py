@@ -1,4 +1,4 @@
-"""LoRA: only the adapter, the attention, the final norm and the heads are trained; checkpoints load without the package."""
+"""LoRA: which weights are trained, and checkpoints that load without the package."""
 
 from __future__ import annotations
 

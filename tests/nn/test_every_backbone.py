@@ -1,4 +1,4 @@
-"""Backbones of the documented table: each is built, trained for a step, evaluated, reloaded and exported, or rejected."""
+"""Backbones of the documented table: each is built, trained, evaluated, reloaded and exported, or rejected."""
 
 from __future__ import annotations
 

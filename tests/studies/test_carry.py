@@ -27,7 +27,7 @@ def test_kept_runs_are_finished_elsewhere_and_kept_again_as_they_were(tmp_path: 
     assert "kept 2, as they were before 0" in first.out, first.err
     second = script(CARRY, "keep", study, here)
     assert "kept 1, as they were before 2" in second.out
-    assert f"left out: {runs[3]} has not ended" in second.out
+    assert f"left out: {runs[3]} is not finished" in second.out
     assert "restored 3, there already 0" in script(CARRY, "restore", study, there).out
     assert [is_finished(there / run.name) for run in runs] == [True, True, True, False]
     before = archived(study)

@@ -66,7 +66,7 @@ def test_several_loggers_are_built_in_their_order(tmp_path: Path) -> None:
         (["logger=wandb", "logger.tags=a"], "logger.wandb.tags=a"),
         (["logger=wandb", "logger.log_model=some"], "logger.wandb.log_model=some: input should be"),
         (["logger=wandb", "logger.settings={}"], "the package sets what W&B stores and prints"),
-        (["logger=wandb", "logger.wandb.id=x"], "kept in the run's folder"),
+        (["logger=wandb", "logger.wandb.id=x"], "stored in the run's folder"),
         (["logger.colour=red"], "logger=csv has no options"),
         (["+logger.x._target_=os.system"], "names `os.system`, which is not allowed: only names"),
         (

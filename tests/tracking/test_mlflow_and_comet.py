@@ -112,7 +112,7 @@ def test_comet_s_archives_hold_curves_and_figures_under_one_key(
     ("logger", "module", "option", "words"),
     [
         ("mlflow", "mlflow", "run_nam", "no option `run_nam`: did you mean 'run_name'"),
-        ("mlflow", "mlflow", "run_id", "kept in the run's folder"),
+        ("mlflow", "mlflow", "run_id", "stored in the run's folder"),
         ("comet", "comet_ml", "api_key", "set COMET_API_KEY"),
         ("comet", "comet_ml", "projct", "no option `projct`: did you mean 'project'"),
     ],

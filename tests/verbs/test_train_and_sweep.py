@@ -99,7 +99,7 @@ def test_a_run_that_is_none_says_so(here: Path) -> None:
     with pytest.raises(UserError, match="There is no run"):
         Run(here / "nowhere")
     (here / "begun").mkdir()
-    with pytest.raises(UserError, match="has not ended"):
+    with pytest.raises(UserError, match="is not finished"):
         _ = Run(here / "begun").result
     assert repr(Run(here / "begun")).endswith("no result)")
 

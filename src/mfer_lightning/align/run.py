@@ -81,7 +81,7 @@ def align(
     before = report.done()
     left = [photo for photo in photos if photo.name not in before]
     if before:
-        print(f"{len(photos) - len(left):,} of {len(photos):,} photos were done before.")
+        print(f"{len(photos) - len(left):,} of {len(photos):,} photos were already done.")
     with progress_bar() as bar:
         task = bar.add_task("align", total=len(left))
         for rows in align_photos(left, settings, folder, workers):

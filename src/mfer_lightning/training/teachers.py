@@ -135,7 +135,7 @@ def _load(path: Path, class_names: Sequence[str], alignment: str | None) -> Teac
         model = read_model(path, device="cpu")
         columns = match_classes(model.class_names, class_names).columns.tolist()
     except UserError as error:
-        hint = str(error).partition(" Name the classes")[0]
+        hint = str(error).partition(" To leave them out")[0]
         raise UserError(f"method.teachers: {path} cannot be a teacher here: {hint}") from error
     finally:
         torch.random.set_rng_state(state)  # so that the student's weights do not depend on its teachers

@@ -117,7 +117,7 @@ def test_a_second_start_does_nothing_again(mixed: tuple, run: Path, capsys: pyte
     before = (output / "predictions.jsonl").read_bytes()
     assert predict(f"checkpoint={run}", f"source={folder}", f"output={output}", "annotate=true") == 0
     said = capsys.readouterr().out
-    assert f"{len(expected)} of {len(expected)} photos were done before" in said
+    assert f"{len(expected)} of {len(expected)} photos were already done" in said
     assert (output / "predictions.jsonl").read_bytes() == before
 
 
@@ -153,7 +153,7 @@ def test_only_what_is_new_or_changed_is_looked_at(
     capsys.readouterr()
     assert predict(*command) == 0
     said = capsys.readouterr().out
-    assert "2 of 4 photos were done before" in said
+    assert "2 of 4 photos were already done" in said
     assert "Changed since then, or retried: 1 photo." in said
     assert "2 looked at" in said
     assert {line["key"]: line["status"] for line in lines(tmp_path / "out")} == {

@@ -92,6 +92,6 @@ def test_a_folder_of_an_earlier_version_goes_on(
     write(tmp_path / "photos" / "b.png", portrait)
     capsys.readouterr()
     assert mfer(*command) == 0
-    assert "1 of 2 photos were done before" in capsys.readouterr().out
+    assert "1 of 2 photos were already done" in capsys.readouterr().out
     with (output / "predictions.csv").open(newline="") as file:
         assert [row["quality"] for row in csv.DictReader(file)] == ["", "good"]

@@ -176,7 +176,7 @@ def test_a_folder_of_oddities_gets_a_report_and_each_exception_is_said_once(odd:
         "old": "of an older schema (0; this version reads 1)",
         "new": "of another schema (7; this version reads 1)",
         "contradicts": "contradicts itself",
-        "unfinished": "has not ended",
+        "unfinished": "is not finished",
         "no-predictions": "has no predictions_test.csv",
         "torn-predictions": "cannot be read",
         "other-predictions": "does not match its result",

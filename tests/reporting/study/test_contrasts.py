@@ -148,7 +148,7 @@ def test_without_predictions_of_the_same_faces_nothing_is_compared(tmp_path: Pat
     wanted = Contrast("a", {"loss": "lgm"}, {"loss": "ce"}, "better")
     (found,) = judged(tmp_path, wanted)
     assert (found.comparison, found.outcome) == (None, "undecided")
-    assert "of loss=lgm there are no predictions" in sentences(plan_of(wanted), [found])[0]
+    assert "there are no predictions of loss=lgm" in sentences(plan_of(wanted), [found])[0]
     table = tmp_path / "rafdb-dsf-none-s0" / "predictions_test.csv"
     table.write_text(table.read_text().replace("test/0000", "test/9000"))
     (section,) = sections_of(tmp_path)
@@ -176,7 +176,7 @@ class TestSelectors:
     @pytest.mark.parametrize(
         ("selector", "words"),
         [
-            ({"attention": "ds"}, "means 2 methods, loss=ce, attention=ds; loss=dsf, attention=ds"),
+            ({"attention": "ds"}, "matches 2 methods, loss=ce, attention=ds; loss=dsf, attention=ds"),
             ({"attention": "conv", "loss": "ce"}, "no method (no method has attention=conv). There are: loss=ce, a"),
             ({"attention": "ds", "loss": "ce", "head": "multi"}, "no method has head=multi"),
             ({"atention": "ds", "loss": "ce"}, "the runs have no option atention: did you mean 'attention'"),

@@ -92,7 +92,7 @@ def test_evaluations_elsewhere_are_sections_and_repetitions_are_left_out(tmp_pat
     flipped = evaluation(run, "flip", accuracy=0.72)
     change(flipped, model={"checkpoint": str(run / "checkpoints" / "best.ckpt"), "flip": True})
     runs, left_out = open_runs(find_results([tmp_path]).results)
-    assert [(item.folder.name, item.reason.partition(" ")[0]) for item in left_out] == [("again", "evaluates")]
+    assert [(item.folder.name, item.reason.partition(" ")[0]) for item in left_out] == [("again", "repeats")]
     own, other = make_sections(runs)[0]
     assert (own.protocol, [method.label for method in own.methods]) == ("rafdb@holdout", ["flip=false", "flip=true"])
     assert other.protocol == "ferplus@majority"
