@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mfer_lightning.errors import UserError
+from mfer_lightning.errors import UserError, excerpt
 
 #: Temperatures that are fitted and accepted. For a model that is always right the optimum is 0; it gets the lower
 #: limit.
@@ -56,7 +56,8 @@ class Confidence:
             return cls()
         uncertain = stored.get("uncertain") if isinstance(stored, Mapping) else None
         if not isinstance(stored, Mapping) or not isinstance(uncertain, (Mapping, type(None))):
-            raise ValueError(f"Expected `calibration` to hold a temperature and a threshold, but got {stored!r}.")
+            held = excerpt(stored)
+            raise ValueError(f"Expected `calibration` to hold a temperature and a threshold, but got {held}.")
         threshold = None if uncertain is None else uncertain.get("threshold")
         return cls(stored.get("temperature", 1.0), threshold)
 

@@ -8,18 +8,30 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
 from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple, TypeVar
 
 #: Longer lists of names are truncated in messages.
 MOST_NAMES = 24
+#: Words of more characters are cut off in messages. Few paths are as long.
+_ENDLESS = re.compile(r"(\S{200})\S{300,}")
 
 
 class UserError(Exception):
-    """An error in the command line, the configuration or the data, with the remedy in its message.
+    r"""An error in the command line, the configuration or the data, with the remedy in its message.
 
-    The message says what is wrong, where, what is legal and what to do.
+    The message says what is wrong, where, what is legal and what to do. It may quote what a stranger has written into a
+    file or a name: characters that could move a terminal's cursor are written out, and endless words are cut off.
+
+    Example:
+        >>> print(UserError("x\x1b[2J.png is no table"))
+        x\x1b[2J.png is no table
     """
+
+    def __str__(self) -> str:
+        lines = [printable(line) for line in super().__str__().split("\n")]
+        return _ENDLESS.sub(lambda word: f"{word[1]}...", "\n".join(lines))
 
 
 class TrialPrunedError(Exception):
@@ -111,6 +123,17 @@ def printable(text: str) -> str:
         'a\\x1b[2J.jpg'
     """
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def excerpt(value: object, most: int = 200) -> str:
+    """Return the ``repr`` of a value, shortened if it is too long for a sentence.
+
+    Example:
+        >>> excerpt(["anger", "fear"]), excerpt("a" * 300, 10)
+        ("['anger', 'fear']", "'aaaaaaaaa...")
+    """
+    text = repr(value)
+    return text if len(text) <= most else f"{text[:most]}..."
 
 
 #: Spreadsheets evaluate cells that start with these as formulas, which is unsafe for untrusted names.

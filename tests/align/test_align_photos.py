@@ -194,6 +194,7 @@ def test_several_processes_give_what_one_gives(photos: Path, tmp_path: Path) -> 
         "border": "black",
         "faces": "largest",
         "no_face": "centre",
+        "second_look": False,
         "format": "png",
         "quality": 95,
     }

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from align.conftest import SquareDetector, photo
 
 from mfer_lightning.align import Aligner, Detection, build_detector
+from mfer_lightning.align.align_photos import align_photo
+from mfer_lightning.align.photo_list import Photo, list_photos
 from mfer_lightning.align.second_look import BORDER, look_again
 from mfer_lightning.inference.media.detect_faces import Finder, Look
 from mfer_lightning.inference.media.photos import Picture
@@ -119,3 +123,26 @@ def test_mtcnn_finds_a_portrait_cut_at_the_chin_and_nothing_in_pictures_without_
         image = np.asarray(getattr(data, name)())
         image = np.repeat(image[:, :, None], 3, 2) if image.ndim == 2 else image
         assert look_again(detector, image) == [], name
+
+
+@pytest.mark.parametrize(("second_look", "status"), [(True, "aligned"), (False, "no face")])
+def test_align_takes_a_second_look_if_asked(tmp_path: Path, second_look: bool, status: str) -> None:
+    detector = Recorder([], [face(45, 45)])
+    settings = {"faces": "largest", "no_face": "skip", "second_look": second_look, "format": "png", "quality": 95}
+    (row,) = align_photo(black_photo(tmp_path), Aligner(detector, refine=0), settings, tmp_path)
+    assert row["status"] == status
+    assert [how for how, _ in detector.seen] == (["strict", "faint"] if second_look else ["strict"])
+
+
+def test_align_detects_once_in_a_photo_with_a_face(tmp_path: Path) -> None:
+    detector = Recorder([face(45, 45)], [])
+    settings = {"faces": "largest", "no_face": "skip", "second_look": True, "format": "png", "quality": 95}
+    (row,) = align_photo(black_photo(tmp_path), Aligner(detector, refine=0), settings, tmp_path)
+    assert (row["status"], row["x"]) == ("aligned", "45.0")
+    assert [how for how, _ in detector.seen] == ["strict"]
+
+
+def black_photo(folder: Path) -> Photo:
+    assert cv2.imwrite(str(folder / "p.png"), np.zeros((200, 300, 3), dtype=np.uint8))
+    (found,) = list_photos(folder / "p.png", folder / "out")
+    return found

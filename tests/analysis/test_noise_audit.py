@@ -17,9 +17,11 @@ from analysis.conftest import FAMILIES
 from rich.console import Console
 
 from mfer_lightning.analysis.judges import Judged, judge_training_set
-from mfer_lightning.analysis.noise_audit import TABLE, audit_judged
+from mfer_lightning.analysis.noise_audit import TABLE, audit_judged, audit_labels
+from mfer_lightning.bundled import registry
 from mfer_lightning.data.datasets import FaceDataModule
 from mfer_lightning.errors import UserError
+from mfer_lightning.files import digests, write_json
 from mfer_lightning.inference.dataset import dataset_config, open_dataset
 from mfer_lightning.inference.model import read_model
 from mfer_lightning.inference.predict_split import predict_split
@@ -123,6 +125,47 @@ def test_networks_of_other_labels_other_files_or_other_beginnings_are_refused(
     assert judge_training_set([halves[0], fine], device="cpu", loader=LOADER).judges.min() == 1
 
 
+def test_beginnings_are_followed_to_the_first(
+    halves: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture
+) -> None:
+    part = "dataset.hold_out=2/2"
+
+    def begun(name: str, weights: object) -> Path:
+        start = {"dataset": opened(part)[0], "weights": str(weights), "paths": {"data": "data"}}
+        return trained(tmp_path / name, part, config=start)
+
+    whole = trained(tmp_path / "whole.ckpt")
+    second = begun("second.ckpt", begun("first.ckpt", whole))
+    with pytest.raises(UserError, match=r"second\.ckpt began with .*whole\.ckpt, which was trained on other faces of"):
+        judge_training_set([halves[0], second], device="cpu", loader=LOADER)
+
+    bundled = tmp_path / "bundled"
+    read_model(whole, "cpu").save_pretrained(bundled / "all-v1")
+    index = {"default": "all", "models": {"all-v1": digests(bundled / "all-v1", ("config.json", "model.safetensors"))}}
+    write_json(bundled / registry.INDEX, index)
+    monkeypatch.setattr(registry, "FOLDER", bundled)
+    with pytest.raises(UserError, match=r"third\.ckpt began with all-v1, which was trained on other faces of facs"):
+        judge_training_set([halves[0], begun("third.ckpt", "all-v1")], device="cpu", loader=LOADER)
+
+    judge_training_set([halves[0], begun("fourth.ckpt", tmp_path / "gone.ckpt")], device="cpu", loader=LOADER)
+    said = capfd.readouterr().out
+    assert "fourth.ckpt began with" in said
+    assert "gone.ckpt, which is gone" in said
+
+
+def test_a_network_that_is_named_twice_judges_once(halves: list[Path]) -> None:
+    once = judge_training_set(halves, device="cpu", loader=LOADER)
+    twice = judge_training_set([*halves, halves[0].parent / "." / halves[0].name], device="cpu", loader=LOADER)
+    assert twice.judges.max() == 1
+    np.testing.assert_array_equal(once.probabilities, twice.probabilities)
+
+
+@pytest.mark.parametrize("margin", [1.0, -0.1, float("nan")])
+def test_a_margin_out_of_range_is_refused_before_anything_is_read(margin: float) -> None:
+    with pytest.raises(UserError, match=r"margin=.*at least 0 and below 1"):
+        audit_labels("nowhere", margin=margin)
+
+
 def knowing(datamodule: FaceDataModule, share: float = 0.9) -> Judged:
     """Probabilities with the true label for most faces."""
     rows = np.sort(datamodule.splits.train.rows)
@@ -166,6 +209,9 @@ def test_the_terminal_says_what_was_found_within_80_columns(tmp_path: Path) -> N
     assert "labels are known to be wrong" in said
     assert "Annotators' votes" in said
     assert max(map(len, said.splitlines())) <= 80
+    assert "Look at figures/suspects.png" in said
+    print_noise_audit(audit_judged(knowing(opened()[1]), tmp_path, 0.99).to_dict(), "runs/noise", console)
+    assert console.file.getvalue().count("Look at figures/suspects.png") == 1, "there is no such figure"
 
 
 def test_without_flips_there_is_no_truth_to_measure_by(tmp_path: Path) -> None:

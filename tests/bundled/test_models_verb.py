@@ -57,6 +57,16 @@ def test_the_number_of_parameters_is_read_off_the_file_s_head(bundled: Path) -> 
     assert models(None)[0].parameters == sum(v.numel() for v in network.state_dict().values())
 
 
+@pytest.mark.parametrize("content", [None, "{}", '{"results": 3, "class_names": 5}'])
+def test_a_damaged_model_is_one_sentence(
+    content: str | None, bundled: Path, runs: Path, capfd: pytest.CaptureFixture
+) -> None:
+    path = bundled / "small-v1" / ("model.safetensors" if content is None else "config.json")
+    path.unlink() if content is None else path.write_text(content)
+    assert run() == 2
+    assert capfd.readouterr().err.startswith("Error: The bundled model small-v1 is ")
+
+
 def test_only_models_of_a_dataset(bundled: Path, runs: Path) -> None:
     assert [m.name for m in models(trained_on="rafdb")] == ["runs/whole"]
     assert [m.name for m in models("none")] == ["large-v2", "large-v1", "small-v1"]

@@ -132,7 +132,17 @@ def test_a_damaged_file_is_one_sentence(file: str, harm: str, bundled: Path) -> 
     load_model("large", "cpu")
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"models": []}', '{"models": {"a": 1}}', '{"models": {"A b": {}}}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "{",
+        "[]",
+        '{"models": []}',
+        '{"models": {"a": 1}}',
+        '{"models": {"A b": {}}}',
+        '{"default": "b", "models": {"a-v1": {}}}',
+    ],
+)
 def test_a_damaged_index_is_one_sentence(content: str, bundled: Path) -> None:
     (bundled / "index.json").write_text(content)
     with pytest.raises(

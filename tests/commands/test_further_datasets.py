@@ -114,18 +114,24 @@ def test_a_study_of_folds_gives_one_figure(mfer: Mfer, tmp_path: Path, capsys: p
 
 @pytest.mark.slow
 def test_faces_of_whole_frames_are_found_by_our_own_detector(mfer: Mfer, tmp_path: Path) -> None:
-    data = pytest.importorskip("skimage.data")
+    photo = pytest.importorskip("skimage.data").astronaut()[:, :, ::-1]
     root = tmp_path / "data" / "caer-s"
-    for part in ("train", "test"):
+    frames = {"train": 10, "test": 1}  # enough for a validation set out of train
+    for part, many in frames.items():
         for name in ("Anger", "Happy"):
-            path = root / part / name / "0001.png"
-            path.parent.mkdir(parents=True)
-            assert cv2.imwrite(str(path), data.astronaut()[:, :, ::-1])
+            for k in range(many):
+                path = root / part / name / f"{k + 1:04d}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                moved = photo[4 * k : 400 + 4 * k, 4 * k :]  # the face is in all of them, at another place
+                assert cv2.imwrite(str(path), np.ascontiguousarray(moved))
     options = ("dataset=caers", "paths.data=data", "images=none", "--json")
     assert mfer("data", *options) == 2  # do what the message advises
     assert mfer("align", "source=data/caer-s", "output=data/caer-s/aligned") == 0
     assert mfer("data", *options) in (0, 1)
     index = read_caers(root)
-    assert index.path.tolist() == [
-        f"aligned/{part}/{name}/0001_aligned.jpg" for part in ("train", "test") for name in ("Anger", "Happy")
+    assert sorted(index.path.tolist()) == [
+        f"aligned/{part}/{name}/{k + 1:04d}_aligned.jpg"
+        for part, many in sorted(frames.items())
+        for name in ("Anger", "Happy")
+        for k in range(many)
     ]

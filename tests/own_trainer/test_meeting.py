@@ -102,7 +102,7 @@ def test_an_alignment_is_stored_where_it_is_known_and_never_invented(make, train
     with pytest.raises(UserError, match="align both the same way"):
         trainer().fit(module, datamodule=FolderDataModule(folder, batch_size=8, size=32))
     module.metadata.clear()
-    with pytest.raises(UserError, match="leave Preprocess"):
+    with pytest.raises(UserError, match="leave out Preprocess"):
         trainer().fit(module, datamodule=FolderDataModule(folder, batch_size=8, size=32))
 
 

@@ -15,6 +15,7 @@ from mfer_lightning.align.aligner import AlignedFace, Aligner
 from mfer_lightning.align.detectors import build_detector
 from mfer_lightning.align.photo_list import Photo
 from mfer_lightning.align.report_file import CENTRE, DONE, NO_FACE, POINTS, SEVERAL, UNREADABLE
+from mfer_lightning.align.second_look import look_again
 from mfer_lightning.align.worker_pool import map_in_processes
 from mfer_lightning.data.images.decode import decode
 from mfer_lightning.errors import UserError
@@ -46,7 +47,8 @@ def align_photos(
 
     Args:
         photos: photos to align.
-        settings: settings for :func:`build_aligner`, plus ``faces``, ``no_face``, ``format``, ``quality``.
+        settings: settings for :func:`build_aligner`, plus ``faces``, ``no_face``, ``second_look``, ``format``,
+            ``quality``.
         output: folder for the faces.
         workers: worker processes; 0 and 1: the main process.
 
@@ -74,6 +76,8 @@ def align_photo(photo: Photo, aligner: Aligner, settings: Mapping[str, Any], out
     except UserError as error:
         return [{"photo": photo.name, "status": UNREADABLE, "faces": 0, "message": str(error)}]
     found = aligner.detector.detect(image)
+    if not found and settings["second_look"]:
+        found = look_again(aligner.detector, image)
     if not found and settings["no_face"] == "centre":
         crop = centre_crop(image, aligner.width, aligner.height)
         return [{"photo": photo.name, "status": CENTRE, "faces": 0, **_write(output, photo.target, crop, settings)}]
@@ -82,7 +86,7 @@ def align_photo(photo: Photo, aligner: Aligner, settings: Mapping[str, Any], out
     if len(found) > 1 and settings["faces"] == "skip":
         return [{"photo": photo.name, "status": SEVERAL, "faces": len(found), "message": "skipped (faces=skip)"}]
     rows = []
-    for number, face in enumerate(aligner.align(image)):
+    for number, face in enumerate(aligner.align_detections(image, found)):
         target = photo.target if number == 0 else f"{photo.target.removesuffix('_aligned')}_{number + 1}_aligned"
         row = {"photo": photo.name, "status": DONE, "faces": len(found), **_figures(face)}
         rows.append(row | _write(output, target, face.image, settings))

@@ -94,8 +94,12 @@ class Aligner:
             The chosen face, or all of them; empty if there is none.
         """
         seen = look_again(self.detector, image) if second_look else self.detector.detect(image)
-        found = self.choose(seen, image.shape[1], image.shape[0])
-        return [self.crop(image, refine(self.detector, image, face, self.refine)) for face in found]
+        return self.align_detections(image, seen)
+
+    def align_detections(self, image: NDArray[np.uint8], found: list[Detection]) -> list[AlignedFace]:
+        """Align the faces that were detected in a photo: the chosen one, or all of them."""
+        chosen = self.choose(found, image.shape[1], image.shape[0])
+        return [self.crop(image, refine(self.detector, image, face, self.refine)) for face in chosen]
 
     def choose(self, found: list[Detection], width: int, height: int) -> list[Detection]:
         """Select among the faces of a photo of this size, according to ``faces``."""

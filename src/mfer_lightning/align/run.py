@@ -28,6 +28,7 @@ def align(
     margin: float = 0.0,
     faces: str = "largest",
     no_face: str = "skip",
+    second_look: bool = False,
     refine: int = 2,
     border: str = "black",
     detector: Mapping[str, Any] | None = None,
@@ -46,6 +47,8 @@ def align(
         margin: extra border on each side, as a fraction of the template's size.
         faces: which of several faces to use, one of :data:`SEVERAL_FACES`.
         no_face: what to do with a photo without a face, one of :data:`NO_FACES`.
+        second_look: if no face is found, search again with a border and a lower threshold
+            (:mod:`mfer_lightning.align.second_look`).
         refine: number of landmark refinements per face (:mod:`mfer_lightning.align.refine_landmarks`).
         border: how to fill pixels outside the photo: black, edge, mirror.
         detector: ``name`` and options of the detector; None: MTCNN.
@@ -72,10 +75,13 @@ def align(
     if not isinstance(chosen["detector"].get("name"), str):
         raise UserError("detector: say its name, e.g. detector.name=mtcnn.")
     settings = {**chosen, "template": template, "size": size, "margin": margin, "refine": refine, "border": border}
+    settings["second_look"] = second_look
     photos = list_photos(source, output)
     aligner = build_aligner(settings)  # before anything is written, so that an illegal setting leaves no folder behind
     folder = Path(output).expanduser()
-    report = Report(folder, {**aligner.to_config(), **chosen})
+    # an option that came later: folders of before go on without it
+    looked = {"second_look": True} if second_look else {}
+    report = Report(folder, {**aligner.to_config(), **chosen, **looked})
     if retry:
         report.forget({name for name, status in report.done().items() if status not in (DONE, CENTRE)})
     before = report.done()

@@ -17,7 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
+from mfer_lightning.bundled.registry import find_bundled
 from mfer_lightning.data.datasets import FaceDataModule
+from mfer_lightning.data.datasets.registry import find_dataset
 from mfer_lightning.errors import UserError
 from mfer_lightning.inference.checkpoint import checkpoint_path
 from mfer_lightning.inference.dataset import dataset_config, open_dataset, stored_config
@@ -77,7 +79,8 @@ def judge_training_set(
         UserError: if a checkpoint does not record its training data, the files have changed since, the networks were
             trained on different datasets or labels, or a face was seen by all of them.
     """
-    files = [file for where in checkpoints for file in run_checkpoints(where)]
+    found = {file.resolve(): file for where in checkpoints for file in run_checkpoints(where)}
+    files = list(found.values())  # a network given twice judges once
     sizes = {"num_workers": 2, **(loader or {})}
     if sizes.get("eval_batch_size") is None:
         sizes["eval_batch_size"] = usual_batch(choose_device(device))
@@ -106,9 +109,9 @@ def judge_training_set(
         if len(unseen):
             progress(f"{file}: {len(unseen):,} faces that it was not trained on")
             columns = match_classes(model.class_names, whole.class_names).columns
-            found = predict_split(model, whole, "train", views=Views.of_metadata(model.metadata), positions=unseen)
+            outputs = predict_split(model, whole, "train", views=Views.of_metadata(model.metadata), positions=unseen)
             by_row = unseen[np.argsort(whole.splits.train.rows[unseen])]  # outputs are sorted by row
-            total[by_row] += softmax(found.logits[:, columns].astype(np.float64), axis=1)
+            total[by_row] += softmax(outputs.logits[:, columns].astype(np.float64), axis=1)
             judges[by_row] += 1
     if whole is None:
         raise UserError(_HOW)
@@ -182,23 +185,40 @@ def _refuse_unjudged(whole: FaceDataModule, judges: NDArray[np.int64], files: Se
 
 
 def _refuse_seen_before(model: FERModel, file: Path, seen: FaceDataModule) -> None:
-    """Reject a network initialised from, or taught by, a model that was trained on more of the same dataset."""
-    for what, path in _forebears(model.metadata):
+    """Reject a network initialised from, or taught by, a model that was trained on more of the same faces.
+
+    The models that those were initialised from or taught by count as well.
+    """
+    info = find_dataset(seen.dataset)
+    same = {seen.dataset, *(() if info is None else info.shares_faces_with)}
+    left, known = list(_forebears(model.metadata)), set()
+    while left:
+        what, path = left.pop()
+        if path in known:
+            continue
+        known.add(path)
+        if find_bundled(path) is None and not Path(path).expanduser().exists():
+            print(
+                f"Note: {file} {what} {path}, which no longer exists: it may have seen the judged faces.",
+                flush=True,
+            )
+            continue
         described: Mapping[str, Any] = {}
-        with suppress(UserError):  # not a model of ours, or gone
+        with suppress(UserError):  # not a model of this package
             described = read_model(path, "cpu", verify=False).metadata
-        if str(described.get("protocol")).partition("@")[0] == seen.dataset and (
+        if str(described.get("protocol")).partition("@")[0] in same and (
             described.get("data_hash") != model.metadata.get("data_hash")
         ):
             raise UserError(
                 f"{file} {what} {path}, which was trained on other faces of {seen.dataset}, perhaps on those to "
                 "judge. Train it without that model, or with weights and teachers that saw the same part."
             )
+        left += _forebears(described)
 
 
 def _forebears(metadata: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     weights = str((metadata.get("config") or {}).get("weights") or "none")
-    if weights.endswith(".ckpt") or weights.endswith(".safetensors"):
+    if weights.endswith((".ckpt", ".safetensors")) or find_bundled(weights) is not None:
         yield "began with", weights
     for record in metadata.get("teachers") or ():
         yield "was taught by", str(record["path"])

@@ -217,8 +217,11 @@ def audit_labels(
         The audit, after writing it.
 
     Raises:
-        UserError: as in :func:`~mfer_lightning.analysis.judges.judge_training_set`, or for an unsuitable folder.
+        UserError: if the margin is outside [0, 1) or the folder is unsuitable, and as in
+            :func:`~mfer_lightning.analysis.judges.judge_training_set`.
     """
+    if not 0 <= margin < 1:
+        raise UserError(f"margin={margin}: the value must be at least 0 and below 1, e.g. 0.6.")
     named = [checkpoints] if isinstance(checkpoints, (str, PathLike)) else list(checkpoints or [])
     if output is not None and is_training(Path(output).expanduser()):
         raise UserError(f"output={output} is a run's own folder: choose another for the audit.")

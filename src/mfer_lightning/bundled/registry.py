@@ -158,7 +158,10 @@ def _index() -> dict[str, Any]:
     models = index.get("models")
     if not isinstance(models, dict) or not all(isinstance(digests, dict) for digests in models.values()):
         raise _damaged("it does not list models")
-    return {"default": index.get("default"), "models": models}
+    default = index.get("default")
+    if models and default not in {_split(name)[0] for name in models}:
+        raise _damaged(f"its default, {default}, is not among the models")
+    return {"default": default, "models": models}
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from torch.nn.modules.module import (
     register_module_parameter_registration_hook,
 )
 
-from mfer_lightning.errors import FORMULA, UserError, nearest
+from mfer_lightning.errors import FORMULA, UserError, excerpt, nearest
 from mfer_lightning.nn.weights.read import is_stored_whole
 
 #: Limits of a description: nesting, number of values, length of strings. A training configuration has a few hundred
@@ -182,8 +182,8 @@ def check_class_names(names: Any, source: Path) -> None:
     )
     if not whole or len(set(names)) != len(names):
         raise UserError(
-            f"{source} does not describe a model: its class names are {names!r} (they must be distinct and "
-            "printable, and not formulas)."
+            f"{source} does not describe a model: its class names are {excerpt(names)} (they must be distinct "
+            "and printable, and not formulas)."
         )
 
 

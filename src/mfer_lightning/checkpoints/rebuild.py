@@ -15,7 +15,7 @@ from mfer_lightning.confidence import Confidence
 from mfer_lightning.config.former_values import with_former_attention
 from mfer_lightning.config.instantiate import LIBRARIES, check_allowed
 from mfer_lightning.config.plugins import missing_plugins
-from mfer_lightning.errors import UserError
+from mfer_lightning.errors import UserError, excerpt
 from mfer_lightning.nn import Network, Preprocess
 from mfer_lightning.nn import build_network as build_described
 from mfer_lightning.nn.adapter import merge_adapter
@@ -44,7 +44,7 @@ def check_description(description: Mapping[str, Any], source: Path) -> None:
         raise UserError(f"{source} does not describe a model: it lacks {', '.join(missing)}.")
     if type(description["format"]) is not int or description["format"] > NEWEST_FORMAT:
         raise UserError(
-            f"{source} has format {description['format']}; this version reads up to {NEWEST_FORMAT}. "
+            f"{source} has format {excerpt(description['format'])}; this version reads up to {NEWEST_FORMAT}. "
             "Install a newer mfer_lightning."
         )
     for stored in ("config", "datamodule"):
@@ -73,7 +73,7 @@ def build_network(description: Mapping[str, Any], weights: Mapping[str, Tensor],
     weights = merge_adapter(weights)
     names, config = description["class_names"], description["network"]
     if not isinstance(config, Mapping) or config.get("num_classes") != len(names):
-        raise UserError(f"{source} does not describe a model: {len(names)} class names, network {config!r}.")
+        raise UserError(f"{source} does not describe a model: {len(names)} class names, network {excerpt(config)}.")
     config = with_former_attention(config)  # descriptions without these options were trained with their former defaults
     file_checks.check_numbers(config, source)
     if "image_size" not in config and isinstance(description["preprocess"], Mapping):  # from an earlier version
@@ -96,7 +96,8 @@ def build_preprocess(description: Mapping[str, Any], source: Path) -> Preprocess
         UserError: if it is damaged.
     """
     if not isinstance(description["preprocess"], Mapping):
-        raise UserError(f"{source} does not describe a model: its preprocessing is {description['preprocess']!r}.")
+        held = excerpt(description["preprocess"])
+        raise UserError(f"{source} does not describe a model: its preprocessing is {held}.")
     file_checks.check_numbers(description["preprocess"], source, "preprocess")
     with _explained(description, source):
         # Checkpoints saved before `grey` existed do not record that FERPlus is grey.

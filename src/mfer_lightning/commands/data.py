@@ -11,7 +11,7 @@ from typing import Any
 
 from mfer_lightning.config.combinations import run_each
 from mfer_lightning.config.verb_schema import verb_schema
-from mfer_lightning.errors import UserError, check_choice, check_least, check_number
+from mfer_lightning.errors import UserError, check_choice, check_least
 from mfer_lightning.files import make_folder
 
 IMAGES = ("all", "sample", "none")
@@ -131,7 +131,7 @@ def _audit(config: Mapping[str, Any], options: Sequence[str]) -> int:
         output=config["output"],
         runs=train["paths"]["runs"],
         faces=config["faces"],
-        margin=check_number("margin", config["margin"], 0, 1, excluded="high"),
+        margin=config["margin"],
         device=config["device"],
         data=train["paths"]["data"] if "paths.data" in given else None,
         cache=train["paths"]["cache"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -135,5 +136,7 @@ def write_picture(path: str | Path, image: NDArray[np.uint8], quality: int = 92)
     Raises:
         UserError: if the file cannot be written.
     """
+    encoded = io.BytesIO()  # Pillow does not notice where the end of a file has no room on the disk
+    Image.fromarray(image).save(encoded, format="JPEG", quality=quality)
     with atomic_path(path) as temporary:
-        Image.fromarray(image).save(temporary, format="JPEG", quality=quality)
+        temporary.write_bytes(encoded.getvalue())

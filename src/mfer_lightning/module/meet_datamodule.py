@@ -75,8 +75,7 @@ def learn(metadata: Mapping[str, Any], datamodule: FaceDataModule) -> dict[str, 
             raise UserError(
                 f"The module's faces are aligned as {told.get('template')}, but the datamodule's as "
                 f"{facts['alignment']['template']} (including height, margin, border and refinement): align "
-                "both the same way "
-                "with mfer align."
+                "both the same way with mfer align."
             )
     if "config" not in metadata and (described := datamodule.describe()) is not None:
         facts["datamodule"] = described

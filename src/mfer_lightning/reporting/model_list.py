@@ -70,7 +70,7 @@ def models(
         One entry per model. Runs without a checkpoint and folders that are not finished runs are left out.
 
     Raises:
-        UserError: if a folder is missing.
+        UserError: if a folder is missing, or a bundled model is damaged.
     """
     places = [] if runs is None or runs == "none" else [runs] if isinstance(runs, (str, Path)) else list(runs)
     if places == [RUNS] and not Path(RUNS).is_dir():
@@ -85,9 +85,9 @@ def models(
 
 
 def _bundled(model: BundledModel, default: bool) -> ListedModel:
+    weights = model.checked() / "model.safetensors"
     said = model.description()
     results = said.get("results") or [{}]
-    weights = model.folder / "model.safetensors"
     own: dict[str, Any] = {"name": model.full_name, "bundled": True, "default": default}
     return ListedModel(
         **own, dataset=said.get("dataset"), **_figure(results[0]), class_names=tuple(said["class_names"]),

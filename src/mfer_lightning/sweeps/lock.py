@@ -24,14 +24,16 @@ def run_lock(run_dir: Path) -> Iterator[None]:
         run_dir: the run's folder, which must exist.
 
     Raises:
-        UserError: if another process holds it.
+        UserError: if another process holds it, or the folder cannot be written to.
     """
     path = run_dir / ".lock"
     with _locked(path, run_dir) as file:
-        file.seek(0)
-        file.truncate()
-        file.write(f"pid {os.getpid()}")
-        file.flush()
+        try:
+            os.ftruncate(file.fileno(), 0)
+            os.write(file.fileno(), f"pid {os.getpid()}".encode())
+        except OSError as error:
+            path.unlink(missing_ok=True)
+            raise _cannot_write(path, error) from error
         try:
             yield
         finally:
@@ -41,7 +43,10 @@ def run_lock(run_dir: Path) -> Iterator[None]:
 def _locked(path: Path, run_dir: Path) -> TextIO:
     """Open and lock the current file of this name: the opened file may have been deleted before it was locked."""
     while True:
-        file = path.open("a+")
+        try:
+            file = path.open("a+")
+        except OSError as error:
+            raise _cannot_write(path, error) from error
         if fcntl is not None:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -55,3 +60,10 @@ def _locked(path: Path, run_dir: Path) -> TextIO:
         if fcntl is None or (path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat())):
             return file
         file.close()
+
+
+def _cannot_write(path: Path, error: OSError) -> UserError:
+    return UserError(
+        f"Cannot write {path}: {error.strerror or error}. Free some space and give the same command again, or choose "
+        "another folder."
+    )

@@ -244,7 +244,7 @@ def test_a_bomb_is_refused_by_its_header_with_little_memory(tmp_path: Path) -> N
         (("checkpoint={run}",), "`source` has no value"),
         (("checkpoint={run}", "source=nothing"), "no such file or folder"),
         (("checkpoint={run}", "source=nothing/*.jpg"), "no file matches"),
-        (("checkpoint={run}", "source={empty}"), "holds no photos"),
+        (("checkpoint={run}", "source={empty}"), "empty contains no photos: it is empty."),
         (("checkpoint=nothing", "source={photos}"), "There is no nothing"),
         (("checkpoint={run}", "source={photos}", "faces=every"), "faces=every"),
         (("checkpoint={run}", "source={photos}", "batch_size=0"), "at least 1"),

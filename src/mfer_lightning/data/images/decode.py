@@ -67,7 +67,8 @@ def to_rgb(image: Image.Image) -> NDArray[np.uint8]:
     return _to_rgb(_upright(image))
 
 
-#: Exceptions of PIL for damaged files: OSError if truncated, SyntaxError, ValueError and others for broken headers.
+#: Exceptions of PIL for damaged files: OSError if truncated, SyntaxError, ValueError and others for broken headers,
+#: RuntimeError from the AVIF decoder.
 DAMAGE = (
     OSError,
     SyntaxError,
@@ -79,6 +80,7 @@ DAMAGE = (
     TypeError,
     KeyError,
     OverflowError,
+    RuntimeError,
 )
 
 _ORIENTATION = 0x0112

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tokenize
 import zipfile
 from collections.abc import Iterator
 from math import nan
@@ -81,7 +82,16 @@ def _parse(content: bytes, file: Path, what: str) -> tuple[str, NDArray[Any]]:
     """Return the single value of a file as text, ``""`` if there is none, and the whole array."""
     try:
         value = np.load(io.BytesIO(content), allow_pickle=False)
-    except (ValueError, OSError, EOFError, SyntaxError, OverflowError, MemoryError, zipfile.BadZipFile) as error:
+    except (
+        ValueError,
+        OSError,
+        EOFError,
+        SyntaxError,
+        OverflowError,
+        MemoryError,
+        tokenize.TokenError,
+        zipfile.BadZipFile,
+    ) as error:
         raise UserError(
             f"{file} is not a NumPy file with one {what} ({error}). It may be truncated: unpack the annotations again."
         ) from error

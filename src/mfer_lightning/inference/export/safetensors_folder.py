@@ -6,6 +6,8 @@ Only files, descriptions and tensors are handled here. :mod:`mfer_lightning.infe
 from __future__ import annotations
 
 import json
+import os
+import re
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
@@ -65,7 +67,13 @@ def write_weights(description: Mapping[str, Any], weights: Mapping[str, torch.Te
     """Write ``model.safetensors`` and ``config.json`` into a folder that exists."""
     tensors = {name: value.detach().cpu().contiguous() for name, value in weights.items()}
     with atomic_path(folder / WEIGHTS) as path:  # save_file ignores the umask
-        save_file(tensors, path, metadata={"format": "pt"})
+        try:
+            save_file(tensors, path, metadata={"format": "pt"})
+        except SafetensorError as error:  # raised instead of OSError
+            number = re.search(r"\(os error (\d+)\)", str(error))
+            if number is None:
+                raise
+            raise OSError(int(number[1]), os.strerror(int(number[1]))) from error
     write_json(folder / CONFIG, {**description, "sha256": {WEIGHTS: sha256_of(folder / WEIGHTS)}})
 
 

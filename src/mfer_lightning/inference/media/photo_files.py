@@ -72,8 +72,10 @@ def find_photos(source: str | Path, leave_out: Path | None = None) -> Photos:
                 f"source={shown(path)} contains no photos, but {number}. Give one at a time: source={shown(videos[0])}"
             )
         if not photos:
-            there = f"{sum(others.values())} other files ({', '.join(sorted(others))})" if others else "no files"
-            raise UserError(f"source={shown(path)} contains no photos, but {there}.")
+            there = (
+                f", but {sum(others.values())} other files ({', '.join(sorted(others))})" if others else ": it is empty"
+            )
+            raise UserError(f"source={shown(path)} contains no photos{there}.")
         return Photos(path, tuple(photos), dict(others))
     if path.exists() or path.is_symlink():
         return Photos(path.parent, (path,))

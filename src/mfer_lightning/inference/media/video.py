@@ -172,6 +172,7 @@ def video_writer(path: Path, rate: float, width: int, height: int) -> Iterator[A
     with atomic_path(path) as temporary:
         writer = cv2.VideoWriter(str(temporary), cv2.VideoWriter.fourcc(*"mp4v"), rate, (width, height))
         if not writer.isOpened():
+            temporary.write_bytes(bytes(4096))  # raises where the disk is full
             raise UserError(f"{path} cannot be written: this OpenCV has no MPEG-4 encoder. Leave out annotate=true.")
 
         def write(frame: NDArray[np.uint8], time: float | None = None) -> None:
@@ -193,6 +194,24 @@ def video_writer(path: Path, rate: float, width: int, height: int) -> Iterator[A
             yield write
         finally:
             writer.release()
+        if written and not _is_whole(temporary):  # OpenCV says nothing of a full disk
+            raise UserError(f"{path} cannot be written to its end. Is the disk full? Free some space and start again.")
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether the boxes of an MPEG-4 file add up to its size; the index is the last one, which a full disk cuts off."""
+    size, position, kinds = path.stat().st_size, 0, []
+    with path.open("rb") as file:
+        while position + 8 <= size:
+            file.seek(position)
+            head = file.read(16)
+            length = int.from_bytes(head[:4], "big")
+            length = int.from_bytes(head[8:16], "big") if length == 1 else length
+            kinds.append(head[4:8])
+            if length < 8:
+                return False
+            position += length
+    return position == size and b"moov" in kinds
 
 
 def _open(source: str | Path | int) -> Any:

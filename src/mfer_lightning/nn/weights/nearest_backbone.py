@@ -22,6 +22,8 @@ _TIMM = (
 )
 #: No backbone is suggested below this share.
 _LEAST = 0.5
+#: Name and options -> shapes of the tensors.
+_known: dict[str, Mapping[str, tuple[int, ...]]] = {}
 
 
 @dataclass(frozen=True)
@@ -95,14 +97,22 @@ def _fit(
     rename: Callable[[str], str],
     left_out: set[str],
 ) -> Fit:
-    with torch.device("meta"):
-        model = timm.create_model(name, num_classes=0, **options)
-    wanted = {rename(key): tuple(tensor.shape) for key, tensor in model.state_dict().items() if not is_counter(key)}
+    wanted = {rename(key): shape for key, shape in _shapes(name, options).items()}
     inside = tuple(f"{part}." for part in left_out)
     wanted = {key: shape for key, shape in wanted.items() if not key.startswith(inside)}
     kept = {key: shape for key, shape in given.items() if not key.startswith(inside)}
     common = len(kept.items() & wanted.items())
     return Fit(name, options, share_of(common, len(kept), len(wanted)))
+
+
+def _shapes(name: str, options: Mapping[str, Any]) -> Mapping[str, tuple[int, ...]]:
+    """Return the shapes of a backbone's tensors. Building all of them takes seconds, so that each is built once."""
+    key = f"{name} {dict(options)}"
+    if key not in _known:
+        with torch.device("meta"):
+            model = timm.create_model(name, num_classes=0, **options)
+        _known[key] = {name: tuple(value.shape) for name, value in model.state_dict().items() if not is_counter(name)}
+    return _known[key]
 
 
 def differ_in_ones(theirs: Size, ours: Size) -> bool:

@@ -48,10 +48,11 @@ def print_noise_audit(found: Mapping[str, Any], folder: str | Path, console: Con
         _print_votes(found["votes"], found["suspected"], console)
     console.print()
     print_places(Path(folder), console)
-    console.print(
-        "Look at figures/suspects.png before you use the list: it also contains hard faces with correct labels.",
-        style="dim",
-    )
+    if found["suspected"]:
+        console.print(
+            "Look at figures/suspects.png before you use the list: it also contains hard faces with correct labels.",
+            style="dim",
+        )
 
 
 def _print_truth(truth: Mapping[str, Any], console: Console) -> None:

@@ -1,0 +1,51 @@
+"""A small disk, where the tests may mount one."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from commands.conftest import command
+from inference.predict.conftest import save_run
+
+Fill = Callable[[int], Path]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 24 MB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("needs the right to mount a file system")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@pytest.fixture
+def fill(small_disk: Path) -> Fill:
+    """Fill the small disk but for some bytes, and return the file that takes the room."""
+
+    def work(room: int) -> Path:
+        ballast = small_disk / "ballast"
+        with ballast.open("wb") as file:
+            file.write(bytes(max(0, shutil.disk_usage(small_disk).free - room)))
+        return ballast
+
+    return work
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run with random weights."""
+    return save_run(tmp_path_factory.mktemp("faults") / "run")
+
+
+@pytest.fixture
+def mfer() -> Callable[..., int]:
+    """Run the command line with blank figures, and return its exit code."""
+    return command

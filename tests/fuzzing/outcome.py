@@ -1,0 +1,237 @@
+"""Judge one reading of a damaged input: the right answer, one sentence, or a failure."""
+
+from __future__ import annotations
+
+import io
+import resource
+import signal
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fuzzing.watch import listing, watched
+
+from mfer_lightning.cli import main
+from mfer_lightning.errors import UserError
+
+ANSWER, REFUSED, FAILURE = "answer", "refused", "failure"
+
+#: What a reading may take: seconds, and bytes of memory above what the process had.
+SECONDS, BYTES = 10.0, 2 << 30
+#: Bytes of address space above what the process had, so that a failure does not take the machine with it.
+_SPACE = 6 << 30
+#: A sentence may quote a part of the input. Whole inputs are no sentence.
+_LONGEST = 2_000
+
+
+class TookTooLongError(BaseException):
+    """Raised in a reading after its time. No ``Exception``, so that nothing handles it."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a reading may take.
+
+    Args:
+        seconds: of time, without waiting for a processor.
+        memory: bytes above what the process had.
+    """
+
+    seconds: float = SECONDS
+    memory: int = BYTES
+
+
+USUAL = Limits()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a reading.
+
+    Args:
+        kind: ``"answer"``, ``"refused"`` or ``"failure"``.
+        words: the sentence of a refusal, or what failed.
+        error: what was raised.
+    """
+
+    kind: str
+    words: str = ""
+    error: BaseException | None = None
+
+
+def judge(
+    read: Callable[[], Any],
+    check: Callable[[Any], str],
+    around: Path,
+    may_write: Sequence[Path] = (),
+    limits: Limits = USUAL,
+) -> Outcome:
+    """Read an input and judge what became of it.
+
+    Args:
+        read: reads the input; refuses by a ``UserError``.
+        check: what is wrong with an answer, in words; ``""``: nothing.
+        around: a folder around the input. Nothing in it may change but in ``may_write``.
+        may_write: folders that the reading may write to.
+        limits: what it may take.
+    """
+    before, started = listing(around), _clock()
+    answer: Any = None
+    error: BaseException | None = None
+    with tempfile.TemporaryDirectory() as scratch, _temporary(scratch):
+        with _memory() as grown, _space(), _alarm(limits.seconds), watched([Path(scratch), *may_write]) as seen:
+            try:
+                answer = read()
+            except (Exception, TookTooLongError, SystemExit) as raised:  # whatever it is, it is the outcome
+                error = raised
+        left = sorted(f.name for f in Path(scratch).iterdir())
+    took = _clock() - started
+    changed = sorted(name for name, facts in listing(around).items() if before.get(name) != facts)
+    outside = [name for name in changed if not any(place in Path(name).parents for place in may_write)]
+    if isinstance(error, TookTooLongError) or took > limits.seconds:
+        return Outcome(FAILURE, f"it took {took:.1f} seconds, of at most {limits.seconds:g}", error)
+    if grown[0] > limits.memory or (error is not None and _wanted_memory(error)):
+        return Outcome(FAILURE, f"it took {grown[0] / 1e6:,.0f} MB of memory, or asked for more than there was", error)
+    if seen or outside or left:
+        return Outcome(FAILURE, f"it acted outside its folder: {[*seen, *outside, *left][:5]}", error)
+    if isinstance(error, UserError):
+        words = str(error)
+        wrong = no_sentence(words)
+        return Outcome(FAILURE, f"{wrong}: {words[:300]!r}", error) if wrong else Outcome(REFUSED, words, error)
+    if error is not None:
+        return Outcome(FAILURE, f"{type(error).__name__} at {place_of(error)}: {str(error)[:300]}", error)
+    wrong = check(answer)
+    return Outcome(FAILURE, wrong) if wrong else Outcome(ANSWER)
+
+
+def no_sentence(words: str) -> str:
+    """Say why words are not what a user can read; ``""``: they are."""
+    if not words.strip():
+        return "the refusal says nothing"
+    if "Traceback (most recent call last)" in words:
+        return "the refusal is a traceback"
+    if len(words) > _LONGEST:
+        return f"the refusal has {len(words):,} characters"
+    odd = {c for c in words if not c.isprintable() and c != "\n"}
+    return f"the refusal has {sorted(odd)!r}, which can move a terminal's cursor" if odd else ""
+
+
+def place_of(error: BaseException) -> str:
+    """The innermost line of this package in a traceback, by which failures are told apart."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [f for f in frames if "mfer_lightning" in f.filename] or frames[-1:]
+    return f"{Path(own[-1].filename).name}:{own[-1].name}:{own[-1].lineno}"
+
+
+def command_line(*arguments: str, legal: Sequence[int] = (0,)) -> str:
+    """Run a command line in this process.
+
+    Args:
+        arguments: after the program's name.
+        legal: exit codes of an answer.
+
+    Returns:
+        What it printed.
+
+    Raises:
+        UserError: with its sentence where it ended with exit code 2.
+        AssertionError: for any other exit code, or a traceback.
+    """
+    out, err, code = io.StringIO(), io.StringIO(), 0
+    with redirect_stdout(out), redirect_stderr(err):
+        try:
+            main(arguments)
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+    said = err.getvalue()
+    if "Traceback (most recent call last)" in said:
+        raise AssertionError(f"a traceback was printed: {said[-600:]}")
+    if code == 2 and "Error: " in said:
+        raise UserError(said[said.index("Error: ") + 7 :].rstrip("\n"))
+    if code not in legal:
+        raise AssertionError(f"exit code {code}: {said[-600:]}")
+    return out.getvalue()
+
+
+def _wanted_memory(error: BaseException) -> bool:
+    """Whether an error, or what it was made of, is one of too little memory."""
+    while error is not None:
+        if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
+            return True
+        error = error.__cause__ or error.__context__  # type: ignore[assignment]
+    return False
+
+
+@contextmanager
+def _temporary(folder: str) -> Iterator[None]:
+    before, tempfile.tempdir = tempfile.tempdir, folder
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
+
+
+@contextmanager
+def _alarm(seconds: float) -> Iterator[None]:
+    """Raise in the block after a time; the timer of pytest-timeout, which uses the same signal, is set again."""
+
+    end = _clock() + seconds
+
+    def ring(*_: object) -> None:
+        if (rest := end - _clock()) <= 0:
+            raise TookTooLongError
+        signal.setitimer(signal.ITIMER_REAL, rest + 0.01)
+
+    handler, left = signal.signal(signal.SIGALRM, ring), signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    except TookTooLongError:
+        pass  # it rang between the end of the reading and here; the time that it took is judged
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, *left)
+        signal.signal(signal.SIGALRM, handler)
+
+
+@contextmanager
+def _space() -> Iterator[None]:
+    """Bound the address space of the process."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (_status("VmSize") + _SPACE, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
+@contextmanager
+def _memory() -> Iterator[list[int]]:
+    """Measure by how many bytes the resident memory has grown at its peak; the list holds the number afterwards."""
+    with suppress(OSError):  # where it is not allowed, the peak is that of the process's life, which is never lower
+        Path("/proc/self/clear_refs").write_text("5")
+    grown, start = [0], _status("VmRSS")
+    try:
+        yield grown
+    finally:
+        grown[0] = _status("VmHWM") - start
+
+
+def _clock() -> float:
+    """Seconds, without those in which this thread could have run but other processes had the processors."""
+    try:
+        waited = int(Path("/proc/self/schedstat").read_text().split()[1]) / 1e9
+    except (OSError, IndexError, ValueError):
+        waited = 0.0
+    return time.perf_counter() - waited
+
+
+def _status(name: str) -> int:
+    """A size of this process in bytes, as Linux says it."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(f"{name}:"):
+            return int(line.split()[1]) << 10
+    raise LookupError(name)

@@ -1,0 +1,65 @@
+"""Faults that are planted in a reader, to show that the harness finds them."""
+
+from __future__ import annotations
+
+import importlib
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fuzzing.campaign import Kind, survives
+from fuzzing.outcome import USUAL, Limits
+
+from mfer_lightning.errors import UserError
+
+_SECONDS, _BYTES = 0.2, 100 << 20
+#: Fault -> what the harness says of it.
+FAULTS = {
+    "traceback": "KeyError",
+    "hang": "seconds, of at most",
+    "memory": "MB of memory",
+    "outside": "outside its folder",
+    "numbers": "",
+}
+
+
+def found(kind: Kind, fault: str, folder: Path, patch: pytest.MonkeyPatch) -> bool:
+    """Plant a fault in the reader of a kind of input, run a short campaign, and tell whether it was reported.
+
+    Args:
+        kind: the input.
+        fault: of :data:`FAULTS`; ``"numbers"`` is skipped where the kind's answers are not compared.
+        folder: an empty folder.
+        patch: plants it, and takes it out again after the test.
+    """
+    if fault == "numbers" and kind.spoil is None:
+        pytest.skip("nothing in the answer can be compared with the whole input")
+    module_name, _, name = kind.planted.partition(":")
+    module = importlib.import_module(module_name)
+    patch.setattr(module, name, _faulty(getattr(module, name), fault, folder / "beside.txt", kind))
+    limits = Limits(_SECONDS if fault == "hang" else USUAL.seconds, _BYTES if fault == "memory" else USUAL.memory)
+    failures = survives(kind, folder, 10 if fault == "numbers" else 2, limits, every=True).failures
+    return bool(failures) and all(FAULTS[fault] in words for words in failures)
+
+
+def _faulty(original: Callable[..., Any], fault: str, beside: Path, kind: Kind) -> Any:
+    def faulty(first: Any, *arguments: Any, **options: Any) -> Any:
+        if fault == "traceback":
+            raise KeyError("planted")
+        if fault == "hang":
+            time.sleep(2 * _SECONDS)
+        if fault == "memory":
+            np.ones(2 * _BYTES // 8)
+        if fault == "outside":
+            beside.write_text("written", encoding="utf-8")
+        if fault != "numbers" or kind.spoil is None:
+            return original(first, *arguments, **options)
+        try:
+            return kind.spoil(original(first, *arguments, **options))
+        except UserError:  # what should be refused is read all the same
+            return kind.spoil(original(kind.source, *arguments, **options))
+
+    return faulty

@@ -1,0 +1,77 @@
+"""See what a call does outside: the files that it writes, the programs that it starts, the machines that it asks."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+#: Audit events of changes to files -> which arguments are paths.
+_CHANGES = {
+    **dict.fromkeys(("os.mkdir", "os.remove", "os.rmdir", "os.truncate"), (0,)),
+    **dict.fromkeys(("os.rename", "os.link", "os.symlink"), (0, 1)),
+}
+_OUTSIDE = frozenset(
+    ["subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.spawn", "socket.connect", "socket.getaddrinfo"]
+)
+#: Python's own compiled modules, and what is no file.
+_HARMLESS = (".pyc", "/dev/null", "/dev/tty")
+
+_seen: list[str] | None = None
+_allowed: tuple[str, ...] = ()
+
+
+def _hook(event: str, arguments: tuple[Any, ...]) -> None:
+    if _seen is None:
+        return
+    if event == "open":
+        path, _, flags = arguments
+        if isinstance(flags, int) and flags & _WRITING:
+            _note("wrote", path)
+    elif event in _CHANGES:
+        for number in _CHANGES[event]:
+            _note(event, arguments[number])
+    elif event in _OUTSIDE:
+        assert _seen is not None
+        _seen.append(f"{event} {arguments!r}"[:300])
+
+
+def _note(what: str, path: Any) -> None:
+    if not isinstance(path, (str, bytes, os.PathLike)):
+        return  # an open file by its number
+    name = os.path.realpath(os.fsdecode(path))
+    harmless = name.endswith(_HARMLESS) or "__pycache__" in name or ".pyc." in name
+    if not harmless and not any(name == place or name.startswith(f"{place}{os.sep}") for place in _allowed):
+        assert _seen is not None
+        _seen.append(f"{what} {name}")
+
+
+sys.addaudithook(_hook)  # for the life of the process: idle unless something is watched
+
+
+@contextmanager
+def watched(allowed: Sequence[Path]) -> Iterator[list[str]]:
+    """Collect, within the block, what Python does outside of the allowed folders.
+
+    Args:
+        allowed: folders that may be written to.
+
+    Yields:
+        A list that fills with a line for each file written, moved or removed, program started, and connection.
+    """
+    global _seen, _allowed  # an audit hook has no other state
+    found: list[str] = []
+    _seen, _allowed = found, tuple(os.path.realpath(place) for place in allowed)
+    try:
+        yield found
+    finally:
+        _seen = None
+
+
+def listing(folder: Path) -> dict[str, tuple[int, int]]:
+    """List the files below a folder with size and time, to see what compiled code has written."""
+    return {str(f): (s.st_size, s.st_mtime_ns) for f in folder.rglob("*") if (s := f.lstat()) and not f.is_dir()}
