@@ -14,19 +14,19 @@ from typing import Any, NamedTuple, TypeVar
 
 #: Longer lists of names are truncated in messages.
 MOST_NAMES = 24
-#: Words of more characters are cut off in messages. Few paths are as long.
+#: Longer words are shortened in messages. Few paths are this long.
 _ENDLESS = re.compile(r"(\S{200})\S{300,}")
 
 
 class UserError(Exception):
     r"""An error in the command line, the configuration or the data, with the remedy in its message.
 
-    The message says what is wrong, where, what is legal and what to do. It may quote what a stranger has written into a
-    file or a name: characters that could move a terminal's cursor are written out, and endless words are cut off.
+    The message says what is wrong, where, what is legal and what to do. It may quote untrusted text from files or
+    names: characters that could move a terminal's cursor are escaped, and very long words are shortened.
 
     Example:
-        >>> print(UserError("x\x1b[2J.png is no table"))
-        x\x1b[2J.png is no table
+        >>> print(UserError("x\x1b[2J.png is not a table"))
+        x\x1b[2J.png is not a table
     """
 
     def __str__(self) -> str:

@@ -136,7 +136,7 @@ def write_picture(path: str | Path, image: NDArray[np.uint8], quality: int = 92)
     Raises:
         UserError: if the file cannot be written.
     """
-    encoded = io.BytesIO()  # Pillow does not notice where the end of a file has no room on the disk
+    encoded = io.BytesIO()  # Pillow does not notice if the disk is too full for the end of a file
     Image.fromarray(image).save(encoded, format="JPEG", quality=quality)
     with atomic_path(path) as temporary:
         temporary.write_bytes(encoded.getvalue())

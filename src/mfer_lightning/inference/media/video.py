@@ -172,7 +172,7 @@ def video_writer(path: Path, rate: float, width: int, height: int) -> Iterator[A
     with atomic_path(path) as temporary:
         writer = cv2.VideoWriter(str(temporary), cv2.VideoWriter.fourcc(*"mp4v"), rate, (width, height))
         if not writer.isOpened():
-            temporary.write_bytes(bytes(4096))  # raises where the disk is full
+            temporary.write_bytes(bytes(4096))  # raises if the disk is full
             raise UserError(f"{path} cannot be written: this OpenCV has no MPEG-4 encoder. Leave out annotate=true.")
 
         def write(frame: NDArray[np.uint8], time: float | None = None) -> None:
@@ -194,12 +194,12 @@ def video_writer(path: Path, rate: float, width: int, height: int) -> Iterator[A
             yield write
         finally:
             writer.release()
-        if written and not _is_whole(temporary):  # OpenCV says nothing of a full disk
-            raise UserError(f"{path} cannot be written to its end. Is the disk full? Free some space and start again.")
+        if written and not _is_whole(temporary):  # OpenCV does not report a full disk
+            raise UserError(f"{path} cannot be written completely. Is the disk full? Free some space and start again.")
 
 
 def _is_whole(path: Path) -> bool:
-    """Whether the boxes of an MPEG-4 file add up to its size; the index is the last one, which a full disk cuts off."""
+    """Whether the boxes of an MPEG-4 file add up to its size and include the index, which is written last."""
     size, position, kinds = path.stat().st_size, 0, []
     with path.open("rb") as file:
         while position + 8 <= size:
