@@ -328,7 +328,7 @@ def test_what_is_said_names_claim_figures_and_what_could_have_been_seen(study: P
     assert null.endswith(f"a true one of {smallest} points would have been detected four times in five.")
     assert summary(plan, found, "accuracy") == (
         "Planned contrasts: 1 confirmed (attention), 1 undecided (loss). From plan.yaml; by accuracy, which the file "
-        "leaves open, Holm-corrected over these 2 and nothing else."
+        "leaves open, Holm-corrected only over these 2."
     )
 
 
