@@ -90,7 +90,7 @@ CASES: dict[str, tuple[hostile.Writer, str]] = {
     "widths that the weights do not have": (hostile.options(dims=[4_000_000] * 4), "do not fit the network"),
     "an option that is infinite": (hostile.options(ls_init_value=float("inf")), "which no network has"),
     "faces of a billion pixels": (hostile.configured(lambda c: c["preprocess"].update(size=10**9)), "no network has"),
-    "another file by its path": (hostile.options(checkpoint_path="../../secret.pth"), "may not set checkpoint_path"),
+    "another file by its path": (hostile.options(checkpoint_path="../../secret.pth"), "must not set checkpoint_path"),
     "another file by its configuration": (
         hostile.options(pretrained_cfg={"file": "/etc/passwd"}),
         "may not set pretrained_cfg",
