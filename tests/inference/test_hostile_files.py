@@ -93,7 +93,7 @@ CASES: dict[str, tuple[hostile.Writer, str]] = {
     "another file by its path": (hostile.options(checkpoint_path="../../secret.pth"), "must not set checkpoint_path"),
     "another file by its configuration": (
         hostile.options(pretrained_cfg={"file": "/etc/passwd"}),
-        "may not set pretrained_cfg",
+        "must not set pretrained_cfg",
     ),
     "a model of a hub": (
         hostile.configured(lambda c: c["network"]["backbone"].update(name="hf-hub:somebody/model")),

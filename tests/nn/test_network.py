@@ -177,7 +177,7 @@ def test_integer_images_were_not_normalised():
         ({"backbone": {**SMALL, "stem_stride": 1}}, "`stem_stride` belongs to `stem: small`"),
         ({"backbone": {"name": "convnext_atto", "options": [1]}}, "`options` must be a mapping"),
         ({"backbone": {"name": "convnext_atto", "options": {"width": 3}}}, r"timm.*convnext_atto.*'width'"),
-        ({"backbone": {"name": "convnext_atto", "options": {"num_classes": 3}}}, "may not set num_classes"),
+        ({"backbone": {"name": "convnext_atto", "options": {"num_classes": 3}}}, "must not set num_classes"),
         ({"backbone": {"name": "convnext_atto", "options": {"act": object()}}}, "must be text, numbers"),
         ({"attention": "sd"}, r"Unknown attention 'sd': did you mean 'ds'\?"),
         ({"attention": {"name": "ds", "kernel": 5}}, r"'ds' has no option 'kernel': did you mean 'kernel_size'\?"),
