@@ -155,7 +155,7 @@ def test_only_what_is_new_or_changed_is_looked_at(
     said = capsys.readouterr().out
     assert "2 of 4 photos were already done" in said
     assert "Changed since then, or retried: 1 photo." in said
-    assert "2 looked at" in said
+    assert "2 processed" in said
     assert {line["key"]: line["status"] for line in lines(tmp_path / "out")} == {
         "a.png": "ok",
         "b.png": "no face",
@@ -163,7 +163,7 @@ def test_only_what_is_new_or_changed_is_looked_at(
         "late.png": "ok",
     }
     assert predict(*command, "retry=true") == 0
-    assert "1 looked at" in capsys.readouterr().out
+    assert "1 processed" in capsys.readouterr().out
 
 
 def test_a_killed_start_leaves_half_a_line_which_is_done_again(photos: Path, run: Path, tmp_path: Path) -> None:
