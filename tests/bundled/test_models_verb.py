@@ -67,7 +67,11 @@ def test_a_damaged_model_is_one_sentence(
     assert capfd.readouterr().err.startswith("Error: The bundled model small-v1 is ")
 
 
-def test_only_models_of_a_dataset(bundled: Path, runs: Path) -> None:
+def test_only_models_of_a_dataset(bundled: Path, runs: Path, capsys: pytest.CaptureFixture) -> None:
+    assert run("dataset=jaffe") == 0
+    assert capsys.readouterr().out.strip() == "No model here was trained on jaffe."
+    assert run("dataset=rafdb") == 0
+    assert "No trained model comes" not in capsys.readouterr().out
     assert [m.name for m in models(trained_on="rafdb")] == ["runs/whole"]
     assert [m.name for m in models("none")] == ["large-v2", "large-v1", "small-v1"]
 

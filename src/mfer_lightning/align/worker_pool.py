@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import cv2
 
 from mfer_lightning.errors import UserError
+from mfer_lightning.parent_process import end_with_parent
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -65,6 +66,7 @@ def map_in_processes(
 
 def _start(build: Callable[[], Callable[[Any], Any]]) -> None:
     global _function
+    end_with_parent()
     cv2.setNumThreads(1)
     _function = build()
 

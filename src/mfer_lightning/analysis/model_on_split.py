@@ -270,6 +270,8 @@ def results_folder(subject: ModelOnSplit, runs: str | Path = "runs", suffix: str
     assert source is not None  # results of a model in memory are written only to an explicit folder
     run = run_folder(source)
     name = f"{subject.protocol}-{subject.split}"
+    if subject.protocol.startswith("folder@"):  # "folder" can be any faces: keep the results of different folders apart
+        name += f"-{subject.datamodule.data_hash[:8]}"
     if run is None:
         parent = Path(runs).expanduser() / f"evaluate-{source.stem}"
     else:

@@ -34,6 +34,8 @@ def _export(config: dict[str, Any]) -> None:
         print(f"{written_as} against the checkpoint in float32:")
         for line in [c.sentence for c in written.comparisons] + ([written.remark] if written.remark else []):
             print(f"  {line}")
+    for sentence in written.calibrated:
+        print(sentence)
     print(f"Written: {written.folder}")
     for path in sorted(written.folder.iterdir()):
         print(f"  {path.name:<18} {path.stat().st_size:>13,} bytes")

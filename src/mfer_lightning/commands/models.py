@@ -31,5 +31,5 @@ def _models(config: dict[str, Any]) -> int:
     if config["json"]:
         print(json.dumps([model.to_dict() for model in found], indent=2, ensure_ascii=False))
     else:
-        print_models(found)
+        print_models(found, trained_on=config["trained_on"])
     return 0

@@ -14,6 +14,7 @@ from mfer_lightning.config.instantiate import described
 from mfer_lightning.errors import UserError
 from mfer_lightning.inference.export.safetensors_folder import WEIGHTS, read_export
 from mfer_lightning.nn import LoadReport, Network, load_weights
+from mfer_lightning.nn.weights.class_rows import class_rows, output_layers
 from mfer_lightning.training.bundled_weights import bundled_weights, fitting_options
 from mfer_lightning.training.log_file import log
 
@@ -39,10 +40,10 @@ def load_initial_weights(config: Config, network: Network, class_names: Sequence
     bundled = bundled_weights(weights)
     file = weights if bundled is None else str(bundled.checked() / WEIGHTS)
     ours = _description(file)
-    head: Literal["load", "new"] = "new" if new_heads else _head_choice(ours, class_names)
+    head, rows = ("new", None) if new_heads else _head_choice(ours, class_names, network)
     try:
         with described("weights"):
-            report = load_weights(network, file, head=head)
+            report = load_weights(network, file, head=head, rows=rows)
     except UserError as error:
         if bundled is None or not (options := fitting_options(bundled)):
             raise
@@ -75,15 +76,19 @@ def _description(weights: str) -> dict[str, Any]:
     return description if "class_names" in description else {}
 
 
-def _head_choice(ours: Config, class_names: Sequence[str]) -> Literal["load", "new"]:
-    """Return whether to load the heads of our checkpoint: only if its classes are the same, in the same order."""
+def _head_choice(
+    ours: Config, class_names: Sequence[str], network: Network
+) -> tuple[Literal["load", "new"], list[int] | None]:
+    """Return whether to load the heads of our checkpoint, and the rows of our classes if they are not all, in order."""
     if not ours or tuple(ours["class_names"]) == tuple(class_names):
-        return "load"
-    print(
-        f"weights: trained on the classes {', '.join(ours['class_names'])}, not on those of this dataset: new heads.",
-        flush=True,
-    )
-    return "new"
+        return "load", None
+    rows = class_rows(ours["class_names"], class_names) if output_layers(network) else None
+    trained = f"weights: trained on the classes {', '.join(ours['class_names'])}"
+    if rows is None:
+        print(f"{trained}, not on those of this dataset: new heads.", flush=True)
+        return "new", None
+    print(f"{trained}; heads matched by name to {', '.join(class_names)}.", flush=True)
+    return "load", rows
 
 
 def _colour(config: Config, report: LoadReport, ours: Config) -> str:

@@ -250,6 +250,7 @@ class FaceDataModule(DescribedDataModule, ABC):
             )
         self._open("train")
         sampler = TrainSampler(self.splits.train.label, self.sampler, self.seed, ranks, rank)
+        sampler.set_epoch(0 if self.trainer is None else int(self.trainer.current_epoch))  # before workers read ahead
         return self._loader(cast(FaceDataset, self.train_dataset), sampler, self.batch_size // ranks, drop_last=True)
 
     def _fit_batch(self, ranks: int) -> None:
@@ -316,5 +317,4 @@ class FaceDataModule(DescribedDataModule, ABC):
         )
 
     def _world(self) -> tuple[int, int]:
-        trainer = self.trainer
-        return world() if trainer is None else (int(trainer.world_size), int(trainer.global_rank))
+        return world() if self.trainer is None else (int(self.trainer.world_size), int(self.trainer.global_rank))

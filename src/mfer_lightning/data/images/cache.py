@@ -35,6 +35,7 @@ from mfer_lightning.data.images.cache_checksum import is_intact, seal
 from mfer_lightning.data.images.sources import ImageSource
 from mfer_lightning.errors import UserError
 from mfer_lightning.files import replacing
+from mfer_lightning.parent_process import end_with_parent
 
 log = logging.getLogger(__name__)
 
@@ -183,15 +184,7 @@ _work: tuple[ImageSource, NDArray[np.int64], NDArray[np.uint8]]
 def _start_process(source: ImageSource, rows: NDArray[np.int64], path: Path) -> None:
     global _work
     _work = source, rows, open_memmap(path, mode="r+")
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """Exit this process when its parent dies: pool processes would wait forever for a killed parent."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+    end_with_parent()
 
 
 def _decode_chunk(start: int, stop: int) -> None:

@@ -75,14 +75,18 @@ def model_card(description: Mapping[str, Any], kind: str, measured: Sequence[str
         config=description.get("config") or {},
         augmentation=_augmentation(description.get("augmentation")),
         results=results,
-        confidences=list(_confidences(description)),
+        confidences=list(calibration_in_words(description)),
         measured=measured,
         views=Views.of_metadata(description),
     )
 
 
-def _confidences(description: Mapping[str, Any]) -> Iterator[str]:
-    """Describe in sentences how the confidences were calibrated; empty if they were not."""
+def calibration_in_words(description: Mapping[str, Any]) -> Iterator[str]:
+    """Describe in sentences how the confidences were calibrated; empty if they were not.
+
+    Args:
+        description: the content of ``config.json``, or a model's metadata.
+    """
     said, stored = Confidence.of_metadata(description), description.get("calibration") or {}
     where = _one_line(f"{stored.get('fitted_on') or 'validation faces'} ({stored.get('n', '?')} faces)")
     if said.temperature != 1:
@@ -90,12 +94,16 @@ def _confidences(description: Mapping[str, Any]) -> Iterator[str]:
         ece = f", where the expected calibration error falls from {_share(errors[0])} to {_share(errors[1])}"
         yield (
             f"Logits are divided by a temperature of {said.temperature:.3f}, fitted on {where}"
-            f"{'' if None in errors else ece}. The figures above were made without it; emotions and accuracies are the "
-            "same."
+            f"{'' if None in errors else ece}. The figures of the run were made without it; emotions and "
+            "accuracies are the same."
         )
     if said.threshold:
-        shares = [_number(stored["uncertain"], name) for name in ("coverage", "error")]
-        words = f": there, {_share(shares[0])} of the faces are answered, {_share(shares[1])} of them wrongly"
+        uncertain = stored["uncertain"]
+        shares = [_number(uncertain, name) for name in ("coverage", "error")]
+        ends = uncertain.get("error_interval")
+        known = isinstance(ends, (list, tuple)) and all(isinstance(end, (int, float)) for end in ends)
+        interval = f" (95%: {' to '.join(map(_share, ends))})" if known else ""
+        words = f": there, {_share(shares[0])} of the faces are answered, {_share(shares[1])} of them wrongly{interval}"
         yield (
             f"An answer with a probability below {said.threshold:.3f} is uncertain, chosen on {where}"
             f"{'' if None in shares else words}."

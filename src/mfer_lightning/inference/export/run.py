@@ -17,6 +17,7 @@ from mfer_lightning.inference.checkpoint import run_folder
 from mfer_lightning.inference.dataset import dataset_config, open_dataset, stored_config
 from mfer_lightning.inference.export.atomic_folder import check_free
 from mfer_lightning.inference.export.calibrate import calibrate_on_validation
+from mfer_lightning.inference.export.card import calibration_in_words
 from mfer_lightning.inference.export.half import save_half
 from mfer_lightning.inference.export.parity import Comparison, Faces, drawn_faces, random_faces
 from mfer_lightning.inference.match_classes import match_classes
@@ -25,6 +26,9 @@ from mfer_lightning.inference.predict_split import SplitName
 
 FORMATS = ("safetensors", "onnx")
 QUANTISATIONS = ("none", "int8")
+
+#: Default of the largest share of wrong answers above the threshold.
+RISK = 0.1
 
 #: Side in pixels of the faces for the half-precision comparison of a network that does not resize.
 _ANY_SIZE = 64
@@ -38,11 +42,13 @@ class Exported:
         folder: the written folder.
         comparisons: comparisons with the checkpoint, for ONNX and half precision.
         remark: why the comparison lacks validation faces; empty if it does not.
+        calibrated: sentences on what ``calibrate`` fitted.
     """
 
     folder: Path
     comparisons: tuple[Comparison, ...] = ()
     remark: str = ""
+    calibrated: tuple[str, ...] = ()
 
 
 def export(
@@ -54,7 +60,7 @@ def export(
     half: bool = False,
     quantize: str = "none",
     calibrate: bool = False,
-    risk: float = 0.1,
+    risk: float = RISK,
     faces: int = 256,
     verify: bool = True,
     data: str | None = None,
@@ -97,16 +103,19 @@ def export(
         raise UserError("half=true belongs to format=safetensors; format=onnx has quantize=int8.")
     if not 0 < risk < 1:
         raise UserError(f"risk={risk}: the value must be above 0 and below 1, e.g. 0.1.")
+    if risk != RISK and not calibrate:
+        raise UserError(f"risk={risk} has an effect only with calibrate=true.")
     check_least("faces", faces, 0)
     with plugins_loaded(plugins):
         model = read_model(checkpoint, "cpu", verify=verify)
     if calibrate:
         calibrate_on_validation(model, risk)
+    calibrated = tuple(calibration_in_words(model.metadata)) if calibrate else ()
     kind = f"{format}-half" if half else format if quantize == "none" else f"{format}-{quantize}"
     folder = _default_folder(model, kind) if output is None else Path(output).expanduser()
     check_free(folder, replace=replace)
     if format == "safetensors" and not half:
-        return Exported(model.save_pretrained(folder, replace=replace))
+        return Exported(model.save_pretrained(folder, replace=replace), calibrated=calibrated)
     size, resizes = _size(model, format), model.preprocess.size is not None
     loader = {"eval_batch_size": 16, "num_workers": 0} if loader is None else loader
     with plugins_loaded(plugins):
@@ -114,12 +123,13 @@ def export(
     compared = [*(validation or drawn_faces(size, resizes)), random_faces(size, resizes)]
     remarks = [remark] if remark else []
     if half:
-        return Exported(folder, tuple(save_half(model, folder, compared, remarks=remarks, replace=replace)), remark)
+        found = save_half(model, folder, compared, remarks=remarks, replace=replace)
+        return Exported(folder, tuple(found), remark, calibrated)
 
     from mfer_lightning.inference.export.onnx_file import save_onnx  # needs ONNX Runtime, an extra
 
     found = save_onnx(model, folder, compared, size=size, quantize=quantize, remarks=remarks, replace=replace)
-    return Exported(folder, tuple(found), remark)
+    return Exported(folder, tuple(found), remark, calibrated)
 
 
 def _default_folder(model: FERModel, kind: str) -> Path:

@@ -13,10 +13,12 @@ from mfer_lightning.errors import UserError, expect_choice
 from mfer_lightning.nn.adapter import merge_adapter
 from mfer_lightning.nn.backbones.trace import timm_facts
 from mfer_lightning.nn.base import Network
+from mfer_lightning.nn.weights.class_rows import take_class_rows
 from mfer_lightning.nn.weights.download import download
 from mfer_lightning.nn.weights.face_layouts import face_layout
 from mfer_lightning.nn.weights.layouts import Layout, detect, face, meta, own, public, released, timm_layout
 from mfer_lightning.nn.weights.nearest_backbone import differ_in_ones, is_counter, nearest_backbone, share_of
+from mfer_lightning.nn.weights.number_checks import check_numbers
 from mfer_lightning.nn.weights.position_tables import fit_positions
 from mfer_lightning.nn.weights.read import listed, read_state, tensors_of
 
@@ -63,7 +65,9 @@ class LoadReport:
         return "\n".join(f"{words} {name}" for words, names in groups for name in names)
 
 
-def load_weights(model: Network, weights: str | Path, *, head: str = "load") -> LoadReport:
+def load_weights(
+    model: Network, weights: str | Path, *, head: str = "load", rows: Sequence[int] | None = None
+) -> LoadReport:
     """Load initial weights into a network.
 
     Args:
@@ -73,7 +77,9 @@ def load_weights(model: Network, weights: str | Path, *, head: str = "load") -> 
             same backbone, or a face-recognition network in its project's layout
             (:data:`~mfer_lightning.nn.weights.face_layouts.LAYOUTS`).
         head: ``"load"`` the classification heads if the file has them, or keep the model's ``"new"`` ones (to fine-tune
-            on other classes, or on the same classes in another order).
+            on other classes).
+        rows: for each class of the network, its row in the file's heads (files in our own layout); None: the same
+            classes in the same order.
 
     Returns:
         The loaded tensors, the detected layout, and the tensors that keep their initial values.
@@ -95,6 +101,8 @@ def load_weights(model: Network, weights: str | Path, *, head: str = "load") -> 
         source, state = download(model)
         return _load(model, state, _timm(model, state), source)
     state = fit_positions(model, merge_adapter(read_state(weights)))
+    if rows is not None:
+        state = take_class_rows(model, state, rows)
     return _load(model, state, _layout(model, state), str(weights), head)
 
 
@@ -236,21 +244,9 @@ def _load(model: Network, state: Mapping[str, Tensor], layout: Layout, source: s
             f"  {shown}{more}\nBuild the network to match the weights (backbone, attention, head, num_classes); "
             "if only the heads differ, keep new ones (head='new')."
         )
-    _check_numbers(tensors, targets, source)
+    check_numbers(tensors, targets, source)
     model.load_state_dict(tensors, strict=False)
     return _report(model, source, layout.words, tensors, dropped, layout.colour)
-
-
-def _check_numbers(tensors: Mapping[str, Tensor], targets: Mapping[str, Tensor], source: str) -> None:
-    """Reject weights that are not finite, or not floating-point where the network has floats."""
-    for name, tensor in tensors.items():
-        if targets[name].is_floating_point() and not tensor.is_floating_point():
-            found = f"has {str(tensor.dtype).removeprefix('torch.')} numbers, which are not weights (quantised ones?)"
-        elif not tensor.to(targets[name].dtype).isfinite().all():  # torch has no isfinite for float8
-            found = "has numbers that are not finite: its training diverged"
-        else:
-            continue
-        raise UserError(f"The weights of {source} were rejected: '{name}' {found}. Use another file.")
 
 
 def _refuse_other_network(
