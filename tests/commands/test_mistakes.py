@@ -56,7 +56,12 @@ MISTAKES: list[tuple[str, ...]] = [
     ("+augment.blur.p=0.1", "augment.blur does not say which transform it is", "+augment.blur._target_=albumentations"),
     ("+augment.blur._target_=albumentations.GaussianBlurr", "did you mean 'GaussianBlur'"),
     ("+augment.blur._target_=os.system", "names `os.system`, which is not allowed: only names", "albumentations"),
-    ("+augment.norm._target_=albumentations.Normalize", "augment.norm, Normalize: ", "returned float32", "`preprocess`"),
+    (
+        "+augment.norm._target_=albumentations.Normalize",
+        "augment.norm, Normalize: ",
+        "returned float32",
+        "`preprocess`",
+    ),
     ("augment=standard augment.warp.rotate=500", "augment.warp.rotate=500", "within [0, 180]"),
     ("augment=standard augment.warp.rotat=5", "no option `augment.warp.rotat`", "'rotate'"),
     # combinations
