@@ -11,6 +11,7 @@ from hydra.errors import ConfigCompositionException, HydraException, MissingConf
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from mfer_lightning.config.damaged_files import explain_file
 from mfer_lightning.config.hints import hint, more_by_name, no_option, option_names, sentence
 from mfer_lightning.config.location import choices, groups
 from mfer_lightning.config.options import RECIPES
@@ -88,7 +89,7 @@ def explain(error: BaseException, schema: type = Train, overrides: Sequence[str]
         return _unknown_override(str(error), schema, overrides)
     if isinstance(error, HydraException):
         return _first_line(str(error))
-    return None
+    return explain_file(error)
 
 
 def _first_line(text: str) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tokenize
+import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +19,12 @@ from mfer_lightning.evaluation.predictions_csv import find_table
 from mfer_lightning.evaluation.runs import LeftOut, StoredResult
 from mfer_lightning.figures.plane import Plane
 from mfer_lightning.reporting.study.axes import flatten, in_words
+
+#: What NumPy and zipfile raise over damaged files.
+_DAMAGE = (
+    *(OSError, ValueError, KeyError, EOFError, TypeError, AttributeError, OverflowError, SyntaxError, RuntimeError),
+    *(zipfile.BadZipFile, zlib.error, NotImplementedError, MemoryError, tokenize.TokenError),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,9 +61,10 @@ class Run(StoredResult):
         """Read ``features_<split>.npz``; None if it is missing, damaged or for other faces."""
         try:
             with np.load(_features_file(self), allow_pickle=False) as file:
-                stored = {name: file[name] for name in file.files}
+                stored = {name: np.asarray(file[name]) for name in file.files}  # members that are no arrays are bytes
             feature, label = stored["feature"].astype(np.float32), stored["label"].astype(np.int64)
-        except (OSError, ValueError, KeyError, EOFError, TypeError):
+            plane = _plane(stored, label)
+        except _DAMAGE:
             return None
         legal = feature.ndim == 2 and feature.size > 0 and label.shape == feature.shape[:1]
         legal = legal and bool(np.isfinite(feature).all()) and bool((label >= 0).any())
@@ -65,7 +75,7 @@ class Run(StoredResult):
             for name, values in stored.items()
             if name.startswith("attribute_") and values.shape == label.shape
         }
-        return Features(feature, label, attributes, _plane(stored, label))
+        return Features(feature, label, attributes, plane)
 
 
 def open_runs(results: Sequence[StoredResult]) -> tuple[list[Run], list[LeftOut]]:
@@ -95,7 +105,9 @@ def open_runs(results: Sequence[StoredResult]) -> tuple[list[Run], list[LeftOut]
 def _plane(stored: Mapping[str, NDArray[Any]], label: NDArray[np.int64]) -> Plane | None:
     """Return the embedding in a features file; None if it has none, or it does not match its faces."""
     points, rows = stored.get("tsne"), stored.get("tsne_row")
-    if points is None or rows is None or points.shape != (len(rows), 2) or rows.dtype.kind != "i" or not len(rows):
+    if points is None or rows is None or rows.ndim != 1 or rows.dtype.kind != "i" or not len(rows):
+        return None
+    if points.shape != (len(rows), 2):
         return None
     there = rows.min() >= 0 and rows.max() < len(label) and bool(np.isfinite(points).all())
     return Plane(points, rows.astype(np.int64)) if there and bool((label[rows] >= 0).all()) else None

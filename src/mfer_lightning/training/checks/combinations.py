@@ -18,7 +18,7 @@ from mfer_lightning.data.datasets.registry import (
     known_datasets,
 )
 from mfer_lightning.data.targets import TARGET_KINDS
-from mfer_lightning.errors import UserError
+from mfer_lightning.errors import UserError, excerpt
 from mfer_lightning.optim import unused_options
 from mfer_lightning.optim.schedules import READERS
 
@@ -53,6 +53,11 @@ def _check_target(config: Config) -> None:
     if legal is not None and rule is not None and rule not in legal:
         raise UserError(
             f"dataset.target={rule}: {dataset['name']} has no such training target. Legal: {', '.join(legal)}."
+        )
+    if not isinstance(loss["classification"], Mapping):
+        raise UserError(
+            f"loss.classification={excerpt(loss['classification'])}: a loss classifies. Name a class of "
+            "mfer_lightning.losses in its `_target_`, as the files in conf/loss/ do."
         )
     kind = TARGET_KINDS.get(rule, "one-hot") if rule else "one-hot"
     classification = _kind_taken(loss["classification"], "loss.classification")
