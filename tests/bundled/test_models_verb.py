@@ -71,7 +71,7 @@ def test_only_models_of_a_dataset(bundled: Path, runs: Path, capsys: pytest.Capt
     assert run("dataset=jaffe") == 0
     assert capsys.readouterr().out.strip() == "No model here was trained on jaffe."
     assert run("dataset=rafdb") == 0
-    assert "No trained model comes" not in capsys.readouterr().out
+    assert "has no bundled model" not in capsys.readouterr().out
     assert [m.name for m in models(trained_on="rafdb")] == ["runs/whole"]
     assert [m.name for m in models("none")] == ["large-v2", "large-v1", "small-v1"]
 

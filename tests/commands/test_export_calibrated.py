@@ -65,7 +65,7 @@ def test_both_are_fitted_on_val_and_travel(run: Path, tmp_path: Path) -> None:
 def test_what_cannot_be_fitted_is_said(run: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"risk=1: the value must be above 0 and below 1"):
         export(run, output=tmp_path / "out", calibrate=True, risk=1)
-    with pytest.raises(UserError, match=r"risk=0\.2 belongs to calibrate=true"):
+    with pytest.raises(UserError, match=r"risk=0\.2 has an effect only with calibrate=true"):
         export(run, output=tmp_path / "out", risk=0.2)
     alone = shutil.copy(run / "checkpoints" / "best.ckpt", tmp_path / "alone.ckpt")
     with pytest.raises(UserError, match="and this checkpoint has none next to it: give the run's folder"):
