@@ -1,4 +1,4 @@
-"""``weights=<bundled name>``: training starts from a model that comes with the package."""
+"""``weights=<bundled name>``: training starts from a bundled model."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_a_plain_name_is_kept_with_its_version_and_a_path_wins(bundled: Path) ->
 def test_training_starts_from_it_with_new_heads_for_other_classes(bundled: Path, capfd: pytest.CaptureFixture) -> None:
     assert run(*FEW, "weights=small", "optimizer.lr=1e-12", "optimizer.weight_decay=0") == 0
     said = capfd.readouterr().out
-    assert "weights: trained on the classes anger, fear, happiness, which are not this dataset's: new heads." in said
+    assert "weights: trained on the classes anger, fear, happiness, not on those of this dataset: new heads." in said
     assert "tensors from small-v1 (" in said
     checkpoint = read_checkpoint(only_run(Path("runs")) / "checkpoints" / "best.ckpt")
     assert checkpoint["mfer"]["config"]["weights"] == "small-v1"

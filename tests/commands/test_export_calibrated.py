@@ -1,4 +1,4 @@
-"""``mfer export calibrate=true``: temperature and threshold from the run's own predictions on val."""
+"""``mfer export calibrate=true``: temperature and threshold from the run's predictions on val."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mfer_lightning.inference.model import read_model
 
 
 def relabel(run: Path, right: int) -> None:
-    """Let the predictions on val be right on so many of the surest faces, and wrong on all others."""
+    """Make the predictions on val correct for a number of the most confident faces, and wrong for all others."""
     path = run / "predictions_val.csv"
     head, *lines = path.read_text().splitlines()
     names = head.split(",")
@@ -65,22 +65,22 @@ def test_both_are_fitted_on_val_and_travel(run: Path, tmp_path: Path) -> None:
 def test_what_cannot_be_fitted_is_said(run: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"risk=1: the value must be above 0 and below 1"):
         export(run, output=tmp_path / "out", calibrate=True, risk=1)
-    with pytest.raises(UserError, match=r"risk=0\.2 belongs to calibrate=true"):
+    with pytest.raises(UserError, match=r"risk=0\.2 has an effect only with calibrate=true"):
         export(run, output=tmp_path / "out", risk=0.2)
     alone = shutil.copy(run / "checkpoints" / "best.ckpt", tmp_path / "alone.ckpt")
-    with pytest.raises(UserError, match="and this checkpoint has none beside it: give the run's folder"):
+    with pytest.raises(UserError, match="and this checkpoint has none next to it: give the run's folder"):
         export(alone, output=tmp_path / "out", calibrate=True)
     result = json.loads((run / "result.json").read_text())
     result["selection"]["epoch"] += 1
     (run / "result.json").write_text(json.dumps(result))
-    with pytest.raises(UserError, match="is of another epoch than this checkpoint"):
+    with pytest.raises(UserError, match="is from another epoch than this checkpoint"):
         export(run, output=tmp_path / "out", calibrate=True)
     assert not (tmp_path / "out").exists()
 
 
 def test_a_risk_that_no_threshold_keeps_to_is_refused(run: Path, tmp_path: Path) -> None:
     relabel(run, right=0)
-    with pytest.raises(UserError, match=r"risk=0\.1: whatever the threshold, more of the answers on val are wrong"):
+    with pytest.raises(UserError, match=r"risk=0\.1: no threshold achieves it on val"):
         export(run, output=tmp_path / "out", calibrate=True)
 
 

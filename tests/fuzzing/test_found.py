@@ -52,7 +52,7 @@ def test_an_annotation_whose_header_is_no_python_is_refused(tmp_path: Path) -> N
     path = tmp_path / "train_set" / "annotations" / "3_exp.npy"
     content = path.read_bytes()
     path.write_bytes(content[:11] + b"{" + content[12:].replace(b"}", b" "))
-    with pytest.raises(UserError, match="is no NumPy file"):
+    with pytest.raises(UserError, match="is not a NumPy file"):
         AffectNetDataModule(root=tmp_path, cache="none").setup("predict")
 
 

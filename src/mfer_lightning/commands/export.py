@@ -23,7 +23,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _export(config: dict[str, Any]) -> None:
     if config["checkpoint"] is None:
-        raise UserError("Say what to export: checkpoint=<a run's folder or a .ckpt file>.")
+        raise UserError("Nothing to export: give checkpoint=<a run's folder or a .ckpt file>.")
     from mfer_lightning.inference.export.run import export
 
     paths = config.pop("paths")

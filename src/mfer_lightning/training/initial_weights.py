@@ -52,8 +52,8 @@ def load_initial_weights(config: Config, network: Network, class_names: Sequence
         report = replace(report, source=bundled.full_name)
     if "landmarks" in report.new_parts and network.config.get("freeze_landmarks"):
         raise UserError(
-            f"weights={weights} brings no weights of the landmark network, and network.freeze_landmarks=true would "
-            "keep it as it is, at random: give a file that has them (docs/networks.md), or "
+            f"weights={weights} has no weights of the landmark network, and network.freeze_landmarks=true would "
+            "keep its random weights: give a file that has them (docs/networks.md), or "
             "network.freeze_landmarks=false."
         )
     if weights != "none":
@@ -85,7 +85,7 @@ def _head_choice(
     rows = class_rows(ours["class_names"], class_names) if output_layers(network) else None
     trained = f"weights: trained on the classes {', '.join(ours['class_names'])}"
     if rows is None:
-        print(f"{trained}, which are not this dataset's: new heads.", flush=True)
+        print(f"{trained}, not on those of this dataset: new heads.", flush=True)
         return "new", None
     print(f"{trained}; heads matched by name to {', '.join(class_names)}.", flush=True)
     return "load", rows
@@ -99,10 +99,10 @@ def _colour(config: Config, report: LoadReport, ours: Config) -> str:
     if wanted is None:
         if trained is None:
             raise UserError(
-                f"weights={config['weights']}: files of the {report.layout} layout were trained on RGB or on BGR, and "
-                "the file does not tell: say which with weights.colour=rgb or weights.colour=bgr."
+                f"weights={config['weights']}: files of the {report.layout} layout were trained on RGB or on BGR, but "
+                "the file does not record which: set weights.colour=rgb or weights.colour=bgr."
             )
         return trained
     if trained not in (None, wanted):
-        print(f"weights: trained on {trained}; preprocess.colour={wanted} is used, as it was asked for.", flush=True)
+        print(f"weights: trained on {trained}; preprocess.colour={wanted} is used, as requested.", flush=True)
     return str(wanted)

@@ -132,18 +132,18 @@ def load_released_weights(
     if detect(state) != "released":
         raise UserError(
             f"{source} is not in the layout of the released MFER code (downsample_layers.*, stages.*, attention as "
-            f"the last block of a stage, norm); it begins with {listed(state)}. Other layouts: load_weights."
+            f"the last block of a stage, norm); it starts with {listed(state)}. For other layouts, use load_weights."
         )
     headless = not any(name.startswith("msc.") for name in state)
     if headless and require_heads:
         raise UserError(
-            f"{source} holds no heads (msc.*): it can be trained from, and cannot classify. "
+            f"{source} has no heads (msc.*): training can start from it, but it cannot classify. "
             "Fine-tune it first: mfer weights=<file>."
         )
     _load(model, state, _layout(model, state), source)
     if headless:
         warnings.warn(
-            f"{source} holds no heads (msc.*): the model's own stay as they are, and its logits mean nothing "
+            f"{source} has no heads (msc.*): the model keeps its own, and its logits are meaningless "
             "until they are trained.",
             stacklevel=2,
         )
@@ -161,7 +161,8 @@ def _layout(model: Network, state: Mapping[str, Tensor]) -> Layout:
     names = _ours_to_timm(model)
     if "stages.0.blocks.0.conv_dw.weight" not in names.values():
         raise UserError(
-            f"The weights are a ConvNeXt's, the backbone is '{model.backbone_config['name']}'{_fitting(state)}."
+            "The weights are those of a ConvNeXt, but the backbone is "
+            f"'{model.backbone_config['name']}'{_fitting(state)}."
         )
     if kind == "meta":
         return meta(names)
@@ -181,8 +182,8 @@ def _timm(model: Network, state: Mapping[str, Tensor]) -> Layout:
         return face(names, project)
     if not set(state) & set(names.values()):
         raise UserError(
-            f"The weights' layout is none of released MFER, Meta ConvNeXt, timm '{backbone}' or one of our "
-            f"checkpoints: they begin with {listed(state)}{_fitting(state)}."
+            f"The layout of the weights is not that of released MFER, Meta ConvNeXt, timm '{backbone}' or our "
+            f"checkpoints: they start with {listed(state)}{_fitting(state)}."
         )
     norm = state.get("head.norm.weight")
     head_norm = norm is not None and norm.shape == (model.feature_dim,) and model.backbone_config["norm"] == "layer"
@@ -240,8 +241,8 @@ def _load(model: Network, state: Mapping[str, Tensor], layout: Layout, source: s
         more = f"\n  and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
         raise UserError(
             f"The weights of {source} ({layout.words} layout) do not fit the network; nothing was loaded:\n"
-            f"  {shown}{more}\nBuild the network like the weights' (backbone, attention, head, num_classes); "
-            "where only the heads differ, keep new ones (head='new')."
+            f"  {shown}{more}\nBuild the network to match the weights (backbone, attention, head, num_classes); "
+            "if only the heads differ, keep new ones (head='new')."
         )
     check_numbers(tensors, targets, source)
     model.load_state_dict(tensors, strict=False)

@@ -22,9 +22,9 @@ def check_numbers(tensors: Mapping[str, Tensor], targets: Mapping[str, Tensor], 
     """
     for name, tensor in tensors.items():
         if targets[name].is_floating_point() and not tensor.is_floating_point():
-            found = f"holds {str(tensor.dtype).removeprefix('torch.')} numbers, which are no weights (quantised ones?)"
+            found = f"has {str(tensor.dtype).removeprefix('torch.')} numbers, which are not weights (quantised ones?)"
         elif not tensor.to(targets[name].dtype).isfinite().all():  # torch has no isfinite for float8
-            found = "holds numbers that are not finite: the training that it comes from has diverged"
+            found = "has numbers that are not finite: its training diverged"
         else:
             continue
-        raise UserError(f"The weights of {source} were refused: '{name}' {found}. Take another file.")
+        raise UserError(f"The weights of {source} were rejected: '{name}' {found}. Use another file.")
