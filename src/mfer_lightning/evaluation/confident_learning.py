@@ -119,7 +119,7 @@ def find_label_noise(
     others[np.arange(n), y] = -np.inf
     margin = own - others.max(axis=1)
     suspected = confident & (suggested != y)
-    if least_margin > 0:  # with 0, a class that is confident beside a likelier one counts, as in the paper
+    if least_margin > 0:  # with 0, a confident class counts even if another is more likely, as in the paper
         suspected &= margin <= -least_margin
     order = np.lexsort((np.arange(n), margin, ~suspected))
     return LabelNoise(thresholds, joint, _calibrated(joint, counts), suggested, own, margin, suspected, order)
