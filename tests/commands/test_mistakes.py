@@ -254,7 +254,7 @@ def test_a_mistake_is_one_message_that_helps(
     assert message.count("\n") == 1, message
     assert len(message) < 800
     assert "Traceback" not in message
-    assert {p for p in tmp_path.rglob("*") if p.is_file()} == before, "a refused command leaves nothing behind"
+    assert {p for p in tmp_path.rglob("*") if p.is_file()} == before, "a rejected command leaves no files"
 
 
 def test_there_are_enough_of_them_and_each_is_another() -> None:

@@ -12,7 +12,7 @@ from mfer_lightning.errors import UserError
 
 _PLACE = (
     "a run's folder is named by its configuration, so that the same command finds it: use paths.runs=<folder> for "
-    "the place of all runs, and name=<folder> for a subfolder"
+    "the folder of all runs, and name=<folder> for a subfolder"
 )
 _LOG = "the log of a run is log.txt in its folder; hydra.verbose=true adds detail"
 

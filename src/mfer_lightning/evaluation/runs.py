@@ -209,7 +209,7 @@ def _read_archived(path: Path) -> Iterator[StoredResult | LeftOut]:
 
 
 def is_training(folder: Path) -> bool:
-    """Whether a folder with a result belongs to a training run: an evaluation has no configuration of its own."""
+    """Whether a folder with a result belongs to a training run: an evaluation has no configuration."""
     return (folder / CONFIG).is_file()
 
 

@@ -68,7 +68,7 @@ def test_everything_is_in_one_folder(made: tuple[Path, Document]) -> None:
         "methods", "ablation-loss-attention", "optimism", "recall", "further", "compactness", "subgroups", "cost",
         "published",
     }  # fmt: skip
-    assert [p.name for p in output.parent.iterdir()] == ["report"], "nothing is left beside it"
+    assert [p.name for p in output.parent.iterdir()] == ["report"], "there are no other files"
     assert len((output / "tables" / "runs.csv").read_text().splitlines()) == 1 + len(document.runs) == 13
 
 
