@@ -137,7 +137,7 @@ class Objective(nn.Module):
         """Reject a network without an output that a loss needs.
 
         Args:
-            network: lists its outputs in ``outputs``, if it is one of ours.
+            network: lists its outputs in ``outputs``, if it belongs to this package.
 
         Raises:
             UserError: naming the loss, the missing output and the remedy.
