@@ -81,7 +81,7 @@ MISTAKES: list[tuple[str, ...]] = [
     ("evaluate", "checkpoint=", "predictions="),
     ("evaluate chekpoint=x", "no option `chekpoint`", "'checkpoint'"),
     ("evaluate checkpoint=nowhere", "no nowhere", "best.ckpt"),
-    ("evaluate checkpoint={empty}", "holds no checkpoint"),
+    ("evaluate checkpoint={empty}", "contains no checkpoint"),
     ("evaluate predictions={file}", "is not a table of predictions", "path"),
     ("align", "`source` has no value", "source="),
     ("align source={photos} output={photos}", "the folder of the photos themselves"),

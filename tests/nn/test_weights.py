@@ -99,7 +99,7 @@ def test_released_layout_without_heads_keeps_the_models_heads(tmp_path):
 def test_released_weights_without_heads_are_loaded_with_a_warning_or_refused(tmp_path):
     source, target = network(), network()
     before = {name: t.clone() for name, t in target.state_dict().items()}
-    with pytest.raises(UserError, match=r"holds no heads.*cannot classify"):
+    with pytest.raises(UserError, match=r"has no heads.*cannot classify"):
         load_released_weights(target, released(source, heads=False), require_heads=True)
     assert all(torch.equal(before[name], t) for name, t in target.state_dict().items())
     with pytest.warns(UserWarning, match="its logits are meaningless"):
@@ -258,7 +258,9 @@ def test_what_does_not_fit_is_listed_and_nothing_is_loaded(how):
 @pytest.mark.slow
 def test_another_architecture_is_refused(tmp_path):
     torch.save(timm.create_model("resnet18").state_dict(), tmp_path / "resnet.pth")
-    with pytest.raises(UserError, match="layout is none of released MFER, Meta ConvNeXt, timm 'convnext_tiny'"):
+    with pytest.raises(
+        UserError, match="layout of the weights is not that of released MFER, Meta ConvNeXt, timm 'convnext_tiny'"
+    ):
         load_weights(network(), tmp_path / "resnet.pth")
     torch.save(released(network()), tmp_path / "mfer.pth")
     with pytest.raises(UserError, match=r"are those of a ConvNeXt, but the backbone is 'resnet18'"):
@@ -363,7 +365,7 @@ def test_numbers_that_are_no_weights_are_refused_and_nothing_is_loaded(tmp_path)
     for wrong, message in (
         (torch.full_like(state[name], float("nan")), "numbers that are not finite"),
         (torch.full_like(state[name], float("inf")), "numbers that are not finite"),
-        (state[name].to(torch.int8), "holds int8 numbers, which are not weights"),
+        (state[name].to(torch.int8), "has int8 numbers, which are not weights"),
     ):
         torch.save({**state, name: wrong}, tmp_path / "x.pth")
         with pytest.raises(UserError, match=message):
