@@ -126,7 +126,7 @@ MORE_MISTAKES: list[tuple[str, ...]] = [
     ("early_stopping=on", "early_stopping=on", "default, none"),
     ("scheduler.name=cosin", "'cosine'"),
     ("optimizer.name=adamwx", "'adamw'"),
-    ("loss.classification._target_=os.system", "`os.system`", "may not"),
+    ("loss.classification._target_=os.system", "`os.system`", "is not allowed"),
     ("'seed=1 loss=ce'", "cannot be understood"),
     ("trainer.max_epochs=", "trainer.max_epochs=", "whole number"),
     ("loader.batch_size=2.5", "loader.batch_size=2.5", "whole number"),

@@ -159,7 +159,7 @@ class TestMistakes:
             f"{tmp_path / name} does not exist",
             "train/<class>/",
             "path,label",
-            "one folder a class",
+            "one folder per class",
             "paths.data",
         ):
             assert part in str(error.value)
