@@ -178,7 +178,7 @@ def kind_of(what: str, folder: Path, read: Reader) -> Kind:
 
     damage = {"runs": damages.runs, "archive": damages.archive, "plan": damages.plan}[what]
     planted = f"{document.__name__}:{'find_results' if read is in_python else 'build_document'}"
-    return Kind(source, damage, lambda root: read(root, *words(root)), check, planted, _other)
+    return Kind(source, damage, lambda root: read(root, *words(root)), check, planted, _other, refuses=what != "runs")
 
 
 def _other(found: Any) -> Any:

@@ -35,6 +35,8 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
     elif event in _CHANGES:
         inside = arguments[-1] not in (-1, None) and event != "os.truncate"  # relative to a folder that is open
         for number in _CHANGES[event]:
+            if isinstance(arguments[number], int):
+                continue  # an open file by its number
             path = Path(os.fsdecode(arguments[number]))
             made = event == "os.mkdir" and path.is_dir()  # exists already
             if not made and (not inside or path.is_absolute()):
