@@ -200,7 +200,7 @@ class TestSplits:
         index = without(read_ferplus(ferplus_root), "test")
         splits = make_splits(index, get_protocol("ferplus"))
         assert len(splits.test) == 0
-        assert any("test images are absent" in note for note in splits.notes)
+        assert any("test images are missing" in note for note in splits.notes)
         with pytest.raises(UserError, match="ferplus@ran cannot be measured"):
             make_splits(index, get_protocol("ferplus", "ran"))
 

@@ -402,7 +402,7 @@ def test_a_folder_is_no_file(tmp_path):
 )
 def test_a_page_or_a_pointer_in_the_place_of_a_file_is_called_by_its_name(tmp_path, name, text):
     (tmp_path / name).write_text(text)
-    with pytest.raises(UserError, match=re.escape(f"begins with {text.splitlines()[0]!r}: a web page or a pointer")):
+    with pytest.raises(UserError, match=re.escape(f"starts with {text.splitlines()[0]!r}: a web page or a pointer")):
         load_weights(network(), tmp_path / name)
 
 

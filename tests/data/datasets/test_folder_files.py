@@ -139,7 +139,11 @@ class TestTable:
 
     def test_a_table_without_the_columns(self, tmp_path: Path) -> None:
         write_table(tmp_path, ROWS, "where,what")
-        with pytest.raises(UserError, match=r"labels\.csv, line 1: no column is called .* its columns: where, what"):
+        with pytest.raises(
+            UserError,
+            match=r"labels\.csv, line 1: no column has a usual name .* its columns: "
+            r"where, what",
+        ):
             read_folder(tmp_path / "labels.csv")
 
     def test_a_table_of_nothing(self, tmp_path: Path) -> None:
@@ -191,7 +195,7 @@ class TestMistakes:
             read_folder(tmp_path)
 
     def test_one_class(self, tmp_path: Path) -> None:
-        with pytest.raises(UserError, match="has one class only, happiness"):
+        with pytest.raises(UserError, match="has only one class, happiness"):
             read_folder(write_class_folders(tmp_path, {"train": 4}, ["happy"]))
 
     def test_no_image_at_all(self, tmp_path: Path) -> None:

@@ -165,7 +165,7 @@ class TestMistakes:
 
     def test_a_list_without_images(self, tree: Path) -> None:
         (tree / "Image").rename(tree / "Bilder")
-        with pytest.raises(UserError, match=r"list_patition_label\.txt is there, but the images .*aligned\.zip"):
+        with pytest.raises(UserError, match=r"list_patition_label\.txt exists, but the images .*aligned\.zip"):
             read_rafdb(tree)
 
     @pytest.mark.parametrize(
