@@ -86,7 +86,8 @@ def test_a_killed_loader_worker_is_one_sentence_and_the_run_goes_on_exactly(benc
         assert re.match(r"Error: A worker of the loader .* was killed; is the machine out of memory?", error), error
         assert "The same command continues the run" in error
         assert bench.left_running() == []
-        check_whole(run_in(folder))  # type: ignore[arg-type]
+        if (found := run_in(folder)) is not None:  # the folder of a run without an epoch is removed
+            check_whole(found)
     process = begin(bench, folder, *TRAIN)
     said = process.communicate()[1]
     assert process.returncode == 0, said
